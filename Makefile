@@ -1,0 +1,38 @@
+# Needs nothing but Python 3.11 or newer and a package index.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+EXTRAS ?= test,embedded
+
+.PHONY: demo test test-all lint types check clean
+
+demo: $(VENV)/.run ## open the app on the built-in project
+	$(BIN)/inficond demo $(ARGS)
+
+test: $(VENV)/.test ## the tests
+	$(BIN)/python -m pytest -m "not nightly" $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## mypy over the package names that users import
+	mkdir -p .typecheck/inficond && for p in core export gradio_app; do ln -sfn ../../$$p .typecheck/inficond/$$p; done
+	cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p inficond.core -p inficond.export -p inficond.gradio_app
+
+check: lint types test
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "InFiConD needs Python 3.11 or newer; choose one with: make demo PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: pyproject.toml setup.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) build .typecheck artifacts *.egg-info

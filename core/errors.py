@@ -1,0 +1,46 @@
+"""The one exception that means "what you gave us is wrong", as opposed to a fault of ours."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input: the message is one line that names the thing and the mend.
+
+    Commands print it without a traceback and exit with 2; the page shows it in the view it concerns.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+class Cancelled(Exception):
+    """The person asked for a long job to stop; what was finished is kept."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is not there, with the nearest names that are.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should have been, e.g. ``"class"``.
+    name : str
+        What was given.
+    known : iterable of str
+        What could have been given.
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+    """
+    known = list(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"
+    elif known:
+        hint = "there are: " + ", ".join(known[:8]) + ("…" if len(known) > 8 else "")
+    else:
+        hint = "there are none"
+    return InputError(f"unknown {kind} {name!r}: {hint}")
