@@ -9,7 +9,7 @@ from inficond.core.progress import Progress, Silent, Terminal
 
 
 class Output:
-    """Where a command's result goes: text for people on stdout, or with `--json` one object and nothing else."""
+    """Where a command's result goes: text for people, or with `--json` one object and nothing else."""
 
     def __init__(self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.as_json = as_json

@@ -1,0 +1,22 @@
+"""Pack projects, encoder and teacher folders or exported students into one file for an offline machine."""
+
+import argparse
+from pathlib import Path
+
+from inficond.core.archive import pack
+from inficond.core.cli.output import Output
+
+SUMMARY = "pack projects and models into one file for an offline machine"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sources", nargs="+", type=Path, metavar="WHAT", help="project, model folder or file")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the archive to write")
+
+
+def run(args: argparse.Namespace, out: Output) -> None:
+    """Pack and say how much."""
+    done = pack(args.sources, args.out, out.progress())
+    out.say(f"{args.out}: {done['files']:,} files, {done['bytes'] / 1e6:,.1f} MB")
+    out.result({"archive": str(args.out), **done})
