@@ -1,0 +1,6 @@
+"""What a Hugging Face Space starts: the page on the built-in project, for many visitors at once."""
+
+from inficond.gradio_app.space import serve
+
+if __name__ == "__main__":
+    serve()
