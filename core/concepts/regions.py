@@ -1,0 +1,31 @@
+"""What is known about an image's regions once the encoder's graph has found them."""
+
+import numpy as np
+
+
+def region_boxes(assignment: np.ndarray, n_regions: int) -> np.ndarray:
+    """Bounding boxes of the regions, as parts of the encoder's crop.
+
+    Parameters
+    ----------
+    assignment : (n, h, w) uint8
+        The region of each cell.
+    n_regions : int
+        R; a region may own no cell, since assignment is soft inside the graph.
+
+    Returns
+    -------
+    (n, R, 4) float32
+        ``left, top, right, bottom`` in [0, 1]; zeros for a region that owns no cell.
+    """
+    n, h, w = assignment.shape
+    boxes = np.zeros((n, n_regions, 4), np.float32)
+    for region in range(n_regions):
+        owned = assignment == region
+        rows, columns = owned.any(axis=2), owned.any(axis=1)
+        some = rows.any(axis=1)
+        boxes[:, region, 0] = np.where(some, columns.argmax(axis=1) / w, 0)
+        boxes[:, region, 1] = np.where(some, rows.argmax(axis=1) / h, 0)
+        boxes[:, region, 2] = np.where(some, 1 - columns[:, ::-1].argmax(axis=1) / w, 0)
+        boxes[:, region, 3] = np.where(some, 1 - rows[:, ::-1].argmax(axis=1) / h, 0)
+    return boxes

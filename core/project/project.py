@@ -1,0 +1,295 @@
+"""A project: what was computed once from a folder of images, opened read-only and memory-mapped."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.progress import Progress
+from inficond.core.project import files
+from inficond.core.project.arrays import damaged, open_array, row_checksum, verify
+
+if TYPE_CHECKING:
+    from inficond.core.project.session import Session
+    from inficond.core.students import Students
+
+
+class Project:
+    """A project folder. Everything but the history is read-only after creation.
+
+    Small files are checked against their checksums when the project is opened, a region whenever it is read;
+    `verify` checks every byte.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+    config : dict
+        `project.json`.
+    image_ids : list of N str
+    image_groups : list of N str or None
+        Images of one group share a source.
+    is_validation : (N,) bool
+    X : (N, K) float32
+        Concept vectors, raw (not standardised).
+    T : (N, C) float32
+        Teacher responses in [0, 1].
+    labels : (N, C) float32 or None
+        Ground truth, NaN where unknown.
+    concepts, concept_groups : lists of K str
+    concept_prompts : list of K lists of str
+    concept_embeddings : (K, D) float32 or None
+        Unit length.
+    classes : list of C str
+    grid : (h, w) or None
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.config: dict[str, Any] = files.read_project(self.path)
+        try:
+            self._load()
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise damaged(self.path / files.PROJECT, f"a field is missing or wrong: {error}") from error
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Project":
+        """Open a project folder.
+
+        Raises
+        ------
+        InputError
+            No project there, an unfinished or a damaged one; the message names the file.
+        """
+        return cls(path)
+
+    @classmethod
+    def create(
+        cls,
+        images: Path | str,
+        out: Path | str,
+        teacher: str = "embedded",
+        encoder: str = "embedded",
+        concepts: Path | str | None = None,
+        classes: Path | str | Mapping[str, list[str]] | None = None,
+        labels: Path | str | None = None,
+        lam: float = 2.5e-3,
+        link: str | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> "Project":
+        """Images → concept vectors → teacher responses → fitted students; see `inficond.core.project.build`.
+
+        Interrupted, it goes on where it was when called again with the same arguments.
+        """
+        from inficond.core.project.build import BuildOptions, build
+
+        given = BuildOptions(
+            images=images,
+            out=Path(out),
+            teacher=teacher,
+            encoder=encoder,
+            concepts=concepts,
+            classes=classes,
+            labels=labels,
+            lam=lam,
+            link=link,
+            **options,
+        )
+        return cls(build(given, progress))
+
+    def _load(self) -> None:
+        self._files: dict[str, dict[str, Any]] = self.config["files"]
+        self.name: str = str(self.config["name"])
+        self.classes: list[str] = [str(c) for c in self.config["classes"]]
+        grid = self.config.get("grid")
+        self.grid: tuple[int, int] | None = (int(grid[0]), int(grid[1])) if grid else None
+        for name in (files.CONCEPTS, files.IMAGES):
+            verify(self.path / name, self._files[name]["sha256"])
+        words = files.read_json(self.path / files.CONCEPTS)["concepts"]
+        self.concepts: list[str] = [w["name"] for w in words]
+        self.concept_groups: list[str] = [w["group"] for w in words]
+        self.concept_prompts: list[list[str]] = [list(w["prompts"]) for w in words]
+        self._load_images()
+        self.X = self._array(files.CONCEPT_VECTORS)
+        self.T = self._array(files.RESPONSES)
+        self.labels = self._array(files.LABELS) if files.LABELS in self._files else None
+        self.concept_embeddings: np.ndarray | None = (
+            self._array(files.CONCEPT_EMBEDDINGS) if files.CONCEPT_EMBEDDINGS in self._files else None
+        )
+        n = len(self.image_ids)
+        if self.X.shape != (n, len(self.concepts)) or self.T.shape != (n, len(self.classes)):
+            raise damaged(self.path / files.PROJECT, "the arrays do not fit the images, concepts and classes")
+
+    def _load_images(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self.path / files.IMAGES)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(self.path / files.IMAGES, str(error)) from error
+        self.image_ids: list[str] = table["id"].to_pylist()
+        self.image_groups: list[str | None] = table["group"].to_pylist()
+        self.is_validation: np.ndarray = table["validation"].to_numpy()
+        self._paths: list[str] = table["path"].to_pylist()
+        self._sizes: list[tuple[int | None, int | None]] = list(
+            zip(table["width"].to_pylist(), table["height"].to_pylist())
+        )
+        self._crc = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_crc32")}
+
+    def _array(self, name: str, checked: bool = True) -> np.ndarray:
+        array = open_array(self.path / name, self._files[name])
+        if checked:
+            verify(self.path / name, self._files[name]["sha256"])
+        return array
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self)} images, {len(self.concepts)} concepts, {len(self.classes)} classes"
+        return f"Project({str(self.path)!r}: {sizes})"
+
+    @property
+    def validation_rows(self) -> np.ndarray:
+        """Rows never seen by a fit, (n,) int."""
+        return np.flatnonzero(self.is_validation)
+
+    @property
+    def training_rows(self) -> np.ndarray:
+        """Rows that students are fitted on, (n,) int."""
+        return np.flatnonzero(~self.is_validation)
+
+    @cached_property
+    def students(self) -> "Students":
+        """The students fitted when the project was made: the root of the history."""
+        return self._students(files.STUDENTS)
+
+    @cached_property
+    def baseline(self) -> "Students | None":
+        """The same fit on random directions of the embedding space, or None where it was not made."""
+        return self._students(files.BASELINE) if files.BASELINE in self._files else None
+
+    def _students(self, name: str) -> "Students":
+        from inficond.core.students import Students
+
+        verify(self.path / name, self._files[name]["sha256"])
+        return Students.load(self.path / name)
+
+    def student(self) -> "Students":
+        """The students as they are now, at the current node of the history."""
+        return self.session().students
+
+    def session(self, token: str | None = None) -> "Session":
+        """A cheap, isolated view to tune in: what a visitor, a command or a script holds."""
+        from inficond.core.project.session import Session
+
+        return Session(self, token)
+
+    @cached_property
+    def region_embeddings(self) -> np.ndarray:
+        """All regions, (N, R, D) float16, memory-mapped; checked whole at first use.
+
+        Raises
+        ------
+        InputError
+            The project keeps no regions, or they are damaged.
+        """
+        self._need(files.REGIONS)
+        return self._array(files.REGIONS)
+
+    @cached_property
+    def _region_rows(self) -> np.ndarray:
+        self._need(files.REGIONS)
+        return self._array(files.REGIONS, checked=False)
+
+    @cached_property
+    def _assignment_rows(self) -> np.ndarray:
+        self._need(files.ASSIGNMENT)
+        return self._array(files.ASSIGNMENT, checked=False)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """Bounding boxes of the regions, (N, R, 4) float32: left, top, right, bottom in parts of the crop."""
+        self._need(files.BOXES)
+        return self._array(files.BOXES)
+
+    def _need(self, name: str) -> None:
+        if name not in self._files:
+            raise InputError(
+                f"the project {self.name!r} keeps no regions ({name}): build it again from its images"
+            )
+
+    def regions(self, row: int) -> np.ndarray:
+        """Region embeddings of one image, (R, D) float16, unit length."""
+        return self._checked(self._region_rows, row, "regions_crc32", files.REGIONS)
+
+    def assignment(self, row: int) -> np.ndarray:
+        """The region of each cell of one image, (h, w) uint8."""
+        flat = self._checked(self._assignment_rows, row, "assignment_crc32", files.ASSIGNMENT)
+        assert self.grid is not None
+        return flat.reshape(self.grid)
+
+    def _checked(self, array: np.ndarray, row: int, column: str, name: str) -> np.ndarray:
+        row = self._row(row)
+        values = np.array(array[row])
+        if row_checksum(values) != int(self._crc[column][row]):
+            raise damaged(self.path / name, f"the bytes of image {self.image_ids[row]!r} have changed")
+        return values
+
+    def _row(self, row: int) -> int:
+        if not 0 <= int(row) < len(self):
+            raise InputError(f"there is no image {row}: the project has {len(self)}, counted from 0")
+        return int(row)
+
+    def thumbnail(self, row: int) -> Path:
+        """The image's thumbnail, a WebP file inside the project."""
+        return self.path / files.thumbnail_name(self._row(row))
+
+    def image_path(self, row: int) -> Path:
+        """Where the original image was; it may be gone since (the thumbnail stays)."""
+        return self.path / self._paths[self._row(row)]
+
+    def crop(self, row: int) -> tuple[float, float, float, float]:
+        """The part of the picture that the encoder saw: left, top, right, bottom in [0, 1].
+
+        Grids, boxes and evidence masks cover this part, the thumbnail shows the whole picture.
+        """
+        width, height = self._sizes[self._row(row)]
+        if not width or not height:
+            return 0.0, 0.0, 1.0, 1.0
+        kept = float(self.config.get("encoder", {}).get("crop_share", 1.0))
+        side = min(width, height) * kept
+        left, top = (1 - side / width) / 2, (1 - side / height) / 2
+        return left, top, 1 - left, 1 - top
+
+    def verify(self) -> list[str]:
+        """Check every byte of the project, thumbnails included.
+
+        Returns
+        -------
+        list of str
+            One line for each file that is damaged or missing; empty when all is well.
+        """
+        import zlib
+
+        faults = []
+        for name, entry in self._files.items():
+            try:
+                verify(self.path / name, entry["sha256"])
+            except InputError as error:
+                faults.append(str(error))
+        for row, crc in enumerate(self._crc["thumbnail_crc32"]):
+            file = self.thumbnail(row)
+            if crc and (not file.is_file() or zlib.crc32(file.read_bytes()) != int(crc)):
+                faults.append(f"{file} is damaged or missing")
+        return faults
