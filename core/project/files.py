@@ -76,9 +76,13 @@ class ImageRow:
     height: int | None = None
 
 
-def thumbnail_name(row: int) -> str:
+THUMBNAIL_KINDS = {b"\xff\xd8\xff": "jpg", b"RIFF": "webp", b"\x89PNG": "png"}
+"""First bytes of a thumbnail, and the suffix its file gets."""
+
+
+def thumbnail_name(row: int, suffix: str = "jpg") -> str:
     """Where the thumbnail of an image lies: a thousand to a folder."""
-    return f"{THUMBNAILS}/{row // 1000:03d}/{row:06d}.webp"
+    return f"{THUMBNAILS}/{row // 1000:03d}/{row:06d}.{suffix}"
 
 
 def write_project(
@@ -127,8 +131,8 @@ def write_project(
         The region of each cell of the grid.
     grid : (h, w), optional
         Needed with `assignment`.
-    thumbnails : iterable of N WebP files, optional
-        None: they already lie where `thumbnail_name` says.
+    thumbnails : iterable of N image files (bytes), optional
+        All JPEG, all WebP or all PNG. None: they already lie where `thumbnail_name` says, as JPEG.
     labels : (N, C) float32, optional
         Ground truth, NaN where unknown.
     baseline : Students, optional
@@ -188,9 +192,8 @@ def write_project(
                 (n, regions.shape[1], 4), "float32", lambda: _boxes(stored, grid, regions.shape[1])
             )
             files[BOXES] = save_array(folder / BOXES, boxes)
-    if thumbnails is not None:
-        _write_thumbnails(folder, thumbnails, n)
-    checks["thumbnail_crc32"] = _thumbnail_checksums(folder, n)
+    suffix = "jpg" if thumbnails is None else _write_thumbnails(folder, thumbnails, n)
+    checks["thumbnail_crc32"] = _thumbnail_checksums(folder, n, suffix)
     files[IMAGES] = _write_images(folder, rows, np.asarray(is_validation, bool), checks)
     words = [
         {
@@ -214,6 +217,7 @@ def write_project(
         "counts": {"images": n, "concepts": k, "classes": c, "validation": int(np.sum(is_validation))},
         "classes": list(classes),
         "grid": list(grid) if grid is not None else None,
+        "thumbnails": suffix,
         **dict(config or {}),
         "files": files,
     }
@@ -247,21 +251,29 @@ def _boxes(assignment: np.ndarray, grid: tuple[int, int], n_regions: int) -> Ite
         yield region_boxes(np.asarray(assignment[start : start + 4096]).reshape(-1, *grid), n_regions)
 
 
-def _write_thumbnails(folder: Path, thumbnails: Iterable[bytes], n: int) -> None:
-    count = 0
+def _write_thumbnails(folder: Path, thumbnails: Iterable[bytes], n: int) -> str:
+    """Write the thumbnails; returns the suffix of their kind."""
+    count, suffix = 0, "jpg"
     for count, data in enumerate(thumbnails, start=1):
-        file = folder / thumbnail_name(count - 1)
+        kinds = [kind for magic, kind in THUMBNAIL_KINDS.items() if data.startswith(magic)]
+        if not kinds or (count > 1 and kinds[0] != suffix):
+            raise ValueError(
+                f"thumbnail {count - 1} is no {'JPEG, WebP or PNG' if not kinds else suffix} file"
+            )
+        suffix = kinds[0]
+        file = folder / thumbnail_name(count - 1, suffix)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     if count != n:
         raise ValueError(f"{count} thumbnails for {n} images")
+    return suffix
 
 
-def _thumbnail_checksums(folder: Path, n: int) -> np.ndarray:
+def _thumbnail_checksums(folder: Path, n: int, suffix: str) -> np.ndarray:
     """CRC-32 of each thumbnail, 0 where there is none."""
     sums = np.zeros(n, np.uint32)
     for row in range(n):
-        file = folder / thumbnail_name(row)
+        file = folder / thumbnail_name(row, suffix)
         if file.is_file():
             sums[row] = zlib.crc32(file.read_bytes())
     return sums

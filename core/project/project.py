@@ -110,6 +110,9 @@ class Project:
         self._files: dict[str, dict[str, Any]] = self.config["files"]
         self.name: str = str(self.config["name"])
         self.classes: list[str] = [str(c) for c in self.config["classes"]]
+        self._thumbnails = str(self.config["thumbnails"])
+        if self._thumbnails not in files.THUMBNAIL_KINDS.values():
+            raise KeyError(f"thumbnails {self._thumbnails!r}")
         grid = self.config.get("grid")
         self.grid: tuple[int, int] | None = (int(grid[0]), int(grid[1])) if grid else None
         for name in (files.CONCEPTS, files.IMAGES):
@@ -252,8 +255,8 @@ class Project:
         return int(row)
 
     def thumbnail(self, row: int) -> Path:
-        """The image's thumbnail, a WebP file inside the project."""
-        return self.path / files.thumbnail_name(self._row(row))
+        """The image's thumbnail, a JPEG, WebP or PNG file inside the project."""
+        return self.path / files.thumbnail_name(self._row(row), self._thumbnails)
 
     def image_path(self, row: int) -> Path:
         """Where the original image was; it may be gone since (the thumbnail stays)."""

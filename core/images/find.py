@@ -1,0 +1,203 @@
+"""Which files are the images: a folder searched through, a list of paths, or a CSV with a `path` column."""
+
+import csv
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from inficond.core.errors import InputError
+
+SUFFIXES = frozenset(
+    {
+        ".avif", ".avifs", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg",
+        ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif",
+        ".tiff", ".webp",
+    }
+)  # fmt: skip
+"""What a folder search takes for an image by its name; the content decides later."""
+
+Split = Literal["train", "val"]
+Note = Callable[[str, str], None]
+"""Called with a file and the reason why it was left out."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image to be read.
+
+    Parameters
+    ----------
+    id : str
+        Path relative to the searched folder, POSIX form.
+    path : Path
+    group : str, optional
+        Images of one group share a source (a burst, a patient, a video).
+    split : {"train", "val"}, optional
+        Where a CSV decides it; else the project's seeded split does.
+    """
+
+    id: str
+    path: Path
+    group: str | None = None
+    split: Split | None = None
+
+
+def find_images(source: Path | str, note: Note | None = None) -> list[ImageFile]:
+    """Find the images of a source, sorted by id.
+
+    Parameters
+    ----------
+    source : Path or str
+        A folder (searched recursively; symbolic links are followed, each folder once), a CSV file with a
+        column `path` and optionally `group` and `split`, or a text file with a path in each line.
+    note : callable, optional
+        Told of every file left out here, and why.
+
+    Raises
+    ------
+    InputError
+        The source is not there, or holds no image.
+    """
+    source, note = Path(source), note or (lambda file, reason: None)
+    try:
+        mode = source.stat().st_mode
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        found = sorted(_walk(source, note), key=lambda f: f.id)
+        if not found:
+            raise InputError(
+                f"no images in {source}: none of its files ends in .jpg, .png, .webp or another image format"
+            )
+    elif source.suffix.lower() == ".csv":
+        found = _from_csv(source, note)
+    elif source.suffix.lower() in SUFFIXES:
+        raise InputError(f"{source} is one image: give the folder that holds the images, or a list of paths")
+    else:
+        found = _from_list(source, note)
+    return found
+
+
+def _walk(root: Path, note: Note) -> Iterator[ImageFile]:
+    """Depth first; a folder reached a second time (a link loop, a link aside) is not entered again."""
+    seen: set[tuple[int, int]] = set()
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        shown = _relative(folder, root)
+        try:
+            info = folder.stat()
+            if (info.st_dev, info.st_ino) in seen:
+                note(shown, "a symbolic link to a folder already searched")
+                continue
+            seen.add((info.st_dev, info.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError as error:
+            if folder == root:
+                raise InputError(f"cannot read {root}: {error.strerror}") from error
+            note(shown, f"cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                continue
+            try:
+                directory = entry.is_dir()
+            except OSError as error:
+                note(_relative(path, root), f"cannot be read: {error.strerror}")
+                continue
+            if directory:
+                pending.append(path)
+            elif path.suffix.lower() in SUFFIXES:
+                if not _is_text(entry.name):
+                    note(_relative(path, root), "its name is not UTF-8; rename it")
+                    continue
+                yield ImageFile(_relative(path, root), path)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _from_list(source: Path, note: Note) -> list[ImageFile]:
+    lines = [line.strip() for line in _text(source).splitlines()]
+    rows = [(Path(line), None, None) for line in lines if line and not line.startswith("#")]
+    return _named(source, rows, note)
+
+
+def _from_csv(source: Path, note: Note) -> list[ImageFile]:
+    reader = csv.DictReader(_text(source).splitlines())
+    if "path" not in (reader.fieldnames or []):
+        raise InputError(f"{source} has no column `path`: it has {', '.join(reader.fieldnames or ['none'])}")
+    rows: list[tuple[Path, str | None, Split | None]] = []
+    for number, row in enumerate(reader, start=2):
+        path = (row["path"] or "").strip()
+        if not path:
+            note(f"{source.name} line {number}", "no path")
+            continue
+        rows.append(
+            (Path(path), (row.get("group") or "").strip() or None, _split(row.get("split"), source, number))
+        )
+    return _named(source, rows, note)
+
+
+def _split(text: str | None, source: Path, number: int) -> Split | None:
+    text = (text or "").strip().lower()
+    known = {
+        "": None,
+        "train": "train",
+        "training": "train",
+        "val": "val",
+        "valid": "val",
+        "validation": "val",
+    }
+    if text not in known:
+        raise InputError(f"{source} line {number}: split {text!r} is neither train nor val")
+    return cast(Split | None, known[text])
+
+
+def _text(source: Path) -> str:
+    try:
+        text = source.read_text("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source} is not UTF-8 text: give a folder, a text file of paths or a CSV"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{source} is no text file: give a folder, a text file of paths or a CSV")
+    return text
+
+
+def _named(source: Path, rows: list[tuple[Path, str | None, Split | None]], note: Note) -> list[ImageFile]:
+    """Ids relative to the list's own folder where all paths lie in it, else to their common folder."""
+    home = source.resolve().parent
+    paths = [Path(os.path.normpath(home / path)) for path, _, _ in rows]
+    if not paths:
+        raise InputError(f"no images in {source}: it lists no path")
+    root = home
+    if not all(path.is_relative_to(home) for path in paths):
+        try:
+            root = Path(os.path.commonpath([path.parent for path in paths]))
+        except ValueError:  # different drives
+            root = Path(paths[0].anchor)
+    found: dict[str, ImageFile] = {}
+    for path, (_, group, split) in zip(paths, rows):
+        id = _relative(path, root) if path.is_relative_to(root) else path.as_posix()
+        if id in found:
+            note(id, "listed more than once; the first is used")
+            continue
+        found[id] = ImageFile(id, path, group, split)
+    return sorted(found.values(), key=lambda f: f.id)
