@@ -1,0 +1,395 @@
+"""The students of a project: one linear model per class over standardised concept vectors, and their file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.students import tensorfile
+
+if TYPE_CHECKING:
+    from inficond.core.solver import FitResult
+
+FORMAT = "inficond-students"
+FORMAT_VERSION = 1
+LINKS = ("sigmoid", "softmax")
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Students:
+    """One linear student per class, ``S[n, c] = σ(w_c · (x_n − μ)/s + b_c)``; immutable.
+
+    With the softmax link the same logits go through one softmax over the classes.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        C names.
+    concepts : sequence of str
+        K names, the columns of a concept vector.
+    weights : array (C, K)
+        In standardised units: the change of the logit for one standard deviation of the concept.
+    bias : array (C,)
+        Intercepts, in logits, at the mean concept vector.
+    mean, scale : array (K,)
+        What standardises a concept vector; `scale` is positive.
+    link : {"sigmoid", "softmax"}
+        How logits become probabilities.
+    lam : float
+        The λ of the fit, on standardised columns.
+    thresholds : array (C,), optional
+        A probability at or above it means yes; 0.5 by default.
+    encoder : str
+        The encoder that makes the concept vectors, where known.
+    embeddings : array (K, D), optional
+        The words in the encoder's space, unit length: with them the student needs no text encoder.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, repeated names, or numbers that are not finite.
+    """
+
+    classes: Sequence[str]
+    concepts: Sequence[str]
+    weights: Float32
+    bias: Float32
+    mean: Float32
+    scale: Float32
+    link: str = "sigmoid"
+    lam: float = 2.5e-3
+    thresholds: Float32 | None = None  # type: ignore[assignment]  # an array once made
+    encoder: str = ""
+    embeddings: Float32 | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "classes", _names("class", self.classes))
+        put(self, "concepts", _names("concept", self.concepts))
+        C, K = len(self.classes), len(self.concepts)
+        if self.thresholds is None:
+            put(self, "thresholds", np.full(C, 0.5, np.float32))
+        shapes = {"weights": (C, K), "bias": (C,), "mean": (K,), "scale": (K,), "thresholds": (C,)}
+        for name, shape in shapes.items():
+            put(self, name, _array(name, getattr(self, name), shape))
+        if self.embeddings is not None:
+            array = np.asarray(self.embeddings)
+            width = array.shape[1] if array.ndim == 2 else 0
+            put(self, "embeddings", _array("embeddings", array, (K, width)))
+        if not (self.scale > 0).all():
+            raise InputError("the students' scale must be positive in every column")
+        if self.link not in LINKS:
+            raise unknown("link", str(self.link), LINKS)
+        put(self, "lam", float(self.lam))
+        if not (np.isfinite(self.lam) and self.lam >= 0):
+            raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
+
+    @classmethod
+    def from_fit(
+        cls, fit: "FitResult", classes: Sequence[str], concepts: Sequence[str], **rest: Any
+    ) -> "Students":
+        """Students from a solver's result.
+
+        Parameters
+        ----------
+        fit : FitResult
+            Has `weights` (C, K), `bias` (C,), `mean` (K,), `scale` (K,).
+        classes, concepts : sequence of str
+            C and K names.
+        **rest
+            Other fields of `Students`: `link`, `lam`, `thresholds`, `encoder`, `embeddings`.
+
+        Returns
+        -------
+        Students
+            Columns of zero spread carry no weight and get scale 1.
+        """
+        scale = np.asarray(fit.scale, np.float32)
+        return cls(
+            classes, concepts, fit.weights, fit.bias, fit.mean, np.where(scale > 0, scale, 1.0), **rest
+        )  # fmt: skip
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @property
+    def n_concepts(self) -> int:
+        """K."""
+        return len(self.concepts)
+
+    def class_index(self, name: str) -> int:
+        """The row of a class; `InputError` with the nearest names where it is not there."""
+        if name not in self._class_rows:
+            raise unknown("class", name, self.classes)
+        return self._class_rows[name]
+
+    def concept_index(self, name: str) -> int:
+        """The column of a concept; `InputError` with the nearest names where it is not there."""
+        if name not in self._concept_columns:
+            raise unknown("concept", name, self.concepts)
+        return self._concept_columns[name]
+
+    @cached_property
+    def _class_rows(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.classes)}
+
+    @cached_property
+    def _concept_columns(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.concepts)}
+
+    @cached_property
+    def raw_weights(self) -> Float32:
+        """Weights on raw concept vectors, (C, K): `weights / scale`."""
+        return _frozen(self.weights / self.scale)
+
+    @cached_property
+    def raw_bias(self) -> Float32:
+        """Intercepts on raw concept vectors, (C,); folded in float64 because large terms cancel."""
+        shift = (self.weights.astype(np.float64) / self.scale) @ self.mean.astype(np.float64)
+        return _frozen((self.bias - shift).astype(np.float32))
+
+    def logits(self, X: ArrayLike, classes: Sequence[int] | int | None = None) -> Float32:
+        """Logits of concept vectors.
+
+        Parameters
+        ----------
+        X : array (N, K)
+            Concept vectors as stored, not standardised.
+        classes : int or sequence of int, optional
+            Only these rows; an int drops the axis.
+
+        Returns
+        -------
+        array (N, C), float32
+            Or (N,) for one class.
+
+        Raises
+        ------
+        InputError
+            X has another number of columns.
+        """
+        X = np.asarray(X, np.float32)
+        if X.ndim != 2 or X.shape[1] != self.n_concepts:
+            raise InputError(
+                f"the students read {self.n_concepts} concepts, the vectors have shape {X.shape}; "
+                "make them with the same corpus"
+            )
+        rows: Any = slice(None) if classes is None else classes
+        out: Float32 = X @ self.raw_weights[rows].T + self.raw_bias[rows]
+        return out
+
+    def predict(self, X: ArrayLike) -> Float32:
+        """Probabilities of concept vectors.
+
+        Parameters
+        ----------
+        X : array (N, K)
+            Concept vectors as stored.
+
+        Returns
+        -------
+        array (N, C), float32
+            In [0, 1]; rows sum to one under the softmax link.
+        """
+        return probabilities(self.logits(X), self.link)
+
+    def predict_regions(self, regions: ArrayLike) -> Float32:
+        """Probabilities from region embeddings: needs no text encoder, the words are in the student's file.
+
+        Parameters
+        ----------
+        regions : array (n, R, D)
+            Unit region embeddings of n images, as the encoder of the same name gives them.
+
+        Returns
+        -------
+        array (n, C), float32
+            As `predict`.
+
+        Raises
+        ------
+        InputError
+            The student carries no word embeddings, or of another size.
+        """
+        from inficond.core.concepts import concept_vectors
+
+        if self.embeddings is None:
+            raise InputError("this student's file holds no word embeddings; save it again from its project")
+        regions = np.asarray(regions).astype(np.float16)
+        if regions.ndim != 3 or regions.shape[2] != self.embeddings.shape[1]:
+            raise InputError(
+                f"the student reads embeddings of {self.embeddings.shape[1]} numbers, the regions have "
+                f"shape {regions.shape}; use its encoder ({self.encoder or 'not recorded'})"
+            )
+        return self.predict(concept_vectors(regions, self.embeddings))
+
+    def nec(self) -> NDArray[np.int64]:
+        """Number of effective concepts: non-zero weights per class, (C,)."""
+        return np.count_nonzero(self.weights, axis=1)
+
+    def top(self, cls: int, n: int = 10) -> NDArray[np.int64]:
+        """Columns of the `n` largest non-zero |weights| of class row `cls`, largest first."""
+        w = np.abs(self.weights[cls])
+        order = np.argsort(-w, kind="stable")[:n]
+        return order[w[order] > 0]
+
+    def with_class(
+        self, cls: int, weights: ArrayLike, bias: float, threshold: float | None = None
+    ) -> "Students":
+        """The same students but for one class.
+
+        Parameters
+        ----------
+        cls : int
+            Row.
+        weights : array (K,)
+            Its new standardised weights.
+        bias : float
+            Its new intercept.
+        threshold : float, optional
+            Its new threshold; kept where None.
+
+        Returns
+        -------
+        Students
+            New; this one is unchanged.
+        """
+        W, b, thr = self.weights.copy(), self.bias.copy(), self.thresholds.copy()
+        W[cls], b[cls] = np.asarray(weights, np.float32), bias
+        if threshold is not None:
+            thr[cls] = threshold
+        return replace(self, weights=W, bias=b, thresholds=thr)
+
+    def save(self, path: str | Path) -> None:
+        """Write the students as one safetensors file (arrays and JSON, nothing that can run).
+
+        Parameters
+        ----------
+        path : str or Path
+            Where; replaced whole, never half. Equal students give equal bytes.
+
+        Raises
+        ------
+        InputError
+            The place cannot be written.
+        """
+        tensors: dict[str, np.ndarray] = {
+            name: getattr(self, name) for name in ("weights", "bias", "mean", "scale", "thresholds")
+        }
+        if self.embeddings is not None:
+            tensors["embeddings"] = self.embeddings
+        metadata = {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "classes": json.dumps(list(self.classes), ensure_ascii=False),
+            "concepts": json.dumps(list(self.concepts), ensure_ascii=False),
+            "link": self.link,
+            "lam": repr(self.lam),
+            "encoder": self.encoder,
+        }
+        tensorfile.write(Path(path), tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Students":
+        """Read students that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        Students
+            Equal to what was saved, bit for bit.
+
+        Raises
+        ------
+        InputError
+            No such file, no students in it, a newer version, or contents that do not fit together.
+        """
+        tensors, metadata = tensorfile.read(Path(path))
+        if metadata.get("format") != FORMAT:
+            raise InputError(
+                f"{path} holds no students (its format is {metadata.get('format', 'not said')!r:.60})"
+            )
+        if metadata.get("format_version") != str(FORMAT_VERSION):
+            raise InputError(
+                f"{path} has format version {metadata.get('format_version', '?')!r:.20}, this program reads "
+                f"{FORMAT_VERSION}; use the version of inficond that wrote it"
+            )
+        missing = [k for k in ("weights", "bias", "mean", "scale", "thresholds") if k not in tensors]
+        missing += [k for k in ("classes", "concepts", "link", "lam") if k not in metadata]
+        if missing:
+            raise InputError(f"{path} is incomplete: it has no {missing[0]!r}")
+        try:
+            return cls(
+                classes=json.loads(metadata["classes"]),
+                concepts=json.loads(metadata["concepts"]),
+                link=metadata["link"],
+                lam=float(metadata["lam"]),
+                encoder=metadata.get("encoder", ""),
+                embeddings=tensors.get("embeddings"),
+                **{k: tensors[k] for k in ("weights", "bias", "mean", "scale", "thresholds")},
+            )
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{path} cannot be used: {error}") from None
+
+
+def probabilities(logits: ArrayLike, link: str = "sigmoid") -> Float32:
+    """Logits to probabilities, without overflow.
+
+    Parameters
+    ----------
+    logits : array (..., C)
+        Any finite numbers.
+    link : {"sigmoid", "softmax"}
+        Per class, or over the last axis.
+
+    Returns
+    -------
+    array, float32
+        Same shape.
+    """
+    z = np.asarray(logits, np.float32)
+    if link == "softmax":
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        return np.asarray(e / e.sum(axis=-1, keepdims=True), np.float32)
+    # e^-|z| never overflows; σ(z) = 1/(1+e^-|z|) for z ≥ 0 and its mirror image below.
+    e = np.exp(-np.abs(z))
+    return np.asarray(np.where(z >= 0, 1.0, e) / (1.0 + e), np.float32)
+
+
+def _names(kind: str, names: Any) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        raise InputError(f"students need a list of {kind} names")
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or len(name) > 500 or not name.isprintable():
+            raise InputError(f"{name!r:.60} is no {kind} name: it must be printable text of 1 to 500 letters")
+    if len(set(names)) != len(names):
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        raise InputError(f"the {kind} {twice!r} stands twice; give every {kind} once")
+    return tuple(names)
+
+
+def _array(name: str, value: Any, shape: tuple[int, ...]) -> Float32:
+    array = np.array(value, np.float32, order="C")  # always a copy: nobody else may change it
+    if array.shape != shape:
+        raise InputError(f"the students' {name} must have shape {shape}, not {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"the students' {name} must be finite numbers")
+    return _frozen(array)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
