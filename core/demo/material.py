@@ -1,0 +1,204 @@
+"""The photographic material of the collages, prepared once: cut-outs with their shadow, backgrounds with ground.
+
+Everything is Pillow's integer arithmetic on bytes, so the result is the same on every machine.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from inficond.core.demo.staging import BACKGROUNDS, CUTOUTS, BackgroundStaging, CutoutStaging
+
+ASSETS = Path(__file__).parent / "assets"
+
+# Sprites are kept with room around them, so that the shadow may be wider than what throws it.
+MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A cut-out ready for the stage; all three pictures have one size, margin included.
+
+    Attributes
+    ----------
+    name, klass : str
+        Its id in the manifest and the class it shows.
+    sprite : PIL.Image.Image
+        RGBA.
+    contact, cast : PIL.Image.Image
+        ``L`` masks: the narrow dark line under what touches the ground, and the wide soft shadow.
+    box : tuple of int
+        Left, top, right, bottom of the subject inside the picture.
+    tone : tuple of int
+        Mean colour of the subject.
+    staging : CutoutStaging
+        Size and pose.
+    """
+
+    name: str
+    klass: str
+    sprite: Image.Image
+    contact: Image.Image
+    cast: Image.Image
+    box: tuple[int, int, int, int]
+    tone: tuple[int, int, int]
+    staging: CutoutStaging
+
+
+@dataclass(frozen=True)
+class Background:
+    """A background ready for the stage.
+
+    Attributes
+    ----------
+    name : str
+        Its id in the manifest.
+    image : PIL.Image.Image
+        RGB, its ground stretched where the staging says so.
+    horizon : float
+        Where the ground begins, as a fraction of the height of `image`.
+    tone : tuple of int
+        Mean colour of its ground (of the whole, where there is no ground).
+    staging : BackgroundStaging
+        Kind and range of crops.
+    """
+
+    name: str
+    image: Image.Image
+    horizon: float
+    tone: tuple[int, int, int]
+    staging: BackgroundStaging
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """Classes, sources and licences of the material, as `assets/manifest.json` has them."""
+    return json.loads((ASSETS / "manifest.json").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=128)
+def cutout(name: str) -> Cutout:
+    """Load one cut-out and compute its shadows.
+
+    Parameters
+    ----------
+    name : str
+        Its id in the manifest.
+    """
+    with Image.open(ASSETS / "cut" / f"{name}.webp") as file:
+        raw = file.convert("RGBA")
+    # Shave the rim: cut-outs carry a hairline of their old background.
+    alpha = raw.getchannel("A").filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.7))
+    raw.putalpha(alpha)
+    left, top, right, bottom = alpha.point(lambda a: 255 if a > 96 else 0).getbbox() or (0, 0, *raw.size)
+    raw = _saturated(raw.crop((left, top, right, bottom)), CUTOUTS[name].saturation)
+    width, height = raw.size
+    pad = max(8, round(MARGIN * max(width, height)))
+    size = (width + 2 * pad, height + 2 * pad)
+    sprite = Image.new("RGBA", size)
+    sprite.paste(raw, (pad, pad))
+    contact, cast = _shadows(raw.getchannel("A"), pad)
+    return Cutout(
+        name,
+        manifest()["cutouts"][name]["class"],
+        sprite,
+        contact,
+        cast,
+        (pad, pad, pad + width, pad + height),
+        _mean(raw),
+        CUTOUTS[name],
+    )
+
+
+def _shadows(alpha: Image.Image, pad: int) -> tuple[Image.Image, Image.Image]:
+    """The contact line and the cast shadow of an outline standing on its lowest points."""
+    a = np.asarray(alpha) > 128
+    height, width = a.shape
+    # Lowest opaque pixel of each column; columns that end well above the feet touch nothing.
+    lowest = np.where(a.any(axis=0), height - 1 - a[::-1].argmax(axis=0), -height)
+    reach = max(3, round(0.13 * height))
+    touching = np.flatnonzero(lowest >= height - reach)
+    contact = np.zeros((height + 2 * pad, width + 2 * pad), np.uint8)
+    thick = max(2, round(0.028 * height))
+    for x in touching:
+        y = int(lowest[x]) + pad
+        contact[y - thick : y + thick, x + pad] = 255
+    blur = max(1.5, 0.016 * max(width, height))
+    contact_mask = Image.fromarray(contact).filter(ImageFilter.GaussianBlur(blur))
+
+    # The cast shadow: the outline laid flat around the line between the outermost points of contact.
+    first, last = (int(touching[0]), int(touching[-1])) if len(touching) else (0, width)
+    flat = max(4, round(0.11 * min(height, 1.2 * width)))
+    lying = alpha.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((width, flat), Image.Resampling.BOX)
+    cast_mask = Image.new("L", contact_mask.size)
+    base = pad + height - round(0.45 * flat)
+    cast_mask.paste(lying.point(lambda v: v * 3 // 4), (pad, base - flat // 3))
+    belly = Image.new("L", (max(last - first, 4), max(3, round(0.6 * flat))), 255)
+    cast_mask.paste(belly, (pad + first, base - flat // 6), belly)
+    return contact_mask, cast_mask.filter(ImageFilter.GaussianBlur(max(2.0, 0.3 * flat)))
+
+
+@lru_cache(maxsize=64)
+def background(name: str) -> Background:
+    """Load one background and stretch its ground.
+
+    Parameters
+    ----------
+    name : str
+        Its id in the manifest.
+    """
+    staging = BACKGROUNDS[name]
+    with Image.open(ASSETS / "bg" / f"{name}.webp") as file:
+        image = file.convert("RGB")
+    horizon = staging.horizon
+    if staging.exposure != 1:
+        image = image.point([min(255, round(value * staging.exposure)) for value in range(256)] * 3)
+    if staging.stretch is not None:
+        image, horizon = _stretch(image, *staging.stretch, horizon)
+    width, height = image.size
+    ground = image if horizon >= 1 else image.crop((0, round(horizon * height), width, height))
+    return Background(name, image, horizon, _mean(ground), staging)
+
+
+def _stretch(image: Image.Image, start: float, factor: float, horizon: float) -> tuple[Image.Image, float]:
+    """Stretch what lies below `start`, little at first and more towards the camera, as perspective does."""
+    width, height = image.size
+    y0 = round(start * height)
+    added = round((height - y0) * (factor - 1))
+    out = Image.new("RGB", (width, height + added))
+    out.paste(image, (0, 0))
+    strips = 12
+    total = height + added - y0
+    source, target = float(y0), y0
+    # Strip i is stretched in proportion to 1 + i: solve for the unit so that both ends meet.
+    weights = [1.0 / (1.0 + 2.0 * i / strips) for i in range(strips)]
+    unit = (height - y0) / sum(weights)
+    for i, weight in enumerate(weights):
+        to = y0 + round(total * (i + 1) / strips)
+        box = (0.0, source, float(width), min(source + unit * weight, float(height)))
+        out.paste(image.resize((width, to - target), Image.Resampling.BICUBIC, box=box), (0, target))
+        source, target = box[3], to
+    return out, horizon * height / (height + added)
+
+
+def _saturated(image: Image.Image, factor: float) -> Image.Image:
+    """Move the colours of an RGBA picture towards its greys; 1 leaves it."""
+    if factor == 1:
+        return image
+    rgb = image.convert("RGB")
+    out = Image.blend(rgb.convert("L").convert("RGB"), rgb, factor)
+    out.putalpha(image.getchannel("A"))
+    return out
+
+
+def _mean(image: Image.Image) -> tuple[int, int, int]:
+    """Mean colour, weighted by opacity."""
+    pixels = np.asarray(image.convert("RGBA")).reshape(-1, 4).astype(np.int64)
+    total = int(pixels[:, 3].sum()) or 1
+    red, green, blue = ((pixels[:, :3] * pixels[:, 3:]).sum(axis=0) // total).tolist()
+    return red, green, blue
