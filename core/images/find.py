@@ -13,8 +13,8 @@ from inficond.core.errors import InputError
 SUFFIXES = frozenset(
     {
         ".avif", ".avifs", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg",
-        ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif",
-        ".tiff", ".webp",
+        ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga",
+        ".tif", ".tiff", ".webp",
     }
 )  # fmt: skip
 """What a folder search takes for an image by its name; the content decides later."""
