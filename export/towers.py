@@ -1,0 +1,314 @@
+"""A CLIP relative as two torch modules: pixels to regions, and token ids to a word's direction.
+
+The image tower keeps the model's own image embedding and adds a dense one by NACLIP's reduced last block
+(Hajimiri, Ben Ayed & Dolz, "Pay Attention to Your Neighbours", WACV 2025, arXiv 2404.08181): keys attend to
+keys, near patches count more, no residual and no MLP::
+
+    A = softmax(k·kᵀ/√d + Ω),   Ω_ij = exp(−‖p_i − p_j‖² / 2σ²)   (0 for the class token)
+    dense = normalise(project(norm(out_proj(A·v))))
+
+What an architecture has is read off the modules, not off its name: a class token or none, a norm before the
+blocks or none, a linear projection (CLIP, Chinese-CLIP, MetaCLIP 2, AltCLIP) or an attention-pooling head
+(SigLIP, SigLIP 2). Such a head applied to one patch alone attends to that patch only, which is how its dense
+embedding reaches the joint space.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inficond.core.errors import InputError
+from inficond.export.attention import attend
+
+BLOCK_PARTS = ("layer_norm1", "self_attn", "layer_norm2", "mlp")
+ATTENTION_PARTS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """How the last block is reduced.
+
+    Attributes
+    ----------
+    sigma : float
+        Spread of the neighbourhood Ω, in patches.
+    window : int, optional
+        Patches farther than this in either direction get no bonus; None: no limit.
+    """
+
+    sigma: float = 5.0
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise InputError(f"sigma is {self.sigma}; it is a spread in patches and must be above 0")
+        if self.window is not None and self.window < 1:
+            raise InputError(f"window is {self.window}; it counts patches and must be 1 or more")
+
+
+def neighbourhood(grid: tuple[int, int], dense: Dense, class_token: bool) -> Tensor:
+    """Ω of NACLIP for a patch grid.
+
+    Parameters
+    ----------
+    grid : tuple of int
+        Patches down and across, (h, w).
+    dense : Dense
+        σ and window.
+    class_token : bool
+        Whether a class token precedes the patches; its row and column are 0.
+
+    Returns
+    -------
+    Tensor
+        (S, S) float32 with S = h·w, one more with a class token.
+    """
+    h, w = grid
+    rows, cols = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    place = torch.stack([rows.flatten(), cols.flatten()], dim=1).double()
+    gap = place[:, None] - place[None]
+    omega = torch.exp(-gap.square().sum(-1) / (2 * dense.sigma**2))
+    if dense.window is not None:
+        omega = torch.where(gap.abs().amax(-1) <= dense.window, omega, 0.0)
+    return F.pad(omega, (1, 0, 1, 0)).float() if class_token else omega.float()
+
+
+def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antialias: bool) -> Tensor:
+    """Position embeddings interpolated to another patch grid.
+
+    Parameters
+    ----------
+    table : Tensor
+        Learned positions, (S, D), of a square grid, the class token's first where there is one.
+    grid : tuple of int
+        The wanted grid, (h, w).
+    class_token : bool
+        Whether the first row belongs to a class token.
+    antialias : bool
+        Bilinear with antialiasing, as SigLIP 2 was trained; otherwise bicubic, as the others.
+
+    Returns
+    -------
+    Tensor
+        (1, h·w, D), one row more with a class token.
+    """
+    first, patches = (table[:1], table[1:]) if class_token else (table[:0], table)
+    side = round(len(patches) ** 0.5)
+    if side * side != len(patches):
+        raise InputError(f"the model has {len(patches)} patch positions, which form no square grid")
+    if (side, side) != grid:
+        square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+        mode = "bilinear" if antialias else "bicubic"
+        square = F.interpolate(square, size=grid, mode=mode, align_corners=False, antialias=antialias)
+        patches = square.permute(0, 2, 3, 1).reshape(grid[0] * grid[1], -1).to(table.dtype)
+    return torch.cat([first, patches])[None]
+
+
+class _LinearHead(nn.Module):
+    """CLIP's way into the joint space: a projection of the class token."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        return self.projection(tokens[:, 0])
+
+    def each(self, tokens: Tensor) -> Tensor:
+        return self.projection(tokens)
+
+
+class _PoolingHead(nn.Module):
+    """SigLIP's way: a learned query attends to all patches, or for a dense embedding to one."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        inner: Any = head.attention
+        width = inner.embed_dim
+        w, b = inner.in_proj_weight.detach(), inner.in_proj_bias.detach()
+        probe: Any = head.probe
+        self.register_buffer("query", F.linear(probe.detach(), w[:width], b[:width]))
+        self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
+        self.key.weight.data, self.key.bias.data = w[width : 2 * width].clone(), b[width : 2 * width].clone()
+        self.value.weight.data, self.value.bias.data = w[2 * width :].clone(), b[2 * width :].clone()
+        self.out, self.heads = inner.out_proj, inner.num_heads
+        self.layernorm, self.mlp = head.layernorm, head.mlp
+
+    def _finish(self, mixed: Tensor) -> Tensor:
+        x = self.out(mixed)
+        return x + self.mlp(self.layernorm(x))
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        query = self.query.expand(tokens.shape[0], -1, -1)  # type: ignore[operator]
+        return self._finish(attend(query, self.key(tokens), self.value(tokens), self.heads))[:, 0]
+
+    def each(self, tokens: Tensor) -> Tensor:
+        return self._finish(self.value(tokens))
+
+
+class ImageTower(nn.Module):
+    """Pixels to the image's embedding and to one embedding per patch, both of unit length.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A transformers model with `vision_model` and `get_image_features`.
+    size : tuple of int
+        Input height and width in pixels; multiples of the patch size.
+    mean, std : sequence of float
+        Per channel, in units of full scale: pixels enter as ``(x·rescale − mean) / std``.
+    rescale : float
+        Usually 1/255.
+    dense : Dense
+        How the last block is reduced.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        size: tuple[int, int],
+        mean: list[float],
+        std: list[float],
+        rescale: float = 1 / 255,
+        dense: Dense | None = None,
+    ) -> None:
+        super().__init__()
+        vision: Any = model.vision_model
+        embeddings = vision.embeddings
+        self.patch = int(embeddings.patch_size)
+        if size[0] % self.patch or size[1] % self.patch:
+            raise InputError(
+                f"input size {size[0]}×{size[1]} is no multiple of the model's patch size {self.patch}"
+            )
+        self.grid = (size[0] // self.patch, size[1] // self.patch)
+        has_class = hasattr(embeddings, "class_embedding")
+        self.skip = int(has_class)
+        scale = torch.tensor(std, dtype=torch.float64).reciprocal()
+        self.register_buffer("gain", (scale * rescale).float().view(1, 3, 1, 1))
+        self.register_buffer("shift", (-torch.tensor(mean, dtype=torch.float64) * scale).float().view(1, 3, 1, 1))
+        self.stem = _as_convolution(embeddings.patch_embedding, self.patch)
+        positions = positions_for(
+            embeddings.position_embedding.weight.detach(),
+            self.grid,
+            has_class,
+            antialias=isinstance(embeddings.patch_embedding, nn.Linear),
+        )
+        if has_class:
+            # The class token is the same in every image: embedding and position are added up once.
+            token = embeddings.class_embedding.detach().reshape(1, 1, -1) + positions[:, :1]
+            self.register_buffer("class_token", token)
+        self.register_buffer("positions", positions[:, self.skip :])
+        self.first_norm = getattr(vision, "pre_layrnorm", None) or nn.Identity()
+        self.blocks = vision.encoder.layers
+        self.last_norm = vision.post_layernorm
+        if hasattr(model, "visual_projection"):
+            self.head: nn.Module = _LinearHead(model.visual_projection)  # type: ignore[arg-type]
+        else:
+            self.head = _PoolingHead(vision.head)
+        self.register_buffer("omega", neighbourhood(self.grid, dense or Dense(), has_class)[None, None])
+
+    def _attend(self, block: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        attention = block.self_attn
+        return attention.out_proj(attend(q, k, v, attention.num_heads, attention.scale, bias))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed a batch.
+
+        Parameters
+        ----------
+        pixels : Tensor
+            uint8 (B, H, W, 3), RGB.
+
+        Returns
+        -------
+        dense : Tensor
+            float32 (B, h, w, D), unit length.
+        image : Tensor
+            float32 (B, D), unit length.
+        """
+        x = pixels.permute(0, 3, 1, 2).to(self.stem.weight.dtype)
+        x = self.stem(x * self.gain + self.shift).flatten(2).transpose(1, 2) + self.positions
+        if self.skip:
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)  # type: ignore[operator]
+        x = self.first_norm(x)
+        last = len(self.blocks) - 1  # type: ignore[arg-type]
+        near = x
+        for i, block in enumerate(self.blocks):  # type: ignore[arg-type, var-annotated]
+            y = block.layer_norm1(x)
+            attention = block.self_attn
+            q, k, v = attention.q_proj(y), attention.k_proj(y), attention.v_proj(y)
+            if i == last:
+                near = self._attend(block, k, k, v, self.omega)  # type: ignore[arg-type]
+            x = x + self._attend(block, q, k, v)
+            x = x + block.mlp(block.layer_norm2(x))
+        head: Any = self.head
+        image = F.normalize(head.pool(self.last_norm(x)).float(), dim=-1)
+        dense = F.normalize(head.each(self.last_norm(near[:, self.skip :])).float(), dim=-1)
+        return dense.unflatten(1, self.grid), image
+
+
+def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
+    """SigLIP 2 embeds flattened patches (rows, columns, channels) with a linear layer; a convolution does the same."""
+    if isinstance(patch_embedding, nn.Conv2d):
+        return patch_embedding
+    if not isinstance(patch_embedding, nn.Linear):
+        raise InputError(f"the patch embedding is a {type(patch_embedding).__name__}, which no tower here knows")
+    width = patch_embedding.out_features
+    conv = nn.Conv2d(3, width, patch, stride=patch)
+    weight = patch_embedding.weight.detach().view(width, patch, patch, 3)
+    conv.weight.data = weight.permute(0, 3, 1, 2).contiguous()
+    assert conv.bias is not None
+    conv.bias.data = patch_embedding.bias.detach().clone()
+    return conv
+
+
+class TextTower(nn.Module):
+    """Token ids to a direction in the joint space.
+
+    The attention mask is an input only where the model was trained with one (a BERT-like text tower); CLIP
+    reads its end token through a causal mask and SigLIP its last token through padding.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.masked = not hasattr(getattr(model.text_model, "embeddings", None), "token_embedding")
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the graph's inputs, each int64 (B, L)."""
+        return ["input_ids", "attention_mask"] if self.masked else ["input_ids"]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """float32 (B, D), unit length, for int64 (B, L) ids."""
+        kwargs = {"attention_mask": attention_mask} if self.masked else {}
+        out = self.model.get_text_features(input_ids=input_ids, **kwargs)  # type: ignore[operator]
+        return F.normalize(getattr(out, "pooler_output", out).float(), dim=-1)
+
+
+def check_architecture(model: Any, name: str) -> None:
+    """Refuse a model whose parts no tower here can read, naming the first part that is missing.
+
+    Raises
+    ------
+    InputError
+        If the model lacks a part.
+    """
+    vision = getattr(model, "vision_model", None)
+    missing = [m for m in ("get_image_features", "get_text_features", "vision_model", "text_model") if not hasattr(model, m)]
+    if not missing:
+        parts = {"embeddings": vision, "encoder": vision, "post_layernorm": vision}
+        missing = [f"vision_model.{p}" for p, owner in parts.items() if not hasattr(owner, p)]
+    if not missing:
+        block = vision.encoder.layers[0]
+        missing = [f"block.{p}" for p in BLOCK_PARTS if not hasattr(block, p)]
+        missing += [f"self_attn.{p}" for p in ATTENTION_PARTS if not hasattr(getattr(block, "self_attn", None), p)]
+        if not hasattr(model, "visual_projection") and not hasattr(vision, "head"):
+            missing.append("visual_projection (or vision_model.head)")
+    if missing:
+        raise InputError(
+            f"{name} is a {type(model).__name__}, no relative of CLIP that can be exported: it has no {missing[0]}"
+        )
