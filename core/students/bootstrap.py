@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Change:
-    """What a change did to one metric: both values, their difference with its interval, and whether it is clear."""
+    """What a change did to one metric: both values and the difference, with its interval."""
 
     before: float
     after: float

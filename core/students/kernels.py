@@ -1,4 +1,4 @@
-"""Compiled loops of the metrics and their bootstrap. Single-threaded and without the GIL: many visitors share a machine.
+"""Compiled loops of the metrics and their bootstrap: one thread, no GIL, for many visitors share a machine.
 
 Every kernel works on images already sorted by score, highest first, so that no replicate sorts again.
 """
@@ -28,17 +28,14 @@ def sorted_average_precision(yes, last):
     float
         Σ over runs of precision × gain in recall; NaN without a yes.
     """
-    seen = 0
     found = 0
     counted = 0
     total = 0.0
     for i in range(yes.shape[0]):
-        seen += 1
         found += yes[i]
-        if last[i] != 0:
-            if found > counted:
-                total += (found - counted) * (found / seen)
-                counted = found
+        if last[i] != 0 and found > counted:
+            total += (found - counted) * (found / (i + 1))
+            counted = found
     if found == 0:
         return np.nan
     return total / found
@@ -116,8 +113,8 @@ def resample(out, seed, sums, group, mark):
 
     Notes
     -----
-    G groups are drawn with replacement out of G (Efron 1979, over groups where images share a source). Only AP
-    needs the order of the images: everything else is a sum over groups.
+    G groups are drawn with replacement out of G (Efron 1979, over groups where images share a source). Only
+    AP needs the order of the images: everything else is a sum over groups.
     """
     G = sums.shape[1]
     weight = np.ones(G, np.uint8)  # a draw of 256 of one group has probability 1e-507, and bytes stay in L1

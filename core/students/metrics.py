@@ -14,7 +14,7 @@ from inficond.core.students.subsets import SUBSETS, subset_codes
 
 METRICS = ("agreement", "balanced_agreement", "ap", "f1", "bce")
 """What `class_metrics` and `paired_bootstrap` measure of a student against a target."""
-HIGHER_IS_BETTER: Mapping[str, bool] = {"agreement": True, "balanced_agreement": True, "ap": True, "f1": True, "bce": False}  # fmt: skip
+HIGHER_IS_BETTER: Mapping[str, bool] = {name: name != "bce" for name in METRICS}
 _CLIP = 1e-7
 
 
@@ -293,7 +293,7 @@ def matched_threshold(t: ArrayLike, s: ArrayLike, teacher_threshold: float = 0.5
     -------
     float
         Half way between the last score that must say yes and the next lower one; a float32 value, so that a
-        student's file holds it exactly. 0.5 where the teacher never or always says yes: there is no rate to match.
+        student's file holds it exactly. 0.5 where the teacher never or always says yes: no rate to match.
     """
     t, s = _column("teacher's responses", t), _column("student's responses", s)
     _same_length(t, s)

@@ -117,7 +117,7 @@ def _given_parts(
         if part[unit[i]] not in (-1, value):
             name = groups[i] if groups is not None else i
             raise InputError(
-                f"the group {name!r:.80} has images in both train and val; a group must be whole in one of them"
+                f"the group {name!r:.80} has images in both train and val; keep a group whole in one"
             )
         part[unit[i]] = value
     return part

@@ -2,8 +2,8 @@
 
 The layout (https://github.com/huggingface/safetensors, "Format"): eight bytes little-endian length of the
 header, the header as a JSON object ``{name: {dtype, shape, data_offsets}, "__metadata__": {str: str}}``, then
-the tensors' bytes without holes. The library writes metadata in an arbitrary order, so two saves of one student
-differ; here the order is fixed, and a file's hash is a student's identity.
+the tensors' bytes without holes. The library writes metadata in an arbitrary order, so two saves of one
+student differ; here the order is fixed, and a file's hash is a student's identity.
 """
 
 import json
