@@ -1,1 +1,1 @@
-"""models"""
+"""Model folders, the sessions that run them, and teachers in a file."""

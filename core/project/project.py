@@ -270,8 +270,10 @@ class Project:
         width, height = self._sizes[self._row(row)]
         if not width or not height:
             return 0.0, 0.0, 1.0, 1.0
-        kept = float(self.config.get("encoder", {}).get("crop_share", 1.0))
-        side = min(width, height) * kept
+        kept = self.config.get("encoder", {}).get("crop_share", 1.0)
+        if kept is None:  # stretched whole
+            return 0.0, 0.0, 1.0, 1.0
+        side = min(width, height) * float(kept)
         left, top = (1 - side / width) / 2, (1 - side / height) / 2
         return left, top, 1 - left, 1 - top
 

@@ -1,0 +1,339 @@
+"""What a model folder says of itself, read strictly; the format is described in docs/formats.md."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from inficond.core.errors import InputError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LINKS = ("sigmoid", "softmax")
+INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
+LAYOUTS = ("uint8_bhwc", "float_bchw")
+
+Kind = Literal["encoder", "teacher"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """How a picture becomes the graph's input.
+
+    Parameters
+    ----------
+    file : str
+        The ONNX file.
+    size : (H, W)
+        What the graph takes, in pixels.
+    resize : int or (h, w)
+        Shorter side scaled to this, or the whole stretched to that.
+    crop : (h, w) or None
+        The centre part kept after resizing.
+    interpolation : str
+    mean, std : three floats
+        Used outside the graph for the layout `float_bchw` only.
+    input_layout : str
+    """
+
+    file: str
+    size: tuple[int, int]
+    resize: int | tuple[int, int]
+    crop: tuple[int, int] | None
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    input_layout: str = "uint8_bhwc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextInput:
+    """How a word becomes the text graph's input."""
+
+    file: str
+    tokenizer: str
+    max_length: int
+    templates: tuple[str, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A checked `manifest.json`; the fields that are only an encoder's or a teacher's are empty in the other.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : {"encoder", "teacher"}
+    name, licence, source : str
+    files : mapping
+        Name to ``sha256`` and ``bytes``.
+    image : ImageInput
+    raw : mapping
+        Everything the file says.
+    """
+
+    folder: Path
+    kind: Kind
+    name: str
+    licence: str
+    source: str
+    files: Mapping[str, Mapping[str, Any]]
+    image: ImageInput
+    dim: int = 0
+    grid: tuple[int, int] = (0, 0)
+    regions: int = 0
+    text: TextInput | None = None
+    labels: tuple[str, ...] = ()
+    link: str = "softmax"
+    output: str = ""
+    output_kind: str = "logits"
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What identifies the model: SHA-256 over the checksums of its files and what is done around them."""
+        import hashlib
+
+        said = {
+            key: value for key, value in self.raw.items() if key not in ("verification", "source", "licence")
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def path_of(self, name: str) -> Path:
+        """A file of the folder, checked once per process against the manifest.
+
+        Raises
+        ------
+        InputError
+            The file is missing or its bytes are not those the manifest was written for.
+        """
+        from inficond.core.models.integrity import check_file
+
+        path = self.folder / name
+        entry = self.files.get(name)
+        if entry is None and (self.kind == "encoder" or self.files):
+            raise InputError(
+                f"{self.folder / MANIFEST} does not list {name!r} among its files: export the model again"
+            )
+        check_file(path, entry)
+        return path
+
+
+def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
+    """Read and check the manifest of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : {"encoder", "teacher"}, optional
+        What it must be.
+
+    Raises
+    ------
+    InputError
+        No manifest, a malformed one, one of a newer format or of another kind.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{folder} is no model folder: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    return _Reader(path, raw).manifest(kind)
+
+
+class _Reader:
+    """Takes fields out of the JSON; every complaint names the file and the field."""
+
+    def __init__(self, path: Path, raw: Any) -> None:
+        self.path = path
+        if not isinstance(raw, dict):
+            raise InputError(f"{path} holds no JSON object")
+        self.raw = raw
+
+    def fail(self, name: str, wanted: str, value: Any) -> InputError:
+        return InputError(f"{self.path}: `{name}` must be {wanted}, not {json.dumps(value)[:80]}")
+
+    def manifest(self, kind: Kind | None) -> Manifest:
+        raw = self.raw
+        version = raw.get("format")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise self.fail("format", f"a number ({FORMAT})", version)
+        if version > FORMAT:
+            raise InputError(f"{self.path} is of a newer format ({version}): upgrade InFiConD")
+        if raw.get("kind") not in ("encoder", "teacher"):
+            raise self.fail("kind", "`encoder` or `teacher`", raw.get("kind"))
+        if kind is not None and raw["kind"] != kind:
+            raise InputError(f"{self.path.parent} holds {_a(raw['kind'])}, not {_a(kind)}")
+        files = raw.get("files", {})
+        if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
+            raise self.fail("files", "an object of file names", files)
+        for name in files:
+            self.file_name("files", name)
+        common: dict[str, Any] = {
+            "folder": self.path.parent,
+            "kind": raw["kind"],
+            "name": self.text("name", raw.get("name")),
+            "licence": str(raw.get("licence", "")),
+            "source": str(raw.get("source", "")),
+            "files": files,
+            "image": self.image(raw.get("image")),
+            "raw": raw,
+        }
+        return Manifest(**common, **(self.encoder() if raw["kind"] == "encoder" else self.teacher()))
+
+    def encoder(self) -> dict[str, Any]:
+        grid = self.pair("grid", self.raw.get("grid"))
+        regions = self.count("regions", self.raw.get("regions"))
+        if regions > 255:
+            raise self.fail("regions", "at most 255", regions)
+        text = self.raw.get("text")
+        return {
+            "dim": self.count("dim", self.raw.get("dim")),
+            "grid": grid,
+            "regions": regions,
+            "text": None if text is None else self.words(text),
+        }
+
+    def teacher(self) -> dict[str, Any]:
+        labels = self.raw.get("labels")
+        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+            raise self.fail("labels", "a list of names", labels)
+        if self.raw.get("link") not in LINKS:
+            raise self.fail("link", "`sigmoid` or `softmax`", self.raw.get("link"))
+        kind = self.raw.get("output_kind", "logits")
+        if kind not in ("logits", "probabilities"):
+            raise self.fail("output_kind", "`logits` or `probabilities`", kind)
+        output = self.raw.get("output", "")
+        return {
+            "labels": tuple(numbered(labels)),
+            "link": self.raw["link"],
+            "output": output if isinstance(output, str) else "",
+            "output_kind": kind,
+        }
+
+    def image(self, value: Any) -> ImageInput:
+        if not isinstance(value, dict):
+            raise self.fail("image", "an object", value)
+        size = self.pair("image.size", value.get("size"))
+        resize_given = value.get("resize", list(size))
+        resize = (
+            self.pair("image.resize", resize_given)
+            if isinstance(resize_given, list)
+            else self.count("image.resize", resize_given)
+        )
+        crop = self.crop(value.get("crop"), size)
+        if crop is not None and crop != size:
+            raise self.fail("image.crop", f"equal to image.size {list(size)}", value.get("crop"))
+        shortest = resize if isinstance(resize, int) else min(resize)
+        if crop is not None and (max(crop) > shortest if isinstance(resize, int) else _larger(crop, resize)):
+            raise self.fail("image.crop", f"at most the resized picture ({resize_given})", value.get("crop"))
+        if crop is None and (resize != size):
+            if not isinstance(resize, int):
+                raise self.fail(
+                    "image.resize", f"equal to image.size {list(size)} where nothing is cropped", resize_given
+                )
+            crop = size
+        interpolation = str(value.get("interpolation", "bicubic")).lower()
+        if interpolation not in INTERPOLATIONS:
+            raise self.fail("image.interpolation", " or ".join(INTERPOLATIONS), interpolation)
+        layout = value.get("input_layout", "uint8_bhwc")
+        if layout not in LAYOUTS:
+            raise self.fail("image.input_layout", " or ".join(LAYOUTS), layout)
+        std = self.triple("image.std", value.get("std", [1, 1, 1]))
+        if min(std) <= 0:
+            raise self.fail("image.std", "above 0", value.get("std"))
+        return ImageInput(
+            file=self.file_name("image.file", value.get("file")),
+            size=size,
+            resize=resize,
+            crop=crop,
+            interpolation=interpolation,
+            mean=self.triple("image.mean", value.get("mean", [0, 0, 0])),
+            std=std,
+            input_layout=layout,
+        )
+
+    def crop(self, value: Any, size: tuple[int, int]) -> tuple[int, int] | None:
+        if value is None or value is False or value == "none":
+            return None
+        if value is True or value in ("center", "centre"):
+            return size
+        return self.pair("image.crop", value if isinstance(value, list) else [value, value])
+
+    def words(self, value: Any) -> TextInput:
+        if not isinstance(value, dict):
+            raise self.fail("text", "an object", value)
+        templates = value.get("templates") or ["{}"]
+        if not isinstance(templates, list) or not all(
+            isinstance(t, str) and t.count("{}") == 1 for t in templates
+        ):
+            raise self.fail("text.templates", "a list of texts with {} in each", templates)
+        return TextInput(
+            file=self.file_name("text.file", value.get("file")),
+            tokenizer=self.file_name("text.tokenizer", value.get("tokenizer", "tokenizer.json")),
+            max_length=self.count("text.max_length", value.get("max_length", 77)),
+            templates=tuple(templates),
+            extra=value,
+        )
+
+    def text(self, name: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise self.fail(name, "a text", value)
+        return value
+
+    def file_name(self, name: str, value: Any) -> str:
+        """A plain file name: no folder, no drive, nothing hidden."""
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}", value):
+            raise self.fail(name, "a plain file name in the same folder", value)
+        return value
+
+    def count(self, name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 16384:
+            raise self.fail(name, "a whole number from 1 to 16384", value)
+        return value
+
+    def pair(self, name: str, value: Any) -> tuple[int, int]:
+        if not isinstance(value, list) or len(value) != 2:
+            raise self.fail(name, "[height, width]", value)
+        return self.count(name, value[0]), self.count(name, value[1])
+
+    def triple(self, name: str, value: Any) -> tuple[float, float, float]:
+        if (
+            not isinstance(value, list)
+            or len(value) != 3
+            or not all(isinstance(v, int | float) for v in value)
+        ):
+            raise self.fail(name, "three numbers", value)
+        return cast(tuple[float, float, float], tuple(float(v) for v in value))
+
+
+def _larger(crop: tuple[int, int], whole: tuple[int, int]) -> bool:
+    return crop[0] > whole[0] or crop[1] > whole[1]
+
+
+def _a(kind: str) -> str:
+    return ("an " if kind[0] in "aeiou" else "a ") + kind
+
+
+def numbered(labels: list[str]) -> list[str]:
+    """Labels with repeated names told apart: ``crane, crane`` becomes ``crane, crane (2)``."""
+    seen: dict[str, int] = {}
+    taken = set(labels)
+    result = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        name = label
+        while seen[label] > 1 and (name in taken):
+            name = f"{label} ({seen[label]})"
+            if name in taken:
+                seen[label] += 1
+        taken.add(name)
+        result.append(name)
+    return result

@@ -1,0 +1,201 @@
+"""The one place that opens an ONNX Runtime session, and says on what it really runs."""
+
+import ctypes
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.models.hardware import available_cores
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+}
+"""Names a person gives, and ONNX Runtime's."""
+
+AUTOMATIC = ("cuda", "cpu")
+"""What `auto` tries, in this order. The rest must be asked for: they build engines or change numbers."""
+
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open graph. Safe to call from several threads.
+
+    Parameters
+    ----------
+    path : Path
+    provider : str
+        The one it runs on, as ONNX Runtime itself says after loading.
+    threads : int
+        Inside one call, on the CPU.
+    inputs : mapping of name to (type, shape)
+    outputs : tuple of str
+    """
+
+    path: Path
+    provider: str
+    threads: int
+    inputs: dict[str, tuple[str, tuple[Any, ...]]]
+    outputs: tuple[str, ...]
+    _ort: Any
+    _gate: threading.Lock | None
+
+    def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
+        """Run the graph. On an accelerator calls take turns; on the CPU they run side by side.
+
+        Raises
+        ------
+        InputError
+            The provider failed (out of memory, device lost); the message says which and what to try.
+        """
+        names = list(outputs) if outputs is not None else None
+        try:
+            if self._gate is None:
+                return self._ort.run(names, feeds)
+            with self._gate:
+                return self._ort.run(names, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class of its own
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"{self.path.name} failed on {self.provider}: {first}; try a smaller batch or provider `cpu`"
+            ) from error
+
+
+def open_session(path: Path, provider: str = "auto", threads: int | None = None) -> Session:
+    """Open an ONNX file.
+
+    Parameters
+    ----------
+    path : Path
+    provider : str
+        A key of `PROVIDERS`, or ``auto``: the first of `AUTOMATIC` that really runs here.
+    threads : int, optional
+        CPU threads inside one call; by default every core this process may use. Work that runs many batches
+        side by side uses 1: that wastes no core waiting for another.
+
+    Raises
+    ------
+    InputError
+        The provider asked for cannot run here, or the file is no sound ONNX graph.
+    """
+    if provider == "auto":
+        for name in AUTOMATIC[:-1]:
+            if _may_work(name):
+                try:
+                    return _open(path, name, threads)
+                except InputError:
+                    continue
+        return _open(path, "cpu", threads)
+    if provider not in PROVIDERS:
+        raise unknown("provider", provider, ["auto", *PROVIDERS])
+    return _open(path, provider, threads)
+
+
+def listed_providers() -> list[str]:
+    """Keys of `PROVIDERS` that this build of ONNX Runtime lists; whether they run is another question."""
+    import onnxruntime as ort
+
+    listed = ort.get_available_providers()
+    return [name for name, full in PROVIDERS.items() if full in listed]
+
+
+def _may_work(name: str) -> bool:
+    """A quick look before trying: a CUDA session without a driver complains on stderr and falls back."""
+    if name not in listed_providers():
+        return False
+    if name in ("cuda", "tensorrt"):
+        try:
+            ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        except OSError:
+            return False
+    return True
+
+
+def _open(path: Path, name: str, threads: int | None) -> Session:
+    import onnxruntime as ort
+
+    full = PROVIDERS[name]
+    if name not in listed_providers():
+        listed = ", ".join(listed_providers())
+        raise InputError(f"provider {name!r} is not in this build of ONNX Runtime, which has: {listed}")
+    if not _may_work(name):
+        raise InputError(f"provider {name!r} cannot run here: no NVIDIA driver was found; use `cpu`")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    with _loading:
+        if name in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()
+        ort.set_default_logger_severity(4)
+        try:
+            session = ort.InferenceSession(
+                _content(path), options, providers=[(full, _settings(name)), *_fallback(name)]
+            )
+        except Exception as error:  # every kind of malformed file has its own exception
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path} cannot be loaded on {name}: {first[:300]}") from error
+        finally:
+            ort.set_default_logger_severity(2)
+    got = session.get_providers()[0]
+    if got != full:
+        raise InputError(
+            f"provider {name!r} was asked for but does not run here (ONNX Runtime fell back to {got}): "
+            "install its libraries (extra `cuda`), or use provider `cpu`"
+        )
+    return Session(
+        path=path,
+        provider=name,
+        threads=options.intra_op_num_threads,
+        inputs={i.name: (i.type, tuple(i.shape)) for i in session.get_inputs()},
+        outputs=tuple(o.name for o in session.get_outputs()),
+        _ort=session,
+        _gate=None if name == "cpu" else threading.Lock(),
+    )
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes: loaded from memory, a graph cannot reach data beside its file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _settings(name: str) -> dict[str, Any]:
+    if name == "cuda":
+        return {
+            "use_tf32": "0",
+            "arena_extend_strategy": "kSameAsRequested",
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
+    if name == "tensorrt":
+        from inficond.core.models.cache import cache_folder
+
+        folder = cache_folder("tensorrt")
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+    return {}
+
+
+def _fallback(name: str) -> list[Any]:
+    """Operators a provider lacks run on the next one; the session still counts as running on the first."""
+    if name == "cpu":
+        return []
+    cuda = [(PROVIDERS["cuda"], _settings("cuda"))] if name == "tensorrt" else []
+    return [*cuda, PROVIDERS["cpu"]]
