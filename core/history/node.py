@@ -1,0 +1,180 @@
+"""One step of a history: who did what, when, from what, with what effect. Immutable and self-checking.
+
+A node's id is a hash of all it says, its parent's id included, so a history cannot be changed unnoticed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from inficond.core.tuning.actions import Action, spell
+from inficond.core.tuning.changes import WeightChange
+from inficond.core.tuning.state import ClassState
+
+KINDS = ("root", "tune", "add", "drop", "override", "lambda")
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step and the state of what it changed.
+
+    Parameters
+    ----------
+    id : str
+        12 hexadecimal digits; for the root a hash of the project's data.
+    parent : str or None
+        None for the root.
+    kind : str
+        ``root``, ``tune``, ``add`` (a concept), ``drop`` (a concept), ``override`` (of the teacher) or
+        ``lambda``.
+    when : str
+        UTC, ISO 8601.
+    who : str
+        The person or program, as it called itself.
+    classes : tuple of str
+        The classes that were asked for.
+    actions : tuple of Action
+        As given, groups unresolved; only for ``tune``.
+    focus : mapping or None
+        ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
+    detail : mapping
+        ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for ``lambda``.
+    note : str
+        The person's remark when the step was made.
+    lam : float
+        λ of the fit.
+    solver : mapping
+        ``link``, ``tol``, and per class that was refitted ``gap``, ``iterations``, ``converged``.
+    data, code : str
+        Hashes of the project's arrays; version and hash of the program.
+    before, after : mapping from class to mapping from metric to float
+        On validation images, for the classes that moved.
+    weights : tuple of WeightChange
+        Every weight that moved.
+    changed : mapping from class to ClassState
+        The state after the step of each class that it changed.
+    added : tuple of str
+        Words added so far on this branch.
+    dropped : frozenset of str
+        Concepts dropped so far on this branch.
+    """
+
+    id: str
+    parent: str | None
+    kind: str
+    when: str
+    who: str
+    classes: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    focus: Mapping[str, Any] | None = None
+    detail: Mapping[str, Any] = field(default_factory=_nothing)
+    note: str = ""
+    lam: float = 0.0
+    solver: Mapping[str, Any] = field(default_factory=_nothing)
+    data: str = ""
+    code: str = ""
+    before: Mapping[str, Mapping[str, float]] = field(default_factory=_nothing)
+    after: Mapping[str, Mapping[str, float]] = field(default_factory=_nothing)
+    weights: tuple[WeightChange, ...] = ()
+    changed: Mapping[str, ClassState] = field(default_factory=_nothing, repr=False)
+    added: tuple[str, ...] = ()
+    dropped: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        """What was done, in one line."""
+        where = ", ".join(self.classes)
+        if self.kind == "root":
+            return "as fitted"
+        if self.kind == "tune":
+            focus = f", focus on {self.focus['label']}" if self.focus else ""
+            return f"{where}: {spell(self.actions)}{focus}"
+        if self.kind == "override":
+            n = len(self.detail["images"])
+            value = self.detail["value"]
+            said = "the teacher again" if value is None else f"{value:g}"
+            return f"{where}: teacher overridden by {said} in {n} image{'s' if n != 1 else ''}"
+        if self.kind == "lambda":
+            return f"λ = {self.detail['lam']:g}"
+        return f"{self.kind} concept {self.detail['concept']}"
+
+    def to_json(self, states: bool = False) -> dict[str, Any]:
+        """Plain JSON; with `states` also the weights, as hexadecimal bytes, so that the id can be checked."""
+        data: dict[str, Any] = {
+            "id": self.id,
+            "parent": self.parent,
+            "kind": self.kind,
+            "title": self.title,
+            "when": self.when,
+            "who": self.who,
+            "classes": list(self.classes),
+            "actions": [a.to_json() for a in self.actions],
+            "focus": dict(self.focus) if self.focus else None,
+            "detail": dict(self.detail),
+            "note": self.note,
+            "lam": self.lam,
+            "solver": dict(self.solver),
+            "data": self.data,
+            "code": self.code,
+            "before": {c: dict(m) for c, m in self.before.items()},
+            "after": {c: dict(m) for c, m in self.after.items()},
+            "weights": [[w.cls, w.concept, w.before, w.after] for w in self.weights],
+            "added": list(self.added),
+            "dropped": sorted(self.dropped),
+        }
+        if states:
+            data["states"] = {
+                c: {
+                    "weights": s.weights.tobytes().hex(),
+                    "bias": np.float64(s.bias).tobytes().hex(),
+                    "bounds": {k: b.to_json() for k, b in sorted(s.bounds.items())},
+                    "focus": None
+                    if s.focus is None
+                    else [s.focus.label, s.focus.factor, s.focus.packed.hex()],
+                    "overrides": dict(sorted(s.overrides.items())),
+                }
+                for c, s in sorted(self.changed.items())
+            }
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], changed: Mapping[str, ClassState]) -> "Node":
+        """The inverse of `to_json`, given the states."""
+        return cls(
+            id=data["id"],
+            parent=data["parent"],
+            kind=data["kind"],
+            when=data["when"],
+            who=data["who"],
+            classes=tuple(data["classes"]),
+            actions=tuple(Action.from_json(a) for a in data["actions"]),
+            focus=data["focus"],
+            detail=data["detail"],
+            note=data["note"],
+            lam=data["lam"],
+            solver=data["solver"],
+            data=data["data"],
+            code=data["code"],
+            before=data["before"],
+            after=data["after"],
+            weights=tuple(WeightChange(*w) for w in data["weights"]),
+            changed=changed,
+            added=tuple(data["added"]),
+            dropped=frozenset(data["dropped"]),
+        )
+
+    def computed_id(self) -> str:
+        """The hash of all that the node says but its id."""
+        said = self.to_json(states=True)
+        del said["id"], said["title"]
+        text = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

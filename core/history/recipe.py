@@ -1,0 +1,192 @@
+"""A branch as a recipe: the steps without the numbers, to be replayed on this or another project."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inficond.core.errors import InputError
+from inficond.core.history.node import KINDS, Node
+from inficond.core.tuning.actions import Action
+
+FORMAT = "inficond-recipe"
+VERSION = 1
+MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a recipe.
+
+    Parameters
+    ----------
+    kind : str
+        As a node's, never ``root``.
+    classes : tuple of str
+        The classes that were asked for.
+    actions : tuple of Action
+        For ``tune``.
+    focus : mapping or None
+        ``label``, ``factor`` and maybe ``images``.
+    detail : mapping
+        As a node's.
+    note : str
+        The person's remark.
+    """
+
+    kind: str
+    classes: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    focus: Mapping[str, Any] | None = None
+    detail: Mapping[str, Any] | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, empty fields left out."""
+        data: dict[str, Any] = {
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "actions": [a.to_json() for a in self.actions],
+            "focus": dict(self.focus) if self.focus else None,
+            "detail": dict(self.detail or {}),
+            "note": self.note,
+        }
+        return {k: v for k, v in data.items() if v}
+
+    @classmethod
+    def from_json(cls, data: Any, number: int) -> "Step":
+        """The inverse; `number` counts from 1 and is told in errors."""
+        if not isinstance(data, Mapping):
+            raise InputError(f"step {number} of the recipe is no object")
+        kind = data.get("kind")
+        if kind not in KINDS or kind == "root":
+            raise InputError(f"step {number} of the recipe is of the unknown kind {str(kind)[:40]!r}")
+        classes, actions = data.get("classes", []), data.get("actions", [])
+        focus, detail = data.get("focus"), data.get("detail", {})
+        if not _names(classes) or not isinstance(actions, list):
+            raise InputError(f"step {number} of the recipe needs lists of classes and actions")
+        if not (focus is None or isinstance(focus, Mapping)) or not isinstance(detail, Mapping):
+            raise InputError(f"step {number} of the recipe has a focus or detail that is no object")
+        wanted = {"add": "concept", "drop": "concept", "override": "images", "lambda": "lam"}.get(kind)
+        if wanted is not None and wanted not in detail:
+            raise InputError(f"step {number} of the recipe ({kind}) does not say which {wanted}")
+        if kind == "override" and not _names(detail["images"]):
+            raise InputError(f"step {number} of the recipe needs a list of images")
+        if focus is not None and not (
+            "label" in focus and ("images" not in focus or _names(focus["images"]))
+        ):
+            raise InputError(f"step {number} of the recipe has a focus without a subset or a list of images")
+        try:
+            made = tuple(Action.from_json(a) for a in actions)
+        except InputError as error:
+            raise InputError(f"step {number} of the recipe: {error}") from None
+        return cls(kind, tuple(classes), made, focus, detail, str(data.get("note", "")))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in order, and where they come from.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        From the root on.
+    project : str
+        Name of the project it was made on.
+    data, code : str
+        Hash of its data; version of the program.
+    """
+
+    steps: tuple[Step, ...]
+    project: str = ""
+    data: str = ""
+    code: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "project": self.project,
+            "data": self.data,
+            "code": self.code,
+            "steps": [s.to_json() for s in self.steps],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Recipe":
+        """Check and read.
+
+        Raises
+        ------
+        InputError
+            No recipe, one of another version, or a step that cannot be read.
+        """
+        if isinstance(data, Recipe):
+            return data
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise InputError("this is no recipe: it should be what `inficond recipe` printed")
+        if data.get("version") != VERSION:
+            raise InputError(
+                f"the recipe has version {str(data.get('version'))[:20]}, this program reads {VERSION}: "
+                "replay it with the version of inficond that wrote it"
+            )
+        steps = data.get("steps")
+        if not isinstance(steps, list):
+            raise InputError("the recipe has no list of steps")
+        return cls(
+            tuple(Step.from_json(s, i) for i, s in enumerate(steps, 1)),
+            str(data.get("project", "")),
+            str(data.get("data", "")),
+            str(data.get("code", "")),
+        )
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Recipe":
+        """From a file.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or is no recipe.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise InputError(f"{path} is too large for a recipe")
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is no recipe: {error}") from None
+        return cls.from_json(data)
+
+
+def recipe_of(path: Sequence[Node], project: str) -> Recipe:
+    """The steps that lead to a node.
+
+    Parameters
+    ----------
+    path : sequence of Node
+        From the root's child down.
+    project : str
+        Its project's name.
+
+    Returns
+    -------
+    Recipe
+        Without the numbers: those are made anew where it is replayed.
+    """
+    steps = tuple(Step(n.kind, n.classes, n.actions, _focus(n.focus), n.detail, n.note) for n in path)
+    last = path[-1] if path else None
+    return Recipe(steps, project, last.data if last else "", last.code if last else "")
+
+
+def _focus(focus: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Without the number of images, which belongs to the project."""
+    return None if focus is None else {k: v for k, v in focus.items() if k != "size"}
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)

@@ -1,0 +1,146 @@
+"""A recipe on a project: concepts, classes and images matched by name, what does not apply passed over and listed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inficond.core.errors import InputError
+from inficond.core.history.node import Node
+from inficond.core.history.recipe import Recipe, Step
+from inficond.core.students import SUBSETS
+from inficond.core.tuning.actions import GROUP_PREFIX, Action
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something of a recipe that does not apply here.
+
+    Parameters
+    ----------
+    step : int
+        Counted from 1.
+    what, why : str
+        In words.
+    """
+
+    step: int
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.what}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay did.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        The new nodes, in order.
+    skipped : tuple of Skipped
+        What did not apply.
+    """
+
+    nodes: tuple[Node, ...]
+    skipped: tuple[Skipped, ...]
+
+
+class Steps(Protocol):
+    """What a session offers to a replay."""
+
+    @property
+    def classes(self) -> list[str]: ...
+    @property
+    def concepts(self) -> list[str]: ...
+    @property
+    def concept_groups(self) -> list[str]: ...
+    @property
+    def dropped(self) -> frozenset[str]: ...
+    @property
+    def image_ids(self) -> Sequence[str]: ...
+    def apply(self, cls: Sequence[str], actions: Sequence[Action], focus: Any, note: str) -> Node: ...
+    def add_concept(self, word: str, note: str) -> Node: ...
+    def drop_concept(self, name: str, note: str) -> Node: ...
+    def override(self, images: Iterable[str], cls: str, value: float | None, note: str) -> Node: ...
+    def set_lambda(self, lam: float, note: str) -> Node: ...
+
+
+def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
+    """Take a recipe's steps.
+
+    Parameters
+    ----------
+    session : Session
+        Where it stands is where the first step is taken.
+    recipe : Recipe or mapping
+        Mappings are checked first: nothing is done when one step cannot be read.
+
+    Returns
+    -------
+    Replayed
+        The nodes made, and what was passed over.
+
+    Raises
+    ------
+    InputError
+        No recipe, or one of another version.
+    """
+    recipe = Recipe.from_json(recipe)
+    nodes: list[Node] = []
+    skipped: list[Skipped] = []
+    for number, step in enumerate(recipe.steps, 1):
+        try:
+            made = _take(session, step, number, skipped)
+        except InputError as error:
+            skipped.append(Skipped(number, _what(step), str(error)))
+            continue
+        if made is not None:
+            nodes.append(made)
+    return Replayed(tuple(nodes), tuple(skipped))
+
+
+def _take(session: Steps, step: Step, number: int, skipped: list[Skipped]) -> Node | None:
+    def keep(names: Iterable[str], known: Iterable[str], kind: str) -> list[str]:
+        there = set(known)
+        kept = []
+        for name in names:
+            if name in there:
+                kept.append(name)
+            else:
+                skipped.append(Skipped(number, f"{kind} {name!r}", "is not in this project"))
+        return kept
+
+    detail = step.detail or {}
+    if step.kind == "add":
+        return session.add_concept(str(detail["concept"]), step.note)
+    if step.kind == "drop":
+        return session.drop_concept(str(detail["concept"]), step.note)
+    if step.kind == "lambda":
+        return session.set_lambda(detail["lam"], step.note)
+    classes = keep(step.classes, session.classes, "class")
+    if not classes:
+        return None
+    if step.kind == "override":
+        images = keep(detail["images"], session.image_ids, "image")
+        return session.override(images, classes[0], detail.get("value"), step.note) if images else None
+    names = {*session.concepts, *(GROUP_PREFIX + g for g in session.concept_groups)} - session.dropped
+    concepts = set(keep((a.concept for a in step.actions), names, "concept"))
+    actions = [a for a in step.actions if a.concept in concepts]
+    if not actions:
+        return None
+    focus = dict(step.focus) if step.focus else None
+    if focus is not None and "images" in focus:
+        focus["images"] = keep(focus["images"], session.image_ids, "image")
+        if not focus["images"]:
+            focus = None
+    elif focus is not None:
+        keep([str(focus["label"])], SUBSETS, "subset")
+    return session.apply(classes, actions, focus, step.note)
+
+
+def _what(step: Step) -> str:
+    detail = step.detail or {}
+    said = detail.get("concept") or ", ".join(step.classes) or step.kind
+    return f"{step.kind} {said}"

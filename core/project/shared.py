@@ -1,0 +1,176 @@
+"""What all sessions on one project share, made once: the workspace, the history file, words as vectors."""
+
+import hashlib
+import json
+import threading
+import weakref
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core import __version__
+from inficond.core.errors import InputError
+from inficond.core.history.node import Node
+from inficond.core.history.store import History
+from inficond.core.project import files
+from inficond.core.tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    from inficond.core.project.project import Project
+
+_lock = threading.Lock()
+_all: "weakref.WeakKeyDictionary[Project, Shared]" = weakref.WeakKeyDictionary()
+
+
+def shared_of(project: "Project") -> "Shared":
+    """The one `Shared` of a project."""
+    with _lock:
+        if project not in _all:
+            _all[project] = Shared(project)
+        return _all[project]
+
+
+class Shared:
+    """Beside the project itself, all that sessions on it have in common.
+
+    Parameters
+    ----------
+    project : Project
+        Read-only.
+    """
+
+    def __init__(self, project: "Project") -> None:
+        # Weakly, or the project would live as long as the registry that knows it.
+        self._project = weakref.ref(project)
+        self._words: dict[str, NDArray[np.float32]] = {}
+        self._lock = threading.RLock()
+        self.history = History(project.path / files.HISTORY, self.data_hash)
+
+    @property
+    def project(self) -> "Project":
+        """The project."""
+        project = self._project()
+        if project is None:
+            raise RuntimeError("the project was closed while a session still used it")
+        return project
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Hash of the checksums of all that a fit depends on, 16 hexadecimal digits."""
+        listed = self.project.config["files"]
+        wanted = (files.CONCEPT_VECTORS, files.RESPONSES, files.IMAGES, files.CONCEPTS, files.STUDENTS)
+        text = json.dumps({name: listed[name]["sha256"] for name in wanted if name in listed}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Arrays and caches."""
+        p = self.project
+        return Workspace(
+            p.students,
+            p.X,
+            p.T,
+            p.is_validation,
+            image_ids=p.image_ids,
+            concept_groups=p.concept_groups,
+            image_groups=p.image_groups,
+            labels=p.labels,
+            column=self.column,
+        )
+
+    @cached_property
+    def root(self) -> Node:
+        """The node in which every history of this project begins."""
+        return Node(
+            id=hashlib.sha256(f"root {self.data_hash}".encode()).hexdigest()[:12],
+            parent=None,
+            kind="root",
+            when=str(self.project.config.get("created", "")),
+            who="inficond",
+            lam=self.project.students.lam,
+            solver={"link": self.project.students.link},
+            data=self.data_hash,
+            code=str(self.project.config.get("inficond", "")),
+        )
+
+    @cached_property
+    def groups(self) -> dict[str, int]:
+        """How many concepts each group has."""
+        counts: dict[str, int] = {}
+        for group in self.project.concept_groups:
+            counts[group] = counts.get(group, 0) + 1
+        return counts
+
+    def embedding(self, word: str) -> NDArray[np.float32]:
+        """(D,) a word in the encoder's space, unit length: stored for the project's concepts, else encoded.
+
+        Raises
+        ------
+        InputError
+            The project's encoder cannot be loaded here.
+        """
+        p = self.project
+        if word in self._columns and p.concept_embeddings is not None:
+            return np.asarray(p.concept_embeddings[self._columns[word]], np.float32)
+        with self._lock:
+            if word not in self._words:
+                self._words[word] = np.asarray(self.encoder.embed_words([word])[0], np.float32)
+            return self._words[word]
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.project.concepts)}
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The project's encoder."""
+        from inficond.core.models import load_encoder
+
+        return load_encoder(_spec(self.project, "encoder"))
+
+    @cached_property
+    def teacher(self) -> Any:
+        """The project's teacher.
+
+        Raises
+        ------
+        InputError
+            It was a file of responses, which can say nothing of other images.
+        """
+        from inficond.core.models import load_teacher
+
+        return load_teacher(_spec(self.project, "teacher"))
+
+    def column(self, word: str) -> NDArray[np.float32]:
+        """(N,) the concept vector entries of a word, from the stored regions."""
+        from inficond.core.concepts import concept_vectors
+
+        embedding = self.embedding(word)[None]
+        regions = self.project.region_embeddings
+        out = np.empty(len(regions), np.float32)
+        for start in range(0, len(regions), 4096):
+            out[start : start + 4096] = concept_vectors(regions[start : start + 4096], embedding)[:, 0]
+        return out
+
+
+def _spec(project: "Project", kind: str) -> str:
+    section = project.config.get(kind) or {}
+    spec = section.get("spec") or section.get("name")
+    if not spec:
+        raise InputError(f"the project {project.name!r} does not say which {kind} it was made with")
+    return str(spec)
+
+
+@cache
+def code_version() -> str:
+    """Version of the program and a hash of the sources that decide what a fit gives."""
+    core = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for package in ("solver", "tuning", "students", "concepts"):
+        for source in sorted((core / package).rglob("*.py")):
+            digest.update(source.relative_to(core).as_posix().encode())
+            digest.update(source.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"

@@ -1,0 +1,116 @@
+"""Concepts that come and go on a branch: a typed word becomes a column, a concept is dropped everywhere."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.students.student import probabilities
+from inficond.core.tuning.refit import TOLERANCE, Certificate, loss_weights, refit
+from inficond.core.tuning.state import BranchState
+from inficond.core.tuning.workspace import Workspace
+
+MAX_LENGTH = 100
+
+
+def added(
+    workspace: Workspace, state: BranchState, word: str, tol: float = TOLERANCE
+) -> tuple[BranchState, dict[str, Certificate]]:
+    """A word as a new column (or a dropped concept back in its old one), and the classes that use it refitted.
+
+    Parameters
+    ----------
+    workspace, state
+        Where.
+    word : str
+        As a person typed it.
+    tol : float
+        Of the refits.
+
+    Returns
+    -------
+    state, certificates
+        As `refit` returns them; classes that are still optimal without the word are not touched.
+
+    Raises
+    ------
+    InputError
+        The word is a concept already, or is no printable text of at most 100 letters.
+    """
+    word = word.strip()
+    if not word or len(word) > MAX_LENGTH or not word.isprintable():
+        raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable letters")
+    columns = workspace.columns(state.added)
+    if word in state.dropped:
+        new = replace(state, dropped=state.dropped - {word})
+    elif word in columns.index:
+        raise InputError(f"{word!r} is a concept already: tune its weight instead")
+    else:
+        workspace.word(word)  # before anything else: it fails where the encoder or the regions are missing
+        padded = {
+            cls: replace(one, weights=np.append(one.weights, np.float32(0)))
+            for cls, one in state.classes.items()
+        }
+        new = replace(state.with_classes(padded), added=(*state.added, word))
+    if workspace.students.link == "softmax":
+        return refit(workspace, new, new.classes, tol)
+    return refit(workspace, new, wanting(workspace, new, word), tol)
+
+
+def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]:
+    """The classes whose weight of a concept, now 0, would leave 0 in a refit: those with |gradient| > λ."""
+    columns = workspace.columns(state.added)
+    z = columns.training[:, columns.index[concept]]
+    T = workspace.targets(state, "training")
+    out = []
+    for c, (cls, one) in enumerate(state.classes.items()):
+        logits = workspace.logits(one.weights, one.bias, state.added, "training")
+        residual = probabilities(logits, "sigmoid") - T[:, c]
+        weights = loss_weights(workspace, one)
+        if weights is None:
+            gradient = float(z @ residual) / len(z)
+        else:
+            gradient = float(z @ (residual * weights)) / float(weights.sum())
+        if abs(gradient) > state.lam:
+            out.append(cls)
+    return out
+
+
+def dropped(
+    workspace: Workspace, state: BranchState, name: str, tol: float = TOLERANCE
+) -> tuple[BranchState, dict[str, Certificate]]:
+    """A concept out of every class, and the classes that used it refitted.
+
+    Parameters
+    ----------
+    workspace, state
+        Where.
+    name : str
+        The concept.
+    tol : float
+        Of the refits.
+
+    Returns
+    -------
+    state, certificates
+        As `refit` returns them.
+
+    Raises
+    ------
+    InputError
+        Unknown, or dropped before.
+    """
+    columns = workspace.columns(state.added)
+    if name not in columns.index:
+        raise unknown("concept", name, columns.names)
+    if name in state.dropped:
+        raise InputError(f"{name!r} is dropped already")
+    k = columns.index[name]
+    users = [cls for cls, one in state.classes.items() if one.weights[k] != 0 or name in one.bounds]
+    without = {
+        cls: replace(one, bounds={n: b for n, b in one.bounds.items() if n != name})
+        for cls, one in state.classes.items()
+        if name in one.bounds
+    }
+    new = replace(state.with_classes(without), dropped=state.dropped | {name})
+    return refit(workspace, new, users, tol)

@@ -1,0 +1,190 @@
+"""What a step does: weights, metrics with intervals, the focus subset, and everything else that moves.
+
+The same comparison serves a preview (the step is not taken), a step that was taken, and two nodes of a history.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.students import SUBSETS, Change, paired_bootstrap
+from inficond.core.students.subsets import subset_codes
+from inficond.core.tuning.changes import WeightChange, changes
+from inficond.core.tuning.state import BranchState
+from inficond.core.tuning.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What happened to one class, on validation images.
+
+    Parameters
+    ----------
+    cls : str
+        The class.
+    weights : tuple of WeightChange
+        Every weight that moved, largest move first.
+    fidelity : mapping from metric to Change
+        Against the teacher (with the person's overrides).
+    accuracy : mapping from metric to Change, or None
+        Against ground truth, where the project has labels for the class.
+    focus : mapping from metric to Change, or None
+        Fidelity within the focus subset.
+    focus_size : int
+        Validation images in the focus subset.
+    before, after : mapping from subset to int
+        How many images are in each of the four subsets.
+    fixed, broken : ndarray of int
+        Rows of the project on which teacher and student newly agree, newly disagree.
+    """
+
+    cls: str
+    weights: tuple[WeightChange, ...]
+    fidelity: Mapping[str, Change]
+    accuracy: Mapping[str, Change] | None
+    focus: Mapping[str, Change] | None
+    focus_size: int
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    fixed: NDArray[np.intp] = field(repr=False)
+    broken: NDArray[np.intp] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; NaN as None."""
+
+        def plain(changes: Mapping[str, Change] | None) -> dict[str, Any] | None:
+            return None if changes is None else {name: change.to_dict() for name, change in changes.items()}
+
+        return {
+            "class": self.cls,
+            "weights": [[w.concept, w.before, w.after] for w in self.weights],
+            "fidelity": plain(self.fidelity),
+            "accuracy": plain(self.accuracy),
+            "focus": plain(self.focus),
+            "focus_size": self.focus_size,
+            "subsets": {"before": dict(self.before), "after": dict(self.after)},
+            "fixed": self.fixed.tolist(),
+            "broken": self.broken.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a step would do. Nothing was changed.
+
+    Parameters
+    ----------
+    title : str
+        The step in words.
+    classes : mapping from class to ClassChange
+        The classes that were asked for.
+    others : mapping from class to ClassChange
+        Every other class that moves (only where classes share a softmax, or a concept comes or goes).
+    state : BranchState
+        The weights and bounds that the step would give.
+    gap : float
+        Upper bound on (objective − optimum) of the predicted weights, summed over the classes refitted.
+    """
+
+    title: str
+    classes: Mapping[str, ClassChange]
+    others: Mapping[str, ClassChange]
+    state: BranchState = field(repr=False)
+    gap: float = float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "title": self.title,
+            "classes": {name: c.to_json() for name, c in self.classes.items()},
+            "others": {name: c.to_json() for name, c in self.others.items()},
+            "gap": None if np.isnan(self.gap) else self.gap,
+        }
+
+
+def compare_states(
+    workspace: Workspace,
+    before: BranchState,
+    after: BranchState,
+    classes: Sequence[str] | None = None,
+    focus: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> dict[str, ClassChange]:
+    """Compare two states of a branch class by class.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Of the project.
+    before, after : BranchState
+        The two states.
+    classes : sequence of str, optional
+        Only these; by default every class whose weights or targets differ.
+    focus : ndarray of shape (N,), bool, optional
+        A subset to report on by itself.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict from class to ClassChange
+        In the order of the project's classes.
+    """
+    students = workspace.students
+    rows = workspace.validation_rows
+    names = [(*students.concepts, *state.added) for state in (before, after)]
+    T = workspace.targets(after, "validation")
+    out = {}
+    for c, cls in enumerate(students.classes):
+        if classes is None and before.classes[cls].same_as(after.classes[cls]):
+            if students.link != "softmax" or before.weights().tobytes() == after.weights().tobytes():
+                continue
+        elif classes is not None and cls not in classes:
+            continue
+        s0 = workspace.score(before, cls, "validation")
+        s1 = workspace.score(after, cls, "validation")
+        t, threshold = T[:, c], float(students.thresholds[c])
+        groups = workspace.validation_groups
+
+        def measured(
+            target: NDArray[Any],
+            keep: NDArray[np.bool_] | slice,
+            s0: Any = s0,
+            s1: Any = s1,
+            at: float = threshold,
+        ) -> dict[str, Change]:
+            among = None if groups is None else groups[keep]
+            return paired_bootstrap(
+                target[keep], s0[keep], s1[keep], groups=among, threshold=at, seed=seed
+            )  # fmt: skip
+
+        accuracy = None
+        if workspace.labels is not None:
+            truth = workspace.labels_validation[:, c]
+            known = ~np.isnan(truth)
+            if known.any():
+                accuracy = measured(truth, slice(None) if known.all() else known)
+        within = None if focus is None else focus[rows]
+        codes0 = subset_codes(t, s0, threshold=threshold)
+        codes1 = subset_codes(t, s1, threshold=threshold)
+        agreed0, agreed1 = codes0 < 2, codes1 < 2
+        out[cls] = ClassChange(
+            cls=cls,
+            weights=changes(cls, *names, before.classes[cls], after.classes[cls]),
+            fidelity=measured(t, slice(None)),
+            accuracy=accuracy,
+            focus=measured(t, within) if within is not None and within.any() else None,
+            focus_size=0 if within is None else int(within.sum()),
+            before=_counts(codes0),
+            after=_counts(codes1),
+            fixed=rows[agreed1 & ~agreed0],
+            broken=rows[agreed0 & ~agreed1],
+        )
+    return out
+
+
+def _counts(codes: NDArray[np.uint8]) -> dict[str, int]:
+    return {name: int(n) for name, n in zip(SUBSETS, np.bincount(codes, minlength=len(SUBSETS)))}

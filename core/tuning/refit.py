@@ -1,0 +1,188 @@
+"""From a state whose bounds, focus or targets have changed to its certified optimum, warm-started.
+
+A refit is a pure function of the state before: it starts from the weights alone, never from what the solver may
+remember of earlier calls, so that replaying a history gives the same bits in any process.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.tuning.bounds import box
+from inficond.core.tuning.state import BranchState, ClassState
+from inficond.core.tuning.workspace import Columns, Workspace
+
+TOLERANCE = 1e-4
+"""Relative: a fit ends when its certified gap is at most this part of the objective."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far from the optimum a fit can be.
+
+    Parameters
+    ----------
+    objective, gap : float
+        The objective reached, and an upper bound on how much lower the optimum may be.
+    iterations : int
+        Of the solver.
+    converged : bool
+        Whether ``gap <= tol · objective``.
+    """
+
+    objective: float
+    gap: float
+    iterations: int
+    converged: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As kept in a history."""
+        return {
+            "objective": self.objective,
+            "gap": self.gap,
+            "iterations": self.iterations,
+            "converged": self.converged,
+        }
+
+
+def refit(
+    workspace: Workspace, state: BranchState, classes: Iterable[str], tol: float = TOLERANCE
+) -> tuple[BranchState, dict[str, Certificate]]:
+    """Fit classes anew under their bounds, focus and targets.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Of the project.
+    state : BranchState
+        With the new bounds; its weights are the start.
+    classes : iterable of str
+        Which classes; under a softmax all of them are fitted together, whatever is asked.
+    tol : float
+        Relative tolerance.
+
+    Returns
+    -------
+    state : BranchState
+        The same with the optimal weights.
+    certificates : dict from class to Certificate
+        Of the classes that were fitted; a class of which nothing is asked any more takes back the weights it
+        was fitted with when the project was made, and is not among them.
+    """
+    columns = workspace.columns(state.added)
+    if workspace.students.link == "softmax":
+        if _as_made(workspace, state, state.classes):
+            return state.with_classes(workspace.root.classes), {}
+        return _refit_jointly(workspace, state, columns, tol)
+    targets = workspace.targets(state, "training")
+    changed: dict[str, ClassState] = {}
+    certificates: dict[str, Certificate] = {}
+    for cls in classes:
+        one = state.classes[cls]
+        if _as_made(workspace, state, [cls]):
+            changed[cls] = workspace.root.classes[cls]
+            continue
+        lower, upper = box(one.bounds, columns.index, len(columns.names), state.dropped)
+        result = _fit(
+            columns,
+            np.ascontiguousarray(targets[:, [workspace.students.class_index(cls)]]),
+            workspace,
+            state.lam,
+            lower[None],
+            upper[None],
+            one.weights[None],
+            np.array([one.bias]),
+            loss_weights(workspace, one),
+            tol,
+        )
+        changed[cls] = replace(one, weights=result.weights[0], bias=float(np.float32(result.bias[0])))
+        certificates[cls] = Certificate(
+            float(result.objective[0]),
+            float(result.gap[0]),
+            int(result.n_iter[0]),
+            bool(result.converged[0]),
+        )
+    return state.with_classes(changed), certificates
+
+
+def _refit_jointly(
+    workspace: Workspace, state: BranchState, columns: Columns, tol: float
+) -> tuple[BranchState, dict[str, Certificate]]:
+    boxes = [
+        box(one.bounds, columns.index, len(columns.names), state.dropped) for one in state.classes.values()
+    ]
+    result = _fit(
+        columns,
+        workspace.targets(state, "training"),
+        workspace,
+        state.lam,
+        np.stack([lower for lower, _ in boxes]),
+        np.stack([upper for _, upper in boxes]),
+        state.weights(),
+        state.bias(),
+        _joint_weights(workspace, state),
+        tol,
+    )
+    certificate = Certificate(
+        float(result.objective[0]), float(result.gap[0]), int(result.n_iter[0]), bool(result.converged[0])
+    )
+    changed = {
+        cls: replace(one, weights=result.weights[c], bias=float(np.float32(result.bias[c])))
+        for c, (cls, one) in enumerate(state.classes.items())
+    }
+    return state.with_classes(changed), dict.fromkeys(state.classes, certificate)
+
+
+def _as_made(workspace: Workspace, state: BranchState, classes: Iterable[str]) -> bool:
+    """Whether the answer is known: the project's own fit."""
+    return (
+        not state.added
+        and not state.dropped
+        and state.lam == workspace.students.lam
+        and all(state.classes[cls].is_plain() for cls in classes)
+    )
+
+
+def loss_weights(workspace: Workspace, one: ClassState) -> NDArray[np.float32] | None:
+    """(n,) how much each training image counts; None where all count alike."""
+    if one.focus is None:
+        return None
+    mask = one.focus.mask(workspace.n_images)[workspace.training_rows]
+    return np.where(mask, np.float32(one.focus.factor), np.float32(1.0))
+
+
+def _joint_weights(workspace: Workspace, state: BranchState) -> NDArray[np.float32] | None:
+    """Under a softmax an image has one weight: the largest that any class's focus gives it."""
+    given = [w for one in state.classes.values() if (w := loss_weights(workspace, one)) is not None]
+    return np.maximum.reduce(given) if given else None
+
+
+def _fit(
+    columns: Columns,
+    T: NDArray[np.float32],
+    workspace: Workspace,
+    lam: float,
+    lower: NDArray[np.float32],
+    upper: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float64],
+    sample_weight: NDArray[np.float32] | None,
+    tol: float,
+) -> Any:
+    from inficond.core.solver import fit
+
+    return fit(
+        columns.training,
+        T,
+        lam=lam,
+        link=workspace.students.link,
+        lower=lower,
+        upper=upper,
+        init=start(columns, weights, bias),
+        sample_weight=sample_weight,
+        standardize=False,
+        tol=tol,
+    )
