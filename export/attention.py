@@ -33,13 +33,14 @@ def plain(enabled: bool = True) -> Iterator[None]:
 
 def _spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, heads: int, scale: float) -> Tensor:
     def split(x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] // heads).transpose(1, 2)
+        # Whole numbers, not traced shapes: the graph then reshapes by a constant.
+        return x.reshape(-1, int(x.shape[1]), heads, int(x.shape[2]) // heads).transpose(1, 2)
 
     logits = (split(q) * scale) @ split(k).transpose(-1, -2)
     if bias is not None:
         logits = logits + bias
     mixed = torch.softmax(logits, dim=-1) @ split(v)
-    return mixed.transpose(1, 2).flatten(2)
+    return mixed.transpose(1, 2).reshape(-1, int(q.shape[1]), int(v.shape[2]))
 
 
 class _Fused(torch.autograd.Function):
@@ -103,13 +104,13 @@ def _for_transformers(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The signature transformers asks of an attention implementation; (B, H, S, d) in, (B, S, H, d) out."""
-    heads, width = int(query.shape[1]), int(query.shape[3])
+    heads, length, width = (int(n) for n in query.shape[1:])
 
     def join(x: Tensor) -> Tensor:
-        return x.transpose(1, 2).flatten(2)
+        return x.transpose(1, 2).reshape(-1, int(x.shape[2]), heads * width)
 
     out = attend(join(query), join(key), join(value), heads, scaling, attention_mask)
-    return out.unflatten(2, (heads, width)), None
+    return out.reshape(-1, length, heads, width), None
 
 
 def register() -> str:

@@ -188,7 +188,9 @@ class ImageTower(nn.Module):
         self.skip = int(has_class)
         scale = torch.tensor(std, dtype=torch.float64).reciprocal()
         self.register_buffer("gain", (scale * rescale).float().view(1, 3, 1, 1))
-        self.register_buffer("shift", (-torch.tensor(mean, dtype=torch.float64) * scale).float().view(1, 3, 1, 1))
+        self.register_buffer(
+            "shift", (-torch.tensor(mean, dtype=torch.float64) * scale).float().view(1, 3, 1, 1)
+        )
         self.stem = _as_convolution(embeddings.patch_embedding, self.patch)
         positions = positions_for(
             embeddings.position_embedding.weight.detach(),
@@ -255,7 +257,9 @@ def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
     if isinstance(patch_embedding, nn.Conv2d):
         return patch_embedding
     if not isinstance(patch_embedding, nn.Linear):
-        raise InputError(f"the patch embedding is a {type(patch_embedding).__name__}, which no tower here knows")
+        raise InputError(
+            f"the patch embedding is a {type(patch_embedding).__name__}, which no tower here knows"
+        )
     width = patch_embedding.out_features
     conv = nn.Conv2d(3, width, patch, stride=patch)
     weight = patch_embedding.weight.detach().view(width, patch, patch, 3)
@@ -298,14 +302,20 @@ def check_architecture(model: Any, name: str) -> None:
         If the model lacks a part.
     """
     vision = getattr(model, "vision_model", None)
-    missing = [m for m in ("get_image_features", "get_text_features", "vision_model", "text_model") if not hasattr(model, m)]
+    missing = [
+        m
+        for m in ("get_image_features", "get_text_features", "vision_model", "text_model")
+        if not hasattr(model, m)
+    ]
     if not missing:
         parts = {"embeddings": vision, "encoder": vision, "post_layernorm": vision}
         missing = [f"vision_model.{p}" for p, owner in parts.items() if not hasattr(owner, p)]
     if not missing:
         block = vision.encoder.layers[0]
         missing = [f"block.{p}" for p in BLOCK_PARTS if not hasattr(block, p)]
-        missing += [f"self_attn.{p}" for p in ATTENTION_PARTS if not hasattr(getattr(block, "self_attn", None), p)]
+        missing += [
+            f"self_attn.{p}" for p in ATTENTION_PARTS if not hasattr(getattr(block, "self_attn", None), p)
+        ]
         if not hasattr(model, "visual_projection") and not hasattr(vision, "head"):
             missing.append("visual_projection (or vision_model.head)")
     if missing:

@@ -15,7 +15,9 @@ import numpy as np
 
 from inficond.core.errors import InputError
 
-DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"})
+DOMAINS = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}
+)
 """Operator sets that every ONNX Runtime has built in."""
 
 MAX_NODES = 200_000
@@ -100,9 +102,13 @@ def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> F
 def _refuse_other_formats(data: memoryview, name: str) -> None:
     head = bytes(data[:8])
     if head[:2] == b"PK":
-        raise InputError(f"{name} is a zip archive, no ONNX file; PyTorch and Keras files are not loaded, export to ONNX")
+        raise InputError(
+            f"{name} is a zip archive, no ONNX file; PyTorch and Keras files are not loaded, export to ONNX"
+        )
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
-        raise InputError(f"{name} is a pickle, which is never loaded: it could run any program; export to ONNX")
+        raise InputError(
+            f"{name} is a pickle, which is never loaded: it could run any program; export to ONNX"
+        )
     if head[:2] == b"\x1f\x8b":
         raise InputError(f"{name} is compressed; unpack it first")
     if not len(data):
@@ -327,7 +333,9 @@ class _Walk:
         if size is None:
             return
         if size > MAX_UNFOLDED:
-            raise InputError(f"{self.name} would unfold to {size / 2**30:,.0f} GiB in its node {operator}: refused")
+            raise InputError(
+                f"{self.name} would unfold to {size / 2**30:,.0f} GiB in its node {operator}: refused"
+            )
         for name in outputs:
             sizes[name] = size
 
@@ -381,7 +389,9 @@ class _Walk:
         label = tensor.name or "a constant"
         if tensor.outside is not None:
             where = tensor.outside or "another file"
-            raise InputError(f"{self.name} keeps {label} outside itself, in {where!r}: refused; save it as one file")
+            raise InputError(
+                f"{self.name} keeps {label} outside itself, in {where!r}: refused; save it as one file"
+            )
         if any(n < 0 for n in tensor.dims):
             raise InputError(f"{self.name} is damaged: {label} has the shape {tensor.dims}")
         if tensor.kind not in _BYTES and tensor.kind != _STRING:
@@ -398,7 +408,9 @@ class _Walk:
                 f"{self.name} is damaged: {label} claims {tensor.elements:,} elements and holds another number"
             )
         if _has_nan(tensor):
-            raise InputError(f"{self.name} has NaN among its weights ({label}): export or train the model again")
+            raise InputError(
+                f"{self.name} has NaN among its weights ({label}): export or train the model again"
+            )
 
 
 def _has_nan(tensor: _Tensor) -> bool:
@@ -410,7 +422,11 @@ def _has_nan(tensor: _Tensor) -> bool:
         return bool(((bits & 0x7FFF) > 0x7F80).any())
     if dtype is not None:
         inner = np.dtype("<f8") if tensor.kind == 11 else np.dtype("<f4")
-        return any(_any_nan(np.frombuffer(block, inner)) for block in tensor.floats if len(block) % inner.itemsize == 0)
+        return any(
+            _any_nan(np.frombuffer(block, inner))
+            for block in tensor.floats
+            if len(block) % inner.itemsize == 0
+        )
     return False
 
 

@@ -91,7 +91,9 @@ def make_encoder(kind: str, folder: Path, size: int = 32, patch: int = 8) -> Pat
     _shake(model, seed=len(kind))
     model.save_pretrained(folder)
     if kind == "siglip2":
-        processor = transformers.Siglip2ImageProcessorPil(patch_size=patch, max_num_patches=(size // patch) ** 2)
+        processor = transformers.Siglip2ImageProcessorPil(
+            patch_size=patch, max_num_patches=(size // patch) ** 2
+        )
     elif kind == "siglip":
         processor = transformers.SiglipImageProcessorPil(size={"height": size, "width": size})
     else:
@@ -115,14 +117,22 @@ def make_classifier(kind: str, folder: Path, size: int = 32, labels: int = 5) ->
             image_size=size, patch_size=8, **names,
         )  # fmt: skip
     elif kind == "convnext":
-        config = transformers.ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 2, 1], image_size=size, **names)
+        config = transformers.ConvNextConfig(
+            hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 2, 1], image_size=size, **names
+        )
     elif kind == "resnet":
         config = transformers.ResNetConfig(
             embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic", **names
         )
     else:
         config = transformers.SwinConfig(
-            image_size=size, patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, **names
+            image_size=size,
+            patch_size=2,
+            embed_dim=16,
+            depths=[2, 2],
+            num_heads=[2, 4],
+            window_size=4,
+            **names,
         )
     torch.manual_seed(7)
     model = transformers.AutoModelForImageClassification.from_config(config)
@@ -165,4 +175,6 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 @pytest.fixture
 def noise() -> Callable[..., np.ndarray]:
     """`noise(7, 32)` -> uint8 (7, 32, 32, 3)."""
-    return lambda n, size, seed=0: np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    return lambda n, size, seed=0: np.random.default_rng(seed).integers(
+        0, 256, (n, size, size, 3), dtype=np.uint8
+    )

@@ -1,0 +1,178 @@
+"""Models as ONNX: an encoder or a teacher from Hugging Face, or a fitted student as one file.
+
+examples:
+  inficond export encoder openai/clip-vit-base-patch16 --out clip
+  inficond export encoder ./my-siglip --out siglip-int8 --precision int8 --images PHOTOS
+  inficond export teacher google/vit-base-patch16-224 --out vit
+  inficond export student PROJECT --out student.onnx
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+
+SUMMARY = "an encoder, a teacher or a student as ONNX"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the three subcommands."""
+    kinds = parser.add_subparsers(dest="what", metavar="encoder|teacher|student", required=True)
+    encoder = kinds.add_parser(
+        "encoder", help="an image-text model (CLIP, SigLIP, SigLIP 2, Chinese-CLIP, …)"
+    )
+    _model_arguments(encoder)
+    encoder.add_argument(
+        "--size", type=int, action="append", default=[], metavar="PIXELS", help="input size; may be repeated"
+    )
+    encoder.add_argument("--precision", choices=["float32", "fp16", "int8"], default="float32")
+    encoder.add_argument(
+        "--sigma", type=float, default=5.0, help="spread of the dense features' neighbourhood, in patches (5)"
+    )
+    encoder.add_argument(
+        "--window", type=int, metavar="PATCHES", help="no neighbour farther than this counts more"
+    )
+    encoder.add_argument(
+        "--templates", type=Path, metavar="FILE", help="prompt templates, one a line, {} for the word"
+    )
+
+    teacher = kinds.add_parser(
+        "teacher", help="an image classifier, from transformers or as ONNX with a manifest.json"
+    )
+    _model_arguments(teacher)
+    teacher.add_argument("--size", type=int, metavar="PIXELS", help="input size")
+    teacher.add_argument("--link", choices=["sigmoid", "softmax"], help="default: what the model says")
+
+    student = kinds.add_parser("student", help="pixels in, probabilities out, in one file")
+    student.add_argument("project", type=Path, metavar="DIR", help="a project")
+    student.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
+    student.add_argument("--node", metavar="NODE", help="a node of the history (default: the current one)")
+    student.add_argument("--overwrite", action="store_true")
+    for sub in (encoder, teacher, student):
+        sub.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object"
+        )
+
+
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="Hugging Face id or local folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--revision", help="branch, tag or commit")
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="photographs to verify (and calibrate int8) on"
+    )
+    parser.add_argument(
+        "--plain-attention", action="store_true", help="standard operators only, for other runtimes"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model that is in DIR")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Export what was asked for."""
+    _need_extra()
+    return {"encoder": _encoder, "teacher": _teacher, "student": _student}[args.what](args, out)
+
+
+def _need_extra() -> None:
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise InputError(f"exporting needs {error.name}: pip install 'inficond[export]'") from None
+    # Bars and remarks of transformers would land between our own lines.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def _encoder(args: argparse.Namespace, out: Output) -> int:
+    from inficond.export.encoder import EncoderOptions, export_encoder
+    from inficond.export.towers import Dense
+
+    for size in args.size:
+        _check_size(size)
+    folders = export_encoder(
+        args.model,
+        args.out,
+        EncoderOptions(
+            sizes=tuple(dict.fromkeys(args.size)),
+            precision=args.precision,
+            dense=Dense(sigma=args.sigma, window=args.window),
+            images=args.images,
+            templates=args.templates,
+            fused=not args.plain_attention,
+            revision=args.revision,
+            overwrite=args.overwrite,
+        ),
+        out.progress(),
+    )
+    _report(folders, out)
+    return 0
+
+
+def _teacher(args: argparse.Namespace, out: Output) -> int:
+    from inficond.export.teacher import TeacherOptions, export_teacher
+
+    if args.size is not None:
+        _check_size(args.size)
+    options = TeacherOptions(
+        size=args.size,
+        link=args.link,
+        images=args.images,
+        fused=not args.plain_attention,
+        revision=args.revision,
+        overwrite=args.overwrite,
+    )
+    _report([export_teacher(args.model, args.out, options, out.progress())], out)
+    return 0
+
+
+def _student(args: argparse.Namespace, out: Output) -> int:
+    from inficond.export.student import export_student
+
+    said = export_student(
+        args.project, args.out, node=args.node, overwrite=args.overwrite, progress=out.progress()
+    )
+    out.say(
+        f"{args.out}: {said['bytes'] / 2**20:.1f} MiB, {len(said['classes'])} classes, {said['concepts']} concepts"
+    )
+    out.say(
+        f"largest difference to the project's own probabilities: {said['max_error']:.1e} on {said['images']} images"
+    )
+    out.say(f"run it: inficond predict {args.out} IMAGES")
+    out.result(said)
+    return 0
+
+
+def _check_size(size: int) -> None:
+    if not 16 <= size <= 4096:
+        raise InputError(f"--size is {size}; give pixels between 16 and 4096")
+
+
+def _report(folders: list[Path], out: Output) -> None:
+    """Say what was written and how far it is from torch."""
+    import json
+
+    found: list[dict[str, Any]] = []
+    for folder in folders:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        size = sum(f["bytes"] for f in manifest["files"].values())
+        errors = manifest["verification"]["max_error"]
+        worst = max(errors, key=errors.__getitem__)
+        height, width = manifest["image"]["size"]
+        out.say(
+            f"{folder}: {manifest['kind']} {manifest['name']}, {width}×{height} pixels, {size / 2**20:.1f} MiB"
+        )
+        out.say(f"  verified against torch: largest difference {errors[worst]:.1e} ({worst})")
+        found.append(
+            {
+                "folder": str(folder),
+                "bytes": size,
+                **{k: manifest[k] for k in ("kind", "name", "verification")},
+            }
+        )
+    out.result({"folders": found})

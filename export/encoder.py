@@ -1,0 +1,328 @@
+"""An image-text model of transformers as a verified encoder folder."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from inficond.core.errors import InputError
+from inficond.core.progress import Progress, Silent
+from inficond.export import attention
+from inficond.export.folder import check_target, link_or_copy, staged, write_manifest
+from inficond.export.graph import OPSET, cpu_session, node_counts, run_cpu, serialise, to_onnx
+from inficond.export.preprocessing import Preprocessing, prepare, read_preprocessing
+from inficond.export.quantize import Precision, reduce_precision
+from inficond.export.regions import RegionFinder
+from inficond.export.source import Source, find_source, load_model
+from inficond.export.text import Tokens, default_templates, read_templates
+from inficond.export.towers import Dense, ImageTower, TextTower, check_architecture
+from inficond.export.verify import (
+    Verification,
+    compare_graph,
+    random_pixels,
+    real_photographs,
+    synthetic_photographs,
+)
+
+IMAGE_OUTPUTS = ("regions", "assignment", "image", "dense")
+PHOTOGRAPHS = 64
+SQUARES_AT_ONCE = 224 * 224 * 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What can be chosen about an exported encoder.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Input sizes in pixels; empty: the model's own. With several, each gets a model folder of its own.
+    precision : Precision
+        "float32", "fp16" or "int8".
+    dense : Dense
+        σ and window of the reduced last block.
+    images : Path or None
+        Photographs to verify on, and to calibrate int8 with.
+    templates : Path or None
+        Prompt templates, one a line; None: those of the architecture.
+    fused : bool
+        Attention as one node of ONNX Runtime's; False: standard operators only.
+    revision : str or None
+        Branch, tag or commit at Hugging Face.
+    overwrite : bool
+        Replace a model folder that is there.
+    """
+
+    sizes: tuple[int, ...] = ()
+    precision: Precision = "float32"
+    dense: Dense = field(default_factory=Dense)
+    images: Path | None = None
+    templates: Path | None = None
+    fused: bool = True
+    revision: str | None = None
+    overwrite: bool = False
+
+
+class _Pipeline(torch.nn.Module):
+    """Pixels to everything the image graph returns."""
+
+    def __init__(self, tower: ImageTower) -> None:
+        super().__init__()
+        self.tower = tower
+        self.finder = RegionFinder()
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        dense, image = self.tower(pixels)
+        regions, assignment = self.finder(dense)
+        return regions, assignment, image, dense.flatten(1, 2)
+
+
+def export_encoder(
+    spec: str, out: Path, options: EncoderOptions | None = None, progress: Progress | None = None
+) -> list[Path]:
+    """Export an image-text model.
+
+    Parameters
+    ----------
+    spec : str
+        Hugging Face id or local folder.
+    out : Path
+        Where the model folder shall be; with several sizes, the folder of the model folders.
+    options : EncoderOptions, optional
+        Sizes, precision and so on.
+    progress : Progress, optional
+        Told of the stages.
+
+    Returns
+    -------
+    list of Path
+        The model folders written, one a size.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be had, is no encoder, or fails its verification; then nothing is written.
+    """
+    options, progress = options or EncoderOptions(), progress or Silent()
+    check_target(out, options.overwrite)
+    if options.precision == "int8" and options.images is None:
+        raise InputError("int8 is calibrated on real pictures: name a folder of them with --images")
+    templates = None if options.templates is None else read_templates(options.templates)
+    progress.start("exporting", 4)
+    source = find_source(spec, options.revision)
+    model = _load(source)
+    progress.advance()
+    config = model.config
+    native = _native_size(config.vision_config)
+    preprocessing = read_preprocessing(source, native)
+    sizes = [(s, s) for s in options.sizes] or [preprocessing.size]
+    templates = templates or default_templates(config.model_type)
+    tokens = Tokens(source, config.text_config, templates)
+
+    with staged(out, options.overwrite) as stage:
+        text_check = Verification()
+        text_file = stage / "text.onnx"
+        _export_text(model, tokens, templates, text_file, text_check)
+        tokens.save(stage / "tokenizer.json")
+        progress.advance()
+        folders = []
+        for size in sizes:
+            here = stage if len(sizes) == 1 else stage / str(size[0])
+            here.mkdir(exist_ok=True)
+            if here is not stage:
+                for name in ("text.onnx", "tokenizer.json"):
+                    link_or_copy(stage / name, here / name)
+            check = Verification(errors=dict(text_check.errors))
+            prepared = preprocessing.at(size)
+            facts = _export_image(model, source, prepared, options, here / "image.onnx", check)
+            write_manifest(
+                here,
+                {
+                    "kind": "encoder",
+                    "name": source.name,
+                    "licence": source.licence or "not stated",
+                    **source.describe(),
+                    "opset": OPSET,
+                    "precision": options.precision,
+                    "attention": "fused" if options.fused else "plain",
+                    "dense": {
+                        "method": "NACLIP-reduced",
+                        "sigma": options.dense.sigma,
+                        "window": options.dense.window,
+                    },
+                    "image": prepared.manifest("image.onnx"),
+                    **facts,
+                    "text": {
+                        "file": "text.onnx",
+                        "tokenizer": "tokenizer.json",
+                        "max_length": tokens.max_length,
+                        "templates": list(templates),
+                    },
+                    "verification": check.manifest(),
+                },
+            )
+            folders.append(out if here is stage else out / str(size[0]))
+        progress.advance()
+        if len(sizes) > 1:
+            for name in ("text.onnx", "tokenizer.json"):
+                (stage / name).unlink()
+    progress.advance()
+    return folders
+
+
+def _load(source: Source) -> Any:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{source.name} is of no architecture that transformers knows: {first}") from None
+    if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
+        raise InputError(
+            f"{source.name} is a {config.model_type} model, no image-text encoder such as CLIP;"
+            " an image classifier is exported with `inficond export teacher`"
+        )
+    model = load_model(source, AutoModel, attn_implementation="eager")
+    check_architecture(model, source.name)
+    return model
+
+
+def _native_size(vision: Any) -> tuple[int, int]:
+    """The input size the position embeddings were learned for."""
+    size = getattr(vision, "image_size", None)
+    if size is None:
+        size = round(vision.num_patches**0.5) * vision.patch_size
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _export_text(
+    model: Any, tokens: Tokens, templates: Sequence[str], path: Path, check: Verification
+) -> None:
+    tower = TextTower(model).eval()
+    words = ["dog", "fire hydrant", "grass", "golden retriever on a beach", "red car", "sky", "wheel"]
+    texts = [templates[i % len(templates)].format(w) for i, w in enumerate(words)]
+
+    def feeds(some: Sequence[str]) -> dict[str, np.ndarray]:
+        ids = tokens.encode(some)
+        return {name: ids[name] for name in tower.inputs}
+
+    example = tuple(torch.from_numpy(x) for x in feeds(texts[:2]).values())
+    dynamic = {} if tokens.fixed else {name: {1: "length"} for name in tower.inputs}
+    graph = to_onnx(tower, example, tower.inputs, ["text"], dynamic)
+    path.write_bytes(serialise(graph))
+    del graph
+    session = cpu_session(path)
+    batches = [feeds(texts[:1]), feeds(texts)]
+    compare_graph(check, "", ["text"], tower, lambda f: {"text": session.run(["text"], f)[0]}, batches)
+
+
+def _export_image(
+    model: Any,
+    source: Source,
+    preprocessing: Preprocessing,
+    options: EncoderOptions,
+    path: Path,
+    check: Verification,
+) -> dict[str, Any]:
+    """Write the image graph; returns what the manifest says of it."""
+    size = preprocessing.size
+    tower = ImageTower(
+        model, size, list(preprocessing.mean), list(preprocessing.std), preprocessing.rescale, options.dense
+    )
+    pipeline = _Pipeline(tower).eval()
+    noise = random_pixels(size)
+    with attention.plain(not options.fused):
+        graph = to_onnx(
+            pipeline, [torch.from_numpy(noise[1][:2])], ["pixels"], IMAGE_OUTPUTS, fused=options.fused
+        )
+    photographs = _photographs(preprocessing, options.images)
+    few = photographs[: max(2, min(7, SQUARES_AT_ONCE // (size[0] * size[1])))]
+    batches = [{"pixels": x} for x in (*noise, np.stack(few))]
+    _check_against_model(model, tower, preprocessing, batches, check)
+    session = cpu_session(graph)
+
+    def run(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(IMAGE_OUTPUTS, session.run(list(IMAGE_OUTPUTS), feeds)))
+
+    compare_graph(check, "", IMAGE_OUTPUTS, pipeline, run, batches)
+    check.notes |= {
+        "batches": [len(b["pixels"]) for b in batches],
+        "photographs": "real" if options.images else "synthetic",
+        "fused_attention_nodes": node_counts(graph)[attention.FUSED_OP],
+    }
+    first = run({"pixels": noise[1][:2]})
+    del session
+    gc.collect()
+    if options.precision != "float32":
+        graph, gate = reduce_precision(graph, options.precision, photographs)
+        check.notes[options.precision] = gate
+    path.write_bytes(serialise(graph))
+    _check_written(path, noise[1])
+    return {
+        "dim": int(first["image"].shape[-1]),
+        "grid": list(tower.grid),
+        "regions": int(first["regions"].shape[1]),
+    }
+
+
+def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.ndarray]:
+    if folder is None:
+        return synthetic_photographs(preprocessing.size, 7)
+    return real_photographs(folder, prepare(preprocessing), PHOTOGRAPHS)
+
+
+def _check_against_model(
+    model: Any,
+    tower: ImageTower,
+    preprocessing: Preprocessing,
+    batches: Sequence[dict[str, np.ndarray]],
+    check: Verification,
+) -> None:
+    """Hold the rebuilt tower's image embedding against the model's own `get_image_features`."""
+    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+    for feeds in batches:
+        pixels = torch.from_numpy(feeds["pixels"])
+        x = (pixels.permute(0, 3, 1, 2).float() * preprocessing.rescale - mean) / std
+        with torch.no_grad():
+            _, ours = tower(pixels)
+            theirs = _image_features(model, x, tower)
+        check.compare("image (transformers)", theirs.numpy(), ours.numpy())
+
+
+def _image_features(model: Any, x: torch.Tensor, tower: ImageTower) -> torch.Tensor:
+    """The model's own image embedding of normalised pixels (B, 3, H, W), unit length."""
+    embedding = model.vision_model.embeddings.patch_embedding
+    if isinstance(embedding, torch.nn.Linear):
+        (h, w), p = tower.grid, tower.patch
+        patches = (
+            x.unflatten(2, (h, p)).unflatten(4, (w, p)).permute(0, 2, 4, 3, 5, 1).reshape(len(x), h * w, -1)
+        )
+        out = model.get_image_features(
+            pixel_values=patches,
+            pixel_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long),
+            spatial_shapes=torch.tensor([[h, w]] * len(x)),
+        )
+    else:
+        out = model.get_image_features(pixel_values=x, interpolate_pos_encoding=True)
+    return torch.nn.functional.normalize(getattr(out, "pooler_output", out), dim=-1)
+
+
+def _check_written(path: Path, pixels: np.ndarray) -> None:
+    """The file itself must load and give finite unit vectors."""
+    got = run_cpu(path, {"pixels": pixels})
+    for name in ("regions", "image"):
+        length = np.linalg.norm(got[name], axis=-1)
+        if not np.isfinite(length).all() or abs(length - 1).max() > 1e-2:
+            raise InputError(f"verification failed: {name} of the written graph are not of unit length")
+
+
+def count_fused(path: Path) -> int:
+    """Number of fused attention nodes in a written graph."""
+    return node_counts(onnx.load(str(path)))[attention.FUSED_OP]

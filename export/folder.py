@@ -1,0 +1,104 @@
+"""A model folder is written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inficond.core.errors import InputError
+
+FORMAT = 1
+
+
+@contextmanager
+def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A folder beside `out` to write into; it becomes `out` if the block succeeds and vanishes if it fails.
+
+    Parameters
+    ----------
+    out : Path
+        Where the folder shall be.
+    overwrite : bool
+        Whether a model folder that is there may be replaced.
+
+    Raises
+    ------
+    InputError
+        If `out` is taken, or cannot be written.
+    """
+    check_target(out, overwrite)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    try:
+        yield stage
+        stage.chmod(0o755)
+        if out.exists():
+            if out.is_dir() and any(out.iterdir()):
+                old = stage.with_name(stage.name + ".old")
+                out.rename(old)
+                stage.rename(out)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                out.rmdir()
+                stage.rename(out)
+        else:
+            stage.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Refuse to replace anything that is not a model folder, or a model folder without leave.
+
+    Raises
+    ------
+    InputError
+        Naming what is in the way.
+    """
+    if out.is_file():
+        raise InputError(f"{out} is a file; name a new folder")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    ours = (out / "manifest.json").is_file() or all((d / "manifest.json").is_file() for d in out.iterdir())
+    if not ours:
+        raise InputError(f"{out} holds other files; name a new folder")
+    if not overwrite:
+        raise InputError(f"{out} holds a model already; name a new folder, or replace it with --overwrite")
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write `manifest.json` with size and SHA-256 of every other file of the folder."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != "manifest.json":
+            files[path.name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    whole = {"format": FORMAT, **manifest, "files": files}
+    text = json.dumps(whole, ensure_ascii=False, indent=1)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file at another place, without a second copy on disk where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,263 @@
+"""Half precision and 8-bit integers, each behind a gate: below it nothing is written.
+
+int8 is static and only for products with a constant matrix (linear layers): activations are unsigned 8-bit with
+one scale per tensor, calibrated on real pictures; weights signed, one scale per output channel, in 7 bits so that
+processors without VNNI cannot saturate. Attention, norms and everything after the last block stay float32, and so
+does the stem's convolution, whose integer form is slow. Before that, the ranges of activations and weights are
+evened out as in SmoothQuant (Xiao et al., ICML 2023), since a few channels after a LayerNorm are far larger than
+the rest.
+"""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from inficond.core.errors import InputError
+from inficond.export.graph import cpu_session
+
+Precision = Literal["float32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "fp16", "int8")
+
+GATES = {"fp16": {"cosine": 0.999, "retrieval": 0.98}, "int8": {"cosine": 0.95, "retrieval": 0.95}}
+"""Least mean cosine of each embedding to its float32 self, and least part that find their float32 selves."""
+
+_KEEP_FLOAT = re.compile(r"/(finder|head)/")
+_BATCH = 4
+
+
+def reduce_precision(
+    graph: onnx.ModelProto, precision: Precision, photographs: Sequence[np.ndarray]
+) -> tuple[onnx.ModelProto, dict[str, float]]:
+    """A smaller graph that passed its gate.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        An encoder's image graph in float32.
+    precision : {"fp16", "int8"}
+        What to make of it.
+    photographs : sequence of ndarray
+        Preprocessed pictures, uint8 (H, W, 3). For int8 half of them calibrate and the other half judge.
+
+    Returns
+    -------
+    graph : onnx.ModelProto
+    gate : dict
+        What was measured, for the manifest.
+
+    Raises
+    ------
+    InputError
+        If the reduced graph is below the gate.
+    """
+    if precision == "int8":
+        if len(photographs) < 8:
+            raise InputError(
+                f"int8 needs at least 8 pictures to calibrate and judge on, there are {len(photographs)}"
+            )
+        calibrate, judge = photographs[::2], photographs[1::2]
+        reduced = to_int8(graph, calibrate)
+    else:
+        judge = photographs
+        reduced = to_fp16(graph)
+    return reduced, gate(graph, reduced, judge, precision)
+
+
+def gate(
+    graph: onnx.ModelProto, reduced: onnx.ModelProto, photographs: Sequence[np.ndarray], precision: str
+) -> dict[str, float]:
+    """Measure a reduced graph against the float32 one.
+
+    Returns
+    -------
+    dict
+        Mean and least cosine of the dense and of the image embeddings, and ``retrieval``: the part of pictures
+        whose reduced image embedding is nearest to its own float32 embedding among all.
+
+    Raises
+    ------
+    InputError
+        If a figure is below `GATES`.
+    """
+    a, b = _embed(graph, photographs), _embed(reduced, photographs)
+    measured: dict[str, float] = {}
+    for name in ("dense", "image"):
+        cosine = _cosine(a[name], b[name])
+        measured[f"{name}_cosine"] = float(cosine.mean())
+        measured[f"{name}_cosine_least"] = float(cosine.min())
+    nearest = (b["image"] @ a["image"].T).argmax(1)
+    own = np.take_along_axis(b["image"] @ a["image"].T, nearest[:, None], 1)[:, 0]
+    # Two equal pictures have equal embeddings: finding either is right.
+    same = np.einsum("nd,nd->n", b["image"], a["image"])
+    measured["retrieval"] = float((same >= own - 1e-6).mean())
+    measured["pictures"] = float(len(photographs))
+    limits = GATES[precision]
+    for name in ("dense_cosine", "image_cosine"):
+        if not measured[name] >= limits["cosine"]:
+            raise InputError(
+                f"{precision} refused: its {name.replace('_', ' ')} to float32 is {measured[name]:.3f},"
+                f" {limits['cosine']} is asked for; export float32 or fp16 instead"
+            )
+    if not measured["retrieval"] >= limits["retrieval"]:
+        raise InputError(
+            f"{precision} refused: only {measured['retrieval']:.1%} of its embeddings find their float32 selves,"
+            f" {limits['retrieval']:.0%} is asked for; export float32 or fp16 instead"
+        )
+    return {key: round(value, 6) for key, value in measured.items()}
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a * b).sum(-1) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-12)
+
+
+def _embed(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    session = cpu_session(graph)
+    parts = [
+        session.run(["dense", "image"], {"pixels": np.stack(photographs[i : i + _BATCH])})
+        for i in range(0, len(photographs), _BATCH)
+    ]
+    return {"dense": np.concatenate([p[0] for p in parts]), "image": np.concatenate([p[1] for p in parts])}
+
+
+def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights and products in half precision; norms, softmax, pixels' normalisation and the finder in float32."""
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+    keep = [n.name for n in graph.graph.node if _KEEP_FLOAT.search(n.name) or n.op_type in ("Cast",)]
+    blocked = [*DEFAULT_OP_BLOCK_LIST, "LayerNormalization", "Softmax", "LpNormalization", "ReduceL2", "Pow"]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    return convert_float_to_float16(
+        copy, keep_io_types=True, op_block_list=blocked, node_block_list=keep, disable_shape_infer=False
+    )
+
+
+def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """Static 8-bit linear layers, calibrated on `photographs` (uint8 (H, W, 3) each)."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self) -> None:
+            starts = range(0, len(photographs), _BATCH)
+            self.batches = iter({"pixels": np.stack(photographs[i : i + _BATCH])} for i in starts)
+
+        def get_next(self) -> Any:
+            return next(self.batches, None)
+
+    smooth = even_out(graph, photographs[: 4 * _BATCH])
+    constants = {t.name for t in smooth.graph.initializer}
+    linear = [
+        n.name
+        for n in smooth.graph.node
+        if n.op_type in ("MatMul", "Gemm") and n.input[1] in constants and not _KEEP_FLOAT.search(n.name)
+    ]
+    if not linear:
+        raise InputError("int8 refused: the graph has no linear layer to quantise")
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save_model(smooth, before)
+        quantize_static(
+            str(before),
+            str(after),
+            Pictures(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_quantize=linear,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            extra_options={
+                "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+                "MatMulConstBOnly": True,
+                "ForceQuantizeNoInputCheck": False,
+            },
+        )
+        return onnx.load(str(after))
+
+
+def even_out(
+    graph: onnx.ModelProto, photographs: Sequence[np.ndarray], alpha: float = 0.5
+) -> onnx.ModelProto:
+    """SmoothQuant on the linear layers that read a LayerNorm: channel scales move from activations into weights.
+
+    Exact in real arithmetic: channel j of the norm's gain and offset is divided by
+    ``s_j = max|X_j|^α / max|W_j|^(1−α)`` and row j of every matrix that reads it is multiplied by it.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        Not changed.
+    photographs : sequence of ndarray
+        Pictures to read ``max|X_j|`` from.
+    alpha : float
+        How much of the difficulty moves into the weights.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The same function with evened ranges.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    constants = {t.name: t for t in copy.graph.initializer}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in copy.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    groups = []
+    for node in copy.graph.node:
+        if node.op_type != "LayerNormalization" or len(node.input) < 3:
+            continue
+        using = readers.get(node.output[0], [])
+        plain = all(
+            n.op_type == "MatMul" and n.input[0] == node.output[0] and n.input[1] in constants for n in using
+        )
+        private = all(len(readers[name]) == 1 for name in node.input[1:3])
+        if using and plain and private and not any(_KEEP_FLOAT.search(n.name) for n in using):
+            groups.append((node, using))
+    if not groups:
+        return copy
+    largest = _largest_per_channel(graph, [norm.output[0] for norm, _ in groups], photographs)
+    for norm, using in groups:
+        matrices = {n.input[1] for n in using}
+        weight = np.max([np.abs(numpy_helper.to_array(constants[m])).max(1) for m in matrices], axis=0)
+        activation = largest[norm.output[0]]
+        scale = np.maximum(activation, 1e-5) ** alpha / np.maximum(weight, 1e-5) ** (1 - alpha)
+        scale = (scale / np.exp(np.log(scale).mean())).astype(np.float32)
+        for name in norm.input[1:3]:
+            _replace(constants[name], numpy_helper.to_array(constants[name]) / scale)
+        for name in matrices:
+            _replace(constants[name], numpy_helper.to_array(constants[name]) * scale[:, None])
+    return copy
+
+
+def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), tensor.name))
+
+
+def _largest_per_channel(
+    graph: onnx.ModelProto, names: Sequence[str], photographs: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Largest magnitude of each channel (last axis) of some inner values over the pictures."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(graph)
+    for name in names:
+        probe.graph.output.append(onnx.ValueInfoProto(name=name))
+    session = cpu_session(probe)
+    found: dict[str, np.ndarray] = {}
+    for i in range(0, len(photographs), _BATCH):
+        values = session.run(list(names), {"pixels": np.stack(photographs[i : i + _BATCH])})
+        for name, value in zip(names, values):
+            largest = np.abs(value).reshape(-1, value.shape[-1]).max(0)
+            found[name] = np.maximum(found.get(name, 0.0), largest)
+    return found

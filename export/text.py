@@ -1,0 +1,157 @@
+"""A model's tokenizer as one `tokenizer.json`, and the prompts its text tower was trained on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.export.source import Source
+
+CLIP_TEMPLATES = (
+    "a photo of a {}.",
+    "a photo of the {}.",
+    "a photo of my {}.",
+    "a close-up photo of a {}.",
+    "a cropped photo of a {}.",
+    "a photo of a large {}.",
+    "a photo of a small {}.",
+    "there is a {} in the scene.",
+    "itap of a {}.",
+)
+"""A selection of the templates Radford et al. published with CLIP (2021), averaged per word."""
+
+# SigLIP's tokenizer takes lower-case text without punctuation (Zhai et al., 2023, big_vision's `c4_en`).
+SIGLIP_TEMPLATES = ("this is a photo of {}", "a photo of a {}", "{}", "a photo of the {}")
+CHINESE_TEMPLATES = ("一张{}的照片。", "{}的照片。", "{}")
+
+PROBES = ("dog", "Golden Retriever", "fire hydrant", "T-shirt", "grass", "café table")
+
+
+def default_templates(model_type: str) -> tuple[str, ...]:
+    """Prompt templates for an architecture; `{}` is where the word goes."""
+    if model_type.startswith("siglip"):
+        return SIGLIP_TEMPLATES
+    if model_type == "chinese_clip":
+        return CHINESE_TEMPLATES
+    return CLIP_TEMPLATES
+
+
+def read_templates(path: Path) -> tuple[str, ...]:
+    """Templates from a text file, one a line.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a line lacks its `{}`.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the templates in {path}: {error}") from None
+    lines = [line for line in lines if line and not line.startswith("#")]
+    for line in lines:
+        if line.count("{}") != 1:
+            raise InputError(f"{path}: the template {line!r} must have one {{}} where the word goes")
+    if not lines:
+        raise InputError(f"{path} has no template; write one a line, such as: a photo of a {{}}.")
+    return tuple(lines)
+
+
+class Tokens:
+    """A tokenizer ready to be written, padding and truncation inside.
+
+    Parameters
+    ----------
+    source : Source
+        The model folder.
+    text_config : object
+        The text tower's configuration.
+    templates : sequence of str
+        Checked against the model's own tokenizer.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer cannot be read, or cannot be written so that it gives the same ids.
+    """
+
+    def __init__(self, source: Source, text_config: Any, templates: Sequence[str]) -> None:
+        self.name = source.name
+        model_type = str(source.config.get("model_type", ""))
+        self.fixed = model_type.startswith("siglip")  # trained on texts padded to one length
+        self._original = _load(source)
+        longest = int(getattr(text_config, "max_position_embeddings", 77))
+        stated = int(getattr(self._original, "model_max_length", longest))
+        self.max_length = min(longest, stated)
+        self._tokenizer = self._faithful([t.format(w) for t in templates for w in PROBES])
+
+    def _faithful(self, texts: Sequence[str]) -> Any:
+        """The first way of writing the tokenizer that gives the ids of the model's own."""
+        from tokenizers import Tokenizer, normalizers
+
+        want = self._original(
+            list(texts),
+            padding="max_length" if self.fixed else True,
+            truncation=True,
+            max_length=self.max_length,
+        )["input_ids"]
+        pad = self._original.pad_token_id
+        if pad is None:
+            pad = self._original.eos_token_id or 0
+        side = getattr(self._original, "padding_side", "right")
+        for lower in (False, True):
+            tokenizer = Tokenizer.from_str(_backend(self._original).to_str())
+            if lower:
+                inner = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+                tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *inner])
+            token = self._original.convert_ids_to_tokens(pad)
+            tokenizer.enable_truncation(self.max_length)
+            tokenizer.enable_padding(
+                direction=side, pad_id=pad, pad_token=token, length=self.max_length if self.fixed else None
+            )
+            got = [e.ids for e in tokenizer.encode_batch(list(texts))]
+            if got == [list(ids) for ids in want]:
+                return tokenizer
+        raise InputError(
+            f"the tokenizer of {self.name} cannot be written as tokenizer.json with the same ids"
+        )
+
+    def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """`input_ids` and `attention_mask`, int64 (B, L)."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        return {
+            "input_ids": np.array([e.ids for e in encoded], np.int64),
+            "attention_mask": np.array([e.attention_mask for e in encoded], np.int64),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json`."""
+        path.write_text(
+            json.dumps(json.loads(self._tokenizer.to_str()), ensure_ascii=False), encoding="utf-8"
+        )
+
+
+def _load(source: Source) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises bare Exception for a malformed file
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"the tokenizer of {source.name} cannot be read: {first}") from None
+
+
+def _backend(tokenizer: Any) -> Any:
+    """The fast tokenizer inside, converted where the model has a slow one."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is not None:
+        return fast
+    from transformers.convert_slow_tokenizer import convert_slow_tokenizer
+
+    try:
+        return convert_slow_tokenizer(tokenizer)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"the tokenizer {type(tokenizer).__name__} has no fast form: {error}") from None
