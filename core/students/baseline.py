@@ -1,0 +1,130 @@
+"""The row that words must beat: the same fit on random directions of the embedding space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inficond.core.errors import InputError
+from inficond.core.students.distil import LAM, distil
+from inficond.core.students.student import Students
+
+_CHUNK = 2048
+
+
+class Regions(Protocol):
+    """Region embeddings (N, R, D), float16, unit length; usually a memory map."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float16]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class RandomBaseline:
+    """Students on random directions, and their concept vectors of all images."""
+
+    students: Students
+    """Fitted on the training images; its `embeddings` are the directions."""
+    X: NDArray[np.float32]
+    """(N, K) the concept vectors that the directions give."""
+
+
+def random_directions(K: int, D: int, seed: int = 0) -> NDArray[np.float32]:
+    """K unit vectors, uniform on the sphere.
+
+    Parameters
+    ----------
+    K, D : int
+        How many, of which length.
+    seed : int
+        Same seed, same directions.
+
+    Returns
+    -------
+    array (K, D), float32
+        Unit rows.
+    """
+    rows = np.random.default_rng(seed).standard_normal((K, D))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def random_concept_vectors(regions: Regions, directions: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Concept vectors for any directions, piece by piece over the images.
+
+    Parameters
+    ----------
+    regions : array (N, R, D), float16
+        Stored region embeddings.
+    directions : array (K, D)
+        Unit vectors.
+
+    Returns
+    -------
+    array (N, K), float32
+        ``max(0, max_r r·t_k)``.
+    """
+    from inficond.core.concepts import concept_vectors
+
+    N = regions.shape[0]
+    out = np.empty((N, len(directions)), np.float32)
+    for start in range(0, N, _CHUNK):
+        out[start : start + _CHUNK] = concept_vectors(np.asarray(regions[start : start + _CHUNK]), directions)
+    return out
+
+
+def random_concept_baseline(
+    regions: Regions,
+    T: ArrayLike,
+    train: ArrayLike,
+    classes: Sequence[str],
+    n_concepts: int,
+    *,
+    lam: float = LAM,
+    link: str = "sigmoid",
+    thresholds: str = "half",
+    seed: int = 0,
+) -> RandomBaseline:
+    """Fit students on as many random directions as there are words, everything else the same.
+
+    Parameters
+    ----------
+    regions : array (N, R, D), float16
+        Stored region embeddings of all images.
+    T : array (N, C)
+        The teacher's responses.
+    train : array (N,), bool
+        The images to fit on.
+    classes : sequence of str
+        C names.
+    n_concepts : int
+        K.
+    lam, link, thresholds
+        As for `distil`.
+    seed : int
+        Of the directions.
+
+    Returns
+    -------
+    RandomBaseline
+        Students whose concepts are called "random direction 1" and so on.
+
+    Raises
+    ------
+    InputError
+        No region embeddings.
+    """
+    if len(regions.shape) != 3:
+        raise InputError("the random-concept baseline needs the project's region embeddings")
+    directions = random_directions(n_concepts, regions.shape[2], seed)
+    X = random_concept_vectors(regions, directions)
+    rows = np.asarray(train, bool)
+    names = [f"random direction {k + 1}" for k in range(n_concepts)]
+    students, _ = distil(
+        X[rows], np.asarray(T)[rows], classes, names, lam=lam, link=link, thresholds=thresholds,
+        embeddings=directions,
+    )  # fmt: skip
+    return RandomBaseline(students, X)

@@ -1,0 +1,133 @@
+"""The compiled search behind `slices`: conditions are bits over images, a conjunction is an AND and a count.
+
+Words of bits are laid out (word, condition), so that the inner loop runs over conditions in vector registers.
+"""
+
+import numpy as np
+from numba import njit
+
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+NOTHING = -1.0
+
+
+@njit(["u8(u8)"], inline="always", **_OPTIONS)
+def _ones(x):
+    """Bits set (LLVM knows this pattern)."""
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@njit(["f8(i8, i8, i8, i8, f8[::1])"], **_OPTIONS)
+def excess(k, m, M, n, xlogx):
+    """Likelihood ratio in nats: k of m wrong at a rate of their own, over k of m at the rate M of n.
+
+    Half of the G statistic; `NOTHING` where the group is not worse than the rest.
+    """
+    if k * n <= m * M:
+        return NOTHING
+    inside = xlogx[k] + xlogx[m - k] - xlogx[m]
+    outside = xlogx[M - k] + xlogx[n - m - M + k] - xlogx[n - m]
+    return inside + outside - (xlogx[M] + xlogx[n - M] - xlogx[n])
+
+
+@njit(["void(u1[:,::1], i8[::1], u8[:,::1])"], **_OPTIONS)
+def pack(flags, images, bits):
+    """Bit j of column f of `bits` (words, F): image `images[j]` meets condition f; flags is (n, F)."""
+    bits[:] = 0
+    for j in range(images.shape[0]):
+        i = images[j]
+        word = j // 64
+        shift = np.uint64(j % 64)
+        for f in range(flags.shape[1]):
+            bits[word, f] |= np.uint64(flags[i, f]) << shift
+
+
+@njit(["void(u8[:,::1], i8, u8[::1])"], **_OPTIONS)
+def count_with(bits, a, out):
+    """Images that meet both condition a and each other one, (F,)."""
+    out[:] = 0
+    for w in range(bits.shape[0]):
+        mine = bits[w, a]
+        if mine != 0:
+            for f in range(bits.shape[1]):
+                out[f] += _ones(bits[w, f] & mine)
+
+
+@njit(
+    [
+        "f8(u8[:,::1], u8[:,::1], i8[::1], u2[:,::1], u1[::1], i8, i8, f8[::1], i8, i8,"
+        "f8[::1], i8[::1], f8[:,::1])"
+    ],
+    **_OPTIONS,
+)
+def search(bits, wrong, size, sizes, known, M, n, xlogx, min_size, min_wrong, single, best, pair):
+    """Score every single condition, and every pair with one of the best singles.
+
+    Parameters
+    ----------
+    bits : array (W, F), uint64
+        All images, see `pack`. Conditions f and f + F/2 are of one concept and make no pair.
+    wrong : array (V, F), uint64
+        The misaligned images only.
+    size : array (F,), int64
+        Images that meet each condition.
+    sizes : array (F, F), uint16; known : array (F,), uint8
+        Images that meet both conditions, row f valid where known[f]; rows are added as they are needed.
+    M, n : int
+        Misaligned images, images.
+    xlogx : array (n + 1,)
+        ``x log x``.
+    min_size, min_wrong : int
+        Smaller groups are not scored; neither are those that leave fewer than `min_size` images outside.
+    single : array (F,)
+        Filled with the singles' scores.
+    best : array (beam,), int64
+        Filled with the singles that are paired.
+    pair : array (beam or 0, F)
+        Filled with the pairs' scores; with no rows, only the maximum is told.
+
+    Returns
+    -------
+    float
+        The maximum over everything scored.
+    """
+    F = bits.shape[1]
+    counts = np.zeros(F, np.uint64)
+    keep = pair.shape[0] > 0
+    top = NOTHING
+    for w in range(wrong.shape[0]):
+        for f in range(F):
+            counts[f] += _ones(wrong[w, f])
+    for f in range(F):
+        single[f] = NOTHING
+        k, m = np.int64(counts[f]), size[f]
+        if k >= min_wrong and m >= min_size and n - m >= min_size:
+            single[f] = excess(k, m, M, n, xlogx)
+            top = max(top, single[f])
+    best[:] = np.argsort(-single)[: best.shape[0]]
+    for b in range(best.shape[0]):
+        a = best[b]
+        if keep:
+            pair[b, :] = NOTHING
+        if single[a] <= 0.0:
+            continue
+        if known[a] == 0:
+            count_with(bits, a, counts)
+            for f in range(F):
+                sizes[a, f] = counts[f]
+            known[a] = 1
+        count_with(wrong, a, counts)
+        for c in range(b):  # both orders of two members of the beam are one pair
+            counts[best[c]] = 0
+        counts[a] = 0
+        counts[(a + F // 2) % F] = 0
+        for f in range(F):
+            k, m = np.int64(counts[f]), np.int64(sizes[a, f])
+            if k >= min_wrong and m >= min_size and n - m >= min_size:
+                score = excess(k, m, M, n, xlogx)
+                top = max(top, score)
+                if keep:
+                    pair[b, f] = score
+    return top
