@@ -1,1 +1,33 @@
-"""Model folders, the sessions that run them, and teachers in a file."""
+"""Model folders, the sessions that run them, and teachers in a file. Names are loaded when first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inficond.core.models.encoder import Encoded, Encoder, load_encoder
+    from inficond.core.models.manifest import Manifest, read_manifest
+    from inficond.core.models.sessions import Session, open_session
+    from inficond.core.models.teacher import Teacher, load_teacher
+
+_HOME = {
+    "Encoded": "encoder",
+    "Encoder": "encoder",
+    "Manifest": "manifest",
+    "Session": "sessions",
+    "Teacher": "teacher",
+    "load_encoder": "encoder",
+    "load_teacher": "teacher",
+    "open_session": "sessions",
+    "read_manifest": "manifest",
+}
+
+__all__ = [
+    "Encoded", "Encoder", "Manifest", "Session", "Teacher", "load_encoder", "load_teacher", "open_session",
+    "read_manifest",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"inficond.core.models.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
