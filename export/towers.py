@@ -249,7 +249,7 @@ class ImageTower(nn.Module):
         head: Any = self.head
         image = F.normalize(head.pool(self.last_norm(x)).float(), dim=-1)
         dense = F.normalize(head.each(self.last_norm(near[:, self.skip :])).float(), dim=-1)
-        return dense.unflatten(1, self.grid), image
+        return dense.reshape(-1, *self.grid, int(dense.shape[-1])), image
 
 
 def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
