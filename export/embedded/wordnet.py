@@ -1,0 +1,121 @@
+"""The nouns of WordNet 3.0, read from its own dictionary files: senses, hypernyms, glosses.
+
+ImageNet names its classes by WordNet synset, so WordNet tells which classes a word covers ("boat" covers
+canoe, gondola, speedboat, …) and which readable group a class belongs to.  Only the export needs it; the
+results ship.  Source: Miller, *WordNet: a lexical database for English*, 1995; file format: wndb(5WN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...core.errors import InputError
+
+#: Where Debian's ``wordnet-base`` puts the dictionary.
+DEFAULT_DICT = Path("/usr/share/wordnet")
+
+
+@dataclass(frozen=True)
+class Synset:
+    """One noun sense: ``offset`` is WordNet's id without its leading ``n``."""
+
+    offset: str
+    lexname: int
+    lemmas: tuple[str, ...]
+    hypernyms: tuple[str, ...]
+    gloss: str
+
+    @property
+    def definition(self) -> str:
+        """The gloss without its quoted examples."""
+        return self.gloss.split('; "')[0].strip()
+
+
+class WordNet:
+    """The noun part of a WordNet 3.0 dictionary folder (``data.noun``, ``index.noun``, ``noun.exc``).
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that holds the files.
+
+    Raises
+    ------
+    InputError
+        Where the files are not there.
+    """
+
+    def __init__(self, folder: Path = DEFAULT_DICT) -> None:
+        for name in ("data.noun", "index.noun"):
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"no {name} in {folder}: install WordNet 3.0 (Debian package wordnet-base) "
+                    "and give its dictionary folder with --wordnet"
+                )
+        self.folder = folder
+        self.synsets = {s.offset: s for s in map(_parse, _lines(folder / "data.noun"))}
+        self.senses: dict[str, tuple[str, ...]] = {}
+        for line in _lines(folder / "index.noun"):
+            fields = line.split()
+            count = int(fields[2])
+            self.senses[fields[0].replace("_", " ").lower()] = tuple(fields[-count:])
+
+    @cached_property
+    def hyponyms(self) -> dict[str, tuple[str, ...]]:
+        """Offset of a synset → offsets of those directly below it."""
+        below: dict[str, list[str]] = {}
+        for synset in self.synsets.values():
+            for parent in synset.hypernyms:
+                below.setdefault(parent, []).append(synset.offset)
+        return {k: tuple(v) for k, v in below.items()}
+
+    def ancestors(self, offset: str) -> set[str]:
+        """The synset itself and everything above it."""
+        seen: set[str] = set()
+        todo = [offset]
+        while todo:
+            current = todo.pop()
+            if current not in seen:
+                seen.add(current)
+                todo.extend(self.synsets[current].hypernyms)
+        return seen
+
+    def descendants_among(self, offset: str, leaves: list[str]) -> list[int]:
+        """Indices of those ``leaves`` that are the synset itself or lie below it."""
+        return [i for i, leaf in enumerate(leaves) if offset in self.ancestors(leaf)]
+
+    def find(self, word: str) -> tuple[str, ...]:
+        """Offsets of the senses of a word, most frequent first; plurals are tried in the singular."""
+        word = word.lower().strip().replace("_", " ")
+        for form in (word, *_singulars(word)):
+            if form in self.senses:
+                return self.senses[form]
+            if form.replace(" ", "-") in self.senses:
+                return self.senses[form.replace(" ", "-")]
+        return ()
+
+
+def _singulars(word: str) -> list[str]:
+    forms = []
+    for ending, instead in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            forms.append(word[: -len(ending)] + instead)
+    return forms
+
+
+def _lines(path: Path) -> list[str]:
+    # The licence at the head of every file is indented by two blanks.
+    return [x for x in path.read_text(encoding="latin-1").splitlines() if x and not x.startswith("  ")]
+
+
+def _parse(line: str) -> Synset:
+    head, _, gloss = line.partition(" | ")
+    fields = head.split()
+    n_lemmas = int(fields[3], 16)
+    lemmas = tuple(fields[4 + 2 * i].replace("_", " ") for i in range(n_lemmas))
+    rest = fields[4 + 2 * n_lemmas :]
+    pointers = [rest[1 + 4 * i : 5 + 4 * i] for i in range(int(rest[0]))]
+    hypernyms = tuple(p[1] for p in pointers if p[0] in ("@", "@i") and p[2] == "n")
+    return Synset(fields[0], int(fields[1]), lemmas, hypernyms, gloss.strip())
