@@ -1,0 +1,48 @@
+"""Two nodes of the history side by side: weights, metrics with intervals, images that changed sides."""
+
+import argparse
+
+from inficond.core.cli.commands.tune import say_change
+from inficond.core.cli.output import Output
+
+SUMMARY = "two nodes of the history side by side"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("project", metavar="DIR", help="project folder")
+    parser.add_argument("a", metavar="A", help="first node, by id or name")
+    parser.add_argument("b", metavar="B", help="second node")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print what differs."""
+    from inficond.core.project.project import Project
+
+    session = Project.open(args.project).session("main")
+    found = session.compare(args.a, args.b)
+    out.say(f"{found.a.id}  {found.a.title}\n{found.b.id}  {found.b.title}")
+    if not found.classes:
+        out.say("  no class differs")
+    ids = session.image_ids
+    for change in found.classes.values():
+        say_change(out, change)
+        for what, rows in (("newly agree", change.fixed), ("newly disagree", change.broken)):
+            if len(rows):
+                more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+                out.say(f"      {what}: {', '.join(ids[r] for r in rows[:5])}{more}")
+    out.result(
+        {
+            "a": found.a.id,
+            "b": found.b.id,
+            "classes": {
+                cls: {
+                    **change.to_json(),
+                    "fixed": [ids[r] for r in change.fixed],
+                    "broken": [ids[r] for r in change.broken],
+                }
+                for cls, change in found.classes.items()
+            },
+        }
+    )
+    return 0

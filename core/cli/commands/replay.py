@@ -1,0 +1,37 @@
+"""Take the steps of a recipe on this project; what does not apply here is passed over and listed."""
+
+import argparse
+
+from inficond.core.cli.output import Output
+
+SUMMARY = "take the steps of a recipe"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("project", metavar="DIR", help="project folder")
+    parser.add_argument("recipe", metavar="RECIPE.json", help="what `inficond recipe` printed")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Replay from where the project stands."""
+    from inficond.core.history.recipe import Recipe
+    from inficond.core.project.project import Project
+
+    recipe = Recipe.read(args.recipe)
+    session = Project.open(args.project).session("main")
+    with session.exclusive():
+        done = session.replay(recipe)
+    for node in done.nodes:
+        out.say(f"{node.id}  {node.title}")
+    for skipped in done.skipped:
+        out.say(f"passed over: {skipped}")
+    out.say(f"{len(done.nodes)} of {len(recipe.steps)} steps taken")
+    out.result(
+        {
+            "node": session.node,
+            "nodes": [n.id for n in done.nodes],
+            "skipped": [{"step": s.step, "what": s.what, "why": s.why} for s in done.skipped],
+        }
+    )
+    return 0

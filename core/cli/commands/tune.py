@@ -1,0 +1,229 @@
+"""Raise or lower a concept's influence on a class, refit under that bound, and keep the step in the history.
+
+examples:
+  inficond tune DIR --class boat --mute water --up sail=2
+  inficond tune DIR --class boat --down group:water --focus extra --dry-run
+  inficond tune DIR --class boat --suggest
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+from inficond.core.tuning.actions import DEFAULT_STRENGTH, KINDS, Action
+
+SUMMARY = "raise or lower concepts of a class; one step of the history"
+_HELP = {
+    "up": f"K[=x]: count more towards the class (strength x, {DEFAULT_STRENGTH:g} by default)",
+    "down": "K[=x]: count less",
+    "mute": "K: weight 0",
+    "lock": "K: keep the weight as it is",
+    "set": "K=v: the weight in standardised units",
+    "free": "K: lift the bounds",
+}
+
+
+class _Ordered(argparse.Action):
+    """Collects actions of all kinds in the order given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        namespace.actions = [*(namespace.actions or []), (self.dest, values)]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("project", metavar="DIR", help="project folder")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="C",
+        action="append",
+        default=[],
+        help="class to tune; may be repeated",
+    )
+    parser.set_defaults(actions=[])
+    for kind in KINDS:
+        parser.add_argument(
+            f"--{kind}",
+            metavar="K=v" if kind == "set" else "K[=x]" if kind in ("up", "down") else "K",
+            action=_Ordered,
+            dest=kind,
+            help=_HELP[kind] + ("; group:NAME for a whole group" if kind == "up" else ""),
+        )
+    parser.add_argument("--focus", metavar="missed|extra|FILE", help="images that count more; FILE lists ids")
+    parser.add_argument("--add-concept", metavar="WORD", help="make a word a concept")
+    parser.add_argument("--drop-concept", metavar="K", help="take a concept out of every class")
+    parser.add_argument(
+        "--override", metavar="IMAGE=p", action="append", default=[], help="the teacher is wrong: p is right"
+    )
+    parser.add_argument("--suggest", action="store_true", help="print the actions most likely to help")
+    parser.add_argument("--note", default="", help="a remark kept with the step")
+    parser.add_argument("--dry-run", action="store_true", help="show what it would do, change nothing")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Take one step, or show what it would do."""
+    from inficond.core.project.project import Project
+
+    actions = [parse(kind, text) for kind, text in args.actions]
+    other = [
+        bool(actions),
+        bool(args.add_concept),
+        bool(args.drop_concept),
+        bool(args.override),
+        args.suggest,
+    ]
+    if sum(other) != 1:
+        raise InputError(
+            "say one thing to do: actions such as --mute water, or one of --add-concept, --drop-concept, "
+            "--override, --suggest"
+        )
+    if not args.classes and (actions or args.override or args.suggest):
+        raise InputError("say which class: --class NAME")
+    project = Project.open(args.project)
+    if args.suggest:
+        return _suggest(project.session(), args, out)
+    focus = read_focus(args.focus)
+    if args.dry_run:
+        if not actions:
+            raise InputError("--dry-run goes with actions such as --mute water")
+        preview = project.session().preview(args.classes, actions, focus)
+        moved = {**preview.classes, **preview.others}
+        out.say(f"would do: {preview.title}")
+        for change in moved.values():
+            say_change(out, change)
+        out.result({"node": None, **_figures(moved), **preview.to_json()})
+        return 0
+    session = project.session("main")
+    with session.exclusive():
+        if actions:
+            node = session.apply(args.classes, actions, focus, args.note)
+        elif args.add_concept:
+            node = session.add_concept(args.add_concept, args.note)
+        elif args.drop_concept:
+            node = session.drop_concept(args.drop_concept, args.note)
+        else:
+            node = _override(session, args)
+    assert node.parent is not None
+    moved = dict(session.compare(node.parent, node.id).classes)
+    out.say(f"{node.id}  {node.title}")
+    for change in moved.values():
+        say_change(out, change)
+    data = node.to_json()
+    out.result(
+        {
+            "node": node.id,
+            **{k: data[k] for k in ("parent", "title", "before", "after")},
+            "weights": [
+                {"class": w.cls, "concept": w.concept, "before": w.before, "after": w.after}
+                for w in node.weights
+            ],
+            "changes": {cls: change.to_json() for cls, change in moved.items()},
+            "solver": data["solver"],
+        }
+    )
+    return 0
+
+
+def parse(kind: str, text: str) -> Action:
+    """``water=2`` to an action; a name may itself hold an equals sign."""
+    name, equals, value = text.rpartition("=")
+    if equals and kind in ("up", "down", "set"):
+        try:
+            return Action(kind, name, float(value))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            if kind == "set":
+                raise InputError(f"--set {text!r}: {value!r} is no number") from None
+    return Action(kind, text)
+
+
+def read_focus(given: str | None) -> Any:
+    """A subset's name as it is, or the image ids of a file, one a line."""
+    from inficond.core.students.subsets import SUBSETS
+
+    if given is None or given in SUBSETS:
+        return given
+    path = Path(given)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--focus {given!r} is neither {', '.join(SUBSETS)} nor a file that can be read ({error})"
+        ) from None
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise InputError(f"--focus {given}: the file names no image")
+    return ids
+
+
+def say_change(out: Output, change: Any) -> None:
+    """A class's change for people."""
+    out.say(f"  {change.cls}: {len(change.weights)} weights moved")
+    for w in change.weights[:8]:
+        out.say(f"    {w.concept:<28} {w.before:+.3f} → {w.after:+.3f}")
+    if len(change.weights) > 8:
+        out.say(f"    … and {len(change.weights) - 8} more")
+    for heading, changes in (
+        ("fidelity", change.fidelity),
+        ("accuracy", change.accuracy),
+        (f"focus ({change.focus_size} images)", change.focus),
+    ):
+        if changes is None:
+            continue
+        out.say(f"    {heading}, on validation images:")
+        for name, c in changes.items():
+            out.say(
+                f"      {name:<20} {c.before:.3f} → {c.after:.3f}  "
+                f"({c.delta.value:+.3f}, 95 % {c.delta.low:+.3f} … {c.delta.high:+.3f}; {c.verdict})"
+            )
+    out.say(f"    images: {len(change.fixed)} newly agree, {len(change.broken)} newly disagree")
+
+
+def _figures(moved: dict[str, Any]) -> dict[str, Any]:
+    """``before``, ``after`` and ``weights`` of a preview, in the form of a node's."""
+    figures: dict[str, Any] = {"before": {}, "after": {}, "weights": []}
+    for cls, change in moved.items():
+        for side in ("before", "after"):
+            figures[side][cls] = {name: c.to_dict()[side] for name, c in change.fidelity.items()} | {
+                "counts": dict(getattr(change, side))
+            }
+        figures["weights"] += [
+            {"class": cls, "concept": w.concept, "before": w.before, "after": w.after} for w in change.weights
+        ]
+    return figures
+
+
+def _override(session: Any, args: argparse.Namespace) -> Any:
+    if len(args.classes) != 1:
+        raise InputError("--override needs exactly one --class")
+    asked: dict[float | None, list[str]] = {}
+    for text in args.override:
+        image, equals, value = text.rpartition("=")
+        if not equals:
+            raise InputError(f"--override {text!r} needs IMAGE=p, with p between 0 and 1 or 'teacher'")
+        try:
+            p = None if value == "teacher" else float(value)
+        except ValueError:
+            raise InputError(f"--override {text!r}: {value!r} is no probability") from None
+        asked.setdefault(p, []).append(image)
+    if len(asked) > 1:
+        raise InputError("one step takes one value: give images with different values in separate commands")
+    [(p, images)] = asked.items()
+    return session.override(images, args.classes[0], p, args.note)
+
+
+def _suggest(session: Any, args: argparse.Namespace, out: Output) -> int:
+    from inficond.core.students.subsets import SUBSETS
+
+    subset = args.focus if args.focus in SUBSETS else None
+    found = {cls: session.suggest(cls, subset) for cls in args.classes}
+    for cls, suggestions in found.items():
+        out.say(f"{cls}:" if suggestions else f"{cls}: nothing that is likely to help")
+        for s in suggestions:
+            out.say(f"  {s.text}")
+    out.result({"suggestions": {cls: [s.to_json() for s in ss] for cls, ss in found.items()}})
+    return 0
