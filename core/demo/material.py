@@ -1,4 +1,4 @@
-"""The photographic material of the collages, prepared once: cut-outs with their shadow, backgrounds with ground.
+"""The photographs behind the collages, prepared once: cut-outs with a shadow, backgrounds with ground.
 
 Everything is Pillow's integer arithmetic on bytes, so the result is the same on every machine.
 """
@@ -96,7 +96,7 @@ def cutout(name: str) -> Cutout:
     alpha = raw.getchannel("A").filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.7))
     raw.putalpha(alpha)
     left, top, right, bottom = alpha.point(lambda a: 255 if a > 96 else 0).getbbox() or (0, 0, *raw.size)
-    raw = _saturated(raw.crop((left, top, right, bottom)), CUTOUTS[name].saturation)
+    raw = _retouched(raw.crop((left, top, right, bottom)), CUTOUTS[name])
     width, height = raw.size
     pad = max(8, round(MARGIN * max(width, height)))
     size = (width + 2 * pad, height + 2 * pad)
@@ -157,12 +157,32 @@ def background(name: str) -> Background:
         image = file.convert("RGB")
     horizon = staging.horizon
     if staging.exposure != 1:
-        image = image.point([min(255, round(value * staging.exposure)) for value in range(256)] * 3)
+        image = image.point(_exposed(staging.exposure))
     if staging.stretch is not None:
         image, horizon = _stretch(image, *staging.stretch, horizon)
     width, height = image.size
     ground = image if horizon >= 1 else image.crop((0, round(horizon * height), width, height))
     return Background(name, image, horizon, _mean(ground), staging)
+
+
+@lru_cache(maxsize=128)
+def background_out_of_focus(name: str, blur: int) -> Image.Image:
+    """A background as seen behind something near: the foreground sharp, the rest less and less.
+
+    Parameters
+    ----------
+    name : str
+        Its id in the manifest.
+    blur : int
+        0 for everything sharp, 2 for a close-up.
+    """
+    image = background(name).image
+    if not blur:
+        return image
+    width, height = image.size
+    sharp = [max(0, min(255, round((y / height - 0.77) / 0.18 * 255))) for y in range(height)]
+    mask = Image.frombytes("L", (1, height), bytes(sharp)).resize((width, height))
+    return Image.composite(image, image.filter(ImageFilter.GaussianBlur(1.0 + 0.8 * blur)), mask)
 
 
 def _stretch(image: Image.Image, start: float, factor: float, horizon: float) -> tuple[Image.Image, float]:
@@ -186,14 +206,19 @@ def _stretch(image: Image.Image, start: float, factor: float, horizon: float) ->
     return out, horizon * height / (height + added)
 
 
-def _saturated(image: Image.Image, factor: float) -> Image.Image:
-    """Move the colours of an RGBA picture towards its greys; 1 leaves it."""
-    if factor == 1:
-        return image
+def _retouched(image: Image.Image, staging: CutoutStaging) -> Image.Image:
+    """Take a colour cast out of an RGBA picture and brighten it, as its staging says."""
     rgb = image.convert("RGB")
-    out = Image.blend(rgb.convert("L").convert("RGB"), rgb, factor)
-    out.putalpha(image.getchannel("A"))
-    return out
+    if staging.saturation != 1:
+        rgb = Image.blend(rgb.convert("L").convert("RGB"), rgb, staging.saturation)
+    if staging.exposure != 1:
+        rgb = rgb.point(_exposed(staging.exposure))
+    rgb.putalpha(image.getchannel("A"))
+    return rgb
+
+
+def _exposed(factor: float) -> list[int]:
+    return [min(255, round(value * factor)) for value in range(256)] * 3
 
 
 def _mean(image: Image.Image) -> tuple[int, int, int]:

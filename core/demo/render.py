@@ -5,7 +5,7 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageFilter
 
-from inficond.core.demo.material import Background, Cutout, background, cutout
+from inficond.core.demo.material import Background, Cutout, background, background_out_of_focus, cutout
 from inficond.core.demo.plan import FRAME, Scene
 
 # Subjects below this length (pixels) are close-ups: the smaller, the further out of focus what is behind.
@@ -33,7 +33,8 @@ def render(scene: Scene) -> Image.Image:
     size = (round(subject.sprite.width * scale), round(subject.sprite.height * scale))
     left, top, right, bottom = (round(edge * scale) for edge in subject.box)
 
-    sprite = subject.sprite.resize(size, Image.Resampling.LANCZOS).point(_tint(subject.tone, place.tone))
+    smooth = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BICUBIC
+    sprite = subject.sprite.resize(size, smooth).point(_tint(subject.tone, place.tone))
     if scene.flip:
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         left, right = size[0] - right, size[0] - left
@@ -79,29 +80,24 @@ def _close_up(scene: Scene) -> float:
 
 def _backdrop(scene: Scene, place: Background, subject: Cutout) -> tuple[Image.Image, float]:
     """The frame filled with the background's crop, and the ground's beginning as a fraction of it."""
-    width, height = place.image.size
+    image = background_out_of_focus(place.name, _blur(scene, place))
+    width, height = image.size
     left, right = place.staging.left * width, place.staging.right * width
     side = min(right - left, height) / scene.zoom
-    low, high = left, right - side
-    x = low + max(0.0, high - low) * scene.shift
+    x = left + (right - left - side) * scene.shift
     y = (height - side) * (0.5 if place.staging.kind == "sky" else 1.0)
-    frame = place.image.resize((FRAME, FRAME), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
+    frame = image.resize((FRAME, FRAME), Image.Resampling.HAMMING, box=(x, y, x + side, y + side))
     if scene.mirror:
         frame = frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    closeness = _close_up(scene)
-    if closeness > 0 and not place.staging.close and place.staging.kind != "sky":
-        blurred = frame.filter(ImageFilter.GaussianBlur(0.4 + 1.6 * closeness))
-        # Sharp where the subject stands, out of focus behind it.
-        frame = Image.composite(frame, blurred, _focus())
     return frame, (place.horizon * height - y) / side
 
 
-@lru_cache(maxsize=1)
-def _focus() -> Image.Image:
-    """Mask of the sharp foreground: nothing at three quarters of the height, everything at the bottom."""
-    column = Image.new("L", (1, FRAME))
-    column.putdata([max(0, min(255, round((y / FRAME - 0.74) / 0.2 * 255))) for y in range(FRAME)])
-    return column.resize((FRAME, FRAME))
+def _blur(scene: Scene, place: Background) -> int:
+    """How far what is behind the subject is out of focus, from 0 to 2."""
+    if place.staging.close or place.staging.kind == "sky":
+        return 0
+    closeness = _close_up(scene)
+    return 0 if closeness < 0.1 else 1 if closeness < 0.5 else 2
 
 
 def _feet(scene: Scene, horizon: float) -> int:
@@ -125,11 +121,11 @@ def _sink(alpha: Image.Image, left: int, right: int, bottom: int, scene: Scene) 
     """Let the feet sink into grass: a ragged lower edge, in place."""
     depth = max(3, round(0.05 * scene.size))
     random = Random(scene.id)
-    blades = Image.new("L", (max(2, (right - left) // 2), depth))
-    for x in range(blades.width):
-        tall = int(depth * (0.25 + 0.75 * random.random()))
-        for y in range(depth - tall, depth):
-            blades.putpixel((x, y), 255)
+    columns = [
+        depth - int(depth * (0.25 + 0.75 * random.random())) for _ in range(max(2, (right - left) // 2))
+    ]
+    rows = [255 if y >= top else 0 for y in range(depth) for top in columns]
+    blades = Image.frombytes("L", (len(columns), depth), bytes(rows))
     blades = blades.resize((right - left, depth), Image.Resampling.BILINEAR)
     box = (left, bottom - depth + 1, right, bottom + 1)
     alpha.paste(ImageChops.subtract(alpha.crop(box), blades), box)
@@ -144,7 +140,7 @@ def _float(
     feet: int,
 ) -> None:
     """Put the subject into water up to its waterline, with its mirror image below."""
-    left, top, right, bottom = box
+    _, top, _, bottom = box
     line = bottom - max(2, round((bottom - top) * subject.staging.wade))
     y0 = min(feet, round(0.9 * FRAME)) - line
     alpha = sprite.getchannel("A")
@@ -168,5 +164,7 @@ def _float(
         frame.paste(rippled.convert("RGB").point(lambda v: v * 4 // 5), (x0, y0 + line), veil)
     # A darker line where the water meets the body.
     wet = alpha.crop((0, line - 3, sprite.width, line)).resize((sprite.width, 5), Image.Resampling.BOX)
-    frame.paste((10, 18, 26), (x0, y0 + line - 1), wet.filter(ImageFilter.GaussianBlur(1.2)).point(_ramp(0.5)))
+    frame.paste(
+        (10, 18, 26), (x0, y0 + line - 1), wet.filter(ImageFilter.GaussianBlur(1.2)).point(_ramp(0.5))
+    )
     frame.paste(sprite, (x0, y0), alpha)

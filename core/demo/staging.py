@@ -1,4 +1,4 @@
-"""How each cut-out stands and how big it is, and where each background's ground lies: what a stage hand knows.
+"""How each cut-out stands, how big it is, where each background's ground lies: what a stage hand knows.
 
 Sizes are the length of a cut-out's longer side in pixels of a 256 px frame. They are ranked by nature (a
 mouse is smaller than a capybara, a sedan smaller than a bus), and a small subject is staged as a close-up:
@@ -26,12 +26,15 @@ class CutoutStaging:
         Fraction of the height under water when it is in water.
     saturation : float
         Below 1 takes out a colour cast of the photograph (a blue bison).
+    exposure : float
+        Above 1 brightens an underexposed photograph.
     """
 
     size: tuple[int, int]
     pose: Pose = "stand"
     wade: float = 0.16
     saturation: float = 1.0
+    exposure: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,6 @@ CUTOUTS: dict[str, CutoutStaging] = {
     "gander": CutoutStaging((125, 165), "swim", 0.30),
     "pelican": CutoutStaging((140, 180), "swim", 0.14),
     "seagull": CutoutStaging((115, 155), "fly"),
-    "silver-gull": CutoutStaging((90, 112), "swim", 0.20),
     "crowned_crane": CutoutStaging((140, 180), "stand", 0.20),
     "penguin": CutoutStaging((115, 155), "stand", 0.12),
     # land bird
@@ -122,8 +124,8 @@ CUTOUTS: dict[str, CutoutStaging] = {
     "rooster": CutoutStaging((110, 145)),
     "chicken_profile": CutoutStaging((105, 135)),
     "turkey": CutoutStaging((120, 155)),
-    "peacock": CutoutStaging((165, 205)),
-    "blackbird": CutoutStaging((90, 118)),
+    "peacock": CutoutStaging((165, 205), exposure=1.4),
+    "blackbird": CutoutStaging((90, 118), exposure=1.25),
     "crow": CutoutStaging((100, 130)),
     "magpie": CutoutStaging((90, 113)),
     "lark": CutoutStaging((90, 118)),
@@ -140,7 +142,7 @@ CUTOUTS: dict[str, CutoutStaging] = {
     "cow": CutoutStaging((145, 190)),
     "cow_white": CutoutStaging((140, 175)),
     "zebu": CutoutStaging((145, 190)),
-    "yak": CutoutStaging((145, 190)),
+    "yak": CutoutStaging((145, 190), saturation=0.45, exposure=1.15),
     "gnu-sitting": CutoutStaging((130, 165), wade=0.2),
     "gnu-stand": CutoutStaging((140, 180), saturation=0.6),
     # sheep, goat or deer
@@ -166,8 +168,7 @@ CUTOUTS: dict[str, CutoutStaging] = {
     "rabbit": CutoutStaging((92, 122)),
     "rabbit-2": CutoutStaging((90, 118)),
     "rabbit_little": CutoutStaging((85, 112)),
-    "mouse": CutoutStaging((74, 96)),
-    "rat": CutoutStaging((84, 108)),
+    "rat": CutoutStaging((84, 108), exposure=1.25),
     "capybara": CutoutStaging((105, 135), wade=0.25),
     "otter": CutoutStaging((112, 145)),
     "badger": CutoutStaging((112, 145)),
@@ -179,7 +180,6 @@ CUTOUTS: dict[str, CutoutStaging] = {
     "sedan": CutoutStaging((140, 180)),
     "sportscar2": CutoutStaging((140, 180)),
     "truck": CutoutStaging((155, 195)),
-    "firetruck": CutoutStaging((185, 226)),
     "garbagetruck": CutoutStaging((185, 226)),
     "green_korean_bus": CutoutStaging((190, 230)),
     "indycar": CutoutStaging((150, 190)),

@@ -1,0 +1,248 @@
+"""The built-in project: unpacked from the package's assets into the user's cache, once.
+
+What a machine can draw by itself (scenes, thumbnails) is drawn on first use; what needs an encoder, a teacher
+or a fit ships as arrays. Concept vectors follow from the region embeddings, as in every project.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core import __version__
+from inficond.core.demo.material import ASSETS, manifest
+from inficond.core.demo.packed import unpack_bytes, unpack_regions
+from inficond.core.demo.plan import HABITAT, Scene, scenes
+from inficond.core.demo.render import render
+from inficond.core.errors import InputError
+
+ARRAYS = ASSETS / "arrays.npz"
+STUDENTS = ASSETS / "students.safetensors"
+BASELINE = ASSETS / "random.safetensors"
+CONFIG = ASSETS / "project.json"
+QUALITY = 88  # of the scenes' JPEG: they are both the images and the thumbnails
+NAME = "Photo collages: birds, beasts and a shortcut"
+
+
+def demo_project() -> Path:
+    """The folder of the built-in project, made on first use.
+
+    It lies in the user's cache (`INFICOND_CACHE`, else `XDG_CACHE_HOME` or the system's place for caches), or
+    in a temporary folder where that cannot be written. Several processes may ask at once.
+
+    Returns
+    -------
+    Path
+        What `Project.open` takes.
+
+    Raises
+    ------
+    InputError
+        No place to write, or the installed assets are damaged.
+    """
+    folder = f"demo-{fingerprint()}"
+    places = list(_places())
+    for place in places:
+        if _complete(place / folder):
+            return place / folder
+    refused: OSError | None = None
+    for place in places:
+        try:
+            return _make(place, folder)
+        except OSError as error:
+            refused = error
+    reason = refused.strerror or str(refused) if refused else "no place"
+    raise InputError(
+        f"the demo needs about 60 MB in {places[0]} ({reason}): set INFICOND_CACHE to a folder with room"
+    )
+
+
+@cache
+def fingerprint() -> str:
+    """A few letters that change whenever the demo's contents do: each version gets its own folder."""
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(ASSETS.rglob("*")):
+        if path.suffix in (".webp", ".npz", ".json", ".safetensors"):
+            digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _places() -> Iterator[Path]:
+    """Folders that may hold the project, best first."""
+    from inficond.core.models.cache import cache_folder
+
+    yield cache_folder()
+    owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    shared = Path(tempfile.gettempdir()) / f"inficond-{owner}"
+    if _ours(shared):
+        yield shared
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a folder with a guessable name may be trusted: nobody else could have put something there."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return False
+    if not hasattr(os, "getuid"):
+        return folder.is_dir()
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and status.st_uid == os.getuid()
+        and not status.st_mode & 0o022
+    )
+
+
+def _complete(folder: Path) -> bool:
+    """Whether the project is there and can be opened and written to (its history is)."""
+    from inficond.core.project.project import Project
+
+    if not os.access(folder, os.W_OK):
+        return False
+    try:
+        project = Project.open(folder)
+    except InputError:
+        return False
+    return project.thumbnail(len(project.image_ids) - 1).is_file()
+
+
+def _make(place: Path, folder: str) -> Path:
+    """Build beside the final place and move there in one step; who comes second takes the first one's."""
+    place.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder}-", dir=place))
+    try:
+        write_demo(building)
+        for _ in range(2):
+            try:
+                building.replace(place / folder)
+                return place / folder
+            except OSError:
+                if _complete(place / folder):
+                    return place / folder
+                # Left by somebody who deleted half of it: out of the way, not away, it holds a history.
+                (place / folder).replace(tempfile.mkdtemp(prefix=f"{folder}-damaged-", dir=place))
+        raise OSError(f"{place / folder} is in the way")
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def write_demo(folder: Path) -> Path:
+    """Write the built-in project into an empty folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    from inficond.core.concepts import concept_vectors, load_corpus
+    from inficond.core.project.files import ImageRow, thumbnail_name, write_project
+
+    arrays = load_arrays()
+    corpus = load_corpus()
+    plan = scenes()
+    rows = [
+        ImageRow(id=scene.id, path=thumbnail_name(i), group=scene.cutout, width=256, height=256)
+        for i, scene in enumerate(plan)
+    ]
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        pictures = pool.map(scene_file, plan)
+        regions = unpack_regions({key: arrays[f"regions_{key}"] for key in ("shape", "axes", "codes")})
+        X = concept_vectors(regions, corpus.embeddings)
+        write_project(
+            folder,
+            images=rows,
+            X=X,
+            T=arrays["teacher"],
+            concepts=corpus.names,
+            classes=list(HABITAT),
+            is_validation=np.array([scene.split == "val" for scene in plan]),
+            students=_Shipped(STUDENTS),
+            baseline=_Shipped(BASELINE),
+            concept_groups=corpus.groups,
+            concept_prompts=[list(concept.prompts) for concept in corpus.concepts],
+            concept_embeddings=corpus.embeddings,
+            regions=regions,
+            assignment=unpack_bytes(arrays["assignment"], len(plan) * int(np.prod(config["grid"]))).reshape(
+                len(plan), -1
+            ),
+            grid=tuple(config.pop("grid")),
+            thumbnails=pictures,
+            labels=labels(plan),
+            config=config,
+            name=NAME,
+        )
+    return folder
+
+
+def scene_file(scene: Scene) -> bytes:
+    """One scene as the JPEG file that is both image and thumbnail."""
+    out = io.BytesIO()
+    render(scene).save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def labels(plan: tuple[Scene, ...]) -> np.ndarray:
+    """What stands in each scene, (N, C) float32 of 0 and 1."""
+    return np.array([[float(scene.klass == klass) for klass in HABITAT] for scene in plan], np.float32)
+
+
+def load_arrays() -> dict[str, np.ndarray]:
+    """The shipped arrays.
+
+    Raises
+    ------
+    InputError
+        They are missing or damaged.
+    """
+    try:
+        with np.load(ARRAYS, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"the demo's arrays at {ARRAYS} are damaged: install InFiConD again") from error
+
+
+class _Shipped:
+    """Students that lie ready as a file."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+
+    def save(self, path: Path) -> None:
+        shutil.copyfile(self.source, path)
+
+
+def teacher_classes() -> dict[str, list[int]]:
+    """For each class the indices of the ImageNet labels whose probabilities make it up."""
+    return {klass: list(manifest()["classes"][klass]) for klass in HABITAT}
+
+
+def describe() -> dict[str, Any]:
+    """Figures of the demo that a card shows."""
+    plan = scenes()
+    return {
+        "scenes": len(plan),
+        "training": sum(scene.split == "train" for scene in plan),
+        "validation": sum(scene.split == "val" for scene in plan),
+        "broken": sum(scene.broken for scene in plan),
+        "cut-outs": len({scene.cutout for scene in plan}),
+        "backgrounds": len({scene.background for scene in plan}),
+    }
