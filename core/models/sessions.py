@@ -51,7 +51,7 @@ class Session:
     inputs: dict[str, tuple[str, tuple[Any, ...]]]
     outputs: tuple[str, ...]
     _ort: Any
-    _gate: threading.Lock | None
+    _gate: Any  # a lock, or None on the CPU
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
         """Run the graph. On an accelerator calls take turns; on the CPU they run side by side.
