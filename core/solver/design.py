@@ -1,0 +1,207 @@
+"""The rows of a fit: standardisation, the shared Gram matrix, and passes over the data.
+
+Columns are never copied in standardised form where implicit centring is accurate: with z = (x - m) / d,
+a weight v on z is the weight v / d on x and an offset -m.v/d, and the gradient comes back by the same rule.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.solver import threads
+from inficond.core.solver.kernels.losses import moments
+
+Array = NDArray[np.floating]
+
+GRAM_ROWS = 8192  # enough rows for the shape of the curvature; what they miss, the corrections learn
+GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
+CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
+FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
+
+
+@dataclass
+class Design:
+    """Concept vectors X (N, K) with their standardisation; what fits on the same rows share.
+
+    Attributes
+    ----------
+    X : (N, K) float32 or float64, C-contiguous; may be memory-mapped
+    mean, scale : (K,) float64, of the standardised units in which users see weights
+    centre, spread : (K,) float64, of the units in which the solver works
+    multiplier : (K,) float64, 1 / spread, and 0 for constant columns
+    """
+
+    X: Array
+    mean: Array
+    scale: Array
+    centre: Array
+    spread: Array
+    multiplier: Array
+    source: Any = field(default=None, repr=False)
+    seal: int = 0
+    grams: dict[int, Array] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def build(
+        cls, source: Any, X: Array, standardize: bool, mean: Array | None, scale: Array | None, workers: int
+    ) -> "Design":
+        """Measure the columns; `mean` and `scale` (K,) are used instead where they are given.
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity (the first is named).
+        """
+        K = X.shape[1]
+        centre, spread = column_moments(X, workers)
+        constant = spread <= 1e-6 * np.abs(centre)
+        centre = np.where(constant, np.asarray(X[0], np.float64), centre)
+        spread = np.where(constant, 1.0, spread)
+        if not standardize:
+            mean, scale = np.zeros(K), np.ones(K)
+        elif mean is None or scale is None:
+            mean, scale = centre, spread
+        multiplier = np.where(constant, 0.0, 1.0 / spread)
+        return cls(X, mean, scale, centre, spread, multiplier, source, fingerprint(X))
+
+    def about(self, source: Any, X: Array) -> bool:
+        """Whether this is the design of the rows X, made of `source`: the same memory, unchanged as far as
+        a few rows tell."""
+        same = (
+            source is self.source or _memory(source) == _memory(self.source) or _memory(X) == _memory(self.X)
+        )
+        return same and X.shape == self.X.shape and X.dtype == self.X.dtype and fingerprint(X) == self.seal
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, K)."""
+        return self.X.shape[0], self.X.shape[1]
+
+    @cached_property
+    def ratio(self) -> Array:
+        """(K,) user's weight = ratio x solver's weight."""
+        return np.where(self.multiplier > 0, self.scale / self.spread, 1.0)
+
+    @cached_property
+    def explicit(self) -> bool:
+        """Whether chunks are centred one by one before the products."""
+        return bool(np.any(np.abs(self.centre) * self.multiplier > FAR_FROM_ZERO))
+
+    @cached_property
+    def chunk(self) -> int:
+        """Rows per chunk."""
+        return int(np.clip(CHUNK_BYTES // (self.X.itemsize * self.shape[1]), 64, 2048))
+
+    @cached_property
+    def groups(self) -> list[list[tuple[int, int]]]:
+        """Row ranges, in groups that one thread works through."""
+        N = self.shape[0]
+        edges = list(range(0, N, self.chunk)) + [N]
+        chunks = list(zip(edges[:-1], edges[1:]))
+        count = min(GROUPS, len(chunks))
+        cut = [round(i * len(chunks) / count) for i in range(count + 1)]
+        return [chunks[a:b] for a, b in zip(cut[:-1], cut[1:])]
+
+    def rows(self, low: int, high: int, scratch: list[Array]) -> Array:
+        """The rows low to high, centred and scaled where that must be explicit."""
+        X = np.asarray(self.X[low:high])
+        if not self.explicit:
+            return X
+        if not scratch:
+            scratch.append(np.empty((self.chunk, X.shape[1]), X.dtype))
+        out = scratch[0][: high - low]
+        # In float64 until the difference is formed, for that is where the digits go.
+        np.multiply(X - self.centre, self.multiplier, out=out, casting="same_kind")
+        return out
+
+    def encode(self, weights: Array) -> tuple[Array, Array]:
+        """Solver's weights (C, K) as multipliers of the rows (C, K) and offsets (C,)."""
+        if self.explicit:
+            return weights, np.zeros(len(weights))
+        raw = weights * self.multiplier
+        return raw, -(raw @ self.centre)
+
+    def decode(self, G: Array, residual: Array) -> Array:
+        """Products with the rows (C, K) and sums of the residuals (C,), as gradients in solver's units."""
+        if self.explicit:
+            return G
+        return (G - residual[:, None] * self.centre) * self.multiplier
+
+    def gram(self, limit: int = GRAM_ROWS) -> Array:
+        """(K+1, K+1) mean of z z^T over at most `limit` evenly spaced rows, the intercept's entry last."""
+        if limit not in self.grams:
+            N, K = self.shape
+            step = -(-N // limit)
+            X = np.ascontiguousarray(self.X[::step])
+            G = np.zeros((K + 1, K + 1), X.dtype)
+            m = self.multiplier
+            if self.explicit:
+                Z = ((X - self.centre) * m).astype(X.dtype)
+                G[:K, :K] = Z.T @ Z / len(Z)
+            else:
+                # About the sample's own mean, so that the matrix stays positive semi-definite.
+                centre = X.mean(0, dtype=np.float64)
+                G[:K, :K] = ((X.T @ X) / len(X) - np.outer(centre, centre)) * np.outer(m, m)
+            G[K, K] = 1.0
+            # Every direction keeps some curvature: rounding must not make it negative.
+            diagonal = np.einsum("ii->i", G)
+            diagonal[:K] = np.maximum(diagonal[:K], 1e-4)
+            self.grams[limit] = G
+        return self.grams[limit]
+
+    def each_group(self, task: Callable[[int], None], workers: int) -> None:
+        """Call `task` on the number of every group of rows, `workers` at a time."""
+        threads.run(task, range(len(self.groups)), workers)
+
+
+def fingerprint(X: Array) -> int:
+    """A checksum of a few rows: tells most changes of an array in place, at no cost."""
+    return zlib.crc32(np.ascontiguousarray(X[:: max(1, len(X) // 16)]).tobytes())
+
+
+def _memory(X: Any) -> tuple[Any, ...]:
+    """Where an array lies; what is no array lies nowhere."""
+    if not isinstance(X, np.ndarray):
+        return (object(),)
+    return X.__array_interface__["data"][0], X.shape, X.strides, X.dtype.str
+
+
+def column_moments(X: Array, workers: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column, (K,) each, in float64.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN or infinity.
+    """
+    N, K = X.shape
+    step = max(1, (1 << 22) // max(1, K * X.itemsize))
+    edges = list(range(0, N, step)) + [N]
+    parts = np.zeros((len(edges) - 1, 2, K))
+
+    def measure(i: int) -> None:
+        moments(X, edges[i], edges[i + 1], parts[i, 0], parts[i, 1])
+
+    threads.run(measure, range(len(edges) - 1), workers)
+    total, squares = parts.sum(0) / N
+    if not np.all(np.isfinite(squares)):
+        _refuse(X, edges)
+        raise ValueError(
+            "X holds values too large to standardise (above 1e18 in float32); rescale its columns"
+        )
+    mean = np.asarray(X[0], np.float64) + total
+    return mean, np.sqrt(np.maximum(squares - total * total, 0.0))
+
+
+def _refuse(X: Array, edges: list[int]) -> None:
+    """Name the first entry of X that is not finite, if there is one."""
+    for low, high in zip(edges[:-1], edges[1:]):
+        bad = np.argwhere(~np.isfinite(X[low:high]))
+        if len(bad):
+            i, k = bad[0]
+            raise ValueError(f"X must be finite: X[{low + i}, {k}] is {X[low + i, k]}")

@@ -1,0 +1,76 @@
+"""How the kernels are compiled: ahead of use, cached on disk, and without the interpreter's lock.
+
+Explicit signatures compile when the module is imported, so that a first fit never waits half-way; the
+machine code is kept beside the source, else in the user's cache, else in a private temporary folder.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numba
+
+# What vectorisation needs. Not `nnan` and `ninf`: infinite bounds are meant, and NaN must not be optimised away.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+
+
+def jit(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for each of the `signatures` at import, or load the cached code.
+
+    Parameters
+    ----------
+    *signatures : str
+        Numba signatures, e.g. ``"void(f4[::1], f8)"``.
+
+    Returns
+    -------
+    callable
+        The decorator; what it returns holds no lock while it runs.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
+        listed: Sequence[str] = list(signatures)
+        try:
+            return numba.njit(listed, cache=True, **options)(function)
+        except RuntimeError as error:
+            if "locator" not in str(error):
+                raise
+        folder = private_folder()
+        if folder is None:
+            return numba.njit(listed, **options)(function)
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(folder)
+        try:
+            return numba.njit(listed, cache=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a small function that only other kernels call; it is inlined into them."""
+    return numba.njit(error_model="numpy", fastmath=FASTMATH, nogil=True, inline="never")(function)
+
+
+def private_folder() -> Path | None:
+    """A folder for compiled code that nobody else can write to, or None.
+
+    Compiled code is loaded and run, so a folder in a shared place counts only if it is ours alone.
+    """
+    owner = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISDIR(status.st_mode) or not os.access(folder, os.W_OK):
+        return None
+    if hasattr(os, "getuid") and (status.st_uid != owner or status.st_mode & 0o077):
+        return None
+    return folder

@@ -1,0 +1,130 @@
+"""Logits to loss, residual and curvature, once per pass, in place."""
+
+from typing import Any
+
+import numpy as np
+
+from inficond.core.solver.kernels._compile import jit
+from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit
+
+# Columns of `sums`, per class: what one pass over the rows adds up.
+LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART = range(5)
+BLOCK = 256  # rows summed in the data's own precision before they are added in float64
+
+
+@jit(
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
+)
+def sigmoid_pass(
+    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, V: Any, part: int, sums: Any, classes: Any
+) -> None:
+    """Turn logits into weighted residuals and add up what the solver needs.
+
+    Parameters
+    ----------
+    Z : (C, >=rows) in: logits without offset; out: s (p - t)
+    T : (all classes, N) targets
+    start : first row of this chunk within T and S
+    S : (0, N) no weights, (1, N) per row, or (all classes, N)
+    offset : (C,) added to the logits
+    V : (C, >=part) out: s p (1 - p) of the first `part` rows
+    sums : (C, 5) float64, added to; columns as named above
+    classes : (C,) row of T (and S) of each class
+    """
+    weighted = S.shape[0] > 0
+    per_class = S.shape[0] > 1
+    for c in range(Z.shape[0]):
+        z = Z[c]
+        t = T[classes[c]]
+        s = S[classes[c] if per_class else 0] if weighted else t
+        o = offset[c]
+        zero = o - o
+        one = zero + np.float32(1.0)
+        v = V[c]
+        for low in range(0, rows, BLOCK):
+            high = min(low + BLOCK, rows)
+            loss = zero
+            residual = zero
+            curvature = zero
+            chi2 = zero
+            if weighted:
+                for i in range(low, high):
+                    eta = z[i] + o
+                    e = exp_negative(-abs(eta))
+                    inv = one / (one + e)
+                    p = inv if eta >= zero else e * inv
+                    si = s[start + i]
+                    r = p - t[start + i]
+                    d = e * inv * inv
+                    loss += si * (max(eta, zero) - t[start + i] * eta + log1p_unit(e))
+                    residual += si * r
+                    curvature += si * d
+                    chi2 += si * (r * r / d)
+                    z[i] = si * r
+            else:
+                for i in range(low, high):
+                    eta = z[i] + o
+                    e = exp_negative(-abs(eta))
+                    inv = one / (one + e)
+                    p = inv if eta >= zero else e * inv
+                    r = p - t[start + i]
+                    d = e * inv * inv
+                    loss += max(eta, zero) - t[start + i] * eta + log1p_unit(e)
+                    residual += r
+                    curvature += d
+                    chi2 += r * r / d
+                    z[i] = r
+            sums[c, LOSS] += loss
+            sums[c, RESIDUAL] += residual
+            sums[c, CURVATURE] += curvature
+            sums[c, CHI2] += chi2
+        kept = 0.0
+        for i in range(part):
+            si = s[start + i] if weighted else one
+            # The residual is s (p - t), so p comes back without another exponential.
+            p = (z[i] / si if si > zero else zero) + t[start + i]
+            d = si * max(p * (one - p), zero)
+            v[i] = d
+            kept += d
+        sums[c, CURVATURE_PART] += kept
+
+
+@jit(
+    "void(f4[:,::1], i8, i8, f8[::1], f8[::1])",
+    "void(f8[:,::1], i8, i8, f8[::1], f8[::1])",
+)
+def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
+    """Add each column's sum and sum of squares, both about the first row, over rows low to high."""
+    K = X.shape[1]
+    first = X[0]
+    for a in range(low, high, 64):
+        b = min(a + 64, high)
+        part = np.zeros(K, X.dtype)
+        square = np.zeros(K, X.dtype)
+        for i in range(a, b):
+            x = X[i]
+            for k in range(K):
+                d = x[k] - first[k]
+                part[k] += d
+                square[k] += d * d
+        for k in range(K):
+            total[k] += part[k]
+            squares[k] += square[k]
+
+
+@jit("i8(f4[:,::1], f8, f8)", "i8(f8[:,::1], f8, f8)")
+def first_outside(A: Any, low: float, high: float) -> int:
+    """Flat index of the first entry that is not within [low, high] (NaN included), or -1."""
+    n = A.shape[0]
+    k = A.shape[1]
+    for i in range(n):
+        row = A[i]
+        bad = 0
+        for j in range(k):
+            bad += 0 if (row[j] >= low and row[j] <= high) else 1
+        if bad:
+            for j in range(k):
+                if not (row[j] >= low and row[j] <= high):
+                    return i * k + j
+    return -1
