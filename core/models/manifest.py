@@ -87,6 +87,7 @@ class Manifest:
     regions: int = 0
     text: TextInput | None = None
     labels: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] | None = None
     link: str = "softmax"
     output: str = ""
     output_kind: str = "logits"
@@ -211,8 +212,15 @@ class _Reader:
         if kind not in ("logits", "probabilities"):
             raise self.fail("output_kind", "`logits` or `probabilities`", kind)
         output = self.raw.get("output", "")
+        groups = self.raw.get("groups")
+        if groups is not None and not (
+            isinstance(groups, dict)
+            and all(isinstance(g, list) and g and all(isinstance(n, str) for n in g) for g in groups.values())
+        ):
+            raise self.fail("groups", "an object of lists of labels", groups)
         return {
             "labels": tuple(numbered(labels)),
+            "groups": {name: tuple(group) for name, group in groups.items()} if groups else None,
             "link": self.raw["link"],
             "output": output if isinstance(output, str) else "",
             "output_kind": kind,

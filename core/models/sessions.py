@@ -12,6 +12,7 @@ import numpy as np
 
 from inficond.core.errors import InputError, unknown
 from inficond.core.models.hardware import available_cores
+from inficond.core.models.onnx_safety import check_graph
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -143,9 +144,11 @@ def _open(path: Path, name: str, threads: int | None) -> Session:
         if name in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()
         ort.set_default_logger_severity(4)
+        content = _content(path)
+        check_graph(content, str(path))
         try:
             session = ort.InferenceSession(
-                _content(path), options, providers=[(full, _settings(name)), *_fallback(name)]
+                content, options, providers=[(full, _settings(name)), *_fallback(name)]
             )
         except Exception as error:  # every kind of malformed file has its own exception
             first = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -25,6 +25,8 @@ class Teacher:
     name : str
     labels : tuple of L str
     link : {"sigmoid", "softmax"}
+    groups : mapping of str to tuple of str, or None
+        Readable groups of the labels, where the folder brings some.
     preprocess : Preprocess
         Picture -> (S, S, 3) uint8.
     provider : str
@@ -34,6 +36,7 @@ class Teacher:
     def __init__(self, manifest: Manifest, session: Session) -> None:
         self.manifest, self.session = manifest, session
         self.name, self.labels, self.link = manifest.name, manifest.labels, manifest.link
+        self.groups = manifest.groups
         self.preprocess = Preprocess(manifest.image)
         self.provider = session.provider
         self._input = next(iter(session.inputs))

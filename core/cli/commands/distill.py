@@ -1,0 +1,220 @@
+"""Turn a folder of images and a teacher into readable students.
+
+Images become concept vectors, the teacher is asked about each image, and one small linear student per class is
+fitted to its answers. The result is a project folder for `inficond launch`. Interrupted at any moment, the same
+command goes on where it was.
+
+examples:
+  inficond distill PHOTOS --out pets
+  inficond distill PHOTOS --out pets --teacher google/vit-base-patch16-224 --classes pets.json
+  inficond distill PHOTOS --out pets --teacher responses.csv --labels truth.csv
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.cli.output import Output
+
+SUMMARY = "images and a teacher -> fitted students, a project folder"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add = parser.add_argument
+    add(
+        "images",
+        metavar="IMAGES",
+        help="a folder (searched recursively), a text file of paths, or a CSV with `path`",
+    )
+    add("--out", required=True, type=Path, metavar="DIR", help="the project folder to make")
+    add(
+        "--teacher",
+        default="embedded",
+        metavar="T",
+        help="`embedded` (default), a model folder, a Hugging Face id, or a CSV/Parquet of image, class, probability",
+    )
+    add(
+        "--encoder",
+        default="embedded",
+        metavar="E",
+        help="`embedded` (default), a model folder or a Hugging Face id",
+    )
+    add("--concepts", metavar="FILE", help="your own words, a line each (default: the built-in corpus)")
+    add(
+        "--classes",
+        metavar="FILE",
+        help='JSON {"class": ["teacher label", …]}, or `groups` or `labels` (default: the most frequent, 20 at most)',
+    )
+    add(
+        "--labels",
+        metavar="CSV",
+        help="ground truth: image and a column of 0/1 per class, or image and class",
+    )
+    add(
+        "--lam",
+        type=float,
+        default=2.5e-3,
+        metavar="L",
+        help="λ: larger means fewer concepts (default %(default)s)",
+    )
+    add("--link", choices=("sigmoid", "softmax"), help="how students become probabilities (default sigmoid)")
+    add(
+        "--provider",
+        default="auto",
+        metavar="P",
+        help="what models run on: auto (default), cpu, cuda, tensorrt, …",
+    )
+    add("--seed", type=int, default=0, help="of the validation split (default 0)")
+    add("--workers", type=int, metavar="N", help="threads that decode and encode (default: every core)")
+    add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Make the project and tell how its students do on images they have not seen."""
+    from inficond.core.project.build import BuildOptions, build
+    from inficond.core.project.project import Project
+
+    if args.workers is not None and args.workers < 1:
+        from inficond.core.errors import InputError
+
+        raise InputError(f"--workers must be at least 1, not {args.workers}")
+    options = BuildOptions(
+        images=args.images,
+        out=args.out,
+        teacher=args.teacher,
+        encoder=args.encoder,
+        concepts=args.concepts,
+        classes=args.classes,
+        labels=args.labels,
+        lam=args.lam,
+        link=args.link,
+        provider=args.provider,
+        seed=args.seed,
+        baseline=not args.no_baseline,
+        workers=args.workers,
+    )
+    progress = out.progress()
+    try:
+        project = Project.open(build(options, progress))
+    finally:
+        clear = getattr(progress, "clear", None)
+        if clear is not None:
+            clear()
+    summary = summarise(project)
+    _tell(project, summary, out)
+    out.result(summary)
+    return 0
+
+
+def summarise(project: Any) -> dict[str, Any]:
+    """How the students do on validation images, class by class, with the random-concept row beside them."""
+    from inficond.core.students import class_metrics
+
+    rows = project.validation_rows
+    T, S = np.asarray(project.T[rows]), project.students.predict(np.asarray(project.X[rows]))
+    R = _random_scores(project, rows)
+    nec, thresholds = project.students.nec(), project.students.thresholds
+    classes = {}
+    for c, name in enumerate(project.classes):
+        labels = None if project.labels is None else np.asarray(project.labels[rows, c])
+        measured = class_metrics(
+            T[:, c], S[:, c], threshold=float(thresholds[c]), labels=labels, nec=int(nec[c])
+        )
+        entry = measured.to_dict()
+        if R is not None:
+            entry["random"] = class_metrics(T[:, c], R[:, c], labels=labels).to_dict()
+        classes[name] = entry
+    source = project.config.get("source", {})
+    return {
+        "project": str(project.path),
+        "images": len(project),
+        "validation": len(rows),
+        "skipped": source.get("skipped", 0),
+        "skipped_files": source.get("skipped_files", []),
+        "notes": source.get("notes", []),
+        "reused": source.get("reused", 0),
+        "concepts": len(project.concepts),
+        "provider": project.config.get("encoder", {}).get("provider"),
+        "seconds": project.config.get("seconds", {}),
+        "classes": classes,
+        "mean": _means(classes),
+    }
+
+
+def _random_scores(project: Any, rows: np.ndarray) -> np.ndarray | None:
+    """What the random-concept students say of the validation images, (n, C)."""
+    baseline = project.baseline
+    if baseline is None or baseline.embeddings is None:
+        return None
+    from inficond.core.concepts.vectors import concept_vectors
+
+    regions = project.region_embeddings
+    parts = [
+        concept_vectors(np.asarray(regions[rows[i : i + 1024]]), np.asarray(baseline.embeddings))
+        for i in range(0, len(rows), 1024)
+    ]
+    return baseline.predict(np.concatenate(parts))
+
+
+def _means(classes: dict[str, Any]) -> dict[str, float | None]:
+    """Means over the classes for which a figure is defined."""
+
+    def mean(*path: str) -> float | None:
+        values = []
+        for entry in classes.values():
+            value: Any = entry
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, int | float):
+                values.append(float(value))
+        return float(np.mean(values)) if values else None
+
+    return {
+        "fidelity_ap": mean("ap"),
+        "random_fidelity_ap": mean("random", "ap"),
+        "student_ap": mean("student_accuracy", "ap"),
+        "teacher_ap": mean("teacher_accuracy", "ap"),
+        "random_ap": mean("random", "student_accuracy", "ap"),
+        "nec": mean("nec"),
+    }
+
+
+def _tell(project: Any, summary: dict[str, Any], out: Output) -> None:
+    skipped = f", {summary['skipped']:,} skipped" if summary["skipped"] else ""
+    out.say(
+        f"{summary['images']:,} images ({summary['validation']:,} held out{skipped}), {summary['concepts']} concepts, "
+        f"{len(summary['classes'])} classes; encoder {project.config['encoder']['name']} on {summary['provider']}"
+    )
+    truth = any(e.get("student_accuracy") for e in summary["classes"].values())
+    width = max([5, *(len(name) for name in summary["classes"])])
+    head = f"{'':{width}}  concepts  fidelity AP  random AP"
+    out.say(head + ("  accuracy AP: teacher  student  random" if truth else ""))
+    for name, entry in summary["classes"].items():
+        line = (
+            f"{name:{width}}  {entry['nec']:8d}  {_n(entry['ap']):>11}  {_n(_in(entry, 'random', 'ap')):>9}"
+        )
+        if truth:
+            line += (
+                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>20}  {_n(_in(entry, 'student_accuracy', 'ap')):>7}"
+                f"  {_n(_in(entry, 'random', 'student_accuracy', 'ap')):>6}"
+            )
+        out.say(line)
+    m = summary["mean"]
+    line = f"{'mean':{width}}  {_n(m['nec'], 1):>8}  {_n(m['fidelity_ap']):>11}  {_n(m['random_fidelity_ap']):>9}"
+    if truth:
+        line += f"  {_n(m['teacher_ap']):>20}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
+    out.say(line)
+    out.say(f"look at it:  inficond launch {summary['project']}")
+
+
+def _in(entry: Any, *path: str) -> Any:
+    for key in path:
+        entry = entry.get(key) if isinstance(entry, dict) else None
+    return entry
+
+
+def _n(value: Any, digits: int = 3) -> str:
+    return "–" if not isinstance(value, int | float) else f"{value:.{digits}f}"
