@@ -174,7 +174,7 @@ def _run(
     if n == 0:
         return np.full((m, len(METRICS)), math.nan), np.empty((0, m, len(METRICS)))
     yes = (t >= teacher_threshold).astype(np.uint8)
-    columns = [np.ones(n), yes]
+    columns: list[NDArray[Any]] = [np.ones(n), yes]
     rankings = [Ranking.of(s) for s in scores]
     for s, thr in zip(scores, thresholds):
         said = s >= thr
@@ -189,8 +189,8 @@ def _run(
         given = np.asarray(groups)
         if given.shape != (n,):
             raise InputError(f"{n} images need {n} groups, not {given.shape}")
-        names, member = np.unique(given, return_inverse=True)
-        member = member.astype(np.int32)
+        names, number = np.unique(given, return_inverse=True)
+        member = number.astype(np.int32)
         sums = np.zeros((len(names), per_image.shape[1]), np.float32)
         np.add.at(sums, member, per_image)
     place = np.stack([member[r.order] for r in rankings])

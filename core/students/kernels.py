@@ -1,7 +1,10 @@
+# mypy: disallow-untyped-defs=False
 """Compiled loops of the metrics and their bootstrap: one thread, no GIL, for many visitors share a machine.
 
 Every kernel works on images already sorted by score, highest first, so that no replicate sorts again.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -9,7 +12,7 @@ from numba import njit
 N_METRICS = 5
 """Columns of a row of metrics, in the order of `metrics.METRICS`."""
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(["f8(u1[::1], u1[::1])"], **_OPTIONS)

@@ -263,15 +263,15 @@ def accuracy(labels: ArrayLike, s: ArrayLike, threshold: float = 0.5) -> Accurac
     Accuracy
         NaN where undefined.
     """
-    truth, s = _column("labels", labels), _column("responses", s)
-    _same_length(truth, s)
+    truth, scores = _column("labels", labels), _column("responses", s)
+    _same_length(truth, scores)
     known = ~np.isnan(truth) if truth.dtype.kind == "f" else np.ones(len(truth), bool)
-    yes, s = truth[known] >= 0.5, s[known]
-    said = s >= threshold
+    yes, scores = truth[known] >= 0.5, scores[known]
+    said = scores >= threshold
     n, positives, hits = len(yes), int(yes.sum()), int((yes & said).sum())
     rejected = int((~yes & ~said).sum())
     return Accuracy(
-        ap=average_precision(yes, s),
+        ap=average_precision(yes, scores),
         f1=_ratio(2 * hits, positives + int(said.sum())),
         balanced_accuracy=0.5 * (_ratio(hits, positives) + _ratio(rejected, n - positives)),
         n=n,

@@ -1,12 +1,15 @@
+# mypy: disallow-untyped-defs=False
 """The compiled search behind `slices`: conditions are bits over images, a conjunction is an AND and a count.
 
 Words of bits are laid out (word, condition), so that the inner loop runs over conditions in vector registers.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 NOTHING = -1.0
 
 

@@ -58,9 +58,9 @@ def stratified_split(
     N = len(T)
     if not 0 < fraction < 1:
         raise InputError(f"the share of validation images must lie between 0 and 1, not {fraction!r}")
-    for name, value in (("groups", groups), ("splits", given)):
-        if value is not None and len(value) != N:
-            raise InputError(f"{N} images need {N} {name}, not {len(value)}")
+    for name, column in (("groups", groups), ("splits", given)):
+        if column is not None and len(column) != N:
+            raise InputError(f"{N} images need {N} {name}, not {len(column)}")
     unit = _units(groups, N)
     n_units = int(unit.max()) + 1 if N else 0
     if n_units < 2:
@@ -107,13 +107,13 @@ def _given_parts(
     groups: Sequence[str | None] | None,
 ) -> NDArray[np.int8]:
     """−1 undecided, 0 training, 1 validation, per source."""
-    part = np.full(n_units, -1, np.int8)
+    part: NDArray[np.int8] = np.full(n_units, -1, np.int8)
     for i, word in enumerate(given or ()):
         if word is None or word == "":
             continue
         if word not in ("train", "val"):
             raise InputError(f"image {i + 1} has the split {word!r:.40}; write train, val or nothing")
-        value = int(word == "val")
+        value = 1 if word == "val" else 0
         if part[unit[i]] not in (-1, value):
             name = groups[i] if groups is not None else i
             raise InputError(

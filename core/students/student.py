@@ -65,7 +65,7 @@ class Students:
     scale: Float32
     link: str = "sigmoid"
     lam: float = 2.5e-3
-    thresholds: Float32 | None = None  # type: ignore[assignment]  # an array once made
+    thresholds: Float32 = None  # type: ignore[assignment]  # becomes an array at once
     encoder: str = ""
     embeddings: Float32 | None = None
 

@@ -20,7 +20,7 @@ MAX_HEADER = 32 * 2**20
 """Bytes of header that are read at most: ten thousand concept names take under one of these megabytes."""
 MAX_FILE = 2**31
 """Bytes of file that are read at most."""
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
@@ -174,7 +174,9 @@ def parse(data: bytes, where: str = "the file") -> tuple[dict[str, np.ndarray], 
     for name, entry in header.items():
         if not isinstance(entry, dict):
             raise bad(f"the entry {name!r:.80} is no object")
-        dtype, shape, span = (entry.get(k) for k in ("dtype", "shape", "data_offsets"))
+        dtype: Any = entry.get("dtype")
+        shape: Any = entry.get("shape")
+        span: Any = entry.get("data_offsets")
         if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise bad(f"the tensor {name!r:.80} has the unknown type {dtype!r:.40}")
         if not _counts(shape) or len(shape) > 8:

@@ -1,0 +1,329 @@
+"""Measures a project's current students: everything that the report says, as plain JSON values."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core import __version__
+from inficond.core.errors import InputError
+from inficond.core.progress import Progress, Silent
+from inficond.core.report import wording
+from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
+from inficond.core.students.bootstrap import bootstrap_intervals, paired_bootstrap
+from inficond.core.students.distil import keep_largest
+from inficond.core.students.metrics import (
+    ClassMetrics,
+    average_precision,
+    class_metrics,
+    mean_kl,
+    plain_number,
+)
+from inficond.core.students.slices import Slice, find_slices
+from inficond.core.students.student import Students
+from inficond.core.students.subsets import SUBSETS, subsets
+
+if TYPE_CHECKING:
+    from inficond.core.project.project import Project
+    from inficond.core.project.session import Session
+
+FORMAT = 1
+"""Version of the report's JSON; a field may be added under the same number, none removed."""
+TOP, EVIDENCE, SHOWN = 8, 3, 12
+"""Concepts per class; evidence images per concept; images of each misaligned subset."""
+
+
+def report(
+    project: "Project | Session",
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure the current students of a project on its validation images.
+
+    Parameters
+    ----------
+    project : Project or Session
+        A project (its current node is reported) or a session (the node where it stands).
+    classes : sequence of str, optional
+        Only these; all by default.
+    seed : int
+        Of bootstrap and permutations: same project, same report.
+    progress : Progress, optional
+        Told of every class.
+
+    Returns
+    -------
+    dict
+        JSON values only; None where a measure is undefined. Images are named by id and row.
+
+    Raises
+    ------
+    InputError
+        An unknown class.
+    """
+    session: Any = project.session() if hasattr(project, "session") else project
+    p: Project = session.project
+    progress = progress or Silent()
+    students: Students = session.students
+    names = list(students.classes if classes is None else classes)
+    columns = [students.class_index(name) for name in names]
+    rows, train = np.flatnonzero(p.is_validation), np.flatnonzero(~p.is_validation)
+    progress.start("measuring", len(names) + 3)
+    X = np.asarray(session.X[rows], np.float32)
+    S = session.scores()[rows]
+    T = np.stack([session.targets(name) for name in students.classes], axis=1)
+    progress.advance()
+    few = keep_largest(students, session.X[train], T[train], 5).predict(X)
+    progress.advance()
+    baseline, S_random = _baseline(p, students, T, rows, train)
+    progress.advance()
+    measured = []
+    for name, c in zip(names, columns):
+        one = _Class(p, students, name, c, rows, X, T[rows, c], S[:, c], seed)
+        measured.append(one.measure(few[:, c], None if S_random is None else S_random[:, c], baseline))
+        progress.advance()
+    overall = _overall(measured, students, T[rows], S, S_random)
+    out = {
+        "format": FORMAT,
+        "inficond": __version__,
+        "project": _about(p, session, students, rows, train),
+        "overall": overall,
+        "classes": measured,
+    }
+    out["summary"] = wording.summary(out)
+    return out
+
+
+class _Class:
+    """What the parts of one class's report share."""
+
+    def __init__(
+        self,
+        p: "Project",
+        students: Students,
+        name: str,
+        c: int,
+        rows: NDArray[np.intp],
+        X: NDArray[np.float32],
+        t: NDArray[np.float32],
+        s: NDArray[np.float32],
+        seed: int,
+    ) -> None:
+        self.p, self.students, self.name, self.c = p, students, name, c
+        self.rows, self.X, self.t, self.s, self.seed = rows, X, t, s, seed
+        self.threshold = float(np.asarray(students.thresholds)[c])
+        self.groups = _groups(p.image_groups, rows)
+        self.subsets = subsets(t, s, threshold=self.threshold)
+
+    def measure(
+        self, few: NDArray[np.float32], random: NDArray[np.float32] | None, baseline: Students | None
+    ) -> dict[str, Any]:
+        """The whole entry of the class."""
+        t, s, at = self.t, self.s, self.threshold
+        labels = None if self.p.labels is None else np.asarray(self.p.labels[self.rows, self.c])
+        if labels is not None and np.isnan(labels).all():
+            labels = None
+        metrics = class_metrics(
+            t, s, threshold=at, labels=labels, nec=int(self.students.nec()[self.c]),
+            anec5=average_precision(t >= 0.5, few),
+        )  # fmt: skip
+        intervals = bootstrap_intervals(t, s, groups=self.groups, threshold=at, seed=self.seed)
+        entry: dict[str, Any] = {
+            "name": self.name,
+            "metrics": metrics.to_dict(),
+            "intervals": {k: v.to_dict() for k, v in intervals.items()},
+            "accuracy": self._accuracy(labels),
+            "baseline": self._baseline(random, baseline),
+            "concepts": self._concepts(),
+            "subsets": {name: self._images(self.subsets[name], name) for name in SUBSETS},
+            "slices": [self._slice(x) for x in self._slices()],
+        }
+        entry["reading"] = wording.reading(entry)
+        return entry
+
+    def _accuracy(self, labels: NDArray[np.float32] | None) -> dict[str, Any] | None:
+        """Intervals of teacher and student against ground truth."""
+        if labels is None:
+            return None
+        known = ~np.isnan(labels)
+        groups = None if self.groups is None else self.groups[known]
+        out = {}
+        for who, scores, at in (("teacher", self.t, 0.5), ("student", self.s, self.threshold)):
+            found = bootstrap_intervals(
+                labels[known], scores[known], groups=groups, threshold=at, seed=self.seed
+            )
+            out[who] = {k: found[k].to_dict() for k in ("ap", "f1", "balanced_agreement")}
+            out[who]["balanced_accuracy"] = out[who].pop("balanced_agreement")
+        return out
+
+    def _baseline(
+        self, random: NDArray[np.float32] | None, baseline: Students | None
+    ) -> dict[str, Any] | None:
+        """The same measures for random directions, and what words change against them."""
+        if random is None or baseline is None:
+            return None
+        at = float(np.asarray(baseline.thresholds)[self.c])
+        metrics = class_metrics(self.t, random, threshold=at, nec=int(baseline.nec()[self.c]))
+        change = paired_bootstrap(
+            self.t, random, self.s, groups=self.groups, threshold=at, threshold_after=self.threshold,
+            seed=self.seed,
+        )  # fmt: skip
+        return {
+            "metrics": metrics.to_dict(),
+            "words_against_random": {k: v.to_dict() for k, v in change.items()},
+        }
+
+    def _concepts(self) -> list[dict[str, Any]]:
+        """The heaviest concepts, each with the validation images in which it speaks loudest."""
+        out = []
+        said = (self.t >= 0.5) | (self.s >= self.threshold)
+        for k in self.students.top(self.c, TOP):
+            weight = float(self.students.weights[self.c, k])
+            # A concept that speaks for the class is shown where someone says yes; one against it, elsewhere.
+            among = np.flatnonzero(said if weight > 0 else ~said)
+            if not len(among):
+                among = np.arange(len(self.rows))
+            best = among[np.argsort(-self.X[among, k], kind="stable")[:EVIDENCE]]
+            out.append(
+                {
+                    "name": self.students.concepts[k],
+                    "weight": weight,
+                    "evidence": [
+                        {**self._image(i), "value": float(self.X[i, k])} for i in best if self.X[i, k] > 0
+                    ],
+                }
+            )
+        return out
+
+    def _slices(self) -> list[Slice]:
+        return find_slices(
+            self.X, self.t, self.s, self.students.concepts,
+            groups=self.groups, threshold=self.threshold, seed=self.seed,
+        )  # fmt: skip
+
+    def _slice(self, found: Slice) -> dict[str, Any]:
+        out = found.to_dict()
+        out["rows"] = self.rows[found.rows].tolist()
+        out["misaligned"] = self.rows[found.misaligned].tolist()
+        worst = found.misaligned[np.argsort(-np.abs(self.t - self.s)[found.misaligned], kind="stable")]
+        out["images"] = [self._image(i) for i in worst[:SHOWN]]
+        return out
+
+    def _images(self, members: NDArray[np.intp], name: str) -> dict[str, Any]:
+        """Size of a subset and its most telling images: where they disagree most, or are surest."""
+        d = self.s - self.t
+        key = {"missed": d, "extra": -d, "agree-pos": -self.s, "agree-neg": self.s}[name]
+        shown = members[np.argsort(key[members], kind="stable")[:SHOWN]]
+        return {"size": len(members), "images": [self._image(i) for i in shown]}
+
+    def _image(self, i: int) -> dict[str, Any]:
+        row = int(self.rows[i])
+        return {
+            "image": self.p.image_ids[row],
+            "row": row,
+            "teacher": float(self.t[i]),
+            "student": float(self.s[i]),
+        }
+
+
+def _baseline(
+    p: "Project", students: Students, T: NDArray[np.float32], rows: NDArray[np.intp], train: NDArray[np.intp]
+) -> tuple[Students | None, NDArray[np.float32] | None]:
+    """Random-concept students and their probabilities on validation images; None without regions."""
+    try:
+        regions = p.region_embeddings
+    except InputError:
+        return None, None
+    made = p.baseline
+    # The stored row holds only while it was fitted like the students it stands beside.
+    if made is not None and made.embeddings is not None and made.lam == students.lam:
+        out = np.empty((len(rows), made.n_classes), np.float32)
+        for start in range(0, len(rows), 2048):
+            piece = rows[start : start + 2048]
+            X = random_concept_vectors(regions[piece], np.asarray(made.embeddings))
+            out[start : start + 2048] = made.predict(X)
+        return made, out
+    fitted = random_concept_baseline(
+        regions, T, ~p.is_validation, students.classes, students.n_concepts,
+        lam=students.lam, link=students.link,
+    )  # fmt: skip
+    return fitted.students, fitted.students.predict(fitted.X[rows])
+
+
+def _overall(
+    entries: Sequence[dict[str, Any]],
+    students: Students,
+    T: NDArray[np.float32],
+    S: NDArray[np.float32],
+    S_random: NDArray[np.float32] | None,
+) -> dict[str, Any]:
+    """Means over classes; a class in which a measure is undefined does not count."""
+
+    def mean(*keys: str) -> float | None:
+        values = []
+        for entry in entries:
+            value: Any = entry
+            for key in keys:
+                value = None if value is None else value.get(key)
+            if value is not None:
+                values.append(value)
+        return float(np.mean(values)) if values else None
+
+    out: dict[str, Any] = {
+        "fidelity": {k: mean("metrics", k) for k in ("ap", "balanced_agreement", "agreement", "f1", "bce")},
+        "nec": mean("metrics", "nec"),
+        "anec5": mean("metrics", "anec5"),
+        "baseline": None
+        if S_random is None
+        else {k: mean("baseline", "metrics", k) for k in ("ap", "balanced_agreement", "f1", "bce", "nec")},
+        "accuracy": None,
+        "undefined": [e["name"] for e in entries if e["metrics"]["ap"] is None],
+    }
+    if any(e["accuracy"] for e in entries):
+        out["accuracy"] = {
+            who: {k: mean("metrics", f"{who}_accuracy", k) for k in ("ap", "f1", "balanced_accuracy")}
+            for who in ("teacher", "student")
+        }
+    if students.link == "softmax":
+        out["fidelity"]["kl"] = plain_number(mean_kl(T, S))
+        out["fidelity"]["same_top_class"] = (
+            float((T.argmax(axis=1) == S.argmax(axis=1)).mean()) if len(T) else None
+        )
+    return out
+
+
+def _about(
+    p: "Project", session: Any, students: Students, rows: NDArray[np.intp], train: NDArray[np.intp]
+) -> dict[str, Any]:
+    config = p.config
+    return {
+        "name": p.name,
+        "node": str(session.node),
+        "created": config.get("created"),
+        "images": len(p.image_ids),
+        "training": len(train),
+        "validation": len(rows),
+        "grouped": _groups(p.image_groups, rows) is not None,
+        "concepts": students.n_concepts,
+        "classes": students.n_classes,
+        "lam": students.lam,
+        "link": students.link,
+        "teacher": config.get("teacher"),
+        "encoder": config.get("encoder"),
+        "labels": p.labels is not None,
+    }
+
+
+def _groups(groups: Sequence[str | None], rows: NDArray[np.intp]) -> NDArray[np.int64] | None:
+    """The source of each row as a number; None where no two rows share one."""
+    seen: dict[Any, int] = {}
+    member = np.array(
+        [seen.setdefault((int(r),) if groups[r] is None else groups[r], len(seen)) for r in rows], np.int64
+    )
+    return member if len(seen) < len(member) else None
+
+
+__all__ = ["FORMAT", "ClassMetrics", "report"]

@@ -1,0 +1,316 @@
+# ruff: noqa: E501  (markup is read by the line)
+"""The report as one HTML file: no script, no request, light and dark; every name that a person chose is escaped."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inficond.core.report.parts import diverging, gauge, legend, stack, strip
+from inficond.core.report.wording import figure, percent, plural
+
+if TYPE_CHECKING:
+    from inficond.core.report.pictures import Pictures
+
+_METRICS = {
+    "ap": ("average precision", "the student's ranking of the teacher's yes; 1 is perfect"),
+    "balanced_agreement": ("balanced agreement", "same answer, yes and no counted the same"),
+    "f1": ("F1", "of the student's yes against the teacher's"),
+    "agreement": ("agreement", "same answer; flatters a student that never says yes"),
+    "bce": ("cross-entropy", "in nats; lower is better"),
+}
+_GLOSSARY = {
+    "Fidelity": "How well the student follows its teacher. It says nothing of whether the teacher is right.",
+    "Accuracy": "How right teacher and student are against labels, where there are labels.",
+    "Average precision": "Rank the images by the student's probability: how early do the teacher's yes come? "
+    "The share of yes is what a blind ranking would get.",
+    "Missed, extra": "The teacher says yes and the student no; the student says yes and the teacher no.",
+    "Slice": "Misaligned images that one or two concepts describe. A concept is high in the fifth of the "
+    "held-out images that have most of it. The p-value is corrected for everything that was tried.",
+    "Random directions": "The same fit on as many random directions of the embedding space as there are words. "
+    "A student whose words do not beat this row predicts well for reasons that its words do not tell.",
+    "NEC, ANEC-5": "Number of effective concepts: those with a weight. ANEC-5 is the average precision with only "
+    "the five largest, refitted.",
+    "Intervals": "95 %, bootstrap over the held-out images; images that share a source are drawn together.",
+    "Weight": "The change of the logit when a concept goes up by one standard deviation.",
+}
+
+
+def render_html(report: Mapping[str, Any], pictures: "Pictures | None" = None) -> str:
+    """The page of a report.
+
+    Parameters
+    ----------
+    report : mapping
+        As `measure.report` makes it.
+    pictures : Pictures, optional
+        Makes the pictures; without it the page shows figures only.
+
+    Returns
+    -------
+    str
+        A whole HTML document that works from a file, offline.
+    """
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    # Positions and widths are attributes, so inline style attributes stay allowed; nothing else is.
+    policy = (
+        f"default-src 'none'; img-src data:; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'"
+    )
+    about = report["project"]
+    classes = list(report["classes"])
+    body = [
+        _head(about),
+        "<main>",
+        _verdict(report),
+        _table(classes, report["overall"]),
+        *(_class(i, entry, pictures) for i, entry in enumerate(classes)),
+        _glossary(),
+        "</main>",
+        f"<footer>Made by InFiConD {escape(report['inficond'])} · node {escape(about['node'])} · "
+        f"λ {about['lam']:g} · {escape(about['link'])} link</footer>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(about['name'])} · student report</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+@cache
+def _style() -> str:
+    return (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
+
+
+def _head(about: Mapping[str, Any]) -> str:
+    models = " · ".join(
+        f"{kind} {escape(str(about[kind].get('name') or about[kind].get('spec')))}"
+        for kind in ("teacher", "encoder")
+        if isinstance(about.get(kind), Mapping) and (about[kind].get("name") or about[kind].get("spec"))
+    )
+    sizes = (
+        f"{plural(about['images'], 'image')}, {about['validation']:,} held out · "
+        f"{plural(about['concepts'], 'concept')} · {plural(about['classes'], 'class', 'classes')}"
+    )
+    return f"""<header id="top">
+<div><p class="brand">InFiConD · student report</p><h1>{escape(about["name"])}</h1>
+<p>{sizes}{" · " + models if models else ""}</p></div>
+<fieldset class="theme" aria-label="Colours">
+<input type="radio" name="theme" id="auto" checked><label for="auto">System</label>
+<input type="radio" name="theme" id="light"><label for="light">Light</label>
+<input type="radio" name="theme" id="dark"><label for="dark">Dark</label>
+</fieldset></header>"""
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    overall = report["overall"]
+    fidelity, baseline, accuracy = overall["fidelity"], overall["baseline"], overall["accuracy"]
+    tiles = [
+        (
+            "Fidelity: mean average precision",
+            figure(fidelity["ap"], 3),
+            f"random directions {figure(baseline['ap'], 3)}" if baseline else "no random-concept row",
+        ),
+        ("Balanced agreement", percent(fidelity["balanced_agreement"]), f"F1 {figure(fidelity['f1'])}"),
+        (
+            "Concepts per class",
+            figure(overall["nec"], 0),
+            f"five largest alone: {figure(overall['anec5'], 3)}",
+        ),
+    ]
+    if "same_top_class" in fidelity:
+        tiles.append(
+            ("Same top class", percent(fidelity["same_top_class"]), f"KL {figure(fidelity['kl'], 3)}")
+        )
+    if accuracy:
+        student, teacher = accuracy["student"]["ap"], accuracy["teacher"]["ap"]
+        tiles.append(
+            ("Accuracy: mean average precision", figure(student, 3), f"the teacher {figure(teacher, 3)}")
+        )
+    said = "".join(f"<p>{escape(line)}</p>" for line in report["summary"])
+    shown = "".join(
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{value} <div class="sub">{escape(sub)}</div></dd></div>'
+        for name, value, sub in tiles
+    )
+    return (
+        f'<section class="card verdict" id="summary"><h3>How good is this student?</h3>{said}'
+        f'<dl class="tiles">{shown}</dl></section>'
+    )
+
+
+def _table(classes: Sequence[Mapping[str, Any]], overall: Mapping[str, Any]) -> str:
+    labelled = overall["accuracy"] is not None
+    rows = []
+    for i, entry in enumerate(classes):
+        m = entry["metrics"]
+        random = None if not entry["baseline"] else entry["baseline"]["metrics"]["ap"]
+        accuracy = ""
+        if labelled:
+            pair = [m[f"{who}_accuracy"] for who in ("student", "teacher")]
+            accuracy = "".join(f'<td class="n">{figure(a["ap"] if a else None)}</td>' for a in pair)
+        rows.append(
+            f'<tr data-class="{escape(entry["name"])}">'
+            f'<td class="name"><a href="#class-{i}">{escape(entry["name"])}</a></td>'
+            f"<td>{gauge(entry['intervals']['ap'], random, 'average precision')}</td>"
+            f'<td class="n">{figure(m["ap"])}</td><td class="n">{percent(m["balanced_agreement"])}</td>'
+            f'<td class="n">{figure(m["f1"])}</td>{accuracy}<td class="n">{m["nec"]}</td>'
+            f'<td class="n">{figure(m["anec5"])}</td><td>{stack(m["counts"])}</td></tr>'
+        )
+    mean = overall["fidelity"]
+    accuracy = "".join(
+        f'<td class="n">{figure(overall["accuracy"][who]["ap"])}</td>' for who in ("student", "teacher")
+    ) if labelled else ""  # fmt: skip
+    foot = (
+        f'<tr><td class="name">mean</td><td></td><td class="n">{figure(mean["ap"])}</td>'
+        f'<td class="n">{percent(mean["balanced_agreement"])}</td><td class="n">{figure(mean["f1"])}</td>'
+        f'{accuracy}<td class="n">{figure(overall["nec"], 1)}</td>'
+        f'<td class="n">{figure(overall["anec5"])}</td><td></td></tr>'
+    )
+    if overall["baseline"]:
+        b = overall["baseline"]
+        blank = "<td></td><td></td>" if labelled else ""
+        foot += (
+            f'<tr class="random"><td>random directions</td><td></td><td class="n">{figure(b["ap"])}</td>'
+            f'<td class="n">{percent(b["balanced_agreement"])}</td><td class="n">{figure(b["f1"])}</td>'
+            f'{blank}<td class="n">{figure(b["nec"], 1)}</td><td></td><td></td></tr>'
+        )
+    columns = (
+        '<th class="n">student<br>accuracy</th><th class="n">teacher<br>accuracy</th>' if labelled else ""
+    )
+    return f"""<section class="card" id="classes"><h3>All classes</h3><div class="scroll"><table>
+<thead><tr><th>class</th><th>average precision, 95 % interval</th><th class="n">AP</th>
+<th class="n">balanced<br>agreement</th><th class="n">F1</th>{columns}<th class="n">NEC</th>
+<th class="n">ANEC-5</th><th>teacher and student</th></tr></thead>
+<tbody>{"".join(rows)}{foot}</tbody></table></div>{legend()}</section>"""
+
+
+def _class(i: int, entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+    reading = entry["reading"]
+    said = f"<strong>{escape(reading[0])}</strong> " + escape(" ".join(reading[1:])) if reading else ""
+    return f"""<section class="card class" id="class-{i}" data-class="{escape(entry["name"])}">
+<header><h2>{escape(entry["name"])}</h2><a class="up" href="#classes">all classes</a></header>
+<p class="reading">{said}</p>
+<div class="columns"><div>{_figures(entry)}{_slices(entry, pictures)}</div>
+<div>{_concepts(entry, pictures)}</div></div>{_misaligned(entry, pictures)}</section>"""
+
+
+def _figures(entry: Mapping[str, Any]) -> str:
+    base = entry["baseline"]
+    rows = []
+    for key, (name, meaning) in _METRICS.items():
+        at = entry["intervals"][key]
+        digits = 3
+        cells = f'<td class="n">{figure(at["value"], digits)}</td><td class="range">{_range(at)}</td>'
+        if base:
+            verdict = base["words_against_random"][key]["verdict"]
+            mark = {"better": '<span class="good">words better</span>', "worse": '<span class="bad">random better</span>'}  # fmt: skip
+            cells += (
+                f'<td class="n">{figure(base["metrics"][key], digits)}</td>'
+                f'<td class="range">{mark.get(verdict, "no clear difference")}</td>'
+            )
+        rows.append(f'<tr><td title="{escape(meaning)}">{name}</td>{cells}</tr>')
+    head = '<th class="n">random</th><th></th>' if base else ""
+    accuracy = ""
+    if entry["accuracy"]:
+        lines = "".join(
+            f"<tr><td>{who}</td>"
+            + "".join(
+                f'<td class="n">{figure(a[k]["value"])}<br><span class="range">{_range(a[k], 2)}</span></td>'
+                for k in ("ap", "f1", "balanced_accuracy")
+            )
+            + "</tr>"
+            for who, a in entry["accuracy"].items()
+        )
+        accuracy = (
+            '<div class="block"><h3>Accuracy against the labels</h3><div class="scroll"><table><thead><tr><th></th>'
+            '<th class="n">AP</th><th class="n">F1</th><th class="n">balanced accuracy</th></tr></thead>'
+            f"<tbody>{lines}</tbody></table></div></div>"
+        )
+    return (
+        f'<div class="block"><h3>Fidelity to the teacher</h3><div class="scroll"><table><thead><tr><th></th>'
+        f'<th class="n">words</th><th>95 %</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
+        + accuracy
+    )
+
+
+def _range(interval: Mapping[str, Any], digits: int = 3) -> str:
+    if interval["low"] is None:
+        return "–"
+    return f"{figure(interval['low'], digits)} to {figure(interval['high'], digits)}"
+
+
+def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+    found = entry["concepts"]
+    if not found:
+        return '<h3>Top concepts</h3><p class="quiet">The student uses no concept: λ is too high, or the teacher is constant.</p>'  # fmt: skip
+    largest = max(abs(c["weight"]) for c in found)
+    rows = []
+    for c in found:
+        shots = ""
+        if pictures is not None:
+            shots = "".join(
+                _img(pictures.evidence(e["row"], c["name"]), f"{c['name']} in {e['image']}")
+                for e in c["evidence"]
+            )
+        rows.append(
+            f'<div class="concept" data-concept="{escape(c["name"])}" data-weight="{c["weight"]:.4f}"><div>'
+            f'<div class="word">{escape(c["name"])}<span>{c["weight"]:+.2f}</span></div>'
+            f'{diverging(c["weight"], largest)}</div><div class="shots">{shots}</div></div>'
+        )
+    return (
+        f'<h3>Top concepts</h3><p class="quiet">{entry["metrics"]["nec"]} in use, the largest {len(found)} here. '
+        f"Right and blue speaks for {escape(entry['name'])}, left and orange against it. The pictures are where "
+        f"the concept is strongest; the part in full light is what the encoder took for it.</p>{''.join(rows)}"
+    )
+
+
+def _slices(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+    found = entry["slices"]
+    if not found:
+        text = (
+            "No group of misaligned images stands out from chance."
+            if entry["metrics"]["ap"] is not None
+            else "–"
+        )
+        return f'<div class="block"><h3>Slices</h3><p class="quiet">{text}</p></div>'
+    rows = "".join(
+        f'<div class="slice"><p><span class="key {escape(s["kind"])}"></span><strong>{escape(s["name"])}</strong><br>'
+        f"<small>{escape(s['kind'])}: {plural(s['size'], 'image')}, agreement {percent(s['agreement'])} against "
+        f"{percent(s['elsewhere'])} elsewhere; p ≤ {s['p_value']:.2g} corrected</small></p>"
+        f"{strip(s['images'][:6], pictures)}</div>"
+        for s in found[:6]
+    )
+    return f'<div class="block"><h3>Slices: what misaligned images share</h3>{rows}</div>'
+
+
+def _misaligned(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+    out = []
+    for name, meaning in (("missed", "the teacher says yes, the student no"), ("extra", "the student says yes, the teacher no")):  # fmt: skip
+        subset = entry["subsets"][name]
+        shown = strip(subset["images"], pictures) if subset["size"] else '<p class="quiet">None.</p>'
+        of = f", the {len(subset['images'])} worst" if subset["size"] > len(subset["images"]) else ""
+        out.append(
+            f'<div data-subset="{name}"><h3><span class="key {name}"></span>{name}: {subset["size"]:,}{of}</h3>'
+            f'<p class="quiet">{meaning}</p>{shown}</div>'
+        )
+    return f'<div class="columns">{"".join(out)}</div>'
+
+
+def _img(uri: str, alt: str) -> str:
+    if not uri:
+        return f'<span class="none" role="img" aria-label="{escape(alt)}"></span>'
+    return f'<img src="{uri}" alt="{escape(alt)}" title="{escape(alt)}" loading="lazy">'
+
+
+def _glossary() -> str:
+    words = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _GLOSSARY.items())
+    return (
+        '<section class="card" id="words"><h3>Reading this page</h3><details><summary>What the words mean</summary>'
+        f"<dl>{words}</dl></details></section>"
+    )

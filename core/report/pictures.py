@@ -1,0 +1,125 @@
+"""Small pictures for the page, as data URIs: thumbnails, and evidence regions lit in a dimmed picture."""
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from inficond.core.project.project import Project
+
+SIDE = 132
+"""Pixels of a square picture; shown at two thirds of it, for sharp screens."""
+_DIM, _QUALITY = 0.3, 68
+
+
+class Pictures:
+    """Makes pictures of a project's images, each once.
+
+    Parameters
+    ----------
+    project : Project
+        Gives thumbnails, regions and the part of the picture that the encoder saw.
+    embedding : callable
+        Name of a concept to its embedding (D,).
+    """
+
+    def __init__(self, project: "Project", embedding: Any) -> None:
+        self._project = project
+        self._embedding = embedding
+        self._plain: dict[int, str] = {}
+
+    def image(self, row: int) -> str:
+        """The middle of an image; empty where it has no thumbnail."""
+        if row not in self._plain:
+            picture = self._open(row)
+            self._plain[row] = "" if picture is None else _uri(_square(picture))
+        return self._plain[row]
+
+    def evidence(self, row: int, concept: str) -> str:
+        """An image with everything but the concept's evidence region dimmed.
+
+        Parameters
+        ----------
+        row : int
+            Row of the project.
+        concept : str
+            Its name.
+
+        Returns
+        -------
+        str
+            A data URI; the plain picture where the project keeps no regions, empty without a thumbnail.
+        """
+        from inficond.core.concepts import evidence
+
+        picture = self._open(row)
+        if picture is None:
+            return ""
+        try:
+            found = evidence(
+                self._project.regions(row), self._project.assignment(row), self._embedding(concept)
+            )
+        except InputError:
+            return self.image(row)
+        return _uri(_lit(picture, found.mask, self._project.crop(row)))
+
+    def _open(self, row: int) -> "Image | None":
+        from PIL import Image
+
+        path = Path(self._project.thumbnail(row))
+        try:
+            with Image.open(path) as file:
+                return file.convert("RGB")
+        except (OSError, ValueError):
+            return None
+
+
+def _square(picture: "Image", box: tuple[float, float, float, float] | None = None) -> "Image":
+    """The middle square, or the square around a box (left, top, right, bottom in pixels)."""
+    from PIL import Image
+
+    width, height = picture.size
+    left, top, right, bottom = box or (0, 0, width, height)
+    side = min(width, height) if box is None else min(max(right - left, bottom - top), width, height)
+    x = min(max((left + right - side) / 2, 0), width - side)
+    y = min(max((top + bottom - side) / 2, 0), height - side)
+    return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
+
+
+def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, float, float]) -> "Image":
+    """The picture around the region, the rest dimmed; the grid covers `crop` (parts of the picture)."""
+    from PIL import Image
+
+    width, height = picture.size
+    left, top, right, bottom = crop[0] * width, crop[1] * height, crop[2] * width, crop[3] * height
+    size = max(1, round(right - left)), max(1, round(bottom - top))
+    grid = Image.fromarray((mask * 255).astype(np.uint8))
+    light = Image.new("L", picture.size, 0)
+    # Cells are coarse: blending between their middles gives the soft edge they really have.
+    light.paste(grid.resize(size, Image.Resampling.BICUBIC), (round(left), round(top)))
+    dim = picture.point(lambda v: int(v * _DIM))
+    lit = Image.composite(picture, dim, light)
+    ys, xs = np.nonzero(mask)
+    h, w = mask.shape
+    # The region with a third of it around, so that one sees what it is part of.
+    x0, x1, y0, y1 = xs.min() / w, (xs.max() + 1) / w, ys.min() / h, (ys.max() + 1) / h
+    mx, my = (x1 - x0) / 3 + 0.08, (y1 - y0) / 3 + 0.08
+    box = (
+        left + size[0] * max(0.0, x0 - mx), top + size[1] * max(0.0, y0 - my),
+        left + size[0] * min(1.0, x1 + mx), top + size[1] * min(1.0, y1 + my),
+    )  # fmt: skip
+    return _square(lit, box)
+
+
+def _uri(picture: "Image") -> str:
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=_QUALITY, method=2)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
