@@ -30,6 +30,7 @@ from inficond.export.verify import (
 )
 
 IMAGE_OUTPUTS = ("regions", "assignment", "image", "dense")
+REGIONS = 9
 PHOTOGRAPHS = 64
 SQUARES_AT_ONCE = 224 * 224 * 8
 
@@ -74,7 +75,9 @@ class _Pipeline(torch.nn.Module):
     def __init__(self, tower: ImageTower) -> None:
         super().__init__()
         self.tower = tower
-        self.finder = RegionFinder()
+        # A region of fewer than four cells on average would say no more than its cells.
+        cells = tower.grid[0] * tower.grid[1]
+        self.finder = RegionFinder(max(1, min(REGIONS, cells // 4)))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         dense, image = self.tower(pixels)

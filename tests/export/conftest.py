@@ -20,7 +20,7 @@ def _shake(model: Any, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape, generator=generator)
-        fan = p.shape[-1] if p.ndim > 1 else 1
+        fan = p[0].numel() if p.ndim > 1 else 1
         if "norm" in name and name.endswith("weight"):
             p.data = 1 + 0.1 * noise
         elif p.ndim > 1:
