@@ -47,7 +47,8 @@ class Node:
     focus : mapping or None
         ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
     detail : mapping
-        ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for ``lambda``.
+        ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for
+        ``lambda``.
     note : str
         The person's remark when the step was made.
     lam : float

@@ -1,4 +1,4 @@
-"""A recipe on a project: concepts, classes and images matched by name, what does not apply passed over and listed."""
+"""A recipe on a project: names are matched, and what does not apply is passed over and listed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

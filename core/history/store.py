@@ -1,7 +1,8 @@
 """The tree in SQLite: nodes are only ever added, each with its parent, in one transaction with the head.
 
-Write-ahead logging and ``BEGIN IMMEDIATE``: two processes that write at once wait for each other, and a kill at
-any moment leaves a file that opens with every node whose write had returned. The layout is in docs/tuning.md.
+Write-ahead logging and ``BEGIN IMMEDIATE``: two processes that write at once wait for each other, and a kill
+at any moment leaves a file that opens with every node whose write had returned. The layout is in
+docs/tuning.md.
 """
 
 import json
@@ -88,7 +89,7 @@ class History:
             return [self._node(db, seq, info) for seq, name, info in rows if name not in known]
 
     def head(self, owner: str) -> tuple[str, list[str]] | None:
-        """Where an owner stands and what could be redone (the next one last); None where nothing is stored."""
+        """Where an owner stands and what could be redone (the next one last); None where there is nothing."""
         with self._reading() as db:
             row = db and db.execute("SELECT node, redo FROM head WHERE owner = ?", (owner,)).fetchone()
             return (row[0], json.loads(row[1])) if row else None
@@ -321,7 +322,7 @@ def _state(row: tuple[Any, ...]) -> ClassState:
 def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
     said = str(error).lower()
     if "full" in said or "disk i/o" in said:
-        return f"cannot write {path}: the disk is full ({error}); nothing was changed, free some space and try again"
+        return f"cannot write {path}: the disk is full ({error}); nothing was changed, free some space first"
     if "readonly" in said or "read-only" in said or "unable to open" in said:
         return f"cannot write {path}: the project is read-only here; copy its folder to a place you may write"
     if "locked" in said or "busy" in said:

@@ -1,4 +1,4 @@
-"""A branch's view of the tree in memory: nodes, where one stands, what can be redone, and states along the way."""
+"""A branch's view of the tree in memory: nodes, where one stands, what can be redone, states."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

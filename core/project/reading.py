@@ -1,7 +1,7 @@
-"""What a session can tell without changing anything: scores, metrics, subsets, influence, reasons for one image."""
+"""What a session tells without changing anything: scores, metrics, subsets, influence, reasons."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -287,8 +287,26 @@ class Reading:
         )
 
     def slices(self, cls: str) -> "list[Slice]":
-        """Misaligned groups of validation images described by one or two concepts, most telling first."""
-        raise NotImplementedError
+        """Misaligned groups of validation images described by one or two concepts, most telling first.
+
+        Returns
+        -------
+        list of Slice
+            `rows` and `misaligned` are rows of the project; significant after correction for all tried.
+        """
+        from inficond.core.students.slices import find_slices
+
+        c, w, columns = self.class_index(cls), self.workspace, self.columns
+        found = find_slices(
+            columns.validation,
+            w.targets(self.state, "validation")[:, c],
+            w.score(self.state, cls, "validation"),
+            columns.names,
+            groups=w.validation_groups,
+            threshold=float(w.students.thresholds[c]),
+        )
+        rows = w.validation_rows
+        return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]
 
     # -- one image
 
@@ -333,7 +351,29 @@ class Reading:
         Trial
             Nothing of it is kept in the session.
         """
-        raise NotImplementedError
+        from inficond.core.concepts import concept_vectors
+        from inficond.core.students.contributions import contributions
+
+        shared, students = self.shared, self.students
+        encoder = shared.encoder
+        seen = encoder.encode(encoder.preprocess(rgb)[None])
+        regions = np.asarray(seen.regions[0], np.float16)
+        words = self._embeddings()
+        if words is None:
+            raise InputError(
+                f"the project {shared.project.name!r} keeps no concept embeddings: build it again"
+            )
+        x = concept_vectors(regions[None], np.asarray(words, np.float32))[0]
+        teacher = shared.respond(rgb)
+        return Trial(
+            tuple(self.classes),
+            teacher,
+            students.predict(x[None])[0],
+            x,
+            regions,
+            np.asarray(seen.assignment[0], np.uint8).reshape(encoder.grid),
+            {cls: contributions(students, c, x) for c, cls in enumerate(self.classes)},
+        )
 
     def _row(self, row: int) -> int:
         n = self.workspace.n_images

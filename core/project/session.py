@@ -1,16 +1,13 @@
-"""A visitor's branch of a project: read it, preview a step, take it, go back, branch, compare, carry it elsewhere.
+"""A visitor's branch of a project: read it, preview a step, take it, go back, branch, compare, carry it
+elsewhere.
 
-Many sessions share one read-only project; each keeps only the weights that differ. A session is in memory unless
-its token is ``main``, the project's own branch, whose every step is written to the history file at once.
+Many sessions share one read-only project; each keeps only the weights that differ. A session is in memory
+unless its token is ``main``, the project's own branch, whose every step is written to the history file at
+once.
 """
 
-import getpass
-import secrets
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,70 +16,26 @@ from inficond.core.errors import InputError
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, recipe_of
 from inficond.core.history.replay import Replayed, replay
-from inficond.core.history.store import MAIN, History
-from inficond.core.history.tree import Remark, Tree
-from inficond.core.project.reading import Reading
-from inficond.core.project.shared import code_version, shared_of
+from inficond.core.progress import Progress
+from inficond.core.project.branch import Branch
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
-from inficond.core.tuning.changes import changes
+from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
-from inficond.core.tuning.preview import ClassChange, Preview, compare_states
-from inficond.core.tuning.refit import TOLERANCE, Certificate, refit
+from inficond.core.tuning.preview import Preview, compare_states
+from inficond.core.tuning.refit import refit
 from inficond.core.tuning.state import BranchState
+from inficond.core.tuning.suggest import Suggestion, suggest
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    pass
 
 Actions = Iterable[Action | Mapping[str, Any]] | Action
 
 
-@dataclass(frozen=True)
-class TreeNode:
-    """A node as a view shows it.
-
-    Parameters
-    ----------
-    node : Node
-        What was done.
-    name, note : str
-        What a person called it and wrote about it since.
-    current : bool
-        Whether the session stands here.
-    on_path : bool
-        Whether it is the current node or one of its ancestors.
-    depth : int
-        Steps from the root.
-    """
-
-    node: Node
-    name: str
-    note: str
-    current: bool
-    on_path: bool
-    depth: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two nodes side by side; `before` is the first, `after` the second.
-
-    Parameters
-    ----------
-    a, b : Node
-        The nodes.
-    classes : mapping from class to ClassChange
-        Every class that differs: weights, metrics with intervals, images that changed sides.
-    """
-
-    a: Node
-    b: Node
-    classes: Mapping[str, ClassChange]
-
-
-class Session(Reading):
+class Session(Branch):
     """A branch of a project.
 
     Parameters
@@ -102,48 +55,6 @@ class Session(Reading):
     InputError
         No session was saved under the token, or the history cannot be read.
     """
-
-    def __init__(
-        self,
-        project: "Project",
-        token: str | None = None,
-        who: str | None = None,
-        store: History | None = None,
-    ) -> None:
-        self.project = project
-        self.shared = shared_of(project)
-        self.token = token or secrets.token_urlsafe(12)
-        self.persistent = self.token == MAIN
-        self.who = who or (_user() if token is None or self.persistent else "visitor")
-        self._store = store or self.shared.history
-        self._lock = threading.RLock()
-        self._tree = Tree(self.shared.root, self.workspace.root)
-        self._take_in(self.shared.history, MAIN)
-        if token is not None and not self.persistent:
-            if self._store.head(token) is None:
-                raise InputError(
-                    f"no session was saved under the token {token!r}: it may have expired; start a new one"
-                )
-            self._take_in(self._store, token)
-        self.state: BranchState = self._tree.state(self._tree.current)
-
-    def _take_in(self, history: History, owner: str) -> None:
-        """Read an owner's nodes, remarks and position into the tree."""
-        self._tree.add(history.nodes(owner, known=self._tree))
-        self._tree.remarks.update({n: Remark(*said) for n, said in history.remarks(owner).items()})
-        head = history.head(owner)
-        if head is not None:
-            self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
-
-    @property
-    def node(self) -> str:
-        """The id of the node where the session stands."""
-        return self._tree.current
-
-    @property
-    def current(self) -> Node:
-        """The node where the session stands."""
-        return self._tree[self._tree.current]
 
     # -- steps
 
@@ -167,7 +78,8 @@ class Session(Reading):
         Raises
         ------
         InputError
-            Unknown class, concept, group, subset or image; contradictory actions; a focus without training images.
+            Unknown class, concept, group, subset or image; contradictory actions; a focus without training
+            images.
         """
         classes = self._classes(cls)
         given = _listed(actions)
@@ -233,7 +145,8 @@ class Session(Reading):
         return self.state.with_classes(changed), record, mask
 
     def add_concept(self, word: str, note: str = "") -> Node:
-        """Make a typed word (or a dropped concept) a concept of this branch and refit every class that uses it.
+        """Make a typed word (or a dropped concept) a concept of this branch and refit every class that uses
+        it.
 
         Raises
         ------
@@ -258,7 +171,8 @@ class Session(Reading):
             return self._commit("drop", state, certificates, detail={"concept": name}, note=note)
 
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str = "") -> Node:
-        """Say that the teacher is wrong about a class in some images; the class is refitted to the new targets.
+        """Say that the teacher is wrong about a class in some images; the class is refitted to the new
+        targets.
 
         Parameters
         ----------
@@ -306,178 +220,63 @@ class Session(Reading):
             state, certificates = refit(self.workspace, replace(self.state, lam=lam), self.state.classes)
             return self._commit("lambda", state, certificates, detail={"lam": lam}, note=note)
 
-    def _commit(
+    # -- what might help
+
+    def suggest(self, cls: str, subset: str | None = None, count: int = 5) -> list[Suggestion]:
+        """The few actions most likely to help a class, or one of its misaligned subsets, with their effects.
+
+        Raises
+        ------
+        InputError
+            Unknown class or subset.
+        """
+        return suggest(self.workspace, self.state, cls, subset, count)
+
+    def missing_concepts(
         self,
-        kind: str,
-        state: BranchState,
-        certificates: Mapping[str, Certificate],
-        *,
-        classes: Sequence[str] = (),
-        actions: Sequence[Action] = (),
-        focus: Mapping[str, Any] | None = None,
-        detail: Mapping[str, Any] | None = None,
-        note: str = "",
-    ) -> Node:
-        """Make the node, write it where the session is persistent, and only then move."""
-        old = self.state
-        moved = {
-            c: s
-            for c, s in state.classes.items()
-            if s is not old.classes[c] and not s.same_as(old.classes[c])
-        }
-        touched = (
-            list(state.classes)
-            if self.workspace.students.link == "softmax"
-            else list({**moved, **dict.fromkeys(classes)})
+        cls: str,
+        words: Sequence[str] | None = None,
+        count: int = 8,
+        progress: Progress | None = None,
+    ) -> list[MissingConcept]:
+        """Words that are no concepts yet and would explain what the class gets wrong.
+
+        Parameters
+        ----------
+        cls : str
+            The class.
+        words : sequence of str, optional
+            The vocabulary; by default the built-in corpus and a list of what such corpora lack.
+        count : int
+            How many at most.
+        progress : Progress, optional
+            Words are embedded once per project, which takes seconds.
+
+        Returns
+        -------
+        list of MissingConcept
+            Best first; `add_concept` takes their `word`.
+
+        Raises
+        ------
+        InputError
+            The project keeps no regions, or its encoder is not here.
+        """
+        self.class_index(cls)
+        vocabulary, embeddings = self.shared.vocabulary(words, progress)
+        known = self._embeddings()
+        if known is None:
+            raise InputError(f"the project {self.project.name!r} keeps no concept embeddings: build it again")
+        return missing_concepts(
+            self.workspace,
+            self.state,
+            cls,
+            vocabulary,
+            embeddings,
+            self.project.region_embeddings,
+            known,
+            count,
         )
-        names = {id(s): (*self.workspace.students.concepts, *s.added) for s in (old, state)}
-        node = Node(
-            id="",
-            parent=self.node,
-            kind=kind,
-            when=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            who=self.who,
-            classes=tuple(classes),
-            actions=tuple(actions),
-            focus=focus,
-            detail=dict(detail or {}),
-            note=note,
-            lam=state.lam,
-            solver={
-                "link": self.workspace.students.link,
-                "tol": TOLERANCE,
-                "fits": {c: certificate.to_json() for c, certificate in certificates.items()},
-            },
-            data=self.shared.data_hash,
-            code=code_version(),
-            before={c: _numbers(self._metrics(old, c).to_dict()) for c in touched},
-            after={c: _numbers(self._metrics(state, c).to_dict()) for c in touched},
-            weights=tuple(
-                w
-                for c, s in moved.items()
-                for w in changes(c, names[id(old)], names[id(state)], old.classes[c], s)
-            ),
-            changed=moved,
-            added=state.added,
-            dropped=state.dropped,
-        )
-        node = replace(node, id=node.computed_id())
-        if self.persistent:
-            self._store.add(MAIN, [node], node.id)
-        self._tree.add([node])
-        self._go(node.id, [])
-        return node
-
-    # -- moving in the tree
-
-    def undo(self) -> Node:
-        """Back to the parent of the current node.
-
-        Raises
-        ------
-        InputError
-            Nothing was done yet.
-        """
-        with self._lock:
-            parent = self.current.parent
-            if parent is None:
-                raise InputError("nothing to undo: this is the student as it was fitted")
-            return self._move(parent, [*self._tree.redo, self.node])
-
-    def redo(self) -> Node:
-        """Forward to what was undone last.
-
-        Raises
-        ------
-        InputError
-            Nothing was undone since the last step.
-        """
-        with self._lock:
-            if not self._tree.redo:
-                raise InputError("nothing to redo")
-            return self._move(self._tree.redo[-1], self._tree.redo[:-1])
-
-    def checkout(self, node: str) -> Node:
-        """Go to any node by id (or the beginning of it) or name; what is done next branches off there.
-
-        Raises
-        ------
-        InputError
-            No such node.
-        """
-        with self._lock:
-            return self._move(self._tree[node].id, [])
-
-    def _move(self, node: str, redo: list[str]) -> Node:
-        if self.persistent:
-            self._store.move(MAIN, node, redo)
-        self._go(node, redo)
-        return self._tree[node]
-
-    def _go(self, node: str, redo: list[str]) -> None:
-        state = self._tree.state(node)
-        self._tree.current, self._tree.redo, self.state = node, redo, state
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether `undo` has somewhere to go."""
-        return self.current.parent is not None
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether `redo` has somewhere to go."""
-        return bool(self._tree.redo)
-
-    def tree(self) -> list[TreeNode]:
-        """All nodes that this session can go to, parents before children."""
-        path = {self._tree.root.id, *(n.id for n in self._tree.path(self.node))}
-        depth = {}
-        out = []
-        for node in self._tree:
-            depth[node.id] = 0 if node.parent is None else depth[node.parent] + 1
-            remark = self._tree.remarks.get(node.id, Remark())
-            out.append(
-                TreeNode(
-                    node, remark.name, remark.note, node.id == self.node, node.id in path, depth[node.id]
-                )
-            )
-        return out
-
-    def find(self, node: str) -> Node:
-        """A node by id, beginning of an id, or name."""
-        return self._tree[node]
-
-    def compare(self, a: str, b: str) -> Comparison:
-        """Two nodes: weights, metrics with intervals, images that changed sides.
-
-        Raises
-        ------
-        InputError
-            No such node.
-        """
-        first, second = self._tree[a], self._tree[b]
-        moved = compare_states(self.workspace, self._tree.state(first.id), self._tree.state(second.id))
-        return Comparison(first, second, moved)
-
-    def name(self, node: str, text: str) -> None:
-        """Call a node something; an empty text takes the name away."""
-        self._remark(node, name=_line(text, 80))
-
-    def annotate(self, node: str, text: str) -> None:
-        """Write a note about a node."""
-        self._remark(node, note=str(text)[:4000])
-
-    def _remark(self, node: str, **said: str) -> None:
-        with self._lock:
-            found = self._tree[node].id
-            if said.get("name") and any(
-                r.name == said["name"] and n != found for n, r in self._tree.remarks.items()
-            ):
-                raise InputError(f"another node is called {said['name']!r} already: choose another name")
-            remark = replace(self._tree.remarks.get(found, Remark()), **said)
-            if self.persistent:
-                self._store.remark(MAIN, found, remark.name, remark.note)
-            self._tree.remarks[found] = remark
 
     # -- carrying it elsewhere
 
@@ -496,34 +295,6 @@ class Session(Reading):
         with self._lock:
             return replay(self, recipe)
 
-    def save(self) -> str:
-        """Write the session's own nodes to the store, to be resumed by the token that is returned.
-
-        Raises
-        ------
-        InputError
-            The store cannot be written.
-        """
-        with self._lock:
-            if not self.persistent:
-                own = [n for n in self._tree if n.parent is not None]
-                with self._store.writing():
-                    self._store.add(self.token, own, self.node, self._tree.redo)
-                    for node, remark in self._tree.remarks.items():
-                        self._store.remark(self.token, node, remark.name, remark.note)
-            return self.token
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Only for the project's own branch: go to where it stands now, and let nobody else write meanwhile."""
-        if not self.persistent:
-            yield
-            return
-        with self._lock, self._store.writing():
-            self._take_in(self._store, MAIN)
-            self._go(self._tree.current, self._tree.redo)
-            yield
-
     def _classes(self, cls: str | Sequence[str]) -> list[str]:
         names = [cls] if isinstance(cls, str) else list(dict.fromkeys(cls))
         if not names:
@@ -536,19 +307,3 @@ class Session(Reading):
 def _listed(actions: Actions) -> list[Action]:
     given = [actions] if isinstance(actions, Action | Mapping) else list(actions)
     return [Action.from_json(a) for a in given]  # type: ignore[arg-type]
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a metrics dict that belong in a history: no sentences."""
-    return {k: v for k, v in metrics.items() if k not in ("notes", "threshold", "teacher_threshold", "anec5")}
-
-
-def _line(text: str, limit: int) -> str:
-    return " ".join(str(text).split())[:limit]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "someone"

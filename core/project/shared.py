@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import weakref
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from inficond.core import __version__
 from inficond.core.errors import InputError
 from inficond.core.history.node import Node
 from inficond.core.history.store import History
+from inficond.core.progress import Progress
 from inficond.core.project import files
 from inficond.core.tuning.workspace import Workspace
 
@@ -143,6 +145,38 @@ class Shared:
         from inficond.core.models import load_teacher
 
         return load_teacher(_spec(self.project, "teacher"))
+
+    def respond(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """(C,) the teacher's responses to a picture, or None where it was only a file of responses."""
+        named = self.project.config.get("class_labels")
+        if not named or (self.project.config.get("teacher") or {}).get("link") == "responses":
+            return None
+        place = {label: i for i, label in enumerate(self.teacher.labels)}
+        given = self.teacher.respond(self.teacher.preprocess(rgb)[None])[0].astype(np.float64)
+        sums = [sum(given[place[label]] for label in named[cls]) for cls in self.project.classes]
+        return np.clip(np.array(sums), 0.0, 1.0).astype(np.float32)
+
+    def vocabulary(
+        self, words: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Words beyond the project's concepts and their embeddings (V, D); each is embedded once."""
+        from inficond.core.concepts import load_corpus
+        from inficond.core.tuning.missing import vocabulary
+
+        chosen = tuple(dict.fromkeys((*load_corpus().names, *vocabulary()) if words is None else words))
+        chosen = tuple(word for word in chosen if word not in self._columns)
+        with self._lock:
+            todo = [word for word in chosen if word not in self._words]
+            if todo and progress is not None:
+                progress.start("words", len(todo))
+            for start in range(0, len(todo), 64):
+                block = todo[start : start + 64]
+                self._words.update(zip(block, np.asarray(self.encoder.embed_words(block), np.float32)))
+                if progress is not None:
+                    progress.advance(len(block))
+            made = [self._words[word] for word in chosen]
+        width = 0 if self.project.concept_embeddings is None else self.project.concept_embeddings.shape[1]
+        return chosen, np.stack(made) if made else np.zeros((0, width), np.float32)
 
     def column(self, word: str) -> NDArray[np.float32]:
         """(N,) the concept vector entries of a word, from the stored regions."""

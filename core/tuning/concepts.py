@@ -16,7 +16,8 @@ MAX_LENGTH = 100
 def added(
     workspace: Workspace, state: BranchState, word: str, tol: float = TOLERANCE
 ) -> tuple[BranchState, dict[str, Certificate]]:
-    """A word as a new column (or a dropped concept back in its old one), and the classes that use it refitted.
+    """A word as a new column (or a dropped concept back in its old one), and the classes that use it
+    refitted.
 
     Parameters
     ----------

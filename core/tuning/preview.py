@@ -1,6 +1,7 @@
 """What a step does: weights, metrics with intervals, the focus subset, and everything else that moves.
 
-The same comparison serves a preview (the step is not taken), a step that was taken, and two nodes of a history.
+The same comparison serves a preview (the step is not taken), a step that was taken, and two nodes of a
+history.
 """
 
 from collections.abc import Mapping, Sequence
@@ -134,56 +135,70 @@ def compare_states(
         In the order of the project's classes.
     """
     students = workspace.students
-    rows = workspace.validation_rows
     names = [(*students.concepts, *state.added) for state in (before, after)]
     T = workspace.targets(after, "validation")
-    out = {}
-    for c, cls in enumerate(students.classes):
-        if classes is None and before.classes[cls].same_as(after.classes[cls]):
-            if students.link != "softmax" or before.weights().tobytes() == after.weights().tobytes():
-                continue
-        elif classes is not None and cls not in classes:
-            continue
-        s0 = workspace.score(before, cls, "validation")
-        s1 = workspace.score(after, cls, "validation")
-        t, threshold = T[:, c], float(students.thresholds[c])
-        groups = workspace.validation_groups
+    return {
+        cls: _compare(workspace, before, after, cls, T[:, c], focus, names, seed)
+        for c, cls in enumerate(students.classes)
+        if (cls in classes if classes is not None else _differ(students.link, before, after, cls))
+    }
 
-        def measured(
-            target: NDArray[Any],
-            keep: NDArray[np.bool_] | slice,
-            s0: Any = s0,
-            s1: Any = s1,
-            at: float = threshold,
-        ) -> dict[str, Change]:
-            among = None if groups is None else groups[keep]
-            return paired_bootstrap(
-                target[keep], s0[keep], s1[keep], groups=among, threshold=at, seed=seed
-            )  # fmt: skip
 
-        accuracy = None
-        if workspace.labels is not None:
-            truth = workspace.labels_validation[:, c]
-            known = ~np.isnan(truth)
-            if known.any():
-                accuracy = measured(truth, slice(None) if known.all() else known)
-        within = None if focus is None else focus[rows]
-        codes0 = subset_codes(t, s0, threshold=threshold)
-        codes1 = subset_codes(t, s1, threshold=threshold)
-        agreed0, agreed1 = codes0 < 2, codes1 < 2
-        out[cls] = ClassChange(
-            cls=cls,
-            weights=changes(cls, *names, before.classes[cls], after.classes[cls]),
-            fidelity=measured(t, slice(None)),
-            accuracy=accuracy,
-            focus=measured(t, within) if within is not None and within.any() else None,
-            focus_size=0 if within is None else int(within.sum()),
-            before=_counts(codes0),
-            after=_counts(codes1),
-            fixed=rows[agreed1 & ~agreed0],
-            broken=rows[agreed0 & ~agreed1],
+def _differ(link: str, before: BranchState, after: BranchState, cls: str) -> bool:
+    """Whether a class has other weights, bounds or targets; under a softmax any class moves them all."""
+    if link == "softmax":
+        return any(not one.same_as(after.classes[name]) for name, one in before.classes.items())
+    return not before.classes[cls].same_as(after.classes[cls])
+
+
+def _compare(
+    workspace: Workspace,
+    before: BranchState,
+    after: BranchState,
+    cls: str,
+    t: NDArray[np.float32],
+    focus: NDArray[np.bool_] | None,
+    names: Sequence[tuple[str, ...]],
+    seed: int,
+) -> ClassChange:
+    rows, groups = workspace.validation_rows, workspace.validation_groups
+    c = workspace.students.class_index(cls)
+    threshold = float(workspace.students.thresholds[c])
+    s0 = workspace.score(before, cls, "validation")
+    s1 = workspace.score(after, cls, "validation")
+
+    def measured(target: NDArray[Any], keep: NDArray[np.bool_] | slice) -> dict[str, Change]:
+        return paired_bootstrap(
+            target[keep],
+            s0[keep],
+            s1[keep],
+            groups=None if groups is None else groups[keep],
+            threshold=threshold,
+            seed=seed,
         )
-    return out
+
+    accuracy = None
+    if workspace.labels is not None:
+        truth = workspace.labels_validation[:, c]
+        known = ~np.isnan(truth)
+        if known.any():
+            accuracy = measured(truth, slice(None) if known.all() else known)
+    within = None if focus is None else focus[rows]
+    codes0 = subset_codes(t, s0, threshold=threshold)
+    codes1 = subset_codes(t, s1, threshold=threshold)
+    agreed0, agreed1 = codes0 < 2, codes1 < 2
+    return ClassChange(
+        cls=cls,
+        weights=changes(cls, *names, before.classes[cls], after.classes[cls]),
+        fidelity=measured(t, slice(None)),
+        accuracy=accuracy,
+        focus=measured(t, within) if within is not None and within.any() else None,
+        focus_size=0 if within is None else int(within.sum()),
+        before=_counts(codes0),
+        after=_counts(codes1),
+        fixed=rows[agreed1 & ~agreed0],
+        broken=rows[agreed0 & ~agreed1],
+    )
 
 
 def _counts(codes: NDArray[np.uint8]) -> dict[str, int]:

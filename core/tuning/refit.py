@@ -1,7 +1,7 @@
 """From a state whose bounds, focus or targets have changed to its certified optimum, warm-started.
 
-A refit is a pure function of the state before: it starts from the weights alone, never from what the solver may
-remember of earlier calls, so that replaying a history gives the same bits in any process.
+A refit is a pure function of the state before: it starts from the weights alone, never from what the solver
+may remember of earlier calls, so that replaying a history gives the same bits in any process.
 """
 
 from collections.abc import Iterable
@@ -93,8 +93,7 @@ def refit(
             state.lam,
             lower[None],
             upper[None],
-            one.weights[None],
-            np.array([one.bias]),
+            _start(workspace, state, cls),
             loss_weights(workspace, one),
             tol,
         )
@@ -121,8 +120,7 @@ def _refit_jointly(
         state.lam,
         np.stack([lower for lower, _ in boxes]),
         np.stack([upper for _, upper in boxes]),
-        state.weights(),
-        state.bias(),
+        _start(workspace, state, None),
         _joint_weights(workspace, state),
         tol,
     )
@@ -167,8 +165,7 @@ def _fit(
     lam: float,
     lower: NDArray[np.float32],
     upper: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    bias: NDArray[np.float64],
+    init: Any,
     sample_weight: NDArray[np.float32] | None,
     tol: float,
 ) -> Any:
@@ -181,8 +178,38 @@ def _fit(
         link=workspace.students.link,
         lower=lower,
         upper=upper,
-        init=start(columns, weights, bias),
+        init=init,
         sample_weight=sample_weight,
         standardize=False,
         tol=tol,
     )
+
+
+def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
+    """Where a refit begins: the state's weights, and what a fit from nothing learns about the loss's
+    curvature.
+
+    That fit is the same in every process, so the answer depends on the state alone; it is made once for all
+    sessions with the same concepts and shares its Gram matrix with every refit.
+    """
+    base = workspace.cache.get(("curvature", state.added), lambda: _learn(workspace, state), _bytes)
+    if cls is None:
+        return replace(base, weights=state.weights().astype(np.float64), bias=state.bias())
+    one = state.classes[cls]
+    alone = base.select([workspace.students.class_index(cls)])
+    return replace(alone, weights=one.weights[None].astype(np.float64), bias=np.array([one.bias]))
+
+
+def _learn(workspace: Workspace, state: BranchState) -> Any:
+    from inficond.core.solver import fit
+
+    columns, students = workspace.columns(state.added), workspace.students
+    return fit(
+        columns.training, workspace.T_training, lam=students.lam, link=students.link, standardize=False
+    )
+
+
+def _bytes(result: Any) -> int:
+    model = result.model
+    gram = sum(g.nbytes for g in model.design.grams.values())
+    return int(model.S.nbytes + model.Y.nbytes + model.targets.T.nbytes + gram)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from inficond.core.tuning.bounds import Bound
 
 
-
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 

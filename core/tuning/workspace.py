@@ -1,6 +1,8 @@
-"""What all sessions on one project share: training and validation arrays, added columns, scores, bootstrap groups.
+"""What all sessions on one project share: training and validation arrays, added columns, scores, bootstrap
+groups.
 
-A session keeps only weights; everything that grows with the number of images lives here, once, in a bounded cache.
+A session keeps only weights; everything that grows with the number of images lives here, once, in a bounded
+cache.
 """
 
 import hashlib
@@ -33,7 +35,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """The value under `key`, made where it is missing (perhaps by two threads at once: they make the same)."""
+        """The value under `key`, made where it is missing (two threads at once make the same)."""
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)
@@ -244,8 +246,20 @@ class Workspace:
             lambda x: x[0].nbytes + x[1].nbytes,
         )
 
+    def correlations(self, added: tuple[str, ...], columns: tuple[int, ...]) -> Float32:
+        """(m, K) correlation of some columns with all, over at most 8,192 training images."""
+
+        def make() -> Float32:
+            Z = self.columns(added).training
+            Z = Z[:: -(-len(Z) // 8192)]
+            spread = np.maximum(Z.std(axis=0), 1e-6)
+            centred = Z[:, columns] - Z[:, columns].mean(axis=0)
+            return (centred.T @ Z) / len(Z) / np.outer(spread[list(columns)], spread)
+
+        return self.cache.get(("correlations", added, columns), make, lambda x: x.nbytes)
+
     def histogram_bins(self, added: tuple[str, ...], bins: int) -> tuple[Float32, NDArray[np.uint8]]:
-        """Edges (K, bins + 1) in raw units between the extremes of a column, and the bin of each validation value."""
+        """Edges (K, bins + 1) in raw units, and the bin of each validation value, (m, K)."""
 
         def make() -> tuple[Float32, NDArray[np.uint8]]:
             columns = self.columns(added)
@@ -320,7 +334,8 @@ class Workspace:
         return probabilities(self.logits(c.weights, c.bias, state.added, part), "sigmoid")
 
     def targets(self, state: BranchState, part: str, overrides: bool = True) -> Float32:
-        """(n, C) what the classes are fitted to or held against: the teacher, with overrides unless told otherwise.
+        """(n, C) what the classes are fitted to or held against: the teacher, with overrides unless told
+        otherwise.
 
         The result is shared where there are no overrides: do not write into it.
         """

@@ -1,0 +1,224 @@
+"""Missing concepts: words of a larger vocabulary whose region scores explain what a student gets wrong.
+
+A word is judged as the solver would judge a new column: by the gradient of the loss along it at the optimum,
+and by the curvature left once the concepts already in use have been adjusted. What the training images
+propose, the validation images confirm or not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts import concept_vectors
+from inficond.core.students import Change, paired_bootstrap
+from inficond.core.students.student import probabilities
+from inficond.core.tuning.sensitivity import sensitivity
+from inficond.core.tuning.state import BranchState
+from inficond.core.tuning.workspace import Workspace
+
+SAMPLE = 2048
+"""Training images that the search looks at, evenly spaced; misaligned ones always."""
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MissingConcept:
+    """A word worth adding for a class.
+
+    Parameters
+    ----------
+    cls, word : str
+        The class; the word.
+    weight : float
+        The weight that it would about get, in standardised units.
+    gain : float
+        By how much the training objective would about fall.
+    fidelity : mapping from metric to Change
+        Predicted on validation images, with intervals.
+    nearest : str
+        The concept there is already that is closest in meaning.
+    likeness : float
+        Cosine with it in the encoder's space.
+    """
+
+    cls: str
+    word: str
+    weight: float
+    gain: float
+    fidelity: Mapping[str, Change]
+    nearest: str
+    likeness: float
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        loss = self.fidelity["bce"]
+        return (
+            f"{self.word}: weight about {self.weight:+.2f}, log loss {loss.before:.3f} → {loss.after:.3f} "
+            f"({loss.verdict}); nearest concept so far: {self.nearest}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "class": self.cls,
+            "word": self.word,
+            "weight": self.weight,
+            "gain": self.gain,
+            "fidelity": {name: change.to_dict() for name, change in self.fidelity.items()},
+            "nearest": self.nearest,
+            "likeness": self.likeness,
+            "text": self.text,
+        }
+
+
+def missing_concepts(
+    workspace: Workspace,
+    state: BranchState,
+    cls: str,
+    words: Sequence[str],
+    embeddings: Float32,
+    regions: NDArray[np.float16],
+    known: Float32,
+    count: int = 8,
+    advance: Callable[[int], None] | None = None,
+) -> list[MissingConcept]:
+    """The words that would help a class most.
+
+    Parameters
+    ----------
+    workspace, state
+        Where.
+    cls : str
+        The class.
+    words : sequence of V str
+        The vocabulary; concepts that are there already are passed over.
+    embeddings : ndarray of shape (V, D)
+        Of the words, unit length.
+    regions : ndarray of shape (N, R, D), float16
+        Of all images.
+    known : ndarray of shape (K, D)
+        Embeddings of the concepts there are.
+    count : int
+        How many at most.
+    advance : callable, optional
+        Told how many images were looked at.
+
+    Returns
+    -------
+    list of MissingConcept
+        Best first by the fall of the training objective; only words whose gradient exceeds λ, that is, which
+        a refit would use, and whose predicted loss on validation images falls.
+    """
+    c, columns = workspace.students.class_index(cls), workspace.columns(state.added)
+    have = {name.casefold() for name in columns.names}
+    fresh = [i for i, word in enumerate(words) if word.casefold() not in have]
+    if not fresh:
+        return []
+    E = np.ascontiguousarray(embeddings[fresh], np.float32)
+    found = sensitivity(workspace, state, cls)
+    p = workspace.score(state, cls, "training")
+    t = workspace.targets(state, "training")[:, c]
+    rows, share = _sample((p >= 0.5) != (t >= 0.5))
+    new = _columns(regions, workspace.training_rows[rows], E, advance)
+    mean = share @ new
+    spread = np.sqrt(np.maximum(share @ (new - mean) ** 2, 0.0))
+    usable = spread > 1e-6
+    spread = np.where(usable, spread, 1.0)
+    Z = (new - mean) / spread
+    residual, curvature = share * (p - t)[rows], share * (p * (1 - p))[rows]
+    gradient = residual @ Z
+    # The part of the curvature that the weights in use and the intercept cannot take over.
+    A = np.concatenate([columns.training[rows][:, found.free], np.ones((len(rows), 1), np.float32)], axis=1)
+    cross = (A * curvature[:, None]).T @ Z
+    H = (A * curvature[:, None]).T @ A
+    H += np.eye(len(H)) * 1e-6 * np.trace(H) / len(H)
+    solved = np.linalg.solve(H, cross)
+    left = np.maximum(curvature @ Z**2 - np.einsum("av,av->v", cross, solved), 0.05 * (curvature @ Z**2))
+    over = np.where(usable, np.maximum(np.abs(gradient) - state.lam, 0.0), 0.0)
+    gain = np.where(left > 0, over**2 / np.maximum(2 * left, 1e-12), 0.0)
+    weight = -np.sign(gradient) * over / np.maximum(left, 1e-12)
+    best = [int(v) for v in np.argsort(-gain)[: 3 * count] if gain[v] > 0]
+    if not best:
+        return []
+    s = workspace.score(state, cls, "validation")
+    one = state.classes[cls]
+    logits = workspace.logits(one.weights, one.bias, state.added, "validation")
+    t_val = workspace.targets(state, "validation")[:, c]
+    held_out = _columns(regions, workspace.validation_rows, E[best], advance)
+    alike = E[best] @ np.asarray(known, np.float32).T
+    out: list[MissingConcept] = []
+    for i, v in enumerate(best):
+        adjust = -solved[:, v] * weight[v]
+        shift = weight[v] * (held_out[:, i] - mean[v]) / spread[v]
+        shift = shift + columns.validation[:, found.free] @ adjust[:-1].astype(np.float32) + adjust[-1]
+        after = probabilities(logits + shift.astype(np.float32), "sigmoid")
+        fidelity = paired_bootstrap(
+            t_val,
+            s,
+            after,
+            groups=workspace.validation_groups,
+            threshold=float(workspace.students.thresholds[c]),
+        )
+        if fidelity["bce"].delta.value < 0:
+            near = int(np.argmax(alike[i]))
+            out.append(
+                MissingConcept(
+                    cls, words[fresh[v]], float(weight[v]), float(gain[v]), fidelity,
+                    columns.names[near], float(alike[i, near]),
+                )
+            )  # fmt: skip
+    return _distinct(out, E, {words[f]: i for i, f in enumerate(fresh)})[:count]
+
+
+def _distinct(
+    found: Sequence[MissingConcept], E: Float32, place: Mapping[str, int], same: float = 0.9
+) -> list[MissingConcept]:
+    """Without words that mean almost the same as a better one."""
+    kept: list[MissingConcept] = []
+    for one in found:
+        if all(float(E[place[one.word]] @ E[place[k.word]]) < same for k in kept):
+            kept.append(one)
+    return kept
+
+
+def _sample(wrong: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Some training images, and weights that make up for those left out; they sum to 1."""
+    n = len(wrong)
+    if n <= SAMPLE:
+        return np.arange(n), np.full(n, 1.0 / n)
+    always = np.flatnonzero(wrong)[: SAMPLE // 2]
+    rest = np.setdiff1d(np.arange(n), always, assume_unique=True)
+    some = rest[:: -(-len(rest) // (SAMPLE - len(always)))]
+    share = np.concatenate([np.full(len(always), 1.0), np.full(len(some), len(rest) / len(some))]) / n
+    return np.concatenate([always, some]), share
+
+
+def _columns(
+    regions: NDArray[np.float16],
+    rows: NDArray[np.intp],
+    E: Float32,
+    advance: Callable[[int], None] | None,
+    block: int = 256,
+) -> Float32:
+    """(len(rows), V) concept vector entries of words."""
+    out = np.empty((len(rows), len(E)), np.float32)
+    for start in range(0, len(rows), block):
+        piece = rows[start : start + block]
+        out[start : start + block] = concept_vectors(np.asarray(regions[piece]), E)
+        if advance is not None:
+            advance(len(piece))
+    return out
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Words that a corpus of things often lacks: materials, weather, light, colours, places, parts."""
+    text = Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8")
+    words = (line.strip() for line in text.splitlines())
+    return tuple(dict.fromkeys(word for word in words if word and not word.startswith("#")))
