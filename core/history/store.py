@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class History:
 
     # -- reading
 
-    def nodes(self, owner: str, known: Sequence[str] | Mapping[str, Any] = ()) -> list[Node]:
+    def nodes(self, owner: str, known: Container[str] = ()) -> list[Node]:
         """The nodes of an owner in the order in which they were written, those in `known` left out."""
         with self._reading() as db:
             if db is None:
@@ -314,9 +314,14 @@ def _state(row: tuple[Any, ...]) -> ClassState:
         weights,
         bias,
         {k: Bound.from_json(b) for k, b in json.loads(bounds).items()},
-        None if focus is None else Focus(*json.loads(focus), packed=mask),
+        None if focus is None else _focus(json.loads(focus), mask),
         json.loads(overrides),
     )
+
+
+def _focus(said: list[Any], mask: bytes) -> Focus:
+    label, factor, size = said
+    return Focus(label, factor, size, mask)
 
 
 def _explain(path: Path, error: sqlite3.DatabaseError) -> str:

@@ -247,7 +247,7 @@ class Branch(Reading):
     def tree(self) -> list[TreeNode]:
         """All nodes that this session can go to, parents before children."""
         path = {self._tree.root.id, *(n.id for n in self._tree.path(self.node))}
-        depth = {}
+        depth: dict[str, int] = {}
         out = []
         for node in self._tree:
             depth[node.id] = 0 if node.parent is None else depth[node.parent] + 1

@@ -407,6 +407,6 @@ class Reading:
         }
 
 
-def _sum(Z: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _sum(Z: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Sum of chosen rows: one pass over Z whatever is kept."""
-    return keep.astype(np.float32) @ Z.astype(np.float32, copy=False)
+    return keep.astype(np.float32) @ Z

@@ -138,7 +138,7 @@ class Session(Branch):
         for i, name in enumerate(classes):
             if i and isinstance(focus, str):  # a subset by name is another set of images for every class
                 resolved, _, more = focusing.resolve(focus, self.workspace, self.state, name)
-                mask = mask | more if mask is not None else None
+                mask = more if mask is None or more is None else mask | more
             one = self.state.classes[name]
             bounds = bounds_of(single, one.weights, columns.index, one.bounds)
             changed[name] = replace(one, bounds=bounds, focus=resolved)

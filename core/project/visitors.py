@@ -88,7 +88,7 @@ class Visitors:
             raise InputError("a visitor cannot hold the project's own branch")
         with self._lock:
             self.drop_idle()
-            session = self._live[token][0] if token in self._live else None
+            session = self._live[token][0] if token and token in self._live else None
             if session is None and token:
                 try:
                     session = Session(self.project, token, store=self.store)

@@ -50,7 +50,7 @@ class Action:
             strength = DEFAULT_STRENGTH if self.value is None else _number(self.value, self)
             if not 1 <= strength <= MAX_STRENGTH:  # false for NaN too
                 raise InputError(
-                    f"{self.kind} {self.concept!r}: strength {strength:g} must lie within 1 … {MAX_STRENGTH:g}"
+                    f"{self.kind} {self.concept!r}: strength {strength:g} must lie in 1 … {MAX_STRENGTH:g}"
                 )
             object.__setattr__(self, "value", strength)
         elif self.kind == "set":

@@ -73,7 +73,7 @@ def resolve(
                 if image not in workspace.image_index:
                     raise unknown("image", str(image), workspace.image_ids)
                 mask[workspace.image_index[image]] = True
-        ids = [workspace.image_ids[i] for i in np.flatnonzero(mask)]
+        ids = [workspace.image_ids[i] for i in np.flatnonzero(mask).tolist()]
         label = f"{len(ids)} image{'s' if len(ids) != 1 else ''}"
         record = {"label": label, "images": ids}
     training = mask & ~workspace.is_validation

@@ -189,7 +189,7 @@ def _compare(
     agreed0, agreed1 = codes0 < 2, codes1 < 2
     return ClassChange(
         cls=cls,
-        weights=changes(cls, *names, before.classes[cls], after.classes[cls]),
+        weights=changes(cls, names[0], names[1], before.classes[cls], after.classes[cls]),
         fidelity=measured(t, slice(None)),
         accuracy=accuracy,
         focus=measured(t, within) if within is not None and within.any() else None,

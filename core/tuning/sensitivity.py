@@ -99,8 +99,7 @@ def sensitivity(workspace: Workspace, state: BranchState, cls: str) -> Sensitivi
     p = workspace.score(state, cls, "training").astype(np.float64)
     t = workspace.targets(state, "training")[:, workspace.students.class_index(cls)]
     v = loss_weights(workspace, one)
-    v = np.ones(len(p)) if v is None else v.astype(np.float64)
-    share = v / v.sum()
+    share = np.full(len(p), 1.0 / len(p)) if v is None else v / v.sum(dtype=np.float64)
     curvature = (share * p * (1 - p)).astype(np.float32)
     left = np.empty((len(Z), len(free) + 1), np.float32)
     left[:, :-1] = Z[:, free]

@@ -168,7 +168,7 @@ class Workspace:
         """(m,) the source of each validation image, or None where every image stands alone."""
         if self._image_groups is None:
             return None
-        names = [self._image_groups[i] for i in self.validation_rows]
+        names = [self._image_groups[i] for i in self.validation_rows.tolist()]
         if all(name is None for name in names):
             return None
         seen: dict[object, int] = {}
@@ -221,15 +221,16 @@ class Workspace:
         mean = fresh.mean(axis=0).astype(np.float32)
         # A constant column keeps weight 0 whatever its scale.
         scale = np.where(spread > 1e-7, spread, 1.0).astype(np.float32)
-        parts = [
+        training, validation = (
             np.concatenate([old, standardised(new, rows, mean, scale)], axis=1)
             for old, rows in ((base.training, self.training_rows), (base.validation, self.validation_rows))
-        ]
+        )
         return Columns(
             base.names + added,
             base.groups + ("added",) * len(added),
             np.concatenate([np.asarray(self.X, np.float32), new], axis=1),
-            *parts,
+            training,
+            validation,
             np.concatenate([base.mean, mean]),
             np.concatenate([base.scale, scale]),
         )
