@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.solver import newton, threads, validate
 from inficond.core.solver.design import Design
-from inficond.core.solver.result import FitResult
+from inficond.core.solver.links import Sigmoid, Softmax
+from inficond.core.solver.result import FitResult, Model
 from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
@@ -33,6 +34,7 @@ def fit(
     *,
     max_iter: int = 300,
     n_threads: int | None = None,
+    warn: bool = True,
 ) -> FitResult:
     """Fit L1-penalised soft-target linear students, all classes at once, with a certificate.
 
@@ -59,6 +61,7 @@ def fit(
     tol : a class has converged when gap <= tol * max(objective, 0.001)
     max_iter : passes over the data, at most
     n_threads : processors to use; all that this process may, when None
+    warn : whether to warn of a fit that ended at its iteration limit
 
     Returns
     -------
@@ -89,12 +92,16 @@ def fit(
     workers = threads.available() if n_threads is None else max(1, int(n_threads))
     with threads.single_threaded_blas():
         design = _design(source, X, standardize, init, workers)
-        targets = Targets.build(T, sample_weight, X.dtype)
-        problem = problem_of(design, targets, lam, lower, upper)
-        model = _start(problem, init, tol)
-        outcome = newton.solve(problem, model, tol, max_iter, workers)
-    result = result_of(design, outcome, lam, link, lower, upper)
-    if not result.converged.all():
+        targets = Targets.build(T, sample_weight, X.dtype, link == "softmax")
+        problem = problem_of(design, targets, link, lam, lower, upper)
+        model, objective = _start(problem, link, init, tol)
+        outcome = newton.solve(problem, model, tol, max_iter, workers, objective)
+    weights, bias = outward(design, outcome.weights.reshape(C, K + 1), lower, upper)
+    result = FitResult(
+        weights, bias, outcome.objective, outcome.gap, outcome.n_iter, outcome.converged,
+        design.mean, design.scale, lam, link, outcome.model,
+    )  # fmt: skip
+    if warn and not result.converged.all():
         worst = int(np.argmax(result.gap / np.maximum(result.objective, newton.FLOOR)))
         warnings.warn(
             f"{int((~result.converged).sum())} of {len(result.converged)} fits ended short of tol={tol:g}: "
@@ -132,7 +139,9 @@ def _design(source: Any, X: Array, standardize: bool, init: FitResult | None, wo
     return Design.build(source, X, standardize, mean, scale, workers)
 
 
-def problem_of(design: Design, targets: Targets, lam: float, lower: Array, upper: Array) -> newton.Problem:
+def problem_of(
+    design: Design, targets: Targets, link: str, lam: float, lower: Array, upper: Array
+) -> newton.Problem:
     """The problem in solver's units; bounds (C, K) and lam in those of the user."""
     C, K = lower.shape
     penalty = np.zeros((C, K + 1))
@@ -141,7 +150,10 @@ def problem_of(design: Design, targets: Targets, lam: float, lower: Array, upper
     high = np.full((C, K + 1), np.inf)
     low[:, :K] = lower / design.ratio
     high[:, :K] = upper / design.ratio
-    return newton.Problem(design, targets, penalty, low, high)
+    if link == "softmax":
+        penalty, low, high = (a.reshape(1, -1) for a in (penalty, low, high))
+        return newton.Problem(Softmax(design, targets), penalty, low, high)
+    return newton.Problem(Sigmoid(design, targets), penalty, low, high)
 
 
 def inward(design: Design, weights: Array, bias: Array) -> Array:
@@ -158,32 +170,34 @@ def outward(design: Design, weights: Array, lower: Array, upper: Array) -> tuple
     return w, weights[:, -1] - (w / design.scale) @ (design.centre - design.mean)
 
 
-def _start(problem: newton.Problem, init: FitResult | None, tol: float) -> newton.Model:
-    """A model about the starting point, which lies within the bounds."""
-    design = problem.design
+def start_at_zero(problem: newton.Problem, link: str, tol: float) -> Array:
+    """Zero weights (B, n) with the intercepts that are then best."""
+    targets = problem.link.targets
+    at = np.zeros((len(targets.T), problem.link.design.shape[1] + 1))
+    edge = min(1e-4, 0.5 * newton.FLOOR * tol)
+    p = np.clip(targets.mean, edge, 1 - edge)
+    at[:, -1] = np.log(p) if link == "softmax" else np.log(p) - np.log1p(-p)
+    return at.reshape(problem.lam.shape)
+
+
+def _start(
+    problem: newton.Problem, link: str, init: FitResult | None, tol: float
+) -> tuple[Model, Array | None]:
+    """Where to start: a model, and the objectives there if its gradient is already that of this problem."""
+    design, targets, width = problem.link.design, problem.link.targets, problem.link.width
+    shape = problem.lam.shape
     if init is None:
-        at = np.zeros_like(problem.lam)
-        edge = min(1e-4, 0.5 * newton.FLOOR * tol)
-        p = np.clip(problem.targets.mean, edge, 1 - edge)
-        at[:, -1] = np.log(p) - np.log1p(-p)
-    else:
-        at = inward(design, init.weights, init.bias)
-    at = np.clip(at, problem.low, problem.high)
-    model = newton.fresh_model(problem, at)
-    if init is not None and init.model is not None and init.model.design is design:
-        old = init.model
-        if old.S.dtype == model.S.dtype:
-            model.S, model.Y = old.S.copy(), old.Y.copy()
-            model.pairs, model.newest = old.pairs.copy(), old.newest.copy()
-    return model
-
-
-def result_of(
-    design: Design, outcome: newton.Outcome, lam: float, link: str, lower: Array, upper: Array
-) -> FitResult:
-    """What the solver found, in user's units."""
-    weights, bias = outward(design, outcome.weights, lower, upper)
-    return FitResult(
-        weights, bias, outcome.objective, outcome.gap, outcome.n_iter, outcome.converged,
-        design.mean, design.scale, lam, link, outcome.model,
-    )  # fmt: skip
+        return Model.fresh(
+            design, targets, start_at_zero(problem, link, tol), width, newton.MEMORY[link]
+        ), None
+    old = init.model
+    if old is None or old.design is not design:
+        at = inward(design, init.weights, init.bias).reshape(shape)
+        return Model.fresh(design, targets, at, width, newton.MEMORY[link]), None
+    model = old.copy()
+    model.targets = targets
+    if not targets.same(old.targets):
+        return model, None
+    objective = old.loss + np.sum(problem.lam * np.abs(old.weights), axis=1)
+    outside = np.any((old.weights < problem.low) | (old.weights > problem.high), axis=1)
+    return model, np.where(outside, np.inf, objective)

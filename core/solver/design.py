@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,11 @@ class Design:
         return bool(np.any(np.abs(self.centre) * self.multiplier > FAR_FROM_ZERO))
 
     @cached_property
+    def amplification(self) -> Array:
+        """(K,) how much larger the raw column is than its spread: what rounding is multiplied by."""
+        return np.ones(self.shape[1]) if self.explicit else 1.0 + np.abs(self.centre) * self.multiplier
+
+    @cached_property
     def chunk(self) -> int:
         """Rows per chunk."""
         return int(np.clip(CHUNK_BYTES // (self.X.itemsize * self.shape[1]), 64, 2048))
@@ -101,11 +107,11 @@ class Design:
     def groups(self) -> list[list[tuple[int, int]]]:
         """Row ranges, in groups that one thread works through."""
         N = self.shape[0]
-        edges = list(range(0, N, self.chunk)) + [N]
-        chunks = list(zip(edges[:-1], edges[1:]))
+        edges = [*range(0, N, self.chunk), N]
+        chunks = list(pairwise(edges))
         count = min(GROUPS, len(chunks))
         cut = [round(i * len(chunks) / count) for i in range(count + 1)]
-        return [chunks[a:b] for a, b in zip(cut[:-1], cut[1:])]
+        return [chunks[a:b] for a, b in pairwise(cut)]
 
     def rows(self, low: int, high: int, scratch: list[Array]) -> Array:
         """The rows low to high, centred and scaled where that must be explicit."""
@@ -181,7 +187,7 @@ def column_moments(X: Array, workers: int) -> tuple[Array, Array]:
     """
     N, K = X.shape
     step = max(1, (1 << 22) // max(1, K * X.itemsize))
-    edges = list(range(0, N, step)) + [N]
+    edges = [*range(0, N, step), N]
     parts = np.zeros((len(edges) - 1, 2, K))
 
     def measure(i: int) -> None:
@@ -200,7 +206,7 @@ def column_moments(X: Array, workers: int) -> tuple[Array, Array]:
 
 def _refuse(X: Array, edges: list[int]) -> None:
     """Name the first entry of X that is not finite, if there is one."""
-    for low, high in zip(edges[:-1], edges[1:]):
+    for low, high in pairwise(edges):
         bad = np.argwhere(~np.isfinite(X[low:high]))
         if len(bad):
             i, k = bad[0]

@@ -1,23 +1,23 @@
-"""The outer loop for independent sigmoids: model, coordinate descent, one pass, certificate, again."""
+"""The outer loop: quadratic model, coordinate descent on it, one pass over the rows, certificate, again."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.solver import sigmoid, threads
-from inficond.core.solver.design import Design
-from inficond.core.solver.kernels.descent import step_classes
+from inficond.core.solver import certificate, threads
+from inficond.core.solver.kernels.descent import step_blocks
+from inficond.core.solver.links import Link, Pass
 from inficond.core.solver.result import Model
-from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 
-MEMORY = 16  # quasi-Newton pairs kept per class
+MEMORY = {"sigmoid": 16, "softmax": 40}  # quasi-Newton pairs kept per block
 SWEEPS = 100  # of coordinate descent, at most
 STOP = 0.02  # coordinate descent ends when it has reduced the violation this far
 FLOOR = 1e-3  # objectives below this count as this in the stopping rule
+RIDGE = 1e-6  # of the curvature, added to it
 
 
 @dataclass
@@ -26,32 +26,45 @@ class Problem:
 
     Attributes
     ----------
-    design, targets : the rows
-    lam, low, high : (C, K+1); the intercept's lam is 0 and its bounds are infinite
+    link : the loss on its rows
+    lam, low, high : (B, n); intercepts have lam 0 and infinite bounds
     """
 
-    design: Design
-    targets: Targets
+    link: Link
     lam: Array
     low: Array
     high: Array
     entropy: Array = field(init=False)
+    noise: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entropy = self.targets.entropy()
+        self.entropy = self.link.entropy()
+        # How far rounding may move a gradient: the sums behind it are of residuals times raw columns.
+        design, targets = self.link.design, self.link.targets
+        eps = float(np.finfo(design.X.dtype).eps) / 2
+        noise = np.zeros((len(targets.T), design.shape[1] + 1))
+        noise[:, :-1] = eps * 2 * targets.mean[:, None] * design.amplification
+        self.noise = noise.reshape(self.lam.shape)
 
-    def noise(self, classes: Indices) -> Array:
-        """(C, K+1) how far rounding may move a gradient."""
-        eps = float(np.finfo(self.design.X.dtype).eps) / 2
-        size = 1.0 if self.design.explicit else 1.0 + np.abs(self.design.centre) * self.design.multiplier
-        noise = np.zeros((len(classes), self.design.shape[1] + 1))
-        noise[:, :-1] = eps * 2 * self.targets.mean[classes, None] * size
-        return noise
+    @property
+    def rounding(self) -> float:
+        """Relative rounding error of an objective."""
+        return 2 * float(np.finfo(self.link.design.X.dtype).eps)
+
+    def look(self, blocks: Indices, at: Array, workers: int) -> tuple[Pass, Array, Array]:
+        """What a pass at the weights `at` finds, the objectives and their gaps."""
+        lam, low, high = self.lam[blocks], self.low[blocks], self.high[blocks]
+        found = self.link.evaluate(blocks, at, workers)
+        objective = found.loss + np.sum(lam * np.abs(at), axis=1)
+        gap = certificate.gap(
+            found, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding
+        )
+        return found, objective, gap
 
 
 @dataclass
 class Outcome:
-    """Where the outer loop ended; arrays over classes."""
+    """Where the outer loop ended; arrays over blocks."""
 
     weights: Array
     objective: Array
@@ -61,114 +74,112 @@ class Outcome:
     model: Model
 
 
-def fresh_model(problem: Problem, weights: Array) -> Model:
-    """A model that has learnt nothing yet, about `weights` (C, K+1)."""
-    C, K1 = weights.shape
-    dtype = problem.design.X.dtype
-    return Model(
-        problem.design,
-        problem.targets,
-        weights.copy(),
-        np.full((C, K1), np.nan),
-        np.full(C, 0.25),
-        np.zeros((C, MEMORY, K1), dtype),
-        np.zeros((C, MEMORY, K1), dtype),
-        np.zeros(C, np.int64),
-        np.full(C, -1, np.int64),
-    )
+def converged(objective: Array, gap: Array, tol: float) -> NDArray[np.bool_]:
+    """The stopping rule."""
+    return np.isfinite(gap) & (gap <= tol * np.maximum(objective, FLOOR))
 
 
-def solve(problem: Problem, model: Model, tol: float, max_iter: int, workers: int) -> Outcome:
-    """Minimise from `model.weights`, which must lie within the bounds.
+def advance(
+    problem: Problem,
+    model: Model,
+    damp: Array,
+    trial: Array,
+    blocks: Indices,
+    workers: int,
+    stop: float = STOP,
+) -> Array:
+    """Minimise the model of some blocks from `trial`, in place; returns (all blocks,) predicted decreases."""
+    decrease = np.zeros(len(trial))
+    M = model.curvature * damp[:, None, None]
+    ridge = RIDGE * np.einsum("bcc->b", M) / M.shape[1]
+    G = model.design.gram()
+
+    def work(part: Indices) -> None:
+        step_blocks(
+            G, M, ridge, model.S, model.Y, model.pairs, model.newest, part, model.gradient, model.weights,
+            trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
+        )  # fmt: skip
+
+    threads.run(work, [blocks[i::workers] for i in range(min(workers, len(blocks)))], workers)
+    return decrease
+
+
+def solve(
+    problem: Problem, model: Model, tol: float, max_iter: int, workers: int, objective: Array | None = None
+) -> Outcome:
+    """Minimise from `model.weights`.
 
     Parameters
     ----------
     problem : what to minimise
     model : changed in place; ends up about the returned weights
-    tol : stops a class when gap <= tol * max(objective, FLOOR)
+    tol : stops a block when gap <= tol * max(objective, FLOOR)
     max_iter : passes over the rows, at most
     workers : threads
+    objective : (B,) at the model's weights where its gradient is already that of this problem, so that no
+        pass is spent on the start; infinite where those weights are outside the bounds
 
     Returns
     -------
     Outcome
     """
-    C = len(model.weights)
-    everyone = np.arange(C)
-    eps = 2 * float(np.finfo(problem.design.X.dtype).eps)
-    best = model.weights.copy()
-    lam = problem.lam
-
-    def look(classes: Indices, at: Array) -> tuple[sigmoid.Pass, Array, Array]:
-        found = sigmoid.evaluate(problem.design, problem.targets, classes, at, workers)
-        objective = found.loss + np.sum(lam[classes] * np.abs(at), axis=1)
-        gap = sigmoid.gap(
-            found, at, lam[classes], problem.low[classes], problem.high[classes],
-            problem.entropy[classes], problem.noise(classes), eps,
-        )  # fmt: skip
-        return found, objective, gap
-
-    found, objective, gap = look(everyone, best)
-    model.gradient[:] = found.gradient
-    model.curvature[:] = np.maximum(found.curvature, 1e-8)
-    bound = objective - gap
-    n_iter = np.ones(C, np.int64)
-    ridge = np.full(C, 1e-6) * model.curvature
-    damp = np.ones(C)
-    stalled = np.zeros(C, np.int64)
-    refused = np.zeros(C, np.int64)
-    G = problem.design.gram()
-    trial = best.copy()
-    decrease = np.zeros(C)
-
-    def advance(part: Indices) -> None:
-        step_classes(
-            G, model.curvature * damp, ridge, model.S, model.Y, model.pairs, model.newest, part,
-            model.gradient, trial, lam, problem.low, problem.high, STOP, SWEEPS, decrease,
-        )  # fmt: skip
-
-    for _ in range(max_iter - 1):
-        done = gap <= tol * np.maximum(objective, FLOOR)
-        left = np.flatnonzero(~done & (stalled < 4))
+    B = len(model.weights)
+    eps = problem.rounding
+    n_iter = np.zeros(B, np.int64)
+    bound = np.full(B, -np.inf)  # below the optimum, by any certificate so far
+    gap = np.full(B, np.inf)
+    if objective is None:
+        model.weights[:] = np.clip(model.weights, problem.low, problem.high)
+        found, objective, gap = problem.look(np.arange(B), model.weights, workers)
+        model.gradient[:], model.loss[:], model.curvature[:] = found.gradient, found.loss, found.curvature
+        bound = objective - gap
+        n_iter += 1
+    damp = np.ones(B)
+    hopeless = np.zeros(B, np.int64)
+    refused = np.zeros(B, np.int64)
+    trial = model.weights.copy()
+    while n_iter.max(initial=0) < max_iter:
+        left = np.flatnonzero(~converged(objective, gap, tol) & (hopeless < 4))
         if not len(left):
             break
-        trial[left] = best[left]
-        threads.run(advance, [left[i::workers] for i in range(min(workers, len(left)))], workers)
-        found, value, slack = look(left, trial[left])
+        trial[left] = np.clip(model.weights[left], problem.low[left], problem.high[left])
+        decrease = advance(problem, model, damp, trial, left, workers)[left]
+        found, value, slack = problem.look(left, trial[left], workers)
         n_iter[left] += 1
-        remember(model, left, trial[left] - best[left], found.gradient - model.gradient[left])
-        enough = value <= objective[left] - 1e-4 * decrease[left] + eps * np.abs(objective[left])
-        better = enough & (value <= objective[left] + eps * np.abs(objective[left]))
-        took, kept = left[better], left[~better]
+        remember(model, left, trial[left] - model.weights[left], found.gradient - model.gradient[left])
+        before = objective[left]
+        rounding = eps * np.abs(np.where(np.isfinite(before), before, 0.0))
+        better = value <= before - 1e-4 * np.maximum(decrease, 0.0) + rounding
         # Only a step that promises less than rounding can show counts against going on.
-        hopeless = decrease[left] <= 2 * eps * np.abs(objective[left])
-        stalled[left] = np.where(hopeless, stalled[left] + 1, 0)
+        hopeless[left] = np.where(decrease <= 2 * rounding, hopeless[left] + 1, 0)
         bound[left] = np.maximum(bound[left], value - slack)
-        best[took] = trial[took]
+        took, kept = left[better], left[~better]
+        model.weights[took] = trial[took]
+        model.gradient[took] = found.gradient[better]
+        model.loss[took] = found.loss[better]
+        model.curvature[took] = found.curvature[better]
         objective[took] = value[better]
         gap[took] = slack[better]
-        model.gradient[took] = found.gradient[better]
-        model.curvature[took] = np.maximum(found.curvature[better], 1e-8)
         gap = np.minimum(gap, np.maximum(objective - bound, eps * np.abs(objective)))
-        damp[took] = np.maximum(damp[took] * 0.5, 1.0)
         refused[took] = 0
         refused[kept] += 1
+        damp[took] = np.maximum(damp[took] * 0.5, 1.0)
         damp[kept] *= 4.0
         # With 1/4 for the curvature and no corrections the model lies above the loss: the step must succeed.
-        hard = kept[refused[kept] > 2]
-        model.pairs[hard] = 0
-        damp[hard] = np.maximum(damp[hard], 0.25 / model.curvature[hard])
-    model.weights[:] = best
-    return Outcome(best, objective, gap, n_iter, gap <= tol * np.maximum(objective, FLOOR), model)
+        for b in kept[refused[kept] > 2]:
+            model.pairs[b] = 0
+            smallest = float(np.diag(model.curvature[b]).min())
+            damp[b] = max(damp[b], 0.5 / max(smallest, 1e-8))
+    return Outcome(model.weights.copy(), objective, gap, n_iter, converged(objective, gap, tol), model)
 
 
-def remember(model: Model, classes: Indices, s: Array, y: Array) -> None:
-    """Append a change of weights and of gradient, (len(classes), K+1) each, to the corrections."""
+def remember(model: Model, blocks: Indices, s: Array, y: Array) -> None:
+    """Append a change of weights and of gradient, (len(blocks), n) each, to the corrections."""
     memory = model.S.shape[1]
     moved = np.any(s != 0, axis=1)
-    c = classes[moved]
-    at = (model.newest[c] + 1) % memory
-    model.S[c, at] = s[moved]
-    model.Y[c, at] = y[moved]
-    model.newest[c] = at
-    model.pairs[c] = np.minimum(model.pairs[c] + 1, memory)
+    b = blocks[moved]
+    at = (model.newest[b] + 1) % memory
+    model.S[b, at] = s[moved]
+    model.Y[b, at] = y[moved]
+    model.newest[b] = at
+    model.pairs[b] = np.minimum(model.pairs[b] + 1, memory)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,35 +17,61 @@ Array = NDArray[np.floating]
 class Model:
     """The quadratic model that a fit has learnt about its loss, in solver's units.
 
+    Arrays are over blocks: a class each for sigmoids, one of all classes for softmax (see `links`).
+
     Attributes
     ----------
     design : the rows, with the Gram matrix that all classes share
     targets : the targets and sample weights it was learnt on
-    weights : (C, K+1) where the gradient was taken
-    gradient : (C, K+1)
-    curvature : (C,) multiplier of the Gram matrix
-    S, Y : (C, memory, K+1) changes of weights and gradients: the quasi-Newton corrections
-    pairs, newest : (C,) how many there are, and where the newest lies
+    weights : (B, n) where the gradient was taken
+    gradient, loss : (B, n) and (B,) there
+    curvature : (B, width, width) multipliers of the Gram matrix
+    S, Y : (B, memory, n) changes of weights and gradients: the quasi-Newton corrections
+    pairs, newest : (B,) how many there are, and where the newest lies
     """
 
     design: Design
     targets: Targets
     weights: Array
     gradient: Array
+    loss: Array
     curvature: Array
     S: Array
     Y: Array
     pairs: NDArray[np.int64]
     newest: NDArray[np.int64]
 
-    def select(self, classes: NDArray[np.int64]) -> "Model":
-        """The model of some classes."""
-        return Model(
-            self.design,
-            self.targets.select(classes),
-            *(a[classes].copy() for a in (self.weights, self.gradient, self.curvature)),
-            *(a[classes].copy() for a in (self.S, self.Y, self.pairs, self.newest)),
+    @classmethod
+    def fresh(cls, design: Design, targets: Targets, weights: Array, width: int, memory: int) -> "Model":
+        """A model that has learnt nothing yet, about `weights` (B, n)."""
+        B, n = weights.shape
+        none = np.zeros((B, memory, n), design.X.dtype)
+        return cls(
+            design, targets, weights.copy(), np.full((B, n), np.nan), np.full(B, np.nan),
+            np.tile(np.eye(width) / 4, (B, 1, 1)),
+            none, none.copy(), np.zeros(B, np.int64), np.full(B, -1, np.int64),
+        )  # fmt: skip
+
+    def copy(self) -> "Model":
+        """A model to go on with, leaving this one as it is."""
+        return self._take(slice(None))
+
+    def _take(self, blocks: Any) -> "Model":
+        arrays = (
+            self.weights,
+            self.gradient,
+            self.loss,
+            self.curvature,
+            self.S,
+            self.Y,
+            self.pairs,
+            self.newest,
         )
+        return Model(self.design, self.targets, *(a[blocks].copy() for a in arrays))
+
+    def select(self, classes: NDArray[np.int64]) -> "Model":
+        """The model of some classes (sigmoids)."""
+        return replace(self._take(classes), targets=self.targets.select(classes))
 
 
 @dataclass
@@ -119,9 +146,8 @@ class FitResult:
         if not np.all(s > 0):
             raise ValueError(f"scale must be positive: scale[{int(np.argmin(s))}] is {s.min()}")
         n = 1 if link == "softmax" else C
-        return cls(
-            w, b, np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, bool), m, s, lam, link
-        )  # fmt: skip
+        unknown = np.full(n, np.inf)
+        return cls(w, b, unknown, unknown.copy(), np.zeros(n, np.int64), np.zeros(n, bool), m, s, lam, link)
 
     @property
     def nec(self) -> NDArray[np.int64]:

@@ -1,6 +1,8 @@
 """Targets and sample weights as the passes want them: one contiguous row per class."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +28,25 @@ class Targets:
     mean: Array
 
     @classmethod
-    def build(cls, T: Array, sample_weight: Array | None, dtype: np.dtype) -> "Targets":
+    def build(cls, T: Array, sample_weight: Array | None, dtype: Any, softmax: bool = False) -> "Targets":
         """Transpose T (N, C) and sample_weight (N,) or (N, C), both checked before."""
         N, C = T.shape
         rows = np.ascontiguousarray(T.T, dtype=dtype)
         if sample_weight is None:
             return cls(rows, np.empty((0, N), dtype), np.full(C, float(N)), rows.mean(1, dtype=np.float64))
+        if softmax and np.ndim(sample_weight) == 2:
+            # Cross-entropy is linear in the targets, so weights per class are a factor of theirs.
+            whole = T.sum(1, dtype=np.float64)
+            rows = np.ascontiguousarray((T * sample_weight).T, dtype=dtype)
+            mass = rows.sum(0, dtype=np.float64)
+            total = float(np.divide(mass, whole, out=np.zeros_like(mass), where=whole > 0).sum())
+            if not total > 0:
+                raise ValueError(
+                    "sample_weight must be positive for some class where T is: all products are 0"
+                )
+            return cls(
+                rows, np.empty((0, N), dtype), np.full(C, total), rows.sum(1, dtype=np.float64) / total
+            )
         weights = np.ascontiguousarray(np.atleast_2d(np.asarray(sample_weight).T), dtype=dtype)
         if len(weights) == 1 and np.all(weights == 1):
             return cls.build(T, None, dtype)
@@ -53,15 +68,12 @@ class Targets:
             and np.array_equal(self.S, other.S)
         )
 
-    def entropy(self) -> Array:
-        """(C,) weighted mean of the binary entropy of the targets: no student's loss is below it."""
-        C = len(self.T)
-        out = np.empty(C)
-        for c in range(C):
-            t = self.T[c].astype(np.float64)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                h = -np.where(t > 0, t * np.log(t), 0.0) - np.where(t < 1, (1 - t) * np.log1p(-t), 0.0)
-            if len(self.S):
-                h = h * self.S[min(c, len(self.S) - 1)]
-            out[c] = h.sum() / self.total[c]
+    def mean_of(self, function: Callable[[Array, Array], None]) -> Array:
+        """(C,) weighted mean of a function of the targets; it fills its second argument."""
+        out = np.empty(len(self.T))
+        value = np.empty(self.T.shape[1])
+        for c, t in enumerate(self.T):
+            function(t, value)
+            weighted = value @ self.S[min(c, len(self.S) - 1)] if len(self.S) else value.sum()
+            out[c] = weighted / self.total[c]
         return out

@@ -13,7 +13,7 @@ from typing import Any
 
 import numba
 
-# What vectorisation needs. Not `nnan` and `ninf`: infinite bounds are meant, and NaN must not be optimised away.
+# What vectorisation needs. Not `nnan` and `ninf`: infinite bounds are meant, and NaN must stay NaN.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 

@@ -56,39 +56,41 @@ def violation(w: float, gradient: float, lam: float, low: float, high: float) ->
 
 
 @inline
+def dot(a: Any, b: Any) -> float:
+    """Inner product, in the arrays' precision."""
+    total = a[0] * b[0]
+    for j in range(1, a.shape[0]):
+        total += a[j] * b[j]
+    return total
+
+
+@inline
 def quasi_newton(U: Any, sign: Any, S: Any, Y: Any, BS: Any, order: Any, pairs: int, eps: float) -> int:
     """Unroll BFGS: the columns of U and their signs such that B = B0 + U diag(sign) U^T.
 
-    Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19: B+ = B + y y^T / y.s - (B s)(B s)^T / s.B s,
-    from the oldest pair to the newest. `BS` holds B0 s on entry for each pair.
+    Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19, from the oldest pair to the newest:
+    B+ = B + y y^T / y.s - (B s)(B s)^T / s.B s. `BS` holds B0 s on entry for each pair.
     """
     n = S.shape[1]
     used = 0
-    b = np.empty(n, S.dtype)
     for m in range(pairs):
-        p = order[m]
-        s = S[p]
-        y = Y[p]
-        b[:] = BS[p]
+        s = S[order[m]]
+        y = Y[order[m]]
+        b = BS[order[m]]
         for k in range(used):
-            dot = 0.0
+            u = U[k]
+            f = sign[k] * dot(u, s)
             for j in range(n):
-                dot += U[j, k] * s[j]
-            f = dot * sign[k]
-            for j in range(n):
-                b[j] += f * U[j, k]
-        sbs = 0.0
-        sy = 0.0
-        for j in range(n):
-            sbs += s[j] * b[j]
-            sy += s[j] * y[j]
+                b[j] += f * u[j]
+        sbs = dot(s, b)
+        sy = dot(s, y)
         if sbs <= 0.0 or sy <= eps * sbs:
             continue
         fy = 1.0 / np.sqrt(sy)
         fb = 1.0 / np.sqrt(sbs)
         for j in range(n):
-            U[j, used] = y[j] * fy
-            U[j, used + 1] = b[j] * fb
+            U[used, j] = y[j] * fy
+            U[used + 1, j] = b[j] * fb
         sign[used] = 1.0
         sign[used + 1] = -1.0
         used += 2
@@ -96,155 +98,182 @@ def quasi_newton(U: Any, sign: Any, S: Any, Y: Any, BS: Any, order: Any, pairs: 
 
 
 @inline
+def times(G: Any, M: Any, ridge: float, s: Any, out: Any) -> None:
+    """out = (M (x) G + ridge) s, for s that is mostly zero; all (C * (K+1),)."""
+    C = M.shape[0]
+    K1 = G.shape[0]
+    out[:] = 0.0
+    product = np.empty(K1, G.dtype)
+    for e in range(C):
+        product[:] = 0.0
+        some = False
+        for j in range(K1):
+            f = s[e * K1 + j]
+            if f != 0.0:
+                some = True
+                row = G[j]
+                for m in range(K1):
+                    product[m] += f * row[m]
+        if some:
+            for c in range(C):
+                f = M[c, e]
+                for m in range(K1):
+                    out[c * K1 + m] += f * product[m]
+    for i in range(C * K1):
+        out[i] += ridge * s[i]
+
+
+@inline
+def slope_at(
+    i: int, K1: int, M: Any, Q: Any, ridge: float, V: Any, x: Any, r: int, g: Any, d: float
+) -> float:
+    """Derivative of the model's smooth part by coordinate i."""
+    C = M.shape[0]
+    c = i // K1
+    j = i - c * K1
+    total = g[i] + ridge * d
+    for e in range(C):
+        total += M[c, e] * Q[e, j]
+    v = V[i]
+    low = x[0] - x[0]
+    for k in range(r):
+        low += v[k] * x[k]
+    return total + low
+
+
+@inline
 def descend(
-    G: Any, M: Any, ridge: float, U: Any, sign: Any, r: int,
-    g: Any, w: Any, lam: Any, low: Any, high: Any,
-    stop: float, sweeps: int,
+    G: Any, M: Any, ridge: float, V: Any, sign: Any, r: int,
+    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, sweeps: int,
 ) -> float:  # fmt: skip
-    """Minimise the model from w, in place; returns its predicted decrease (>= 0 but for rounding).
+    """Minimise the model about `origin`, from w, in place; returns its predicted decrease from the origin.
 
     Parameters
     ----------
-    G : (K+1, K+1); M : (C, C); U : (C*(K+1), >=r); sign : (>=r,)
-    g, w, lam, low, high : (C, K+1), w changed in place
+    G : (K+1, K+1); M : (C, C); V : (n, >=r) is U of the model, a row per coordinate; sign : (>=r,)
+    g, origin, w, lam, low, high : (n,), n = C (K+1); w is changed in place and must lie within the bounds
     stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
     """
-    C, K1 = g.shape
-    total = C * K1
-    dtype = G.dtype
-    Q = np.zeros((C, K1), dtype)  # D G, D the change of weights
-    x = np.zeros(r, dtype)  # diag(sign) U^T d
-    start = w.copy()
-    diagonal = np.empty((C, K1))
-    active = np.empty(total, np.int64)
-    count = 0
-    worst = 0.0
-    for c in range(C):
-        for j in range(K1):
-            i = c * K1 + j
-            h = M[c, c] * G[j, j] + ridge
+    C = M.shape[0]
+    K1 = G.shape[0]
+    n = C * K1
+    Q = np.zeros((C, K1), G.dtype)  # D G, with D = w - origin as (C, K+1)
+    x = np.zeros(r + 1, G.dtype)  # diag(sign) U^T (w - origin)
+    diagonal = np.empty(n)
+    active = np.empty(n, np.int64)
+    target = 0.0
+    for i in range(n):
+        c = i // K1
+        j = i - c * K1
+        base = M[c, c] * G[j, j] + ridge
+        h = base
+        for k in range(r):
+            h += sign[k] * V[i, k] * V[i, k]
+        diagonal[i] = max(h, 1e-3 * base + 1e-30)
+        d = w[i] - origin[i]
+        if d != 0.0:
+            row = G[j]
+            for m in range(K1):
+                Q[c, m] += d * row[m]
             for k in range(r):
-                h += sign[k] * U[i, k] * U[i, k]
-            diagonal[c, j] = max(h, 1e-3 * (M[c, c] * G[j, j] + ridge) + 1e-30)
-            v = violation(w[c, j], g[c, j], lam[c, j], low[c, j], high[c, j])
+                x[k] += d * sign[k] * V[i, k]
+    for outer in range(sweeps):
+        # Which coordinates matter now: those away from zero and those that want to be.
+        count = 0
+        worst = 0.0
+        for i in range(n):
+            slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, w[i] - origin[i])
+            v = violation(w[i], slope, lam[i], low[i], high[i])
             worst = max(worst, v)
-            if v > 0.0 or w[c, j] != 0.0:
+            if v > 0.0 or w[i] != 0.0:
                 active[count] = i
                 count += 1
-    target = stop * worst
-    if worst == 0.0:
-        return 0.0
-    for outer in range(sweeps):
-        for inner in range(sweeps):
+        if outer == 0:
+            target = stop * worst
+        if worst <= target:
+            break
+        for _ in range(sweeps):
             largest = 0.0
             for a in range(count):
                 i = active[a]
-                c = i // K1
-                j = i - c * K1
-                slope = g[c, j] + ridge * (w[c, j] - start[c, j])
-                for e in range(C):
-                    slope += M[c, e] * Q[e, j]
-                s = 0.0
-                for k in range(r):
-                    s += U[i, k] * x[k]
-                slope += s
-                h = diagonal[c, j]
-                new = best_at(w[c, j], slope, h, lam[c, j], low[c, j], high[c, j])
-                step = new - w[c, j]
+                slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, w[i] - origin[i])
+                h = diagonal[i]
+                new = best_at(w[i], slope, h, lam[i], low[i], high[i])
+                step = new - w[i]
                 if step != 0.0:
-                    w[c, j] = new
+                    w[i] = new
+                    c = i // K1
                     q = Q[c]
-                    row = G[j]
-                    f = dtype.type(step)
+                    row = G[i - c * K1]
+                    f = x[0] - x[0] + step
                     for m in range(K1):
                         q[m] += f * row[m]
+                    v = V[i]
                     for k in range(r):
-                        x[k] += f * sign[k] * U[i, k]
+                        x[k] += f * sign[k] * v[k]
                     largest = max(largest, abs(step) * h)
             if largest <= 0.5 * target:
                 break
-        # Coordinates that were left out may have come to matter.
-        count = 0
-        left = 0.0
-        for c in range(C):
-            for j in range(K1):
-                i = c * K1 + j
-                slope = g[c, j] + ridge * (w[c, j] - start[c, j])
-                for e in range(C):
-                    slope += M[c, e] * Q[e, j]
-                s = 0.0
-                for k in range(r):
-                    s += U[i, k] * x[k]
-                slope += s
-                v = violation(w[c, j], slope, lam[c, j], low[c, j], high[c, j])
-                left = max(left, v)
-                if v > 0.0 or w[c, j] != 0.0:
-                    active[count] = i
-                    count += 1
-        if left <= target:
-            break
     decrease = 0.0
-    for c in range(C):
-        for j in range(K1):
-            d = w[c, j] - start[c, j]
-            if d != 0.0:
-                i = c * K1 + j
-                slope = ridge * d
-                for e in range(C):
-                    slope += M[c, e] * Q[e, j]
-                for k in range(r):
-                    slope += U[i, k] * x[k]
-                decrease -= d * (g[c, j] + 0.5 * slope)
-                decrease -= lam[c, j] * (abs(w[c, j]) - abs(start[c, j]))
+    for i in range(n):
+        d = w[i] - origin[i]
+        if d != 0.0:
+            slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, d)
+            decrease -= d * 0.5 * (g[i] + slope)
+            decrease -= lam[i] * (abs(w[i]) - abs(origin[i]))
     return decrease
 
 
 @jit(
-    "void(f4[:,::1], f8[::1], f8[::1], f4[:,:,::1], f4[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
-    "void(f8[:,::1], f8[::1], f8[::1], f8[:,:,::1], f8[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
+    "i8(f4[:,::1], f8[:,::1], f8, f4[:,::1], f4[:,::1], i8, i8, f4[:,::1], f4[::1])",
+    "i8(f8[:,::1], f8[:,::1], f8, f8[:,::1], f8[:,::1], i8, i8, f8[:,::1], f8[::1])",
 )
-def step_classes(
-    G: Any, scale: Any, ridge: Any, S: Any, Y: Any, pairs: Any, newest: Any, classes: Any,
-    g: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, sweeps: int, decrease: Any,
+def corrections(
+    G: Any, M: Any, ridge: float, S: Any, Y: Any, pairs: int, newest: int, U: Any, sign: Any
+) -> int:
+    """Fill U (2 memory, n) and sign (2 memory,) from the pairs of one block; returns how many rows count."""
+    memory, n = S.shape
+    BS = np.empty((memory, n), G.dtype)
+    order = np.empty(memory, np.int64)
+    for m in range(pairs):
+        p = (newest - pairs + 1 + m + memory) % memory
+        order[m] = p
+        times(G, M, ridge, S[p], BS[p])
+    return quasi_newton(U, sign, S, Y, BS, order, pairs, 1e-7)
+
+
+@jit(
+    "void(f4[:,::1], f8[:,:,::1], f8[::1], f4[:,:,::1], f4[:,:,::1], i8[::1], i8[::1], i8[::1],"
+    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
+    "void(f8[:,::1], f8[:,:,::1], f8[::1], f8[:,:,::1], f8[:,:,::1], i8[::1], i8[::1], i8[::1],"
+    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
+)
+def step_blocks(
+    G: Any, M: Any, ridge: Any, S: Any, Y: Any, pairs: Any, newest: Any, blocks: Any,
+    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, sweeps: int, decrease: Any,
 ) -> None:  # fmt: skip
-    """One model step for each of the `classes`, independently (sigmoid link).
+    """One model step for each of the `blocks`, independently.
 
     Parameters
     ----------
-    scale, ridge : (C,) multiplier of G, and what is added to its diagonal
-    S, Y : (C, memory, K+1) changes of weights and of gradients, a ring buffer
-    pairs, newest : (C,) how many pairs there are, and where the newest lies
-    g, w, lam, low, high : (C, K+1); w changed in place
-    decrease : (C,) out: predicted decrease of the objective
+    G : (K+1, K+1) shared Gram matrix
+    M, ridge : (B, C, C) its multipliers, and (B,) what is added to the diagonal
+    S, Y : (B, memory, n) changes of weights and of gradients, ring buffers
+    pairs, newest : (B,) how many pairs there are, and where the newest lies
+    g, origin, w, lam, low, high : (B, n); g is the gradient at the origin; w is changed in place
+    decrease : (B,) out: predicted decrease of the objective from the origin
     """
     memory = S.shape[1]
-    K1 = G.shape[0]
-    U = np.empty((K1, 2 * memory), G.dtype)
+    n = S.shape[2]
+    U = np.empty((2 * memory, n), G.dtype)
+    V = np.empty((n, 2 * memory), G.dtype)
     sign = np.empty(2 * memory, G.dtype)
-    BS = np.empty((memory, K1), G.dtype)
-    order = np.empty(memory, np.int64)
-    M = np.empty((1, 1))
-    for a in range(classes.shape[0]):
-        c = classes[a]
-        n = pairs[c]
-        for m in range(n):
-            p = (newest[c] - n + 1 + m + memory) % memory
-            order[m] = p
-            b = BS[p]
-            b[:] = 0.0
-            for j in range(K1):
-                s = S[c, p, j]
-                if s != 0.0:
-                    row = G[j]
-                    for k in range(K1):
-                        b[k] += s * row[k]
-            for k in range(K1):
-                b[k] = scale[c] * b[k] + ridge[c] * S[c, p, k]
-        r = quasi_newton(U, sign, S[c], Y[c], BS, order, n, 1e-7)
-        M[0, 0] = scale[c]
+    for a in range(blocks.shape[0]):
+        c = blocks[a]
+        r = corrections(G, M[c], ridge[c], S[c], Y[c], pairs[c], newest[c], U, sign)
+        for k in range(r):
+            for i in range(n):
+                V[i, k] = U[k, i]
         decrease[c] = descend(
-            G, M, ridge[c], U, sign, r, g[c : c + 1], w[c : c + 1], lam[c : c + 1], low[c : c + 1],
-            high[c : c + 1], stop, sweeps,
-        )  # fmt: skip
+            G, M[c], ridge[c], V, sign, r, g[c], origin[c], w[c], lam[c], low[c], high[c], stop, sweeps
+        )

@@ -128,3 +128,90 @@ def first_outside(A: Any, low: float, high: float) -> int:
                 if not (row[j] >= low and row[j] <= high):
                     return i * k + j
     return -1
+
+
+@jit(
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, f8[::1], f8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, f8[::1], f8[::1])",
+)
+def softmax_pass(
+    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, mass: Any, part: int,
+    residual: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Turn logits into weighted residuals and add up what the solver needs.
+
+    Parameters
+    ----------
+    Z : (C, rows) in: logits without offset; out: s (tau p - t), tau the sum of the row's targets
+    T : (C, N) targets
+    start : first row of this chunk within T and S
+    S : (0, N) no weights or (1, N)
+    offset : (C,) added to the logits
+    P, mass : (C, part) and (part,) out: probabilities and s tau of the first `part` rows
+    residual : (C,) float64, added to
+    sums : (2,) float64, added to: loss and chi2
+    """
+    C = Z.shape[0]
+    zero = offset[0] - offset[0]
+    one = zero + np.float32(1.0)
+    top = np.empty(BLOCK, Z.dtype)
+    whole = np.empty(BLOCK, Z.dtype)
+    tau = np.empty(BLOCK, Z.dtype)
+    dot = np.empty(BLOCK, Z.dtype)
+    for low in range(0, rows, BLOCK):
+        n = min(BLOCK, rows - low)
+        for i in range(n):
+            top[i] = Z[0, low + i] + offset[0]
+            whole[i] = zero
+            tau[i] = zero
+            dot[i] = zero
+        for c in range(1, C):
+            for i in range(n):
+                top[i] = max(top[i], Z[c, low + i] + offset[c])
+        for c in range(C):
+            for i in range(n):
+                eta = Z[c, low + i] + offset[c] - top[i]
+                t = T[c, start + low + i]
+                e = exp_negative(eta)
+                whole[i] += e
+                tau[i] += t
+                dot[i] += t * eta
+                Z[c, low + i] = e
+        loss = 0.0
+        for i in range(n):
+            s = S[0, start + low + i] if S.shape[0] > 0 else one
+            loss += s * (tau[i] * np.log(whole[i]) - dot[i])
+            whole[i] = one / whole[i]
+        sums[0] += loss
+        chi = zero
+        for c in range(C):
+            added = zero
+            for i in range(n):
+                s = S[0, start + low + i] if S.shape[0] > 0 else one
+                t = T[c, start + low + i]
+                p = Z[c, low + i] * whole[i]
+                if low + i < part:
+                    P[c, low + i] = p
+                r = tau[i] * p - t
+                if tau[i] > zero:
+                    chi += s * (r * r / (tau[i] * p))
+                added += s * r
+                Z[c, low + i] = s * r
+            residual[c] += added
+        sums[1] += chi
+        for i in range(n):
+            if low + i < part:
+                mass[low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
+
+
+@jit("void(f4[::1], f8[::1])", "void(f8[::1], f8[::1])")
+def binary_entropy(t: Any, out: Any) -> None:
+    """-t log t - (1 - t) log(1 - t) of each entry."""
+    for i in range(t.shape[0]):
+        x = np.float64(t[i])
+        h = 0.0
+        if x > 0.0:
+            h -= x * np.log(x)
+        if x < 1.0:
+            h -= (1.0 - x) * np.log1p(-x)
+        out[i] = h

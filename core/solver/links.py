@@ -1,0 +1,230 @@
+"""The two links, each with its pass over the rows and its dual point.
+
+A *block* is what is solved by itself: one class for sigmoids, all classes together for softmax. Arrays over
+blocks have shape (B, n), n = width * (K + 1): for each class of the block its K weights, then its intercept.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.solver.design import Design
+from inficond.core.solver.kernels import losses
+from inficond.core.solver.targets import Targets
+
+Array = NDArray[np.floating]
+Indices = NDArray[np.int64]
+PART = 8  # one row in PART serves the correction of the dual point for the intercept
+
+
+@dataclass
+class Pass:
+    """What one pass over the rows found at given weights, for each block.
+
+    Attributes
+    ----------
+    loss : (B,) mean loss, without the penalty
+    gradient : (B, n) of the loss
+    curvature : (B, width, width) mean second derivative of the loss by the logits
+    dual : (B, n) the gradient at a dual point that is feasible for the free intercepts
+    reach : (B,) largest relative change of a probability on the way to that dual point; above 1/2 it is void
+    second : (B,) second-order term of the divergence of that dual point
+    chi2 : (B,) mean squared residual in units of the probabilities' variance
+    """
+
+    loss: Array
+    gradient: Array
+    curvature: Array
+    dual: Array
+    reach: Array
+    second: Array
+    chi2: Array
+
+
+class Link(Protocol):
+    """A loss on the logits, as the outer loop sees it."""
+
+    design: Design
+    targets: Targets
+    width: int
+
+    def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
+        """One pass over the rows at `weights` (B, n)."""
+        ...
+
+    def entropy(self) -> Array:
+        """(blocks,) the least loss that any student could have: that of the targets themselves."""
+        ...
+
+
+@dataclass
+class Sigmoid:
+    """Independent sigmoids with binary cross-entropy; a block is a class."""
+
+    design: Design
+    targets: Targets
+    width: int = 1
+
+    def entropy(self) -> Array:
+        """(C,) weighted mean of the binary entropy of the targets."""
+        t = self.targets
+        return t.mean_of(losses.binary_entropy)
+
+    def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
+        """One pass over the rows at `weights` (B, K+1): two products, the loss between them."""
+        design, targets = self.design, self.targets
+        C, K = len(weights), design.shape[1]
+        dtype = design.X.dtype
+        raw, offset = design.encode(weights[:, :K])
+        raw = raw.astype(dtype)
+        offset = (offset + weights[:, K]).astype(dtype)
+        count = len(design.groups)
+        gradients = np.zeros((count, C, K), dtype)
+        shifts = np.zeros((count, C, K), dtype)
+        sums = np.zeros((count, C, 5))
+
+        def work(group: int) -> None:
+            product = np.empty((C, K), dtype)
+            scratch: list[Array] = []
+            for low, high in design.groups[group]:
+                rows = design.rows(low, high, scratch)
+                n = high - low
+                part = -(-n // PART)
+                z = np.empty((C, n), dtype)
+                v = np.empty((C, part), dtype)
+                np.matmul(raw, rows.T, out=z)
+                losses.sigmoid_pass(z, n, targets.T, low, targets.S, offset, v, part, sums[group], blocks)
+                np.matmul(z, rows, out=product)
+                gradients[group] += product
+                np.matmul(v, rows[:part], out=product)
+                shifts[group] += product
+
+        design.each_group(work, workers)
+        total = targets.total[blocks]
+        add = sums.sum(0) / total[:, None]
+        residual, kept = add[:, losses.RESIDUAL], add[:, losses.CURVATURE_PART]
+        gradient = np.empty((C, K + 1))
+        gradient[:, :K] = design.decode(gradients.sum(0, dtype=np.float64) / total[:, None], residual)
+        gradient[:, K] = residual
+        shift = design.decode(shifts.sum(0, dtype=np.float64) / total[:, None], kept)
+        # p' = p - delta p (1 - p) on a part of the rows, so that its mean is the targets'.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            delta = np.where(residual == 0, 0.0, residual / kept)
+        reach = np.where(np.isfinite(delta), np.abs(delta), 1.0)
+        delta = np.where(reach <= 0.5, delta, 0.0)
+        dual = np.zeros_like(gradient)
+        dual[:, :K] = gradient[:, :K] - delta[:, None] * shift
+        curvature = np.maximum(add[:, losses.CURVATURE], 1e-8)
+        return Pass(
+            add[:, losses.LOSS],
+            gradient,
+            curvature[:, None, None],
+            dual,
+            reach,
+            kept * delta**2,
+            add[:, losses.CHI2],
+        )
+
+
+@dataclass
+class Softmax:
+    """A softmax over the classes with cross-entropy; all classes are one block."""
+
+    design: Design
+    targets: Targets
+
+    @property
+    def width(self) -> int:
+        """C."""
+        return len(self.targets.T)
+
+    def entropy(self) -> Array:
+        """(1,) weighted mean of the entropy of the targets."""
+        t = self.targets
+        whole = t.T.sum(0, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            h = (
+                whole * np.log(whole)
+                if np.all(whole > 0)
+                else np.where(whole > 0, whole * np.log(whole), 0.0)
+            )
+            for row in t.T.astype(np.float64, copy=False):
+                h = h - np.where(row > 0, row * np.log(row), 0.0)
+        if len(t.S):
+            h = h * t.S[0]
+        return np.array([h.sum() / t.total[0]])
+
+    def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
+        """One pass over the rows at `weights` (1, C (K+1))."""
+        design, targets = self.design, self.targets
+        C, K = self.width, design.shape[1]
+        dtype = design.X.dtype
+        W = weights.reshape(C, K + 1)
+        raw, offset = design.encode(W[:, :K])
+        raw = raw.astype(dtype)
+        offset = (offset + W[:, K]).astype(dtype)
+        count = len(design.groups)
+        gradients = np.zeros((count, C, K), dtype)
+        residuals = np.zeros((count, C))
+        moments = np.zeros((count, C, C))
+        sums = np.zeros((count, 2))
+        kept: list[list[tuple[int, Array, Array]]] = [[] for _ in range(count)]
+
+        def work(group: int) -> None:
+            product = np.empty((C, K), dtype)
+            scratch: list[Array] = []
+            for low, high in design.groups[group]:
+                rows = design.rows(low, high, scratch)
+                n = high - low
+                part = -(-n // PART)
+                z = np.empty((C, n), dtype)
+                p = np.empty((C, part), dtype)
+                mass = np.empty(part, dtype)
+                np.matmul(raw, rows.T, out=z)
+                losses.softmax_pass(
+                    z, n, targets.T, low, targets.S, offset, p, mass, part, residuals[group], sums[group]
+                )
+                np.matmul(z, rows, out=product)
+                gradients[group] += product
+                weighted = p * mass
+                moments[group] += np.diag(weighted.sum(1, dtype=np.float64)) - weighted @ p.T
+                kept[group].append((low, p, weighted))
+
+        design.each_group(work, workers)
+        total = targets.total[0]
+        loss, chi2 = sums.sum(0) / total
+        residual = residuals.sum(0) / total
+        G = gradients.sum(0, dtype=np.float64) / total
+        M = moments.sum(0) / total  # over a part of the rows only
+        gradient = np.empty((C, K + 1))
+        gradient[:, :K] = design.decode(G, residual)
+        gradient[:, K] = residual
+        # p'_c = p_c (1 - delta_c + p.delta) on a part of the rows, so that its mean is the targets'.
+        delta = np.linalg.lstsq(M, residual, rcond=1e-5)[0]
+        reach = 2.0 * float(np.abs(delta).max())
+        dual = np.zeros_like(gradient)
+        second = 0.0
+        if np.isfinite(reach) and reach <= 0.5:
+            moved = np.zeros((C, K))
+            away = np.zeros(C)
+            small = delta.astype(dtype)
+            for group in kept:
+                for low, p, weighted in group:
+                    rows = design.rows(low, low + p.shape[1], [])
+                    change = weighted * (small[:, None] - small @ p)
+                    moved += change @ rows
+                    away += change.sum(1, dtype=np.float64)
+            dual[:, :K] = gradient[:, :K] - design.decode(moved / total, away / total)
+            second = float(delta @ M @ delta)
+        else:
+            reach = 1.0
+        share = max(float(np.trace(M)), 1e-300)
+        fraction = sum(p.shape[1] for group in kept for _, p, _ in group) / design.shape[0]
+        curvature = M / max(fraction, 1e-12) if share > 1e-12 else np.eye(C) * 1e-8
+        one = np.atleast_1d
+        return Pass(
+            one(loss), gradient.reshape(1, -1), curvature[None], dual.reshape(1, -1),
+            one(reach), one(second), one(chi2),
+        )  # fmt: skip

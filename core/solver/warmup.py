@@ -1,0 +1,19 @@
+"""Everything a first fit would otherwise wait for, done beforehand."""
+
+import numpy as np
+
+from inficond.core.solver.api import fit
+from inficond.core.solver.refit import preview
+
+
+def warm_up() -> None:
+    """Load (the first time ever: compile) the kernels and start BLAS and the threads; to be called off the
+    first user's path, for instance in a thread while the page is being served."""
+    rng = np.random.default_rng(0)
+    for N, precision in ((600, np.float32), (40, np.float64)):
+        X = rng.random((N, 512)).astype(precision)
+        T = rng.random((N, 2)).astype(precision)
+        T /= T.sum(1, keepdims=True)
+        result = fit(X, T, 0.05, tol=1e-2)
+        preview(result, lower=result.weights, upper=result.weights)
+        fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=np.arange(1.0, N + 1))
