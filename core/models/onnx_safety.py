@@ -37,7 +37,7 @@ _SAME_SIZE = frozenset({
 })  # fmt: skip
 
 
-class _Malformed(ValueError):
+class Malformed(ValueError):
     """The bytes are no protocol buffer."""
 
 
@@ -95,7 +95,7 @@ def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> F
     _refuse_other_formats(data, name)
     try:
         return _Walk(name).model(data)
-    except _Malformed as error:
+    except Malformed as error:
         raise InputError(f"{name} is no ONNX file, or is cut short: {error}") from None
 
 
@@ -119,7 +119,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise _Malformed("a number runs past its end")
+            raise Malformed("a number runs past its end")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -128,14 +128,14 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Field numbers with a number (varint, fixed) or the bytes of a nested message or string."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
         if number == 0:
-            raise _Malformed("a field has number 0")
+            raise Malformed("a field has number 0")
         if wire == 0:
             value, at = _varint(data, at)
             yield number, value
@@ -145,9 +145,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
-            raise _Malformed(f"wire type {wire}")
+            raise Malformed(f"wire type {wire}")
         if length > len(data) - at:
-            raise _Malformed("a field is longer than the file")
+            raise Malformed("a field is longer than the file")
         yield number, data[at : at + length]
         at += length
 
@@ -158,7 +158,7 @@ def _text(value: int | memoryview) -> str:
 
 def _block(value: int | memoryview) -> memoryview:
     if not isinstance(value, memoryview):
-        raise _Malformed("a number stands where a message belongs")
+        raise Malformed("a number stands where a message belongs")
     return value
 
 
@@ -219,7 +219,7 @@ class _Walk:
     def model(self, data: memoryview) -> Facts:
         graphs, functions = [], []
         version = 0
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number == 1 and isinstance(value, int):
                 version = value
             elif number == 7:
@@ -227,17 +227,17 @@ class _Walk:
             elif number == 8:
                 self.opset(_block(value))
             elif number == 14:
-                pair = {n: _text(v) for n, v in _fields(_block(value))}
+                pair = {n: _text(v) for n, v in fields(_block(value))}
                 self.facts.metadata[pair.get(1, "")] = pair.get(2, "")
             elif number == 25:
                 functions.append(_block(value))
         if len(graphs) != 1 or not version:
-            raise _Malformed("it holds no graph")
+            raise Malformed("it holds no graph")
         # A file may define functions of its own in a domain of its own; what they are made of is checked instead.
         for block in functions:
-            self.known |= {_text(v) for n, v in _fields(block) if n == 10}
+            self.known |= {_text(v) for n, v in fields(block) if n == 10}
         for block in functions:
-            for number, value in _fields(block):
+            for number, value in fields(block):
                 if number == 7:
                     self.node(_block(value), {}, {}, 1)
         self.graph(graphs[0], 0)
@@ -245,7 +245,7 @@ class _Walk:
 
     def opset(self, data: memoryview) -> None:
         domain, version = "", 0
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number == 1:
                 domain = _text(value)
             elif number == 2 and isinstance(value, int):
@@ -258,12 +258,12 @@ class _Walk:
         shapes: dict[str, list[int] | None] = {}
         sizes: dict[str, float] = {}
         nodes = []
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number == 5:
                 tensor = self.tensor(_block(value))
                 shapes[tensor.name], sizes[tensor.name] = tensor.values(), tensor.bytes
             elif number == 15:
-                for part, inner in _fields(_block(value)):
+                for part, inner in fields(_block(value)):
                     if part in (1, 2):
                         self.tensor(_block(inner))
             elif number == 1:
@@ -280,7 +280,7 @@ class _Walk:
         inputs, outputs, operator, domain = [], [], "", ""
         own: _Tensor | None = None
         listed: list[int] = []
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number == 1:
                 inputs.append(_text(value))
             elif number == 2:
@@ -341,13 +341,13 @@ class _Walk:
 
     def attribute(self, data: memoryview, depth: int) -> tuple[_Tensor | None, list[int]]:
         tensor, integers = None, []
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number in (5, 10):
                 tensor = self.tensor(_block(value))
             elif number in (6, 11):
                 self.graph(_block(value), depth + 1)
             elif number in (22, 23):
-                for part, inner in _fields(_block(value)):
+                for part, inner in fields(_block(value)):
                     if part in (1, 2):
                         self.tensor(_block(inner))
             elif number == 8:
@@ -356,7 +356,7 @@ class _Walk:
 
     def tensor(self, data: memoryview) -> _Tensor:
         tensor = _Tensor()
-        for number, value in _fields(data):
+        for number, value in fields(data):
             if number == 1:
                 tensor.dims += _numbers(value)
             elif number == 2 and isinstance(value, int):
@@ -376,7 +376,7 @@ class _Walk:
             elif number == 6:
                 tensor.held += 1
             elif number == 13:
-                pair = {n: _text(v) for n, v in _fields(_block(value))}
+                pair = {n: _text(v) for n, v in fields(_block(value))}
                 if pair.get(1) == "location":
                     tensor.outside = pair.get(2, "")
             elif number == 14 and value == 1:

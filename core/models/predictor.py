@@ -1,0 +1,218 @@
+"""A student in one ONNX file: what `inficond export student` wrote, read back and run."""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.models.hardware import available_cores
+from inficond.core.models.manifest import ImageInput
+from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.preprocess import Preprocess
+from inficond.core.models.sessions import Session, open_session
+
+FORMAT = "inficond-student-onnx"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a student says of one picture.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    probabilities : (C,) float32, or None
+        None where the picture could not be read.
+    reason : str
+        Why not.
+    """
+
+    path: Path
+    probabilities: np.ndarray | None
+    reason: str = ""
+
+
+class Predictor:
+    """An exported student, open. Safe to call from several threads.
+
+    Parameters
+    ----------
+    session : Session
+        The graph.
+    metadata : dict
+        The file's own.
+
+    Attributes
+    ----------
+    classes : list of C str
+    concepts : list of A str
+        The active concepts, in the order of the output `concepts`.
+    thresholds : (C,) float32
+        A probability at or above it means yes.
+    link : {"sigmoid", "softmax"}
+    preprocess : Preprocess
+        Picture -> (H, W, 3) uint8.
+    provenance : dict
+        Project and node of its history.
+    """
+
+    def __init__(self, session: Session, metadata: dict[str, str]) -> None:
+        self.session, self.path = session, session.path
+        self.provider = session.provider
+        if metadata.get("format") != FORMAT:
+            raise InputError(
+                f"{self.path} is no exported student; make one with `inficond export student DIR --out FILE`"
+            )
+        if metadata.get("format_version") != str(FORMAT_VERSION):
+            raise InputError(
+                f"{self.path} has format version {metadata.get('format_version', '?')!r:.20}, this program reads"
+                f" {FORMAT_VERSION}: use the version of inficond that wrote it"
+            )
+        try:
+            self.classes: list[str] = [str(c) for c in json.loads(metadata["classes"])]
+            self.concepts: list[str] = [str(c) for c in json.loads(metadata["concepts"])]
+            self.thresholds = np.array(json.loads(metadata["thresholds"]), np.float32)
+            self.link = metadata["link"]
+            self.provenance: dict[str, Any] = json.loads(metadata["provenance"])
+            self.encoder: dict[str, Any] = json.loads(metadata["encoder"])
+            self.students_sha256 = metadata["students_sha256"]
+            image = json.loads(metadata["image"])
+            crop, resize = image["crop"], image["resize"]
+            self.preprocess = Preprocess(
+                ImageInput(
+                    file=self.path.name,
+                    size=(int(image["size"][0]), int(image["size"][1])),
+                    resize=resize if isinstance(resize, int) else (int(resize[0]), int(resize[1])),
+                    crop=None if crop is None else (int(crop[0]), int(crop[1])),
+                    interpolation=str(image["interpolation"]),
+                )
+            )
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise InputError(f"{self.path} is damaged: its metadata lack or garble {error}") from None
+        shape = session.inputs.get("pixels", ("", ()))[1]
+        if tuple(shape[1:]) != (*self.preprocess.size, 3) or "probabilities" not in session.outputs:
+            raise InputError(f"{self.path} is damaged: its graph does not take the pixels its metadata state")
+        if len(self.thresholds) != len(self.classes):
+            raise InputError(
+                f"{self.path} is damaged: {len(self.thresholds)} thresholds for {len(self.classes)} classes"
+            )
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities of a batch.
+
+        Parameters
+        ----------
+        pixels : (B, H, W, 3) uint8
+            As `preprocess` gives them.
+
+        Returns
+        -------
+        (B, C) float32 in [0, 1]
+        """
+        (out,) = self.session.run({"pixels": np.ascontiguousarray(pixels)}, ("probabilities",))
+        if out.shape != (len(pixels), len(self.classes)) or not np.isfinite(out).all():
+            raise InputError(f"{self.path} gave no probability for each of its {len(self.classes)} classes")
+        return out
+
+    def concept_values(self, pixels: np.ndarray) -> np.ndarray:
+        """How much of each active concept a batch shows, (B, A) float32."""
+        return self.session.run({"pixels": np.ascontiguousarray(pixels)}, ("concepts",))[0]
+
+    def predict_files(
+        self, paths: Iterable[Path], batch: int = 8, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """Predictions of image files in their order; one that cannot be read says why and stops nobody.
+
+        Parameters
+        ----------
+        paths : iterable of Path
+        batch : int
+            Pictures in one call.
+        workers : int, optional
+            Batches decoded side by side; the cores by default. What waits is bounded.
+
+        Yields
+        ------
+        Prediction
+        """
+        workers = workers or available_cores()
+        pending: deque[Future[list[Prediction]]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
+            try:
+                for chunk in _chunks(paths, max(1, batch)):
+                    pending.append(pool.submit(self._batch, chunk))
+                    if len(pending) > workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _batch(self, paths: Sequence[Path]) -> list[Prediction]:
+        from inficond.core.images import UnreadableImage, open_picture
+
+        pixels, reasons = [], {}
+        for path in paths:
+            try:
+                pixels.append(self.preprocess(open_picture(path, self.preprocess.at_least).image))
+            except UnreadableImage as error:
+                reasons[path] = error.reason
+        rows = iter(self.predict(np.stack(pixels))) if pixels else iter(())
+        return [
+            Prediction(path, None, reasons[path]) if path in reasons else Prediction(path, next(rows))
+            for path in paths
+        ]
+
+
+def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    chunk: list[Path] = []
+    for path in paths:
+        chunk.append(path)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def load_predictor(path: Path | str, provider: str = "auto", threads: int | None = None) -> Predictor:
+    """Open an exported student.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    provider : str
+        See `open_session`.
+    threads : int, optional
+        CPU threads inside one call; every available core by default.
+
+    Raises
+    ------
+    InputError
+        If it is not there, is no exported student, or is unsafe to load.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder: export its student first, `inficond export student {path} --out FILE.onnx`"
+        )
+    if path.suffix == ".safetensors":
+        raise InputError(
+            f"{path} holds weights only and no encoder: export the whole with `inficond export student DIR --out FILE.onnx`"
+        )
+    facts = check_graph(path)
+    if facts.metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is no exported student; make one with `inficond export student DIR --out FILE.onnx`"
+        )
+    return Predictor(open_session(path, provider, threads), facts.metadata)

@@ -1,0 +1,210 @@
+"""An exported student is one file that gives the project's own probabilities."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from inficond.core.cli.main import main  # noqa: E402
+from inficond.core.errors import InputError  # noqa: E402
+from inficond.core.models.onnx_safety import check_graph  # noqa: E402
+from inficond.core.models.predictor import load_predictor  # noqa: E402
+from inficond.core.project.project import Project  # noqa: E402
+from inficond.export.encoder import export_encoder  # noqa: E402
+from inficond.export.student import encoder_of, export_student, student_graph, words_of  # noqa: E402
+from inficond.export.teacher import export_teacher  # noqa: E402
+
+WORDS = ["dog", "cat", "grass", "water", "sky", "wheel", "fur", "wood"]
+
+
+@pytest.fixture(scope="module")
+def project(tiny_encoder, tiny_classifier, tmp_path_factory):
+    """A project over 60 pictures, made by the pipeline with a tiny CLIP and a tiny ViT."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("student")
+    (encoder,) = export_encoder(str(tiny_encoder("clip")), root / "encoder")
+    teacher = export_teacher(str(tiny_classifier("vit")), root / "teacher")
+    rng = np.random.default_rng(1)
+    (root / "images").mkdir()
+    for i in range(60):
+        coarse = rng.integers(0, 256, (rng.integers(2, 9), rng.integers(2, 9), 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((60, 44), Image.Resampling.BICUBIC).save(
+            root / "images" / f"{i:02}.png"
+        )
+    (root / "concepts.txt").write_text("\n".join(WORDS))
+    classes = {"first": ["label 0", "label 1"], "second": ["label 2"]}
+    return Project.create(
+        root / "images",
+        root / "project",
+        teacher=str(teacher),
+        encoder=str(encoder),
+        concepts=root / "concepts.txt",
+        classes=classes,
+        lam=1e-3,
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(project, tmp_path_factory):
+    out = tmp_path_factory.mktemp("file") / "student.onnx"
+    return out, export_student(project, out)
+
+
+def test_it_gives_the_projects_own_probabilities(project, exported):
+    out, said = exported
+    predictor = load_predictor(out)
+    paths = [project.image_path(i) for i in range(len(project))]
+    got = np.stack([p.probabilities for p in predictor.predict_files(paths, batch=7)])
+    want = project.students.predict(project.X)
+    assert abs(got - want).max() <= 1e-3
+    assert got.std() > 1e-3, "the students answer the same for every picture, so this shows nothing"
+    assert said["max_error"] <= 1e-3
+    assert said["images"] == 32
+
+
+def test_it_holds_only_what_it_needs(project, exported):
+    out, said = exported
+    students = project.students
+    active = [c for c, w in zip(students.concepts, students.weights.T) if (w != 0).any()]
+    predictor = load_predictor(out)
+    assert predictor.concepts == active
+    assert said["concepts"] == len(active)
+    encoder = encoder_of(project)
+    assert out.stat().st_size < (encoder.manifest.folder / "image.onnx").stat().st_size + 20_000
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(out)
+    onnx.checker.check_model(model, full_check=True)
+    assert [o.name for o in model.graph.output] == ["probabilities", "concepts"]
+    assert "visual_projection" not in str(sorted(i.name for i in model.graph.input))
+
+
+def test_its_concepts_are_the_projects_concept_vectors(project, exported):
+    predictor = load_predictor(exported[0])
+    from inficond.core.images import open_picture
+
+    columns = [project.concepts.index(c) for c in predictor.concepts]
+    for row in (0, 17):
+        picture = open_picture(project.image_path(row)).image
+        values = predictor.concept_values(predictor.preprocess(picture)[None])[0]
+        assert abs(values - project.X[row, columns]).max() < 1e-3
+
+
+def test_its_metadata_say_where_it_comes_from(project, exported):
+    facts = check_graph(exported[0])
+    assert json.loads(facts.metadata["classes"]) == ["first", "second"]
+    assert json.loads(facts.metadata["provenance"])["project_checksum"] == project.config["checksum"]
+    assert json.loads(facts.metadata["encoder"])["licence"] == "mit"
+    assert len(facts.metadata["students_sha256"]) == 64
+
+
+def test_equal_students_give_equal_bytes(project, exported, tmp_path):
+    again = export_student(project, tmp_path / "again.onnx")
+    assert again["sha256"] == exported[1]["sha256"]
+
+
+def test_a_tuned_session_exports_its_own_node(project, exported, tmp_path):
+    from inficond.core.tuning import Action
+
+    session = project.session()
+    concept = session.students.concepts[0]
+    session.apply("first", [Action("set", concept, 2.0)])
+    export_student(session, tmp_path / "tuned.onnx")
+    tuned = load_predictor(tmp_path / "tuned.onnx")
+    assert tuned.provenance["node"] == session.node
+    assert tuned.students_sha256 != load_predictor(exported[0]).students_sha256
+    paths = [project.image_path(i) for i in range(12)]
+    got = np.stack([p.probabilities for p in tuned.predict_files(paths)])
+    assert abs(got - session.students.predict(session.X[:12])).max() <= 1e-3
+
+
+def test_a_softmax_student_sums_to_one(project, noise):
+    from dataclasses import replace
+
+    session = project.session()
+    students = replace(session.students, link="softmax")
+    data = student_graph(encoder_of(project), students, words_of(session), {})
+    from inficond.export.graph import run_cpu
+
+    got = run_cpu(data, {"pixels": noise(5, 32)})["probabilities"]
+    np.testing.assert_allclose(got.sum(1), 1, atol=1e-6)
+
+
+def test_students_without_a_weight_are_not_exported(project):
+    from dataclasses import replace
+
+    session = project.session()
+    none = replace(session.students, weights=np.zeros_like(session.students.weights))
+    with pytest.raises(InputError, match="weigh no concept"):
+        student_graph(encoder_of(project), none, words_of(session), {})
+
+
+def test_predict_prints_what_the_file_says(project, exported, tmp_path, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
+    argv = ["predict", str(exported[0]), str(project.image_path(3)), str(broken), "--json"]
+    assert main(argv) == 0
+    said = json.loads(capsys.readouterr().out)
+    want = project.students.predict(project.X[3:4])[0]
+    got = said["images"][0]["probabilities"]
+    assert [got["first"], got["second"]] == pytest.approx(want.tolist(), abs=1e-3)
+    assert said["skipped"][0]["image"] == str(broken)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: t / "none.onnx", "cannot read"),
+        (lambda t: t, "is a folder"),
+        (lambda t: put(t / "x.onnx", b"hello"), "no ONNX file"),
+        (lambda t: put(t / "x.onnx", b""), "is empty"),
+        (lambda t: put(t / "x.safetensors", b"x"), "weights only"),
+    ],
+)
+def test_predict_refuses_what_is_no_student(tmp_path, exported, capsys, make, message):
+    assert main(["predict", str(make(tmp_path)), str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_encoder_graph_is_no_student(project, capsys):
+    graph = encoder_of(project).manifest.folder / "image.onnx"
+    assert main(["predict", str(graph), str(graph.parent)]) == 2
+    assert "no exported student" in capsys.readouterr().err
+
+
+def test_predict_with_no_readable_image_is_bad_input(exported, tmp_path, capsys):
+    put(tmp_path / "a.jpg", b"no")
+    assert main(["predict", str(exported[0]), str(tmp_path / "a.jpg")]) == 2
+    assert "none of the 1 images" in capsys.readouterr().err
+    assert main(["predict", str(exported[0]), str(tmp_path / "absent.jpg")]) == 2
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten_or_left_half(project, exported, tmp_path, monkeypatch):
+    taken = put(tmp_path / "mine.onnx", b"mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        export_student(project, taken)
+    with pytest.raises(InputError, match="is a folder"):
+        export_student(project, tmp_path)
+    from inficond.export import student
+
+    monkeypatch.setattr(student, "compare_with_project", lambda *a: (0.5, 3))
+    with pytest.raises(InputError, match="differs from the project"):
+        export_student(project, taken, overwrite=True)
+    assert taken.read_bytes() == b"mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.onnx"]
+
+
+def test_another_version_of_the_encoder_is_refused(project, tmp_path, monkeypatch):
+    monkeypatch.setitem(project.config["encoder"], "digest", "0" * 64)
+    with pytest.raises(InputError, match="another version of the encoder"):
+        export_student(project, tmp_path / "x.onnx")
+
+
+def put(path, data):
+    path.write_bytes(data)
+    return path
