@@ -5,6 +5,7 @@ import threading
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO",
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000",
     "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 """What is read. Left out: formats that run other programs (EPS), stubs and the exotic."""
@@ -93,6 +94,7 @@ def decode(path: Path | str, at_least: int | None = None) -> np.ndarray:
 
 def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> Picture:
     """Like `decode`, from a path or an open binary file, as a `Picture`."""
+    _readable()
     try:
         if isinstance(source, str | Path):
             _must_be_file(Path(source))
@@ -111,6 +113,13 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes; none may end the run
         raise UnreadableImage(f"damaged ({type(error).__name__}: {error})") from error
+
+
+@cache
+def _readable() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with; found once, before threads ask for them."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _must_be_file(path: Path) -> None:
@@ -133,7 +142,7 @@ def _reason(error: OSError) -> str:
 
 def _read(file: BinaryIO, at_least: int | None) -> Picture:
     image: Image.Image
-    with Image.open(file, formats=FORMATS) as image:
+    with Image.open(file, formats=_readable()) as image:
         width, height = image.size
         if min(width, height) < MIN_SIDE:
             raise UnreadableImage(f"too small ({width}×{height} pixels; {MIN_SIDE} is the least)")

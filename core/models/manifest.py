@@ -212,12 +212,7 @@ class _Reader:
         if kind not in ("logits", "probabilities"):
             raise self.fail("output_kind", "`logits` or `probabilities`", kind)
         output = self.raw.get("output", "")
-        groups = self.raw.get("groups")
-        if groups is not None and not (
-            isinstance(groups, dict)
-            and all(isinstance(g, list) and g and all(isinstance(n, str) for n in g) for g in groups.values())
-        ):
-            raise self.fail("groups", "an object of lists of labels", groups)
+        groups = self.groups(self.raw.get("groups"))
         return {
             "labels": tuple(numbered(labels)),
             "groups": {name: tuple(group) for name, group in groups.items()} if groups else None,
@@ -225,6 +220,25 @@ class _Reader:
             "output": output if isinstance(output, str) else "",
             "output_kind": kind,
         }
+
+    def groups(self, value: Any) -> dict[str, list[str]] | None:
+        """Groups of labels, in the manifest or in a file of the folder that it names."""
+        if isinstance(value, str):
+            from inficond.core.models.integrity import check_file
+
+            path = self.path.parent / self.file_name("groups", value)
+            check_file(path, self.raw.get("files", {}).get(value))
+            try:
+                value = json.loads(path.read_bytes())
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path} is no JSON: {error}") from error
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(
+            isinstance(g, list) and g and all(isinstance(n, str) for n in g) for g in value.values()
+        ):
+            raise self.fail("groups", "lists of labels by name, or a file of them", value)
+        return value
 
     def image(self, value: Any) -> ImageInput:
         if not isinstance(value, dict):

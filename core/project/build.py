@@ -381,7 +381,7 @@ class _Build:
         )
 
     def _split(self, T: np.ndarray, image_files: Sequence[ImageFile]) -> np.ndarray:
-        from inficond.core.students import stratified_split
+        from inficond.core.students.split import stratified_split
 
         given = [f.split for f in image_files]
         return stratified_split(
@@ -406,7 +406,8 @@ class _Build:
     def _fit(
         self, X: np.ndarray, T: np.ndarray, training: np.ndarray, chosen: ClassSet, whole: Whole
     ) -> tuple[Any, Any]:
-        from inficond.core.students import distil, random_concept_baseline
+        from inficond.core.students.baseline import random_concept_baseline
+        from inficond.core.students.distil import distil
 
         o = self.options
         link = o.link or "sigmoid"

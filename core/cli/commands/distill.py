@@ -1,8 +1,8 @@
 """Turn a folder of images and a teacher into readable students.
 
-Images become concept vectors, the teacher is asked about each image, and one small linear student per class is
-fitted to its answers. The result is a project folder for `inficond launch`. Interrupted at any moment, the same
-command goes on where it was.
+Images become concept vectors, the teacher is asked about each image, and one small linear student per
+class is fitted to its answers. The result is a project folder for `inficond launch`. Interrupted at any
+moment, the same command goes on where it was.
 
 examples:
   inficond distill PHOTOS --out pets
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         default="embedded",
         metavar="T",
-        help="`embedded` (default), a model folder, a Hugging Face id, or a CSV/Parquet of image, class, probability",
+        help="`embedded` (default), a model folder, a Hugging Face id, or a table image, class, probability",
     )
     add(
         "--encoder",
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--classes",
         metavar="FILE",
-        help='JSON {"class": ["teacher label", …]}, or `groups` or `labels` (default: the most frequent, 20 at most)',
+        help='JSON {"class": ["teacher label", …]}, `groups` or `labels` (default: the most frequent, ≤ 20)',
     )
     add(
         "--labels",
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def summarise(project: Any) -> dict[str, Any]:
     """How the students do on validation images, class by class, with the random-concept row beside them."""
-    from inficond.core.students import class_metrics
+    from inficond.core.students.metrics import class_metrics
 
     rows = project.validation_rows
     T, S = np.asarray(project.T[rows]), project.students.predict(np.asarray(project.X[rows]))
@@ -185,8 +185,9 @@ def _means(classes: dict[str, Any]) -> dict[str, float | None]:
 def _tell(project: Any, summary: dict[str, Any], out: Output) -> None:
     skipped = f", {summary['skipped']:,} skipped" if summary["skipped"] else ""
     out.say(
-        f"{summary['images']:,} images ({summary['validation']:,} held out{skipped}), {summary['concepts']} concepts, "
-        f"{len(summary['classes'])} classes; encoder {project.config['encoder']['name']} on {summary['provider']}"
+        f"{summary['images']:,} images ({summary['validation']:,} held out{skipped}), "
+        f"{summary['concepts']} concepts, {len(summary['classes'])} classes; "
+        f"encoder {project.config['encoder']['name']} on {summary['provider']}"
     )
     truth = any(e.get("student_accuracy") for e in summary["classes"].values())
     width = max([5, *(len(name) for name in summary["classes"])])
@@ -198,12 +199,14 @@ def _tell(project: Any, summary: dict[str, Any], out: Output) -> None:
         )
         if truth:
             line += (
-                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>20}  {_n(_in(entry, 'student_accuracy', 'ap')):>7}"
+                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>20}"
+                f"  {_n(_in(entry, 'student_accuracy', 'ap')):>7}"
                 f"  {_n(_in(entry, 'random', 'student_accuracy', 'ap')):>6}"
             )
         out.say(line)
     m = summary["mean"]
-    line = f"{'mean':{width}}  {_n(m['nec'], 1):>8}  {_n(m['fidelity_ap']):>11}  {_n(m['random_fidelity_ap']):>9}"
+    line = f"{'mean':{width}}  {_n(m['nec'], 1):>8}  {_n(m['fidelity_ap']):>11}"
+    line += f"  {_n(m['random_fidelity_ap']):>9}"
     if truth:
         line += f"  {_n(m['teacher_ap']):>20}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
     out.say(line)
