@@ -1,16 +1,21 @@
 """The student, and everything that is measured about it.
 
-Names are loaded when first used, so that reading a student's file costs no Numba.
+The rest is loaded when first used, so that reading a student's file costs no Numba.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# A function that is called like its module must be imported here: otherwise the name stands for the module as
+# soon as anybody imports that. These modules need NumPy alone.
+from inficond.core.students.contributions import Contributions, contributions
+from inficond.core.students.distil import distil, keep_largest
+from inficond.core.students.student import Students
+from inficond.core.students.subsets import SUBSETS, subset_codes, subsets
+
 if TYPE_CHECKING:
     from inficond.core.students.baseline import RandomBaseline, random_concept_baseline
     from inficond.core.students.bootstrap import Change, Interval, bootstrap_intervals, paired_bootstrap
-    from inficond.core.students.contributions import Contributions, contributions
-    from inficond.core.students.distil import distil, keep_largest
     from inficond.core.students.metrics import (
         Accuracy,
         ClassMetrics,
@@ -20,32 +25,22 @@ if TYPE_CHECKING:
     )
     from inficond.core.students.slices import Slice, find_slices
     from inficond.core.students.split import stratified_split
-    from inficond.core.students.student import Students
-    from inficond.core.students.subsets import SUBSETS, subset_codes, subsets
 
 _HOME = {
     "Accuracy": "metrics",
     "Change": "bootstrap",
     "ClassMetrics": "metrics",
-    "Contributions": "contributions",
     "Interval": "bootstrap",
     "RandomBaseline": "baseline",
-    "SUBSETS": "subsets",
     "Slice": "slices",
-    "Students": "student",
     "average_precision": "metrics",
     "bootstrap_intervals": "bootstrap",
     "class_metrics": "metrics",
-    "contributions": "contributions",
-    "distil": "distil",
     "find_slices": "slices",
-    "keep_largest": "distil",
     "matched_threshold": "metrics",
     "paired_bootstrap": "bootstrap",
     "random_concept_baseline": "baseline",
     "stratified_split": "split",
-    "subset_codes": "subsets",
-    "subsets": "subsets",
 }
 
 __all__ = [

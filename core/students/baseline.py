@@ -69,10 +69,10 @@ def random_concept_vectors(regions: Regions, directions: NDArray[np.float32]) ->
     """
     from inficond.core.concepts import concept_vectors
 
-    N = regions.shape[0]
+    N, words = regions.shape[0], np.array(directions, np.float32)  # may be read-only, as a student's are
     out = np.empty((N, len(directions)), np.float32)
     for start in range(0, N, _CHUNK):
-        out[start : start + _CHUNK] = concept_vectors(np.asarray(regions[start : start + _CHUNK]), directions)
+        out[start : start + _CHUNK] = concept_vectors(np.asarray(regions[start : start + _CHUNK]), words)
     return out
 
 

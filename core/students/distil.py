@@ -1,15 +1,17 @@
 """Fits students to a teacher's responses: arrays in, students out."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError
-from inficond.core.solver import FitResult, fit
-from inficond.core.students.metrics import matched_threshold
 from inficond.core.students.student import Students
+
+if TYPE_CHECKING:
+    from inficond.core.solver import FitResult
 
 LAM = 2.5e-3
 """λ on standardised columns; equals the paper's 1e-4 on raw concept vectors, whose spread is about 0.04."""
@@ -28,7 +30,7 @@ def distil(
     tol: float = 1e-4,
     encoder: str = "",
     embeddings: ArrayLike | None = None,
-) -> tuple[Students, FitResult]:
+) -> tuple[Students, "FitResult"]:
     """Fit one student per class to the teacher's responses (response-based distillation).
 
     Parameters
@@ -64,6 +66,8 @@ def distil(
     InputError
         Fewer than two images, responses outside [0, 1], or shapes that do not fit.
     """
+    from inficond.core.solver import fit
+
     X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
     if X.shape != (len(X), len(concepts)) or T.shape != (len(X), len(classes)):
         raise InputError(
@@ -103,7 +107,7 @@ def with_matched_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> S
     Students
         With new `thresholds`; 0.5 where the teacher never or always says yes.
     """
-    from dataclasses import replace
+    from inficond.core.students.metrics import matched_threshold
 
     S, T = students.predict(X), np.asarray(T)
     found = [matched_threshold(T[:, c], S[:, c]) for c in range(students.n_classes)]
@@ -138,6 +142,8 @@ def keep_largest(
     After VLG-CBM (Srivastava, Yan and Weng 2024), who compare models at an equal number of effective concepts
     because a wide enough linear layer predicts well even from random directions.
     """
+    from inficond.core.solver import fit
+
     X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
     chosen = [np.sort(students.top(c, n)) for c in range(students.n_classes)]
     W, b = np.zeros_like(students.weights), students.bias.copy()
@@ -189,6 +195,4 @@ def _standard(students: Students, X: NDArray[np.float32], columns: NDArray[np.in
 
 
 def _with(students: Students, W: NDArray[np.float32], b: NDArray[np.float32]) -> Students:
-    from dataclasses import replace
-
     return replace(students, weights=W, bias=b)

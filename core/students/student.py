@@ -230,7 +230,7 @@ class Students:
                 f"the student reads embeddings of {self.embeddings.shape[1]} numbers, the regions have "
                 f"shape {regions.shape}; use its encoder ({self.encoder or 'not recorded'})"
             )
-        return self.predict(concept_vectors(regions, self.embeddings))
+        return self.predict(concept_vectors(regions, np.array(self.embeddings)))
 
     def nec(self) -> NDArray[np.int64]:
         """Number of effective concepts: non-zero weights per class, (C,)."""
