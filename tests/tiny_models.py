@@ -45,11 +45,15 @@ def _constant(name: str, array: np.ndarray) -> onnx.TensorProto:
 def write_encoder(folder: Path) -> Path:
     """A model folder of kind encoder, with text tower."""
     folder.mkdir(parents=True)
-    quarter = np.repeat(np.repeat(np.array([[0, 1], [2, 3]], np.uint8), GRID // 2, 0), GRID // 2, 1).reshape(1, -1)
+    quarter = np.repeat(np.repeat(np.array([[0, 1], [2, 3]], np.uint8), GRID // 2, 0), GRID // 2, 1).reshape(
+        1, -1
+    )
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=T.FLOAT),
         helper.make_node("Transpose", ["float"], ["bchw"], perm=[0, 3, 1, 2]),
-        helper.make_node("AveragePool", ["bchw"], ["pooled"], kernel_shape=[SIZE // 2] * 2, strides=[SIZE // 2] * 2),
+        helper.make_node(
+            "AveragePool", ["bchw"], ["pooled"], kernel_shape=[SIZE // 2] * 2, strides=[SIZE // 2] * 2
+        ),
         helper.make_node("Reshape", ["pooled", "as_cells"], ["cells"]),
         helper.make_node("Transpose", ["cells"], ["colours"], perm=[0, 2, 1]),
         helper.make_node("MatMul", ["colours", "rotation"], ["turned"]),
@@ -84,7 +88,8 @@ def write_encoder(folder: Path) -> Path:
         "format": 1, "kind": "encoder", "name": "tiny-colours", "licence": "Apache-2.0", "source": "tests",
         "opset": 17, "files": _entries(folder), "verification": {},
         "image": {"file": "image.onnx", "size": [SIZE, SIZE], "resize": SIZE, "crop": [SIZE, SIZE],
-                  "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1], "input_layout": "uint8_bhwc"},
+                  "interpolation": "bilinear", "mean": [0, 0, 0], "std": [1, 1, 1],
+                  "input_layout": "uint8_bhwc"},
         "dim": DIM, "grid": [GRID, GRID], "regions": 4,
         "text": {"file": "text.onnx", "tokenizer": "tokenizer.json", "max_length": 8, "templates": ["{}"]},
     }  # fmt: skip
@@ -120,7 +125,9 @@ def _write_text(folder: Path) -> None:
     _save(folder, "text.onnx", graph)
 
 
-def write_teacher(folder: Path, link: str = "softmax", labels: tuple[str, ...] = ("red", "green", "blue")) -> Path:
+def write_teacher(
+    folder: Path, link: str = "softmax", labels: tuple[str, ...] = ("red", "green", "blue")
+) -> Path:
     """A model folder of kind teacher: logits are 8 times the mean colour, centred."""
     folder.mkdir(parents=True)
     nodes = [

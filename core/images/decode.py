@@ -106,7 +106,7 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
     except UnidentifiedImageError:
         raise UnreadableImage("not an image, whatever its name says") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage("too large") from None
+        raise UnreadableImage(f"too large (more than {MAX_PIXELS_JPEG // 10**6} million pixels)") from None
     except OSError as error:
         raise UnreadableImage(_reason(error)) from error
     except MemoryError:

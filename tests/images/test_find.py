@@ -1,0 +1,137 @@
+"""Which files are taken for images, in which order, and what is said of the rest."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from inficond.core.errors import InputError
+from inficond.core.images import ImageFile, find_images
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def test_a_folder_is_searched_recursively_and_sorted_by_id(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a/z.png", "a/b/c.webp", "notes.txt", ".hidden.jpg", ".git/x.jpg", "noext")
+    found = find_images(tmp_path)
+    assert [f.id for f in found] == ["a/b/c.webp", "a/z.png", "b.JPG"]
+    assert all(f.path == tmp_path / f.id for f in found)
+
+
+def test_a_link_loop_ends_and_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.jpg")
+    (tmp_path / "a" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    notes: list[tuple[str, str]] = []
+    found = find_images(tmp_path, lambda file, reason: notes.append((file, reason)))
+    assert "a/x.jpg" in [f.id for f in found]
+    assert ("a/again", "a symbolic link to a folder already searched") in notes
+    assert len(found) == len({f.id for f in found}) <= 2  # self.jpg may be left to the decoder
+
+
+def test_a_linked_folder_is_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/x.jpg")
+    (tmp_path / "photos").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert len(find_images(tmp_path / "photos")) == 1
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: touch(p, "readme.txt", "movie.mp4")])
+def test_a_folder_without_images_is_refused(tmp_path: Path, make: object) -> None:
+    make(tmp_path)  # type: ignore[operator]
+    with pytest.raises(InputError, match="no images in"):
+        find_images(tmp_path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere.*No such file"):
+        find_images(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions")
+def test_an_unreadable_folder_is_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "open/x.jpg", "closed/y.jpg")
+    tmp_path.chmod(0o755)
+    (tmp_path / "closed").chmod(0)
+    notes: list[tuple[str, str]] = []
+    root = os.geteuid() == 0
+    parents = [
+        p for p in tmp_path.parents if p.stat().st_uid == os.getuid() and p.stat().st_mode & 0o055 != 0o055
+    ]
+    before = {p: p.stat().st_mode for p in parents}
+    try:
+        if root:  # root reads everything, so be somebody else for a moment
+            for parent in parents:
+                parent.chmod(before[parent] | 0o055)
+            os.seteuid(65534)
+        found = find_images(tmp_path, lambda file, reason: notes.append((file, reason)))
+    finally:
+        if root:
+            os.seteuid(0)
+            for parent in parents:
+                parent.chmod(before[parent])
+        (tmp_path / "closed").chmod(0o755)
+    assert [f.id for f in found] == ["open/x.jpg"]
+    assert notes == [("closed", "cannot be read: Permission denied")]
+
+
+def test_a_list_of_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "p/x.jpg", "p/y.jpg")
+    (tmp_path / "list.txt").write_text("# mine\np/y.jpg\n\n" + str(tmp_path / "p" / "x.jpg") + "\np/y.jpg\n")
+    notes: list[tuple[str, str]] = []
+    found = find_images(tmp_path / "list.txt", lambda file, reason: notes.append((file, reason)))
+    assert [f.id for f in found] == ["p/x.jpg", "p/y.jpg"]
+    assert notes == [("p/y.jpg", "listed more than once; the first is used")]
+
+
+def test_a_list_of_paths_elsewhere_gets_ids_from_their_common_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "far/a/x.jpg", "far/b/x.jpg")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "list.txt").write_text("../far/a/x.jpg\n../far/b/x.jpg\n")
+    assert [f.id for f in find_images(tmp_path / "here" / "list.txt")] == ["a/x.jpg", "b/x.jpg"]
+
+
+def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
+    (tmp_path / "images.csv").write_text("path,group,split\nx.jpg,cam1,val\ny.jpg,,train\nz.jpg,cam1,\n")
+    assert find_images(tmp_path / "images.csv") == [
+        ImageFile("x.jpg", tmp_path / "x.jpg", "cam1", "val"),
+        ImageFile("y.jpg", tmp_path / "y.jpg", None, "train"),
+        ImageFile("z.jpg", tmp_path / "z.jpg", "cam1", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("i.csv", "file\nx.jpg\n", "no column `path`"),
+        ("i.csv", "path,split\nx.jpg,maybe\n", "line 2: split 'maybe'"),
+        ("i.csv", "path\n", "lists no path"),
+        ("i.txt", "", "lists no path"),
+        ("i.txt", "\xff\xfe", "not UTF-8"),
+        ("i.txt", "a\0b", "no text file"),
+        ("x.jpg", "x", "is one image"),
+    ],
+)
+def test_a_wrong_list_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        find_images(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names there are always text")
+def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "good.jpg")
+    try:
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.jpg"))).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    notes: list[tuple[str, str]] = []
+    found = find_images(tmp_path, lambda file, reason: notes.append((file, reason)))
+    assert [f.id for f in found] == ["good.jpg"]
+    assert len(notes) == 1
+    assert "not UTF-8" in notes[0][1]
