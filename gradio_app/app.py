@@ -1,0 +1,126 @@
+"""The page: the top bar, six views on one board, and what serves them."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from inficond.gradio_app import api, theme
+from inficond.gradio_app.bridge import Bridge
+from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.views import all_views
+from inficond.gradio_app.visitor import Visitors
+
+if TYPE_CHECKING:
+    from inficond.core.project.project import Project
+
+MAX_UPLOAD = 24 * 2**20
+"""Bytes of one uploaded image."""
+
+
+@dataclass
+class Page:
+    """A built page: the Gradio app and what it was built on.
+
+    Parameters
+    ----------
+    blocks : gr.Blocks
+    visitors : Visitors
+    pictures : Pictures
+    """
+
+    blocks: gr.Blocks
+    visitors: Visitors
+    pictures: Pictures
+    bridge: Bridge
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def launch(self, host: str = "127.0.0.1", port: int | None = None, **more: Any) -> tuple[Any, str, str]:
+        """Serve the page.
+
+        Parameters
+        ----------
+        host : str
+            Loopback by default: nobody else can reach it.
+        port : int, optional
+            The first free one from 7860 by default.
+        **more
+            Passed to `gr.Blocks.launch`.
+
+        Returns
+        -------
+        tuple
+            The FastAPI app, the local address, the public one (always none).
+        """
+        return self.blocks.queue(default_concurrency_limit=4, max_size=64, api_open=False).launch(
+            server_name=host,
+            server_port=port,
+            theme=theme.theme(),
+            css=theme.style(),
+            head=theme.scripts(),
+            allowed_paths=[str(self.pictures.folder)],
+            max_file_size=MAX_UPLOAD,
+            show_error=False,
+            footer_links=[],
+            ssr_mode=False,
+            run_history=False,
+            quiet=True,
+            **{"share": False, "enable_monitoring": False, **more},
+        )
+
+    def close(self) -> None:
+        """Stop serving and remove what was made for the browsers."""
+        self.blocks.close(verbose=False)
+        self.visitors.close()
+        self.pictures.close()
+
+
+def build_page(project: "Project", more: "list[Project] | None" = None, local_folders: bool = False) -> Page:
+    """The page on a project.
+
+    Parameters
+    ----------
+    project : Project
+        What a visitor sees first.
+    more : list of Project, optional
+        Others to choose from.
+    local_folders : bool
+        Whether a visitor may name a folder of this machine for a new project: only where the visitor and the
+        owner of the machine are one.
+
+    Returns
+    -------
+    Page
+    """
+    pictures = Pictures()
+    visitors = Visitors(project, pictures)
+    for other in more or []:
+        visitors.add(other)
+    bridge = Bridge(visitors, pictures.uploads, local_folders)
+    os.environ["GRADIO_TEMP_DIR"] = str(pictures.uploads)
+    with gr.Blocks(title=f"InFiConD · {project.name}", fill_width=True, analytics_enabled=False) as blocks:
+        gr.HTML(
+            value=None,
+            html_template='<header class="inf topbar" role="banner"></header>',
+            js_on_load="window.inficond.shell.start(element, server, upload, props);",
+            server_functions=bridge.functions(),
+            apply_default_css=False,
+            container=False,
+            padding=False,
+            elem_id="shell",
+            local_folders=local_folders,
+        )
+        with gr.Column(elem_id="board"):
+            for view in all_views():
+                view.component()
+        api.endpoints(visitors)
+    return Page(blocks, visitors, pictures, bridge)
+
+
+def own_folder() -> Path:
+    """Where this module lies; nothing of it is ever served."""
+    return Path(__file__).parent

@@ -1,0 +1,1 @@
+(() => { window.inficond.guide = { start() {} }; })();

@@ -1,0 +1,262 @@
+/* The top bar and what it opens: the summary, settings, one's own image, export, a new project. */
+(() => {
+  const app = window.inficond;
+  const { h, s, text, attr, keyed, fmt } = app.dom;
+  const { ui, store } = app;
+
+  function mark() {
+    return s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("rect", { width: 24, height: 24, rx: 6, fill: "var(--accent)" }),
+      s("path", { d: "M6 17V9M12 17V6M18 17v-5", stroke: "var(--accent-ink)", "stroke-width": 2.6, "stroke-linecap": "round" }));
+  }
+
+  function menu(label, icon, items) {
+    const list = h("div", { class: "menu-list", role: "menu", hidden: true, "aria-label": label });
+    const opener = ui.button(label, { icon, "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggle(list.hidden) });
+    const toggle = (open) => {
+      list.hidden = !open;
+      attr(opener, "aria-expanded", open ? "true" : "false");
+      if (!open) return;
+      list.replaceChildren(...items().map((it) => (it === "-" ? h("hr", { role: "separator" }) : h("button", { type: "button", role: "menuitem", onclick: () => { toggle(false); it[2](); } }, it[0], it[1] ? h("small", {}, it[1]) : null))));
+      list.querySelector("button").focus();
+    };
+    app.dom.roving(list, "button");
+    const node = h("div", { class: "menu" }, opener, list);
+    node.addEventListener("keydown", (e) => { if (e.key === "Escape" && !list.hidden) { toggle(false); opener.focus(); } });
+    document.addEventListener("pointerdown", (e) => { if (!node.contains(e.target)) toggle(false); });
+    return node;
+  }
+
+  function start(element, server, upload, props) {
+    const bar = element.querySelector(".topbar");
+    const where = h("span", { class: "where cut", "data-name": "" });
+    const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Trying again…");
+    const good = h("button", { type: "button", class: "button quiet", onclick: () => summary() }, h("span", {}, "How good is this student?"));
+    bar.append(h("h1", { class: "brand" }, mark(), "InFiConD"), where, good, h("span", { class: "space" }), offline,
+      ui.button("Guide", { icon: "guide", kind: "quiet", onclick: () => app.guide.start(true) }),
+      ui.button("New project", { icon: "plus", kind: "quiet", onclick: () => newProject() }),
+      menu("Export", "export", () => [
+        ["Student (safetensors)", "weights and words, read without pickle", () => exportFile("safetensors")],
+        ["Student (ONNX)", "one file: pixels in, probabilities out", () => exportFile("onnx")],
+        ["Recipe (JSON)", "the steps, to be replayed elsewhere", () => exportFile("recipe")],
+        ["Report (HTML)", "one self-contained page with pictures", () => exportFile("report")],
+        "-",
+        ...app.chart.names().flatMap((name) => [[`Chart: ${name} (SVG)`, "", () => app.chart.saveNamed(name, "svg")], [`Chart: ${name} (PNG)`, "", () => app.chart.saveNamed(name, "png")]]),
+      ]),
+      ui.button("Copy a link to this selection", { icon: "link", wide: false, kind: "quiet", onclick: async () => ui.say((await ui.copy(store.permalink())) ? "The link to this selection is copied." : store.permalink()) }),
+      ui.button("Light or dark", { icon: "moon", wide: false, kind: "quiet", onclick: () => ui.dark(!ui.isDark()) }));
+    store.on("welcome", ({ info }) => {
+      text(where, info.project);
+      where.title = info.project;
+      ui.explain(info.glossary);
+      if (info.demo && !ui.keep.get("guided")) app.guide.offer();
+    });
+    store.on("online", (now) => {
+      offline.hidden = now;
+      if (now) ui.say("Connected again.");
+    });
+    if (ui.keep.get("hints") === "off") document.body.classList.add("no-hints");
+    shell.props = props;
+    store.connect(server, upload);
+  }
+
+  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
+    h("tbody", {}, rows.map((r) => h("tr", { class: r.strong ? "strong" : "" }, r.cells.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+
+  // ---------------------------------------------------------------- long work: a bar, time left, a way to stop
+  /** Watch a job of the server; resolves to its result, or null where it failed or was stopped. */
+  async function watchJob(job, box) {
+    const bar = h("div", { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, h("i"));
+    const line = h("p", { class: "muted", role: "status" }, "Starting…");
+    const notes = h("ul", { class: "job-notes" });
+    const stop = ui.button("Cancel", { onclick: () => { stop.disabled = true; store.call("cancel_job", { job }); } });
+    box.replaceChildren(bar, line, notes, h("div", { class: "row-end" }, stop));
+    for (;;) {
+      await new Promise((r) => setTimeout(r, 350));
+      let answer;
+      try {
+        answer = await store.call("job", { job }, { quiet: true });
+      } catch { continue; }
+      if (answer.error) { line.textContent = answer.error; line.className = "bad"; stop.remove(); return null; }
+      const j = answer.job;
+      const share = j.total ? j.done / j.total : 0;
+      bar.firstElementChild.style.width = `${100 * share}%`;
+      attr(bar, "aria-valuenow", Math.round(100 * share));
+      text(line, j.state === "running" ? `${j.stage}${j.total > 1 ? `: ${fmt.count(j.done)} of ${fmt.count(j.total)}` : ""}${j.left !== null && j.left > 1 ? `, ${fmt.time(j.left)} left` : ""}` : j.line);
+      keyed(notes, j.notes, (n) => n, () => h("li"), (node, n) => text(node, n));
+      if (j.state === "running") continue;
+      stop.remove();
+      if (j.state !== "done") { line.className = "bad"; return null; }
+      return j.result;
+    }
+  }
+
+  async function summary() {
+    const box = h("div", { class: "stack-form" }, h("p", { class: "muted" }, "Measuring…"));
+    ui.dialog("How good is this student?", box, { wide: true });
+    const answer = await store.call("start_report", {});
+    if (!answer.job) return box.replaceChildren(h("p", { class: "bad" }, answer.error || "It could not be measured."));
+    const result = await watchJob(answer.job, box);
+    if (!result) return;
+    box.replaceChildren(
+      h("ul", { class: "said" }, result.summary.map((line) => h("li", {}, line))),
+      table(result.head, result.rows),
+      h("p", { class: "muted" }, "All on held-out images. “", ui.term("random concepts", "Random concepts"), "” is the same fit on random directions instead of words: a student that does not beat it predicts well for reasons that its words do not tell."));
+  }
+
+  // ---------------------------------------------------------------- taking things away
+  async function exportFile(kind) {
+    const box = h("div", { class: "stack-form" }, h("p", { class: "muted" }, "Preparing…"));
+    const dialog = ui.dialog(`Export: ${kind}`, box);
+    const answer = await store.call("start_export", { kind });
+    if (!answer.job) return dialog.close();
+    const result = await watchJob(answer.job, box);
+    if (!result) return;
+    ui.save(result.name, result.url);
+    box.replaceChildren(h("p", {}, "Saved as ", h("b", { "data-name": "" }, result.name), ` (${result.size}).`), h("p", { class: "muted" }, result.use),
+      h("div", { class: "row-end" }, h("a", { class: "button", href: result.url, download: result.name }, "Download again"), ui.button("Done", { kind: "primary", onclick: () => dialog.close() })));
+    store.emit("exported", kind);
+  }
+
+  // ---------------------------------------------------------------- settings
+  function settings() {
+    const facts = store.state.parts["configuration.facts"];
+    const lam = h("input", { type: "text", inputmode: "decimal", value: facts.lam, "aria-label": "λ" });
+    const hints = h("input", { type: "checkbox", id: "inf-hints" });
+    hints.checked = !document.body.classList.contains("no-hints");
+    hints.addEventListener("change", () => { document.body.classList.toggle("no-hints", !hints.checked); ui.keep.set("hints", hints.checked ? "on" : "off"); });
+    const form = h("form", { class: "stack-form" },
+      h("label", { class: "field" }, "λ, the strength of the L1 penalty", h("small", {}, "Larger: fewer words with weight. Every class is refitted; the step can be undone."), lam),
+      h("label", { class: "check" }, hints, "Show the line under each view's title"),
+      h("p", { class: "muted" }, `Link: ${facts.link}. ${facts.note}`));
+    const dialog = ui.dialog("Settings", form, { buttons: [ui.button("Refit", { kind: "primary", onclick: () => form.requestSubmit() })] });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const answer = await store.act("set_lambda", { lam: lam.value.replace(",", ".") });
+      if (answer && !answer.error) dialog.close();
+    });
+  }
+
+  async function openProject(key) {
+    const answer = await store.call("open_project", { project: key });
+    if (answer.error) return;
+    store.storage.set("token", answer.token);
+    location.hash = "";
+    location.reload();
+  }
+
+  // ---------------------------------------------------------------- the teacher is wrong
+  function override(opened) {
+    if (!opened) return;
+    const cls = store.state.selection.cls;
+    const say = async (value) => { dialog.close(); await store.act("override", { cls, image: opened.id, value }); };
+    const dialog = ui.dialog("Is the teacher wrong here?", [
+      h("p", {}, "The teacher gives ", h("b", { "data-name": "" }, cls), ` ${fmt.percent(opened.teacher)} in `, h("b", { "data-name": "" }, opened.id), "."),
+      h("p", { class: "muted" }, opened.validation ? "This image is held out: it never enters a fit, so only the measures change." : "The target of this image changes, the class is refitted, and the step is kept in the provenance."),
+    ], { buttons: [ui.button("Yes, it shows the class", { onclick: () => say(1) }), ui.button("No, it does not", { onclick: () => say(0) }), ui.button("As the teacher says", { onclick: () => say(null) })] });
+  }
+
+  // ---------------------------------------------------------------- one's own image
+  async function tryImage(file) {
+    if (file.size > 24 * 2 ** 20) return ui.say(`“${file.name}” is larger than 24 MB: choose a smaller image.`, "bad");
+    let sent;
+    try {
+      sent = await store.upload(file);
+    } catch {
+      return ui.say(`“${file.name}” could not be sent: it may be too large.`, "bad");
+    }
+    const answer = await store.call("classify", { path: sent.path, name: file.name });
+    if (answer.trial) showTrial(answer.trial);
+  }
+
+  function showTrial(t) {
+    const picture = h("img", { src: t.url, alt: t.name, class: "trial-picture" });
+    const veil = h("canvas", { class: "trial-veil", "aria-hidden": "true" });
+    const why = h("div", { class: "trial-why" });
+    const select = (row) => {
+      for (const b of list.children) attr(b, "aria-pressed", b.__row === row ? "true" : "false");
+      const top = Math.max(0.1, ...row.bars.map((b) => Math.abs(b.value)));
+      why.replaceChildren(...row.bars.map((b) => {
+        const share = (48 * Math.abs(b.value)) / top;
+        const node = h("div", { class: `contribution ${b.kind === "concept" ? "" : "total"}` }, h("span", { class: "cut", "data-name": "" }, b.name), h("span", { class: "cbar" }, h("i", { class: b.value < 0 ? "neg" : "pos", style: { left: `${b.value < 0 ? 50 - share : 50}%`, width: `${share}%` } })), h("span", { class: "right" }, fmt.signed(b.value)));
+        if (t.evidence[b.name] && b.kind === "concept") {
+          node.tabIndex = 0;
+          for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => veilOf(t, picture, veil, t.evidence[b.name]));
+        }
+        return node;
+      }));
+      const first = row.bars.find((b) => t.evidence[b.name]);
+      if (first) veilOf(t, picture, veil, t.evidence[first.name]);
+    };
+    const list = h("div", { class: "trial-classes" }, t.rows.map((row) => {
+      const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, row.teacher === null ? "" : `T ${fmt.percent(row.teacher)}`), h("b", {}, `S ${fmt.percent(row.student)}`));
+      b.__row = row;
+      return b;
+    }));
+    ui.dialog("Your image", [
+      h("div", { class: "trial" }, h("div", { class: "trial-stage" }, picture, veil), h("div", {}, list, h("h3", {}, "Why the student says so"), why)),
+      h("p", { class: "muted" }, t.line),
+    ], { wide: true, onclose: () => store.call("forget_trial", {}, { quiet: true }).catch(() => {}) });
+    picture.decode().catch(() => {}).then(() => select(t.rows[0]));
+  }
+
+  /** Veil all of a picture but the evidence region. */
+  function veilOf(t, picture, canvas, found) {
+    const w = picture.clientWidth, height = picture.clientHeight;
+    canvas.width = w; canvas.height = height;
+    canvas.style.width = `${w}px`; canvas.style.height = `${height}px`;
+    const g = canvas.getContext("2d");
+    const [rows, columns] = t.grid, [l, top, r, b] = t.crop;
+    g.fillStyle = "rgba(8,14,22,.56)";
+    g.fillRect(0, 0, w, height);
+    const cw = ((r - l) * w) / columns, ch = ((b - top) * height) / rows;
+    for (let i = 0; i < rows * columns; i++) if (found.cells[i] === "1") g.clearRect(l * w + (i % columns) * cw - 0.3, top * height + Math.floor(i / columns) * ch - 0.3, cw + 0.6, ch + 0.6);
+  }
+
+  // ---------------------------------------------------------------- a new project
+  function newProject() {
+    const local = shell.props.local_folders;
+    const folder = h("input", { type: "text", placeholder: "a folder of photographs on this machine", disabled: !local });
+    const files = h("input", { type: "file", multiple: true, accept: "image/*", class: "file" });
+    const name = h("input", { type: "text", placeholder: "My photographs", maxlength: 80 });
+    const teacher = h("input", { type: "text", value: "embedded", disabled: !local });
+    const encoder = h("input", { type: "text", value: "embedded", disabled: !local });
+    const classes = h("textarea", { rows: 3, placeholder: "one class a line, with the teacher's labels after a colon:\nboat: canoe, speedboat, gondola" });
+    const form = h("form", { class: "stack-form" },
+      local ? h("label", { class: "field" }, "Folder", folder) : null,
+      h("label", { class: "field" }, local ? "or images to upload" : "Images to upload", files),
+      h("label", { class: "field" }, "Name", name),
+      local ? h("div", { class: "two" }, h("label", { class: "field" }, "Teacher", h("small", {}, "embedded, a model folder, or a file of responses"), teacher), h("label", { class: "field" }, "Encoder", h("small", {}, "embedded or a model folder"), encoder)) : null,
+      h("label", { class: "field" }, "Classes (may stay empty)", h("small", {}, "Empty: what the teacher sees most in these images."), classes),
+      h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")));
+    const box = h("div", {}, form);
+    const dialog = ui.dialog("A new project", box);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const request = { folder: folder.value.trim(), name: name.value.trim(), teacher: teacher.value.trim(), encoder: encoder.value.trim(), classes: classes.value, files: [] };
+      if (files.files.length) {
+        const line = h("p", { class: "muted", role: "status" });
+        form.append(line);
+        let i = 0;
+        for (const file of files.files) {
+          text(line, `Sending ${++i} of ${files.files.length}…`);
+          try {
+            request.files.push({ path: (await store.upload(file)).path, name: file.name });
+          } catch { ui.say(`“${file.name}” could not be sent; it is left out.`, "bad"); }
+          if (!dialog.open) return;
+        }
+        line.remove();
+      }
+      const answer = await store.call("start_project", request);
+      if (!answer.job) return;
+      const place = h("div", { class: "stack-form" });
+      form.hidden = true;
+      box.append(place);
+      const result = await watchJob(answer.job, place);
+      if (!result) { form.hidden = false; place.remove(); return ui.say("The project was not made; what was finished is kept, and the same request goes on from there.", "bad"); }
+      place.append(h("p", {}, result.line), h("div", { class: "row-end" }, ui.button("Open it", { kind: "primary", onclick: () => openProject(result.project) })));
+    });
+  }
+
+  const shell = { start, exportFile, settings, openProject, override, tryImage, newProject, summary };
+  app.shell = shell;
+})();

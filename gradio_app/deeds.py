@@ -1,0 +1,331 @@
+"""What the page does beyond showing: export, report, a new project, one's own image."""
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.progress import Progress
+from inficond.gradio_app.pack import plain
+from inficond.gradio_app.shown import bars_of, number
+from inficond.gradio_app.visitor import Visitor
+
+if TYPE_CHECKING:
+    from inficond.core.project.build import BuildOptions
+
+KINDS = ("safetensors", "onnx", "recipe", "report")
+USES = {
+    "safetensors": "Run it with: inficond predict {name} IMAGES",
+    "onnx": "Run it with: inficond predict {name} IMAGES, or with any ONNX Runtime",
+    "recipe": "Replay it on another project with: inficond replay DIR {name}",
+    "report": "One page with pictures inside; it opens offline.",
+}
+MOST_BARS = 10
+MOST_FILES = 2000
+
+
+def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
+    """Write what a visitor takes away.
+
+    Parameters
+    ----------
+    visitor : Visitor
+    kind : str
+        One of `KINDS`.
+    progress : Progress
+
+    Returns
+    -------
+    Path
+        A file in the visitor's private folder.
+
+    Raises
+    ------
+    InputError
+        Unknown kind, or one that cannot be made here.
+    """
+    if kind not in KINDS:
+        raise unknown("export", kind, KINDS)
+    folder, stem = visitor.pictures.private(visitor.token), _stem(visitor.project.name)
+    session = visitor.session
+    progress.start("writing", 1)
+    if kind == "safetensors":
+        path = folder / f"{stem}-student.safetensors"
+        session.students.save(path)
+    elif kind == "recipe":
+        path = folder / f"{stem}-recipe.json"
+        path.write_text(
+            json.dumps(session.recipe().to_json(), ensure_ascii=False, indent=1), encoding="utf-8"
+        )
+    elif kind == "report":
+        path = _report_page(visitor, folder / f"{stem}-report.html", progress)
+    else:
+        path = folder / f"{stem}-student.onnx"
+        _onnx(visitor, path, progress)
+    progress.advance()
+    return path
+
+
+def _onnx(visitor: Visitor, path: Path, progress: Progress) -> None:
+    try:
+        from inficond.export.student import export_student
+    except ImportError as error:
+        missing = getattr(error, "name", None) or "the export extra"
+        raise InputError(
+            f"a student as ONNX needs {missing}, which is not installed here: pip install 'inficond[export]'"
+        ) from None
+    export_student(visitor.session, path, overwrite=True, progress=progress)
+
+
+def _report_page(visitor: Visitor, path: Path, progress: Progress) -> Path:
+    from inficond.core.report import render_html, report
+    from inficond.core.report.pictures import Pictures
+
+    session = visitor.session
+    data = report(session, progress=progress)
+    path.write_text(render_html(data, Pictures(visitor.project, session.shared.embedding)), encoding="utf-8")
+    return path
+
+
+def describe(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
+    """An exported file as the page offers it."""
+    size = path.stat().st_size
+    shown = f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
+    use = USES[kind].format(name=path.name)
+    return {"name": path.name, "url": visitor.pictures.url(path), "size": shown, "use": use}
+
+
+def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
+    """How good the students are, as a few sentences and a table; the last row is the random-concept baseline."""
+    from inficond.core.report import report
+
+    data = report(visitor.session, progress=progress)
+    labelled = data["overall"]["accuracy"] is not None
+    head = [
+        "class",
+        "fidelity (AP)",
+        "95 %",
+        "balanced",
+        "F1",
+        "NEC",
+        "AP with 5",
+        *(["accuracy T", "accuracy S"] if labelled else []),
+    ]
+    rows = []
+    for c in data["classes"]:
+        m, at = c["metrics"], c["intervals"]["ap"]
+        cells = [
+            c["name"],
+            number(m["ap"]),
+            f"{number(at['low'])}–{number(at['high'])}",
+            number(m["balanced_agreement"]),
+        ]
+        cells += [number(m["f1"]), str(m["nec"]), number(m["anec5"])]
+        if labelled:
+            cells += [number((m[f"{who}_accuracy"] or {}).get("ap")) for who in ("teacher", "student")]
+        rows.append({"cells": cells, "strong": False})
+    overall = data["overall"]
+    for name, row, nec in (
+        ("all classes, words", overall["fidelity"], overall["nec"]),
+        ("all classes, random concepts", overall["baseline"], (overall["baseline"] or {}).get("nec")),
+    ):
+        if row:
+            few = overall["anec5"] if row is overall["fidelity"] else None
+            cells = [
+                name,
+                number(row["ap"]),
+                "",
+                number(row["balanced_agreement"]),
+                number(row["f1"]),
+                number(nec, 0),
+                number(few),
+            ]
+            if labelled:
+                truth = overall["accuracy"] if row is overall["fidelity"] else {}
+                cells += [number((truth.get(who) or {}).get("ap")) for who in ("teacher", "student")]
+            rows.append({"cells": cells, "strong": True})
+    return {"summary": list(data["summary"]), "head": head, "rows": rows}
+
+
+def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str, Any]:
+    """Teacher and student on one's own image.
+
+    Parameters
+    ----------
+    visitor : Visitor
+    path : str
+        Where the upload lies; only inside `uploads`.
+    name : str
+        What the person's file is called, for messages.
+    uploads : Path
+        The folder of uploads.
+
+    Raises
+    ------
+    InputError
+        No image, too large, a bomb, or not an upload at all.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from inficond.core.concepts import evidence
+    from inficond.core.images.decode import UnreadableImage, decode
+
+    file = uploaded(path, uploads)
+    shown = str(name)[:120] if isinstance(name, str) and name else file.name
+    try:
+        rgb = decode(file)
+    except UnreadableImage as error:
+        raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is as it was.") from None
+    finally:
+        forget_upload(file, uploads)
+    session, project = visitor.session, visitor.project
+    trial = session.classify(rgb)
+    url = visitor.pictures.url(visitor.pictures.keep(visitor.token, Image.fromarray(rgb), "trial"))
+    rows = []
+    wanted: set[str] = set()
+    for c, cls in enumerate(trial.classes):
+        bars = bars_of(trial.contributions[cls], session.concepts, MOST_BARS)
+        wanted |= {b["name"] for b in bars if b["kind"] == "concept"}
+        rows.append(
+            {
+                "name": cls,
+                "teacher": None if trial.teacher is None else float(trial.teacher[c]),
+                "student": float(trial.student[c]),
+                "bars": bars,
+            }
+        )
+    rows.sort(key=lambda r: -max(r["student"], r["teacher"] or 0.0))
+    seen = {}
+    for word in wanted:
+        found = evidence(trial.regions, trial.assignment, session.shared.embedding(word))
+        cells = "".join("1" if v else "0" for v in np.asarray(found.mask, bool).ravel())
+        seen[word] = {"score": float(found.score), "cells": cells}
+    h, w = rgb.shape[:2]
+    side = min(h, w) * float((project.config.get("encoder") or {}).get("crop_share", 1.0))
+    crop = [(1 - side / w) / 2, (1 - side / h) / 2, (1 + side / w) / 2, (1 + side / h) / 2]
+    line = "The image is used for this answer only and is removed with your visit."
+    if trial.teacher is None:
+        line += " The teacher of this project is a file of responses: it can say nothing of a new image."
+    return plain(
+        {
+            "name": shown,
+            "url": url,
+            "rows": rows,
+            "evidence": seen,
+            "grid": list(trial.assignment.shape),
+            "crop": crop,
+            "line": line,
+        }
+    )
+
+
+def uploaded(path: Any, uploads: Path) -> Path:
+    """The file of an upload; anything that is not a plain file inside the upload folder is refused."""
+    if not isinstance(path, str) or len(path) > 4096:
+        raise InputError("that is no upload: choose a file")
+    file = Path(path)
+    try:
+        real = file.resolve(strict=True)
+        inside = real.is_relative_to(uploads.resolve()) and real.is_file() and not file.is_symlink()
+    except (OSError, ValueError):
+        inside = False
+    if not inside:
+        raise InputError("the upload did not arrive: choose the file again")
+    return real
+
+
+def forget_upload(file: Path, uploads: Path) -> None:
+    """Remove an upload and the folder made for it."""
+    file.unlink(missing_ok=True)
+    if file.parent != uploads.resolve() and not any(file.parent.iterdir()):
+        file.parent.rmdir()
+
+
+def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bool) -> "BuildOptions":
+    """What a new project is made from, as the page's form says it.
+
+    Parameters
+    ----------
+    request : mapping
+        `folder` or `files` (uploads), `name`, `teacher`, `encoder`, `classes` (text).
+    uploads : Path
+        Where Gradio puts uploads.
+    local_folders : bool
+        Whether folders, models and response files of this machine may be named.
+
+    Raises
+    ------
+    InputError
+        Nothing to encode, or something that only the machine's owner may name.
+    """
+    from inficond.core.models.cache import cache_folder
+    from inficond.core.project.build import BuildOptions
+
+    name = " ".join(str(request.get("name") or "").split())[:80]
+    folder = str(request.get("folder") or "")
+    teacher, encoder = (str(request.get(k) or "embedded") for k in ("teacher", "encoder"))
+    if not local_folders and (folder or teacher != "embedded" or encoder != "embedded"):
+        raise InputError("this page opens no folders and models of its machine: upload images")
+    home = cache_folder("projects")
+    home.mkdir(parents=True, exist_ok=True)
+    if folder:
+        images = Path(folder).expanduser()
+        if not images.exists():
+            raise InputError(f"there is no {folder}: name a folder of photographs on this machine")
+        key = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
+        out = home / f"{_stem(name or images.name)}-{key}"
+    else:
+        out = home / f"{_stem(name or 'uploads')}-{secrets.token_hex(4)}"
+        images = _gather(request.get("files"), uploads, out.with_name(out.name + "-images"))
+    return BuildOptions(
+        images=images,
+        out=out,
+        teacher=teacher,
+        encoder=encoder,
+        classes=read_class_lines(request.get("classes")),
+        name=name or None,
+    )
+
+
+def _gather(files: Any, uploads: Path, folder: Path) -> Path:
+    """Move uploads into a folder of their own, under the names their owner gave them."""
+    if not isinstance(files, list) or not files:
+        raise InputError("choose images to upload, or name a folder")
+    if len(files) > MOST_FILES:
+        raise InputError(f"{len(files)} images are more than the {MOST_FILES} that can be uploaded at once")
+    found = [
+        (uploaded(e.get("path"), uploads), str(e.get("name") or "")) for e in files if isinstance(e, Mapping)
+    ]
+    folder.mkdir(parents=True)
+    for i, (file, name) in enumerate(found):
+        target = folder / _file_name(name or file.name)
+        shutil.move(file, target if not target.exists() else folder / f"{i}-{target.name}")
+    return folder
+
+
+def read_class_lines(text: Any) -> dict[str, list[str]] | None:
+    """``boat: canoe, gondola`` a line -> a class set; a line without a colon names one label. None when empty."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    classes: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, _, labels = line.partition(":")
+        if name.strip():
+            classes[name.strip()] = [x.strip() for x in labels.split(",") if x.strip()] or [name.strip()]
+    return classes or None
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()[:40] or "inficond"
+
+
+def _file_name(name: str) -> str:
+    """A name that is safe in a folder of ours, whatever a browser sent."""
+    base = re.split(r"[\\/]", name)[-1]
+    return re.sub(r"[\x00-\x1f<>:\"|?*]+", "_", base).strip(". ")[-120:] or "image"

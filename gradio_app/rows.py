@@ -1,0 +1,42 @@
+"""Which images a selection means, and in which of the four subsets each of them is."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.students.subsets import SUBSETS, subset_codes
+
+if TYPE_CHECKING:
+    from inficond.gradio_app.selection import Selection
+    from inficond.gradio_app.visitor import Visitor
+
+
+def codes_of(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
+    """(N,) index into `SUBSETS` of every image of the project, training images included."""
+
+    def make() -> NDArray[np.uint8]:
+        session = visitor.session
+        c = session.class_index(cls)
+        threshold = float(session.students.thresholds[c])
+        return subset_codes(session.targets(cls), session.scores()[:, c], threshold=threshold)
+
+    return visitor.memo(("codes", cls), make)
+
+
+def rows_of(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
+    """The rows that the selection shows: of a slice, a subset, or all; validation images unless told otherwise."""
+    if selection.slice is not None:
+        found = visitor.slice(selection.cls, selection.slice)
+        return np.asarray(found.misaligned if found is not None else [], np.intp)
+    scope = np.ones(len(visitor.project), bool) if selection.scope == "all" else visitor.project.is_validation
+    if selection.subset is not None:
+        scope = scope & (codes_of(visitor, selection.cls) == SUBSETS.index(selection.subset))
+    return np.flatnonzero(scope)
+
+
+def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most `most` of the rows, evenly spaced: the same ones every time."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]

@@ -1,0 +1,99 @@
+"""Serving the page from a command: a free port, one line that says where, a tidy end."""
+
+import ipaddress
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.project.project import Project
+
+FIRST_PORT, PORTS = 7860, 100
+
+
+def serve_project(project: "Project", host: str, port: int | None, browser: bool, out: Output) -> int:
+    """Serve a project until Ctrl+C or a polite kill.
+
+    Parameters
+    ----------
+    project : Project
+    host : str
+        Address to listen on.
+    port : int or None
+        The first free one from 7860 where None.
+    browser : bool
+        Open a browser.
+    out : Output
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    InputError
+        The port is taken, or the address is not this machine's.
+    """
+    port = _free_port(host, port)
+    from inficond.gradio_app.app import build_page
+
+    page = build_page(project, local_folders=_is_loopback(host))
+    try:
+        _, url, _ = page.launch(host, port, prevent_thread_lock=True, inbrowser=browser)
+        out.say(f"{project.name}: {url}")
+        out.say("Ctrl+C stops it.")
+        out.result({"url": url, "project": str(project.path)})
+        sys.stdout.flush()
+        _wait()
+    finally:
+        page.close()
+    return 0
+
+
+def _wait() -> None:
+    """Sleep until interrupted; a polite kill counts as an interrupt."""
+    stop = threading.Event()
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for name in ("SIGINT", "SIGTERM"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    while not stop.wait(3600):
+        pass
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine's own users can reach the page, who may then name its folders."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _free_port(host: str, port: int | None) -> int:
+    wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
+    reason = ""
+    for number in wanted:
+        if not 0 < number < 65536:
+            raise InputError(f"--port {number}: a port is a number from 1 to 65535")
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind((host, number))
+                return number
+        except OSError as error:
+            reason = error.strerror or str(error)
+    if port is not None:
+        raise InputError(f"cannot listen on {host}:{port} ({reason}): choose another --port")
+    raise InputError(f"cannot listen on {host} ({reason}): choose another --host")

@@ -1,0 +1,80 @@
+// 1 Configuration: what is being looked at, and the two things a person brings: a word, a picture of their own.
+const { store, ui, dom } = window.inficond;
+const { h, text, keyed, fmt } = dom;
+
+const facts = h("dl", { class: "facts" });
+const bars = h("div", { class: "class-bars", role: "img" });
+const barsTitle = h("p", { class: "muted bars-title" });
+const word = h("input", { type: "text", placeholder: "add a concept, e.g. reeds", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
+const add = h("form", { class: "add-word" }, word, ui.button("Add", { icon: "plus", type: "submit" }));
+add.querySelector("button").type = "submit";
+const added = h("div", { class: "added" });
+const picker = h("input", { type: "file", accept: "image/*", class: "seen-by-readers", "aria-label": "Choose your own image", tabindex: "-1" });
+const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: drop it here or choose a file" }, ui.icon("image"), h("span", {}, "Drop your own image here, or choose one"));
+view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, add, added, drop, picker));
+
+const chooser = h("select", { "aria-label": "Project", class: "chooser" });
+chooser.addEventListener("change", () => window.inficond.shell.openProject(chooser.value));
+view.tools.append(chooser, ui.button("Settings", { icon: "gear", wide: false, kind: "quiet", onclick: () => window.inficond.shell.settings() }));
+
+add.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const asked = word.value.trim();
+  if (!asked) return;
+  add.toggleAttribute("data-busy", true);
+  const answer = await store.act("add_concept", { word: asked });
+  add.removeAttribute("data-busy");
+  if (answer && !answer.error) {
+    word.value = "";
+    ui.say(answer.said);
+    store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== answer.concept), answer.concept] });
+  }
+});
+
+async function own(file) {
+  if (!file) return;
+  drop.setAttribute("data-busy", "");
+  await window.inficond.shell.tryImage(file);
+  drop.removeAttribute("data-busy");
+  picker.value = "";
+}
+drop.addEventListener("click", () => picker.click());
+picker.addEventListener("change", () => own(picker.files[0]));
+for (const type of ["dragover", "drop"])
+  document.addEventListener(type, (event) => {
+    if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
+    if (event.target.closest("dialog")) return;
+    event.preventDefault();
+    drop.toggleAttribute("data-over", type === "dragover");
+    if (type === "drop") own(event.dataTransfer.files[0]);
+  });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.removeAttribute("data-over"); });
+
+view.part("configuration.facts", (data) => {
+  keyed(facts, data.facts, (f) => f.label, (f) => h("div", {}, h("dt", {}, f.term ? ui.term(f.term, f.label) : f.label), h("dd", { class: "cut" })), (node, f) => {
+    const dd = node.lastElementChild;
+    text(dd, f.value);
+    dd.title = f.more || f.value;
+  });
+  text(barsTitle, data.bars_title);
+  const top = Math.max(1, ...data.bars.map((b) => b.n));
+  bars.setAttribute("aria-label", `${data.bars_title}: ${data.bars.map((b) => `${b.name} ${b.n}`).join(", ")}`);
+  keyed(bars, data.bars, (b) => b.name, () => h("i", {}), (node, b) => {
+    node.style.height = `${Math.max(6, (100 * b.n) / top)}%`;
+    node.dataset.tip = `${b.name}: ${fmt.count(b.n)}`;
+    node.classList.toggle("on", b.name === store.state.selection.cls);
+    node.onclick = () => store.select({ cls: b.name });
+  });
+  keyed(added, data.added, (w) => w, (w) => h("span", { class: "chip" }, h("span", { class: "cut", "data-name": "" }), h("button", { type: "button", class: "chip-x", "aria-label": `Drop ${w}` }, ui.icon("close"))), (node, w) => {
+    text(node.firstElementChild, w);
+    node.lastElementChild.onclick = () => store.act("drop_concept", { concept: w });
+  });
+  let list = document.getElementById("known-words");
+  if (!list) document.body.append((list = h("datalist", { id: "known-words" })));
+  keyed(list, data.vocabulary, (w) => w, (w) => h("option", { value: w }), () => {});
+  keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
+  chooser.value = data.project;
+});
+store.on("select", () => {
+  for (const bar of bars.children) bar.classList.toggle("on", bar.__key === store.state.selection.cls);
+});

@@ -1,0 +1,69 @@
+"""View 1: what is looked at, and what a person may add to it."""
+
+from typing import TYPE_CHECKING, Any
+
+from inficond.gradio_app.views import Part, View
+
+if TYPE_CHECKING:
+    from inficond.gradio_app.selection import Selection
+    from inficond.gradio_app.visitor import Visitor
+
+
+def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    session, project = visitor.session, visitor.project
+    config = project.config
+    n_validation = int(project.is_validation.sum())
+    encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
+    students = session.students
+    facts = [
+        {"label": "images", "value": f"{len(project):,}".replace(",", "\u202f")},
+        {"label": "held out", "term": "held out", "value": f"{n_validation:,}".replace(",", "\u202f")},
+        {"label": "teacher", "term": "teacher", "value": _named(teacher), "more": _story(teacher)},
+        {"label": "classes", "value": str(len(project.classes))},
+        {"label": "encoder", "term": "encoder", "value": _named(encoder), "more": _story(encoder)},
+        {"label": "concepts", "term": "concept", "value": str(len(session.concepts))},
+        {"label": "runs on", "value": _provider(encoder), "term": "provider"},
+        {"label": "λ", "term": "lambda", "value": f"{students.lam:g}"},
+    ]
+    yes = (project.T >= 0.5).sum(0)
+    return {
+        "facts": facts,
+        "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, yes)],
+        "bars_title": "images per class, by the teacher's yes",
+        "added": [c for c in session.concepts[len(project.concepts) :] if c not in session.state.dropped],
+        "vocabulary": visitor.vocabulary(),
+        "projects": [{"key": key, "name": p.name} for key, p in visitor.shelf.items()],
+        "project": visitor.key,
+        "name": project.name,
+        "lam": students.lam,
+        "link": students.link,
+        "note": str((config.get("demo") or {}).get("note", "")),
+        "demo": bool(config.get("demo")),
+    }
+
+
+def _named(section: Any) -> str:
+    return (
+        str(section.get("name") or section.get("spec") or "–") if isinstance(section, dict) else str(section)
+    )
+
+
+def _story(section: Any) -> str:
+    if not isinstance(section, dict):
+        return str(section)
+    said = [f"{k}: {section[k]}" for k in ("name", "source", "licence", "kind", "dim") if section.get(k)]
+    return ", ".join(said) or _named(section)
+
+
+def _provider(encoder: Any) -> str:
+    """What the images were encoded on, as the project noted it."""
+    return str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
+
+
+VIEW = View(
+    "configuration",
+    1,
+    "Configuration",
+    "What is being looked at. Add a word of your own, or an image.",
+    (Part("configuration.facts", ("node",), _facts),),
+)

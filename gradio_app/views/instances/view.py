@@ -1,0 +1,134 @@
+"""View 5: the selected images, and one of them opened: why the student says so, and where it looked."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.students.subsets import SUBSETS
+from inficond.gradio_app import pictures
+from inficond.gradio_app.pack import floats, ints, octets, plain, quantised
+from inficond.gradio_app.rows import codes_of, rows_of
+from inficond.gradio_app.shown import bars_of
+from inficond.gradio_app.views import Part, View
+
+if TYPE_CHECKING:
+    from inficond.gradio_app.selection import Selection
+    from inficond.gradio_app.visitor import Visitor
+
+MOST_LIT = 40
+"""Concepts whose hovering lights up images: those with weight, the largest first."""
+MOST_BARS = 14
+MOST_EVIDENCE = 12
+
+
+def _index(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    n = len(visitor.project)
+    return {
+        "ids": visitor.project.image_ids,
+        "tile": pictures.TILE,
+        "columns": pictures.COLUMNS,
+        "per_sheet": pictures.PER_SHEET,
+        "sheets": [visitor.sheet_url(i) for i in range((n - 1) // pictures.PER_SHEET + 1)],
+    }
+
+
+def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    session = visitor.session
+    rows = rows_of(visitor, selection)
+    c = session.class_index(selection.cls)
+    codes = codes_of(visitor, selection.cls)
+    everything = selection.scope == "all"
+    scope = np.ones(len(codes), bool) if everything else visitor.project.is_validation
+    counts = np.bincount(codes[scope], minlength=len(SUBSETS))
+    return {
+        "rows": ints(rows),
+        "teacher": floats(session.targets(selection.cls)[rows]),
+        "student": floats(session.scores()[rows, c]),
+        "codes": octets(codes[rows]),
+        "counts": {name: int(counts[i]) for i, name in enumerate(SUBSETS)},
+        "total": int(scope.sum()),
+        "caption": _caption(selection, len(rows)),
+    }
+
+
+def _caption(selection: "Selection", n: int) -> str:
+    where = "of all images" if selection.scope == "all" else "of the held-out images"
+    if selection.slice:
+        return f"{n} misaligned in “{selection.slice}” · T teacher, S student, in %"
+    what = {
+        "missed": "teacher yes, student no",
+        "extra": "teacher no, student yes",
+        "agree-pos": "both yes",
+        "agree-neg": "both no",
+    }.get(selection.subset or "", "all")
+    return f"{n} {where}: {what} · T teacher, S student, in %"
+
+
+def _values(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    """How much each concept counts in each shown image, for hovering: 0 where it speaks against the class's own sign."""
+    session = visitor.session
+    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
+    active = np.flatnonzero(found.weights)
+    active = active[np.argsort(-np.abs(found.weights[active]), kind="stable")][:MOST_LIT]
+    index = visitor.concept_index
+    columns = list(dict.fromkeys([*active.tolist(), *(index[c] for c in selection.concepts)]))
+    rows = rows_of(visitor, selection)
+    return {
+        "rows": ints(rows),
+        "concepts": [found.concepts[k] for k in columns],
+        "values": quantised(np.asarray(session.X[rows][:, columns], np.float32).T),
+    }
+
+
+def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None:
+    if selection.image is None:
+        return None
+    session, project = visitor.session, visitor.project
+    row = visitor.image_index[selection.image]
+    c = session.class_index(selection.cls)
+    why = session.contributions(selection.cls, row)
+    bars = bars_of(why, session.concepts, MOST_BARS)
+    evidence = {}
+    try:
+        for bar in [b for b in bars if b["kind"] == "concept"][:MOST_EVIDENCE]:
+            found = session.evidence(row, bar["name"])
+            cells = np.asarray(found.mask, bool).ravel()
+            evidence[bar["name"]] = {
+                "score": float(found.score),
+                "cells": "".join("1" if v else "0" for v in cells),
+            }
+    except InputError:
+        evidence = {}  # a project without regions: the bars stand alone
+    label = None if project.labels is None else float(project.labels[row, c])
+    first = next((b["name"] for b in bars if b["kind"] == "concept" and b["name"] in evidence), None)
+    return plain(
+        {
+            "id": selection.image,
+            "row": row,
+            "url": visitor.picture_url(row),
+            "teacher": float(session.targets(selection.cls)[row]),
+            "student": float(session.scores()[row, c]),
+            "label": None if label is None or label != label else bool(label >= 0.5),
+            "bars": [{**b, "evidence": b["name"] in evidence} for b in bars],
+            "evidence": evidence,
+            "first": first,
+            "grid": list(project.grid or (1, 1)),
+            "crop": list(project.crop(row)),
+            "validation": bool(project.is_validation[row]),
+        }
+    )
+
+
+VIEW = View(
+    "instances",
+    5,
+    "Instances",
+    "The images behind the numbers. Open one to see why the student says so, and where it looked.",
+    (
+        Part("instances.index", (), _index),
+        Part("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),
+        Part("instances.opened", ("cls", "image", "node"), _opened),
+        Part("instances.values", ("cls", "subset", "slice", "scope", "concepts", "node"), _values, slow=1),
+    ),
+)

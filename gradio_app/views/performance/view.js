@@ -1,0 +1,137 @@
+// 2 Student performance: one line a class; how well the student follows its teacher, and where it does not.
+const { store, ui, dom, chart } = window.inficond;
+const { h, s, attr, text, keyed, fmt } = dom;
+const SUBSETS = [["agree-pos", "both yes"], ["agree-neg", "both no"], ["missed", "missed"], ["extra", "extra"]];
+const ORDER = ["agree-pos", "missed", "extra", "agree-neg"];
+const MEASURES = { ap: "fidelity", balanced_agreement: "balanced agreement", f1: "F1" };
+let measure = ui.keep.get("measure") in MEASURES ? ui.keep.get("measure") : "ap";
+let table = null;
+
+const legend = h("div", { class: "legend" }, SUBSETS.map(([id, label]) => h("span", { class: "key" }, h("i", { class: `fill-${id}` }), ui.term(id, label))));
+const head = h("div", { class: "perf-head", "aria-hidden": "true" });
+const rows = h("div", { class: "perf-rows scroll", role: "listbox", "aria-label": "Classes" });
+const slices = h("div", { class: "slices" });
+view.body.append(legend, head, rows, slices);
+view.tools.append(ui.segmented([["ap", "AP"], ["balanced_agreement", "bal."], ["f1", "F1"]], measure, (m) => { measure = m; ui.keep.set("measure", m); if (table) draw(table); }, "Measure of fidelity"));
+dom.roving(rows, ".perf-row");
+
+function create(c) {
+  const row = h("div", { class: "perf-row", role: "option", "data-class": c.name },
+    h("span", { class: "perf-name cut", "data-name": "" }),
+    h("span", { class: "perf-fid" }, h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" })), h("b", {})),
+    h("span", { class: "perf-acc" }),
+    h("span", { class: "perf-nec" }),
+    h("span", { class: "stack" }, ORDER.map((id) => h("button", { type: "button", tabindex: "-1", class: `fill-${id}`, "data-subset": id }))));
+  row.addEventListener("click", (event) => {
+    const part = event.target.closest("[data-subset]");
+    const name = row.__item.name;
+    if (part) pick(name, part.dataset.subset);
+    else store.select({ cls: name, subset: null, slice: null });
+  });
+  row.addEventListener("keydown", (event) => {
+    if (event.target !== row && event.key !== "Escape" && !event.key.startsWith("Arrow")) return;
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); store.select({ cls: row.__item.name, subset: null, slice: null }); }
+    else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      event.preventDefault();
+      const parts = [...row.querySelectorAll("[data-subset]")].filter((b) => !b.hidden);
+      const i = parts.indexOf(document.activeElement);
+      const to = i + (event.key === "ArrowRight" ? 1 : -1);
+      (to < 0 ? row : parts[Math.min(to, parts.length - 1)]).focus();
+    } else if (event.key === "Escape") row.focus();
+  });
+  return row;
+}
+
+function pick(cls, subset) {
+  const now = store.state.selection;
+  store.select({ cls, subset: now.cls === cls && now.subset === subset ? null : subset, slice: null });
+}
+
+function update(row, c) {
+  const [name, fid, acc, nec, stack] = row.children;
+  text(name, c.name);
+  name.title = c.name;
+  const m = c[measure];
+  const track = fid.firstElementChild;
+  track.children[0].style.width = `${100 * Math.max(0, Math.min(1, m.value || 0))}%`;
+  const sure = m.low !== null && m.high !== null && m.low !== undefined;
+  track.children[1].hidden = !sure;
+  if (sure) {
+    track.children[1].style.left = `${100 * m.low}%`;
+    track.children[1].style.width = `${100 * Math.max(0, m.high - m.low)}%`;
+  }
+  text(fid.lastElementChild, fmt.num(m.value));
+  fid.dataset.tip = `${MEASURES[measure]} to the teacher ${fmt.num(m.value, 3)}${sure ? `, 95 % interval ${fmt.num(m.low)} to ${fmt.num(m.high)}` : ""}`;
+  text(acc, c.truth ? `${fmt.num(c.truth.teacher)} · ${fmt.num(c.truth.student)}` : "");
+  acc.hidden = !table.labelled;
+  if (c.truth) acc.dataset.tip = `average precision against the labels: teacher ${fmt.num(c.truth.teacher, 3)}, student ${fmt.num(c.truth.student, 3)}`;
+  text(nec, c.nec);
+  nec.dataset.tip = `${c.nec} concepts with a weight; fidelity with only the 5 largest: ${fmt.num(c.anec5)}`;
+  const total = ORDER.reduce((sum, id) => sum + c.counts[id], 0) || 1;
+  for (const part of stack.children) {
+    const id = part.dataset.subset;
+    const n = c.counts[id];
+    part.hidden = n === 0;
+    part.style.flexGrow = Math.sqrt(n / total); // areas by the square root: the few that differ stay clickable
+    const label = `${c.name}: ${n} ${SUBSETS.find(([k]) => k === id)[1]}`;
+    attr(part, "aria-label", label);
+    part.dataset.tip = `${n} of ${total} images: ${SUBSETS.find(([k]) => k === id)[1]}`;
+  }
+  row.setAttribute("aria-label", `${c.name}: ${MEASURES[measure]} ${fmt.num(m.value)}, ${c.counts.missed} missed, ${c.counts.extra} extra, ${c.nec} concepts`);
+}
+
+function mark() {
+  const now = store.state.selection;
+  for (const row of rows.children) {
+    const on = row.__key === now.cls;
+    attr(row, "aria-selected", on ? "true" : "false");
+    for (const part of row.querySelectorAll("[data-subset]")) attr(part, "aria-pressed", on && part.dataset.subset === now.subset ? "true" : "false");
+    if (on && rows.scrollHeight > rows.clientHeight) row.scrollIntoView({ block: "nearest" });
+  }
+  dom.tabStop(rows.children, (row) => row.getAttribute("aria-selected") === "true");
+  for (const button of slices.querySelectorAll("[data-slice]")) attr(button, "aria-pressed", button.dataset.slice === now.slice ? "true" : "false");
+}
+
+function draw(data) {
+  table = data;
+  view.root.classList.toggle("labelled", data.labelled);
+  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), data.labelled ? h("span", { class: "perf-acc" }, "AP: T · S") : null, h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
+  keyed(rows, data.classes, (c) => c.name, create, update);
+  mark();
+}
+view.part("performance.table", draw);
+
+view.part("performance.slices", (data) => {
+  const list = data.slices;
+  slices.replaceChildren(
+    h("h3", {}, ui.term("slice", "Slices"), h("span", { class: "muted cut" }, ` of ${data.cls} that go wrong together`)),
+    list.length
+      ? h("div", { class: "slice-list scroll" }, list.map((found) => h("button", {
+          type: "button", class: "slice", "data-slice": found.id, "aria-pressed": "false",
+          "data-tip": found.text, onclick: () => store.select({ slice: store.state.selection.slice === found.id ? null : found.id, subset: null }) },
+          h("i", { class: `dot fill-${found.side}` }), h("span", { class: "cut", "data-name": "" }, found.short), h("span", { class: "muted" }, `${found.size}`), h("b", {}, `${fmt.percent(found.agreement)}`), h("span", { class: "muted" }, `vs ${fmt.percent(found.rest)}`))))
+      : h("p", { class: "muted none" }, "No group of misaligned images stands out."));
+  mark();
+});
+store.on("select", mark);
+
+chart.offer("student performance", () => {
+  const height = 26 * table.classes.length + 40;
+  const svg = s("svg", { viewBox: `0 0 640 ${height}`, width: 640, height });
+  svg.append(s("text", { x: 10, y: 20, "font-size": 12, "font-weight": 600 }, `${MEASURES[measure]} to the teacher, and where teacher and student differ`));
+  table.classes.forEach((c, i) => {
+    const y = 36 + 26 * i;
+    const m = c[measure];
+    svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, c.name.slice(0, 24)));
+    svg.append(s("rect", { x: 180, y: y + 2, width: 160, height: 14, fill: ui.colour("raise") }), s("rect", { x: 180, y: y + 2, width: 160 * (m.value || 0), height: 14, fill: ui.colour("accent") }));
+    svg.append(s("text", { x: 348, y: y + 13, "font-size": 12 }, fmt.num(m.value)));
+    const total = ORDER.reduce((sum, id) => sum + Math.sqrt(c.counts[id]), 0) || 1;
+    let x = 400;
+    for (const id of ORDER) {
+      const w = (230 * Math.sqrt(c.counts[id])) / total;
+      svg.append(s("rect", { x, y: y + 2, width: w, height: 14, fill: ui.colour(id) }));
+      x += w;
+    }
+  });
+  return svg;
+});

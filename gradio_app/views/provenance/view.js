@@ -1,0 +1,108 @@
+// 6 Provenance: every step of the tuning as a tree, newest above; go anywhere in it, compare, take it along.
+const { store, ui, dom } = window.inficond;
+const { h, s, attr, text, keyed, fmt } = dom;
+let data = null;
+let comparing = null; // null, or the ids chosen so far
+
+const undo = ui.button("Undo", { icon: "undo", wide: false, title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
+const redo = ui.button("Redo", { icon: "redo", wide: false, title: "Redo (Ctrl+Shift+Z)", onclick: () => store.act("redo") });
+const compare = ui.button("Compare", { icon: "compare", wide: false, "aria-pressed": "false", title: "Compare two steps", onclick: () => setComparing(comparing ? null : []) });
+const recipe = ui.button("Recipe", { icon: "export", wide: false, title: "Take the steps along as a recipe", onclick: () => window.inficond.shell.exportFile("recipe") });
+view.tools.append(undo, redo, compare, recipe);
+
+const hint = h("p", { class: "compare-hint muted", hidden: true, role: "status" });
+const list = h("div", { class: "prov-rows scroll", role: "list", "aria-label": "Steps" });
+view.body.append(hint, list);
+dom.roving(list, ".prov-row > button.prov-go");
+
+const LANE = 14;
+const HEIGHT = 30;
+
+function create(node) {
+  const row = h("div", { class: "prov-row", role: "listitem", "data-node": node.id },
+    s("svg", { class: "graph", height: HEIGHT, "aria-hidden": "true" }),
+    h("button", { type: "button", class: "prov-go" }, h("span", { class: "prov-text" }, h("span", { class: "cut", "data-name": "" }), h("small", { class: "cut" })), h("b", { class: "prov-mark" }), h("span", { class: "prov-gain" })),
+    ui.button("Name this step", { icon: "pencil", wide: false, kind: "quiet small", onclick: () => rename(row.__item) }));
+  row.children[1].addEventListener("click", () => (comparing ? choose(row.__item.id) : row.__item.id === data.current ? null : store.act("checkout", { node: row.__item.id })));
+  return row;
+}
+
+function update(row, node) {
+  const [graph, go] = row.children;
+  const [words, marked, gain] = go.children;
+  text(words.children[0], node.name || node.text);
+  text(words.children[1], node.more);
+  words.title = `${node.text}${node.when ? `\n${node.when}` : ""}`;
+  text(marked, comparing && comparing.includes(node.id) ? "AB"[comparing.indexOf(node.id)] : "");
+  text(gain, node.gain);
+  gain.className = `prov-gain ${node.clear ? (node.better ? "good" : "bad") : "muted"}`;
+  gain.dataset.tip = node.gain_more || "";
+  attr(row, "aria-current", node.id === data.current ? "true" : null);
+  attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
+  row.classList.toggle("aside", !node.on_branch);
+  attr(graph, "width", data.lanes * LANE + 6);
+  graph.replaceChildren(...node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), class: node.lit ? "on" : "" })),
+    s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: node.id === data.current ? 5.5 : 4, class: node.id === data.current ? "here" : node.on_branch ? "on" : "" }));
+}
+
+/** Lines within one row: "through" passes by, "up" leaves the dot upwards, "down" goes down from it to its parent. */
+function edge(from, to, kind) {
+  const x = from * LANE + 9, X = to * LANE + 9, m = HEIGHT / 2;
+  if (kind === "through") return `M${x} 0V${HEIGHT}`;
+  if (kind === "up") return `M${x} 0V${m}`;
+  if (from === to) return `M${x} ${m}V${HEIGHT}`;
+  return `M${x} 0C${x} ${m},${X} ${m - 8},${X} ${m}`; // a branch that joins its parent's dot here
+}
+
+function draw(now) {
+  data = now;
+  undo.disabled = !data.can_undo;
+  redo.disabled = !data.can_redo;
+  compare.disabled = data.nodes.length < 2;
+  keyed(list, data.nodes, (n) => n.id, create, update);
+  dom.tabStop(list.querySelectorAll("button.prov-go"), (b) => b.parentElement.getAttribute("aria-current") === "true");
+  const here = list.querySelector('[aria-current="true"]');
+  if (here && list.scrollHeight > list.clientHeight) here.scrollIntoView({ block: "nearest" });
+}
+view.part("provenance.tree", draw);
+store.on("acting", (on) => { for (const b of [undo, redo]) b.toggleAttribute("data-busy", on); });
+
+function rename(node) {
+  const input = h("input", { type: "text", value: node.name || "", maxlength: 120, "aria-label": "Name of the step" });
+  const form = h("form", { class: "stack-form" }, h("label", { class: "field" }, `A name for “${node.text}”`, input));
+  const box = ui.dialog("Name this step", form, { buttons: [ui.button("Save", { kind: "primary", onclick: () => form.requestSubmit() })] });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    box.close();
+    await store.act("rename", { node: node.id, text: input.value.trim() });
+  });
+  input.focus();
+}
+
+// ---------------------------------------------------------------- comparing two steps
+function setComparing(chosen) {
+  comparing = chosen;
+  attr(compare, "aria-pressed", chosen ? "true" : "false");
+  hint.hidden = !chosen;
+  text(hint, chosen ? (chosen.length ? "Now choose step B." : "Choose step A.") : "");
+  if (data) draw(data);
+}
+async function choose(id) {
+  if (comparing.includes(id)) return setComparing(comparing.filter((n) => n !== id));
+  setComparing([...comparing, id]);
+  if (comparing.length < 2) return;
+  const [a, b] = comparing;
+  const answer = await store.call("compare", { a, b, cls: store.state.selection.cls });
+  setComparing(null);
+  if (answer.compare) show(answer.compare);
+}
+function show(c) {
+  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "" }, t)))), h("tbody", {}, rows.map((r) => h("tr", {}, r.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+  ui.dialog("Two steps compared", [
+    h("p", {}, h("b", {}, "A "), c.a, h("br"), h("b", {}, "B "), c.b),
+    c.metrics.length ? table(["measure", "A", "B", "change"], c.metrics.map((m) => [m.label, m.before, m.after, m.clear ? `${m.delta} ${m.range}` : "no clear change"])) : h("p", { class: "muted" }, "No measure moved."),
+    h("h3", {}, "Weights that differ"),
+    c.weights.length ? table(["concept", "class", "A", "B"], c.weights.map((w) => [w.concept, w.cls, fmt.signed(w.before), fmt.signed(w.after)])) : h("p", { class: "muted" }, "None."),
+    h("p", { class: "muted" }, c.moved),
+  ], { wide: true });
+}

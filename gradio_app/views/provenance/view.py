@@ -1,0 +1,125 @@
+"""View 6: the tree of steps, newest above, each with the change it made."""
+
+from typing import TYPE_CHECKING, Any
+
+from inficond.core.tuning.actions import spell
+from inficond.gradio_app.pack import plain
+from inficond.gradio_app.views import Part, View
+
+if TYPE_CHECKING:
+    from inficond.core.project.session import TreeNode
+    from inficond.gradio_app.selection import Selection
+    from inficond.gradio_app.visitor import Visitor
+
+
+def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    session = visitor.session
+    nodes = session.tree()
+    lanes, edges = _lanes(nodes)
+    rows = []
+    for entry in reversed(nodes):
+        node = entry.node
+        rows.append(
+            {
+                "id": node.id,
+                "name": entry.name,
+                "text": _title(node),
+                "more": _more(node),
+                "when": node.when.replace("T", " ")[:19],
+                "on_branch": entry.on_path,
+                "lane": lanes[node.id],
+                "edges": edges[node.id],
+                "lit": entry.on_path,
+                **_gain(node),
+            }
+        )
+    return plain(
+        {
+            "nodes": rows,
+            "current": session.node,
+            "can_undo": session.can_undo,
+            "can_redo": session.can_redo,
+            "lanes": max(lanes.values()) + 1,
+        }
+    )
+
+
+def _title(node: Any) -> str:
+    if node.kind == "root":
+        return "The student as it was fitted"
+    if node.kind == "tune":
+        return spell(node.actions)
+    return node.title
+
+
+def _more(node: Any) -> str:
+    if node.kind == "root":
+        return "where every branch begins"
+    said = [", ".join(node.classes)] if node.classes else ["all classes"]
+    if node.focus:
+        said.append(f"focus on {node.focus['label']}")
+    said.append(node.when[11:16])
+    return " · ".join(said)
+
+
+def _gain(node: Any) -> dict[str, Any]:
+    """The change of average precision of the step's class, as the node recorded it."""
+    for cls in node.classes or tuple(node.after):
+        before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
+        if before is None or after is None:
+            continue
+        delta = after - before
+        text = f"{'+' if delta >= 0 else '−'}{abs(delta):.2f}" if abs(delta) >= 0.005 else "±0"
+        more = f"{cls}: average precision {before:.3f} → {after:.3f}"
+        return {"gain": f"AP {text}", "gain_more": more, "clear": abs(delta) >= 0.005, "better": delta > 0}
+    return {"gain": "", "gain_more": "", "clear": False, "better": False}
+
+
+def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
+    """A place for every node, newest above: the first child goes on in its parent's lane, others open a lane.
+
+    Returns
+    -------
+    lanes : dict
+        Node id -> lane, from 0 at the left.
+    edges : dict
+        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join"]``.
+    """
+    order = [n.node.id for n in reversed(nodes)]
+    parent = {n.node.id: n.node.parent for n in nodes}
+    children: dict[str, list[str]] = {i: [] for i in order}
+    for n in nodes:
+        if n.node.parent is not None:
+            children[n.node.parent].append(n.node.id)
+    lanes: dict[str, int] = {}
+    free = 0
+    for n in nodes:  # parents before children
+        above = n.node.parent
+        if above is None:
+            lanes[n.node.id] = 0
+            free = 1
+        elif children[above][0] == n.node.id:
+            lanes[n.node.id] = lanes[above]
+        else:
+            lanes[n.node.id] = free
+            free += 1
+    place = {i: k for k, i in enumerate(order)}
+    edges: dict[str, list[list[Any]]] = {i: [] for i in order}
+    for child, above in parent.items():
+        if above is None:
+            continue
+        a, b = lanes[child], lanes[above]
+        edges[child].append([a, a, "down"])
+        for i in order[place[child] + 1 : place[above]]:
+            edges[i].append([a, a, "through"])
+        edges[above].append([a, b, "up" if a == b else "join"])
+    return lanes, edges
+
+
+VIEW = View(
+    "provenance",
+    6,
+    "Provenance",
+    "Every step of the tuning. Click one to go there; nothing is ever lost.",
+    (Part("provenance.tree", ("node",), _tree),),
+)

@@ -1,0 +1,233 @@
+// 4 Concept tuning: raise, lower, mute or lock a concept; see at once what it would do; apply.
+const { store, ui, dom, chart } = window.inficond;
+const { h, attr, text, keyed, fmt } = dom;
+let data = null;
+let limit = 1;
+
+const applyButton = ui.button("Apply", { kind: "primary", disabled: true, onclick: () => store.apply() });
+const reset = ui.button("Reset", { disabled: true, title: "Take back what is not applied yet", onclick: () => { store.dropPending(); store.emit("preview", null); } });
+const focus = h("select", { "aria-label": "Focus of the refit", "data-term": "focus" });
+const find = h("input", { type: "search", placeholder: "tune another concept…", "aria-label": "Find a concept to tune", list: "all-concepts", autocomplete: "off" });
+view.tools.append(find, focus, reset, applyButton);
+focus.addEventListener("change", () => store.setFocus(focus.value || null));
+
+const effect = h("div", { class: "effect", role: "status", "aria-live": "polite" });
+const suggested = h("div", { class: "idea-row" }, h("span", { class: "muted" }, "Looking for suggestions…"));
+const missing = h("div", { class: "idea-row" });
+const ideas = h("div", { class: "ideas" }, suggested, missing);
+const list = h("div", { class: "tune-rows scroll" });
+view.body.append(effect, ideas, list);
+find.addEventListener("change", () => {
+  const name = find.value.trim();
+  if (!name) return;
+  if (!data.vocabulary.includes(name)) return ui.say(`“${name}” is not among this project's concepts; add it in view 1.`);
+  find.value = "";
+  store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] });
+});
+
+const pendingOf = (name) => store.state.pending.find((a) => a.concept === name);
+const predicted = (row) => {
+  const p = store.state.preview;
+  return p && p.weights && row.name in p.weights ? p.weights[row.name] : row.weight;
+};
+
+// ---------------------------------------------------------------- one row
+function create(row) {
+  const slider = h("div", { class: "slider", role: "slider", tabindex: "0", "aria-label": `weight of ${row.name}` },
+    h("i", { class: "rail" }), h("i", { class: "allowed", hidden: true }), h("i", { class: "zero" }), h("i", { class: "moved", hidden: true }), h("i", { class: "was" }), h("i", { class: "ghost", hidden: true }), h("i", { class: "thumb" }));
+  const node = h("div", { class: "tune-row", "data-concept": row.name },
+    h("span", { class: "tune-name cut", "data-name": "" }),
+    ui.button(`Lower ${row.name}`, { icon: "down", wide: false, kind: "quiet small", onclick: () => step(node.__item, "down") }),
+    slider,
+    ui.button(`Raise ${row.name}`, { icon: "up", wide: false, kind: "quiet small", onclick: () => step(node.__item, "up") }),
+    ui.button(`Mute ${row.name}`, { icon: "mute", wide: false, kind: "quiet small", onclick: () => toggle(node.__item, "mute") }),
+    ui.button(`Lock ${row.name}`, { icon: "lock", wide: false, kind: "quiet small", onclick: () => toggle(node.__item, "lock") }),
+    h("span", { class: "tune-value" }));
+  slider.addEventListener("pointerdown", (event) => drag(event, slider, node));
+  slider.addEventListener("keydown", (event) => keys(event, node.__item));
+  slider.addEventListener("dblclick", () => store.propose(node.__item.name, null));
+  node.addEventListener("mouseenter", () => store.hover(node.__item.name));
+  node.addEventListener("mouseleave", () => store.hover(null));
+  return node;
+}
+
+const place = (w) => `${50 + 50 * Math.max(-1, Math.min(1, w / limit))}%`;
+
+function update(node, row) {
+  const [name, , slider, , mute, lock, value] = node.children;
+  const [, allowed, , moved, was, ghost, thumb] = slider.children;
+  text(name, row.name);
+  name.title = row.name;
+  const action = pendingOf(row.name);
+  const after = predicted(row);
+  const target = action ? aim(row, action) : row.weight;
+  thumb.style.left = place(target);
+  was.style.left = place(row.weight);
+  const shift = Math.abs(target - row.weight) > 1e-9;
+  moved.hidden = !shift;
+  if (shift) {
+    const a = 50 + 50 * Math.max(-1, Math.min(1, Math.min(target, row.weight) / limit));
+    const b = 50 + 50 * Math.max(-1, Math.min(1, Math.max(target, row.weight) / limit));
+    moved.style.left = `${a}%`;
+    moved.style.width = `${b - a}%`;
+    moved.className = `moved ${target > row.weight ? "pos" : "neg"}`;
+  }
+  ghost.hidden = Math.abs(after - target) < 0.004 * limit;
+  ghost.style.left = place(after);
+  const bound = row.bound;
+  allowed.hidden = !bound;
+  if (bound) {
+    const low = bound.lower === null ? -limit : Math.max(-limit, bound.lower);
+    const high = bound.upper === null ? limit : Math.min(limit, bound.upper);
+    allowed.style.left = place(low);
+    allowed.style.width = `${(50 * (high - low)) / limit}%`;
+    allowed.classList.toggle("fixed", high - low < 1e-6);
+  }
+  const kind = action ? action.kind : bound ? bound.kind : "";
+  attr(mute, "aria-pressed", kind === "mute" ? "true" : "false");
+  attr(lock, "aria-pressed", kind === "lock" ? "true" : "false");
+  node.classList.toggle("changed", Boolean(action));
+  node.classList.toggle("bounded", Boolean(bound));
+  const changed = Math.abs(after - row.weight) >= 0.005;
+  text(value, changed || action ? `${fmt.signed(row.weight)} → ${fmt.signed(after)}` : fmt.signed(row.weight) || "0");
+  value.title = bound ? `bound in force: ${bound.text}` : "";
+  attr(slider, "aria-valuemin", (-limit).toFixed(2));
+  attr(slider, "aria-valuemax", limit.toFixed(2));
+  attr(slider, "aria-valuenow", target.toFixed(3));
+  attr(slider, "aria-valuetext", `${fmt.signed(target)}${action ? `, ${action.kind}, not applied yet` : ""}${bound ? `, bound: ${bound.text}` : ""}`);
+}
+
+/** Where the slider stands for a pending action. */
+function aim(row, action) {
+  if (action.kind === "set") return action.value;
+  if (action.kind === "mute") return 0;
+  if (action.kind === "up") return row.weight + (action.value - 1) * Math.max(Math.abs(row.weight), data.tau);
+  if (action.kind === "down") return row.weight - (action.value - 1) * Math.max(Math.abs(row.weight), data.tau);
+  return row.weight;
+}
+
+const STRENGTHS = [1.5, 2, 3, 5];
+function step(row, kind) {
+  const now = pendingOf(row.name);
+  const opposite = kind === "up" ? "down" : "up";
+  if (now && now.kind === opposite) {
+    const i = STRENGTHS.indexOf(now.value);
+    store.propose(row.name, i > 0 ? { kind: opposite, value: STRENGTHS[i - 1] } : null);
+  } else {
+    const i = now && now.kind === kind ? STRENGTHS.indexOf(now.value) : -1;
+    store.propose(row.name, { kind, value: STRENGTHS[Math.min(STRENGTHS.length - 1, i + 1)] });
+  }
+}
+function toggle(row, kind) {
+  const now = pendingOf(row.name);
+  if (now && (now.kind === kind || now.kind === "free")) store.propose(row.name, null);
+  else if (!now && row.bound && row.bound.kind === kind) store.propose(row.name, { kind: "free" });
+  else store.propose(row.name, { kind });
+}
+const round = (w) => Math.round(w * 1000) / 1000;
+
+function drag(event, slider, node) {
+  if (event.button !== 0) return;
+  event.preventDefault();
+  slider.focus();
+  slider.setPointerCapture(event.pointerId);
+  const box = slider.getBoundingClientRect();
+  let moved = event.target.classList.contains("thumb") ? 0 : 99;
+  const start = event.clientX;
+  const go = dom.perFrame((x) => {
+    let w = (((x - box.left) / box.width) * 2 - 1) * limit;
+    if (Math.abs(w) < limit * 0.02) w = 0; // a small catch at zero
+    store.propose(node.__item.name, { kind: "set", value: round(Math.max(-limit, Math.min(limit, w))) });
+  });
+  const move = (e) => {
+    moved = Math.max(moved, Math.abs(e.clientX - start));
+    if (moved > 2) go(e.clientX);
+  };
+  const up = () => {
+    slider.removeEventListener("pointermove", move);
+    slider.removeEventListener("pointerup", up);
+    slider.removeEventListener("pointercancel", up);
+    node.removeAttribute("data-dragging");
+  };
+  node.setAttribute("data-dragging", "");
+  slider.addEventListener("pointermove", move);
+  slider.addEventListener("pointerup", up);
+  slider.addEventListener("pointercancel", up);
+  if (moved > 2) go(event.clientX);
+}
+
+function keys(event, row) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const small = limit / 50;
+  const now = pendingOf(row.name);
+  const at = now ? aim(row, now) : row.weight;
+  const to = { ArrowRight: at + small, ArrowUp: at + small, ArrowLeft: at - small, ArrowDown: at - small, PageUp: at + 5 * small, PageDown: at - 5 * small, Home: -limit, End: limit, 0: 0 }[event.key];
+  if (to !== undefined) {
+    event.preventDefault();
+    store.propose(row.name, { kind: "set", value: round(Math.max(-limit, Math.min(limit, to))) });
+  } else if (event.key === "m") toggle(row, "mute");
+  else if (event.key === "l") toggle(row, "lock");
+  else if (event.key === "Delete" || event.key === "Backspace" || event.key === "Escape") store.propose(row.name, null);
+  else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
+}
+
+// ---------------------------------------------------------------- the whole
+function draw() {
+  if (!data) return;
+  const biggest = Math.max(0.1, ...data.rows.map((r) => Math.abs(r.weight)));
+  limit = chart.ceilNice(1.4 * biggest);
+  const known = new Set(data.rows.map((r) => r.name));
+  const extra = store.state.pending.filter((a) => !known.has(a.concept) && !a.concept.startsWith("group:")).map((a) => ({ name: a.concept, weight: 0, bound: null }));
+  keyed(list, [...extra, ...data.rows], (r) => r.name, create, update);
+}
+
+function drawEffect() {
+  const { pending, preview } = store.state;
+  const some = pending.length > 0;
+  applyButton.disabled = !some;
+  reset.disabled = !some;
+  if (!some) {
+    effect.replaceChildren();
+    return;
+  }
+  if (!preview) return effect.replaceChildren(h("span", { class: "muted" }, "Working out the effect…"));
+  if (preview.error) return effect.replaceChildren(h("span", { class: "bad" }, preview.error));
+  effect.replaceChildren(...preview.changes.map((c) => h("span", { class: `change ${c.clear ? (c.better ? "good" : "bad") : "unclear"}`, "data-tip": c.more },
+    h("small", {}, c.label), h("b", {}, `${c.before} → ${c.after}`), h("small", {}, c.clear ? `${c.delta} ${c.range}` : "no clear change"))));
+}
+
+view.part("tuning.state", (now) => {
+  data = now;
+  const wanted = store.state.focus;
+  keyed(focus, [{ id: "", label: "no focus" }, ...data.focuses], (f) => f.id, (f) => h("option", { value: f.id }), (node, f) => text(node, f.label));
+  focus.value = data.focuses.some((f) => f.id === wanted) ? wanted : "";
+  let words = document.getElementById("all-concepts");
+  if (!words) document.body.append((words = h("datalist", { id: "all-concepts" })));
+  if (words.__n !== data.vocabulary.length) {
+    words.replaceChildren(...data.vocabulary.map((w) => h("option", { value: w })));
+    words.__n = data.vocabulary.length;
+  }
+  draw();
+  drawEffect();
+});
+view.part("tuning.suggestions", (now) => {
+  drawIdeas(now);
+});
+store.on("select", ({ changed }) => { if (changed.includes("cls")) { suggested.replaceChildren(h("span", { class: "muted" }, "Looking for suggestions…")); missing.replaceChildren(); }; });
+
+function drawIdeas(now) {
+  if (!now.suggestions.length) return suggested.replaceChildren(h("span", { class: "muted" }, "No suggestion: nothing stands out for this class."));
+  suggested.replaceChildren(h("span", { class: "muted ideas-title" }, ui.term("suggestion", "Try")),
+    ...now.suggestions.map((idea, i) => h("button", { type: "button", class: "idea", "aria-label": `Suggestion: ${idea.text}, ${idea.gain}`, "data-suggestion": i, "data-tip": idea.more, onclick: () => store.proposeAll(idea.actions) },
+      h("span", { class: "cut", "data-name": "" }, idea.text), h("b", { class: idea.clear ? "good" : "muted" }, idea.gain))),
+);
+}
+view.part("tuning.missing", (now) => {
+  missing.replaceChildren(...now.words.map((word) => h("button", { type: "button", class: "idea add", "data-tip": word.more, "aria-label": `Add the missing concept ${word.word}`, onclick: () => store.act("add_concept", { word: word.word }) },
+    ui.icon("plus"), h("span", { class: "cut", "data-name": "" }, word.word))));
+});
+
+store.on("pending", () => { draw(); drawEffect(); });
+store.on("preview", () => { draw(); drawEffect(); });
+store.on("acting", (on) => { applyButton.toggleAttribute("data-busy", on); });
+store.on("hover", (concept) => { for (const node of list.children) node.classList.toggle("hovered", node.__key === concept); });

@@ -1,0 +1,96 @@
+"""View 4: the bounds in force, what may be tuned, and what is worth trying."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.tuning.actions import Action
+from inficond.core.tuning.bounds import typical_weight
+from inficond.gradio_app.pack import plain
+from inficond.gradio_app.shown import missing_more, suggestion_of
+from inficond.gradio_app.views import Part, View
+
+if TYPE_CHECKING:
+    from inficond.gradio_app.selection import Selection
+    from inficond.gradio_app.visitor import Visitor
+
+MOST_ROWS = 60
+MOST_IDEAS = 3
+MOST_MISSING = 2
+
+
+def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    session = visitor.session
+    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
+    weights, index = found.weights, visitor.concept_index
+    active = np.flatnonzero(weights)
+    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ROWS]
+    first = [index[c] for c in (*reversed(selection.concepts), *found.bounds) if c in index]
+    shown = [k for k in dict.fromkeys([*first, *active.tolist()]) if found.concepts[k] not in found.dropped]
+    rows = []
+    for k in shown:
+        name = found.concepts[k]
+        bound = found.bounds.get(name)
+        rows.append(
+            {
+                "name": name,
+                "weight": float(weights[k]),
+                "bound": None
+                if bound is None
+                else {
+                    "kind": bound.action.kind,
+                    "lower": bound.lower,
+                    "upper": bound.upper,
+                    "text": str(Action(bound.action.kind, name, bound.action.value)),
+                },
+            }
+        )
+    counts = session.metrics(selection.cls).counts
+    focuses = [
+        {"id": name, "label": f"focus: {name} ({counts[name]})"}
+        for name in ("missed", "extra")
+        if counts[name]
+    ]
+    return plain(
+        {
+            "cls": selection.cls,
+            "rows": rows,
+            "tau": typical_weight(weights),
+            "focuses": focuses,
+            "vocabulary": [c for c in session.concepts if c not in found.dropped],
+        }
+    )
+
+
+def _suggestions(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    session = visitor.session
+    subset = selection.subset if selection.subset in ("missed", "extra") else None
+    found = visitor.memo(
+        ("suggest", selection.cls, subset), lambda: list(session.suggest(selection.cls, subset, MOST_IDEAS))
+    )
+    return plain({"suggestions": [suggestion_of(s) for s in found]})
+
+
+def _missing(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    def make() -> list[Any]:
+        try:
+            return list(visitor.session.missing_concepts(selection.cls, count=MOST_MISSING))
+        except InputError:
+            return []  # no regions or no encoder here: nothing can be proposed, and nothing is wrong
+
+    found = visitor.memo(("missing", selection.cls), make)
+    return plain({"words": [{"word": m.word, "more": missing_more(m)} for m in found]})
+
+
+VIEW = View(
+    "tuning",
+    4,
+    "Concept tuning",
+    "Raise or lower a word: the effect is shown while you drag, and nothing changes before Apply.",
+    (
+        Part("tuning.state", ("cls", "concepts", "node"), _state),
+        Part("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
+        Part("tuning.missing", ("cls", "node"), _missing, slow=4),
+    ),
+)

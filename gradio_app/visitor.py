@@ -1,0 +1,285 @@
+"""Who is visiting: one isolated session a browser tab, over projects that all visitors share read-only.
+
+A visitor is found again by a token that only their tab knows, so a reload keeps their tuning; idle ones are
+dropped, the oldest first when there are too many.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inficond.core.errors import InputError
+from inficond.core.tuning.actions import Action
+from inficond.core.project.visitors import Visitors as Sessions
+
+if TYPE_CHECKING:
+    from inficond.core.project.project import Project
+    from inficond.core.project.session import Session
+    from inficond.core.students import Slice
+    from inficond.gradio_app.pictures import Pictures
+
+SWEEP_SECONDS = 60.0
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{12,64}")
+T = TypeVar("T")
+
+
+class Visitor:
+    """One tab: its session, and what was worked out of it for the screen."""
+
+    def __init__(self, key: str, session: "Session", visitors: "Visitors") -> None:
+        self.key = key
+        self.session = session
+        self.token = session.token
+        self.project = session.project
+        self._lock = threading.Lock()
+        self._visitors = visitors
+        self._memo: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    @property
+    def shelf(self) -> "dict[str, Project]":
+        """The projects that this visitor can choose: those of the page, and their own."""
+        return self._visitors.shelf(self.token)
+
+    @property
+    def pictures(self) -> "Pictures":
+        """Where pictures for the page are made."""
+        return self._visitors.pictures
+
+    @cached_property
+    def image_index(self) -> dict[str, int]:
+        """Image id -> row."""
+        return dict(self.session.workspace.image_index)
+
+    @property
+    def concept_index(self) -> dict[str, int]:
+        """Concept -> column, words added by this visitor included."""
+        return self.memo(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
+
+    def vocabulary(self) -> list[str]:
+        """Words offered while one types a concept: the corpus's, those not in use first."""
+        return []
+
+    def memo(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """The value of `make`, kept while it is in use; another node of the history has another value."""
+        node = self.session.node
+        full = (node, *key)
+        with self._lock:
+            if full in self._memo:
+                self._memo.move_to_end(full)
+                return self._memo[full]
+        value = make()
+        if self.session.node == node:  # else a step was taken meanwhile: the value may belong to either node
+            with self._lock:
+                self._memo[full] = value
+                while len(self._memo) > 64:
+                    self._memo.popitem(last=False)
+        return value
+
+    def first_class(self) -> str:
+        """What a newcomer sees first: the class whose student follows its teacher worst."""
+        return self.memo(("first",), self._first_class)
+
+    def _first_class(self) -> str:
+        def fidelity(cls: str) -> float:
+            value = self.session.metrics(cls).ap
+            return value if value == value else 2.0  # NaN: a class without positives teaches nothing
+
+        return min(self.project.classes, key=fidelity)
+
+    def intervals(self, cls: str) -> dict[str, Any]:
+        """Fidelity of a class with its 95 % intervals; shared by all visitors whose student of it is the same."""
+        state = self.session.state.classes[cls]
+        overrides = tuple(sorted(state.overrides.items()))
+        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides)
+        return self._visitors.shared(key, lambda: self._intervals(cls))
+
+    def _intervals(self, cls: str) -> dict[str, Any]:
+        from inficond.core.students import bootstrap_intervals
+
+        session = self.session
+        rows, c = self.project.validation_rows, session.class_index(cls)
+        groups = session.workspace.validation_groups
+        found = bootstrap_intervals(
+            session.targets(cls)[rows],
+            session.scores()[rows, c],
+            groups=groups,
+            threshold=float(session.students.thresholds[c]),
+        )
+        return {name: interval.to_dict() for name, interval in found.items()}
+
+    def slices(self, cls: str) -> "list[Slice]":
+        """The class's slices, as core found them."""
+        return self.memo(("slices", cls), lambda: list(self.session.slices(cls)))
+
+    def slice(self, cls: str, name: str) -> "Slice | None":
+        """A slice by its id, or None."""
+        return next((s for s in self.slices(cls) if slice_id(s) == name), None)
+
+    def picture_url(self, row: int) -> str:
+        """Where the browser finds one image, large."""
+        return self.pictures.url(self.pictures.opened(self.project, row))
+
+    def sheet_url(self, number: int, make: bool = False) -> str | None:
+        """Where the browser finds a sheet of thumbnails; None while it is not made, unless `make`."""
+        return self.pictures.sheet_url(self.project, number, make)
+
+
+def slice_id(found: "Slice") -> str:
+    """What a link calls a slice: its kind and the conditions that describe it."""
+    return f"{found.kind}: {found.name}"
+
+
+class Visitors:
+    """All visitors of a running page, over the projects on its shelf.
+
+    Parameters
+    ----------
+    project : Project
+        What a newcomer sees first.
+    pictures : Pictures
+        Where pictures for browsers are made.
+    store : Path, optional
+        File in which idle visitors' tuning is kept; each project's own history file by default.
+    """
+
+    def __init__(self, project: "Project", pictures: "Pictures", store: Path | None = None) -> None:
+        self.projects: dict[str, Project] = {}
+        self.pictures = pictures
+        self._store = store
+        self._sessions: dict[str, Sessions] = {}
+        self._owners: dict[str, set[str]] = {}
+        self._visitors: dict[str, Visitor] = {}
+        self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._swept = time.monotonic()
+        self.home = self.add(project)
+
+    def __len__(self) -> int:
+        return len(self._visitors)
+
+    def add(self, project: "Project", owner: str | None = None) -> str:
+        """Offer a project to visitors; returns the key it is chosen by.
+
+        Parameters
+        ----------
+        project : Project
+        owner : str, optional
+            Token of the only visitor who may choose it; everybody by default.
+        """
+        for key, known in self.projects.items():
+            if known.path == project.path:
+                if owner is not None and key in self._owners:
+                    self._owners[key].add(owner)
+                return key
+        key = f"p{len(self.projects)}"
+        self.projects[key] = project
+        if owner is not None:
+            self._owners[key] = {owner}
+        self._sessions[key] = Sessions(project, self._store)
+        self.pictures.warm(project)
+        threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
+        return key
+
+    def _warm(self, key: str) -> None:
+        """Work out what every newcomer is shown first, before the first one comes."""
+        visitor = Visitor(key, self.projects[key].session(), self)
+        try:
+            for cls in visitor.project.classes:
+                visitor.intervals(cls)
+            first = visitor.first_class()
+            heaviest = int(abs(visitor.session.influence(first).weights).argmax())
+            visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
+        except Exception:  # a visitor will meet the same fault, and is told
+            logging.getLogger(__name__).warning("the project could not be warmed up", exc_info=True)
+
+    def get(self, token: Any = None) -> tuple[Visitor, bool]:
+        """The visitor of a token; a new one where the token is unknown.
+
+        Parameters
+        ----------
+        token : str or None
+            As the browser sent it; anything else counts as unknown.
+
+        Returns
+        -------
+        visitor : Visitor
+        lost : bool
+            True where a token was given but its tuning is gone.
+        """
+        self._sweep()
+        asked = token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+        with self._lock:
+            known = self._visitors.get(asked) if asked else None
+            key = known.key if known else self._kept(asked)
+        session = self._sessions[key].open(asked)
+        if known is not None and session is known.session:
+            return known, False
+        return self._enter(key, session), asked is not None and session.token != asked
+
+    def _kept(self, token: str | None) -> str:
+        """The project in whose history a session was saved under the token; else the first one."""
+        if token is not None:
+            for key, sessions in self._sessions.items():
+                if sessions.store.head(token) is not None:
+                    return key
+        return self.home
+
+    def _enter(self, key: str, session: "Session") -> Visitor:
+        visitor = Visitor(key, session, self)
+        with self._lock:
+            self._visitors[session.token] = visitor
+        return visitor
+
+    def shelf(self, token: str) -> "dict[str, Project]":
+        """The projects that the holder of a token may choose."""
+        return {k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]}
+
+    def choose(self, token: str, key: Any) -> Visitor:
+        """A new visit to a project; the earlier one is kept under its own token until it is idle for long."""
+        if key not in self.shelf(token):
+            raise InputError("that project is no longer open: choose another")
+        visitor = self._enter(key, self._sessions[key].open())
+        for owners in self._owners.values():
+            if token in owners:
+                owners.add(visitor.token)
+        return visitor
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """A value that is the same for every visitor; the most recent thousand are kept."""
+        with self._lock:
+            if key in self._shared:
+                self._shared.move_to_end(key)
+                return self._shared[key]
+        value = make()
+        with self._lock:
+            self._shared[key] = value
+            while len(self._shared) > 1000:
+                self._shared.popitem(last=False)
+        return value
+
+    def _sweep(self) -> None:
+        """Once a minute, forget the visitors whose sessions were saved and dropped, and their own pictures."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._swept < SWEEP_SECONDS:
+                return
+            self._swept = now
+        for sessions in self._sessions.values():
+            sessions.drop_idle()
+        with self._lock:
+            gone = [t for t, v in self._visitors.items() if t not in self._sessions[v.key]]
+            for token in gone:
+                del self._visitors[token]
+        for token in gone:
+            self.pictures.forget(token)
+
+    def close(self) -> None:
+        """Save what visitors did, so that their tokens find it again."""
+        for sessions in self._sessions.values():
+            sessions.close()
