@@ -100,7 +100,8 @@ def advance(
             trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
         )  # fmt: skip
 
-    threads.run(work, [blocks[i::workers] for i in range(min(workers, len(blocks)))], workers)
+    parts = [np.ascontiguousarray(blocks[i::workers]) for i in range(min(workers, len(blocks)))]
+    threads.run(work, parts, workers)
     return decrease
 
 
