@@ -39,7 +39,7 @@ def concept_vectors(regions: np.ndarray, words: np.ndarray) -> np.ndarray:
     out = np.zeros((n, k), np.float32)
     if n == 0 or k == 0:
         return out
-    words = np.ascontiguousarray(words, np.float32)
+    words = np.array(words, np.float32, order="C")  # a copy: the compiled loop takes no read-only array
     kernel, step = _kernel(), 1024
     for start in range(0, n, step):  # a piece at a time: regions on disk are never all in memory
         piece = np.ascontiguousarray(regions[start : start + step], np.float16).astype(np.float32)
