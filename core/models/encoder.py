@@ -14,6 +14,7 @@ from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import Session, open_session
 
 if TYPE_CHECKING:
+    from inficond.core.models.lookup import ClassLookup
     from inficond.core.models.words import WordEmbedder
 
 
@@ -115,11 +116,20 @@ class Encoder:
         InputError
             The encoder has no text tower, or a word is empty.
         """
+        return self._embedder().embed(words, templates)
+
+    @property
+    def lookup(self) -> "ClassLookup | None":
+        """Classes that speak for words, where the folder has such a table; `embed_words` uses it unless templates
+        are given."""
+        return self._embedder().lookup
+
+    def _embedder(self) -> "WordEmbedder":
         if self._words is None:
             from inficond.core.models.words import word_embedder
 
             self._words = word_embedder(self.manifest)
-        return self._words.embed(words, templates)
+        return self._words
 
 
 def load_encoder(

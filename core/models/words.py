@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.models.lookup import ClassLookup, read_lookup
 from inficond.core.models.manifest import Manifest, TextInput
 from inficond.core.models.sessions import Session, open_session
 
@@ -23,10 +24,20 @@ class WordEmbedder:
     session : Session
     dim : int
         D, what the vectors must have.
+    lookup : ClassLookup, optional
+        Classes that speak for words; used where no templates are given.
     """
 
-    def __init__(self, text: TextInput, tokenizer: object, session: Session, dim: int) -> None:
+    def __init__(
+        self,
+        text: TextInput,
+        tokenizer: object,
+        session: Session,
+        dim: int,
+        lookup: ClassLookup | None = None,
+    ) -> None:
         self._text, self._tokenizer, self._session, self._dim = text, tokenizer, session, dim
+        self.lookup = lookup
 
     def embed(self, words: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
         """Normalised mean over the templates, (n, D) float32; see `Encoder.embed_words`."""
@@ -34,13 +45,17 @@ class WordEmbedder:
         for word, given in zip(clean, words):
             if not word or len(word) > LONGEST:
                 raise InputError(f"{given!r:.60} is no concept: write one word or a short phrase")
+        lookup = None if templates else self.lookup
         templates = list(templates) if templates else list(self._text.templates)
         texts = [template.replace("{}", word) for word in clean for template in templates]
         if not texts:
             return np.zeros((0, self._dim), np.float32)
         each = self._run(texts).reshape(len(clean), len(templates), self._dim)
         mean = each.mean(axis=1)
-        return (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        vectors = (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        if lookup is not None:
+            vectors = np.stack([lookup.mix(word, vector) for word, vector in zip(clean, vectors)])
+        return vectors
 
     def _run(self, texts: list[str]) -> np.ndarray:
         rows = []
@@ -81,4 +96,4 @@ def word_embedder(manifest: Manifest) -> WordEmbedder:
     if tokenizer.padding is None:
         tokenizer.enable_padding(length=manifest.text.max_length)
     session = open_session(manifest.path_of(manifest.text.file), "cpu")
-    return WordEmbedder(manifest.text, tokenizer, session, manifest.dim)
+    return WordEmbedder(manifest.text, tokenizer, session, manifest.dim, read_lookup(manifest))

@@ -1,7 +1,7 @@
 """What was found on this machine: providers that really run, models, versions, memory.
 
-ONNX Runtime lists providers that cannot run here; each is tried on the embedded encoder and its numbers are held
-against the CPU's. With a project folder, every byte of it is checked as well.
+ONNX Runtime lists providers that cannot run here; each is tried on the embedded encoder and its numbers are
+held against the CPU's. With a project folder, every byte of it is checked as well.
 """
 
 import argparse
