@@ -80,9 +80,11 @@ class RegionFinder(nn.Module):
         spread = square.mean(dim=1, keepdim=True) + 1e-6
         # With z scaled by its spread and p by the size of a region, both parts of d are one matrix product.
         scale_p = math.sqrt(self.place * self.n_regions)
-        points = torch.cat([centred / spread.sqrt(), (scale_p * places).expand(dense.shape[0], -1, -1)], dim=2)
+        # Not `expand`, nor `zeros_like`: both would bake the batch size into the graph.
+        spots = scale_p * places + 0.0 * centred[:, :, :1]
+        points = torch.cat([centred / spread.sqrt(), spots], dim=2)
         length = (points * points).sum(dim=2, keepdim=True)
-        weights = share.expand(dense.shape[0], -1, -1)
+        weights = share.unsqueeze(0)
         soft = weights
         for step in range(self.steps):
             centres = weights.transpose(1, 2) @ points

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ...core.errors import InputError
+from inficond.core.errors import InputError
 
 #: Where Debian's ``wordnet-base`` puts the dictionary.
 DEFAULT_DICT = Path("/usr/share/wordnet")

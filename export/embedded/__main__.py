@@ -1,0 +1,73 @@
+"""``python -m inficond.export.embedded train|build|measure``: see the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from inficond.core.errors import InputError
+from inficond.core.progress import Terminal
+from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m inficond.export.embedded", description=__doc__)
+    parser.add_argument("step", choices=["train", "build", "measure"])
+    parser.add_argument("--data", type=Path, help="photographs: flickr8k/, scenes/, coco/, imagenet_sample/")
+    parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="WordNet 3.0's dictionary folder")
+    parser.add_argument("--out", type=Path, help="where the folders go (default: core/assets)")
+    parser.add_argument("--cache", type=Path, default=Path(".embedded-cache"), help="features are kept here")
+    parser.add_argument("--only", choices=["encoder", "teacher", "concepts"], help="build one folder")
+    parser.add_argument("--json", action="store_true", help="figures as JSON")
+    chosen = parser.parse_args(arguments)
+    try:
+        return _run(chosen)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.data is None or not chosen.data.is_dir():
+        raise InputError("name the folder of the photographs with --data DIR")
+    if chosen.step == "measure":
+        from inficond.export.embedded.card import write_figures
+        from inficond.export.embedded.measure import measure
+
+        figures = measure(chosen.data, Terminal())
+        if chosen.json:
+            print(json.dumps(figures, indent=1))
+        else:
+            print(write_figures(figures))
+        return 0
+    wordnet = WordNet(chosen.wordnet)
+    if chosen.step == "train":
+        from inficond.export.embedded.prepare import train_from
+
+        train_from(chosen.data, wordnet, chosen.cache, Terminal()).save()
+        return 0
+    from inficond.export.embedded import build
+
+    out = chosen.out or build.ASSETS
+    pictures = build_pictures(chosen.data)
+    if chosen.only in (None, "encoder"):
+        build.build_encoder(out / "encoder", build.Trained.load(), pictures, wordnet)
+    if chosen.only in (None, "teacher"):
+        build.build_teacher(out / "teacher", pictures, wordnet)
+    if chosen.only in (None, "concepts"):
+        build.build_corpus(out / "concepts", wordnet)
+    return 0
+
+
+def build_pictures(data: Path) -> list[Path]:
+    """Pictures to calibrate and compare on: training pictures of Flickr8k and the ImageNet sample."""
+    from inficond.export.embedded.features import is_validation, read_captions
+
+    flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::40]
+    return flickr + sorted((data / "imagenet_sample").glob("*.jpg"))[::2]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

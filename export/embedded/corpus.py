@@ -1,0 +1,88 @@
+"""The shipped corpus: from ``concepts.txt`` to names, groups and prompt variants."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from importlib.resources import files
+
+from inficond.export.embedded.wordnet import WordNet
+
+LONGEST = 160
+"""Characters of a prompt; a description's end says little about looks."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A concept of the built-in corpus.
+
+    Attributes
+    ----------
+    name, group : str
+    prompts : tuple of str
+        The name, other wordings, a photo's caption and a description.
+    looked_up : bool
+        Whether ImageNet classes below the word may speak for it.
+    """
+
+    name: str
+    group: str
+    prompts: tuple[str, ...]
+    looked_up: bool
+
+
+def read_entries(wordnet: WordNet) -> list[Entry]:
+    """The concepts of ``concepts.txt``; descriptions that are not written there come from WordNet."""
+    entries: list[Entry] = []
+    group, lexnames = "", [6]
+    for line in files(__package__).joinpath("concepts.txt").read_text("utf-8").splitlines():
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("[") and "|" not in line:
+            group, _, numbers = line[1:-1].partition(";")
+            if numbers:
+                lexnames = [int(n) for n in numbers.split(",")]
+            continue
+        if line.startswith("["):
+            continue
+        entries.append(_entry(line, group.strip(), lexnames, wordnet))
+    return entries
+
+
+def _entry(line: str, group: str, lexnames: list[int], wordnet: WordNet) -> Entry:
+    first, *rest = [part.strip() for part in line.split("|")]
+    vague, name = first.endswith("*"), first.rstrip("*")
+    others = [p for p in rest if not p.startswith("=")]
+    written = [p[1:].strip() for p in rest if p.startswith("=")]
+    description = written[0] if written else _description(wordnet, [name, *others], lexnames)
+    prompts = [name, f"a photo of {article(name)}", *others]
+    if description:
+        prompts.append(textwrap.shorten(f"{name}: {description}", LONGEST, placeholder=""))
+    return Entry(name, group, tuple(dict.fromkeys(prompts)), not vague)
+
+
+def _description(wordnet: WordNet, words: list[str], lexnames: list[int]) -> str:
+    for word in words:
+        for lexname in lexnames:
+            for offset in wordnet.find(word):
+                if wordnet.synsets[offset].lexname == lexname:
+                    return wordnet.synsets[offset].definition
+    return ""
+
+
+PLURAL_OR_MASS = {
+    "water", "grass", "snow", "sand", "ice", "fog", "smoke", "mud", "dirt", "ground", "gravel", "moss", "hay",
+    "straw", "sky", "fire", "coral", "wool", "foam", "food", "fruit", "broccoli", "coffee", "beer", "metal", "wood",
+    "plastic", "paper", "concrete", "cardboard", "textile", "furniture", "tableware", "equipment", "money", "judo",
+    "parkour", "hockey", "kitesurfing", "clothing", "concrete", "tape", "chess",
+}  # fmt: skip
+
+
+def article(name: str) -> str:
+    """A noun phrase: "a boat", "an apple", "water", "stairs"."""
+    last = name.lower().split()[-1]
+    plural = last.endswith("s") and not last.endswith(("ss", "us")) or last in ("geese", "leaves")
+    if plural or last in PLURAL_OR_MASS or name.startswith("Santa"):
+        return name
+    return ("an " if name[0].lower() in "aeiou" and not name.startswith("uni") else "a ") + name

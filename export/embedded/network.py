@@ -1,0 +1,214 @@
+"""The embedded networks as torch modules: bytes of a picture in, what the manifest promises out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from inficond.export.embedded.sources import load_lite
+from inficond.export.regions import RegionFinder
+
+MID_BLOCK = 10
+"""The last block of Lite0 at a sixteenth of the picture's size: 112 channels that know texture and place."""
+MID_CHANNELS, TOP_CHANNELS, CLASSES, TEXT_DIM = 112, 1280, 1000, 384
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """uint8 (B, S, S, 3) to what EfficientNet-Lite was trained on: (x − 127) / 128, (B, 3, S, S)."""
+    return (pixels.to(torch.float32).permute(0, 3, 1, 2) - 127.0) / 128.0
+
+
+def _folded(conv: Any, norm: Any) -> nn.Conv2d:
+    """A convolution with the batch normalisation after it folded in, padding as TensorFlow's "same"."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    out = _Same(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, groups=conv.groups)
+    out.weight.data = conv.weight.data * scale[:, None, None, None]
+    out.bias.data = (norm.bias - norm.running_mean * scale).data  # type: ignore[union-attr]
+    return out
+
+
+class _Same(nn.Conv2d):
+    """TensorFlow's "same" padding: for stride 2 and even sizes one more at the right and bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, s = self.kernel_size[0], self.stride[0]
+        need = [max((-(-n // s) - 1) * s + k - n, 0) for n in (int(x.shape[2]), int(x.shape[3]))]
+        if any(need):
+            top, left = need[0] // 2, need[1] // 2
+            if need[0] % 2 == 0 and need[1] % 2 == 0:
+                return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
+            x = F.pad(x, (left, need[1] - left, top, need[0] - top))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+class _Block(nn.Module):
+    """An inverted residual block without squeeze-and-excitation, normalisations folded."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        args = block._block_args
+        self.expand = _folded(block._expand_conv, block._bn0) if args.expand_ratio != 1 else None
+        self.depthwise = _folded(block._depthwise_conv, block._bn1)
+        self.project = _folded(block._project_conv, block._bn2)
+        self.skip = bool(
+            block.id_skip and block._depthwise_conv.stride == (1, 1) and args.input_filters == args.output_filters
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.skip else y
+
+
+class Lite(nn.Module):
+    """EfficientNet-Lite with its normalisations folded into the convolutions.
+
+    Parameters
+    ----------
+    variant : int
+        0 or 2.
+    size : int
+        Pixels of the square picture.
+    """
+
+    def __init__(self, variant: int, size: int) -> None:
+        super().__init__()
+        net = load_lite(variant, size)
+        self.stem = _folded(net._conv_stem, net._bn0)
+        self.blocks = nn.ModuleList([_Block(b) for b in net._blocks])
+        self.top = _folded(net._conv_head, net._bn1)
+        self.classify = nn.Linear(TOP_CHANNELS, CLASSES)
+        self.classify.load_state_dict(net._fc.state_dict())
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps at a sixteenth (B, 112, 2g, 2g; Lite0) and at a thirty-second (B, 1280, g, g) of the size."""
+        x = F.relu6(self.stem(normalised(pixels)))
+        mid = x
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i == MID_BLOCK:
+                mid = x
+        return mid, F.relu6(self.top(x))
+
+
+class Projection(nn.Module):
+    """What training learns: cells of Lite0 and MiniLM's sentences in one space of D dimensions.
+
+    A cell's inputs are its 1,280 top channels h, its class probabilities p = softmax(W h + b) of the network's
+    own classifier, and its 112 middle channels m averaged 2 × 2:
+
+        z_i = h_i·A_h + p_i·A_p + m_i·A_m + mean_j (h_j·G_h + p_j·G_p + m_j·G_m) + b
+
+    The second sum is the picture's context, the same for every cell.  A sentence e (unit length, from MiniLM) becomes
+    t = T(e − ē).  Cells, pictures and sentences are compared by cosine.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        n = TOP_CHANNELS + CLASSES + MID_CHANNELS
+        self.dim = dim
+        self.cell = nn.Linear(n, dim)
+        self.context = nn.Linear(n, dim, bias=False)
+        self.text = nn.Linear(TEXT_DIM, dim)
+
+
+class _Parts(nn.Module):
+    """One linear layer over [h, p, m], as three products that never make the joined array."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        sizes = [TOP_CHANNELS, CLASSES, MID_CHANNELS]
+        self.parts = nn.ParameterList([w.T.contiguous() for w in linear.weight.data.split(sizes, dim=1)])
+
+    def forward(self, values: list[Tensor]) -> Tensor:
+        return sum((v @ w for v, w in zip(values, self.parts)), start=torch.zeros(()))
+
+
+class EmbeddedEncoder(nn.Module):
+    """Pixels → regions, assignment, image embedding and the dense map.
+
+    Parameters
+    ----------
+    lite : Lite
+        Lite0.
+    projection : Projection
+    finder : RegionFinder
+    """
+
+    def __init__(self, lite: Lite, projection: Projection, finder: RegionFinder) -> None:
+        super().__init__()
+        self.lite, self.finder = lite, finder
+        self.head = Head(projection, lite.classify)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mid, top = self.lite(pixels)
+        z = self.head(mid, top)
+        image = F.normalize(z.mean(dim=(1, 2)), dim=1)
+        dense = F.normalize(z, dim=3)
+        regions, assignment = self.finder(dense)
+        return regions, assignment, image, dense.flatten(1, 2)
+
+
+class Head(nn.Module):
+    """The projection applied to a picture's maps; (B, g, g, D), not normalised."""
+
+    def __init__(self, projection: Projection, classify: nn.Linear) -> None:
+        super().__init__()
+        self.classify = nn.Conv2d(TOP_CHANNELS, CLASSES, 1)
+        self.classify.weight.data = classify.weight.data[:, :, None, None].clone()
+        self.classify.bias.data = classify.bias.data.clone()  # type: ignore[union-attr]
+        self.cell, self.context = _Parts(projection.cell), _Parts(projection.context)
+        self.bias = nn.Parameter(projection.cell.bias.data.clone())
+
+    def forward(self, mid: Tensor, top: Tensor) -> Tensor:
+        h, w = int(top.shape[2]), int(top.shape[3])
+        logits = self.classify(top).flatten(2).transpose(1, 2)
+        values = [
+            top.flatten(2).transpose(1, 2),
+            torch.softmax(logits, dim=2),
+            F.avg_pool2d(mid, 2).flatten(2).transpose(1, 2),
+        ]
+        context = self.context([v.mean(dim=1, keepdim=True) for v in values])
+        return (self.cell(values) + context + self.bias).unflatten(1, (h, w))
+
+
+class EmbeddedTeacher(nn.Module):
+    """Pixels → the 1,000 ImageNet logits of EfficientNet-Lite2."""
+
+    def __init__(self, lite: Lite) -> None:
+        super().__init__()
+        self.lite = lite
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.lite.classify(self.lite(pixels)[1].mean(dim=(2, 3)))
+
+
+class TextTower(nn.Module):
+    """Token ids → a unit vector of the joint space: MiniLM, mean over tokens, the learned projection.
+
+    Parameters
+    ----------
+    minilm : transformers model
+    projection : nn.Linear, optional
+        384 → D; without it the sentence embedding itself.
+    centre : Tensor (384,), optional
+        ē, the mean over the training captions.
+    """
+
+    def __init__(self, minilm: Any, projection: nn.Linear | None = None, centre: Tensor | None = None) -> None:
+        super().__init__()
+        self.minilm, self.projection = minilm, projection
+        if centre is not None:
+            self.register_buffer("centre", centre)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden = self.minilm(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(2).to(hidden.dtype)
+        sentence = F.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0), dim=1)
+        if self.projection is None:
+            return sentence
+        return F.normalize(self.projection(sentence - self.centre), dim=1)

@@ -1,0 +1,132 @@
+"""8-bit forms of the embedded graphs.
+
+The image graphs: static 8-bit convolutions (QDQ; activations unsigned with one scale per tensor from the 99.99th
+percentile of real pictures, weights signed with one scale per channel).  The text graph: 8-bit weights only, one
+scale per row or column, computed in float32; words are few, so its speed does not matter and its accuracy does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+SMALLEST = 4096
+"""Weights with fewer elements stay float32."""
+
+
+def convolutions_to_int8(
+    graph: onnx.ModelProto, pictures: Sequence[np.ndarray], keep: Sequence[str] = (), batch: int = 8
+) -> onnx.ModelProto:
+    """Static 8-bit convolutions, calibrated on `pictures`, (S, S, 3) uint8 each.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        Input `pixels`.
+    pictures : sequence of ndarray
+    keep : sequence of str
+        Parts of node names that stay float32.
+    batch : int
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self) -> None:
+            starts = range(0, len(pictures), batch)
+            self.batches = iter({"pixels": np.stack(pictures[i : i + batch])} for i in starts)
+
+        def get_next(self) -> Any:
+            return next(self.batches, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, small = (str(Path(folder) / f"{n}.onnx") for n in ("plain", "ready", "small"))
+        onnx.save_model(graph, plain)
+        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        nodes = onnx.load(ready).graph.node
+        quantize_static(
+            ready,
+            small,
+            Pictures(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_quantize=[
+                n.name
+                for n in nodes
+                if n.op_type in ("Conv", "Add", "Clip", "Gemm") and not any(k in n.name for k in keep)
+            ],
+            op_types_to_quantize=["Conv", "Add", "Clip", "Gemm"],
+            extra_options={"ActivationSymmetric": False},
+        )
+        return onnx.load(small)
+
+
+def weights_to_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Every large matrix as int8 with a DequantizeLinear before its use; the arithmetic stays float32."""
+    out = onnx.ModelProto()
+    out.CopyFrom(graph)
+    constants = {t.name: t for t in out.graph.initializer}
+    axes: dict[str, int] = {}
+    for node in out.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in constants:
+            axes[node.input[1]] = 1
+        elif node.op_type == "Gemm" and node.input[1] in constants:
+            axes[node.input[1]] = 0
+    tables = {n.input[0] for n in out.graph.node if n.op_type == "Gather" and n.input[0] in constants}
+    added: list[onnx.NodeProto] = []
+    for name, axis in axes.items():
+        if int(np.prod(constants[name].dims)) < SMALLEST or len(constants[name].dims) != 2:
+            continue
+        codes, scale = _rounded(numpy_helper.to_array(constants[name]), axis)
+        constants[name].CopyFrom(numpy_helper.from_array(codes, name + "_int8"))
+        out.graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
+        added.append(
+            helper.make_node("DequantizeLinear", [name + "_int8", name + "_scale"], [name], axis=axis)
+        )
+    for i, node in enumerate(list(out.graph.node)):
+        if node.op_type == "Gather" and node.input[0] in tables:
+            _table_to_int8(out, node, constants[node.input[0]])
+    del i
+    nodes = added + list(out.graph.node)
+    del out.graph.node[:]
+    out.graph.node.extend(nodes)
+    return out
+
+
+def _table_to_int8(model: onnx.ModelProto, gather: onnx.NodeProto, table: onnx.TensorProto) -> None:
+    """Look up 8-bit rows and their scales, then multiply: the float32 table never exists."""
+    values = numpy_helper.to_array(table)
+    if values.ndim != 2 or values.size < SMALLEST or values.dtype != np.float32:
+        return
+    codes, scale = _rounded(values, 0)
+    name, found, at = table.name, gather.output[0], list(model.graph.node).index(gather)
+    table.CopyFrom(numpy_helper.from_array(codes, name))
+    model.graph.initializer.append(numpy_helper.from_array(scale[:, None], name + "_scale"))
+    steps = [
+        helper.make_node("Gather", [name, gather.input[1]], [found + "_codes"], axis=0),
+        helper.make_node("Gather", [name + "_scale", gather.input[1]], [found + "_scales"], axis=0),
+        helper.make_node("Cast", [found + "_codes"], [found + "_cast"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", [found + "_cast", found + "_scales"], [found]),
+    ]
+    nodes = list(model.graph.node)
+    nodes[at : at + 1] = steps
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _rounded(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    largest = np.abs(values).max(axis=1 - axis, keepdims=True)
+    scale = np.maximum(largest, 1e-12).astype(np.float32) / 127
+    codes = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
+    return codes, scale.reshape(-1)

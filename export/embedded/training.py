@@ -1,0 +1,268 @@
+"""Training of the text–image projection: captions, the words in them, and ImageNet's classes.
+
+Three losses, all by cosine in the joint space, summed with equal weight:
+
+- *captions*: InfoNCE (Oord et al., 2018) between a picture's mean cell and one of its captions, both ways.
+- *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions use it,
+  a picture's score being a smooth maximum over its cells.  It is multiple-instance learning: only the cells that
+  show the word need to agree with it, which is what makes regions findable.
+- *classes*: InfoNCE between ImageNet's classes, each the direction of its weights in Lite0's classifier, and their
+  WordNet names and descriptions.
+
+Inputs are standardised; both are folded into the weights of `Projection` afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from inficond.core.progress import Progress, Silent
+from inficond.export.embedded.imagenet import ABSTRACT_LEXNAMES
+from inficond.export.embedded.network import MID_CHANNELS, TEXT_DIM, TOP_CHANNELS, Projection
+from inficond.export.embedded.wordnet import WordNet
+
+INPUTS = TOP_CHANNELS + TEXT_DIM + MID_CHANNELS
+"""Top channels, the class probabilities' mean sentence (ConSE; Norouzi et al., 2014), middle channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What training can be told; the defaults made what ships."""
+
+    dim: int = 128
+    epochs: int = 8
+    batch: int = 256
+    dropout: float = 0.2
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    smoothing: float = 0.1
+    classes_at_once: int = 400
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Classes:
+    """ImageNet as training sees it: class weights (1000, 1280) and sentences (1000, n, 384) about each class."""
+
+    weights: Tensor
+    bias: Tensor
+    sentences: Tensor
+
+    @property
+    def mean_sentence(self) -> Tensor:
+        return F.normalize(self.sentences.mean(dim=1), dim=1)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Training pictures: cells per view (N, g², INPUTS) float16, caption sentences, words.
+
+    Attributes
+    ----------
+    views : list of Tensor
+    captions : list of Tensor
+        Per picture (n, 384).
+    vocabulary : Tensor
+        (V, 384), unit length.
+    word_share : Tensor
+        (N, V): the part of a picture's captions that use the word.
+    """
+
+    views: list[Tensor]
+    captions: list[Tensor]
+    vocabulary: Tensor
+    word_share: Tensor
+
+
+def cell_inputs(mid: np.ndarray, top: np.ndarray, classes: Classes, chunk: int = 64) -> Tensor:
+    """Cells (N, g², INPUTS) float16 from the maps of Lite0."""
+    out = torch.empty((*top.shape[:2], INPUTS), dtype=torch.float16)
+    mean = classes.mean_sentence
+    for i in range(0, len(top), chunk):
+        h = torch.from_numpy(np.asarray(top[i : i + chunk])).float()
+        p = torch.softmax(h @ classes.weights.T + classes.bias, dim=2)
+        out[i : i + chunk] = torch.cat(
+            [h, p @ mean, torch.from_numpy(np.asarray(mid[i : i + chunk])).float()], dim=2
+        ).half()
+    return out
+
+
+def vocabulary(
+    captions: Sequence[Sequence[str]], wordnet: WordNet, least: int = 8, most: int = 2200
+) -> tuple[list[str], Tensor]:
+    """Visible nouns (one or two words) used for at least `least` and fewer than `most` of the pictures.
+
+    Returns
+    -------
+    words : list of str
+    share : Tensor (N, V)
+        The part of each picture's captions that use the word.
+    """
+    used: list[Counter[str]] = []
+    for texts in captions:
+        counter: Counter[str] = Counter()
+        for text in texts:
+            tokens = re.findall(r"[a-z]+", text.lower())
+            counter.update(set(tokens) | {f"{a} {b}" for a, b in zip(tokens, tokens[1:])})
+        used.append(counter)
+    in_pictures = Counter(word for counter in used for word in counter)
+    words = sorted(w for w, n in in_pictures.items() if least <= n < most and _is_visible(w, wordnet))
+    column = {w: j for j, w in enumerate(words)}
+    share = torch.zeros((len(captions), len(words)))
+    for i, counter in enumerate(used):
+        for word, n in counter.items():
+            if word in column:
+                share[i, column[word]] = n / len(captions[i])
+    return words, share
+
+
+_VAGUE = frozenset(
+    "front back side top middle edge one two three four five six group line set air area way right left end match"
+    " day close down background corner couple piece part pair number bit body view look it is in a an on are at as"
+    " out up over".split()
+)
+_VISIBLE = frozenset(range(3, 29)) - ABSTRACT_LEXNAMES | {4, 8, 14}
+
+
+def _is_visible(word: str, wordnet: WordNet) -> bool:
+    if len(word) < 3 or word in _VAGUE or word.split()[0] in ("the", "its", "his", "her"):
+        return False
+    senses = wordnet.find(word)
+    return bool(senses) and wordnet.synsets[senses[0]].lexname in _VISIBLE
+
+
+class _Net(nn.Module):
+    def __init__(self, settings: Settings, mean: Tensor, scale: Tensor, centre: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.register_buffer("centre", centre)
+        self.cell = nn.Linear(INPUTS, settings.dim)
+        self.cell.weight.data *= 0.5
+        self.context = nn.Linear(INPUTS, settings.dim, bias=False)
+        self.text = nn.Linear(TEXT_DIM, settings.dim)
+        self.sharpness = nn.Parameter(torch.tensor([math.log(1 / 0.05), math.log(1 / 0.08), math.log(1 / 0.05)]))
+
+    def cells(self, x: Tensor, dropout: float, context: bool = True) -> Tensor:
+        x = (x.float() - self.mean) / self.scale
+        if dropout:
+            # The same inputs are dropped in every cell, or the mean over cells would undo it.
+            x = x * (torch.rand(x.shape[0], 1, x.shape[2]) > dropout) / (1 - dropout)
+        z = self.cell(x)
+        return z + self.context(x.mean(dim=1, keepdim=True)) if context else z
+
+    def sentences(self, e: Tensor) -> Tensor:
+        return F.normalize(self.text(e - self.centre), dim=-1)
+
+
+def train(
+    pictures: Pictures, classes: Classes, settings: Settings, progress: Progress | None = None
+) -> tuple[Projection, Tensor, Tensor]:
+    """Fit the projection.
+
+    Returns
+    -------
+    projection : Projection
+        Over [h, p, m], standardisation folded in.
+    centre : Tensor (384,)
+        ē of the text tower.
+    class_vectors : Tensor (1000, D)
+        Unit vectors of ImageNet's classes, for words that name some of them.
+    """
+    progress = progress or Silent()
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    sample = pictures.views[0][::4].float().flatten(0, 1)
+    mean, scale = sample.mean(dim=0), sample.std(dim=0)
+    scale = scale + 0.02 * scale.mean()
+    text = slice(TOP_CHANNELS, TOP_CHANNELS + TEXT_DIM)
+    scale[text] = sample[:, text].std(dim=0).mean()  # one scale, so that the geometry of sentences stays
+    prototypes = _prototypes(classes, mean, float(sample[:, :TOP_CHANNELS].norm(dim=1).mean()))
+    net = _Net(settings, mean, scale, torch.cat(pictures.captions).mean(dim=0))
+    n = len(pictures.captions)
+    batches = n // settings.batch
+    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=0.15
+    )
+    progress.start("training the projection", settings.epochs)
+    for _ in range(settings.epochs):
+        order = rng.permutation(n)
+        for b in range(batches):
+            rows = order[b * settings.batch : (b + 1) * settings.batch]
+            view = pictures.views[rng.integers(len(pictures.views))]
+            z = net.cells(view[rows], settings.dropout)
+            chosen = [pictures.captions[i][rng.integers(len(pictures.captions[i]))] for i in rows]
+            some = torch.from_numpy(rng.permutation(len(prototypes))[: settings.classes_at_once])
+            loss = (
+                _captions(net, z, torch.stack(chosen))
+                + _words(net, z, pictures.vocabulary, pictures.word_share[rows], settings.smoothing)
+                + _classes(net, prototypes[some], classes.sentences[some, rng.integers(classes.sentences.shape[1])],
+                           settings.dropout)
+            )  # fmt: skip
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        progress.advance()
+    net.eval()
+    with torch.no_grad():
+        class_vectors = F.normalize(net.cells(prototypes, 0.0, context=False)[:, 0], dim=1)
+        return _fold(net, classes, settings.dim), net.centre.clone(), class_vectors
+
+
+def _both_ways(logits: Tensor) -> Tensor:
+    target = torch.arange(len(logits))
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def _captions(net: _Net, z: Tensor, sentences: Tensor) -> Tensor:
+    image = F.normalize(z.mean(dim=1), dim=1)
+    return _both_ways(image @ net.sentences(sentences).T * net.sharpness[0].exp())
+
+
+def _words(net: _Net, z: Tensor, words: Tensor, share: Tensor, smoothing: float) -> Tensor:
+    scores = F.normalize(z, dim=2) @ net.sentences(words).T
+    peak = smoothing * (torch.logsumexp(scores / smoothing, dim=1) - math.log(scores.shape[1]))
+    logits = peak * net.sharpness[1].exp()
+    of_picture = share / (share.sum(dim=1, keepdim=True) + 1e-6)
+    used = share.sum(dim=0) > 0
+    of_word = share[:, used] / share[:, used].sum(dim=0)
+    by_picture = -(of_picture * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    by_word = -(of_word * F.log_softmax(logits[:, used], dim=0)).sum(dim=0).mean()
+    return (by_picture + by_word) / 2
+
+
+def _classes(net: _Net, prototypes: Tensor, sentences: Tensor, dropout: float) -> Tensor:
+    z = F.normalize(net.cells(prototypes, dropout, context=False)[:, 0], dim=1)
+    return _both_ways(z @ net.sentences(F.normalize(sentences, dim=1)).T * net.sharpness[2].exp())
+
+
+def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
+    """Pseudo-cells of the classes, (1000, 1, INPUTS): the positive part of a class's weights, as long as real cells."""
+    top = torch.relu(classes.weights)
+    top = top / top.norm(dim=1, keepdim=True) * length
+    mid = mean[TOP_CHANNELS + TEXT_DIM :].expand(len(top), -1)
+    return torch.cat([top, classes.mean_sentence, mid], dim=1).unsqueeze(1)
+
+
+def _fold(net: _Net, classes: Classes, dim: int) -> Projection:
+    """Standardisation folded in, and the mean sentence replaced by the class probabilities it is linear in."""
+    projection = Projection(dim)
+    for ours, theirs in ((net.cell, projection.cell), (net.context, projection.context)):
+        weight = ours.weight.data / net.scale
+        top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)
+        theirs.weight.data = torch.cat([top, sentence @ classes.mean_sentence.T, mid], dim=1)
+    shift = (net.cell.weight.data + net.context.weight.data) / net.scale @ net.mean
+    projection.cell.bias.data = net.cell.bias.data - shift
+    projection.text.load_state_dict(net.text.state_dict())
+    return projection
