@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.report.parts import diverging, gauge, legend, stack, strip
-from inficond.core.report.wording import figure, percent, plural
+from inficond.core.report.wording import figure, percent, plural, signed
 
 if TYPE_CHECKING:
     from inficond.core.report.pictures import Pictures
@@ -202,47 +202,44 @@ def _class(i: int, entry: Mapping[str, Any], pictures: "Pictures | None") -> str
 
 def _figures(entry: Mapping[str, Any]) -> str:
     base = entry["baseline"]
+    marks = {
+        "better": '<span class="good">words better</span>',
+        "worse": '<span class="bad">random better</span>',
+    }
     rows = []
     for key, (name, meaning) in _METRICS.items():
-        at = entry["intervals"][key]
-        digits = 3
-        cells = f'<td class="n">{figure(at["value"], digits)}</td><td class="range">{_range(at)}</td>'
+        cells = _cell(entry["intervals"][key])
         if base:
             verdict = base["words_against_random"][key]["verdict"]
-            mark = {"better": '<span class="good">words better</span>', "worse": '<span class="bad">random better</span>'}  # fmt: skip
             cells += (
-                f'<td class="n">{figure(base["metrics"][key], digits)}</td>'
-                f'<td class="range">{mark.get(verdict, "no clear difference")}</td>'
+                f'<td class="n">{figure(base["metrics"][key], 3)}<br>'
+                f'<span class="range">{marks.get(verdict, "no clear difference")}</span></td>'
             )
         rows.append(f'<tr><td title="{escape(meaning)}">{name}</td>{cells}</tr>')
-    head = '<th class="n">random</th><th></th>' if base else ""
+    head = '<th class="n">random<br>directions</th>' if base else ""
     accuracy = ""
     if entry["accuracy"]:
         lines = "".join(
-            f"<tr><td>{who}</td>"
-            + "".join(
-                f'<td class="n">{figure(a[k]["value"])}<br><span class="range">{_range(a[k], 2)}</span></td>'
-                for k in ("ap", "f1", "balanced_accuracy")
-            )
-            + "</tr>"
+            f"<tr><td>{who}</td>" + "".join(_cell(a[k]) for k in ("ap", "f1", "balanced_accuracy")) + "</tr>"
             for who, a in entry["accuracy"].items()
         )
         accuracy = (
             '<div class="block"><h3>Accuracy against the labels</h3><div class="scroll"><table><thead><tr><th></th>'
-            '<th class="n">AP</th><th class="n">F1</th><th class="n">balanced accuracy</th></tr></thead>'
+            '<th class="n">AP</th><th class="n">F1</th><th class="n">balanced<br>accuracy</th></tr></thead>'
             f"<tbody>{lines}</tbody></table></div></div>"
         )
     return (
         f'<div class="block"><h3>Fidelity to the teacher</h3><div class="scroll"><table><thead><tr><th></th>'
-        f'<th class="n">words</th><th>95 %</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
+        f'<th class="n">words<br>95 % interval</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
         + accuracy
     )
 
 
-def _range(interval: Mapping[str, Any], digits: int = 3) -> str:
-    if interval["low"] is None:
-        return "–"
-    return f"{figure(interval['low'], digits)} to {figure(interval['high'], digits)}"
+def _cell(interval: Mapping[str, Any]) -> str:
+    """A figure with its interval below."""
+    low, high = figure(interval["low"]), figure(interval["high"])
+    below = "–" if interval["low"] is None else f"{low} to {high}"
+    return f'<td class="n">{figure(interval["value"], 3)}<br><span class="range">{below}</span></td>'
 
 
 def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
@@ -260,13 +257,13 @@ def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
             )
         rows.append(
             f'<div class="concept" data-concept="{escape(c["name"])}" data-weight="{c["weight"]:.4f}"><div>'
-            f'<div class="word">{escape(c["name"])}<span>{c["weight"]:+.2f}</span></div>'
+            f'<div class="word">{escape(c["name"])}<span>{signed(c["weight"])}</span></div>'
             f'{diverging(c["weight"], largest)}</div><div class="shots">{shots}</div></div>'
         )
     return (
         f'<h3>Top concepts</h3><p class="quiet">{entry["metrics"]["nec"]} in use, the largest {len(found)} here. '
         f"Right and blue speaks for {escape(entry['name'])}, left and orange against it. The pictures are where "
-        f"the concept is strongest; the part in full light is what the encoder took for it.</p>{''.join(rows)}"
+        f"the concept is strongest; the part in colour is what the encoder took for it.</p>{''.join(rows)}"
     )
 
 
@@ -282,7 +279,7 @@ def _slices(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
     rows = "".join(
         f'<div class="slice"><p><span class="key {escape(s["kind"])}"></span><strong>{escape(s["name"])}</strong><br>'
         f"<small>{escape(s['kind'])}: {plural(s['size'], 'image')}, agreement {percent(s['agreement'])} against "
-        f"{percent(s['elsewhere'])} elsewhere; p ≤ {s['p_value']:.2g} corrected</small></p>"
+        f"{percent(s['elsewhere'])} elsewhere; corrected p&nbsp;≤&nbsp;{s['p_value']:.2g}</small></p>"
         f"{strip(s['images'][:6], pictures)}</div>"
         for s in found[:6]
     )

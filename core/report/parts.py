@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.report.wording import figure
+from inficond.core.report.wording import figure, signed
 from inficond.core.students.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def diverging(weight: float, largest: float) -> str:
     """A bar to the right for a positive weight, to the left for a negative one."""
     share = 50 * abs(weight) / largest if largest else 0.0
     side = "for" if weight > 0 else "against"
-    return f'<div class="diverge" role="img" aria-label="weight {weight:+.2f}"><b class="{side}" style="width:{share:.1f}%"></b></div>'  # fmt: skip
+    return f'<div class="diverge" role="img" aria-label="weight {signed(weight)}"><b class="{side}" style="width:{share:.1f}%"></b></div>'  # fmt: skip
 
 
 def strip(images: Sequence[Mapping[str, Any]], pictures: "Pictures | None") -> str:

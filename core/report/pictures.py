@@ -1,4 +1,4 @@
-"""Small pictures for the page, as data URIs: thumbnails, and evidence regions lit in a dimmed picture."""
+"""Small pictures for the page, as data URIs: thumbnails, and evidence regions in colour on dim grey."""
 
 import base64
 import io
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from inficond.core.project.project import Project
 
-SIDE = 132
+SIDE = 136
 """Pixels of a square picture; shown at two thirds of it, for sharp screens."""
-_DIM, _QUALITY = 0.3, 68
+_DIM, _LIFT, _QUALITY = 0.42, 26, 70
 
 
 class Pictures:
@@ -44,7 +44,7 @@ class Pictures:
         return self._plain[row]
 
     def evidence(self, row: int, concept: str) -> str:
-        """An image with everything but the concept's evidence region dimmed.
+        """An image in which only the concept's evidence region keeps its colours.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ def _square(picture: "Image", box: tuple[float, float, float, float] | None = No
 
 
 def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, float, float]) -> "Image":
-    """The picture around the region, the rest dimmed; the grid covers `crop` (parts of the picture)."""
+    """The picture around the region, the rest dim and grey; the grid covers `crop` (parts of the picture)."""
     from PIL import Image
 
     width, height = picture.size
@@ -105,7 +105,7 @@ def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, fl
     light = Image.new("L", picture.size, 0)
     # Cells are coarse: blending between their middles gives the soft edge they really have.
     light.paste(grid.resize(size, Image.Resampling.BICUBIC), (round(left), round(top)))
-    dim = picture.point(lambda v: int(v * _DIM))
+    dim = picture.convert("L").point(lambda v: int(v * _DIM) + _LIFT).convert("RGB")
     lit = Image.composite(picture, dim, light)
     ys, xs = np.nonzero(mask)
     h, w = mask.shape

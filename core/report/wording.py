@@ -14,6 +14,11 @@ def figure(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """``-0.2`` -> ``"−0.20"``, with the sign that is as wide as the plus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def plural(n: int, one: str, many: str | None = None) -> str:
     """``3, "image"`` -> ``"3 images"``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
@@ -146,7 +151,7 @@ def _against_random(words: float, random: float) -> str:
     gain = words - random
     row = f"The same fit on random directions instead of words reaches {figure(random)}"
     if gain >= 0.02:
-        return f"{row}: the words are worth {gain:+.2f}."
+        return f"{row}: the words are worth {signed(gain)}."
     if gain > -0.02:
         return f"{row}, about the same: the words make the student readable, not better."
-    return f"{row}, which is better ({-gain:+.2f}): the vocabulary does not fit these images well."
+    return f"{row}, which is better ({signed(-gain)}): the vocabulary does not fit these images well."
