@@ -1,9 +1,15 @@
 """What every test may use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from inficond.core import Project
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +20,92 @@ def shared_data() -> Path:
     if not (folder / "scenes" / "labels.csv").is_file():
         pytest.skip("needs the real photographs: set INFICOND_TEST_DATA to their folder")
     return folder
+
+
+def write_small_project(
+    folder: Path,
+    *,
+    n: int = 300,
+    k: int = 24,
+    classes: tuple[str, ...] = ("boat", "bird", "barn"),
+    link: str = "sigmoid",
+    labels: bool = True,
+    groups: bool = False,
+    seed: int = 0,
+) -> "Project":
+    """A project whose concept vectors come from regions and words in one space, as a real one's do.
+
+    Regions scatter about topics; a class depends on a few words and on `hidden`, which is no concept. Concepts
+    are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``.
+    """
+    from inficond.core import Project
+    from inficond.core.concepts import concept_vectors
+    from inficond.core.project.files import ImageRow, write_project
+    from inficond.core.students import distil
+
+    rng = np.random.default_rng(seed)
+
+    def unit(x: np.ndarray) -> np.ndarray:
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+    d = 12
+    words = unit(rng.normal(size=(k + 1, d))).astype(np.float32)
+    topics = unit(rng.normal(size=(8, d)))
+    regions = unit(topics[rng.integers(8, size=(n, 4))] + 0.5 * rng.normal(size=(n, 4, d))).astype(np.float16)
+    X = concept_vectors(regions, words)
+    z = (X - X.mean(axis=0)) / X.std(axis=0)
+    W = np.zeros((k + 1, len(classes)))
+    for c in range(len(classes)):
+        W[rng.choice(k, 5, replace=False), c] = rng.normal(size=5) * 2
+        W[k, c] = 1.5
+    logits = z @ W - 1.5 + 0.5 * rng.normal(size=(n, len(classes)))
+    if link == "softmax":
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        T = (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+    else:
+        T = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    X = np.ascontiguousarray(X[:, :k])
+    held_out = rng.random(n) < 0.35
+    names = [f"c{i}" for i in range(k)]
+    students, _ = distil(X[~held_out], T[~held_out], classes, names, link=link, embeddings=words[:k])
+    images = [
+        ImageRow(id=f"photos/{i:04d}.jpg", path=f"{i}.jpg", group=f"source {i // 5}" if groups else None)
+        for i in range(n)
+    ]
+    write_project(
+        folder,
+        images=images,
+        X=X,
+        T=T,
+        concepts=names,
+        concept_groups=["water" if i < k // 3 else "land" for i in range(k)],
+        concept_embeddings=words[:k],
+        classes=list(classes),
+        is_validation=held_out,
+        students=students,
+        regions=regions,
+        assignment=np.tile(np.arange(4, dtype=np.uint8), (n, 1)),
+        grid=(2, 2),
+        labels=(T > 0.5).astype(np.float32) if labels else None,
+        config={"hidden": words[k].tolist()},
+    )
+    return Project.open(folder)
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
+    """A small project that nobody writes to: sessions in memory only."""
+    return write_small_project(tmp_path_factory.mktemp("small") / "project")
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> "Callable[..., Project]":
+    """Makes a small project of one's own; see `write_small_project` for the arguments."""
+    made = 0
+
+    def make(**how: Any) -> "Project":
+        nonlocal made
+        made += 1
+        return write_small_project(tmp_path / f"project {made}", **how)
+
+    return make

@@ -24,8 +24,8 @@ from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
 from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
-from inficond.core.tuning.preview import Preview, compare_states
-from inficond.core.tuning.refit import refit
+from inficond.core.tuning.preview import PREVIEW_REPLICATES, Preview, compare_states
+from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
 
@@ -73,7 +73,8 @@ class Session(Branch):
         Returns
         -------
         Preview
-            The very weights that `apply` would give, with metrics and their intervals.
+            The weights that `apply` would give (with a focus: those of a fit ten times less exact), metrics
+            and their intervals.
 
         Raises
         ------
@@ -85,11 +86,17 @@ class Session(Branch):
         given = _listed(actions)
         with self._lock:
             asked, _, mask = self._asked(classes, given, focus)
-            state, certificates = refit(self.workspace, asked, classes)
-            moved = compare_states(self.workspace, self.state, state, focus=mask)
-            for name in classes:
-                if name not in moved:
-                    moved |= compare_states(self.workspace, self.state, state, [name], focus=mask)
+            state, certificates = refit(
+                self.workspace,
+                asked,
+                classes,
+                TOLERANCE if focus is None else FOCUSED_TOLERANCE,
+                self.state,
+            )
+            joint = self.workspace.students.link == "softmax"
+            moved = compare_states(
+                self.workspace, self.state, state, None if joint else classes, mask, PREVIEW_REPLICATES
+            )
         return Preview(
             title=f"{', '.join(classes)}: {spell(given)}",
             classes={name: moved[name] for name in classes},
@@ -122,7 +129,7 @@ class Session(Branch):
         given = _listed(actions)
         with self._lock:
             asked, record, _ = self._asked(classes, given, focus)
-            state, certificates = refit(self.workspace, asked, classes)
+            state, certificates = refit(self.workspace, asked, classes, before=self.state)
             return self._commit(
                 "tune", state, certificates, classes=classes, actions=given, focus=record, note=note
             )

@@ -5,7 +5,9 @@ history.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.changes import WeightChange, changes
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
+
+PREVIEW_REPLICATES = 400
+"""Of the bootstrap while a person drags; a step that is taken is measured with more."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ def compare_states(
     after: BranchState,
     classes: Sequence[str] | None = None,
     focus: NDArray[np.bool_] | None = None,
+    replicates: int | None = None,
     seed: int = 0,
 ) -> dict[str, ClassChange]:
     """Compare two states of a branch class by class.
@@ -126,6 +132,8 @@ def compare_states(
         Only these; by default every class whose weights or targets differ.
     focus : ndarray of shape (N,), bool, optional
         A subset to report on by itself.
+    replicates : int, optional
+        Of the bootstrap; as many as its default where None.
     seed : int
         Of the bootstrap.
 
@@ -138,7 +146,7 @@ def compare_states(
     names = [(*students.concepts, *state.added) for state in (before, after)]
     T = workspace.targets(after, "validation")
     return {
-        cls: _compare(workspace, before, after, cls, T[:, c], focus, names, seed)
+        cls: _compare(workspace, before, after, cls, T[:, c], focus, names, replicates, seed)
         for c, cls in enumerate(students.classes)
         if (cls in classes if classes is not None else _differ(students.link, before, after, cls))
     }
@@ -159,6 +167,7 @@ def _compare(
     t: NDArray[np.float32],
     focus: NDArray[np.bool_] | None,
     names: Sequence[tuple[str, ...]],
+    replicates: int | None,
     seed: int,
 ) -> ClassChange:
     rows, groups = workspace.validation_rows, workspace.validation_groups
@@ -174,31 +183,43 @@ def _compare(
             s1[keep],
             groups=None if groups is None else groups[keep],
             threshold=threshold,
+            replicates=replicates,
             seed=seed,
         )
 
-    accuracy = None
+    # The bootstrap runs without the interpreter's lock: fidelity, accuracy and focus at the same time.
+    within = None if focus is None else focus[rows]
+    jobs: list[tuple[NDArray[Any], NDArray[np.bool_] | slice] | None] = [(t, slice(None)), None, None]
     if workspace.labels is not None:
         truth = workspace.labels_validation[:, c]
         known = ~np.isnan(truth)
         if known.any():
-            accuracy = measured(truth, slice(None) if known.all() else known)
-    within = None if focus is None else focus[rows]
+            jobs[1] = (truth, slice(None) if known.all() else known)
+    if within is not None and within.any():
+        jobs[2] = (t, within)
+    waiting = [job and _pool().submit(measured, *job) for job in jobs[1:]]
+    fidelity = measured(t, slice(None))
+    accuracy, inside = [one.result() if one else None for one in waiting]
     codes0 = subset_codes(t, s0, threshold=threshold)
     codes1 = subset_codes(t, s1, threshold=threshold)
     agreed0, agreed1 = codes0 < 2, codes1 < 2
     return ClassChange(
         cls=cls,
         weights=changes(cls, names[0], names[1], before.classes[cls], after.classes[cls]),
-        fidelity=measured(t, slice(None)),
+        fidelity=fidelity,
         accuracy=accuracy,
-        focus=measured(t, within) if within is not None and within.any() else None,
+        focus=inside,
         focus_size=0 if within is None else int(within.sum()),
         before=_counts(codes0),
         after=_counts(codes1),
         fixed=rows[agreed1 & ~agreed0],
         broken=rows[agreed0 & ~agreed1],
     )
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="inficond-bootstrap")
 
 
 def _counts(codes: NDArray[np.uint8]) -> dict[str, int]:

@@ -18,6 +18,9 @@ from inficond.core.tuning.workspace import Columns, Workspace
 TOLERANCE = 1e-4
 """Relative: a fit ends when its certified gap is at most this part of the objective."""
 
+FOCUSED_TOLERANCE = 1e-3
+"""For a preview with focus: another loss than the one the start is the optimum of, so more passes are needed."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -49,7 +52,11 @@ class Certificate:
 
 
 def refit(
-    workspace: Workspace, state: BranchState, classes: Iterable[str], tol: float = TOLERANCE
+    workspace: Workspace,
+    state: BranchState,
+    classes: Iterable[str],
+    tol: float = TOLERANCE,
+    before: BranchState | None = None,
 ) -> tuple[BranchState, dict[str, Certificate]]:
     """Fit classes anew under their bounds, focus and targets.
 
@@ -63,6 +70,9 @@ def refit(
         Which classes; under a softmax all of them are fitted together, whatever is asked.
     tol : float
         Relative tolerance.
+    before : BranchState, optional
+        Where the weights were optimal. A class that was only restricted further, by bounds that its weights
+        keep, is still optimal and is left alone to the bit: so locking moves nothing.
 
     Returns
     -------
@@ -76,6 +86,8 @@ def refit(
     if workspace.students.link == "softmax":
         if _as_made(workspace, state, state.classes):
             return state.with_classes(workspace.root.classes), {}
+        if before is not None and all(_still_optimal(columns, before, state, cls) for cls in state.classes):
+            return state, {}
         return _refit_jointly(workspace, state, columns, tol)
     targets = workspace.targets(state, "training")
     changed: dict[str, ClassState] = {}
@@ -84,6 +96,8 @@ def refit(
         one = state.classes[cls]
         if _as_made(workspace, state, [cls]):
             changed[cls] = workspace.root.classes[cls]
+            continue
+        if before is not None and _still_optimal(columns, before, state, cls):
             continue
         lower, upper = box(one.bounds, columns.index, len(columns.names), state.dropped)
         result = _fit(
@@ -142,6 +156,21 @@ def _as_made(workspace: Workspace, state: BranchState, classes: Iterable[str]) -
         and state.lam == workspace.students.lam
         and all(state.classes[cls].is_plain() for cls in classes)
     )
+
+
+def _still_optimal(columns: Columns, before: BranchState, state: BranchState, cls: str) -> bool:
+    """Whether a smaller box holds the optimum of a larger one, all else equal."""
+    old, new = before.classes[cls], state.classes[cls]
+    if (
+        (before.lam, before.added, old.focus) != (state.lam, state.added, new.focus)
+        or dict(old.overrides) != dict(new.overrides)
+        or old.weights is not new.weights
+    ):
+        return False
+    lower0, upper0 = box(old.bounds, columns.index, len(columns.names), before.dropped)
+    lower1, upper1 = box(new.bounds, columns.index, len(columns.names), state.dropped)
+    w = new.weights
+    return bool(np.all((lower1 >= lower0) & (upper1 <= upper0) & (lower1 <= w) & (w <= upper1)))
 
 
 def loss_weights(workspace: Workspace, one: ClassState) -> NDArray[np.float32] | None:

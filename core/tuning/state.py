@@ -77,8 +77,10 @@ class ClassState:
     overrides: Mapping[str, float] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
-        weights = np.array(self.weights, np.float32)  # a copy: nobody else can write into it
-        weights.flags.writeable = False
+        weights = self.weights
+        if weights.dtype != np.float32 or weights.flags.writeable or weights.base is not None:
+            weights = np.array(weights, np.float32)  # a copy: nobody else can write into it
+            weights.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", float(self.bias))
 

@@ -6,7 +6,7 @@ told are those which applying the suggestion will bring.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from inficond.core.students.metrics import Ranking
 from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
-from inficond.core.tuning.preview import ClassChange, compare_states
+from inficond.core.tuning.preview import PREVIEW_REPLICATES, ClassChange, compare_states
 from inficond.core.tuning.refit import refit
 from inficond.core.tuning.sensitivity import Sensitivity, sensitivity
 from inficond.core.tuning.state import BranchState
@@ -149,13 +149,17 @@ def suggest(
     judge = _Judge.of(workspace, state, cls, codes, subset)
     found = sensitivity(workspace, state, cls)
     ranked = _candidates(workspace, state, cls, found, judge)
+    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, tries)]
+    exact = [(after, one) for after, one in exact if judge.state(workspace, after, cls) > 0]
+    exact.sort(key=lambda pair: -judge.state(workspace, pair[0], cls))
     suggestions = []
-    for candidate in _different(ranked, tries):
-        made = _verified(workspace, state, cls, candidate, codes, subset)
+    for after, candidate in exact:
+        made = _measured(workspace, state, after, cls, candidate, codes)
         if made is not None:
             suggestions.append(made)
-    suggestions.sort(key=lambda one: -one.gain.delta.value)
-    return suggestions[:count]
+        if len(suggestions) == count:
+            break
+    return suggestions
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +200,11 @@ class _Judge:
         ap = float((hits[places] / (places + 1)).mean()) if places.size else 0.0
         loss = np.logaddexp(0.0, np.where(self.yes, -logits, logits))
         return ap - 0.25 * float(self.weight @ loss)
+
+    def state(self, workspace: Workspace, after: BranchState, cls: str) -> float:
+        """Gain of a state that was fitted."""
+        one = after.classes[cls]
+        return self.value(workspace.logits(one.weights, one.bias, after.added, "validation")) - self.now
 
     def gain(self, dw: NDArray[np.float64], db: float) -> float:
         """Of a move of weights and intercept."""
@@ -284,22 +293,24 @@ def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
     return kept
 
 
-def _verified(
-    workspace: Workspace,
-    state: BranchState,
-    cls: str,
-    candidate: _Candidate,
-    codes: NDArray[np.uint8],
-    subset: str | None,
-) -> Suggestion | None:
-    """The exact effect of a candidate; None where it does not help after all."""
-    from dataclasses import replace
-
+def _refitted(workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate) -> BranchState:
+    """The state after a candidate, at the optimum."""
     columns, one = workspace.columns(state.added), state.classes[cls]
     single = expand(candidate.actions, columns.names, columns.groups, state.dropped)
     bounds = bounds_of(single, one.weights, columns.index, one.bounds)
-    after, _ = refit(workspace, state.with_classes({cls: replace(one, bounds=bounds)}), [cls])
-    moved = compare_states(workspace, state, after)
+    return refit(workspace, state.with_classes({cls: replace(one, bounds=bounds)}), [cls])[0]
+
+
+def _measured(
+    workspace: Workspace,
+    state: BranchState,
+    after: BranchState,
+    cls: str,
+    candidate: _Candidate,
+    codes: NDArray[np.uint8],
+) -> Suggestion | None:
+    """The exact effect of a candidate with its intervals; None where it does not help after all."""
+    moved = compare_states(workspace, state, after, replicates=PREVIEW_REPLICATES)
     if cls not in moved:
         return None
     change = moved.pop(cls)
@@ -308,9 +319,8 @@ def _verified(
     better = gain.delta.value > 0 if gain.higher_is_better else gain.delta.value < 0
     if not better or len(change.broken) > 2 * len(change.fixed) + 2:
         return None
-    return Suggestion(
-        cls, candidate.actions, metric, gain, change, moved, _reason(workspace, state, cls, candidate, codes)
-    )
+    reason = _reason(workspace, state, cls, candidate, codes)
+    return Suggestion(cls, candidate.actions, metric, gain, change, moved, reason)
 
 
 def _reason(
