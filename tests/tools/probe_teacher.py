@@ -3,7 +3,7 @@
     python tests/tools/probe_teacher.py IMAGES LABELS.csv RESPONSES.csv
 
 Responses are out of fold: no image is answered by a probe that was fitted on it, so a student of this teacher
-can be compared with the labels on every image. Folds follow the md5 of the file name, so the same folder gives
+can be compared with the labels on every image. Folds follow the md5 of the file name: the same folder gives
 the same file.
 """
 
