@@ -196,7 +196,7 @@ def _start(
         return Model.fresh(design, targets, at, width, newton.MEMORY[link]), None
     model = old.copy()
     model.targets = targets
-    if not targets.same(old.targets):
+    if not targets.same(old.targets) or np.isnan(old.loss).any():
         return model, None
     objective = old.loss + np.sum(problem.lam * np.abs(old.weights), axis=1)
     outside = np.any((old.weights < problem.low) | (old.weights > problem.high), axis=1)

@@ -149,6 +149,30 @@ class FitResult:
         unknown = np.full(n, np.inf)
         return cls(w, b, unknown, unknown.copy(), np.zeros(n, np.int64), np.zeros(n, bool), m, s, lam, link)
 
+    def about(self, weights: ArrayLike, bias: ArrayLike) -> "FitResult":
+        """What this fit has learnt about the curvature, to start from other weights.
+
+        Parameters
+        ----------
+        weights : (C, K) in the same units
+        bias : (C,)
+
+        Returns
+        -------
+        FitResult
+            Without a certificate; the next fit begins with a pass for the gradient there.
+        """
+        from inficond.core.solver.api import inward
+
+        moved = FitResult.from_weights(weights, bias, self.mean, self.scale, self.lam, self.link)
+        if self.model is not None:
+            moved.model = self.model.copy()
+            moved.model.weights = inward(self.model.design, moved.weights, moved.bias).reshape(
+                self.model.weights.shape
+            )
+            moved.model.gradient[:], moved.model.loss[:] = np.nan, np.nan
+        return moved
+
     @property
     def nec(self) -> NDArray[np.int64]:
         """(C,) number of effective concepts: non-zero weights."""
