@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from inficond.core.project.project import Project
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TreeNode:
     """A node as a view shows it.
 
@@ -54,7 +54,7 @@ class TreeNode:
     depth: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two nodes side by side; `before` is the first, `after` the second.
 

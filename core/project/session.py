@@ -143,7 +143,8 @@ class Session(Branch):
         resolved, record, mask = focusing.resolve(focus, self.workspace, self.state, classes[0])
         changed = {}
         for i, name in enumerate(classes):
-            if i and isinstance(focus, str):  # a subset by name is another set of images for every class
+            if i and record is not None and "images" not in record:
+                # A subset by name is another set of images for every class.
                 resolved, _, more = focusing.resolve(focus, self.workspace, self.state, name)
                 mask = more if mask is None or more is None else mask | more
             one = self.state.classes[name]

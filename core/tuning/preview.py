@@ -23,7 +23,7 @@ PREVIEW_REPLICATES = 400
 """Of the bootstrap while a person drags; a step that is taken is measured with more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassChange:
     """What happened to one class, on validation images.
 
@@ -77,7 +77,7 @@ class ClassChange:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preview:
     """What a step would do. Nothing was changed.
 

@@ -4,6 +4,7 @@ A refit is a pure function of the state before: it starts from the weights alone
 may remember of earlier calls, so that replaying a history gives the same bits in any process.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ TOLERANCE = 1e-4
 """Relative: a fit ends when its certified gap is at most this part of the objective."""
 
 FOCUSED_TOLERANCE = 1e-3
-"""For a preview with focus: another loss than the one the start is the optimum of, so more passes are needed."""
+"""For a preview with focus: its loss is not the one that the start is the optimum of, so it takes longer."""
 
 
 @dataclass(frozen=True)
@@ -215,18 +216,39 @@ def _fit(
 
 
 def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
-    """Where a refit begins: the state's weights, and what a fit from nothing learns about the loss's
-    curvature.
+    """Where a refit begins: at the state's weights, with what a fit from nothing learns about the curvature.
 
-    That fit is the same in every process, so the answer depends on the state alone; it is made once for all
-    sessions with the same concepts and shares its Gram matrix with every refit.
+    That fit is the same in every process, and the gradient is taken anew at the weights, so the answer depends
+    on the state alone. Both are made once for all sessions, and every refit shares the one Gram matrix.
     """
     base = workspace.cache.get(("curvature", state.added), lambda: _learn(workspace, state), _bytes)
     if cls is None:
-        return replace(base, weights=state.weights().astype(np.float64), bias=state.bias())
-    one = state.classes[cls]
-    alone = base.select([workspace.students.class_index(cls)])
-    return replace(alone, weights=one.weights[None].astype(np.float64), bias=np.array([one.bias]))
+        parts: tuple[Any, ...] = (state.weights(), state.bias(), base, workspace.targets(state, "training"))
+    else:
+        c, one = workspace.students.class_index(cls), state.classes[cls]
+        T = np.ascontiguousarray(workspace.targets(state, "training")[:, [c]])
+        parts = (one.weights[None], np.array([one.bias]), base.select([c]), T)
+    digest = hashlib.blake2b(b"".join(p.tobytes() for p in (*parts[:2], parts[3])), digest_size=16).digest()
+    return workspace.cache.get(
+        ("start", cls, state.added, digest),
+        lambda: _about(workspace, state, *parts),
+        lambda result: _bytes(result, gram=False),
+    )
+
+
+def _about(
+    workspace: Workspace,
+    state: BranchState,
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float64],
+    base: Any,
+    T: NDArray[np.float32],
+) -> Any:
+    """The model of `base` about other weights: one pass for the gradient there, no step."""
+    from inficond.core.solver import quick
+
+    moved = base.about(weights.astype(np.float64), bias)
+    return quick(moved, workspace.columns(state.added).training, T, passes=1)
 
 
 def _learn(workspace: Workspace, state: BranchState) -> Any:
@@ -238,7 +260,7 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
     )
 
 
-def _bytes(result: Any) -> int:
+def _bytes(result: Any, gram: bool = True) -> int:
     model = result.model
-    gram = sum(g.nbytes for g in model.design.grams.values())
-    return int(model.S.nbytes + model.Y.nbytes + model.targets.T.nbytes + gram)
+    shared = sum(g.nbytes for g in model.design.grams.values()) if gram else 0
+    return int(model.S.nbytes + model.Y.nbytes + model.targets.T.nbytes + shared)

@@ -52,7 +52,7 @@ class Focus:
         return np.unpackbits(bits, count=n_images).astype(bool)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassState:
     """One class of a branch.
 
@@ -99,7 +99,7 @@ class ClassState:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BranchState:
     """All classes of a branch at one node.
 
