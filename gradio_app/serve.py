@@ -41,7 +41,7 @@ def serve_project(project: "Project", host: str, port: int | None, browser: bool
     InputError
         The port is taken, or the address is not this machine's.
     """
-    port = _free_port(host, port)
+    port = free_port(host, port)
     from inficond.gradio_app.app import build_page
 
     page = build_page(project, local_folders=_is_loopback(host))
@@ -81,7 +81,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _free_port(host: str, port: int | None) -> int:
+def free_port(host: str, port: int | None) -> int:
+    """A port that can be listened on: the one wanted, or the first free one from 7860; `InputError` if none."""
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
     reason = ""
     for number in wanted:

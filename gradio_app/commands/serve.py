@@ -1,0 +1,37 @@
+"""Serve an exported student over HTTP: POST a picture to /predict, ask /health how it is."""
+
+import argparse
+from pathlib import Path
+
+from inficond.core.cli.output import Output
+
+SUMMARY = "serve an exported student over HTTP"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("student", type=Path, metavar="STUDENT.onnx", help="from `inficond export student`")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=8080, help="default: 8080")
+    parser.add_argument(
+        "--provider", default="auto", help="cpu, cuda, tensorrt… (default: the best that runs)"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="most pictures run at once (default: 8)")
+
+
+def run(args: argparse.Namespace, out: Output) -> None:
+    """Serve until interrupted."""
+    from inficond.core.models.predictor import load_predictor
+
+    predictor = load_predictor(args.student, args.provider)
+    import uvicorn
+
+    from inficond.gradio_app.serve import free_port
+    from inficond.gradio_app.student_service import build_service
+
+    port = free_port(args.host, args.port)
+    out.say(f"{args.student.name} ({predictor.provider}): http://{args.host}:{port}/predict")
+    out.result({"url": f"http://{args.host}:{port}", "provider": predictor.provider})
+    uvicorn.run(build_service(predictor, args.batch), host=args.host, port=port, log_level="warning")
