@@ -82,7 +82,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def free_port(host: str, port: int | None) -> int:
-    """A port that can be listened on: the one wanted, or the first free one from 7860; `InputError` if none."""
+    """The wanted port, or the first free one from 7860; `InputError` where none can be listened on."""
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
     reason = ""
     for number in wanted:
