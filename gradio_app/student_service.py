@@ -1,8 +1,8 @@
 """An exported student over HTTP: one picture in, class probabilities out; for edge boxes and other programs.
 
 ``POST /predict`` with the picture's bytes as the body answers
-``{"probabilities": {class: p}, "yes": [class, …]}``. ``GET /health`` answers 200 while the student really answers,
-503 otherwise. ``GET /`` says what the student is. Requests that come together run together (see
+``{"probabilities": {class: p}, "yes": [class, …]}``. ``GET /health`` answers 200 while the student really
+answers, 503 otherwise. ``GET /`` says what the student is. Requests that come together run together (see
 `core.models.scheduler`).
 """
 
