@@ -209,6 +209,7 @@ def even_out(
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
+    _own_constants(copy)
     constants = {t.name: t for t in copy.graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in copy.graph.node:
@@ -239,6 +240,22 @@ def even_out(
         for name in matrices:
             _replace(constants[name], numpy_helper.to_array(constants[name]) * scale[:, None])
     return copy
+
+
+def _own_constants(graph: onnx.ModelProto) -> None:
+    """Give each user of a shared constant its own: the exporter stores equal ones once, behind Identity nodes."""
+    constants = {t.name: t for t in graph.graph.initializer}
+    kept = []
+    for node in graph.graph.node:
+        if node.op_type == "Identity" and node.input[0] in constants:
+            own = graph.graph.initializer.add()
+            own.CopyFrom(constants[node.input[0]])
+            own.name = node.output[0]
+            constants[own.name] = own
+        else:
+            kept.append(node)
+    del graph.graph.node[:]
+    graph.graph.node.extend(kept)
 
 
 def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:

@@ -241,10 +241,12 @@ class ImageTower(nn.Module):
         for i, block in enumerate(self.blocks):  # type: ignore[arg-type, var-annotated]
             y = block.layer_norm1(x)
             attention = block.self_attn
-            q, k, v = attention.q_proj(y), attention.k_proj(y), attention.v_proj(y)
+            k, v = attention.k_proj(y), attention.v_proj(y)
             if i == last:
                 near = self._attend(block, k, k, v, self.omega)  # type: ignore[arg-type]
-            x = x + self._attend(block, q, k, v)
+                if self.skip:  # of the unchanged branch only the class token is read any more
+                    x, y = x[:, :1], y[:, :1]
+            x = x + self._attend(block, attention.q_proj(y), k, v)
             x = x + block.mlp(block.layer_norm2(x))
         head: Any = self.head
         image = F.normalize(head.pool(self.last_norm(x)).float(), dim=-1)

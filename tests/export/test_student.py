@@ -106,7 +106,7 @@ def test_equal_students_give_equal_bytes(project, exported, tmp_path):
 
 
 def test_a_tuned_session_exports_its_own_node(project, exported, tmp_path):
-    from inficond.core.tuning import Action
+    from inficond.core.tuning.actions import Action
 
     session = project.session()
     concept = session.students.concepts[0]
