@@ -1,6 +1,7 @@
 """Measures a project's current students: everything that the report says, as plain JSON values."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,14 +79,14 @@ def report(
     progress.advance()
     few = keep_largest(students, session.X[train], T[train], 5).predict(X)
     progress.advance()
-    baseline, S_random = _baseline(p, students, T, rows, train)
+    random = _random_row(p, students, T, rows, train)
     progress.advance()
     measured = []
     for name, c in zip(names, columns):
         one = _Class(p, students, name, c, rows, X, T[rows, c], S[:, c], seed)
-        measured.append(one.measure(few[:, c], None if S_random is None else S_random[:, c], baseline))
+        measured.append(one.measure(few[:, c], random))
         progress.advance()
-    overall = _overall(measured, students, T[rows], S, S_random)
+    overall = _overall(measured, students, T[rows], S)
     out = {
         "format": FORMAT,
         "inficond": __version__,
@@ -114,13 +115,11 @@ class _Class:
     ) -> None:
         self.p, self.students, self.name, self.c = p, students, name, c
         self.rows, self.X, self.t, self.s, self.seed = rows, X, t, s, seed
-        self.threshold = float(np.asarray(students.thresholds)[c])
+        self.threshold = float(students.thresholds[c])
         self.groups = _groups(p.image_groups, rows)
         self.subsets = subsets(t, s, threshold=self.threshold)
 
-    def measure(
-        self, few: NDArray[np.float32], random: NDArray[np.float32] | None, baseline: Students | None
-    ) -> dict[str, Any]:
+    def measure(self, few: NDArray[np.float32], random: "_Random | None") -> dict[str, Any]:
         """The whole entry of the class."""
         t, s, at = self.t, self.s, self.threshold
         labels = None if self.p.labels is None else np.asarray(self.p.labels[self.rows, self.c])
@@ -136,7 +135,7 @@ class _Class:
             "metrics": metrics.to_dict(),
             "intervals": {k: v.to_dict() for k, v in intervals.items()},
             "accuracy": self._accuracy(labels),
-            "baseline": self._baseline(random, baseline),
+            "baseline": self._baseline(random),
             "concepts": self._concepts(),
             "subsets": {name: self._images(self.subsets[name], name) for name in SUBSETS},
             "slices": [self._slice(x) for x in self._slices()],
@@ -159,16 +158,18 @@ class _Class:
             out[who]["balanced_accuracy"] = out[who].pop("balanced_agreement")
         return out
 
-    def _baseline(
-        self, random: NDArray[np.float32] | None, baseline: Students | None
-    ) -> dict[str, Any] | None:
+    def _baseline(self, random: "_Random | None") -> dict[str, Any] | None:
         """The same measures for random directions, and what words change against them."""
-        if random is None or baseline is None:
+        if random is None:
             return None
-        at = float(np.asarray(baseline.thresholds)[self.c])
-        metrics = class_metrics(self.t, random, threshold=at, nec=int(baseline.nec()[self.c]))
+        at = float(random.students.thresholds[self.c])
+        s = random.S[:, self.c]
+        metrics = class_metrics(
+            self.t, s, threshold=at, nec=int(random.students.nec()[self.c]),
+            anec5=average_precision(self.t >= 0.5, random.few[:, self.c]),
+        )  # fmt: skip
         change = paired_bootstrap(
-            self.t, random, self.s, groups=self.groups, threshold=at, threshold_after=self.threshold,
+            self.t, s, self.s, groups=self.groups, threshold=at, threshold_after=self.threshold,
             seed=self.seed,
         )  # fmt: skip
         return {
@@ -229,28 +230,52 @@ class _Class:
         }
 
 
-def _baseline(
+@dataclass(frozen=True, eq=False)
+class _Random:
+    """The random-concept row: its students, and their probabilities on the validation images."""
+
+    students: Students
+    S: NDArray[np.float32]
+    few: NDArray[np.float32]
+    """With the five largest directions of each class only, refitted."""
+
+
+def _random_row(
     p: "Project", students: Students, T: NDArray[np.float32], rows: NDArray[np.intp], train: NDArray[np.intp]
-) -> tuple[Students | None, NDArray[np.float32] | None]:
-    """Random-concept students and their probabilities on validation images; None without regions."""
+) -> _Random | None:
+    """The stored random-concept students, or newly fitted ones; None without regions."""
     try:
         regions = p.region_embeddings
     except InputError:
-        return None, None
+        return None
     made = p.baseline
     # The stored row holds only while it was fitted like the students it stands beside.
-    if made is not None and made.embeddings is not None and made.lam == students.lam:
-        out = np.empty((len(rows), made.n_classes), np.float32)
-        for start in range(0, len(rows), 2048):
-            piece = rows[start : start + 2048]
-            X = random_concept_vectors(regions[piece], np.asarray(made.embeddings))
-            out[start : start + 2048] = made.predict(X)
-        return made, out
-    fitted = random_concept_baseline(
-        regions, T, ~p.is_validation, students.classes, students.n_concepts,
-        lam=students.lam, link=students.link,
+    if (
+        made is None
+        or made.embeddings is None
+        or made.lam != students.lam
+        or made.classes != students.classes
+    ):
+        made = random_concept_baseline(
+            regions, T, ~p.is_validation, students.classes, students.n_concepts,
+            lam=students.lam, link=students.link,
+        ).students  # fmt: skip
+    directions = np.asarray(made.embeddings)
+    S = made.predict(_vectors(regions, rows, directions))
+    # Five directions a class are few: the training images need their concept vectors for these alone.
+    top = np.unique(np.concatenate([made.top(c, 5) for c in range(made.n_classes)] + [np.zeros(1, np.int64)]))
+    small = Students(
+        made.classes, [made.concepts[k] for k in top], made.weights[:, top], made.bias, made.mean[top],
+        made.scale[top], link=made.link, lam=made.lam,
     )  # fmt: skip
-    return fitted.students, fitted.students.predict(fitted.X[rows])
+    few = keep_largest(small, _vectors(regions, train, directions[top]), T[train], 5)
+    return _Random(made, S, few.predict(_vectors(regions, rows, directions[top])))
+
+
+def _vectors(regions: Any, rows: NDArray[np.intp], words: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Concept vectors of some images, without holding all their regions at once."""
+    pieces = [random_concept_vectors(regions[rows[i : i + 2048]], words) for i in range(0, len(rows), 2048)]
+    return np.concatenate(pieces) if pieces else np.zeros((0, len(words)), np.float32)
 
 
 def _overall(
@@ -258,7 +283,6 @@ def _overall(
     students: Students,
     T: NDArray[np.float32],
     S: NDArray[np.float32],
-    S_random: NDArray[np.float32] | None,
 ) -> dict[str, Any]:
     """Means over classes; a class in which a measure is undefined does not count."""
 
@@ -276,9 +300,12 @@ def _overall(
         "fidelity": {k: mean("metrics", k) for k in ("ap", "balanced_agreement", "agreement", "f1", "bce")},
         "nec": mean("metrics", "nec"),
         "anec5": mean("metrics", "anec5"),
-        "baseline": None
-        if S_random is None
-        else {k: mean("baseline", "metrics", k) for k in ("ap", "balanced_agreement", "f1", "bce", "nec")},
+        "baseline": {
+            k: mean("baseline", "metrics", k)
+            for k in ("ap", "balanced_agreement", "f1", "bce", "nec", "anec5")
+        }
+        if any(e["baseline"] for e in entries)
+        else None,
         "accuracy": None,
         "undefined": [e["name"] for e in entries if e["metrics"]["ap"] is None],
     }

@@ -121,7 +121,8 @@ def _verdict(report: Mapping[str, Any]) -> str:
         (
             "Concepts per class",
             figure(overall["nec"], 0),
-            f"five largest alone: {figure(overall['anec5'], 3)}",
+            f"five largest alone: {figure(overall['anec5'], 3)}"
+            + (f" (random {figure(baseline['anec5'], 3)})" if baseline else ""),
         ),
     ]
     if "same_top_class" in fidelity:
@@ -178,7 +179,7 @@ def _table(classes: Sequence[Mapping[str, Any]], overall: Mapping[str, Any]) -> 
         foot += (
             f'<tr class="random"><td>random directions</td><td></td><td class="n">{figure(b["ap"])}</td>'
             f'<td class="n">{percent(b["balanced_agreement"])}</td><td class="n">{figure(b["f1"])}</td>'
-            f'{blank}<td class="n">{figure(b["nec"], 1)}</td><td></td><td></td></tr>'
+            f'{blank}<td class="n">{figure(b["nec"], 1)}</td><td class="n">{figure(b["anec5"])}</td><td></td></tr>'
         )
     columns = (
         '<th class="n">student<br>accuracy</th><th class="n">teacher<br>accuracy</th>' if labelled else ""

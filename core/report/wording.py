@@ -68,12 +68,12 @@ def summary(report: Mapping[str, Any]) -> list[str]:
             "The random-concept row is missing: this project keeps no region embeddings to draw it from."
         )
     else:
-        out.append(_against_random(fidelity["ap"], baseline["ap"]))
+        out.append(_against_random(overall, baseline))
     if overall["nec"] is not None:
-        line = f"A class uses {overall['nec']:.0f} concepts on average"
-        if overall["anec5"] is not None:
-            line += f"; with only its five largest it still reaches {figure(overall['anec5'])}"
-        out.append(line + ".")
+        alone = (
+            "" if overall["anec5"] is None else f"; its five largest alone reach {figure(overall['anec5'])}"
+        )
+        out.append(f"A class uses {overall['nec']:.0f} concepts on average{alone}.")
     accuracy = overall["accuracy"]
     if accuracy and accuracy["student"]["ap"] is not None:
         student, teacher = accuracy["student"]["ap"], accuracy["teacher"]["ap"]
@@ -147,11 +147,17 @@ def reading(entry: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def _against_random(words: float, random: float) -> str:
-    gain = words - random
-    row = f"The same fit on random directions instead of words reaches {figure(random)}"
+def _against_random(overall: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
+    gain = overall["fidelity"]["ap"] - baseline["ap"]
+    line = f"The same fit on random directions instead of words reaches {figure(baseline['ap'])}"
     if gain >= 0.02:
-        return f"{row}: the words are worth {signed(gain)}."
-    if gain > -0.02:
-        return f"{row}, about the same: the words make the student readable, not better."
-    return f"{row}, which is better ({signed(-gain)}): the vocabulary does not fit these images well."
+        line += f": the words are worth {signed(gain)}."
+    elif gain > -0.02:
+        line += ", about the same: the words make the student readable, not better."
+    else:
+        line += f", which is better ({signed(-gain)}): the vocabulary does not fit these images well."
+    few, random = overall["anec5"], baseline["anec5"]
+    if few is not None and random is not None:
+        # Many directions of any kind predict well; few only if they mean something (see VLG-CBM).
+        line += f" With five concepts a class it is {figure(few)} for words against {figure(random)}."
+    return line

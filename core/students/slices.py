@@ -23,7 +23,7 @@ SHARE = 0.2
 MIN_SIZE, MIN_WRONG = 8, 4
 PERMUTATIONS = 199
 BEAM = 16
-_OVERLAP = 0.6
+_COVERED = 0.5
 _MANY_SOURCES, _SMALL_SOURCE = 40, 5.0
 Shuffle = Callable[[], NDArray[np.bool_]]
 
@@ -145,7 +145,7 @@ def find_slices(
     Returns
     -------
     list of Slice
-        Ranked by size × gap; of slices that hold nearly the same misaligned images only the first is kept.
+        Ranked by size × gap; a slice whose misaligned images are mostly told by those before it is left out.
 
     Raises
     ------
@@ -303,16 +303,14 @@ def _shuffler(
 
 
 def _distinct(found: list[Slice], limit: int) -> list[Slice]:
-    """The highest-ranked slices that do not repeat one another."""
+    """The highest-ranked slices, without those that the ones before them tell already."""
     kept: list[Slice] = []
+    told: set[int] = set()
     for one in sorted(found, key=lambda x: (-x.score, len(x.conditions), x.name)):
         mine = set(one.misaligned.tolist())
-        if all(
-            len(mine & set(k.misaligned.tolist())) <= _OVERLAP * len(mine | set(k.misaligned.tolist()))
-            for k in kept
-            if k.kind == one.kind
-        ):
+        if len(mine & told) <= _COVERED * len(mine):
             kept.append(one)
+            told |= mine
             if len(kept) == limit:
                 break
     return kept

@@ -8,7 +8,13 @@ import pytest
 from inficond.core.errors import InputError
 from inficond.core.report import report
 from inficond.core.report.wording import grade, reading, summary
-from inficond.core.students import SUBSETS, class_metrics, random_concept_baseline
+from inficond.core.students import (
+    SUBSETS,
+    average_precision,
+    class_metrics,
+    keep_largest,
+    random_concept_baseline,
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,9 @@ def test_the_random_row_stands_beside_the_words(project, data) -> None:
     assert change["after"] == pytest.approx(entry["metrics"]["ap"])
     assert change["before"] == pytest.approx(expected.ap)
     assert data["overall"]["baseline"]["ap"] is not None
+    few = keep_largest(random.students, random.X[~held], project.T[~held], 5).predict(random.X[held])
+    alone = average_precision(project.T[held, 0] >= 0.5, few[:, 0])
+    assert entry["baseline"]["metrics"]["anec5"] == pytest.approx(alone, abs=1e-6)
 
 
 def test_means_leave_out_what_is_undefined_and_say_so(data) -> None:

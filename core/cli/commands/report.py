@@ -107,4 +107,7 @@ def _table(data: dict[str, Any], out: Output) -> None:
     line("mean", cells)
     if baseline:
         cells = [figure(baseline["ap"]), "", "", percent(baseline["balanced_agreement"])]
-        line("random directions", [*cells, figure(baseline["f1"]), figure(baseline["nec"], 0)])
+        line(
+            "random directions",
+            [*cells, figure(baseline["f1"]), figure(baseline["nec"], 0), figure(baseline["anec5"])],
+        )
