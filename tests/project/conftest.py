@@ -1,0 +1,40 @@
+"""Tiny models and photographs of coloured noise; see tests/tiny_models.py."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import tiny_models
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """What a small build needs."""
+
+    encoder: Path
+    teacher: Path
+    words: Path
+    photos: Path
+
+    def arguments(self, out: Path, **more: object) -> dict[str, object]:
+        return {
+            "images": self.photos, "out": out, "encoder": self.encoder, "teacher": self.teacher,
+            "concepts": self.words, "provider": "cpu", **more,
+        }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Models, words and 300 photographs, made once; never written to by a test."""
+    root = tmp_path_factory.mktemp("tiny")
+    words = root / "words.txt"
+    words.write_text("\n".join(tiny_models.WORDS))
+    return Tiny(
+        encoder=tiny_models.write_encoder(root / "encoder"),
+        teacher=tiny_models.write_teacher(root / "teacher"),
+        words=words,
+        photos=tiny_models.write_photos(root / "photos", 300),
+    )
