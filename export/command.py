@@ -72,7 +72,8 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Export what was asked for."""
-    _need_extra()
+    if args.what != "student":  # which is written without torch
+        _need_extra()
     return {"encoder": _encoder, "teacher": _teacher, "student": _student}[args.what](args, out)
 
 
@@ -132,7 +133,7 @@ def _teacher(args: argparse.Namespace, out: Output) -> int:
 
 
 def _student(args: argparse.Namespace, out: Output) -> int:
-    from inficond.export.student import export_student
+    from inficond.core.project.student_file import export_student
 
     said = export_student(
         args.project, args.out, node=args.node, overwrite=args.overwrite, progress=out.progress()

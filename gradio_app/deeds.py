@@ -72,13 +72,8 @@ def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
 
 
 def _onnx(visitor: Visitor, path: Path, progress: Progress) -> None:
-    try:
-        from inficond.export.student import export_student
-    except ImportError as error:
-        missing = getattr(error, "name", None) or "the export extra"
-        raise InputError(
-            f"a student as ONNX needs {missing}, which is not installed here: pip install 'inficond[export]'"
-        ) from None
+    from inficond.core.project.student_file import export_student
+
     export_student(visitor.session, path, overwrite=True, progress=progress)
 
 

@@ -4,7 +4,6 @@ Protocol buffers are simple to write: a message is its fields one after another,
 and a value. Field numbers are those of `onnx.proto`; reading is `core.models.onnx_safety`'s walk.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
