@@ -284,11 +284,12 @@ def _overall(
     T: NDArray[np.float32],
     S: NDArray[np.float32],
 ) -> dict[str, Any]:
-    """Means over classes; a class in which a measure is undefined does not count."""
+    """Means over the classes of which the teacher says both yes and no: elsewhere nothing can be ranked."""
+    telling = [e for e in entries if 0 < e["metrics"]["positives"] < e["metrics"]["n"]]
 
     def mean(*keys: str) -> float | None:
         values = []
-        for entry in entries:
+        for entry in telling:
             value: Any = entry
             for key in keys:
                 value = None if value is None else value.get(key)
@@ -307,7 +308,7 @@ def _overall(
         if any(e["baseline"] for e in entries)
         else None,
         "accuracy": None,
-        "undefined": [e["name"] for e in entries if e["metrics"]["ap"] is None],
+        "undefined": [e["name"] for e in entries if e not in telling],
     }
     if any(e["accuracy"] for e in entries):
         out["accuracy"] = {

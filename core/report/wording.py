@@ -53,8 +53,8 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         return ["No image was held out for validation, so nothing can be said about these students."]
     if fidelity["ap"] is None:
         return [
-            "The teacher never says yes to any class on the held-out images, so there is nothing the "
-            "students could be measured against. Choose classes that occur in these photographs."
+            "On the held-out images the teacher says the same of every image, class by class: there is "
+            "nothing the students could be measured against. Choose classes that occur in these photographs."
         ]
     out.append(
         f"On {plural(about['validation'], 'held-out image')} the students follow their teacher "
@@ -81,9 +81,8 @@ def summary(report: Mapping[str, Any]) -> list[str]:
             f"Against the labels the students reach a mean average precision of {figure(student)}, "
             f"the teacher {figure(teacher)}."
         )
-    ranked = sorted(
-        (c for c in report["classes"] if c["metrics"]["ap"] is not None), key=lambda c: c["metrics"]["ap"]
-    )
+    told = [c for c in report["classes"] if c["name"] not in overall["undefined"]]
+    ranked = sorted(told, key=lambda c: c["metrics"]["ap"])
     if len(ranked) > 1:
         out.append(
             f"Strongest: {ranked[-1]['name']} ({figure(ranked[-1]['metrics']['ap'])}). "
@@ -97,7 +96,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         out.append(
             "Nothing can be said about "
             + ", ".join(overall["undefined"])
-            + ": the teacher never says yes there."
+            + ": the teacher says the same of every image."
         )
     return out
 
@@ -116,7 +115,7 @@ def reading(entry: Mapping[str, Any]) -> list[str]:
         Plain text, not escaped.
     """
     m, out = entry["metrics"], []
-    if m["ap"] is None:
+    if m["ap"] is None or m["positives"] == m["n"]:
         return list(m["notes"])
     ap = entry["intervals"]["ap"]
     span = "" if ap["low"] is None else f" (95 % interval {figure(ap['low'])} to {figure(ap['high'])})"

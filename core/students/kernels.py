@@ -56,14 +56,14 @@ def _fill(row, n, positives, said, hits, ap, loss):
     row[4] = loss / n
 
 
-@njit(["f8(u1[::1], i4[::1], u1[::1])"], **_OPTIONS)
-def _weighted_ap(weight, group, mark):
+@njit(["f8(u1[::1], i4[::1], u1[::1], i8)"], **_OPTIONS)
+def _weighted_ap(weight, group, mark, end):
     """Σ over runs of (positives in the run) × precision, every image weighted by its group's count."""
     seen = np.int32(0)
     found = np.int32(0)
     counted = np.int32(0)
     total = 0.0
-    for i in range(group.shape[0]):
+    for i in range(end):
         w = np.int32(weight[group[i]])
         seen += w
         if mark[i] != 0:
@@ -84,13 +84,13 @@ def _dot(a, b):
     return total
 
 
-@njit(["void(f8[:,::1], u1[::1], f4[::1], f4[:,::1], i4[:,::1], u1[:,::1], f8[::1])"], **_OPTIONS)
-def _measure(out, weight, share, sums, group, mark, total):
+@njit(["void(f8[:,::1], u1[::1], f4[::1], f4[:,::1], i4[:,::1], u1[:,::1], i8[::1], f8[::1])"], **_OPTIONS)
+def _measure(out, weight, share, sums, group, mark, end, total):
     """The metrics of every student under one set of weights."""
     for j in range(sums.shape[0]):
         total[j] = _dot(share, sums[j])
     for m in range(group.shape[0]):
-        ap = _weighted_ap(weight, group[m], mark[m])
+        ap = _weighted_ap(weight, group[m], mark[m], end[m])
         k = 2 + 3 * m
         _fill(out[m], total[0], total[1], total[k], total[k + 1], ap, total[k + 2])
 
@@ -123,7 +123,12 @@ def resample(out, seed, sums, group, mark):
     weight = np.ones(G, np.uint8)  # a draw of 256 of one group has probability 1e-507, and bytes stay in L1
     share = np.ones(G, np.float32)
     total = np.zeros(sums.shape[0], np.float64)
-    _measure(out[0], weight, share, sums, group, mark, total)
+    end = np.zeros(group.shape[0], np.int64)
+    for m in range(group.shape[0]):  # below the last yes no image can change AP
+        for i in range(group.shape[1]):
+            if mark[m, i] != 0:
+                end[m] = i + 1
+    _measure(out[0], weight, share, sums, group, mark, end, total)
     size = np.uint64(G)
     for b in range(1, out.shape[0]):
         # splitmix64 (Steele, Lea and Flood 2014); one step gives two draws by Lemire's multiply-and-shift.
@@ -141,4 +146,4 @@ def resample(out, seed, sums, group, mark):
             weight[((z >> np.uint64(32)) * size) >> np.uint64(32)] -= 1
         for g in range(G):
             share[g] = weight[g]
-        _measure(out[b], weight, share, sums, group, mark, total)
+        _measure(out[b], weight, share, sums, group, mark, end, total)

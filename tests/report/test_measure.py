@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from inficond.core.errors import InputError
-from inficond.core.report import report
+from inficond.core.project.files import write_project
+from inficond.core.project.project import Project
+from inficond.core.report import render_html, report
 from inficond.core.report.wording import grade, reading, summary
 from inficond.core.students import (
     SUBSETS,
+    Students,
     average_precision,
     class_metrics,
     keep_largest,
@@ -117,6 +120,23 @@ def test_it_reports_the_node_where_the_session_stands(project) -> None:
     assert concept not in [k["name"] for k in tuned["classes"][0]["concepts"]]
     assert tuned["project"]["node"] == session.node
     assert concept in [k["name"] for k in report(project, classes=["boat"])["classes"][0]["concepts"]]
+
+
+def test_a_teacher_that_always_says_the_same_is_no_perfect_student(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    students = Students(["all", "none"], ["x", "y"], np.zeros((2, 2)), [0, 0], [0, 0], [1, 1])
+    for held in (np.zeros(6, bool), np.arange(6) == 2, np.ones(6, bool)):
+        folder = tmp_path / str(held.sum())
+        write_project(
+            folder, images=[f"{i}.jpg" for i in range(6)], X=rng.random((6, 2), np.float32),
+            T=np.array([[0.9, 0.1]] * 6, np.float32), concepts=["x", "y"], classes=["all", "none"],
+            is_validation=held, students=students,
+        )  # fmt: skip
+        data = report(Project.open(folder))
+        assert len(data["summary"]) == 1
+        assert data["overall"]["fidelity"]["ap"] is None
+        assert data["overall"]["undefined"] == ["all", "none"]
+        render_html(data)
 
 
 def test_an_unknown_class_is_named(project) -> None:
