@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from inficond.gradio_app import api, theme
 from inficond.gradio_app.bridge import Bridge
+from inficond.gradio_app.compress import CompressPage
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.views import all_views
 from inficond.gradio_app.visitor import Visitors
@@ -66,6 +68,7 @@ class Page:
             max_file_size=MAX_UPLOAD,
             show_error=False,
             footer_links=[],
+            app_kwargs={"middleware": [Middleware(CompressPage)]},
             ssr_mode=False,
             run_history=False,
             quiet=True,
@@ -117,7 +120,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         with gr.Column(elem_id="board"):
             for view in all_views():
                 view.component()
-        api.endpoints(visitors)
+        api.endpoints(visitors, pictures.uploads, local_folders)
     return Page(blocks, visitors, pictures, bridge)
 
 

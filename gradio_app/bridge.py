@@ -82,7 +82,12 @@ class Bridge:
         parts = all_parts()
         catalogue = {name: {"depends": list(p.depends), "slow": p.slow} for name, p in parts.items()}
         answer = self._read(visitor, selection, [n for n, p in parts.items() if not p.slow])
-        info = {"glossary": glossary.WORDS, "project": visitor.project.name, "demo": _is_demo(visitor)}
+        info = {
+            "glossary": glossary.WORDS,
+            "project": visitor.project.name,
+            "demo": _is_demo(visitor),
+            "story": visitor.project.config.get("demo"),
+        }
         return {"catalogue": catalogue, "info": info, **answer, **({"note": note} if note else {})}
 
     @_answering

@@ -1,5 +1,6 @@
 """The look of the page: Gradio's theme with the system's fonts, and one style sheet for everything of ours."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,23 @@ def style() -> str:
     """The page's style sheet, those of the views behind it."""
     sheets = [(BROWSER / "page.css").read_text(encoding="utf-8")]
     sheets += [view.css for view in all_views()]
-    return "\n".join(sheets)
+    return squeezed("\n".join(sheets))
+
+
+def squeezed(source: str) -> str:
+    """A script or a style sheet without comments that stand on lines of their own and without indentation.
+
+    Nothing else is touched, so no parser is needed and nothing can change its meaning (our scripts hold no text
+    that runs over several lines).
+    """
+    source = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", source, flags=re.MULTILINE | re.DOTALL)
+    source = re.sub(r"^[ \t]*//.*$", "", source, flags=re.MULTILINE)
+    return "\n".join(line.strip() for line in source.splitlines() if line.strip())
 
 
 def scripts() -> str:
     """What all views share, as one inline script for the page's head."""
-    code = "\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    code = squeezed("\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS))
     if "</script" in code.lower():
         raise ValueError("a shared script holds a closing script tag")
     icon = "data:image/svg+xml," + ICON.replace("#", "%23").replace('"', "'").replace("<", "%3C").replace(

@@ -82,15 +82,15 @@ class Visitor:
         return value
 
     def first_class(self) -> str:
-        """What a newcomer sees first: the class whose student follows its teacher worst."""
+        """What a newcomer sees first: the class with the most images on which student and teacher part."""
         return self.memo(("first",), self._first_class)
 
     def _first_class(self) -> str:
-        def fidelity(cls: str) -> float:
-            value = self.session.metrics(cls).ap
-            return value if value == value else 2.0  # NaN: a class without positives teaches nothing
+        def parted(cls: str) -> int:
+            counts = self.session.metrics(cls).counts
+            return counts["missed"] + counts["extra"]
 
-        return min(self.project.classes, key=fidelity)
+        return max(self.project.classes, key=parted)
 
     def intervals(self, cls: str) -> dict[str, Any]:
         """Fidelity of a class with its 95 % intervals; shared by all visitors whose student of it is the same."""

@@ -116,15 +116,16 @@
     const mine = ++counter;
     for (const n of names) sequence[n] = mine;
     emit("busy", names);
+    const asked = state.selection;
     let answer;
     try {
-      answer = await call("read", { parts: names, selection: state.selection });
+      answer = await call("read", { parts: names, selection: asked });
     } finally {
       emit("settled", names);
     }
     const stale = (n) => state.catalogue[n].slow && due.has(n);
     const fresh = names.filter((n) => sequence[n] === mine && !stale(n));
-    if (answer.selection && fresh.length === names.length) settle(answer.selection);
+    if (answer.selection && state.selection === asked) settle(answer.selection); // else the person went on meanwhile
     for (const n of fresh) if (answer.parts && n in answer.parts) put(n, answer.parts[n]);
     if (answer.failed) for (const n of fresh) if (n in answer.failed) emit(`failed:${n}`, answer.failed[n]);
   }
@@ -138,7 +139,7 @@
   function settle(valid) {
     const changed = FIELDS.filter((f) => f in valid && !same(valid[f], state.selection[f]));
     if (!changed.length) return;
-    for (const f of changed) state.selection[f] = valid[f];
+    state.selection = { ...state.selection, ...Object.fromEntries(changed.map((f) => [f, valid[f]])) };
     remember();
     emit("select", { changed });
   }
@@ -290,15 +291,19 @@
     if (acting) return null;
     acting = true;
     emit("acting", true);
+    const asked = state.selection;
     try {
-      const answer = await call(name, { ...request, selection: state.selection, parts: quickNodeParts() });
+      const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() });
       if (!answer.error) {
         dropPending();
-        if (answer.selection) settle(answer.selection);
+        const still = state.selection === asked;
+        if (still && answer.selection) settle(answer.selection);
         for (const [n, data] of Object.entries(answer.parts || {})) {
+          if (!still && state.catalogue[n].depends.some((d) => d !== "node")) continue;
           sequence[n] = ++counter;
           put(n, data);
         }
+        if (!still) read(Object.keys(answer.parts || {}).filter((n) => state.catalogue[n].depends.some((d) => d !== "node")));
         emit("node", answer);
         emit("drawn", ++drawn);
         read(Object.keys(state.catalogue).filter((n) => state.catalogue[n].slow && state.catalogue[n].depends.includes("node")));
@@ -326,6 +331,7 @@
     state.info = answer.info;
     if (answer.selection) settle(answer.selection);
     for (const [n, data] of Object.entries(answer.parts)) put(n, data);
+    if (!state.ready) performance.mark("inficond-drawn"); // all views are drawn for the first time
     emit("welcome", answer);
     emit("drawn", ++drawn);
     state.ready = true;

@@ -82,10 +82,13 @@ class View:
         """The view as a Gradio component: a constant template, filled by the view's script."""
         import gradio as gr
 
+        from inficond.gradio_app.theme import squeezed
+
+        script = squeezed(self._file("js"))
         return gr.HTML(
             value=None,
             html_template='<div class="view inf"></div>',
-            js_on_load=f"window.inficond.view({self.name!r}, element, (view) => {{\n{self._file('js')}\n}}, props);",
+            js_on_load=f"window.inficond.view({self.name!r}, element, (view) => {{\n{script}\n}}, props);",
             apply_default_css=False,
             container=False,
             padding=False,

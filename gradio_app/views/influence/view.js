@@ -13,7 +13,7 @@ const named = h("span", { class: "chip" }, h("span", { class: "cut", "data-name"
 view.tools.append(named, ui.segmented([["weight", "weight"], ["gap", "gap"], ["name", "name"]], order, (v) => { order = v; ui.keep.set("influence-order", v); if (data) draw(data); }, "Order of the concepts"));
 const head = h("div", { class: "inf-head" },
   h("span", {}, "concept"), h("span", { class: "centre" }, "− ", ui.term("weight"), " +"),
-  h("span", { class: "keys" }, h("span", {}, ui.term("activation"), ":"), h("span", { class: "key" }, h("i", { class: "fill-agree-pos round" }), "agree"), h("span", { class: "key" }, h("i", { class: "fill-missed round" }), "missed"), h("span", { class: "key" }, h("i", { class: "fill-extra round" }), "extra")),
+  h("span", { class: "keys" }, ui.term("activation", "values"), h("span", { class: "key" }, h("i", { class: "fill-agree-pos round" }), "agree"), h("span", { class: "key" }, h("i", { class: "fill-missed round" }), "missed"), h("span", { class: "key" }, h("i", { class: "fill-extra round" }), "extra")),
   h("span", { class: "right" }, ui.term("gap")));
 const list = h("div", { class: "inf-rows scroll", role: "listbox", "aria-multiselectable": "true", "aria-label": "Concepts" });
 const foot = h("div", { class: "inf-foot muted" });

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_ROWS = 60
-BY_GAP = 12
+MOST_ROWS = 40
+BY_GAP = 10
 """Concepts without weight that tell agreeing from misaligned images best: what the student does not use, but might."""
-MOST_DOTS = 140
+MOST_DOTS = 110
 
 
 def _rows(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:

@@ -95,7 +95,7 @@ function mark() {
 function draw(data) {
   table = data;
   view.root.classList.toggle("labelled", data.labelled);
-  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), data.labelled ? h("span", { class: "perf-acc" }, "AP: T · S") : null, h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
+  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), ...(data.labelled ? [h("span", { class: "perf-acc" }, "AP: T · S")] : []), h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
   keyed(rows, data.classes, (c) => c.name, create, update);
   mark();
 }

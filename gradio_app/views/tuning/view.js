@@ -20,7 +20,7 @@ view.body.append(effect, ideas, list);
 find.addEventListener("change", () => {
   const name = find.value.trim();
   if (!name) return;
-  if (!data.vocabulary.includes(name)) return ui.say(`“${name}” is not among this project's concepts; add it in view 1.`);
+  if (!vocabulary.includes(name)) return ui.say(`“${name}” is not among this project's concepts; add it in view 1.`);
   find.value = "";
   store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] });
 });
@@ -201,14 +201,16 @@ view.part("tuning.state", (now) => {
   const wanted = store.state.focus;
   keyed(focus, [{ id: "", label: "no focus" }, ...data.focuses], (f) => f.id, (f) => h("option", { value: f.id }), (node, f) => text(node, f.label));
   focus.value = data.focuses.some((f) => f.id === wanted) ? wanted : "";
-  let words = document.getElementById("all-concepts");
-  if (!words) document.body.append((words = h("datalist", { id: "all-concepts" })));
-  if (words.__n !== data.vocabulary.length) {
-    words.replaceChildren(...data.vocabulary.map((w) => h("option", { value: w })));
-    words.__n = data.vocabulary.length;
-  }
   draw();
   drawEffect();
+});
+let vocabulary = [];
+view.part("tuning.words", (words) => {
+  if (words.join("\n") === vocabulary.join("\n")) return;
+  vocabulary = words;
+  let list = document.getElementById("all-concepts");
+  if (!list) document.body.append((list = h("datalist", { id: "all-concepts" })));
+  list.replaceChildren(...words.map((w) => h("option", { value: w })));
 });
 view.part("tuning.suggestions", (now) => {
   drawIdeas(now);

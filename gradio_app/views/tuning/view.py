@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_ROWS = 60
+MOST_ROWS = 40
 MOST_IDEAS = 3
 MOST_MISSING = 2
 
@@ -58,9 +58,14 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             "rows": rows,
             "tau": typical_weight(weights),
             "focuses": focuses,
-            "vocabulary": [c for c in session.concepts if c not in found.dropped],
         }
     )
+
+
+def _words(visitor: "Visitor", selection: "Selection") -> list[str]:
+    """Every concept that may be tuned, for the box that finds one."""
+    session = visitor.session
+    return [c for c in session.concepts if c not in session.state.dropped]
 
 
 def _suggestions(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
@@ -90,6 +95,7 @@ VIEW = View(
     "Raise or lower a word: the effect is shown while you drag, and nothing changes before Apply.",
     (
         Part("tuning.state", ("cls", "concepts", "node"), _state),
+        Part("tuning.words", ("node",), _words, slow=2),
         Part("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
         Part("tuning.missing", ("cls", "node"), _missing, slow=4),
     ),
