@@ -33,10 +33,10 @@ def write_small_project(
     groups: bool = False,
     seed: int = 0,
 ) -> "Project":
-    """A project whose concept vectors come from regions and words of one space, as in a real one.
+    """A project whose concept vectors come from regions and words of one space, as in real ones.
 
-    Regions scatter about topics; a class depends on a few words and on `hidden`, which is no concept. Concepts
-    are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``.
+    Regions scatter about topics; a class depends on a few words and on `hidden`, which is no concept.
+    Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``.
     """
     from inficond.core import Project
     from inficond.core.concepts import concept_vectors

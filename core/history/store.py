@@ -326,7 +326,9 @@ def _focus(said: list[Any], mask: bytes) -> Focus:
 
 def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
     said = str(error).lower()
-    if "full" in said or "disk i/o" in said:
+    if "disk i/o" in said:
+        return f"cannot write {path} ({error}); nothing was changed: see that its disk is not full and works"
+    if "full" in said:
         return f"cannot write {path}: the disk is full ({error}); nothing was changed, free some space first"
     if "readonly" in said or "read-only" in said or "unable to open" in said:
         return f"cannot write {path}: the project is read-only here; copy its folder to a place you may write"

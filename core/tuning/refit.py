@@ -218,8 +218,8 @@ def _fit(
 def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
     """Where a refit begins: at the state's weights, with what a fit from nothing learns about the curvature.
 
-    That fit is the same in every process, and the gradient is taken anew at the weights, so the answer depends
-    on the state alone. Both are made once for all sessions, and every refit shares the one Gram matrix.
+    That fit is the same in every process, and the gradient is taken anew at the weights, so the answer
+    depends on the state alone. Both are made once for all sessions; every refit shares the Gram matrix.
     """
     base = workspace.cache.get(("curvature", state.added), lambda: _learn(workspace, state), _bytes)
     if cls is None:

@@ -1,0 +1,146 @@
+"""A history under kills, a full disk, no permission, other writers: nothing committed is ever lost."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inficond.core import Project
+from inficond.core.errors import InputError
+
+MakeProject = Callable[..., Project]
+WORKER = Path(__file__).with_name("history_worker.py")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork, signals and resource limits")
+
+
+def start(mode: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), mode, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 240) -> list[str]:
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err[-2000:]
+    return out.splitlines()
+
+
+def nodes(lines: list[str]) -> list[str]:
+    return [line.split()[1] for line in lines if line.startswith("node ")]
+
+
+def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: MakeProject) -> None:
+    project = make_project()
+    said: list[str] = []
+    begun = 0
+    while len(said) < 200:
+        lines = finish(start("kills", project.path, 25))
+        said += nodes(lines)
+        begun += lines.count("begun")
+        # After every round of kills: openable, whole, every node with its parent and its own hash.
+        session = Project.open(project.path).session("main")
+        kept = {t.node.id for t in session.tree()}
+        assert set(said) <= kept
+        assert session.shared.history.check() == len(kept) - 1
+        assert len(kept) - 1 - len(said) <= begun, (
+            "at most one step of each child was written but not yet said"
+        )
+        db = sqlite3.connect(project.path / "history.sqlite")
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        db.close()
+        session.undo()
+        session.redo()
+
+
+def test_two_writers_build_one_line_and_lose_nothing(make_project: MakeProject) -> None:
+    project = make_project()
+    writers = [start("write", project.path, 20) for _ in range(2)]
+    said = [nodes(finish(w)) for w in writers]
+    session = project.session("main")
+    tree = session.tree()
+    assert {t.node.id for t in tree[1:]} == {*said[0], *said[1]}
+    assert len(tree) == 41
+    assert [t.depth for t in tree] == list(range(41)), "each step stands on the one before, whoever made it"
+    assert session.node == tree[-1].node.id
+
+
+def test_writers_that_do_not_look_branch_and_lose_nothing(make_project: MakeProject) -> None:
+    project = make_project()
+    writers = [start("branch", project.path, 10) for _ in range(2)]
+    said = {n for w in writers for n in nodes(finish(w))}
+    session = project.session("main")
+    assert said == {t.node.id for t in session.tree()[1:]}
+    assert session.shared.history.check() == len(said)
+
+
+def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeProject) -> None:
+    project = make_project()
+    lines = finish(start("full", project.path))
+    refused = [line for line in lines if line.startswith("refused")]
+    assert len(refused) == 3
+    assert all("cannot write" in line and "nothing was changed" in line for line in refused)
+    assert "same True" in lines
+    assert project.session("main").node == nodes(lines)[-1]
+    assert project.session().shared.history.check() == 2
+
+
+def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeProject) -> None:
+    from inficond.core.tuning.actions import Action
+
+    project = make_project()
+    session = project.session("main")
+    session.apply("boat", Action("mute", "c1"))
+    with session.shared.history.writing() as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
+    refused = None
+    for i in range(40):
+        try:
+            session.apply("boat", Action("set", "c2", i / 50))
+        except InputError as error:
+            refused = str(error)
+            break
+    assert refused is not None
+    assert "the disk is full" in refused
+    session.shared.history.close()
+    kept = Project.open(project.path).session("main")
+    assert kept.node == session.node
+    assert {t.node.id for t in kept.tree()} == {t.node.id for t in session.tree()}
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that another user may enter."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("with_history", [False, True])
+def test_a_read_only_project_can_be_tuned_in_memory_only(
+    make_project: MakeProject, public: Path, with_history: bool
+) -> None:
+    made = make_project()
+    if with_history:
+        finish(start("branch", made.path, 1))
+    place = public / "project"
+    shutil.copytree(made.path, place)
+    for path in [place, *place.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    lines = finish(start("readonly", place))
+    assert [line.split()[1] for line in lines[:3]] == ["refused"] * 3
+    assert "read-only here" in lines[0]
+    assert lines[3:] == [f"nodes {1 + with_history}", "memory True", "unsaved"]
