@@ -59,7 +59,7 @@ class Encoding:
         wanted = [LONGER_SIDE, encoder.preprocess.at_least]
         if teacher is not None:
             wanted.append(teacher.preprocess.at_least)
-        self._at_least = max(wanted)
+        self.at_least = max(wanted)
 
     @property
     def basis(self) -> str:
@@ -87,7 +87,7 @@ class Encoding:
         for source in sources:
             id, row = source.file.id, len(ids)
             try:
-                picture = open_picture(source.file.path, self._at_least)
+                picture = open_picture(source.file.path, self.at_least)
             except UnreadableImage as error:
                 skipped.append((id, error.reason))
                 continue

@@ -1,0 +1,179 @@
+"""How much of the bare session's speed the whole pipeline keeps: files in, regions and thumbnails out.
+
+Bare: the same graphs on pixels that already lie in memory, as one call at a time on all cores, and as one
+single-threaded call on each core. Rounds of the three alternate, so that whatever else the machine does meets
+all alike, and medians over rounds are compared. Processor time per image says the same where a busy machine
+makes the clock say little: on shared cores nothing can be hidden that costs processor time.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+
+SUMMARY = "images/s and memory of encoding: bare sessions against the whole pipeline"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's arguments."""
+    add = parser.add_argument
+    add("--images", metavar="IMAGES", help="photographs to use (default: generated JPEGs of 500×375)")
+    add("--encoder", default="embedded", metavar="E", help="as for distill")
+    add("--teacher", default="embedded", metavar="T", help="as for distill; `none` leaves it out")
+    add("--provider", default="auto", metavar="P", help="as for distill")
+    add("--number", type=int, default=256, metavar="N", help="images a round (default 256)")
+    add("--rounds", type=int, default=5, metavar="N", help="rounds of each (default 5)")
+    add("--workers", type=int, metavar="N", help="threads of the pipeline (default: every core)")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Measure and print."""
+    if args.number < 16 or args.rounds < 1:
+        raise InputError("--number must be at least 16 and --rounds at least 1")
+    with tempfile.TemporaryDirectory() as scratch:
+        result = measure(args, Path(scratch))
+    out.say(f"encoder {result['encoder']}, teacher {result['teacher']}, {result['provider']}")
+    out.say(f"{result['cores']} cores, {result['number']} images a round, {result['rounds']} rounds")
+    for name, speed in result["images_per_second"].items():
+        used = result["processor_ms"][name]
+        out.say(f"  {name:40} {speed:8.1f} images/s   {used:6.2f} ms of processor time per image")
+    for name, value in result["share_of_bare"].items():
+        out.say(f"  pipeline / {name:29} {value:8.2f}")
+    out.say(f"  of one image: {', '.join(f'{k} {v:.2f} ms' for k, v in result['milliseconds'].items())}")
+    out.say(f"  peak memory of the process {result['peak_memory'] / 2**20:.0f} MB")
+    out.result(result)
+    return 0
+
+
+def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """All rounds; see the module."""
+    from inficond.core.images import find_images, make_thumbnail, open_picture
+    from inficond.core.models.encoder import load_encoder
+    from inficond.core.models.hardware import available_cores, peak_memory
+    from inficond.core.models.teacher import load_teacher
+    from inficond.core.project.encode import Encoding
+    from inficond.core.project.pieces import SourceFile
+
+    cores = args.workers or available_cores()
+    found = find_images(args.images or generated(scratch, args.number))
+    sources = [SourceFile.of(found[i % len(found)]) for i in range(args.number)]
+    wide = [load_encoder(args.encoder, args.provider, threads=cores)]
+    narrow: list[Any] = [load_encoder(args.encoder, args.provider, threads=1)]
+    if args.teacher != "none":
+        wide.append(load_teacher(args.teacher, args.provider, threads=cores))  # type: ignore[arg-type]
+        narrow.append(load_teacher(args.teacher, args.provider, threads=1))
+    encoding = Encoding(narrow[0], narrow[1] if len(narrow) > 1 else None)
+    pictures = [open_picture(s.file.path).image for s in sources[: encoding.batch]]
+    batches = [np.stack([m.preprocess(p) for p in pictures]) for m in narrow]
+    calls = args.number // encoding.batch
+
+    def one_at_a_time() -> None:
+        for _ in range(calls):
+            for model, batch in zip(wide, batches):
+                _call(model, batch)
+
+    def side_by_side() -> None:
+        def carry(_: int) -> None:
+            for model, batch in zip(narrow, batches):
+                _call(model, batch)
+
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(carry, range(calls)))
+
+    def pipeline() -> None:
+        whole = (sources[i : i + encoding.batch] for i in range(0, calls * encoding.batch, encoding.batch))
+        for batch in encoding.stream(whole, cores):
+            if batch.skipped:
+                raise InputError(f"{batch.skipped[0][0]}: {batch.skipped[0][1]}")
+
+    kinds: dict[str, Callable[[], None]] = {
+        "bare session, all cores in one call": one_at_a_time,
+        "bare session, a call on each core": side_by_side,
+        "pipeline: decode, resize, run, thumbnail": pipeline,
+    }
+    speeds, processor = _rounds(kinds, calls * encoding.batch, args.rounds)
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    names = list(kinds)
+    first = [
+        _each(lambda p: open_picture(p, encoding.at_least), [s.file.path for s in sources[:32]]),
+        *(_each(m.preprocess, pictures) for m in narrow),
+        _each(make_thumbnail, pictures),
+    ]
+    steps = ["decode", "encoder's resize", *(["teacher's resize"] if len(narrow) > 1 else []), "thumbnail"]
+    parts = dict(zip(steps, first))
+    return {
+        "encoder": narrow[0].name,
+        "teacher": narrow[1].name if len(narrow) > 1 else "none",
+        "provider": narrow[0].provider,
+        "cores": cores,
+        "number": calls * encoding.batch,
+        "rounds": args.rounds,
+        "images_per_second": medians,
+        "all_rounds": speeds,
+        "processor_ms": {name: statistics.median(values) for name, values in processor.items()},
+        "share_of_bare": {
+            name: statistics.median(p / b for p, b in zip(speeds[names[2]], speeds[name]))
+            for name in names[:2]
+        },
+        "milliseconds": parts,
+        "peak_memory": peak_memory() or 0,
+    }
+
+
+def _call(model: Any, batch: np.ndarray) -> None:
+    """The bare session: nothing of ours around it."""
+    model.session.run({next(iter(model.session.inputs)): batch})
+
+
+def _rounds(
+    kinds: dict[str, Callable[[], None]], number: int, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Images per second, and milliseconds of processor time per image, of each kind in each round.
+
+    One round more, unmeasured, comes first.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in kinds}
+    processor: dict[str, list[float]] = {name: [] for name in kinds}
+    for turn in range(rounds + 1):
+        for name, work in kinds.items():
+            start, used = time.perf_counter(), time.process_time()
+            work()
+            if turn:
+                speeds[name].append(number / (time.perf_counter() - start))
+                processor[name].append(1e3 * (time.process_time() - used) / number)
+    return speeds, processor
+
+
+def _each(work: Callable[[Any], object], items: Sequence[Any]) -> float:
+    """Median milliseconds of one item."""
+    times = []
+    for item in items:
+        start = time.perf_counter()
+        work(item)
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def generated(folder: Path, number: int) -> Path:
+    """JPEGs with the detail of a photograph: noise of all scales, 500×375."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(min(number, 64)):
+        pixels = np.zeros((375, 500, 3))
+        for scale in (4, 16, 64):
+            noise = rng.normal(0, 12 * scale**0.35, (375 // scale + 2, 500 // scale + 2, 3))
+            pixels += np.kron(noise, np.ones((scale, scale, 1)))[:375, :500]
+        Image.fromarray(np.clip(pixels + 128, 0, 255).astype(np.uint8)).save(
+            folder / f"{i:03d}.jpg", quality=88
+        )
+    return folder
