@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the folders go (default: core/assets)")
     parser.add_argument("--cache", type=Path, default=Path(".embedded-cache"), help="features are kept here")
     parser.add_argument("--only", choices=["encoder", "teacher", "concepts"], help="build one folder")
+    parser.add_argument("--card", type=Path, help="model card to write the measured figures into")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     chosen = parser.parse_args(arguments)
     try:
@@ -33,10 +34,12 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.data is None or not chosen.data.is_dir():
         raise InputError("name the folder of the photographs with --data DIR")
     if chosen.step == "measure":
-        from inficond.export.embedded.card import write_figures
+        from inficond.export.embedded.card import update_card, write_figures
         from inficond.export.embedded.measure import measure
 
         figures = measure(chosen.data, Terminal())
+        if chosen.card:
+            update_card(chosen.card, figures)
         if chosen.json:
             print(json.dumps(figures, indent=1))
         else:
@@ -65,8 +68,8 @@ def build_pictures(data: Path) -> list[Path]:
     """Pictures to calibrate and compare on: training pictures of Flickr8k and the ImageNet sample."""
     from inficond.export.embedded.features import is_validation, read_captions
 
-    flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::40]
-    return flickr + sorted((data / "imagenet_sample").glob("*.jpg"))[::2]
+    flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::60]
+    return flickr + sorted((data / "imagenet_sample").glob("*.jpg"))[::3]
 
 
 if __name__ == "__main__":

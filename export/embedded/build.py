@@ -128,7 +128,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
     """
     pixels = [read_picture(p, ENCODER_SIZE) for p in pictures]
     plain = encoder_graph(trained)
-    small = convolutions_to_int8(plain, pixels[::2], keep=("/finder/", "/head/cell", "/head/context"))
+    small = convolutions_to_int8(plain, pixels[::2], keep=("/finder/", "/head/top", "/head/mid"))
     names = [str(p.name) for p in pictures]
     check: dict[str, Any] = {"pictures": len(names[1::2]), **_compare(plain, small, np.stack(pixels[1::2]))}
     minilm = text_graph(trained)
@@ -158,7 +158,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
                 "verification": check,
                 "image": _image("image.onnx", ENCODER_SIZE),
                 "dim": int(trained.class_vectors.shape[1]),
-                "grid": [ENCODER_SIZE // 32] * 2,
+                "grid": [ENCODER_SIZE // 16] * 2,
                 "regions": RegionFinder().n_regions,
                 "text": {
                     "file": "text.onnx",

@@ -99,12 +99,12 @@ class Projection(nn.Module):
     """What training learns: cells of Lite0 and MiniLM's sentences in one space of D dimensions.
 
     A cell's inputs are its 1,280 top channels h, its class probabilities p = softmax(W h + b) of the network's
-    own classifier, and its 112 middle channels m averaged 2 × 2:
+    own classifier, and its 112 middle channels m:
 
-        z_i = h_i·A_h + p_i·A_p + m_i·A_m + mean_j (h_j·G_h + p_j·G_p + m_j·G_m) + b
+        z_i = h_i·A_h + p_i·A_p + m_i·A_m + b
 
-    The second sum is the picture's context, the same for every cell.  A sentence e (unit length, from MiniLM) becomes
-    t = T(e − ē).  Cells, pictures and sentences are compared by cosine.
+    Being linear, it may take h and p interpolated to the finer grid of m.  A sentence e (unit length, from MiniLM)
+    becomes t = T(e − ē).  Cells, pictures and sentences are compared by cosine.
     """
 
     def __init__(self, dim: int) -> None:
@@ -112,20 +112,7 @@ class Projection(nn.Module):
         n = TOP_CHANNELS + CLASSES + MID_CHANNELS
         self.dim = dim
         self.cell = nn.Linear(n, dim)
-        self.context = nn.Linear(n, dim, bias=False)
         self.text = nn.Linear(TEXT_DIM, dim)
-
-
-class _Parts(nn.Module):
-    """One linear layer over [h, p, m], as three products that never make the joined array."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        sizes = [TOP_CHANNELS, CLASSES, MID_CHANNELS]
-        self.parts = nn.ParameterList([w.T.contiguous() for w in linear.weight.data.split(sizes, dim=1)])
-
-    def forward(self, values: list[Tensor]) -> Tensor:
-        return sum((v @ w for v, w in zip(values, self.parts)), start=torch.zeros(()))
 
 
 class EmbeddedEncoder(nn.Module):
@@ -154,26 +141,26 @@ class EmbeddedEncoder(nn.Module):
 
 
 class Head(nn.Module):
-    """The projection applied to a picture's maps; (B, g, g, D), not normalised."""
+    """The projection applied to a picture's maps; (B, 2g, 2g, D), not normalised."""
 
     def __init__(self, projection: Projection, classify: nn.Linear) -> None:
         super().__init__()
         self.classify = nn.Conv2d(TOP_CHANNELS, CLASSES, 1)
         self.classify.weight.data = classify.weight.data[:, :, None, None].clone()
-        self.classify.bias.data = classify.bias.data.clone()  # type: ignore[union-attr]
-        self.cell, self.context = _Parts(projection.cell), _Parts(projection.context)
-        self.bias = nn.Parameter(projection.cell.bias.data.clone())
+        self.classify.bias.data = classify.bias.data.clone()
+        top, classes, mid = projection.cell.weight.data.split([TOP_CHANNELS, CLASSES, MID_CHANNELS], dim=1)
+        self.top, self.mid = nn.Conv2d(TOP_CHANNELS, projection.dim, 1), nn.Conv2d(MID_CHANNELS, projection.dim, 1)
+        self.top.weight.data, self.mid.weight.data = top[:, :, None, None].clone(), mid[:, :, None, None].clone()
+        self.top.bias.data = projection.cell.bias.data.clone()
+        self.mid.bias.data.zero_()
+        self.classes = nn.Parameter(classes.T.contiguous())
 
     def forward(self, mid: Tensor, top: Tensor) -> Tensor:
         h, w = int(top.shape[2]), int(top.shape[3])
-        logits = self.classify(top).flatten(2).transpose(1, 2)
-        values = [
-            top.flatten(2).transpose(1, 2),
-            torch.softmax(logits, dim=2),
-            F.avg_pool2d(mid, 2).flatten(2).transpose(1, 2),
-        ]
-        context = self.context([v.mean(dim=1, keepdim=True) for v in values])
-        return (self.cell(values) + context + self.bias).unflatten(1, (h, w))
+        p = torch.softmax(self.classify(top).flatten(2).transpose(1, 2), dim=2)
+        coarse = self.top(top) + (p @ self.classes).transpose(1, 2).unflatten(2, (h, w))
+        fine = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return (fine + self.mid(mid)).permute(0, 2, 3, 1)
 
 
 class EmbeddedTeacher(nn.Module):

@@ -1,6 +1,6 @@
 """Training of the text–image projection: captions, the words in them, and ImageNet's classes.
 
-Three losses, all by cosine in the joint space, summed with equal weight:
+Three losses, all by cosine in the joint space, summed, the second with a weight of its own:
 
 - *captions*: InfoNCE (Oord et al., 2018) between a picture's mean cell and one of its captions, both ways.
 - *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions use it,
@@ -38,8 +38,9 @@ INPUTS = TOP_CHANNELS + TEXT_DIM + MID_CHANNELS
 class Settings:
     """What training can be told; the defaults made what ships."""
 
-    dim: int = 128
-    epochs: int = 8
+    dim: int = 192
+    epochs: int = 14
+    word_weight: float = 1.0
     batch: int = 256
     dropout: float = 0.2
     learning_rate: float = 2e-3
@@ -148,17 +149,15 @@ class _Net(nn.Module):
         self.register_buffer("centre", centre)
         self.cell = nn.Linear(INPUTS, settings.dim)
         self.cell.weight.data *= 0.5
-        self.context = nn.Linear(INPUTS, settings.dim, bias=False)
         self.text = nn.Linear(TEXT_DIM, settings.dim)
         self.sharpness = nn.Parameter(torch.tensor([math.log(1 / 0.05), math.log(1 / 0.08), math.log(1 / 0.05)]))
 
-    def cells(self, x: Tensor, dropout: float, context: bool = True) -> Tensor:
+    def cells(self, x: Tensor, dropout: float) -> Tensor:
         x = (x.float() - self.mean) / self.scale
         if dropout:
             # The same inputs are dropped in every cell, or the mean over cells would undo it.
             x = x * (torch.rand(x.shape[0], 1, x.shape[2]) > dropout) / (1 - dropout)
-        z = self.cell(x)
-        return z + self.context(x.mean(dim=1, keepdim=True)) if context else z
+        return self.cell(x)
 
     def sentences(self, e: Tensor) -> Tensor:
         return F.normalize(self.text(e - self.centre), dim=-1)
@@ -205,7 +204,7 @@ def train(
             some = torch.from_numpy(rng.permutation(len(prototypes))[: settings.classes_at_once])
             loss = (
                 _captions(net, z, torch.stack(chosen))
-                + _words(net, z, pictures.vocabulary, pictures.word_share[rows], settings.smoothing)
+                + settings.word_weight * _words(net, z, pictures.vocabulary, pictures.word_share[rows], settings.smoothing)
                 + _classes(net, prototypes[some], classes.sentences[some, rng.integers(classes.sentences.shape[1])],
                            settings.dropout)
             )  # fmt: skip
@@ -216,7 +215,7 @@ def train(
         progress.advance()
     net.eval()
     with torch.no_grad():
-        class_vectors = F.normalize(net.cells(prototypes, 0.0, context=False)[:, 0], dim=1)
+        class_vectors = F.normalize(net.cells(prototypes, 0.0)[:, 0], dim=1)
         return _fold(net, classes, settings.dim), net.centre.clone(), class_vectors
 
 
@@ -243,7 +242,7 @@ def _words(net: _Net, z: Tensor, words: Tensor, share: Tensor, smoothing: float)
 
 
 def _classes(net: _Net, prototypes: Tensor, sentences: Tensor, dropout: float) -> Tensor:
-    z = F.normalize(net.cells(prototypes, dropout, context=False)[:, 0], dim=1)
+    z = F.normalize(net.cells(prototypes, dropout)[:, 0], dim=1)
     return _both_ways(z @ net.sentences(F.normalize(sentences, dim=1)).T * net.sharpness[2].exp())
 
 
@@ -258,11 +257,9 @@ def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
 def _fold(net: _Net, classes: Classes, dim: int) -> Projection:
     """Standardisation folded in, and the mean sentence replaced by the class probabilities it is linear in."""
     projection = Projection(dim)
-    for ours, theirs in ((net.cell, projection.cell), (net.context, projection.context)):
-        weight = ours.weight.data / net.scale
-        top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)
-        theirs.weight.data = torch.cat([top, sentence @ classes.mean_sentence.T, mid], dim=1)
-    shift = (net.cell.weight.data + net.context.weight.data) / net.scale @ net.mean
-    projection.cell.bias.data = net.cell.bias.data - shift
+    weight = net.cell.weight.data / net.scale
+    top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)
+    projection.cell.weight.data = torch.cat([top, sentence @ classes.mean_sentence.T, mid], dim=1)
+    projection.cell.bias.data = net.cell.bias.data - weight @ net.mean
     projection.text.load_state_dict(net.text.state_dict())
     return projection

@@ -1,0 +1,61 @@
+"""The figures of the model card, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from inficond.core.errors import InputError
+
+ROWS = (
+    ("coco", "map", "COCO, which pictures: mAP", 0.47),
+    ("coco", "map_things", "… things", None),
+    ("coco", "map_stuff", "… stuff", None),
+    ("coco", "cell_auc_things", "COCO, which cells: AUC, things", 0.66),
+    ("coco", "cell_auc_stuff", "COCO, which cells: AUC, stuff", 0.70),
+    ("scenes", "map", "scenes, zero-shot mAP", 0.70),
+    ("flickr8k", "caption_to_image_r1", "Flickr8k, caption finds picture, R@1", 0.19),
+    ("flickr8k", "caption_to_image_r10", "Flickr8k, caption finds picture, R@10", None),
+    ("flickr8k", "image_to_caption_r1", "Flickr8k, picture finds a caption of its own, R@1", None),
+    ("teacher", "top1", "teacher, top-1 on the ImageNet sample", None),
+)
+
+
+def write_figures(figures: dict[str, Any]) -> str:
+    """A Markdown table of what `measure` found, with the aim beside each figure that has one.
+
+    Parameters
+    ----------
+    figures : dict
+        As `measure` returns.
+    """
+    lines = ["| measured | figure | aim | pictures |", "|---|---|---|---|"]
+    for part, key, what, aim in ROWS:
+        value, pictures = figures[part][key], figures[part]["images"]
+        reached = "" if aim is None else f"≥ {aim:.2f}" + ("" if value >= aim else ", **not reached**")
+        lines.append(f"| {what} | {value:.3f} | {reached} | {pictures} |")
+    lines.append("")
+    lines.append(f"COCO: {figures['coco']['labels']} labels; chance mAP {figures['coco']['map_chance']:.3f}.")
+    return "\n".join(lines)
+
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def update_card(card: Path, figures: dict[str, Any]) -> None:
+    """Put the figures between the marks of a card.
+
+    Raises
+    ------
+    InputError
+        The card is not there or has no marks.
+    """
+    try:
+        text = card.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {card}: {error.strerror}") from error
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"{card} has no {BEGIN} … {END} to write the figures between")
+    card.write_text(f"{before}{BEGIN}\n{write_figures(figures)}\n{END}{after}", "utf-8")
