@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from inficond.core import __version__
-from inficond.core.demo.material import ASSETS, manifest
+from inficond.core.demo.material import ASSETS
 from inficond.core.demo.packed import unpack_bytes, unpack_regions
 from inficond.core.demo.plan import HABITAT, Scene, scenes
 from inficond.core.demo.render import render
+from inficond.core.demo.words import group_of
 from inficond.core.errors import InputError
 
 ARRAYS = ASSETS / "arrays.npz"
@@ -157,6 +157,10 @@ def write_demo(folder: Path) -> Path:
 
     arrays = load_arrays()
     corpus = load_corpus()
+    groups = {c.name: group_of(c.name, c.group) for c in corpus.concepts}
+    words = [k for k, concept in enumerate(corpus.concepts) if groups[concept.name] is not None]
+    chosen = [corpus.concepts[k] for k in words]
+    embeddings = np.ascontiguousarray(corpus.embeddings[words])
     plan = scenes()
     rows = [
         ImageRow(id=scene.id, path=thumbnail_name(i), group=scene.cutout, width=256, height=256)
@@ -166,20 +170,20 @@ def write_demo(folder: Path) -> Path:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         pictures = pool.map(scene_file, plan)
         regions = unpack_regions({key: arrays[f"regions_{key}"] for key in ("shape", "axes", "codes")})
-        X = concept_vectors(regions, corpus.embeddings)
+        X = concept_vectors(regions, embeddings)
         write_project(
             folder,
             images=rows,
             X=X,
             T=arrays["teacher"],
-            concepts=corpus.names,
+            concepts=[c.name for c in chosen],
             classes=list(HABITAT),
             is_validation=np.array([scene.split == "val" for scene in plan]),
             students=_Shipped(STUDENTS),
             baseline=_Shipped(BASELINE),
-            concept_groups=corpus.groups,
-            concept_prompts=[list(concept.prompts) for concept in corpus.concepts],
-            concept_embeddings=corpus.embeddings,
+            concept_groups=[str(groups[c.name]) for c in chosen],
+            concept_prompts=[list(c.prompts) for c in chosen],
+            concept_embeddings=embeddings,
             regions=regions,
             assignment=unpack_bytes(arrays["assignment"], len(plan) * int(np.prod(config["grid"]))).reshape(
                 len(plan), -1
@@ -228,21 +232,3 @@ class _Shipped:
 
     def save(self, path: Path) -> None:
         shutil.copyfile(self.source, path)
-
-
-def teacher_classes() -> dict[str, list[int]]:
-    """For each class the indices of the ImageNet labels whose probabilities make it up."""
-    return {klass: list(manifest()["classes"][klass]) for klass in HABITAT}
-
-
-def describe() -> dict[str, Any]:
-    """Figures of the demo that a card shows."""
-    plan = scenes()
-    return {
-        "scenes": len(plan),
-        "training": sum(scene.split == "train" for scene in plan),
-        "validation": sum(scene.split == "val" for scene in plan),
-        "broken": sum(scene.broken for scene in plan),
-        "cut-outs": len({scene.cutout for scene in plan}),
-        "backgrounds": len({scene.background for scene in plan}),
-    }

@@ -112,13 +112,13 @@ BACKGROUNDS: dict[str, BackgroundStaging] = {
 
 CUTOUTS: dict[str, CutoutStaging] = {
     # water bird
-    "duck": CutoutStaging((105, 140), "swim", 0.16),
-    "drake": CutoutStaging((105, 140), "swim", 0.18),
-    "gander": CutoutStaging((125, 165), "swim", 0.30),
-    "pelican": CutoutStaging((140, 180), "swim", 0.14),
-    "seagull": CutoutStaging((115, 155), "fly"),
-    "crowned_crane": CutoutStaging((140, 180), "stand", 0.20),
-    "penguin": CutoutStaging((115, 155), "stand", 0.12),
+    "duck": CutoutStaging((130, 170), "swim", 0.16),
+    "drake": CutoutStaging((130, 165), "swim", 0.18),
+    "gander": CutoutStaging((145, 185), "swim", 0.30),
+    "pelican": CutoutStaging((150, 195), "swim", 0.14),
+    "seagull": CutoutStaging((140, 185), "fly"),
+    "crowned_crane": CutoutStaging((150, 190), "stand", 0.20),
+    "penguin": CutoutStaging((130, 170), "stand", 0.12),
     # land bird
     "hen": CutoutStaging((100, 130)),
     "rooster": CutoutStaging((110, 145)),

@@ -61,6 +61,28 @@ class ClassSet:
         )
 
 
+def share_among(responses: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Responses given that the picture shows one of the classes.
+
+    A teacher of a thousand labels spreads its belief over many that belong to no class here; what the classes
+    got is divided among them, after temperature scaling (Guo, Pleiss, Sun and Weinberger 2017).
+
+    Parameters
+    ----------
+    responses : (n, C) float32
+        From `ClassSet.responses`.
+    temperature : float
+        Below 1 it sharpens, as a teacher needs that was trained with smoothed labels.
+
+    Returns
+    -------
+    (n, C) float32
+        Rows sum to 1.
+    """
+    power = np.maximum(responses.astype(np.float64), 1e-12) ** (1.0 / temperature)
+    return (power / power.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, list[str]] | str | None:
     """A class file, checked for form (its labels are checked against the teacher later).
 

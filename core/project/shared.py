@@ -154,7 +154,13 @@ class Shared:
         place = {label: i for i, label in enumerate(self.teacher.labels)}
         given = self.teacher.respond(self.teacher.preprocess(rgb)[None])[0].astype(np.float64)
         sums = [sum(given[place[label]] for label in named[cls]) for cls in self.project.classes]
-        return np.clip(np.array(sums), 0.0, 1.0).astype(np.float32)
+        responses = np.clip(np.array(sums), 0.0, 1.0).astype(np.float32)
+        share = self.project.config.get("class_share")
+        if share:  # the demo's responses are given that one of its classes is there
+            from inficond.core.project.classes import share_among
+
+            return share_among(responses[None], float(share["temperature"]))[0]
+        return responses
 
     def vocabulary(
         self, words: Sequence[str] | None = None, progress: Progress | None = None

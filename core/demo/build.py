@@ -1,0 +1,172 @@
+"""Rebuild what the demo ships: `python -m inficond.core.demo.build` (needs neither network nor torch).
+
+The scenes go through the same pipeline as anybody's photographs. Only then are the region embeddings packed,
+and concept vectors and students made anew from what comes out of the pack, which is what users will have.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.demo.attribution import attribution
+from inficond.core.demo.material import ASSETS, manifest
+from inficond.core.demo.packed import pack_bytes, pack_regions, unpack_regions
+from inficond.core.demo.plan import HABITAT, SEED, scenes
+from inficond.core.demo.project import ARRAYS, BASELINE, CONFIG, STUDENTS, scene_file
+from inficond.core.demo.words import group_of
+from inficond.core.progress import Progress, Terminal
+from inficond.core.project.classes import share_among
+
+STEP = 0.008  # of the grid on which region embeddings are rounded: error 0.0023 along any direction
+LAM = 1e-2
+TEMPERATURE = 0.6
+KEPT = ("encoder", "teacher", "class_labels", "class_origin", "corpus")  # of the pipeline's project.json
+
+
+def build_demo(out: Path = ASSETS, progress: Progress | None = None) -> Path:
+    """Render, encode, ask the teacher, fit, pack.
+
+    Parameters
+    ----------
+    out : Path
+        Where the files go; the package's own assets by default.
+    progress : Progress, optional
+        Told what is under way.
+
+    Returns
+    -------
+    Path
+        `out`.
+    """
+    with tempfile.TemporaryDirectory(prefix="inficond-demo-") as folder:
+        project = through_the_pipeline(Path(folder), progress)
+        regions, assignment = np.array(project.region_embeddings), every_assignment(project)
+        packed = pack_regions(regions, STEP)
+        T = share_among(np.asarray(project.T), TEMPERATURE)
+        config = {key: project.config[key] for key in KEPT if key in project.config}
+        grid = project.grid
+        keep = [
+            k for k, w in enumerate(project.concepts) if group_of(w, project.concept_groups[k]) is not None
+        ]
+        embeddings = np.ascontiguousarray(np.asarray(project.concept_embeddings)[keep])
+        names = [project.concepts[k] for k in keep]
+        if [Path(name).name for name in project.image_ids] != [scene.id for scene in scenes()]:
+            raise RuntimeError("the pipeline left scenes out or gave them another order")
+    config["class_share"] = {"temperature": TEMPERATURE}
+    config["grid"] = list(grid)
+    for key in ("encoder", "teacher"):
+        config[key].pop("provider", None)
+    config["source"] = {"images": "photo collages, rendered by inficond.core.demo", "files": len(scenes())}
+    config["split"] = {"seed": SEED, "by": "cut-out"}
+    config["fit"] = {"lam": LAM, "link": "sigmoid"}
+    fitted = fit_students(unpack_regions(packed), T, embeddings, names, config["encoder"]["name"])
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        out / ARRAYS.name,
+        teacher=T,
+        assignment=pack_bytes(assignment),
+        **{f"regions_{key}": value for key, value in packed.items()},
+    )
+    fitted["students"].save(out / STUDENTS.name)
+    fitted["baseline"].save(out / BASELINE.name)
+    text = json.dumps(config, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    (out / CONFIG.name).write_text(text, encoding="utf-8")
+    return out
+
+
+def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
+    """The scenes as a project, by the pipeline that `inficond distill` runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; scenes, lists and project go there.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Project
+        Open.
+    """
+    from inficond.core.models.teacher import load_teacher
+    from inficond.core.project.build import BuildOptions, build
+    from inficond.core.project.project import Project
+
+    plan = scenes()
+    (folder / "scenes").mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        for scene, data in zip(plan, pool.map(scene_file, plan)):
+            (folder / "scenes" / scene.id).write_bytes(data)
+    with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "group", "split"])
+        table.writerows([f"scenes/{scene.id}", scene.cutout, scene.split] for scene in plan)
+    known = load_teacher("embedded").labels
+    classes = {klass: [known[i] for i in manifest()["classes"][klass]] for klass in HABITAT}
+    build(
+        BuildOptions(images=folder / "images.csv", out=folder / "project", classes=classes, baseline=False),
+        progress,
+    )
+    return Project.open(folder / "project")
+
+
+def every_assignment(project: Any) -> np.ndarray:
+    """The region of each cell of every image, (N, h*w) uint8."""
+    return np.stack([project.assignment(row).ravel() for row in range(len(project.image_ids))])
+
+
+def fit_students(
+    regions: np.ndarray, T: np.ndarray, embeddings: np.ndarray, concepts: Sequence[str], encoder: str
+) -> dict[str, Any]:
+    """Fit the demo's students, and the same fit on random directions.
+
+    Parameters
+    ----------
+    regions : (N, R, D) float16
+    T : (N, C) float32
+    embeddings : (K, D) float32
+    concepts : K names
+    encoder : str
+        Its name.
+
+    Returns
+    -------
+    dict
+        `students`, `baseline`: both `Students`; `X`: (N, K) concept vectors.
+    """
+    from inficond.core.concepts import concept_vectors
+    from inficond.core.students.baseline import random_concept_baseline
+    from inficond.core.students.distil import distil
+
+    training = np.array([scene.split == "train" for scene in scenes()])
+    X = concept_vectors(regions, embeddings)
+    students, _ = distil(
+        X[training], T[training], list(HABITAT), concepts, lam=LAM, encoder=encoder, embeddings=embeddings
+    )
+    random = random_concept_baseline(regions, T, training, list(HABITAT), len(concepts), lam=LAM)
+    return {"students": students, "baseline": random.students, "X": X}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m inficond.core.demo.build", description=__doc__)
+    parser.add_argument("--out", type=Path, default=ASSETS, help="write there instead of into the package")
+    parser.add_argument("--attribution", action="store_true", help="only the attribution page")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "ATTRIBUTION.md").write_text(attribution(manifest()), encoding="utf-8")
+    if not options.attribution:
+        build_demo(options.out, Terminal())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
