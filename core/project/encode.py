@@ -21,8 +21,8 @@ from inficond.core.models.teacher import Teacher
 from inficond.core.progress import Progress
 from inficond.core.project.pieces import PIECE, Piece, PieceStore, SourceFile, cut
 
-BATCH = {"cpu": 8}
-"""Images in a call, by provider; a divisor of `PIECE`. On the CPU more only needs more memory."""
+BATCH = {"cpu": 4}
+"""Images in a call, by provider; a divisor of `PIECE`. On the CPU more needs more memory and is no faster."""
 
 BATCH_ELSEWHERE = 64
 
