@@ -1,15 +1,20 @@
 """The region finder: cells of a dense map grouped by similarity and place, as part of an encoder's graph.
 
-Soft k-means with a fixed number of steps, after SLIC (Achanta et al., 2012) and the differentiable superpixels
-of SSN (Jampani et al., 2018).  With unit cell embeddings z_i at places p_i ∈ [0, 1]², centres c_r at places q_r:
+Soft k-means with a fixed number of steps, after SLIC (Achanta et al., 2012) and the differentiable
+superpixels
+of SSN (Jampani et al., 2018).  With unit cell embeddings z_i at places p_i ∈ [0, 1]², centres c_r at
+places q_r:
 
     d(i, r)  = ‖z_i − c_r‖² / v + m ‖p_i − q_r‖² / a,     v = mean_i ‖z_i − z̄‖²,   a = 1 / R
     A[i, r]  = softmax_r(−d(i, r) / τ)
     c_r, q_r = means of z and p weighted by A[·, r]
 
-starting from a regular grid of windows, with τ falling from `temperature[0]` to `temperature[1]`.  Dividing by
-v, the spread of this image's own cells, makes the same settings right for any encoder: CLIP's cells differ far
-less from one another than those of a convolutional network.  Everything is smooth in z, so rounding moves a region a
+starting from a regular grid of windows, with τ falling from `temperature[0]` to `temperature[1]`.
+Dividing by
+v, the spread of this image's own cells, makes the same settings right for any encoder: CLIP's cells differ
+far
+less from one another than those of a convolutional network.  Everything is smooth in z, so rounding moves
+a region a
 little and never flips it; only `assignment`, which is for showing, takes an arg max.
 """
 
@@ -89,9 +94,7 @@ class RegionFinder(nn.Module):
         for step in range(self.steps):
             centres = weights.transpose(1, 2) @ points
             distance = (
-                length
-                - 2 * points @ centres.transpose(1, 2)
-                + (centres * centres).sum(dim=2).unsqueeze(1)
+                length - 2 * points @ centres.transpose(1, 2) + (centres * centres).sum(dim=2).unsqueeze(1)
             )
             soft = torch.softmax(distance / -self._tau(step), dim=2)
             weights = soft / (soft.sum(dim=1, keepdim=True) + 1e-6)

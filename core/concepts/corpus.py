@@ -38,7 +38,8 @@ class Concept:
     prompts : tuple of str
         Wordings whose vectors are averaged; empty: the encoder's own templates around the name.
     lookup : bool
-        Whether classes an encoder knows below the word may speak for it; false where the usual sense of the word
+        Whether classes an encoder knows below the word may speak for it; false where the usual sense of
+        the word
         in the encoder's table is another one.
     """
 
@@ -87,7 +88,8 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
     Parameters
     ----------
     spec : path, optional
-        A text file with a word on each line, a CSV file with the columns ``name`` and optionally ``group`` and
+        A text file with a word on each line, a CSV file with the columns ``name`` and optionally ``group``
+        and
         ``prompts`` (several separated by ``|``), or a JSON list of words or of objects with these fields.
         None or ``embedded``: the built-in corpus.
     encoder : Encoder, optional
@@ -117,7 +119,8 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
 def compute_vectors(concepts: Sequence[Concept], encoder: "Encoder") -> np.ndarray:
     """The concepts in the encoder's space, (K, D) float32, unit length.
 
-    A concept with prompts is the normalised mean of their vectors, written as they stand; one without goes through
+    A concept with prompts is the normalised mean of their vectors, written as they stand; one without goes
+    through
     the encoder's templates.  Either way the encoder's table of classes has its say where it knows the word.
 
     Raises

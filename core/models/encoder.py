@@ -120,8 +120,7 @@ class Encoder:
 
     @property
     def lookup(self) -> "ClassLookup | None":
-        """Classes that speak for words, where the folder has such a table; `embed_words` uses it unless templates
-        are given."""
+        """Classes that speak for words; `embed_words` uses them unless templates are given."""
         return self._embedder().lookup
 
     def _embedder(self) -> "WordEmbedder":

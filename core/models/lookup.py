@@ -1,7 +1,9 @@
 """Classes that speak for a word: the table an encoder's folder may carry beside its text tower.
 
-A convolutional encoder knows its own classes better than any sentence about them.  Where a typed word names such a
-class, or something above some classes ("boat": canoe, gondola, …), the mean direction of those classes is mixed
+A convolutional encoder knows its own classes better than any sentence about them.  Where a typed word
+names such a
+class, or something above some classes ("boat": canoe, gondola, …), the mean direction of those classes is
+mixed
 into the word's vector.
 """
 

@@ -66,7 +66,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def build_pictures(data: Path) -> list[Path]:
     """Pictures to calibrate and compare on: training pictures of Flickr8k and the ImageNet sample."""
-    from inficond.export.embedded.features import is_validation, read_captions
+    from inficond.export.embedded.photographs import is_validation, read_captions
 
     flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::60]
     return flickr + sorted((data / "imagenet_sample").glob("*.jpg"))[::3]

@@ -21,7 +21,6 @@ import torch
 from inficond.core.errors import InputError
 from inficond.export.embedded import imagenet, sources
 from inficond.export.embedded.corpus import read_entries
-from inficond.export.embedded.features import read_picture
 from inficond.export.embedded.network import (
     CLASSES,
     MID_CHANNELS,
@@ -33,6 +32,7 @@ from inficond.export.embedded.network import (
     Projection,
     TextTower,
 )
+from inficond.export.embedded.photographs import read_picture
 from inficond.export.embedded.quantise import convolutions_to_int8, weights_to_int8
 from inficond.export.embedded.wordnet import WordNet
 from inficond.export.folder import staged, write_manifest
@@ -62,7 +62,9 @@ class Trained:
 
         weights = {f"projection.{k}": v for k, v in self.projection.state_dict().items()}
         tensors = weights | {"centre": self.centre, "class_vectors": self.class_vectors}
-        save_file({k: v.half().contiguous() if v.ndim > 1 else v.contiguous() for k, v in tensors.items()}, path)
+        save_file(
+            {k: v.half().contiguous() if v.ndim > 1 else v.contiguous() for k, v in tensors.items()}, path
+        )
 
     @classmethod
     def load(cls, path: Path = PROJECTION) -> Trained:
@@ -80,7 +82,9 @@ class Trained:
         tensors = {k: v.float() for k, v in load_file(path).items()}
         projection = Projection(int(tensors["class_vectors"].shape[1]))
         prefix = "projection."
-        projection.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        projection.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
         assert projection.cell.in_features == TOP_CHANNELS + CLASSES + MID_CHANNELS
         return cls(projection, tensors["centre"], tensors["class_vectors"])
 
@@ -102,7 +106,10 @@ def text_graph(trained: Trained) -> onnx.ModelProto:
     """MiniLM and the text projection in float32; output text."""
     minilm, _ = sources.load_minilm()
     tower = TextTower(minilm, trained.projection.text, trained.centre)
-    example = [torch.tensor([[101, 2009, 102, 0], [101, 2009, 2003, 102]]), torch.tensor([[1, 1, 1, 0], [1] * 4])]
+    example = [
+        torch.tensor([[101, 2009, 102, 0], [101, 2009, 2003, 102]]),
+        torch.tensor([[1, 1, 1, 0], [1] * 4]),
+    ]
     length = {"input_ids": {1: "length"}, "attention_mask": {1: "length"}}
     return to_onnx(tower, example, ["input_ids", "attention_mask"], ["text"], length)
 
@@ -143,7 +150,9 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
         _save(words, stage / "text.onnx", "embedded encoder, text")
         tokenizer = sources.load_minilm()[1] / "tokenizer.json"
         (stage / "tokenizer.json").write_text(_tokenizer(tokenizer), encoding="utf-8")
-        (stage / "lookup.json").write_text(json.dumps(lookup, ensure_ascii=False, separators=(",", ":")), "utf-8")
+        (stage / "lookup.json").write_text(
+            json.dumps(lookup, ensure_ascii=False, separators=(",", ":")), "utf-8"
+        )
         np.save(stage / "classes.npy", trained.class_vectors.numpy().astype(np.float16))
         write_manifest(
             stage,
@@ -255,7 +264,12 @@ def _save(graph: onnx.ModelProto, path: Path, what: str) -> None:
 def _tokenizer(path: Path) -> str:
     """The tokenizer with padding to the longest of a batch instead of to a fixed length."""
     said = json.loads(path.read_text("utf-8"))
-    said["truncation"] = {"direction": "Right", "max_length": MAX_LENGTH, "strategy": "LongestFirst", "stride": 0}
+    said["truncation"] = {
+        "direction": "Right",
+        "max_length": MAX_LENGTH,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
     said["padding"] = {
         "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None,
         "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
@@ -264,14 +278,18 @@ def _tokenizer(path: Path) -> str:
 
 
 def _compare(plain: onnx.ModelProto, small: onnx.ModelProto, pixels: np.ndarray) -> dict[str, float]:
-    """Mean and least cosine of each output of the 8-bit graph to float32; for logits also equal arg maxima."""
+    """Mean and least cosine of each output of the 8-bit graph to float32; for logits also equal arg
+    maxima.
+    """
     found: dict[str, list[np.ndarray]] = {}
     sessions = cpu_session(plain), cpu_session(small)
     names = [o.name for o in sessions[0].get_outputs() if o.name != "assignment"]
     for i in range(0, len(pixels), 8):
         a, b = (s.run(names, {"pixels": pixels[i : i + 8]}) for s in sessions)
         for name, x, y in zip(names, a, b):
-            cosine = (x * y).sum(-1) / np.maximum(np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1), 1e-12)
+            cosine = (x * y).sum(-1) / np.maximum(
+                np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1), 1e-12
+            )
             found.setdefault(f"{name}_cosine", []).append(cosine.ravel())
             if name == "logits":
                 found.setdefault("same_class", []).append(x.argmax(-1) == y.argmax(-1))
@@ -285,7 +303,9 @@ def _compare_text(plain: onnx.ModelProto, small: onnx.ModelProto) -> float:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(_tokenizer(sources.load_minilm()[1] / "tokenizer.json"))
-    encoded = tokenizer.encode_batch(["dog", "a photo of a boat", "sea", "hot air balloon", "rusty metal", "a wharf"])
+    encoded = tokenizer.encode_batch(
+        ["dog", "a photo of a boat", "sea", "hot air balloon", "rusty metal", "a wharf"]
+    )
     feeds = {
         "input_ids": np.array([e.ids for e in encoded], np.int64),
         "attention_mask": np.array([e.attention_mask for e in encoded], np.int64),

@@ -73,16 +73,18 @@ def _description(wordnet: WordNet, words: list[str], lexnames: list[int]) -> str
 
 PLURAL_OR_MASS = {
     "water", "grass", "snow", "sand", "ice", "fog", "smoke", "mud", "dirt", "ground", "gravel", "moss", "hay",
-    "straw", "sky", "fire", "coral", "wool", "foam", "food", "fruit", "broccoli", "coffee", "beer", "metal", "wood",
-    "plastic", "paper", "concrete", "cardboard", "textile", "furniture", "tableware", "equipment", "money", "judo",
-    "parkour", "hockey", "kitesurfing", "clothing", "concrete", "tape", "chess",
+    "straw", "sky", "fire", "coral", "wool", "foam", "food", "fruit", "broccoli", "coffee", "beer",
+    "metal", "wood",
+    "plastic", "paper", "concrete", "cardboard", "textile", "furniture", "tableware", "equipment",
+    "money", "judo",
+    "parkour", "hockey", "kitesurfing", "clothing", "tape", "chess",
 }  # fmt: skip
 
 
 def article(name: str) -> str:
     """A noun phrase: "a boat", "an apple", "water", "stairs"."""
     last = name.lower().split()[-1]
-    plural = last.endswith("s") and not last.endswith(("ss", "us")) or last in ("geese", "leaves")
+    plural = (last.endswith("s") and not last.endswith(("ss", "us"))) or last in ("geese", "leaves")
     if plural or last in PLURAL_OR_MASS or name.startswith("Santa"):
         return name
     return ("an " if name[0].lower() in "aeiou" and not name.startswith("uni") else "a ") + name

@@ -1,4 +1,6 @@
-"""ImageNet's classes by way of WordNet: readable names, groups a person wants, and the words that cover them."""
+"""ImageNet's classes by way of WordNet: readable names, groups a person wants, and the words that
+cover them.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,8 @@ def _sense(wordnet: WordNet, written: str) -> str:
 def covered_words(wordnet: WordNet) -> dict[str, list[int]]:
     """Every word that names an ImageNet class or something above some classes → indices of those classes.
 
-    The most frequent *visible* sense of a word decides: "crane" is not looked up as a poet, and a word whose usual
+    The most frequent *visible* sense of a word decides: "crane" is not looked up as a poet, and a word
+    whose usual
     visible sense covers no class is not looked up at all.
     """
     below: dict[str, list[int]] = {}

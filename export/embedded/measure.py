@@ -19,25 +19,104 @@ from inficond.core.concepts import load_corpus
 from inficond.core.errors import InputError
 from inficond.core.models import Encoder, load_encoder, load_teacher
 from inficond.core.progress import Progress
-from inficond.export.embedded.features import is_validation, read_captions
+from inficond.export.embedded.photographs import is_validation, read_captions
 
 FEWEST = 3
 """A COCO label in fewer pictures has no average precision worth averaging."""
 BATCH = 16
 THINGS = frozenset(
-    "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign|parking meter"
-    "|bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|backpack|umbrella|handbag|tie|suitcase|frisbee"
-    "|skis|snowboard|sports ball|kite|baseball bat|baseball glove|skateboard|surfboard|tennis racket|bottle"
-    "|wine glass|cup|fork|knife|spoon|bowl|banana|apple|sandwich|orange|broccoli|carrot|hot dog|pizza|donut|cake"
-    "|chair|couch|potted plant|bed|dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|oven"
-    "|toaster|sink|refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush".split("|")
+    [
+        "person",
+        "bicycle",
+        "car",
+        "motorcycle",
+        "airplane",
+        "bus",
+        "train",
+        "truck",
+        "boat",
+        "traffic light",
+        "fire hydrant",
+        "stop sign",
+        "parking meter",
+        "bench",
+        "bird",
+        "cat",
+        "dog",
+        "horse",
+        "sheep",
+        "cow",
+        "elephant",
+        "bear",
+        "zebra",
+        "giraffe",
+        "backpack",
+        "umbrella",
+        "handbag",
+        "tie",
+        "suitcase",
+        "frisbee",
+        "skis",
+        "snowboard",
+        "sports ball",
+        "kite",
+        "baseball bat",
+        "baseball glove",
+        "skateboard",
+        "surfboard",
+        "tennis racket",
+        "bottle",
+        "wine glass",
+        "cup",
+        "fork",
+        "knife",
+        "spoon",
+        "bowl",
+        "banana",
+        "apple",
+        "sandwich",
+        "orange",
+        "broccoli",
+        "carrot",
+        "hot dog",
+        "pizza",
+        "donut",
+        "cake",
+        "chair",
+        "couch",
+        "potted plant",
+        "bed",
+        "dining table",
+        "toilet",
+        "tv",
+        "laptop",
+        "mouse",
+        "remote",
+        "keyboard",
+        "cell phone",
+        "microwave",
+        "oven",
+        "toaster",
+        "sink",
+        "refrigerator",
+        "book",
+        "clock",
+        "vase",
+        "scissors",
+        "teddy bear",
+        "hair drier",
+        "toothbrush",
+    ]
 )
 """The 80 things of COCO; its other labels are stuff."""
 SPELLED = {
     "playingfield": "playing field", "mouse": "computer mouse", "floor-wood": "wooden floor",
-    "window-blind": "window blinds", "wall-brick": "brick wall", "wall-stone": "stone wall", "wall-tile": "tiled wall",
-    "wall-wood": "wooden wall", "hair drier": "hair dryer", "remote": "remote control", "motorcycle": "motorcycle",
-    "couch": "sofa", "tv": "television", "skis": "ski", "traffic light": "traffic light", "knife": "kitchen knife",
+    "window-blind": "window blinds", "wall-brick": "brick wall", "wall-stone": "stone wall",
+    "wall-tile": "tiled wall",
+    "wall-wood": "wooden wall", "hair drier": "hair dryer", "remote": "remote control",
+    "motorcycle": "motorcycle",
+    "couch": "sofa", "tv": "television", "skis": "ski", "traffic light": "traffic light",
+    "knife": "kitchen knife",
     "tennis racket": "tennis racket", "railroad": "railway track",
 }  # fmt: skip
 SCENES = {"desert": "desert", "mountains": "mountain", "sea": "sea", "sunset": "sunset", "trees": "tree"}
@@ -55,16 +134,17 @@ def measure(data: Path, progress: Progress) -> dict[str, Any]:
     encoder = load_encoder("embedded")
     progress.start("measuring", 4)
     figures: dict[str, Any] = {"encoder": encoder.name, "dim": encoder.dim, "regions": encoder.n_regions}
-    for name, part in (
-        ("coco", measure_coco), ("scenes", measure_scenes), ("flickr8k", measure_flickr), ("teacher", _teacher)
-    ):  # fmt: skip
+    parts = {"coco": measure_coco, "scenes": measure_scenes, "flickr8k": measure_flickr, "teacher": _teacher}
+    for name, part in parts.items():
         figures[name] = part(data, encoder)
         progress.advance()
     return figures
 
 
 def encode(encoder: Encoder, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regions (N, R, D), rounded to float16 as everywhere, assignment (N, h·w) and image embeddings (N, D)."""
+    """Regions (N, R, D), rounded to float16 as everywhere, assignment (N, h·w) and image embeddings
+    (N, D).
+    """
     from inficond.core.images import decode
 
     found: list[Any] = []
@@ -101,7 +181,9 @@ def measure_coco(data: Path, encoder: Encoder) -> dict[str, Any]:
     regions, assignment, _ = encode(encoder, [data / "coco" / "images" / row["image"] for row in table])
     scores = regions @ vectors.T  # (N, R, L)
     images = scores.max(axis=1)
-    per_cell = _on_grid(np.take_along_axis(scores, assignment[:, :, None].astype(np.int64), axis=1), encoder.grid)
+    per_cell = _on_grid(
+        np.take_along_axis(scores, assignment[:, :, None].astype(np.int64), axis=1), encoder.grid
+    )
     ap: dict[bool, list[float]] = {True: [], False: []}
     auc: dict[bool, list[float]] = {True: [], False: []}
     used = [j for j in range(len(labels)) if truth[:, j].sum() >= FEWEST]

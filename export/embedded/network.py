@@ -54,7 +54,9 @@ class _Block(nn.Module):
         self.depthwise = _folded(block._depthwise_conv, block._bn1)
         self.project = _folded(block._project_conv, block._bn2)
         self.skip = bool(
-            block.id_skip and block._depthwise_conv.stride == (1, 1) and args.input_filters == args.output_filters
+            block.id_skip
+            and block._depthwise_conv.stride == (1, 1)
+            and args.input_filters == args.output_filters
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,12 +100,14 @@ class Lite(nn.Module):
 class Projection(nn.Module):
     """What training learns: cells of Lite0 and MiniLM's sentences in one space of D dimensions.
 
-    A cell's inputs are its 1,280 top channels h, its class probabilities p = softmax(W h + b) of the network's
+    A cell's inputs are its 1,280 top channels h, its class probabilities p = softmax(W h + b) of the
+    network's
     own classifier, and its 112 middle channels m:
 
         z_i = h_i·A_h + p_i·A_p + m_i·A_m + b
 
-    Being linear, it may take h and p interpolated to the finer grid of m.  A sentence e (unit length, from MiniLM)
+    Being linear, it may take h and p interpolated to the finer grid of m.  A sentence e (unit length, from
+    MiniLM)
     becomes t = T(e − ē).  Cells, pictures and sentences are compared by cosine.
     """
 
@@ -149,8 +153,14 @@ class Head(nn.Module):
         self.classify.weight.data = classify.weight.data[:, :, None, None].clone()
         self.classify.bias.data = classify.bias.data.clone()
         top, classes, mid = projection.cell.weight.data.split([TOP_CHANNELS, CLASSES, MID_CHANNELS], dim=1)
-        self.top, self.mid = nn.Conv2d(TOP_CHANNELS, projection.dim, 1), nn.Conv2d(MID_CHANNELS, projection.dim, 1)
-        self.top.weight.data, self.mid.weight.data = top[:, :, None, None].clone(), mid[:, :, None, None].clone()
+        self.top, self.mid = (
+            nn.Conv2d(TOP_CHANNELS, projection.dim, 1),
+            nn.Conv2d(MID_CHANNELS, projection.dim, 1),
+        )
+        self.top.weight.data, self.mid.weight.data = (
+            top[:, :, None, None].clone(),
+            mid[:, :, None, None].clone(),
+        )
         self.top.bias.data = projection.cell.bias.data.clone()
         self.mid.bias.data.zero_()
         self.classes = nn.Parameter(classes.T.contiguous())
@@ -186,7 +196,9 @@ class TextTower(nn.Module):
         ē, the mean over the training captions.
     """
 
-    def __init__(self, minilm: Any, projection: nn.Linear | None = None, centre: Tensor | None = None) -> None:
+    def __init__(
+        self, minilm: Any, projection: nn.Linear | None = None, centre: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.minilm, self.projection = minilm, projection
         if centre is not None:

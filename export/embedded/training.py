@@ -3,10 +3,13 @@
 Three losses, all by cosine in the joint space, summed, the second with a weight of its own:
 
 - *captions*: InfoNCE (Oord et al., 2018) between a picture's mean cell and one of its captions, both ways.
-- *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions use it,
-  a picture's score being a smooth maximum over its cells.  It is multiple-instance learning: only the cells that
+- *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions
+  use it,
+  a picture's score being a smooth maximum over its cells.  It is multiple-instance learning: only the
+  cells that
   show the word need to agree with it, which is what makes regions findable.
-- *classes*: InfoNCE between ImageNet's classes, each the direction of its weights in Lite0's classifier, and their
+- *classes*: InfoNCE between ImageNet's classes, each the direction of its weights in Lite0's classifier,
+  and their
   WordNet names and descriptions.
 
 Inputs are standardised; both are folded into the weights of `Projection` afterwards.
@@ -19,6 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -52,7 +56,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Classes:
-    """ImageNet as training sees it: class weights (1000, 1280) and sentences (1000, n, 384) about each class."""
+    """ImageNet as training sees it: class weights (1000, 1280) and sentences (1000, n, 384) about each
+    class.
+    """
 
     weights: Tensor
     bias: Tensor
@@ -113,7 +119,7 @@ def vocabulary(
         counter: Counter[str] = Counter()
         for text in texts:
             tokens = re.findall(r"[a-z]+", text.lower())
-            counter.update(set(tokens) | {f"{a} {b}" for a, b in zip(tokens, tokens[1:])})
+            counter.update(set(tokens) | {f"{a} {b}" for a, b in pairwise(tokens)})
         used.append(counter)
     in_pictures = Counter(word for counter in used for word in counter)
     words = sorted(w for w, n in in_pictures.items() if least <= n < most and _is_visible(w, wordnet))
@@ -127,9 +133,56 @@ def vocabulary(
 
 
 _VAGUE = frozenset(
-    "front back side top middle edge one two three four five six group line set air area way right left end match"
-    " day close down background corner couple piece part pair number bit body view look it is in a an on are at as"
-    " out up over".split()
+    [
+        "front",
+        "back",
+        "side",
+        "top",
+        "middle",
+        "edge",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "group",
+        "line",
+        "set",
+        "air",
+        "area",
+        "way",
+        "right",
+        "left",
+        "end",
+        "match",
+        "day",
+        "close",
+        "down",
+        "background",
+        "corner",
+        "couple",
+        "piece",
+        "part",
+        "pair",
+        "number",
+        "bit",
+        "body",
+        "view",
+        "look",
+        "it",
+        "is",
+        "in",
+        "a",
+        "an",
+        "on",
+        "are",
+        "at",
+        "as",
+        "out",
+        "up",
+        "over",
+    ]
 )
 _VISIBLE = frozenset(range(3, 29)) - ABSTRACT_LEXNAMES | {4, 8, 14}
 
@@ -150,7 +203,9 @@ class _Net(nn.Module):
         self.cell = nn.Linear(INPUTS, settings.dim)
         self.cell.weight.data *= 0.5
         self.text = nn.Linear(TEXT_DIM, settings.dim)
-        self.sharpness = nn.Parameter(torch.tensor([math.log(1 / 0.05), math.log(1 / 0.08), math.log(1 / 0.05)]))
+        self.sharpness = nn.Parameter(
+            torch.tensor([math.log(1 / 0.05), math.log(1 / 0.08), math.log(1 / 0.05)])
+        )
 
     def cells(self, x: Tensor, dropout: float) -> Tensor:
         x = (x.float() - self.mean) / self.scale
@@ -189,7 +244,9 @@ def train(
     net = _Net(settings, mean, scale, torch.cat(pictures.captions).mean(dim=0))
     n = len(pictures.captions)
     batches = n // settings.batch
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=0.15
     )
@@ -202,12 +259,14 @@ def train(
             z = net.cells(view[rows], settings.dropout)
             chosen = [pictures.captions[i][rng.integers(len(pictures.captions[i]))] for i in rows]
             some = torch.from_numpy(rng.permutation(len(prototypes))[: settings.classes_at_once])
-            loss = (
-                _captions(net, z, torch.stack(chosen))
-                + settings.word_weight * _words(net, z, pictures.vocabulary, pictures.word_share[rows], settings.smoothing)
-                + _classes(net, prototypes[some], classes.sentences[some, rng.integers(classes.sentences.shape[1])],
-                           settings.dropout)
-            )  # fmt: skip
+            about = classes.sentences[some, rng.integers(classes.sentences.shape[1])]
+            loss = _captions(net, z, torch.stack(chosen)) + _classes(
+                net, prototypes[some], about, settings.dropout
+            )
+            share = pictures.word_share[rows]
+            loss = loss + settings.word_weight * _words(
+                net, z, pictures.vocabulary, share, settings.smoothing
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -247,7 +306,9 @@ def _classes(net: _Net, prototypes: Tensor, sentences: Tensor, dropout: float) -
 
 
 def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
-    """Pseudo-cells of the classes, (1000, 1, INPUTS): the positive part of a class's weights, as long as real cells."""
+    """Pseudo-cells of the classes, (1000, 1, INPUTS): the positive part of a class's weights, as long
+    as real cells.
+    """
     top = torch.relu(classes.weights)
     top = top / top.norm(dim=1, keepdim=True) * length
     mid = mean[TOP_CHANNELS + TEXT_DIM :].expand(len(top), -1)
@@ -255,7 +316,9 @@ def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
 
 
 def _fold(net: _Net, classes: Classes, dim: int) -> Projection:
-    """Standardisation folded in, and the mean sentence replaced by the class probabilities it is linear in."""
+    """Standardisation folded in, and the mean sentence replaced by the class probabilities it is
+    linear in.
+    """
     projection = Projection(dim)
     weight = net.cell.weight.data / net.scale
     top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)

