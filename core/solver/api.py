@@ -95,6 +95,8 @@ def fit(
         targets = Targets.build(T, sample_weight, X.dtype, link == "softmax")
         problem = problem_of(design, targets, link, lam, lower, upper)
         model, objective = _start(problem, link, init, tol)
+        if init is None:
+            newton.approach(problem, model, workers)
         outcome = newton.solve(problem, model, tol, max_iter, workers, objective)
     weights, bias = outward(design, outcome.weights.reshape(C, K + 1), lower, upper)
     result = FitResult(

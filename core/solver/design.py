@@ -19,7 +19,7 @@ from inficond.core.solver.kernels.losses import moments
 
 Array = NDArray[np.floating]
 
-GRAM_ROWS = 8192  # enough rows for the shape of the curvature; what they miss, the corrections learn
+GRAM_ROWS = 4096  # enough rows for the shape of the curvature; what they miss, the corrections learn
 GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
@@ -159,6 +159,21 @@ class Design:
             diagonal[:K] = np.maximum(diagonal[:K], 1e-4)
             self.grams[limit] = G
         return self.grams[limit]
+
+    def sample(self, step: int) -> "Design":
+        """Every `step`-th row, in the same units and with the same Gram matrix."""
+        rows = np.ascontiguousarray(self.X[::step])
+        return Design(
+            rows,
+            self.mean,
+            self.scale,
+            self.centre,
+            self.spread,
+            self.multiplier,
+            rows,
+            0,
+            {GRAM_ROWS: self.gram()},
+        )
 
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""

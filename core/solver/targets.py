@@ -59,6 +59,20 @@ class Targets:
         S = self.S[classes] if len(self.S) > 1 else self.S
         return Targets(self.T[classes], S, self.total[classes], self.mean[classes])
 
+    def sample(self, step: int) -> "Targets | None":
+        """Those of every `step`-th row, or None where a class would be left without weight."""
+        T = np.ascontiguousarray(self.T[:, ::step])
+        S = np.ascontiguousarray(self.S[:, ::step])
+        C, N = T.shape
+        if not len(S):
+            return Targets(T, S, np.full(C, float(N)), T.mean(1, dtype=np.float64))
+        total = np.broadcast_to(S.sum(1, dtype=np.float64), (C,)).copy()
+        if np.any(total <= 0):
+            return None
+        return Targets(
+            T, S, total, np.einsum("cn,cn->c", np.broadcast_to(S, T.shape), T, dtype=np.float64) / total
+        )
+
     def same(self, other: "Targets") -> bool:
         """Whether targets and weights are equal, entry by entry."""
         return (

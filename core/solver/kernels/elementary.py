@@ -7,6 +7,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from inficond.core.solver.kernels._compile import FASTMATH
+
 LOG2E = 1.4426950408889634
 LN2_HIGH = 0.693145751953125
 LN2_LOW = 1.4286068203094172e-06
@@ -41,7 +43,7 @@ def exp_negative(x: float) -> float:
     raise NotImplementedError
 
 
-@overload(exp_negative, inline="never")
+@overload(exp_negative, jit_options={"fastmath": FASTMATH})
 def _exp_negative(x: Any) -> Any:
     # Cody and Waite: x = n ln2 + r with |r| <= ln2 / 2, then a Taylor polynomial of r. The int32 conversion
     # truncates, which for x <= 0 rounds y - 0.5 to the nearest integer.
@@ -92,7 +94,7 @@ def log1p_unit(e: float) -> float:
     raise NotImplementedError
 
 
-@overload(log1p_unit, inline="never")
+@overload(log1p_unit, jit_options={"fastmath": FASTMATH})
 def _log1p_unit(e: Any) -> Any:
     # log(1 + e) = 2 atanh(e / (2 + e)), whose argument is at most 1/3: a short odd series.
     if e == types.float32:

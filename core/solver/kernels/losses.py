@@ -9,7 +9,9 @@ from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
 LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART = range(5)
-BLOCK = 256  # rows summed in the data's own precision before they are added in float64
+# Rows summed in the data's own precision before they are added in float64. Up to 2**64 is also what a product
+# of this many (1 + e) can be: one logarithm of it serves them all.
+BLOCK = 64
 
 
 @jit(
@@ -35,58 +37,69 @@ def sigmoid_pass(
     weighted = S.shape[0] > 0
     per_class = S.shape[0] > 1
     for c in range(Z.shape[0]):
-        z = Z[c]
-        t = T[classes[c]]
-        s = S[classes[c] if per_class else 0] if weighted else t
         o = offset[c]
         zero = o - o
         one = zero + np.float32(1.0)
-        v = V[c]
+        k = classes[c]
         for low in range(0, rows, BLOCK):
+            # Slices, and loops from 0: an index that might be negative would keep the loop from vectorising.
             high = min(low + BLOCK, rows)
+            z = Z[c, low:high]
+            t = T[k, start + low : start + high]
+            n = z.shape[0]
             loss = zero
             residual = zero
             curvature = zero
             chi2 = zero
+            product = one
             if weighted:
-                for i in range(low, high):
+                s = S[k if per_class else 0, start + low : start + high]
+                for i in range(n):
                     eta = z[i] + o
                     e = exp_negative(-abs(eta))
                     inv = one / (one + e)
                     p = inv if eta >= zero else e * inv
-                    si = s[start + i]
-                    r = p - t[start + i]
+                    r = p - t[i]
                     d = e * inv * inv
-                    loss += si * (max(eta, zero) - t[start + i] * eta + log1p_unit(e))
-                    residual += si * r
-                    curvature += si * d
-                    chi2 += si * (r * r / d)
-                    z[i] = si * r
+                    loss += s[i] * (max(eta, zero) - t[i] * eta + log1p_unit(e))
+                    residual += s[i] * r
+                    curvature += s[i] * d
+                    chi2 += s[i] * (r * r / d)
+                    z[i] = s[i] * r
             else:
-                for i in range(low, high):
+                for i in range(n):
                     eta = z[i] + o
                     e = exp_negative(-abs(eta))
                     inv = one / (one + e)
                     p = inv if eta >= zero else e * inv
-                    r = p - t[start + i]
+                    r = p - t[i]
                     d = e * inv * inv
-                    loss += max(eta, zero) - t[start + i] * eta + log1p_unit(e)
+                    loss += max(eta, zero) - t[i] * eta
+                    product *= one + e
                     residual += r
                     curvature += d
                     chi2 += r * r / d
                     z[i] = r
-            sums[c, LOSS] += loss
+            sums[c, LOSS] += loss + np.log(product)
             sums[c, RESIDUAL] += residual
             sums[c, CURVATURE] += curvature
             sums[c, CHI2] += chi2
+        # The residual is s (p - t), so p comes back without another exponential.
+        z = Z[c, :part]
+        t = T[k, start : start + part]
+        v = V[c, :part]
         kept = 0.0
-        for i in range(part):
-            si = s[start + i] if weighted else one
-            # The residual is s (p - t), so p comes back without another exponential.
-            p = (z[i] / si if si > zero else zero) + t[start + i]
-            d = si * max(p * (one - p), zero)
-            v[i] = d
-            kept += d
+        if weighted:
+            s = S[k if per_class else 0, start : start + part]
+            for i in range(part):
+                p = (z[i] / s[i] if s[i] > zero else zero) + t[i]
+                v[i] = s[i] * max(p * (one - p), zero)
+                kept += v[i]
+        else:
+            for i in range(part):
+                p = z[i] + t[i]
+                v[i] = max(p * (one - p), zero)
+                kept += v[i]
         sums[c, CURVATURE_PART] += kept
 
 
