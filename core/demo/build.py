@@ -31,7 +31,7 @@ TEMPERATURE = 0.6
 KEPT = ("encoder", "teacher", "class_labels", "class_origin", "corpus")  # of the pipeline's project.json
 
 
-def build_demo(out: Path = ASSETS, progress: Progress | None = None) -> Path:
+def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path | None = None) -> Path:
     """Render, encode, ask the teacher, fit, pack.
 
     Parameters
@@ -40,6 +40,8 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None) -> Path:
         Where the files go; the package's own assets by default.
     progress : Progress, optional
         Told what is under way.
+    work : Path, optional
+        A folder for what is made on the way; kept, so that another build need not encode again.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None) -> Path:
         `out`.
     """
     with tempfile.TemporaryDirectory(prefix="inficond-demo-") as folder:
-        project = through_the_pipeline(Path(folder), progress)
+        project = through_the_pipeline(work or Path(folder), progress)
         regions, assignment = np.array(project.region_embeddings), every_assignment(project)
         packed = pack_regions(regions, STEP)
         T = share_among(np.asarray(project.T), TEMPERATURE)
@@ -88,7 +90,7 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     Parameters
     ----------
     folder : Path
-        Empty; scenes, lists and project go there.
+        Scenes, lists and project go there.
     progress : Progress, optional
 
     Returns
@@ -101,10 +103,12 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     from inficond.core.project.project import Project
 
     plan = scenes()
-    (folder / "scenes").mkdir()
+    (folder / "scenes").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
         for scene, data in zip(plan, pool.map(scene_file, plan)):
-            (folder / "scenes" / scene.id).write_bytes(data)
+            file = folder / "scenes" / scene.id
+            if not file.exists() or file.read_bytes() != data:
+                file.write_bytes(data)
     with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["path", "group", "split"])
@@ -159,12 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m inficond.core.demo.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=ASSETS, help="write there instead of into the package")
+    parser.add_argument("--work", type=Path, help="keep what is made on the way in this folder")
     parser.add_argument("--attribution", action="store_true", help="only the attribution page")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "ATTRIBUTION.md").write_text(attribution(manifest()), encoding="utf-8")
     if not options.attribution:
-        build_demo(options.out, Terminal())
+        build_demo(options.out, Terminal(), options.work)
     return 0
 
 
