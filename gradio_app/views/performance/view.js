@@ -9,19 +9,19 @@ let table = null;
 
 const legend = h("div", { class: "legend" }, SUBSETS.map(([id, label]) => h("span", { class: "key" }, h("i", { class: `fill-${id}` }), ui.term(id, label))));
 const head = h("div", { class: "perf-head", "aria-hidden": "true" });
-const rows = h("div", { class: "perf-rows scroll", role: "listbox", "aria-label": "Classes" });
+const rows = h("div", { class: "perf-rows scroll", role: "grid", "aria-label": "Classes" });
 const slices = h("div", { class: "slices" });
 view.body.append(legend, head, rows, slices);
 view.tools.append(ui.segmented([["ap", "AP"], ["balanced_agreement", "bal."], ["f1", "F1"]], measure, (m) => { measure = m; ui.keep.set("measure", m); if (table) draw(table); }, "Measure of fidelity"));
 dom.roving(rows, ".perf-row");
 
 function create(c) {
-  const row = h("div", { class: "perf-row", role: "option", "data-class": c.name },
-    h("span", { class: "perf-name cut", "data-name": "" }),
-    h("span", { class: "perf-fid" }, h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" })), h("b", {})),
-    h("span", { class: "perf-acc" }),
-    h("span", { class: "perf-nec" }),
-    h("span", { class: "stack" }, ORDER.map((id) => h("button", { type: "button", tabindex: "-1", class: `fill-${id}`, "data-subset": id }))));
+  const row = h("div", { class: "perf-row", role: "row", "data-class": c.name },
+    h("span", { class: "perf-name cut", role: "gridcell", "data-name": "" }),
+    h("span", { class: "perf-fid", role: "gridcell" }, h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" })), h("b", {})),
+    h("span", { class: "perf-acc", role: "gridcell" }),
+    h("span", { class: "perf-nec", role: "gridcell" }),
+    h("span", { class: "stack", role: "gridcell" }, ORDER.map((id) => h("button", { type: "button", tabindex: "-1", class: `fill-${id}`, "data-subset": id }))));
   row.addEventListener("click", (event) => {
     const part = event.target.closest("[data-subset]");
     const name = row.__item.name;

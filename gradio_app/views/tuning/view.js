@@ -33,20 +33,22 @@ const predicted = (row) => {
 
 // ---------------------------------------------------------------- one row
 function create(row) {
-  const slider = h("div", { class: "slider", role: "slider", tabindex: "0", "aria-label": `weight of ${row.name}` },
+  const slider = h("div", { class: "slider", role: "slider", tabindex: "0", "aria-label": `weight of ${row.name}`, "aria-keyshortcuts": "M L Delete Enter" },
     h("i", { class: "rail" }), h("i", { class: "allowed", hidden: true }), h("i", { class: "zero" }), h("i", { class: "moved", hidden: true }), h("i", { class: "was" }), h("i", { class: "ghost", hidden: true }), h("i", { class: "thumb" }));
   const node = h("div", { class: "tune-row", "data-concept": row.name },
     h("span", { class: "tune-name cut", "data-name": "" }),
-    ui.button(`Lower ${row.name}`, { icon: "down", wide: false, kind: "quiet small", onclick: () => step(node.__item, "down") }),
+    ui.button(`Lower ${row.name}`, { icon: "down", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "down") }),
     slider,
-    ui.button(`Raise ${row.name}`, { icon: "up", wide: false, kind: "quiet small", onclick: () => step(node.__item, "up") }),
-    ui.button(`Mute ${row.name}`, { icon: "mute", wide: false, kind: "quiet small", onclick: () => toggle(node.__item, "mute") }),
-    ui.button(`Lock ${row.name}`, { icon: "lock", wide: false, kind: "quiet small", onclick: () => toggle(node.__item, "lock") }),
+    ui.button(`Raise ${row.name}`, { icon: "up", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "up") }),
+    ui.button(`Mute ${row.name}`, { icon: "mute", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => toggle(node.__item, "mute") }),
+    ui.button(`Lock ${row.name}`, { icon: "lock", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => toggle(node.__item, "lock") }),
     h("span", { class: "tune-value" }));
   slider.addEventListener("pointerdown", (event) => drag(event, slider, node));
   slider.addEventListener("keydown", (event) => keys(event, node.__item));
   slider.addEventListener("dblclick", () => store.propose(node.__item.name, null));
   node.addEventListener("mouseenter", () => store.hover(node.__item.name));
+  slider.addEventListener("focus", () => store.hover(node.__item.name));
+  slider.addEventListener("blur", () => store.hover(null));
   node.addEventListener("mouseleave", () => store.hover(null));
   return node;
 }
@@ -193,7 +195,7 @@ function drawEffect() {
   if (!preview) return effect.replaceChildren(h("span", { class: "muted" }, "Working out the effect…"));
   if (preview.error) return effect.replaceChildren(h("span", { class: "bad" }, preview.error));
   effect.replaceChildren(...preview.changes.map((c) => h("span", { class: `change ${c.clear ? (c.better ? "good" : "bad") : "unclear"}`, "data-tip": c.more },
-    h("small", {}, c.label), h("b", {}, `${c.before} → ${c.after}`), h("small", {}, c.clear ? `${c.delta} ${c.range}` : "no clear change"))));
+    h("small", {}, c.label), h("b", {}, `${c.before} → ${c.after}`), h("small", {}, c.count ? "images" : c.clear ? `${c.delta} ${c.range}` : "no clear change"))));
 }
 
 view.part("tuning.state", (now) => {

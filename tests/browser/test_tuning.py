@@ -1,0 +1,224 @@
+"""Tuning on the page: preview while dragging, apply, undo, the tree, words of one's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from inficond.gradio_app.app import Page as Served
+from tests.browser.conftest import Opener, select_class, settle
+
+pytestmark = pytest.mark.browser
+
+
+def weights(page: Page) -> dict[str, float]:
+    """What the influence view shows: concept -> weight."""
+    return page.evaluate(
+        "() => Object.fromEntries([...document.querySelectorAll('#view-influence [data-concept]')]"
+        ".map((n) => [n.dataset.concept, Number(n.dataset.weight)]))"
+    )
+
+
+def drag(page: Page, name: str, share: float) -> None:
+    """Drag a concept's slider to a share of its width, slowly, as a hand does."""
+    slider = page.get_by_role("slider", name=f"weight of {name}", exact=True)
+    slider.scroll_into_view_if_needed()
+    thumb, box = slider.locator(".thumb").bounding_box(), slider.bounding_box()
+    assert thumb
+    assert box
+    page.mouse.move(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+
+
+def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served) -> None:
+    page = open_page()
+    before = weights(page)
+    name = max(before, key=lambda c: before[c])
+    drag(page, name, 0.5)
+    page.wait_for_selector("#view-tuning .change")
+    assert weights(page) == before, "a preview changes nothing"
+    predicted = page.evaluate("() => window.inficond.store.state.preview.weights")
+    assert predicted[name] == pytest.approx(0, abs=1e-6)
+    moved = [c for c in predicted if c != name and abs(predicted[c] - before.get(c, 0)) > 0.01]
+    if moved:
+        assert page.locator("#view-influence .ghost:visible").count() > 0, "predicted weights are drawn as ghosts"
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#view-provenance [data-node] >> nth=1")
+    page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
+    after = weights(page)
+    for concept in after:
+        if concept in predicted:
+            assert after[concept] == pytest.approx(predicted[concept], abs=1e-4), concept
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"set {name} = 0")
+    page.keyboard.press("Control+z")
+    page.wait_for_function("(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6", arg=list(before.values())[0])
+    assert weights(page) == before, "undo gives the very weights back"
+    page.get_by_role("button", name="Redo", exact=True).click()
+    page.wait_for_function("() => !window.inficond.store.state.parts['provenance.tree'].can_redo")
+    assert weights(page) == after
+
+
+def test_suggestion_is_one_click_away(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    ideas = page.locator("#view-tuning [data-suggestion]")
+    expect(ideas.first).to_be_visible()
+    assert ideas.first.get_attribute("data-tip")
+    ideas.first.click()
+    page.wait_for_selector("#view-tuning .change")
+    labels = page.locator("#view-tuning .change").all_inner_texts()
+    assert any("→" in label for label in labels)
+    assert all("[" in label or "no clear change" in label or "images" in label for label in labels), labels
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(page.locator("#view-tuning .change")).to_have_count(0)
+    expect(page.locator("#view-provenance [data-node]")).to_have_count(1)
+
+
+def test_tree_branches_compares_names_and_leaves_as_recipe(open_page: Opener, scratch: Path) -> None:
+    page = open_page()
+    first, second = list(weights(page))[:2]
+    for name in (first, second):
+        page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+        page.keyboard.press("m")
+        page.get_by_role("button", name="Apply", exact=True).click()
+        expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"mute {name}")
+        page.locator("#view-provenance .prov-go").last.click()  # back to the root: the next step is a branch
+        expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator("#view-provenance [data-node]")).to_have_count(3)
+    assert page.evaluate("() => window.inficond.store.state.parts['provenance.tree'].lanes") == 2
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.locator("#view-provenance .prov-go").nth(0).click()
+    page.locator("#view-provenance .prov-go").nth(1).click()
+    dialog = page.locator(".inf-dialog")
+    expect(dialog).to_contain_text("Two steps compared")
+    expect(dialog.locator("td", has_text=first).first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.locator("#view-provenance .prov-row").nth(0).hover()
+    page.get_by_role("button", name="Name this step").first.click()
+    page.get_by_label("Name of the step").or_(page.locator(".inf-dialog input")).first.fill("my <b>step</b>")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#view-provenance .prov-row").nth(0)).to_contain_text("my <b>step</b>")
+    page.locator("#view-provenance .prov-go").nth(0).click()
+    with page.expect_download() as info:
+        page.get_by_role("button", name="Recipe", exact=True).click()
+    info.value.save_as(scratch / "recipe.json")
+    recipe = json.loads((scratch / "recipe.json").read_text(encoding="utf-8"))
+    assert second in json.dumps(recipe, ensure_ascii=False)
+
+
+def test_focus_is_offered_and_kept_in_the_step(open_page: Opener) -> None:
+    page = open_page()
+    options = page.locator("#view-tuning select option").all_inner_texts()
+    assert options[0] == "no focus"
+    assert len(options) > 1, "the selected class has misaligned images"
+    page.locator("#view-tuning select").select_option(index=1)
+    page.locator("#view-tuning [role=slider]").first.focus()
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-tuning .change")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("focus on")
+
+
+def test_a_typed_word_becomes_a_concept(open_page: Opener) -> None:
+    page = open_page()
+    page.get_by_label("Add a concept by typing a word").fill("gold leaf")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#view-configuration .added .chip")).to_have_text("gold leaf")
+    expect(page.locator('#view-influence [data-concept="gold leaf"]')).to_be_visible()
+    page.get_by_role("button", name="Drop gold leaf").click()
+    expect(page.locator("#view-configuration .added .chip")).to_have_count(0)
+    page.get_by_label("Add a concept by typing a word").fill("   ")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#view-provenance [data-node]")).to_have_count(3)
+
+
+def test_everything_is_reachable_by_keyboard(open_page: Opener, classes: list[str]) -> None:
+    page = open_page()
+    page.locator('#view-performance [aria-selected="true"]').focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", classes[0])
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => window.inficond.store.state.selection.subset") is not None
+    page.keyboard.press("Enter")
+    reached: set[str] = set()
+    page.evaluate("() => document.querySelector('.topbar button').focus()")
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        where = page.evaluate(
+            "() => { const n = document.activeElement; const b = n.closest('[id^=view-].block'); "
+            "return [b ? b.id : '', n.getAttribute('role') || n.tagName.toLowerCase()]; }"
+        )
+        reached.add(f"{where[0]} {where[1]}")
+    for wanted in (
+        "view-configuration input", "view-performance row", "view-influence option", "view-tuning slider",
+        "view-tuning button", "view-instances option", "view-provenance button",
+    ):  # fmt: skip
+        assert wanted in reached, f"Tab never reached {wanted}: {sorted(reached)}"
+    page.locator('#view-influence [tabindex="0"]').focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("b")
+    page.wait_for_selector("#view-instances .wall.lighting")
+    page.keyboard.press("Enter")
+    picked = page.evaluate("() => window.inficond.store.state.selection.concepts")
+    assert len(picked) == 1
+    page.locator('#view-instances .tile[tabindex="0"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#view-instances [data-open-image]")
+    page.keyboard.press("Escape")
+    expect(page.locator("#view-instances [data-open-image]")).to_have_count(0)
+
+
+def test_slider_tells_its_value(open_page: Opener) -> None:
+    page = open_page()
+    slider = page.locator("#view-tuning [role=slider]").first
+    low, high = (float(slider.get_attribute(f"aria-value{k}") or "nan") for k in ("min", "max"))
+    slider.focus()
+    for key, wanted in (("End", high), ("Home", low), ("0", 0.0)):
+        page.keyboard.press(key)
+        assert float(slider.get_attribute("aria-valuenow") or "nan") == pytest.approx(wanted, abs=0.01)
+    page.keyboard.press("Escape")
+    assert page.evaluate("() => window.inficond.store.state.pending.length") == 0
+
+
+def test_charts_leave_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
+    page = open_page()
+    for kind in ("svg", "png"):
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as info:
+            page.get_by_role("menuitem", name=f"Chart: concept influence ({kind.upper()})").click()
+        file = scratch / f"chart.{kind}"
+        info.value.save_as(file)
+        data = file.read_bytes()
+        if kind == "svg":
+            text = data.decode()
+            assert "<svg" in text
+            assert "var(" not in text, "colours are written out"
+            assert list(weights(page))[0] in text
+        else:
+            assert data.startswith(b"\x89PNG")
+            assert len(data) > 5000
+
+
+def test_student_leaves_and_predicts(open_page: Opener, served: Served, scratch: Path, classes: list[str]) -> None:
+    from inficond.core.students import Students
+
+    page = open_page()
+    select_class(page, classes[0])
+    name = next(iter(weights(page)))
+    page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+    page.keyboard.press("m")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#view-provenance [data-node] >> nth=1")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as info:
+        page.get_by_role("menuitem", name="Student (safetensors)").click()
+    info.value.save_as(scratch / "student.safetensors")
+    students = Students.load(scratch / "student.safetensors")
+    assert list(students.classes) == classes
+    assert students.weights[0, students.concept_index(name)] == 0
