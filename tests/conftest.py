@@ -31,6 +31,7 @@ def write_small_project(
     link: str = "sigmoid",
     labels: bool = True,
     groups: bool = False,
+    noise: float = 0.0,
     seed: int = 0,
 ) -> "Project":
     """A project whose concept vectors come from regions and words of one space, as in real ones.
@@ -59,6 +60,7 @@ def write_small_project(
         W[rng.choice(k, 5, replace=False), c] = rng.normal(size=5) * 2
         W[k, c] = 1.5
     logits = z @ W - 1.5 + 0.5 * rng.normal(size=(n, len(classes)))
+    logits += noise * (z[:, [0]] > 0.8)  # where c0 is high the teacher says yes more often: no linear matter
     if link == "softmax":
         e = np.exp(logits - logits.max(axis=1, keepdims=True))
         T = (e / e.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -73,10 +73,8 @@ class Step:
             raise InputError(f"step {number} of the recipe ({kind}) does not say which {wanted}")
         if kind == "override" and not _names(detail["images"]):
             raise InputError(f"step {number} of the recipe needs a list of images")
-        if focus is not None and not (
-            "label" in focus and ("images" not in focus or _names(focus["images"]))
-        ):
-            raise InputError(f"step {number} of the recipe has a focus without a subset or a list of images")
+        if focus is not None and not _is_focus(focus):
+            raise InputError(f"step {number} of the recipe has a focus that names no subset, slice or images")
         try:
             made = tuple(Action.from_json(a) for a in actions)
         except InputError as error:
@@ -186,6 +184,17 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
 def _focus(focus: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Without the number of images, which belongs to the project."""
     return None if focus is None else {k: v for k, v in focus.items() if k != "size"}
+
+
+def _is_focus(focus: Mapping[str, Any]) -> bool:
+    conditions = focus.get("conditions", [])
+    return (
+        "label" in focus
+        and _names(focus.get("images", []))
+        and isinstance(conditions, list)
+        and all(isinstance(c, Mapping) and "concept" in c and "level" in c for c in conditions)
+        and isinstance(focus.get("factor", 1.0), int | float)
+    )
 
 
 def _names(value: Any) -> bool:

@@ -135,7 +135,7 @@ def _take(session: Steps, step: Step, number: int, skipped: list[Skipped]) -> No
         focus["images"] = keep(focus["images"], session.image_ids, "image")
         if not focus["images"]:
             focus = None
-    elif focus is not None:
+    elif focus is not None and "conditions" not in focus:
         keep([str(focus["label"])], SUBSETS, "subset")
     return session.apply(classes, actions, focus, step.note)
 

@@ -308,6 +308,13 @@ class Reading:
         rows = w.validation_rows
         return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]
 
+    def slice_images(self, one: "Slice") -> NDArray[np.intp]:
+        """All images that meet a slice's conditions, training ones included, ascending."""
+        from inficond.core.tuning.focus import slice_mask
+
+        wanted = [(c.concept, c.high) for c in one.conditions]
+        return np.flatnonzero(slice_mask(self.workspace, self.state, wanted))
+
     # -- one image
 
     def contributions(self, cls: str, row: int) -> "Contributions":

@@ -18,6 +18,7 @@ from inficond.core.history.recipe import Recipe, recipe_of
 from inficond.core.history.replay import Replayed, replay
 from inficond.core.progress import Progress
 from inficond.core.project.branch import Branch
+from inficond.core.students import SUBSETS
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.actions import Action, expand, spell
@@ -68,7 +69,8 @@ class Session(Branch):
         actions : Action, mapping, or iterable of them
             What is asked of each of the classes.
         focus : optional
-            A subset by name, image ids, or a mask over the images; see `inficond.core.tuning.focus.resolve`.
+            A subset by name, a slice, image ids, or a mask over the images; see
+            `inficond.core.tuning.focus.resolve`.
 
         Returns
         -------
@@ -143,7 +145,7 @@ class Session(Branch):
         resolved, record, mask = focusing.resolve(focus, self.workspace, self.state, classes[0])
         changed = {}
         for i, name in enumerate(classes):
-            if i and record is not None and "images" not in record:
+            if i and record is not None and record["label"] in SUBSETS:
                 # A subset by name is another set of images for every class.
                 resolved, _, more = focusing.resolve(focus, self.workspace, self.state, name)
                 mask = more if mask is None or more is None else mask | more

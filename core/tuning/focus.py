@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError, unknown
-from inficond.core.students import SUBSETS
+from inficond.core.students import SUBSETS, Slice
+from inficond.core.students.slices import SHARE
 from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.state import BranchState, Focus
 from inficond.core.tuning.workspace import Workspace
@@ -17,7 +18,7 @@ FACTOR = 5.0
 
 
 def resolve(
-    focus: str | Sequence[str] | NDArray[Any] | Mapping[str, Any] | None,
+    focus: Any,
     workspace: Workspace,
     state: BranchState,
     cls: str,
@@ -27,9 +28,10 @@ def resolve(
 
     Parameters
     ----------
-    focus : str, sequence of image ids, boolean mask (N,), mapping or None
-        A subset by name (``missed`` …, of `cls` as the student is now), images by id, a mask over the
-        project's images, or what this function returned as its second value.
+    focus : str, Slice, sequence of image ids, boolean mask (N,), mapping or None
+        A subset by name (``missed`` …, of `cls` as the student is now), a slice (all images that meet its
+        conditions), images by id, a mask over the project's images, or what this function returned as its
+        second value.
     workspace, state, cls
         Where it is asked.
     factor : float
@@ -47,43 +49,77 @@ def resolve(
     Raises
     ------
     InputError
-        Unknown subset or image, or no training image in it.
+        Unknown subset, concept or image, or no training image in it.
     """
     if focus is None or (isinstance(focus, str) and focus in ("", "all")):
         return None, None, None
+    if isinstance(focus, Slice):
+        focus = focus.to_dict()
     if isinstance(focus, Mapping):
         factor = float(focus.get("factor", factor))
-        focus = focus["images"] if "images" in focus else str(focus["label"])
     if not (np.isfinite(factor) and 0 < factor <= 1e4):
         raise InputError(f"the focus factor {factor:g} must lie above 0 and below 10,000")
-    record: dict[str, Any]
-    if isinstance(focus, str):
-        if focus not in SUBSETS:
-            raise unknown("subset", focus, SUBSETS)
-        label, mask = focus, subset_mask(workspace, state, cls, focus)
-        record = {"label": label}
-    else:
-        mask = np.asarray(focus)
-        if mask.dtype == bool:
-            if mask.shape != (workspace.n_images,):
-                raise InputError(f"a focus mask needs one value for each of the {workspace.n_images} images")
-        else:
-            mask = np.zeros(workspace.n_images, bool)
-            for image in np.asarray(focus, object).ravel():
-                if image not in workspace.image_index:
-                    raise unknown("image", str(image), workspace.image_ids)
-                mask[workspace.image_index[image]] = True
-        ids = [workspace.image_ids[i] for i in np.flatnonzero(mask).tolist()]
-        label = f"{len(ids)} image{'s' if len(ids) != 1 else ''}"
-        record = {"label": label, "images": ids}
+    record, mask = _found(focus, workspace, state, cls)
     training = mask & ~workspace.is_validation
     if not training.any():
         raise InputError(
-            f"the focus on {label} holds no training image, so it cannot change the fit: "
+            f"the focus on {record['label']} holds no training image, so it cannot change the fit: "
             "choose another subset, or tune without focus"
         )
-    resolved = Focus.of(label, training, factor)
+    resolved = Focus.of(record["label"], training, factor)
     return resolved, {**record, "factor": factor, "size": resolved.size}, mask
+
+
+def _found(
+    focus: Any, workspace: Workspace, state: BranchState, cls: str
+) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """The record of a focus and its images, (N,)."""
+    if isinstance(focus, Mapping) and "conditions" in focus:
+        wanted = [(str(c["concept"]), c["level"] == "high") for c in focus["conditions"]]
+        label = " and ".join(f"{name} {'high' if high else 'low'}" for name, high in wanted)
+        record = {"label": label, "conditions": [dict(c) for c in focus["conditions"]]}
+        return record, slice_mask(workspace, state, wanted)
+    if isinstance(focus, Mapping):
+        focus = focus["images"] if "images" in focus else str(focus["label"])
+    if isinstance(focus, str):
+        if focus not in SUBSETS:
+            raise unknown("subset", focus, SUBSETS)
+        return {"label": focus}, subset_mask(workspace, state, cls, focus)
+    mask = np.asarray(focus)
+    if mask.dtype == bool:
+        if mask.shape != (workspace.n_images,):
+            raise InputError(f"a focus mask needs one value for each of the {workspace.n_images} images")
+    else:
+        mask = np.zeros(workspace.n_images, bool)
+        for image in np.asarray(focus, object).ravel():
+            if image not in workspace.image_index:
+                raise unknown("image", str(image), workspace.image_ids)
+            mask[workspace.image_index[image]] = True
+    ids = [workspace.image_ids[i] for i in np.flatnonzero(mask).tolist()]
+    return {"label": f"{len(ids)} image{'s' if len(ids) != 1 else ''}", "images": ids}, mask
+
+
+def slice_mask(
+    workspace: Workspace, state: BranchState, conditions: Sequence[tuple[str, bool]]
+) -> NDArray[np.bool_]:
+    """(N,) the images, training and validation, that meet all conditions (concept, high or low).
+
+    A concept is high above the value that a fifth of the validation images exceed, as `find_slices` has it.
+    """
+    columns = workspace.columns(state.added)
+    mask = np.ones(workspace.n_images, bool)
+    for name, high in conditions:
+        if name not in columns.index:
+            raise unknown("concept", name, columns.names)
+        k = columns.index[name]
+        seen = np.sort(columns.validation[:, k])
+        rank = max(1, round(SHARE * len(seen)))
+        for rows, Z in (
+            (workspace.training_rows, columns.training),
+            (workspace.validation_rows, columns.validation),
+        ):
+            mask[rows] &= Z[:, k] > seen[len(seen) - rank - 1] if high else Z[:, k] < seen[rank]
+    return mask
 
 
 def subset_mask(workspace: Workspace, state: BranchState, cls: str, name: str) -> NDArray[np.bool_]:

@@ -22,6 +22,9 @@ TOLERANCE = 1e-4
 FOCUSED_TOLERANCE = 1e-3
 """For a preview with focus: its loss is not the one that the start is the optimum of, so it takes longer."""
 
+PRECISE_BYTES = 32 * 2**20
+"""Training images up to this size are fitted in double precision where single precision does not converge."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -199,20 +202,29 @@ def _fit(
     sample_weight: NDArray[np.float32] | None,
     tol: float,
 ) -> Any:
-    from inficond.core.solver import fit
+    from inficond.core.solver import FitResult, fit
 
-    return fit(
-        columns.training,
-        T,
-        lam=lam,
-        link=workspace.students.link,
-        lower=lower,
-        upper=upper,
-        init=init,
-        sample_weight=sample_weight,
-        standardize=False,
-        tol=tol,
-    )
+    def solve(Z: NDArray[Any], start: Any) -> Any:
+        return fit(
+            Z,
+            T,
+            lam=lam,
+            link=workspace.students.link,
+            lower=lower,
+            upper=upper,
+            init=start,
+            sample_weight=sample_weight,
+            standardize=False,
+            tol=tol,
+            warn=False,
+        )
+
+    result = solve(columns.training, init)
+    if not result.converged.all() and columns.training.nbytes <= PRECISE_BYTES:
+        # So many weights in use that single precision cannot certify the last digit: finish in double.
+        here = FitResult.from_weights(result.weights, result.bias, link=workspace.students.link)
+        result = solve(columns.training.astype(np.float64), here)
+    return result
 
 
 def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:

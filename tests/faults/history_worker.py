@@ -39,7 +39,7 @@ def kills(path: str, rounds: str) -> None:
             for k in range(10_000):
                 say("node", step(session, 1000 * i + k))
             os._exit(0)
-        time.sleep(rng.uniform(0.002, 0.15))
+        time.sleep(rng.uniform(0.02, 0.5))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 

@@ -39,12 +39,13 @@ def nodes(lines: list[str]) -> list[str]:
     return [line.split()[1] for line in lines if line.startswith("node ")]
 
 
+@pytest.mark.slow
 def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: MakeProject) -> None:
     project = make_project()
     said: list[str] = []
     begun = 0
     while len(said) < 200:
-        lines = finish(start("kills", project.path, 25))
+        lines = finish(start("kills", project.path, 24))
         said += nodes(lines)
         begun += lines.count("begun")
         # After every round of kills: openable, whole, every node with its parent and its own hash.

@@ -178,6 +178,23 @@ def test_a_focus_without_training_images_is_refused(small_project: Project) -> N
     assert len(session.tree()) == 1
 
 
+def test_a_slice_found_on_validation_images_is_a_focus_on_training_images(make_project: MakeProject) -> None:
+    project = make_project(n=600, noise=4.0)
+    session = project.session()
+    cls, one = next((cls, one) for cls in session.classes for one in session.slices(cls))
+    assert project.is_validation[one.rows].all()
+    assert set(one.misaligned) <= {*session.subset(cls, "missed"), *session.subset(cls, "extra")}
+    rows = session.slice_images(one)
+    assert set(one.rows) <= set(rows[project.is_validation[rows]])
+    node = session.apply(cls, Action("lock", "c0"), focus=one)
+    assert node.focus is not None
+    assert node.focus["label"] == one.name
+    assert node.focus["size"] == (~project.is_validation[rows]).sum() > 0
+    again = project.session()
+    again.replay(session.recipe().to_json())
+    assert again.state.classes[cls].same_as(session.state.classes[cls])
+
+
 def test_dropping_a_concept_takes_it_from_every_class_for_good(small_project: Project) -> None:
     session = small_project.session()
     name = in_use(session, "boat")[0]
