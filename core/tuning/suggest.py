@@ -149,7 +149,9 @@ def suggest(
     judge = _Judge.of(workspace, state, cls, codes, subset)
     found = sensitivity(workspace, state, cls)
     ranked = _candidates(workspace, state, cls, found, judge)
-    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, tries)]
+    names = workspace.columns(state.added).names
+    in_use = {names[k] for k in np.flatnonzero(state.classes[cls].weights)}
+    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, in_use, tries)]
     exact = [(after, one) for after, one in exact if judge.state(workspace, after, cls) > 0]
     exact.sort(key=lambda pair: -judge.state(workspace, pair[0], cls))
     suggestions = []
@@ -278,19 +280,16 @@ def _bundles(
     return bundles
 
 
-def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
-    """The best, leaving out those that say almost the same as a better one."""
-    kept: list[_Candidate] = []
+def _different(ranked: Sequence[_Candidate], in_use: set[str], limit: int) -> list[_Candidate]:
+    """The best, leaving out those that would move almost the same weights as a better one."""
+    kept: list[tuple[set[tuple[str, str]], _Candidate]] = []
     for one in ranked:
-        mine = {(a.kind, a.concept) for a in one.actions}
-        if all(
-            len(mine & other) < 0.6 * len(mine | other)
-            for other in ({(a.kind, a.concept) for a in k.actions} for k in kept)
-        ):
-            kept.append(one)
+        mine = {(a.kind, a.concept) for a in one.actions if a.concept in in_use or len(one.actions) == 1}
+        if all(2 * len(mine & other) < len(mine | other) for other, _ in kept):
+            kept.append((mine, one))
             if len(kept) == limit:
                 break
-    return kept
+    return [one for _, one in kept]
 
 
 def _refitted(workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate) -> BranchState:

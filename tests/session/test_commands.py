@@ -1,0 +1,120 @@
+"""The commands over the history, as a script calls them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inficond.core import Project
+from inficond.core.cli.main import main
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture
+def run(make_project: MakeProject, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command with --json on one project; its object, or the exit code and line of an error."""
+    folder = str(make_project().path)
+
+    def call(command: str, *arguments: str) -> Any:
+        code = main([command, folder, *arguments, "--json"])
+        out, err = capsys.readouterr()
+        if code:
+            assert err.count("\n") == 1
+            return code, err.strip()
+        return json.loads(out)
+
+    return call
+
+
+def test_tune_writes_one_node(run: Callable[..., Any]) -> None:
+    done = run("tune", "--class", "boat", "--mute", "c1", "--up", "c12=2", "--note", "why")
+    assert set(done) >= {"node", "parent", "before", "after", "weights"}
+    moved = {w["concept"]: w["after"] for w in done["weights"] if w["class"] == "boat"}
+    assert moved["c1"] == 0
+    assert done["before"]["boat"]["ap"] != done["after"]["boat"]["ap"]
+    assert done["changes"]["boat"]["fidelity"]["ap"]["verdict"] in ("better", "worse", "no clear change")
+    history = run("history", "--check")
+    assert [n["id"] for n in history["nodes"]] == [done["parent"], done["node"]]
+    assert history["current"] == done["node"]
+    assert history["checked"] == 1
+    assert history["nodes"][1]["note"] == "why"
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) -> None:
+    dry = run("tune", "--class", "boat", "--down", "group:water", "--dry-run")
+    assert len(run("history")["nodes"]) == 1
+    wet = run("tune", "--class", "boat", "--down", "group:water")
+    assert dry["node"] is None
+    assert dry["weights"] == wet["weights"]
+    assert dry["after"]["boat"]["ap"] == pytest.approx(wet["after"]["boat"]["ap"])
+
+
+def test_undo_redo_checkout_compare(run: Callable[..., Any]) -> None:
+    first = run("tune", "--class", "boat", "--mute", "c1")
+    second = run("tune", "--class", "bird", "--class", "barn", "--set", "c3=0.5", "--focus", "missed")
+    assert run("undo")["node"] == first["node"]
+    assert run("redo")["node"] == second["node"]
+    run("history", "--name", first["node"], "no c1")
+    assert run("checkout", "no c1")["node"] == first["node"]
+    found = run("compare", first["node"], second["node"])
+    assert set(found["classes"]) == {"bird", "barn"}
+    assert all(isinstance(i, str) for i in found["classes"]["bird"]["fixed"])
+
+
+def test_a_recipe_printed_and_replayed(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("tune", "--class", "boat", "--mute", "c1")
+    run("tune", "--drop-concept", "c2")
+    run("tune", "--class", "bird", "--override", "photos/0003.jpg=0.9", "--override", "photos/0004.jpg=0.9")
+    recipe = run("recipe")
+    assert [s["kind"] for s in recipe["steps"]] == ["tune", "drop", "override"]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    root = run("history")["nodes"][0]["id"]
+    before = run("history")["nodes"][-1]["weights"]
+    run("checkout", root)
+    done = run("replay", str(tmp_path / "recipe.json"))
+    assert len(done["nodes"]) == 3
+    assert done["skipped"] == []
+    assert run("history")["nodes"][-1]["weights"] == before
+
+
+def test_focus_from_a_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "these.txt").write_text("\n".join(f"photos/{i:04d}.jpg" for i in range(40)))
+    done = run("tune", "--class", "boat", "--up", "c1", "--focus", str(tmp_path / "these.txt"), "--dry-run")
+    assert done["classes"]["boat"]["focus_size"] > 0
+
+
+def test_suggestions_say_what_to_do(run: Callable[..., Any]) -> None:
+    for one in run("tune", "--class", "boat", "--suggest")["suggestions"]["boat"]:
+        assert one["actions"]
+        assert one["gain"]["after"] > one["gain"]["before"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("tune", ["--class", "baot", "--mute", "c1"], "unknown class 'baot': did you mean 'boat'"),
+        ("tune", ["--class", "boat", "--mute", "c99"], "unknown concept 'c99'"),
+        ("tune", ["--class", "boat", "--up", "c1=0.5"], "strength 0.5"),
+        ("tune", ["--class", "boat", "--up", "c1=nan"], "strength nan"),
+        ("tune", ["--class", "boat", "--set", "c1=high"], "'high' is no number"),
+        ("tune", ["--class", "boat", "--mute", "c1", "--lock", "c1"], "contradictory actions on 'c1'"),
+        ("tune", ["--class", "boat"], "say one thing to do"),
+        ("tune", ["--mute", "c1"], "say which class"),
+        ("tune", ["--class", "boat", "--mute", "c1", "--focus", "nowhere.txt"], "neither"),
+        ("tune", ["--class", "boat", "--override", "photos/9999.jpg=1"], "unknown image 'photos/9999.jpg'"),
+        ("undo", [], "nothing to undo"),
+        ("redo", [], "nothing to redo"),
+        ("checkout", ["0123456789ab"], "unknown node"),
+        ("replay", ["nowhere.json"], "cannot read nowhere.json"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    run: Callable[..., Any], command: str, arguments: list[str], said: str
+) -> None:
+    code, line = run(command, *arguments)
+    assert code == 2
+    assert said in line
+    assert len(run("history")["nodes"]) == 1
