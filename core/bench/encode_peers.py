@@ -1,0 +1,234 @@
+"""One image-text model, the same weights everywhere: our ONNX graphs against torch and against peers.
+
+Ours: float32 with fused attention, float32 in standard operators (what a plain export gives), int8; each is the
+bare session and returns image embedding and regions. Torch: eager, SDPA, compiled, and half precision where the
+device is an accelerator; each returns the image embedding only. Peers (open_clip, fastembed) run their own copy of
+the architecture where they are installed. Rounds alternate; medians are compared.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+
+SUMMARY = "our graphs against torch (eager, SDPA, compiled) and peers, same weights"
+
+Call = Callable[[np.ndarray], object]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's arguments."""
+    add = parser.add_argument
+    add("--model", metavar="MODEL", help="Hugging Face id or folder (default: ViT-B/16 with random weights)")
+    add("--images", type=Path, metavar="FOLDER", help="photographs for int8's calibration (default: no int8)")
+    add("--batch", type=int, default=8, metavar="N", help="images a call (default 8)")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads of every contender (default 1)")
+    add("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
+    add("--compile", action="store_true", help="torch.compile too (needs a C++ compiler, takes minutes)")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Measure and print."""
+    if args.batch < 1 or args.rounds < 1 or args.threads < 1:
+        raise InputError("--batch, --rounds and --threads must be at least 1")
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise InputError(f"comparing needs {error.name}: pip install 'inficond[export]'") from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        result = measure(args, Path(scratch))
+    out.say(f"{result['model']}, batch {args.batch}, {args.threads} threads, medians of {args.rounds} rounds")
+    for name, speed in sorted(result["images_per_second"].items(), key=lambda item: -item[1]):
+        out.say(f"  {name:44} {speed:8.2f} images/s")
+    for name, ratio in result["ratios"].items():
+        out.say(f"  {name:44} {ratio:8.2f} ×")
+    for name, reason in result["absent"].items():
+        out.say(f"  {name}: not measured, {reason}")
+    out.result(result)
+    return 0
+
+
+def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """All rounds; see the module."""
+    from inficond.export.source import find_source
+
+    source = find_source(args.model or str(random_vit_b16(scratch / "model")))
+    contenders, absent, size = ours(args, source, scratch)
+    theirs, more = torch_contenders(args, source, size)
+    contenders |= theirs
+    absent |= more
+    pixels = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), dtype=np.uint8)
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(args.rounds + 1):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            call(pixels)
+            if turn:
+                speeds[name].append(len(pixels) / (time.perf_counter() - start))
+    return {
+        "model": source.name,
+        "batch": args.batch,
+        "threads": args.threads,
+        "images_per_second": {name: statistics.median(v) for name, v in speeds.items()},
+        "ratios": ratios(speeds),
+        "absent": absent,
+    }
+
+
+def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
+    """Round by round, median: the pairs that the README speaks of."""
+    pairs = [
+        ("ours, float32", "torch eager"),
+        ("ours, float32", "torch SDPA"),
+        ("ours, float32", "ours, float32, standard operators"),
+        ("ours, int8", "ours, float32"),
+        ("ours, int8", "ours, float32, standard operators"),
+        ("ours, int8", "torch eager"),
+    ]
+    return {
+        f"{a} / {b}": statistics.median(x / y for x, y in zip(speeds[a], speeds[b]))
+        for a, b in pairs
+        if a in speeds and b in speeds
+    }
+
+
+def random_vit_b16(folder: Path) -> Path:
+    """CLIP ViT-B/16 in full size with random weights, saved as a hub download would be."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        vision_config={
+            "patch_size": 16, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+            "num_attention_heads": 12, "image_size": 224,
+        },
+        text_config={
+            "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "vocab_size": 64, "eos_token_id": 1, "bos_token_id": 2, "pad_token_id": 0,
+        },
+    )  # fmt: skip
+    model = transformers.CLIPModel(config)
+    generator = torch.Generator().manual_seed(0)
+    for name, p in model.named_parameters():
+        if p.ndim > 1 and "embed" not in name:  # fresh weights are too small for any block to matter
+            p.data = torch.randn(p.shape, generator=generator) * p[0].numel() ** -0.5
+    model.save_pretrained(folder)
+    transformers.CLIPImageProcessorPil().save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[END]": 1, "a": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", eos_token="[END]", unk_token="[UNK]", model_max_length=77
+    ).save_pretrained(folder)
+    return folder
+
+
+def ours(
+    args: argparse.Namespace, source: Any, scratch: Path
+) -> tuple[dict[str, Call], dict[str, str], tuple[int, int]]:
+    """Bare sessions of our exports; what is absent and why; the input size."""
+    from inficond.core.models.encoder import load_encoder
+    from inficond.export.encoder import EncoderOptions, export_encoder
+
+    variants = {
+        "ours, float32": EncoderOptions(),
+        "ours, float32, standard operators": EncoderOptions(fused=False),
+    }
+    absent: dict[str, str] = {}
+    if args.images is None:
+        absent["ours, int8"] = "--images gives no photographs to calibrate on"
+    else:
+        variants["ours, int8"] = EncoderOptions(precision="int8", images=args.images)
+    calls: dict[str, Call] = {}
+    size = (0, 0)
+    for i, (name, options) in enumerate(variants.items()):
+        (folder,) = export_encoder(str(source.folder), scratch / f"variant{i}", options)
+        encoder = load_encoder(folder, "auto", threads=args.threads)
+        size = encoder.size
+        calls[name] = lambda x, session=encoder.session: session.run({"pixels": x}, ("image", "regions"))  # type: ignore[misc]
+    return calls, absent, size
+
+
+def torch_contenders(
+    args: argparse.Namespace, source: Any, size: tuple[int, int]
+) -> tuple[dict[str, Call], dict[str, str]]:
+    """Torch in its forms, and peers that are installed."""
+    import torch
+    from transformers import AutoModel
+
+    from inficond.export.source import load_model
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    calls: dict[str, Call] = {}
+    absent: dict[str, str] = {}
+
+    def contender(model: Any, dtype: Any) -> Call:
+        def call(pixels: np.ndarray) -> object:
+            x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).to(dtype) / 127.5 - 1
+            with torch.inference_mode():
+                return model.get_image_features(pixel_values=x).pooler_output.cpu()
+
+        return call
+
+    native = load_model(source, AutoModel, attn_implementation="eager").to(device)
+    if not hasattr(native, "visual_projection") or not hasattr(
+        native.vision_model.embeddings, "class_embedding"
+    ):
+        raise InputError(
+            f"{source.name}: this comparison is made for models that take plain pixels, such as CLIP"
+        )
+    calls["torch eager"] = contender(native, torch.float32)
+    sdpa = load_model(source, AutoModel, attn_implementation="sdpa").to(device)
+    calls["torch SDPA"] = contender(sdpa, torch.float32)
+    if device == "cuda":
+        half = load_model(source, AutoModel, attn_implementation="sdpa").to(device).half()
+        calls["torch SDPA, half precision"] = contender(half, torch.float16)
+    else:
+        absent["torch SDPA, half precision"] = "no accelerator is here"
+    if args.compile:
+        compiled = load_model(source, AutoModel, attn_implementation="sdpa").to(device)
+        compiled.vision_model.forward = torch.compile(compiled.vision_model.forward)
+        try:
+            contender(compiled, torch.float32)(np.zeros((args.batch, *size, 3), np.uint8))
+            calls["torch compiled"] = contender(compiled, torch.float32)
+        except Exception as error:  # the compiler fails in many ways, none of them ours
+            absent["torch compiled"] = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    else:
+        absent["torch compiled"] = "--compile was not given"
+    _peers(args, device, calls, absent)
+    return calls, absent
+
+
+def _peers(args: argparse.Namespace, device: str, calls: dict[str, Call], absent: dict[str, str]) -> None:
+    """open_clip's ViT-B-16 with random weights: the same arithmetic, so the same work."""
+    import torch
+
+    if args.model is not None:
+        absent["open_clip"] = "it is compared on the default ViT-B/16 only"
+        return
+    try:
+        import open_clip
+    except ImportError:
+        absent["open_clip"] = "it is not installed"
+        return
+    model = open_clip.create_model("ViT-B-16", pretrained=None).eval().to(device)
+
+    def call(pixels: np.ndarray) -> object:
+        x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.inference_mode():
+            return model.encode_image(x).cpu()
+
+    calls["open_clip"] = call
