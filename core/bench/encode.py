@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 SUMMARY = "images/s and memory of encoding: bare sessions against the whole pipeline"
 
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="threads of the pipeline (default: every core)")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if args.number < 16 or args.rounds < 1:
         raise InputError("--number must be at least 16 and --rounds at least 1")

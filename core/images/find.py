@@ -132,7 +132,9 @@ def _is_text(name: str) -> bool:
 
 def _from_list(source: Path, note: Note) -> list[ImageFile]:
     lines = [line.strip() for line in _text(source).splitlines()]
-    rows = [(Path(line), None, None) for line in lines if line and not line.startswith("#")]
+    rows: list[tuple[Path, str | None, Split | None]] = [
+        (Path(line), None, None) for line in lines if line and not line.startswith("#")
+    ]
     return _named(source, rows, note)
 
 

@@ -77,7 +77,9 @@ class Encoding:
         A fixed number of rows, filled up with black, keeps every run on the same kernels (and on an
         accelerator the same compiled engine), so a row's numbers do not depend on its neighbours' number.
         """
-        ids, sizes, thumbnails = [], [], []
+        ids: list[str] = []
+        sizes: list[tuple[int, int]] = []
+        thumbnails: list[bytes] = []
         skipped: list[tuple[str, str]] = []
         remarks: list[tuple[str, str]] = []
         pixels = np.zeros((self.batch, *self.encoder.size, 3), np.uint8)
