@@ -25,7 +25,7 @@ from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
 from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
-from inficond.core.tuning.preview import PREVIEW_REPLICATES, Preview, compare_states
+from inficond.core.tuning.preview import Preview, compare_states, preview_replicates
 from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
@@ -97,7 +97,12 @@ class Session(Branch):
             )
             joint = self.workspace.students.link == "softmax"
             moved = compare_states(
-                self.workspace, self.state, state, None if joint else classes, mask, PREVIEW_REPLICATES
+                self.workspace,
+                self.state,
+                state,
+                None if joint else classes,
+                mask,
+                preview_replicates(len(self.workspace.validation_rows)),
             )
         return Preview(
             title=f"{', '.join(classes)}: {spell(given)}",

@@ -19,8 +19,8 @@ from inficond.core.tuning.changes import WeightChange, changes
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
-PREVIEW_REPLICATES = 400
-"""Of the bootstrap while a person drags; a step that is taken is measured with more."""
+MOST_REPLICATES, FEWEST_REPLICATES = 400, 200
+_WORK = 3_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +150,11 @@ def compare_states(
         for c, cls in enumerate(students.classes)
         if (cls in classes if classes is not None else _differ(students.link, before, after, cls))
     }
+
+
+def preview_replicates(n: int) -> int:
+    """Bootstrap replicates while a person drags, for n validation images; a comparison of nodes has more."""
+    return int(np.clip(_WORK // max(1, n), FEWEST_REPLICATES, MOST_REPLICATES))
 
 
 def _differ(link: str, before: BranchState, after: BranchState, cls: str) -> bool:

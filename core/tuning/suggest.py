@@ -18,7 +18,7 @@ from inficond.core.students.metrics import Ranking
 from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
-from inficond.core.tuning.preview import PREVIEW_REPLICATES, ClassChange, compare_states
+from inficond.core.tuning.preview import ClassChange, compare_states, preview_replicates
 from inficond.core.tuning.refit import refit
 from inficond.core.tuning.sensitivity import Sensitivity, sensitivity
 from inficond.core.tuning.state import BranchState
@@ -309,7 +309,7 @@ def _measured(
     codes: NDArray[np.uint8],
 ) -> Suggestion | None:
     """The exact effect of a candidate with its intervals; None where it does not help after all."""
-    moved = compare_states(workspace, state, after, replicates=PREVIEW_REPLICATES)
+    moved = compare_states(workspace, state, after, replicates=preview_replicates(len(codes)))
     if cls not in moved:
         return None
     change = moved.pop(cls)
