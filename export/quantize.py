@@ -27,7 +27,7 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "fp16", "int8")
 GATES = {"fp16": {"cosine": 0.999, "retrieval": 0.98}, "int8": {"cosine": 0.95, "retrieval": 0.95}}
 """Least mean cosine of each embedding to its float32 self, and least part that find their float32 selves."""
 
-_KEEP_FLOAT = re.compile(r"/(finder|head)/")
+_KEEP_FLOAT = re.compile(r"/(finder|head)(_\d+)?/")
 _BATCH = 4
 
 
@@ -134,9 +134,19 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     blocked = [*DEFAULT_OP_BLOCK_LIST, "LayerNormalization", "Softmax", "LpNormalization", "ReduceL2", "Pow"]
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
-    return convert_float_to_float16(
+    half = convert_float_to_float16(
         copy, keep_io_types=True, op_block_list=blocked, node_block_list=keep, disable_shape_infer=False
     )
+    # The converter casts a value once for each of its readers, all under one name; one cast serves them all.
+    written: set[str] = set()
+    kept = []
+    for node in half.graph.node:
+        if not written.issuperset(node.output):
+            kept.append(node)
+        written.update(node.output)
+    del half.graph.node[:]
+    half.graph.node.extend(kept)
+    return half
 
 
 def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.ModelProto:

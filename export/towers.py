@@ -108,17 +108,14 @@ def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antia
 
 
 class _LinearHead(nn.Module):
-    """CLIP's way into the joint space: a projection of the class token."""
+    """CLIP's way into the joint space: a projection, of the class token or of every token."""
 
     def __init__(self, projection: nn.Module) -> None:
         super().__init__()
         self.projection = projection
 
-    def pool(self, tokens: Tensor) -> Tensor:
-        return self.projection(tokens[:, 0])
-
-    def each(self, tokens: Tensor) -> Tensor:
-        return self.projection(tokens)
+    def forward(self, tokens: Tensor, pooled: bool) -> Tensor:
+        return self.projection(tokens[:, 0] if pooled else tokens)
 
 
 class _PoolingHead(nn.Module):
@@ -141,12 +138,12 @@ class _PoolingHead(nn.Module):
         x = self.out(mixed)
         return x + self.mlp(self.layernorm(x))
 
-    def pool(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, pooled: bool) -> Tensor:
+        value = self.value(tokens)
+        if not pooled:
+            return self._finish(value)
         query = self.query.expand(tokens.shape[0], -1, -1)  # type: ignore[operator]
-        return self._finish(attend(query, self.key(tokens), self.value(tokens), self.heads))[:, 0]
-
-    def each(self, tokens: Tensor) -> Tensor:
-        return self._finish(self.value(tokens))
+        return self._finish(attend(query, self.key(tokens), value, self.heads))[:, 0]
 
 
 class ImageTower(nn.Module):
@@ -248,9 +245,8 @@ class ImageTower(nn.Module):
                     x, y = x[:, :1], y[:, :1]
             x = x + self._attend(block, attention.q_proj(y), k, v)
             x = x + block.mlp(block.layer_norm2(x))
-        head: Any = self.head
-        image = F.normalize(head.pool(self.last_norm(x)).float(), dim=-1)
-        dense = F.normalize(head.each(self.last_norm(near[:, self.skip :])).float(), dim=-1)
+        image = F.normalize(self.head(self.last_norm(x), True).float(), dim=-1)
+        dense = F.normalize(self.head(self.last_norm(near[:, self.skip :]), False).float(), dim=-1)
         return dense.reshape(-1, *self.grid, int(dense.shape[-1])), image
 
 

@@ -51,7 +51,9 @@ def normalised(folder: Path, pixels: np.ndarray) -> "torch.Tensor":
 def vision_inputs(model, x):
     """Arguments of the model's vision tower for normalised pixels of any size."""
     patch = model.config.vision_config.patch_size
-    if not hasattr(model.vision_model.embeddings, "interpolate_pos_encoding"):  # SigLIP 2 takes flattened patches
+    if not hasattr(
+        model.vision_model.embeddings, "interpolate_pos_encoding"
+    ):  # SigLIP 2 takes flattened patches
         b, _, h, w = x.shape
         h, w = h // patch, w // patch
         flat = torch.zeros(b, h * w, patch * patch * 3)
@@ -165,7 +167,9 @@ def test_plain_attention_uses_standard_operators_only(tiny_encoder, tmp_path, no
     assert abs(plain["dense"] - fused["dense"]).max() <= TOLERANCE
 
 
-def test_sigma_and_window_change_the_dense_features_as_the_formula_says(tiny_encoder, tmp_path, noise, exported):
+def test_sigma_and_window_change_the_dense_features_as_the_formula_says(
+    tiny_encoder, tmp_path, noise, exported
+):
     model, folders = exported("clip")
     options = EncoderOptions(dense=Dense(sigma=1.5, window=1))
     (out,) = export_encoder(str(tiny_encoder("clip")), tmp_path / "x", options)
@@ -277,8 +281,9 @@ def test_bad_models_are_refused_in_one_line_and_nothing_is_written(
 def test_an_export_that_is_off_writes_nothing(tiny_encoder, tmp_path, monkeypatch):
     from inficond.export import towers
 
-    honest = towers._LinearHead.pool
-    monkeypatch.setattr(towers._LinearHead, "pool", lambda self, tokens: honest(self, tokens) + 0.05)
+    honest = towers._LinearHead.forward
+    off = lambda self, tokens, pooled: honest(self, tokens, pooled) + 0.05  # noqa: E731
+    monkeypatch.setattr(towers._LinearHead, "forward", off)
     with pytest.raises(InputError, match="verification failed: image"):
         export_encoder(str(tiny_encoder("clip")), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -48,7 +48,10 @@ def test_a_multi_label_model_answers_through_sigmoids(tiny_classifier, tmp_path)
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
     assert load_teacher(export_teacher(str(source), tmp_path / "a")).link == "sigmoid"
-    assert load_teacher(export_teacher(str(source), tmp_path / "b", TeacherOptions(link="softmax"))).link == "softmax"
+    assert (
+        load_teacher(export_teacher(str(source), tmp_path / "b", TeacherOptions(link="softmax"))).link
+        == "softmax"
+    )
 
 
 def own_classifier(folder, labels=("cat", "dog", "cow"), logits=3, bias=0.0):
@@ -65,10 +68,16 @@ def own_classifier(folder, labels=("cat", "dog", "cow"), logits=3, bias=0.0):
         "own",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 24, 24])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", logits])],
-        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(np.full(logits, bias, np.float32), "b")],
+        [
+            numpy_helper.from_array(weight, "w"),
+            numpy_helper.from_array(np.full(logits, bias, np.float32), "b"),
+        ],
     )
     folder.mkdir()
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        folder / "model.onnx",
+    )
     manifest = {
         "format": 1,
         "kind": "teacher",

@@ -1,0 +1,86 @@
+"""`inficond export` from the command line: what it prints, its exit codes, and nothing on the way."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+from inficond.core.cli.main import main
+
+
+def test_an_encoder_with_json(tiny_encoder, tmp_path, capsys):
+    argv = ["export", "encoder", str(tiny_encoder("siglip")), "--out", str(tmp_path / "x"), "--json"]
+    assert main([*argv, "--size", "32", "--size", "40"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [f["folder"] for f in said["folders"]] == [str(tmp_path / "x" / "32"), str(tmp_path / "x" / "40")]
+    assert max(said["folders"][0]["verification"]["max_error"].values()) < 1e-4
+
+
+def test_a_teacher_for_people(tiny_classifier, tmp_path, capsys):
+    assert main(["export", "teacher", str(tiny_classifier("resnet")), "--out", str(tmp_path / "x")]) == 0
+    out = capsys.readouterr().out
+    assert "32×32 pixels" in out
+    assert "verified against torch" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["encoder", "{tmp}/nothing/here"], "no Hugging Face id"),
+        (["encoder", "{tmp}"], "no config.json"),
+        (["encoder", "{file}"], "is a file"),
+        (["teacher", "./nowhere"], "no Hugging Face id"),
+        (["encoder", "{clip}", "--size", "7"], "--size is 7"),
+        (["encoder", "{clip}", "--templates", "{tmp}/none.txt"], "cannot read the templates"),
+        (["encoder", "{clip}", "--templates", "{file}"], "must have one {}"),
+        (["encoder", "{vit}"], "no image-text encoder"),
+        (["encoder", "{clip}", "--precision", "int8"], "--images"),
+        (["student", "{tmp}"], "no project"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tiny_encoder, tiny_classifier, tmp_path, capsys, argv, message
+):
+    file = tmp_path / "file.txt"
+    file.write_text("a photo of something\n")
+    places = {
+        "{tmp}": tmp_path,
+        "{file}": file,
+        "{clip}": tiny_encoder("clip"),
+        "{vit}": tiny_classifier("vit"),
+    }
+    for name, place in places.items():
+        argv = [a.replace(name, str(place)) for a in argv]
+    out = tmp_path / "out"
+    capsys.readouterr()
+    assert main(["export", *argv, "--out", str(out)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line for line in captured.err.splitlines() if line.startswith("inficond export:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in captured.err
+    assert not out.exists()
+
+
+def test_an_unknown_model_id_without_a_network(tmp_path, capsys, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    class Response:
+        headers = None
+        status_code = 404
+        request = None
+
+    def unreachable(*args, **kwargs):
+        raise LocalEntryNotFoundError("no network")
+
+    def unknown(*args, **kwargs):
+        raise RepositoryNotFoundError("404", response=Response())
+
+    for fault, message in ((unreachable, "cannot be reached"), (unknown, "has no model 'no/such'")):
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fault)
+        assert main(["export", "encoder", "no/such", "--out", str(tmp_path / "x")]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "x").exists()
