@@ -86,7 +86,6 @@ class Bridge:
             "glossary": glossary.WORDS,
             "project": visitor.project.name,
             "demo": _is_demo(visitor),
-            "story": visitor.project.config.get("demo"),
         }
         return {"catalogue": catalogue, "info": info, **answer, **({"note": note} if note else {})}
 
@@ -339,4 +338,4 @@ def _actions(request: Request) -> list[Any]:
 
 
 def _is_demo(visitor: Visitor) -> bool:
-    return bool(visitor.project.config.get("demo"))
+    return "inficond.core.demo" in str((visitor.project.config.get("source") or {}).get("images"))

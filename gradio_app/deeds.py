@@ -201,9 +201,7 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
         found = evidence(trial.regions, trial.assignment, session.shared.embedding(word))
         cells = "".join("1" if v else "0" for v in np.asarray(found.mask, bool).ravel())
         seen[word] = {"score": float(found.score), "cells": cells}
-    h, w = rgb.shape[:2]
-    side = min(h, w) * float((project.config.get("encoder") or {}).get("crop_share", 1.0))
-    crop = [(1 - side / w) / 2, (1 - side / h) / 2, (1 + side / w) / 2, (1 + side / h) / 2]
+    crop = _seen(rgb.shape[1], rgb.shape[0], (project.config.get("encoder") or {}).get("crop_share", 1.0))
     line = "The image is used for this answer only and is removed with your visit."
     if trial.teacher is None:
         line += " The teacher of this project is a file of responses: it can say nothing of a new image."
@@ -218,6 +216,15 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
             "line": line,
         }
     )
+
+
+def _seen(width: int, height: int, share: float | None) -> list[float]:
+    """The part of a picture that the encoder sees, as `Project.crop` gives it for the project's own images."""
+    if share is None:
+        return [0.0, 0.0, 1.0, 1.0]
+    side = min(width, height) * float(share)
+    left, top = (1 - side / width) / 2, (1 - side / height) / 2
+    return [left, top, 1 - left, 1 - top]
 
 
 def uploaded(path: Any, uploads: Path) -> Path:

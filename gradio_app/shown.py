@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from inficond.core.tuning.actions import spell
 
 if TYPE_CHECKING:
-    from inficond.core.students import Change, Contributions
+    from inficond.core.students import Change, ClassMetrics, Contributions
     from inficond.core.tuning.missing import MissingConcept
     from inficond.core.tuning.preview import ClassChange, Preview
     from inficond.core.tuning.suggest import Suggestion
 
 LABELS = {
-    "ap": "AP to the teacher",
-    "balanced_agreement": "balanced agreement",
-    "f1": "F1 to the teacher",
+    "ap": "AP · teacher",
+    "balanced_agreement": "balanced",
+    "f1": "F1 · teacher",
     "agreement": "agreement",
     "bce": "cross-entropy",
 }
@@ -57,25 +57,34 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
     """The chips of a class: fidelity, accuracy where there are labels, and the two misaligned counts."""
     chips = [change_of(LABELS[name], moved.fidelity[name]) for name in ("ap", "balanced_agreement", "f1")]
     if moved.accuracy is not None:
-        chips.append(change_of("AP to the labels", moved.accuracy["ap"]))
+        chips.append(change_of("AP · labels", moved.accuracy["ap"]))
     if moved.focus is not None and moved.focus_size:
-        chips.append(change_of(f"agreement in focus ({moved.focus_size})", moved.focus["agreement"]))
-    for name in ("missed", "extra"):
-        before, after = moved.before[name], moved.after[name]
-        if before != after:
-            chips.append(
-                {
-                    "label": name,
-                    "before": str(before),
-                    "after": str(after),
-                    "delta": f"{'+' if after > before else '−'}{abs(after - before)}",
-                    "range": "",
-                    "clear": False,
-                    "better": after < before,
-                    "more": f"images {name}: {before} → {after}",
-                    "count": True,
-                }
-            )
+        chips.append(change_of("in focus", moved.focus["agreement"]))
+    b, a = moved.before, moved.after
+    chips.append(
+        {
+            "label": "missed · extra",
+            "before": f"{b['missed']} · {b['extra']}",
+            "after": f"{a['missed']} · {a['extra']}",
+            "delta": "",
+            "range": "",
+            "clear": False,
+            "better": False,
+            "more": f"images missed {b['missed']} → {a['missed']}, extra {b['extra']} → {a['extra']}; "
+            f"{len(moved.fixed)} newly agree with the teacher, {len(moved.broken)} newly disagree",
+            "count": True,
+        }
+    )
+    return chips
+
+
+def now_of(metrics: "ClassMetrics") -> list[dict[str, str]]:
+    """Where a class stands, under the same labels as its changes."""
+    chips = [{"label": LABELS[n], "value": number(getattr(metrics, n))} for n in ("ap", "balanced_agreement", "f1")]
+    if metrics.student_accuracy is not None:
+        chips.append({"label": "AP · labels", "value": number(metrics.student_accuracy.ap)})
+    counts = metrics.counts
+    chips.append({"label": "missed · extra", "value": f"{counts['missed']} · {counts['extra']}"})
     return chips
 
 

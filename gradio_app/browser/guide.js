@@ -11,7 +11,7 @@
   const isTuned = () => { const t = store.state.parts["provenance.tree"]; return t && t.can_undo; };
   const table = () => (store.state.parts["performance.table"] || { classes: [] }).classes;
   const story = () => {
-    const asked = store.state.info.story || {};
+    const asked = store.state.info.demo ? { class: "water bird", subset: "extra" } : {};
     const known = table().map((c) => c.name);
     return { cls: known.includes(asked.class) ? asked.class : store.state.selection.cls, subset: asked.subset || "extra" };
   };

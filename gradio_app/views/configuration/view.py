@@ -37,8 +37,7 @@ def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         "name": project.name,
         "lam": students.lam,
         "link": students.link,
-        "note": str((config.get("demo") or {}).get("note", "")),
-        "demo": bool(config.get("demo")),
+        "note": f"Images: {source}." if (source := (config.get("source") or {}).get("images")) else "",
     }
 
 

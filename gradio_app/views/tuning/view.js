@@ -189,7 +189,7 @@ function drawEffect() {
   applyButton.disabled = !some;
   reset.disabled = !some;
   if (!some) {
-    effect.replaceChildren();
+    effect.replaceChildren(...(data ? data.now : []).map((c) => h("span", { class: "now" }, h("small", {}, c.label), h("b", {}, c.value))));
     return;
   }
   if (!preview) return effect.replaceChildren(h("span", { class: "muted" }, "Working out the effect…"));

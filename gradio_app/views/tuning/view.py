@@ -8,7 +8,7 @@ from inficond.core.errors import InputError
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.bounds import typical_weight
 from inficond.gradio_app.pack import plain
-from inficond.gradio_app.shown import missing_more, suggestion_of
+from inficond.gradio_app.shown import missing_more, now_of, suggestion_of
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 },
             }
         )
-    counts = session.metrics(selection.cls).counts
+    metrics = session.metrics(selection.cls)
+    counts = metrics.counts
     focuses = [
         {"id": name, "label": f"focus: {name} ({counts[name]})"}
         for name in ("missed", "extra")
@@ -58,6 +59,7 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             "rows": rows,
             "tau": typical_weight(weights),
             "focuses": focuses,
+            "now": now_of(metrics),
         }
     )
 

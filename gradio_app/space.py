@@ -1,0 +1,29 @@
+"""The page as a Hugging Face Space serves it: one read-only project, many visitors, nothing of them kept."""
+
+import os
+from pathlib import Path
+
+from inficond.core.project.project import Project
+from inficond.gradio_app.app import Page, build_page
+
+
+def serve(project: Path) -> None:
+    """Serve a project until the Space is stopped.
+
+    Parameters
+    ----------
+    project : Path
+        A project folder; it may be read-only. Visitors tune in memory, each for themselves.
+
+    Notes
+    -----
+    The address comes from `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT`, which a Space sets.
+    """
+    page = space_page(project)
+    host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
+    page.launch(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+
+
+def space_page(project: Path) -> Page:
+    """The page on a project, for strangers: none of them may name a folder of the machine."""
+    return build_page(Project.open(project), local_folders=False)

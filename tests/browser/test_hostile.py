@@ -1,0 +1,164 @@
+"""Names are data: whatever a class, a concept, a file or an upload holds, it is shown as text and nothing runs."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from inficond.core.project.files import ImageRow, write_project
+from inficond.core.project.project import Project
+from inficond.gradio_app.app import Page as Served
+from tests.browser.conftest import Opener, select_class, serve, settle
+
+pytestmark = pytest.mark.browser
+
+NAMES = [
+    "<img src=x onerror=alert(1)>",
+    "${7*7}",
+    "{{x}}",
+    "עברית abc",
+    "very " * 60 + "long",
+    "🦆 duck",
+    '"><script>window.__pwned=1</script>',
+    "a'b\"c\\d",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The project under test with classes, concepts and files renamed."""
+    source = Project.open(project_folder)
+    C, K = len(source.classes), len(source.concepts)
+    N = min(len(source), 400)
+    classes = (NAMES + source.classes)[:C]
+    students = source.students
+    heavy = np.argsort(-np.abs(students.weights).max(axis=0))[: len(NAMES)]
+    concepts = list(source.concepts)
+    for name, k in zip(NAMES, heavy):
+        concepts[int(k)] = name
+    rows = [
+        ImageRow(id=f"{i} {NAMES[i % len(NAMES)][:200]}.jpg", path=str(source.image_path(i)), group=source.image_groups[i])
+        for i in range(N)
+    ]
+    folder = tmp_path_factory.mktemp("hostile") / "project"
+    write_project(
+        folder,
+        images=rows,
+        X=np.asarray(source.X[:N]),
+        T=np.asarray(source.T[:N]),
+        concepts=concepts,
+        classes=classes,
+        is_validation=source.is_validation[:N],
+        students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
+        concept_embeddings=source.concept_embeddings,
+        regions=np.asarray(source.region_embeddings[:N]),
+        assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
+        grid=source.grid,
+        thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
+        name=NAMES[0],
+        config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
+    )
+    assert K == len(set(concepts))
+    page = serve(Project.open(folder))
+    yield page
+    page.close()
+
+
+def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Served) -> None:
+    project = hostile.visitors.projects[hostile.visitors.home]
+    page = open_page(url=hostile.options["url"])
+    alerts: list[str] = []
+    page.on("dialog", lambda d: (alerts.append(d.message), d.dismiss()))
+    settle(page)
+    for name in [n for n in NAMES if n in project.classes]:
+        row = page.locator("#view-performance .perf-row").nth(project.classes.index(name))
+        assert row.locator(".perf-name").text_content() == name
+        assert row.get_attribute("data-class") == name
+        row.locator(".perf-name").click()
+        page.wait_for_function("(c) => window.inficond.store.state.parts['influence.rows'].cls === c", arg=name)
+        assert page.locator("#view-influence .chip").text_content() == name
+    seen = page.eval_on_selector_all("#view-influence .inf-name", "nodes => nodes.map(n => n.textContent)")
+    assert set(seen) & set(NAMES)
+    shown = page.locator("#view-influence [data-concept]").filter(has_text="${7*7}")
+    if shown.count():
+        shown.first.click()
+    page.locator("#view-instances [data-image]").nth(1).click()
+    page.wait_for_selector("#view-instances [data-open-image]")
+    page.locator("#view-tuning [role=slider]").first.focus()
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-tuning .change")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#view-provenance [data-node] >> nth=1")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as info:
+        page.get_by_role("menuitem", name="Chart: student performance (SVG)").click()
+    assert "onerror" not in Path(info.value.path()).read_text(encoding="utf-8").replace("&lt;img src=x onerror", "")
+    page.reload()
+    settle(page)
+    assert alerts == []
+    assert page.evaluate("() => window.__pwned") is None
+    assert page.evaluate("() => document.querySelectorAll('#board img[src=x], #board script').length") == 0
+    page.watched.complaints = [c for c in page.watched.complaints if "404" not in c]  # type: ignore[attr-defined]
+
+
+def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
+    page = open_page("class=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&concept=%7B%7Bx%7D%7D&image=..%2F..%2Fetc%2Fpasswd")
+    expect(page.locator(".says").first).to_contain_text("<img src=x onerror=alert(1)>")
+    for word in ("<b>bold</b>", "${7*7}"):
+        page.get_by_label("Add a concept by typing a word").fill(word)
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.locator(".says").filter(has_text=word).first).to_be_visible(timeout=60_000)
+    assert page.evaluate("() => document.querySelectorAll('#board b b, .says b').length") == 0
+
+
+def test_own_image_and_bad_uploads(open_page: Opener, served: Served, scratch: Path, classes: list[str]) -> None:
+    project = served.visitors.projects[served.visitors.home]
+    page = open_page()
+    good = scratch / "mine.jpg"
+    shutil.copy(project.thumbnail(0), good)
+    chooser = page.locator("#view-configuration input[type=file]")
+    chooser.set_input_files(good)
+    page.wait_for_selector(".inf-dialog .trial-class", timeout=60_000)
+    assert page.locator(".inf-dialog .trial-class").count() == len(classes)
+    assert page.locator(".inf-dialog .contribution").count() > 1
+    page.wait_for_function("() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }")
+    kept = [f for f in served.pictures.folder.rglob("trial.webp")]
+    assert kept, "the picture is served from the visitor's private folder"
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('.inf-dialog')")
+    page.wait_for_timeout(300)
+    assert not list(served.pictures.folder.rglob("trial.webp")), "closed, it is gone"
+    (scratch / "text.jpg").write_text("no image at all, whatever its name says\n" * 50)
+    (scratch / "empty.png").write_bytes(b"")
+    (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])
+    Image.new("1", (20_000, 20_000)).save(scratch / "bomb.png")
+    for name in ("text.jpg", "empty.png", "cut.jpg", "bomb.png"):
+        chooser.set_input_files(scratch / name)
+        line = page.locator(".says.bad").filter(has_text=name)
+        expect(line.first).to_be_visible(timeout=30_000)
+        assert "Traceback" not in (line.first.text_content() or "")
+    assert not [f for f in served.pictures.uploads.rglob("*") if f.is_file()], "no upload is kept"
+    select_class(page, classes[1])
+
+
+def test_the_server_hands_out_nothing_but_its_own_pictures(open_page: Opener, served: Served, project_folder: Path) -> None:
+    page = open_page()
+    page.wait_for_function("() => window.inficond.store.state.parts['instances.index'] !== undefined")
+    base = served.options["url"].rstrip("/") + "/gradio_api/file="
+    for path in (
+        project_folder / "project.json",
+        project_folder / "history.sqlite",
+        Path("/etc/passwd"),
+        f"{served.pictures.folder}/../../etc/passwd",
+        f"{served.pictures.folder}%2f..%2f..%2fetc%2fpasswd",
+        Path(__file__),
+    ):
+        answer = page.request.get(f"{base}{path}")
+        assert answer.status in (400, 403, 404), f"{path} -> {answer.status}"
+
+
