@@ -62,4 +62,6 @@ def gap(
     size = np.sum(lam * np.abs(weights), axis=1)
     # p' = t is always feasible: its bound is the loss above the targets' entropy, and the penalty's slack.
     trivial = above + size - np.sum(lam * np.abs(inside), axis=1)
-    return np.maximum(np.minimum(linear + divergence, trivial), 0.0) + eps * np.abs(found.loss + size)
+    return np.maximum(np.minimum(linear + divergence, trivial), 0.0) + eps * (
+        np.abs(found.loss + size) + 0.02
+    )

@@ -9,9 +9,7 @@ from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
 LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART = range(5)
-# Rows summed in the data's own precision before they are added in float64. Up to 2**64 is also what a product
-# of this many (1 + e) can be: one logarithm of it serves them all.
-BLOCK = 64
+BLOCK = 128  # rows summed in the data's own precision before they are added in float64
 
 
 @jit(
@@ -51,7 +49,6 @@ def sigmoid_pass(
             residual = zero
             curvature = zero
             chi2 = zero
-            product = one
             if weighted:
                 s = S[k if per_class else 0, start + low : start + high]
                 for i in range(n):
@@ -74,13 +71,12 @@ def sigmoid_pass(
                     p = inv if eta >= zero else e * inv
                     r = p - t[i]
                     d = e * inv * inv
-                    loss += max(eta, zero) - t[i] * eta
-                    product *= one + e
+                    loss += max(eta, zero) - t[i] * eta + log1p_unit(e)
                     residual += r
                     curvature += d
                     chi2 += r * r / d
                     z[i] = r
-            sums[c, LOSS] += loss + np.log(product)
+            sums[c, LOSS] += loss
             sums[c, RESIDUAL] += residual
             sums[c, CURVATURE] += curvature
             sums[c, CHI2] += chi2

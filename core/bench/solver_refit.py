@@ -1,0 +1,161 @@
+"""The rest of the solver's benchmark: refits under changed bounds, two threads, the first fit of a process."""
+
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from inficond.core.bench.solver_data import Instance, objective
+from inficond.core.cli.output import Output
+from inficond.core.solver import fit, preview
+
+FIRST = """
+import time, numpy as np
+rng = np.random.default_rng(0)
+X = rng.random((5000, 584), dtype=np.float32)
+T = rng.random((5000, 20), dtype=np.float32)
+start = time.perf_counter()
+from inficond.core.solver import fit, warm_up
+if {warm}:
+    warm_up()
+    start = time.perf_counter()
+fit(X, T, 0.01, n_threads=1)
+first = time.perf_counter()
+fit(X, T, 0.01, n_threads=1)
+second = time.perf_counter()
+print(first - start - (second - first))
+"""
+
+
+def _clock(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def two_threads(instances: Sequence[Instance], repeats: int, out: Output) -> dict[str, Any]:
+    """One thread and two, in turns; seconds and their ratio."""
+    found: dict[str, Any] = {}
+    for instance in instances:
+        X, T = instance.make()
+        times: dict[int, list[float]] = {1: [], 2: []}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(repeats + 1):
+                for threads in times:
+                    times[threads].append(
+                        _clock(lambda n=threads: fit(X, T, instance.lam, tol=1e-2, n_threads=n))  # type: ignore[misc]
+                    )
+        one, two = (median(times[n][1:]) for n in (1, 2))
+        found[instance.name] = {"one": one, "two": two, "ratio": one / two}
+        out.say(f"threads {instance.name}: {one * 1e3:.0f} ms and {two * 1e3:.0f} ms, {one / two:.2f} times")
+    return found
+
+
+def refits(instances: Sequence[Instance], repeats: int, out: Output) -> dict[str, Any]:
+    """One class, bounds on five of its weights changed: preview, refit to 1e-4, and glum started warm."""
+    found: dict[str, Any] = {}
+    for instance in instances:
+        X, T = instance.make()
+        one = fit(X, T, instance.lam, warn=False).select([0])
+        t = T[:, [0]]
+        lower = np.full((1, instance.K), -np.inf)
+        upper = -lower
+        strongest = np.argsort(-np.abs(one.weights[0]))[:5]
+        tau = float(np.median(np.abs(one.weights[0][one.weights[0] != 0])))
+        for i, k in enumerate(strongest):
+            w = one.weights[0, k]
+            if i % 2:
+                upper[0, k] = w - 0.5 * max(abs(w), tau)
+            else:
+                lower[0, k] = w + 0.5 * max(abs(w), tau)
+        sole = Instance(instance.name, "", instance.N, instance.K, 1, instance.lam)
+        sure = fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=1e-6, warn=False)
+        least = objective(sole, X, t, sure.weights, sure.bias)
+        tol = 1e-4
+        for loose in (0.1, 0.03, 0.01, 1e-3):
+            r = fit(
+                X, t, instance.lam, init=one, lower=lower, upper=upper, tol=loose, n_threads=1, warn=False
+            )
+            if float(((objective(sole, X, t, r.weights, r.bias) - least) / least).max()) <= 1e-4:
+                tol = loose
+                break
+        seen = preview(one, lower, upper)
+        off = float(((objective(sole, X, t, seen.weights, seen.bias) - least) / least).max())
+        previews, exact, certified, glums = [], [], [], []
+        peer = _glum(X, t, instance, one, lower, upper)
+        for _ in range(max(repeats, 5)):
+            previews.append(_clock(lambda: preview(one, lower, upper)))
+            exact.append(
+                _clock(
+                    lambda: fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=tol, n_threads=1)
+                )
+            )
+            certified.append(
+                _clock(lambda: fit(X, t, instance.lam, init=one, lower=lower, upper=upper, n_threads=1))
+            )
+            if peer is not None:
+                glums.append(_clock(peer[0]))
+        row: dict[str, Any] = {
+            "preview": median(previews), "preview_suboptimality": off, "refit": median(exact),
+            "certified": median(certified), "passes": int(r.n_iter.max()),
+        }  # fmt: skip
+        if peer is not None:
+            w, b = peer[1]()
+            row["glum"] = median(glums)
+            row["glum_suboptimality"] = float(((objective(sole, X, t, w, b) - least) / least).max())
+            row["ratio"] = row["glum"] / row["refit"]
+        found[instance.name] = row
+        out.say(
+            f"refit {instance.name}: preview {row['preview'] * 1e3:.2f} ms ({off:.1e} off), to 1e-4 "
+            f"{row['refit'] * 1e3:.1f} ms, certified {row['certified'] * 1e3:.1f} ms"
+            + (f", glum warm {row['glum'] * 1e3:.0f} ms ({row['ratio']:.0f} times)" if peer else "")
+        )
+    return found
+
+
+def _glum(
+    X: Any, t: Any, instance: Instance, one: Any, lower: Any, upper: Any
+) -> tuple[Callable[[], Any], Callable[[], Any]] | None:
+    """A warm-started refit by glum (standardisation not counted), and what it found."""
+    try:
+        from glum import GeneralizedLinearRegressor
+    except ModuleNotFoundError:
+        return None
+    Z = np.asfortranarray((X - X.mean(0)) / X.std(0), np.float32)
+    model = GeneralizedLinearRegressor(
+        family="binomial", alpha=instance.lam, l1_ratio=1.0, solver="irls-cd", gradient_tol=1e-4, max_iter=100,
+        lower_bounds=lower[0].astype(np.float32), upper_bounds=upper[0].astype(np.float32), warm_start=False,
+        start_params=np.r_[one.bias, np.clip(one.weights[0], lower[0], upper[0])].astype(np.float32),
+    )  # fmt: skip
+
+    def work() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(Z, t[:, 0])
+
+    work()
+    return work, lambda: (model.coef_[None], np.atleast_1d(model.intercept_))
+
+
+def first_fit(repeats: int, out: Output) -> dict[str, float]:
+    """How much longer the first fit of a process takes than its second: import included, and when warmed."""
+    found = {}
+    for name, warm in (("cold", False), ("warmed", True)):
+        code = FIRST.format(warm=warm)
+        times = [
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", code], capture_output=True, text=True, check=True
+                ).stdout
+            )
+            for _ in range(repeats)
+        ]
+        found[name] = median(times)
+        out.say(f"first fit, {name}: {found[name]:.2f} s more than the second")
+    return found

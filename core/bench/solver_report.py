@@ -1,0 +1,102 @@
+"""Table and plot of the solver's benchmark, for `docs/`."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    """Write `bench-solver.md`, and `bench-solver.png` where matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench-solver.md").write_text(_table(report), encoding="utf-8")
+    _plot(report, folder / "bench-solver.png")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:,.0f} ms" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def _table(report: dict[str, Any]) -> str:
+    lines = [
+        "# The solver beside others",
+        "",
+        f"Made by `inficond bench solver`; medians of {report['repeats']} runs taken in turns (of one where a run takes",
+        f"longer than 20 s), one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
+        f"class, on {platform.machine()} with {os.cpu_count()} processors. Ratios hold; milliseconds depend on the machine",
+        "and on what else it does.",
+        "",
+        "| instance | NEC | ours | ours, certified to 1e-4 | best other | ratio | the others |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in report["instances"].values():
+        medians = row["medians"]
+        others = {n: t for n, t in sorted(medians.items(), key=lambda i: i[1]) if n != "ours"}
+        told = [f"{n} {_ms(t)}" for n, t in others.items() if n != row["best_peer"]]
+        told += [f"{n}: {note}" for n, note in row["notes"].items()]
+        best = f"{row['best_peer']} {_ms(medians[row['best_peer']])}" if row["best_peer"] else "none"
+        ours = _ms(medians["ours"]) if "ours" in medians else "not reached"
+        ratio = f"{row['ratio']:.1f}×" if row["ratio"] else "–"
+        lines.append(
+            f"| {row['title']} | {row['nec']:.0f} | {ours} | {_ms(row['certified'])} | {best} | {ratio} | {'; '.join(told)} |"
+        )
+    if "threads" in report:
+        lines += ["", "| two threads against one | one | two | ratio |", "|---|---|---|---|"]
+        for name, row in report["threads"].items():
+            lines.append(f"| ({name}) | {_ms(row['one'])} | {_ms(row['two'])} | {row['ratio']:.2f}× |")
+    if "refit" in report:
+        lines += [
+            "",
+            "| one class, five bounds changed | preview (suboptimality) | to 1e-4 | certified to 1e-4 | glum, warm | ratio |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, row in report["refit"].items():
+            glum = _ms(row["glum"]) if "glum" in row else "not installed"
+            ratio = f"{row['ratio']:.0f}×" if "ratio" in row else "–"
+            lines.append(
+                f"| ({name}) | {row['preview'] * 1e3:.2f} ms ({row['preview_suboptimality']:.0e}) | "
+                f"{row['refit'] * 1e3:.1f} ms | {row['certified'] * 1e3:.1f} ms | {glum} | {ratio} |"
+            )
+    if "first" in report:
+        lines += [
+            "",
+            f"The first fit of a process takes {report['first']['cold']:.2f} s more than the second, imports included and",
+            f"the compiled code cached; {report['first']['warmed']:.2f} s more after `warm_up()`.",
+        ]
+    if report["instances"]:
+        lines += ["", "![time against suboptimality](bench-solver.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def _plot(report: dict[str, Any], path: Path) -> None:
+    """Time against suboptimality, a panel per instance."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot as plt
+    except ModuleNotFoundError:
+        return
+    rows = list(report["instances"].values())
+    if not rows:
+        return
+    figure, axes = plt.subplots(
+        1, len(rows), figsize=(3.6 * len(rows), 3.4), squeeze=False, layout="constrained"
+    )
+    names = sorted({n for row in rows for n in row["curves"]})
+    colours = {n: f"C{i}" for i, n in enumerate(names)}
+    for axis, row in zip(axes[0], rows):
+        for name, points in row["curves"].items():
+            shown = [(p["seconds"], max(p["suboptimality"], 1e-9)) for p in points]
+            if shown:
+                axis.plot(
+                    *zip(*sorted(shown)), "o-", label=name, color=colours[name], lw=2 if name == "ours" else 1
+                )
+        axis.axhline(report["wanted"], color="0.6", lw=0.8, ls="--")
+        axis.set(xscale="log", yscale="log", title=row["title"], xlabel="seconds, one thread")
+        axis.title.set_fontsize(9)
+    axes[0, 0].set_ylabel("(F − F*) / F*, worst class")
+    handles = [plt.Line2D([], [], marker="o", color=colours[n], label=n) for n in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

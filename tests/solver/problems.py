@@ -1,0 +1,81 @@
+"""Random problems for property tests, unpleasant ones included."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments of one fit."""
+
+    X: np.ndarray
+    T: np.ndarray
+    lam: float
+    lower: np.ndarray | None
+    upper: np.ndarray | None
+    sample_weight: np.ndarray | None
+
+    @property
+    def options(self):
+        """Keyword arguments of `fit`."""
+        return {
+            "lam": self.lam,
+            "lower": self.lower,
+            "upper": self.upper,
+            "sample_weight": self.sample_weight,
+        }
+
+
+TARGETS = ("soft", "hard", "one positive", "all 0", "all 1", "rare")
+COLUMNS = ("plain", "duplicate", "constant", "far", "correlated")
+WEIGHTS = (None, "rows", "rows and classes", "some zero")
+
+
+@st.composite
+def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), least=3):
+    """A problem of up to 80 rows and 24 columns; more columns than rows are as likely as fewer."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    N, K, C = draw(st.integers(least, 80)), draw(st.integers(1, 24)), draw(st.integers(1, 3))
+    X = rng.random((N, K)) * 10.0 ** draw(st.integers(-2, 1))
+    column = draw(st.sampled_from(COLUMNS))
+    if column == "duplicate" and K > 1:
+        X[:, -1] = X[:, 0]
+    elif column == "constant":
+        X[:, -1] = 0.7
+    elif column == "far":
+        X[:, -1] = X[:, -1] + 1000
+    elif column == "correlated":
+        X = X[:, :1] + 1e-2 * X
+    kind = draw(st.sampled_from(targets))
+    T = rng.random((N, C))
+    if kind == "hard":
+        T = (T > 0.6).astype(float)
+    elif kind == "one positive":
+        T = np.zeros((N, C))
+        T[rng.integers(N)] = 1
+    elif kind in ("all 0", "all 1"):
+        T = np.full((N, C), float(kind[-1]))
+    elif kind == "rare":
+        T = T**20
+    lam = float(10 ** draw(st.floats(np.log10(lams[0]), np.log10(lams[1]))))
+    lower = upper = None
+    if draw(st.booleans()) if bounded is None else bounded:
+        lower = np.where(rng.random((C, K)) < 0.5, -np.inf, rng.normal(size=(C, K)) * 0.5)
+        upper = np.where(rng.random((C, K)) < 0.5, np.inf, rng.normal(size=(C, K)) * 0.5)
+        upper = np.maximum(lower, upper)
+        same = rng.random((C, K)) < 0.1  # locked
+        lower = np.where(same, 0.25, lower)
+        upper = np.where(same, 0.25, upper)
+    weights = draw(st.sampled_from(WEIGHTS))
+    sample_weight = None
+    if weights == "rows":
+        sample_weight = rng.random(N) + 0.01
+    elif weights == "rows and classes":
+        sample_weight = rng.random((N, C)) + 0.01
+    elif weights == "some zero":
+        sample_weight = np.where(rng.random(N) < 0.3, 0.0, 5.0)
+        sample_weight[0] = 1.0
+    dtype = dtype or draw(st.sampled_from((np.float32, np.float64)))
+    return Case(X.astype(dtype), T.astype(dtype), lam, lower, upper, sample_weight)
