@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test test-all lint types check clean
+.PHONY: demo test lint types check space clean
 
 demo: $(VENV)/.run ## open the app on the built-in project
 	$(BIN)/inficond demo $(ARGS)
@@ -33,6 +33,10 @@ $(VENV)/.run: pyproject.toml setup.py | $(BIN)/python
 $(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@ $(VENV)/.run
+
+space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make space OUT=folder
+	@test -n "$(OUT)" || { echo 'say where to: make space OUT=folder' >&2; exit 2; }
+	$(BIN)/python spaces/assemble.py $(OUT)
 
 clean:
 	rm -rf $(VENV) build .typecheck artifacts *.egg-info
