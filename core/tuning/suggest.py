@@ -16,7 +16,7 @@ from inficond.core.errors import unknown
 from inficond.core.students import SUBSETS, Change
 from inficond.core.students.metrics import Ranking
 from inficond.core.students.subsets import subset_codes
-from inficond.core.tuning.actions import Action, expand, spell
+from inficond.core.tuning.actions import GROUP_PREFIX, Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
 from inficond.core.tuning.preview import ClassChange, compare_states, preview_replicates
 from inficond.core.tuning.refit import refit
@@ -39,7 +39,9 @@ class Suggestion:
     cls : str
         The class.
     actions : tuple of Action
-        What to apply, all in one step.
+        What to apply, all in one step; a whole group as ``group:NAME``.
+    concepts : tuple of str
+        The concepts it would move, groups spelled out.
     metric : str
         What the gain is measured in, a name of `metrics.METRICS`.
     gain : Change
@@ -54,16 +56,12 @@ class Suggestion:
 
     cls: str
     actions: tuple[Action, ...]
+    concepts: tuple[str, ...]
     metric: str
     gain: Change
     change: ClassChange
     others: Mapping[str, ClassChange]
     reason: str
-
-    @property
-    def concepts(self) -> tuple[str, ...]:
-        """The concepts it would move."""
-        return tuple(a.concept for a in self.actions)
 
     @property
     def text(self) -> str:
@@ -80,6 +78,7 @@ class Suggestion:
         return {
             "class": self.cls,
             "actions": [a.to_json() for a in self.actions],
+            "concepts": list(self.concepts),
             "metric": self.metric,
             "gain": self.gain.to_dict(),
             "change": self.change.to_json(),
@@ -101,6 +100,7 @@ NAMES = {
 @dataclass(frozen=True)
 class _Candidate:
     actions: tuple[Action, ...]
+    concepts: tuple[str, ...]
     value: float
 
 
@@ -110,7 +110,7 @@ def suggest(
     cls: str,
     subset: str | None = None,
     count: int = 5,
-    tries: int = 10,
+    tries: int = 12,
 ) -> list[Suggestion]:
     """The actions most likely to help.
 
@@ -151,11 +151,18 @@ def suggest(
     ranked = _candidates(workspace, state, cls, found, judge)
     names = workspace.columns(state.added).names
     in_use = {names[k] for k in np.flatnonzero(state.classes[cls].weights)}
-    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, in_use, tries)]
+    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, tries)]
     exact = [(after, one) for after, one in exact if judge.state(workspace, after, cls) > 0]
     exact.sort(key=lambda pair: -judge.state(workspace, pair[0], cls))
-    suggestions = []
+    suggestions: list[Suggestion] = []
     for after, candidate in exact:
+        inside = {c for c in candidate.concepts if c in in_use} or set(candidate.concepts)
+        if any(
+            s.actions[0].kind == candidate.actions[0].kind
+            and len(inside | (set(s.concepts) & in_use)) < 2 * len(inside & set(s.concepts))
+            for s in suggestions
+        ):
+            continue  # a better one moves nearly the same weights
         made = _measured(workspace, state, after, cls, candidate, codes)
         if made is not None:
             suggestions.append(made)
@@ -226,7 +233,7 @@ def _candidates(
     held = {columns.index[n] for n in (*one.bounds, *state.dropped)}
     usable = [int(k) for k in np.flatnonzero(w) if k not in held]
 
-    def judged(ks: Sequence[int], kind: str) -> _Candidate:
+    def judged(ks: Sequence[int], kind: str, group: str | None = None) -> _Candidate:
         actions = [Action(kind, names[k]) for k in ks]
         moves = np.array([_move(bound_for(a, float(w[k]), tau), float(w[k])) for a, k in zip(actions, ks)])
         dw, db = found.response(np.array(ks), moves)
@@ -234,7 +241,8 @@ def _candidates(
         rest = np.ones(len(w), bool)
         rest[list(ks)] = False
         dw[rest] = np.clip(w[rest] + dw[rest], lower[rest], upper[rest]) - w[rest]
-        return _Candidate(tuple(actions), judge.gain(dw, db))
+        said = tuple(actions) if group is None else (Action(kind, GROUP_PREFIX + group),)
+        return _Candidate(said, tuple(names[k] for k in ks), judge.gain(dw, db))
 
     out = []
     for k in usable:
@@ -249,10 +257,12 @@ def _candidates(
             out.append(judged([int(k)], "up" if pull[k] > 0 else "down"))
     for ks in _bundles(workspace, state, usable, held, w):
         out.append(judged(ks, "mute"))
+    # A whole group: those in use, and those that would take their place.
     groups: dict[str, list[int]] = {}
-    for k in usable:
-        groups.setdefault(columns.groups[k], []).append(k)
-    out += [judged(ks, "mute") for ks in groups.values() if 1 < len(ks) <= BUNDLE]
+    for k in range(len(names)):
+        if k not in held:
+            groups.setdefault(columns.groups[k], []).append(k)
+    out += [judged(ks, "mute", name) for name, ks in groups.items() if np.count_nonzero(w[ks]) > 1]
     return sorted((one for one in out if one.value > 0), key=lambda one: -one.value)
 
 
@@ -280,12 +290,12 @@ def _bundles(
     return bundles
 
 
-def _different(ranked: Sequence[_Candidate], in_use: set[str], limit: int) -> list[_Candidate]:
-    """The best, leaving out those that would move almost the same weights as a better one."""
+def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
+    """The best, leaving out those that would hold almost the same concepts as a better one."""
     kept: list[tuple[set[tuple[str, str]], _Candidate]] = []
     for one in ranked:
-        mine = {(a.kind, a.concept) for a in one.actions if a.concept in in_use or len(one.actions) == 1}
-        if all(2 * len(mine & other) < len(mine | other) for other, _ in kept):
+        mine = {(one.actions[0].kind, name) for name in one.concepts}
+        if all(3 * len(mine & other) < 2 * len(mine | other) for other, _ in kept):
             kept.append((mine, one))
             if len(kept) == limit:
                 break
@@ -319,7 +329,7 @@ def _measured(
     if not better or len(change.broken) > 2 * len(change.fixed) + 2:
         return None
     reason = _reason(workspace, state, cls, candidate, codes)
-    return Suggestion(cls, candidate.actions, metric, gain, change, moved, reason)
+    return Suggestion(cls, candidate.actions, candidate.concepts, metric, gain, change, moved, reason)
 
 
 def _reason(
@@ -327,7 +337,7 @@ def _reason(
 ) -> str:
     """What the concepts do now: their mean pull in misaligned images and in agreeing ones."""
     columns, one = workspace.columns(state.added), state.classes[cls]
-    ks = [columns.index[a.concept] for a in candidate.actions]
+    ks = [columns.index[name] for name in candidate.concepts]
     pull = columns.validation[:, ks] @ one.weights[ks]
     side = "extra" if (codes == 3).sum() >= (codes == 2).sum() else "missed"
     wrong, right = (
