@@ -139,10 +139,12 @@ def _student(args: argparse.Namespace, out: Output) -> int:
         args.project, args.out, node=args.node, overwrite=args.overwrite, progress=out.progress()
     )
     out.say(
-        f"{args.out}: {said['bytes'] / 2**20:.1f} MiB, {len(said['classes'])} classes, {said['concepts']} concepts"
+        f"{args.out}: {said['bytes'] / 2**20:.1f} MiB, {len(said['classes'])} classes, "
+        f"{said['concepts']} concepts"
     )
     out.say(
-        f"largest difference to the project's own probabilities: {said['max_error']:.1e} on {said['images']} images"
+        f"largest difference to the project's own probabilities: {said['max_error']:.1e} on "
+        f"{said['images']} images"
     )
     out.say(f"run it: inficond predict {args.out} IMAGES")
     out.result(said)
@@ -166,7 +168,8 @@ def _report(folders: list[Path], out: Output) -> None:
         worst = max(errors, key=errors.__getitem__)
         height, width = manifest["image"]["size"]
         out.say(
-            f"{folder}: {manifest['kind']} {manifest['name']}, {width}×{height} pixels, {size / 2**20:.1f} MiB"
+            f"{folder}: {manifest['kind']} {manifest['name']}, {width}×{height} pixels, "
+            f"{size / 2**20:.1f} MiB"
         )
         out.say(f"  verified against torch: largest difference {errors[worst]:.1e} ({worst})")
         found.append(

@@ -1,6 +1,5 @@
 """An image-text model of transformers as a verified encoder folder."""
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,8 +259,6 @@ def _export_image(
         "fused_attention_nodes": node_counts(graph)[attention.FUSED_OP],
     }
     first = run({"pixels": noise[1][:2]})
-    del session
-    gc.collect()
     if options.precision != "float32":
         graph, gate = reduce_precision(graph, options.precision, photographs)
         check.notes[options.precision] = gate

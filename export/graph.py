@@ -135,7 +135,8 @@ def serialise(model: onnx.ModelProto) -> bytes:
     """
     if model.ByteSize() >= 2**31:
         raise InputError(
-            f"the graph would be {model.ByteSize() / 2**30:.1f} GiB and one ONNX file holds 2 GiB at most; try --precision fp16"
+            f"the graph would be {model.ByteSize() / 2**30:.1f} GiB and one ONNX file holds 2 GiB "
+            "at most; try --precision fp16"
         )
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)

@@ -78,7 +78,8 @@ def read_preprocessing(source: Source, fallback: tuple[int, int] | None) -> Prep
     """
     if not any((source.folder / n).is_file() for n in ("preprocessor_config.json", "processor_config.json")):
         raise InputError(
-            f"{source.name} has no preprocessor_config.json, so how its pictures must be resized and normalised is unknown"
+            f"{source.name} has no preprocessor_config.json, so how its pictures must be resized "
+            "and normalised is unknown"
         )
     processor = _load_processor(source)
     channels = getattr(processor, "image_mean", None) or (0.0, 0.0, 0.0)

@@ -1,11 +1,11 @@
 """Half precision and 8-bit integers, each behind a gate: below it nothing is written.
 
-int8 is static and only for products with a constant matrix (linear layers): activations are unsigned 8-bit with
-one scale per tensor, calibrated on real pictures; weights signed, one scale per output channel, in 7 bits so that
-processors without VNNI cannot saturate. Attention, norms and everything after the last block stay float32, and so
-does the stem's convolution, whose integer form is slow. Before that, the ranges of activations and weights are
-evened out as in SmoothQuant (Xiao et al., ICML 2023), since a few channels after a LayerNorm are far larger than
-the rest.
+int8 is static and only for products with a constant matrix (linear layers): activations are unsigned 8-bit
+with one scale per tensor, calibrated on real pictures; weights signed, one scale per output channel, in 7
+bits so that processors without VNNI cannot saturate. Attention, norms and everything after the last block
+stay float32, and so does the stem's convolution, whose integer form is slow. Before that, the ranges of
+activations and weights are evened out as in SmoothQuant (Xiao et al., ICML 2023), since a few channels
+after a LayerNorm are far larger than the rest.
 """
 
 import re
@@ -77,8 +77,8 @@ def gate(
     Returns
     -------
     dict
-        Mean and least cosine of the dense and of the image embeddings, and ``retrieval``: the part of pictures
-        whose reduced image embedding is nearest to its own float32 embedding among all.
+        Mean and least cosine of the dense and of the image embeddings, and ``retrieval``: the part of
+        pictures whose reduced image embedding is nearest to its own float32 embedding among all.
 
     Raises
     ------
@@ -106,7 +106,8 @@ def gate(
             )
     if not measured["retrieval"] >= limits["retrieval"]:
         raise InputError(
-            f"{precision} refused: only {measured['retrieval']:.1%} of its embeddings find their float32 selves,"
+            f"{precision} refused: only {measured['retrieval']:.1%} of its embeddings find their "
+            "float32 selves,"
             f" {limits['retrieval']:.0%} is asked for; export float32 or fp16 instead"
         )
     return {key: round(value, 6) for key, value in measured.items()}
@@ -127,7 +128,8 @@ def _embed(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> dict[st
 
 
 def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights and products in half precision; norms, softmax, pixels' normalisation and the finder in float32."""
+    """Weights and products in half precision; norms, softmax, pixels' normalisation and the finder in
+    float32."""
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     keep = [n.name for n in graph.graph.node if _KEEP_FLOAT.search(n.name) or n.op_type in ("Cast",)]
@@ -198,7 +200,8 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
 def even_out(
     graph: onnx.ModelProto, photographs: Sequence[np.ndarray], alpha: float = 0.5
 ) -> onnx.ModelProto:
-    """SmoothQuant on the linear layers that read a LayerNorm: channel scales move from activations into weights.
+    """SmoothQuant on the linear layers that read a LayerNorm: channel scales move from activations into
+    weights.
 
     Exact in real arithmetic: channel j of the norm's gain and offset is divided by
     ``s_j = max|X_j|^α / max|W_j|^(1−α)`` and row j of every matrix that reads it is multiplied by it.
@@ -253,7 +256,8 @@ def even_out(
 
 
 def _own_constants(graph: onnx.ModelProto) -> None:
-    """Give each user of a shared constant its own: the exporter stores equal ones once, behind Identity nodes."""
+    """Give each user of a shared constant its own: the exporter stores equal ones once, behind Identity
+    nodes."""
     constants = {t.name: t for t in graph.graph.initializer}
     kept = []
     for node in graph.graph.node:

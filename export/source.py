@@ -189,7 +189,8 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
     missing = sorted(info.get("missing_keys") or [])
     if missing:
         raise InputError(
-            f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, {missing[0]} among them"
+            f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, "
+            f"{missing[0]} among them"
         )
     bad = first_bad_weight(model)
     if bad:

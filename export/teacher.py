@@ -1,4 +1,5 @@
-"""A classifier as a verified teacher folder: from transformers, or a user's own ONNX file with a small JSON."""
+"""A classifier as a verified teacher folder: from transformers, or a user's own ONNX file with a small
+JSON."""
 
 import inspect
 import json
@@ -60,6 +61,9 @@ class TeacherOptions:
 class _Classifier(torch.nn.Module):
     """uint8 pixels (B, H, W, 3) to logits (B, L), normalisation inside."""
 
+    gain: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, model: Any, preprocessing: Preprocessing, interpolate: bool) -> None:
         super().__init__()
         self.model, self.interpolate = model, interpolate
@@ -82,8 +86,8 @@ def export_teacher(
     Parameters
     ----------
     spec : str
-        Hugging Face id or local folder of any `AutoModelForImageClassification`; or a folder with an ONNX file
-        and a `manifest.json` as docs/formats.md describes it.
+        Hugging Face id or local folder of any `AutoModelForImageClassification`; or a folder with an ONNX
+        file and a `manifest.json` as docs/formats.md describes it.
     out : Path
         Where the model folder shall be.
     options : TeacherOptions, optional
@@ -179,9 +183,10 @@ def _load(source: Source, fused: bool) -> tuple[Any, str]:
     said = config.architectures or []
     if said and not any(name.endswith("ForImageClassification") or "WithTeacher" in name for name in said):
         raise InputError(
-            f"{source.name} holds a {said[0]}, which has no classification head: name a model trained as a classifier"
+            f"{source.name} holds a {said[0]}, which has no classification head: name a model "
+            "trained as a classifier"
         )
-    kind = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
+    kind: Any = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
     implementation = "eager"
     if fused and getattr(kind, "_supports_attention_backend", False):
@@ -258,7 +263,8 @@ def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.n
 def _adopt(folder: Path, out: Path, options: TeacherOptions, progress: Progress) -> Path:
     """Check a user's own ONNX classifier and write it with checksums.
 
-    What there is to compare with is the graph itself: a picture's logits must not depend on the batch it is in.
+    What there is to compare with is the graph itself: a picture's logits must not depend on the batch it
+    is in.
     """
     from inficond.core.models.manifest import read_manifest
     from inficond.core.models.teacher import load_teacher

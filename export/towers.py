@@ -121,6 +121,8 @@ class _LinearHead(nn.Module):
 class _PoolingHead(nn.Module):
     """SigLIP's way: a learned query attends to all patches, or for a dense embedding to one."""
 
+    query: Tensor
+
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         inner: Any = head.attention
@@ -142,7 +144,7 @@ class _PoolingHead(nn.Module):
         value = self.value(tokens)
         if not pooled:
             return self._finish(value)
-        query = self.query.expand(tokens.shape[0], -1, -1)  # type: ignore[operator]
+        query = self.query.expand(tokens.shape[0], -1, -1)
         return self._finish(attend(query, self.key(tokens), value, self.heads))[:, 0]
 
 
@@ -162,6 +164,12 @@ class ImageTower(nn.Module):
     dense : Dense
         How the last block is reduced.
     """
+
+    gain: Tensor
+    shift: Tensor
+    class_token: Tensor
+    positions: Tensor
+    omega: Tensor
 
     def __init__(
         self,
@@ -251,7 +259,8 @@ class ImageTower(nn.Module):
 
 
 def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
-    """SigLIP 2 embeds flattened patches (rows, columns, channels) with a linear layer; a convolution does the same."""
+    """SigLIP 2 embeds flattened patches (rows, columns, channels) with a linear layer; a convolution does
+    the same."""
     if isinstance(patch_embedding, nn.Conv2d):
         return patch_embedding
     if not isinstance(patch_embedding, nn.Linear):
@@ -299,7 +308,7 @@ def check_architecture(model: Any, name: str) -> None:
     InputError
         If the model lacks a part.
     """
-    vision = getattr(model, "vision_model", None)
+    vision: Any = getattr(model, "vision_model", None)
     missing = [
         m
         for m in ("get_image_features", "get_text_features", "vision_model", "text_model")
@@ -318,5 +327,6 @@ def check_architecture(model: Any, name: str) -> None:
             missing.append("visual_projection (or vision_model.head)")
     if missing:
         raise InputError(
-            f"{name} is a {type(model).__name__}, no relative of CLIP that can be exported: it has no {missing[0]}"
+            f"{name} is a {type(model).__name__}, no relative of CLIP that can be exported: it "
+            f"has no {missing[0]}"
         )

@@ -30,7 +30,8 @@ class Verification:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def compare(self, name: str, expected: np.ndarray, got: np.ndarray) -> None:
-        """Hold one output against its reference; integers by the part of equal elements, others by difference.
+        """Hold one output against its reference; integers by the part of equal elements, others by
+        difference.
 
         Raises
         ------
@@ -54,7 +55,8 @@ class Verification:
         self.errors[name] = max(error, self.errors.get(name, 0.0))
         if error > self.tolerance:
             raise InputError(
-                f"verification failed: {name} differs from torch by {error:.1e}, {self.tolerance:.0e} is allowed; nothing was written"
+                f"verification failed: {name} differs from torch by {error:.1e}, "
+                f"{self.tolerance:.0e} is allowed; nothing was written"
             )
 
     def manifest(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """One image-text model, the same weights everywhere: our ONNX graphs against torch and against peers.
 
-Ours: float32 with fused attention, float32 in standard operators (what a plain export gives), int8; each is the
-bare session and returns image embedding and regions. Torch: eager, SDPA, compiled, and half precision where the
-device is an accelerator; each returns the image embedding only. Peers (open_clip, fastembed) run their own copy of
-the architecture where they are installed. Rounds alternate; medians are compared.
+Ours: float32 with fused attention, float32 in standard operators (what a plain export gives), int8; each
+is the bare session and returns image embedding and regions. Torch: eager, SDPA, compiled, and half precision
+where the device is an accelerator; each returns the image embedding only. Peers (open_clip, fastembed) run
+their own copy of the architecture where they are installed. Rounds alternate; medians are compared.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Many clients at one encoder through the scheduler, some with corrupt pictures: answers, latency, memory.
 
-Clients send encoded pictures (bytes) and wait for regions, one request at a time each. One in a hundred is cut
-short or scrambled. Good is: every sound picture answered, every corrupt one refused, memory flat between a tenth and
-the end of the run.
+Clients send encoded pictures (bytes) and wait for regions, one request at a time each. One in a hundred is
+cut short or scrambled. Good is: every sound picture answered, every corrupt one refused, memory flat
+between a tenth and the end of the run.
 """
 
 import argparse
@@ -46,11 +46,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.requests < 100 or args.clients < 1 or not 0 <= args.corrupt < 1:
         raise InputError("--requests must be at least 100, --clients at least 1 and --corrupt in [0, 1)")
     result = measure(args)
-    out.say(f"{result['requests']} requests from {result['clients']} clients, {result['corrupt']} of them corrupt,"
-            f" encoder {result['encoder']} on {result['provider']}")  # fmt: skip
+    sent = (
+        f"{result['requests']} requests from {result['clients']} clients, {result['corrupt']} of them corrupt"
+    )
+    out.say(f"{sent}, encoder {result['encoder']} on {result['provider']}")
     out.say(f"  answered {result['answered']}, refused {result['refused']}, lost {result['lost']}")
     out.say(
-        f"  {result['per_second']:.1f} images/s; p50 {1e3 * result['p50']:.0f} ms, p95 {1e3 * result['p95']:.0f} ms"
+        f"  {result['per_second']:.1f} images/s; p50 {1e3 * result['p50']:.0f} ms, p95 "
+        f"{1e3 * result['p95']:.0f} ms"
     )
     out.say(f"  {result['mean_batch']:.1f} pictures a batch; memory {result['memory_start'] / 2**20:.0f} MB"
             f" after a tenth, {result['memory_end'] / 2**20:.0f} MB at the end")  # fmt: skip
@@ -150,7 +153,8 @@ def sound_pictures(images: str | None, find_images: Any) -> list[bytes]:
 def scrambled(
     picture: bytes, rng: np.random.Generator, open_picture: Any, unreadable: type[Exception]
 ) -> bytes:
-    """A picture that cannot be decoded: cut short, then its header garbled if a decoder still forgives that."""
+    """A picture that cannot be decoded: cut short, then its header garbled if a decoder still forgives
+    that."""
     body = bytearray(picture[: len(picture) // 3])
     while True:
         try:

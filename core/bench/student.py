@@ -1,7 +1,8 @@
 """An exported student against the encoder inside it and against its teacher: latency, size, agreement.
 
 One thread, one picture a call; calls of the three alternate, so that whatever else the machine does meets all
-alike, and medians are compared. Agreement is on the project's validation images, the exported file's own answers.
+alike, and medians are compared. Agreement is on the project's validation images, the exported file's own
+answers.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""How many images at once: found by trying within a memory budget, halved when memory runs out all the same."""
+"""How many images at once: found by trying within a memory budget, halved when memory runs out all the
+same."""
 
 import time
 from collections.abc import Callable, Sequence

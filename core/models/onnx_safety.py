@@ -1,12 +1,14 @@
 """What an ONNX file may not hold, found by walking its bytes before any runtime sees them.
 
-A model file comes from anywhere. Refused are: files that are no ONNX, data outside the file (a location such as
-``../../etc/passwd`` would be read into the graph), operators that no plain ONNX Runtime has, tensors that claim more
-elements than they hold, constants that would unfold to gigabytes, and NaN among the weights. The wire format of
-protocol buffers and the field numbers are those of `onnx.proto` (IR version 3 to 13); the onnx package is not needed.
+A model file comes from anywhere. Refused are: files that are no ONNX, data outside the file (a location
+such as ``../../etc/passwd`` would be read into the graph), operators that no plain ONNX Runtime has,
+tensors that claim more elements than they hold, constants that would unfold to gigabytes, and NaN among
+the weights. The wire format of protocol buffers and the field numbers are those of `onnx.proto` (IR
+version 3 to 13); the onnx package is not needed.
 """
 
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +31,7 @@ MAX_UNFOLDED = 1 << 31
 _BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16, 16: 2,
           17: 1, 18: 1, 19: 1, 20: 1, 21: 0.5, 22: 0.5, 23: 0.5, 24: 1}  # fmt: skip
 _STRING = 8
-_FLOATS = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
+_FLOATS: dict[int, np.dtype] = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
 _BFLOAT16 = 16
 _SAME_SIZE = frozenset({
     "Identity", "Cast", "Neg", "Abs", "Sqrt", "Exp", "Relu", "Reshape", "Transpose", "Flatten", "Squeeze",
@@ -86,7 +88,7 @@ def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> F
     if isinstance(source, Path):
         name = name or str(source)
         try:
-            data = memoryview(np.memmap(source, np.uint8, "r")) if source.stat().st_size else memoryview(b"")
+            data = _mapped(source)
         except OSError as error:
             raise InputError(f"cannot read {name}: {error.strerror}") from None
     else:
@@ -97,6 +99,14 @@ def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> F
         return _Walk(name).model(data)
     except Malformed as error:
         raise InputError(f"{name} is no ONNX file, or is cut short: {error}") from None
+
+
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes without reading them; an empty file cannot be mapped."""
+    if not path.stat().st_size:
+        return memoryview(b"")
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _refuse_other_formats(data: memoryview, name: str) -> None:
@@ -233,7 +243,8 @@ class _Walk:
                 functions.append(_block(value))
         if len(graphs) != 1 or not version:
             raise Malformed("it holds no graph")
-        # A file may define functions of its own in a domain of its own; what they are made of is checked instead.
+        # A file may define functions of its own in a domain of its own; what they are made of is checked
+        # instead.
         for block in functions:
             self.known |= {_text(v) for n, v in fields(block) if n == 10}
         for block in functions:
@@ -295,7 +306,8 @@ class _Walk:
                 listed = integers or listed
         if domain not in self.known:
             raise InputError(
-                f"{self.name} needs the custom operator {domain}::{operator}, which is never loaded; export with standard ones"
+                f"{self.name} needs the custom operator {domain}::{operator}, which is never "
+                "loaded; export with standard ones"
             )
         label = f"{domain}::{operator}" if domain else operator
         self.facts.operators[label] = self.facts.operators.get(label, 0) + 1
@@ -405,7 +417,8 @@ class _Walk:
             fits = tensor.held in (tensor.elements, 2 * tensor.elements, (tensor.elements + 1) // 2)
         if not fits:
             raise InputError(
-                f"{self.name} is damaged: {label} claims {tensor.elements:,} elements and holds another number"
+                f"{self.name} is damaged: {label} claims {tensor.elements:,} elements and holds "
+                "another number"
             )
         if _has_nan(tensor):
             raise InputError(
@@ -421,7 +434,7 @@ def _has_nan(tensor: _Tensor) -> bool:
         bits = np.frombuffer(tensor.raw, "<u2")
         return bool(((bits & 0x7FFF) > 0x7F80).any())
     if dtype is not None:
-        inner = np.dtype("<f8") if tensor.kind == 11 else np.dtype("<f4")
+        inner: np.dtype = np.dtype("<f8") if tensor.kind == 11 else np.dtype("<f4")
         return any(
             _any_nan(np.frombuffer(block, inner))
             for block in tensor.floats

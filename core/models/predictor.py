@@ -73,7 +73,8 @@ class Predictor:
             )
         if metadata.get("format_version") != str(FORMAT_VERSION):
             raise InputError(
-                f"{self.path} has format version {metadata.get('format_version', '?')!r:.20}, this program reads"
+                f"{self.path} has format version {metadata.get('format_version', '?')!r:.20}, "
+                "this program reads"
                 f" {FORMAT_VERSION}: use the version of inficond that wrote it"
             )
         try:
@@ -208,7 +209,8 @@ def load_predictor(path: Path | str, provider: str = "auto", threads: int | None
         )
     if path.suffix == ".safetensors":
         raise InputError(
-            f"{path} holds weights only and no encoder: export the whole with `inficond export student DIR --out FILE.onnx`"
+            f"{path} holds weights only and no encoder: export the whole with `inficond export "
+            "student DIR --out FILE.onnx`"
         )
     facts = check_graph(path)
     if facts.metadata.get("format") != FORMAT:

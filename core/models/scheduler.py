@@ -1,10 +1,11 @@
 """One model for many visitors: requests of one image each, run in batches that form by themselves.
 
-A request waits in a bounded queue. One worker takes what is there, waits a few milliseconds for company, and runs a
-batch. If a batch fails it is cut in half until the image that breaks it is alone: that request fails and no other.
-Where the queue is full, asking waits and then says so (back-pressure); a request that nobody waits for any more is
-dropped before it costs anything. Health is read off the worker itself, so it cannot say "fine" while nothing is
-being answered (infinity's weakness: one bad image ended its thread, and `/health` said ok).
+A request waits in a bounded queue. One worker takes what is there, waits a few milliseconds for company,
+and runs a batch. If a batch fails it is cut in half until the image that breaks it is alone: that request
+fails and no other. Where the queue is full, asking waits and then says so (back-pressure); a request that
+nobody waits for any more is dropped before it costs anything. Health is read off the worker itself, so it
+cannot say "fine" while nothing is being answered (infinity's weakness: one bad image ended its thread, and
+`/health` said ok).
 """
 
 import threading
@@ -88,10 +89,11 @@ class Scheduler:
     Parameters
     ----------
     run : callable
-        (B, H, W, 3) uint8 to an array, or a (named) tuple of arrays, of B rows; `Encoder.encode` for instance.
+        (B, H, W, 3) uint8 to an array, or a (named) tuple of arrays, of B rows; `Encoder.encode` for
+        instance.
     prepare : callable, optional
-        What a caller has (a decoded picture, a path) to (H, W, 3) uint8. It runs in the caller's thread, so what it
-        raises reaches that caller only; at most `preparing` callers run it at a time.
+        What a caller has (a decoded picture, a path) to (H, W, 3) uint8. It runs in the caller's thread,
+        so what it raises reaches that caller only; at most `preparing` callers run it at a time.
     batch_size : int
         Most images in a batch.
     latency : float

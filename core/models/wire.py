@@ -1,7 +1,7 @@
 """ONNX files written byte by byte, so that a student is exported without torch or the onnx package.
 
-Protocol buffers are simple to write: a message is its fields one after another, each a key (number and wire type)
-and a value. Field numbers are those of `onnx.proto`; reading is `core.models.onnx_safety`'s walk.
+Protocol buffers are simple to write: a message is its fields one after another, each a key (number and
+wire type) and a value. Field numbers are those of `onnx.proto`; reading is `core.models.onnx_safety`'s walk.
 """
 
 from collections.abc import Mapping, Sequence

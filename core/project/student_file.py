@@ -54,8 +54,8 @@ def student_graph(
     Returns
     -------
     bytes
-        Input `pixels` uint8 (B, H, W, 3); outputs `probabilities` float32 (B, C) and `concepts` float32 (B, A) for
-        the A active concepts.
+        Input `pixels` uint8 (B, H, W, 3); outputs `probabilities` float32 (B, C) and `concepts` float32
+        (B, A) for the A active concepts.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def student_graph(
         raise InputError("the students weigh no concept at all, so there is nothing to export: lower λ first")
     if words.shape != (students.n_concepts, encoder.dim):
         raise InputError(
-            f"the concepts have {words.shape[-1]} numbers each and the encoder {encoder.name} gives {encoder.dim}"
+            f"the concepts have {words.shape[-1]} numbers each and the encoder {encoder.name} "
+            f"gives {encoder.dim}"
         )
     manifest = encoder.manifest
     path = manifest.path_of(manifest.image.file)
@@ -191,8 +192,8 @@ def export_student(
     Raises
     ------
     InputError
-        If the project's encoder is not here or not the one it was made with, or the file's answers differ from the
-        project's by more than 1e-3; then nothing is written.
+        If the project's encoder is not here or not the one it was made with, or the file's answers differ
+        from the project's by more than 1e-3; then nothing is written.
     """
     from inficond.core.project.project import Project
     from inficond.core.project.session import Session
@@ -266,7 +267,8 @@ def encoder_of(project: "Project") -> Encoder:
     digest = said.get("digest")
     if digest is not None and digest != encoder.manifest.digest:
         raise InputError(
-            f"{project.path} was made with another version of the encoder {encoder.name}: its regions would differ;"
+            f"{project.path} was made with another version of the encoder {encoder.name}: its "
+            "regions would differ;"
             " make the project again with `inficond distill`"
         )
     return encoder

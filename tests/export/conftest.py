@@ -10,7 +10,28 @@ import pytest
 torch = pytest.importorskip("torch", reason="the exporter needs the `export` extra")
 transformers = pytest.importorskip("transformers", reason="the exporter needs the `export` extra")
 
-WORDS = ["a", "the", "of", "photo", "dog", "cat", "grass", "water", "sky", "wheel", "fur", "wood", "metal", "red", "blue", "tree", "face", "car", "boat", "sand"]
+WORDS = [
+    "a",
+    "the",
+    "of",
+    "photo",
+    "dog",
+    "cat",
+    "grass",
+    "water",
+    "sky",
+    "wheel",
+    "fur",
+    "wood",
+    "metal",
+    "red",
+    "blue",
+    "tree",
+    "face",
+    "car",
+    "boat",
+    "sand",
+]
 ENCODERS = ["clip", "siglip", "siglip2", "chinese_clip"]
 CLASSIFIERS = ["vit", "convnext", "resnet", "swin"]
 

@@ -269,10 +269,13 @@ def test_bad_models_are_refused_in_one_line_and_nothing_is_written(
         (source / "config.json").write_text("{")
     elif damage == "size":
         options["sizes"] = (33,)
+
+    def attempt():
+        dense = Dense(sigma=0) if damage == "sigma" else Dense()
+        export_encoder(str(source), out, EncoderOptions(dense=dense, **options))
+
     with pytest.raises(InputError, match=message) as caught:
-        if damage == "sigma":
-            options["dense"] = Dense(sigma=0)
-        export_encoder(str(source), out, EncoderOptions(**options))
+        attempt()
     assert "\n" not in str(caught.value)
     assert not out.exists()
     assert not (tmp_path / "made").exists() or not list((tmp_path / "made").iterdir())

@@ -55,7 +55,8 @@ def test_int8_quantises_linear_layers_only(float32, pictures):
     counts = node_counts(reduced)
     assert counts["MultiHeadAttention"] == node_counts(float32)["MultiHeadAttention"]
     quantised = [i for i in reduced.graph.initializer if i.data_type == onnx.TensorProto.INT8]
-    # q, k, v, out and two of the MLP, thrice; the last out serves the dense branch too, from a copy of its own
+    # q, k, v, out and two of the MLP, thrice; the last out serves the dense branch too, from a copy of its
+    # own
     assert len([i for i in quantised if len(i.dims) == 2]) == 3 * 6 + 1
     assert {24} & {d for i in quantised for d in i.dims} == set(), "the projection stays float32"
     measured = quantize.gate(float32, reduced, pictures[8:], "int8")

@@ -16,13 +16,9 @@ def test_out_of_memory_is_recognised_in_every_form():
         RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 9")
     )
     assert is_out_of_memory(RuntimeError("CUDA failure 2: out of memory"))
-    try:
-        try:
-            raise RuntimeError("std::bad_alloc")
-        except RuntimeError as inner:
-            raise InputError("image.onnx failed on cuda") from inner
-    except InputError as outer:
-        assert is_out_of_memory(outer)
+    outer = InputError("image.onnx failed on cuda")
+    outer.__cause__ = RuntimeError("std::bad_alloc")
+    assert is_out_of_memory(outer)
     assert not is_out_of_memory(InputError("poisoned"))
 
 
