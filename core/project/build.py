@@ -55,6 +55,8 @@ class BuildOptions:
         Ground truth, see `read_labels`.
     lam : float
         λ on standardised columns.
+    nec : float, optional
+        Wanted mean number of effective concepts per class; λ is then found instead of given.
     link : {"sigmoid", "softmax"}
         Of the students; sigmoid by default.
     seed : int
@@ -77,6 +79,7 @@ class BuildOptions:
     classes: Path | str | Mapping[str, Any] | None = None
     labels: Path | str | None = None
     lam: float = 2.5e-3
+    nec: float | None = None
     link: str | None = None
     seed: int = 0
     provider: str = "auto"
@@ -87,6 +90,8 @@ class BuildOptions:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.lam) and self.lam >= 0):
             raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
+        if self.nec is not None and not (np.isfinite(self.nec) and self.nec > 0):
+            raise InputError(f"the wanted number of concepts must be above 0, not {self.nec!r}")
         if self.link not in (None, "sigmoid", "softmax"):
             raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")
 
@@ -235,7 +240,7 @@ class _Build:
             thumbnails=whole.thumbnails(),
             labels=labels,
             name=self.options.name,
-            config=self._config(request, class_set, len(sources), reused, seconds),
+            config=self._config(request, class_set, students.lam, len(sources), reused, seconds),
         )
         self.progress.advance(1)
         shutil.rmtree(self.out / files.BUILD, ignore_errors=True)
@@ -284,7 +289,7 @@ class _Build:
             "labels": None if self.label_table is None else sha256_of(self.label_table.path),
             "classes": self.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
-            "fit": [o.lam, o.link, o.seed, o.baseline],
+            "fit": [o.lam, o.nec, o.link, o.seed, o.baseline],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -413,7 +418,7 @@ class _Build:
         link = o.link or "sigmoid"
         self.progress.start("fitting students", 2 if o.baseline else 1)
         students, _ = distil(
-            X[training], T[training], chosen.names, self.corpus.names, lam=o.lam, link=link,
+            X[training], T[training], chosen.names, self.corpus.names, lam=o.lam, nec=o.nec, link=link,
             encoder=self.encoder.name, embeddings=self.corpus.embeddings,
         )  # fmt: skip
         self.progress.advance(1)
@@ -425,7 +430,7 @@ class _Build:
             training,
             chosen.names,
             len(self.corpus.names),
-            lam=o.lam,
+            lam=students.lam,
             link=link,
             seed=o.seed,
         )
@@ -442,7 +447,13 @@ class _Build:
         return rows
 
     def _config(
-        self, request: str, chosen: ClassSet, n_files: int, reused: int, seconds: Mapping[str, float]
+        self,
+        request: str,
+        chosen: ClassSet,
+        lam: float,
+        n_files: int,
+        reused: int,
+        seconds: Mapping[str, float],
     ) -> dict[str, Any]:
         manifest = self.encoder.manifest
         teacher: dict[str, Any]
@@ -480,6 +491,6 @@ class _Build:
             "class_origin": chosen.origin,
             "corpus": {"file": None if self.options.concepts is None else str(self.options.concepts)},
             "split": {"seed": self.options.seed},
-            "fit": {"lam": self.options.lam, "link": self.options.link or "sigmoid"},
+            "fit": {"lam": lam, "nec": self.options.nec, "link": self.options.link or "sigmoid"},
             "seconds": dict(seconds),
         }  # fmt: skip

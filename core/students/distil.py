@@ -25,6 +25,7 @@ def distil(
     concepts: Sequence[str],
     *,
     lam: float = LAM,
+    nec: float | None = None,
     link: str = "sigmoid",
     thresholds: str = "half",
     tol: float = 1e-4,
@@ -43,6 +44,8 @@ def distil(
         C and K names.
     lam : float
         λ on standardised columns.
+    nec : float, optional
+        Wanted mean number of effective concepts per class; λ is then found instead of given (`Students.lam`).
     link : {"sigmoid", "softmax"}
         Of the students.
     thresholds : {"half", "matched"}
@@ -66,7 +69,7 @@ def distil(
     InputError
         Fewer than two images, responses outside [0, 1], or shapes that do not fit.
     """
-    from inficond.core.solver import fit
+    from inficond.core.solver import fit, lambda_for_nec
 
     X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
     if X.shape != (len(X), len(concepts)) or T.shape != (len(X), len(classes)):
@@ -80,7 +83,11 @@ def distil(
         raise InputError("the teacher's responses must be probabilities between 0 and 1")
     if thresholds not in THRESHOLDS:
         raise InputError(f"thresholds are {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
-    result = fit(X, T, lam=lam, link=link, tol=tol)
+    if nec is None:
+        result = fit(X, T, lam=lam, link=link, tol=tol)
+    else:
+        result = lambda_for_nec(X, T, nec, link=link, tol=tol)
+        lam = float(result.lam)
     words = None if embeddings is None else np.asarray(embeddings, np.float32)
     students = Students.from_fit(
         result, classes, concepts, link=link, lam=lam, encoder=encoder, embeddings=words

@@ -6,6 +6,7 @@ moment, the same command goes on where it was.
 
 examples:
   inficond distill PHOTOS --out pets
+  inficond distill PHOTOS --out pets --nec 20             about 20 concepts per class
   inficond distill PHOTOS --out pets --teacher google/vit-base-patch16-224 --classes pets.json
   inficond distill PHOTOS --out pets --teacher responses.csv --labels truth.csv
 """
@@ -60,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="L",
         help="λ: larger means fewer concepts (default %(default)s)",
     )
+    add(
+        "--nec",
+        type=float,
+        metavar="N",
+        help="find the λ at which students have N concepts on average, instead of giving λ",
+    )
     add("--link", choices=("sigmoid", "softmax"), help="how students become probabilities (default sigmoid)")
     add(
         "--provider",
@@ -90,6 +97,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         classes=args.classes,
         labels=args.labels,
         lam=args.lam,
+        nec=args.nec,
         link=args.link,
         provider=args.provider,
         seed=args.seed,
