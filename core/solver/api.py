@@ -98,6 +98,7 @@ def fit(
         if init is None:
             newton.approach(problem, model, workers)
         outcome = newton.solve(problem, model, tol, max_iter, workers, objective)
+        outcome = newton.finish(problem, outcome, tol, max_iter, workers)
     weights, bias = outward(design, outcome.weights.reshape(C, K + 1), lower, upper)
     result = FitResult(
         weights, bias, outcome.objective, outcome.gap, outcome.n_iter, outcome.converged,

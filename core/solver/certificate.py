@@ -3,13 +3,22 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.solver.kernels.gap import young
 from inficond.core.solver.links import Pass
 
 Array = NDArray[np.floating]
 
 
 def gap(
-    found: Pass, weights: Array, lam: Array, low: Array, high: Array, entropy: Array, noise: Array, eps: float
+    found: Pass,
+    objective: Array,
+    weights: Array,
+    lam: Array,
+    low: Array,
+    high: Array,
+    entropy: Array,
+    noise: Array,
+    eps: float,
 ) -> Array:
     """Upper bound on objective - optimum for each block.
 
@@ -23,6 +32,7 @@ def gap(
     Parameters
     ----------
     found : of a pass at `weights`
+    objective : (B,) there
     weights, lam, low, high : (B, n); intercepts have lam 0 and infinite bounds
     entropy : (B,) mean entropy of the targets
     noise : (B, n) how far rounding may have moved the gradient
@@ -32,25 +42,10 @@ def gap(
     -------
     (B,) float64
     """
-    g = found.dual
+    B = len(weights)
+    kappa, linear, slack = np.empty(B), np.empty(B), np.empty(B)
+    young(found.dual, found.reach, weights, lam, low, high, noise, kappa, linear, slack)
     usable = found.reach <= 0.5
-    free = lam > 0  # intercepts, and every weight at lam = 0, are feasible only where their gradient is 0
-    # Only where an infinite bound leaves no other way must g' stay within the penalty.
-    excess = np.maximum(np.where(np.isinf(high), -g, 0.0), np.where(np.isinf(low), g, 0.0))
-    excess = np.where(excess > lam - noise, excess + noise, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        keep = np.where(excess > 0, np.where(free, lam / excess, 0.0), 1.0).min(axis=1, initial=1.0)
-    keep = np.where(usable, keep, 0.0)
-    kappa = 1.0 - keep
-    g = g * keep[:, None]
-    # h*(-g) = max over the box of -g x - lam |x|, which is linear between its ends and 0.
-    inside = np.clip(0.0, low, high)
-    conjugate = -g * inside - lam * np.abs(inside)
-    for end in (low, high):
-        x = np.where(np.isinf(end), inside, end)
-        conjugate = np.maximum(conjugate, noise * np.abs(x) - g * x - lam * np.abs(x))
-    young = lam * np.abs(weights) + g * weights + conjugate
-    linear = np.maximum(young, 0.0).sum(axis=1)
     # KL(p' || p): second order where kappa is small, else by convexity between p and t.
     reach = np.where(usable, found.reach, 0.0)
     second = np.where(usable, found.second, 0.0)
@@ -59,9 +54,6 @@ def gap(
         taylor = (kappa**2 * found.chi2 + second) / ((1 - kappa) * (1 - reach)) ** 2
     convex = (1 - kappa) * 0.5 * second / (1 - reach) ** 2 + kappa * above
     divergence = np.fmin(taylor, convex)
-    size = np.sum(lam * np.abs(weights), axis=1)
     # p' = t is always feasible: its bound is the loss above the targets' entropy, and the penalty's slack.
-    trivial = above + size - np.sum(lam * np.abs(inside), axis=1)
-    return np.maximum(np.minimum(linear + divergence, trivial), 0.0) + eps * (
-        np.abs(found.loss + size) + 0.02
-    )
+    bound = np.minimum(linear + divergence, above + slack)
+    return np.maximum(bound, 0.0) + eps * (np.abs(objective) + 0.02)

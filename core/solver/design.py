@@ -6,7 +6,7 @@ a weight v on z is the weight v / d on x and an offset -m.v/d, and the gradient 
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -35,6 +35,9 @@ class Design:
     mean, scale : (K,) float64, of the standardised units in which users see weights
     centre, spread : (K,) float64, of the units in which the solver works
     multiplier : (K,) float64, 1 / spread, and 0 for constant columns
+    source, seal : the array that the user gave, and a checksum of some of its rows
+    precise : whether passes compute in float64 though X is float32
+    grams : Gram matrices by their number of rows
     """
 
     X: Array
@@ -45,6 +48,7 @@ class Design:
     multiplier: Array
     source: Any = field(default=None, repr=False)
     seal: int = 0
+    precise: bool = False
     grams: dict[int, Array] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -83,15 +87,24 @@ class Design:
         """(N, K)."""
         return self.X.shape[0], self.X.shape[1]
 
+    def in_double(self) -> "Design":
+        """The same rows, whose passes compute in float64, chunk by chunk."""
+        return replace(self, precise=True)
+
     @cached_property
     def ratio(self) -> Array:
         """(K,) user's weight = ratio x solver's weight."""
         return np.where(self.multiplier > 0, self.scale / self.spread, 1.0)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In which passes compute."""
+        return np.dtype(np.float64) if self.precise else self.X.dtype
+
     @cached_property
     def explicit(self) -> bool:
         """Whether chunks are centred one by one before the products."""
-        return bool(np.any(np.abs(self.centre) * self.multiplier > FAR_FROM_ZERO))
+        return self.precise or bool(np.any(np.abs(self.centre) * self.multiplier > FAR_FROM_ZERO))
 
     @cached_property
     def amplification(self) -> Array:
@@ -119,7 +132,7 @@ class Design:
         if not self.explicit:
             return X
         if not scratch:
-            scratch.append(np.empty((self.chunk, X.shape[1]), X.dtype))
+            scratch.append(np.empty((self.chunk, X.shape[1]), self.dtype))
         out = scratch[0][: high - low]
         # In float64 until the difference is formed, for that is where the digits go.
         np.multiply(X - self.centre, self.multiplier, out=out, casting="same_kind")

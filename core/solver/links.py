@@ -76,7 +76,7 @@ class Sigmoid:
         """One pass over the rows at `weights` (B, K+1): two products, the loss between them."""
         design, targets = self.design, self.targets
         C, K = len(weights), design.shape[1]
-        dtype = design.X.dtype
+        dtype = design.dtype
         raw, offset = design.encode(weights[:, :K])
         raw = raw.astype(dtype)
         offset = (offset + weights[:, K]).astype(dtype)
@@ -160,7 +160,7 @@ class Softmax:
         """One pass over the rows at `weights` (1, C (K+1))."""
         design, targets = self.design, self.targets
         C, K = self.width, design.shape[1]
-        dtype = design.X.dtype
+        dtype = design.dtype
         W = weights.reshape(C, K + 1)
         raw, offset = design.encode(W[:, :K])
         raw = raw.astype(dtype)

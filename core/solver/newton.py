@@ -44,7 +44,7 @@ class Problem:
         self.entropy = self.link.entropy()
         # How far rounding may move a gradient: the sums behind it are of residuals times raw columns.
         design, targets = self.link.design, self.link.targets
-        eps = float(np.finfo(design.X.dtype).eps) / 2
+        eps = float(np.finfo(design.dtype).eps) / 2
         noise = np.zeros((len(targets.T), design.shape[1] + 1))
         noise[:, :-1] = eps * 2 * targets.mean[:, None] * design.amplification
         self.noise = noise.reshape(self.lam.shape)
@@ -52,7 +52,7 @@ class Problem:
     @property
     def rounding(self) -> float:
         """Relative rounding error of an objective."""
-        return 2 * float(np.finfo(self.link.design.X.dtype).eps)
+        return 2 * float(np.finfo(self.link.design.dtype).eps)
 
     def look(self, blocks: Indices, at: Array, workers: int) -> tuple[Pass, Array, Array]:
         """What a pass at the weights `at` finds, the objectives and their gaps."""
@@ -60,7 +60,7 @@ class Problem:
         found = self.link.evaluate(blocks, at, workers)
         objective = found.loss + np.sum(lam * np.abs(at), axis=1)
         gap = certificate.gap(
-            found, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding
+            found, objective, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding
         )
         return found, objective, gap
 
@@ -101,7 +101,8 @@ def advance(
         if M.shape[1] == 1:
             dense.step_classes(
                 G, M[:, 0, 0].copy(), ridge, model.S, model.Y, model.pairs, model.newest, part,
-                model.gradient, model.weights, trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
+                model.gradient, model.weights, trial, problem.lam, problem.low, problem.high,
+                stop, SWEEPS, decrease,
             )  # fmt: skip
             return
         step_blocks(
@@ -181,6 +182,19 @@ def solve(
             smallest = float(np.diag(model.curvature[b]).min())
             damp[b] = max(damp[b], 0.5 / max(smallest, 1e-8))
     return Outcome(model.weights.copy(), objective, gap, n_iter, converged(objective, gap, tol), model)
+
+
+def finish(problem: Problem, outcome: Outcome, tol: float, max_iter: int, workers: int) -> Outcome:
+    """Go on in float64 where float32 could certify no more; the model stays in float32."""
+    if outcome.converged.all() or problem.link.design.dtype != np.float32 or outcome.n_iter.max() >= max_iter:
+        return outcome
+    link = replace(
+        problem.link, design=problem.link.design.in_double(), targets=problem.link.targets.in_double()
+    )  # type: ignore[type-var]
+    spent = outcome.n_iter
+    more = solve(replace(problem, link=link), outcome.model, tol, max_iter - int(spent.max()), workers)
+    more.n_iter = more.n_iter + spent
+    return more
 
 
 def approach(problem: Problem, model: Model, workers: int) -> None:

@@ -59,6 +59,10 @@ class Targets:
         S = self.S[classes] if len(self.S) > 1 else self.S
         return Targets(self.T[classes], S, self.total[classes], self.mean[classes])
 
+    def in_double(self) -> "Targets":
+        """The same in float64."""
+        return Targets(self.T.astype(np.float64), self.S.astype(np.float64), self.total, self.mean)
+
     def sample(self, step: int) -> "Targets | None":
         """Those of every `step`-th row, or None where a class would be left without weight."""
         T = np.ascontiguousarray(self.T[:, ::step])
@@ -85,9 +89,10 @@ class Targets:
     def mean_of(self, function: Callable[[Array, Array], None]) -> Array:
         """(C,) weighted mean of a function of the targets; it fills its second argument."""
         out = np.empty(len(self.T))
-        value = np.empty(self.T.shape[1])
+        value = np.empty(self.T.shape[1], self.T.dtype)
         for c, t in enumerate(self.T):
             function(t, value)
-            weighted = value @ self.S[min(c, len(self.S) - 1)] if len(self.S) else value.sum()
+            weights = self.S[min(c, len(self.S) - 1)] if len(self.S) else 1.0
+            weighted = np.sum(value * weights, dtype=np.float64)
             out[c] = weighted / self.total[c]
         return out

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
@@ -136,5 +137,58 @@ def _log1p_unit(e: Any) -> Any:
         p = p * q + 2 / 3
         p = p * q + 2.0
         return p * s
+
+    return double
+
+
+@intrinsic
+def _bits32(typingctx: Any, x: Any) -> Any:
+    """The bits of a float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def _float32(typingctx: Any, n: Any) -> Any:
+    """The float32 of these bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+def log_positive(x: float) -> float:
+    """log(x) for normal x > 0, in float32; float64 is left to the C library."""
+    raise NotImplementedError
+
+
+@overload(log_positive, jit_options={"fastmath": FASTMATH})
+def _log_positive(x: Any) -> Any:
+    if x == types.float32:
+
+        def single(x: Any) -> Any:
+            f = numba.float32
+            bits = _bits32(x)
+            # x = m 2**e with m in [2/3, 4/3), so that log m = 2 atanh((m - 1) / (m + 1)) needs few terms.
+            e = (bits - numba.int32(0x3F2AAAAB)) >> numba.int32(23)
+            m = _float32(numba.int32(bits - (e << numba.int32(23))))
+            s = (m - f(1.0)) / (m + f(1.0))
+            q = s * s
+            p = f(2 / 11)
+            p = p * q + f(2 / 9)
+            p = p * q + f(2 / 7)
+            p = p * q + f(2 / 5)
+            p = p * q + f(2 / 3)
+            p = p * q + f(2.0)
+            return p * s + f(e) * f(0.6931471805599453)
+
+        return single
+
+    def double(x: Any) -> Any:
+        return np.log(x)
 
     return double

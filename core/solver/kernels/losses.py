@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.solver.kernels._compile import jit
-from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit
+from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
 LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART = range(5)
@@ -213,14 +213,13 @@ def softmax_pass(
                 mass[low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
 
 
-@jit("void(f4[::1], f8[::1])", "void(f8[::1], f8[::1])")
+@jit("void(f4[::1], f4[::1])", "void(f8[::1], f8[::1])")
 def binary_entropy(t: Any, out: Any) -> None:
     """-t log t - (1 - t) log(1 - t) of each entry."""
+    zero = t[0] - t[0]
+    one = zero + np.float32(1.0)
+    tiny = zero + np.float32(1e-37)
     for i in range(t.shape[0]):
-        x = np.float64(t[i])
-        h = 0.0
-        if x > 0.0:
-            h -= x * np.log(x)
-        if x < 1.0:
-            h -= (1.0 - x) * np.log1p(-x)
-        out[i] = h
+        x = t[i]
+        y = one - x
+        out[i] = -(x * log_positive(max(x, tiny)) + y * log_positive(max(y, tiny)))
