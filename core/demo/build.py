@@ -26,7 +26,7 @@ from inficond.core.progress import Progress, Terminal
 from inficond.core.project.classes import share_among
 
 STEP = 0.008  # of the grid on which region embeddings are rounded: error 0.0023 along any direction
-LAM = 5e-3
+LAM = 2e-2
 TEMPERATURE = 0.6
 KEPT = ("encoder", "teacher", "class_labels", "class_origin", "corpus")  # of the pipeline's project.json
 
