@@ -34,6 +34,12 @@ class Cache:
         self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Let go of everything; it is made again when asked for."""
+        with self._lock:
+            self._items.clear()
+            self._size = 0
+
     def get(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
         """The value under `key`, made where it is missing (two threads at once make the same)."""
         with self._lock:
