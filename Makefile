@@ -17,7 +17,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test ## mypy over the package names that users import
 	mkdir -p .typecheck/inficond && for p in core export gradio_app; do ln -sfn ../../$$p .typecheck/inficond/$$p; done
-	cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p inficond.core -p inficond.export -p inficond.gradio_app
+	cd .typecheck && MYPYPATH=. $(abspath $(BIN))/mypy --config-file ../pyproject.toml -p inficond.core -p inficond.export -p inficond.gradio_app
 
 check: lint types test
 
