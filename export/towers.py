@@ -122,14 +122,16 @@ class _PoolingHead(nn.Module):
     """SigLIP's way: a learned query attends to all patches, or for a dense embedding to one."""
 
     query: Tensor
+    out: nn.Module
+    layernorm: nn.Module
+    mlp: nn.Module
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: Any) -> None:
         super().__init__()
-        inner: Any = head.attention
+        inner = head.attention
         width = inner.embed_dim
         w, b = inner.in_proj_weight.detach(), inner.in_proj_bias.detach()
-        probe: Any = head.probe
-        self.register_buffer("query", F.linear(probe.detach(), w[:width], b[:width]))
+        self.register_buffer("query", F.linear(head.probe.detach(), w[:width], b[:width]))
         self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
         self.key.weight.data, self.key.bias.data = w[width : 2 * width].clone(), b[width : 2 * width].clone()
         self.value.weight.data, self.value.bias.data = w[2 * width :].clone(), b[2 * width :].clone()

@@ -57,12 +57,15 @@ class Facts:
         Bytes of constants.
     metadata : dict
         The file's key–value pairs.
+    inputs : dict
+        Name to shape; 0 where a dimension is dynamic. Constants that are listed as inputs are left out.
     """
 
     opsets: dict[str, int] = field(default_factory=dict)
     operators: dict[str, int] = field(default_factory=dict)
     weights: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> Facts:
@@ -187,6 +190,21 @@ def _numbers(value: int | memoryview) -> list[int]:
     return found
 
 
+def _declared(data: memoryview) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of a ValueInfoProto; 0 for a dynamic dimension."""
+    name, dims = "", []
+    for number, value in fields(data):
+        if number == 1:
+            name = _text(value)
+        elif number == 2:
+            kind = [_block(v) for n, v in fields(_block(value)) if n == 1]
+            shape = [_block(v) for block in kind for n, v in fields(block) if n == 2]
+            for dim in (_block(v) for block in shape for n, v in fields(block) if n == 1):
+                sizes = [v for n, v in fields(dim) if n == 1 and isinstance(v, int)]
+                dims.append(max(0, _signed(sizes[0])) if sizes else 0)
+    return name, tuple(dims)
+
+
 @dataclass
 class _Tensor:
     """A TensorProto: what it claims, and what it holds."""
@@ -269,8 +287,12 @@ class _Walk:
         shapes: dict[str, list[int] | None] = {}
         sizes: dict[str, float] = {}
         nodes = []
+        inputs = {}
         for number, value in fields(data):
-            if number == 5:
+            if number == 11 and depth == 0:
+                name, dims = _declared(_block(value))
+                inputs[name] = dims
+            elif number == 5:
                 tensor = self.tensor(_block(value))
                 shapes[tensor.name], sizes[tensor.name] = tensor.values(), tensor.bytes
             elif number == 15:
@@ -279,6 +301,8 @@ class _Walk:
                         self.tensor(_block(inner))
             elif number == 1:
                 nodes.append(_block(value))
+        if depth == 0:
+            self.facts.inputs = {name: dims for name, dims in inputs.items() if name not in sizes}
         for block in nodes:
             self.node(block, shapes, sizes, depth)
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from inficond.core.errors import InputError, unknown
+from inficond.core.models.accelerate import SIZES, BoundCalls, tensorrt_settings
+from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.hardware import available_cores
 from inficond.core.models.onnx_safety import check_graph
 
@@ -28,6 +30,12 @@ PROVIDERS = {
 AUTOMATIC = ("cuda", "cpu")
 """What `auto` tries, in this order. The rest must be asked for: they build engines or change numbers."""
 
+_NUMPY: dict[str, np.dtype] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+}
 _loading = threading.Lock()
 
 
@@ -53,6 +61,7 @@ class Session:
     outputs: tuple[str, ...]
     _ort: Any
     _gate: Any  # a lock, or None on the CPU
+    _bound: BoundCalls | None = None  # on CUDA and TensorRT
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
         """Run the graph. On an accelerator calls take turns; on the CPU they run side by side.
@@ -64,15 +73,32 @@ class Session:
         """
         names = list(outputs) if outputs is not None else None
         try:
+            if self._bound is not None:
+                return self._bound.run(feeds, names)
             if self._gate is None:
                 return self._ort.run(names, feeds)
             with self._gate:
                 return self._ort.run(names, feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of its own
+            if is_out_of_memory(error) and _rows(feeds) > 1:
+                return self._halves(feeds, names)
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(
                 f"{self.path.name} failed on {self.provider}: {first}; try a smaller batch or provider `cpu`"
             ) from error
+
+    def _halves(self, feeds: dict[str, np.ndarray], names: list[str] | None) -> list[np.ndarray]:
+        """A batch that did not fit into memory, in two calls; rows do not depend on one another."""
+        middle = _rows(feeds) // 2
+        first = self.run({name: array[:middle] for name, array in feeds.items()}, names)
+        rest = self.run({name: array[middle:] for name, array in feeds.items()}, names)
+        return [np.concatenate(pair) for pair in zip(first, rest)]
+
+
+def _rows(feeds: dict[str, np.ndarray]) -> int:
+    """The batch size where every input has the same, else 0."""
+    lengths = {len(array) if array.ndim else 0 for array in feeds.values()}
+    return lengths.pop() if len(lengths) == 1 else 0
 
 
 def open_session(path: Path, provider: str = "auto", threads: int | None = None) -> Session:
@@ -145,10 +171,10 @@ def _open(path: Path, name: str, threads: int | None) -> Session:
             ort.preload_dlls()
         ort.set_default_logger_severity(4)
         content = _content(path)
-        check_graph(content, str(path))
+        facts = check_graph(content, str(path))
         try:
             session = ort.InferenceSession(
-                content, options, providers=[(full, _settings(name)), *_fallback(name)]
+                content, options, providers=[(full, _settings(name, facts.inputs)), *_fallback(name)]
             )
         except Exception as error:  # every kind of malformed file has its own exception
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -169,7 +195,26 @@ def _open(path: Path, name: str, threads: int | None) -> Session:
         outputs=tuple(o.name for o in session.get_outputs()),
         _ort=session,
         _gate=None if name == "cpu" else threading.Lock(),
+        _bound=_bound(session, name, facts.inputs),
     )
+
+
+def _bound(session: Any, name: str, inputs: dict[str, tuple[int, ...]]) -> BoundCalls | None:
+    """Bound buffers for graphs whose batch is the only dynamic axis, on the accelerators that profit."""
+    fixed = all(shape and shape[0] == 0 and 0 not in shape[1:] for shape in inputs.values())
+    if name not in SIZES or not inputs or not fixed:
+        return None
+    calls = BoundCalls(session, name)
+    if (
+        name == "tensorrt"
+    ):  # engines are built now, or read from the cache, so that nobody waits for one later
+        kinds = {i.name: _NUMPY.get(i.type, np.dtype(np.float32)) for i in session.get_inputs()}
+        try:
+            calls.warm_up(inputs, kinds)
+        except Exception as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"provider {name!r} cannot build this graph's engine: {first[:300]}") from error
+    return calls
 
 
 def _content(path: Path) -> bytes:
@@ -180,7 +225,7 @@ def _content(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _settings(name: str) -> dict[str, Any]:
+def _settings(name: str, inputs: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
     if name == "cuda":
         return {
             "use_tf32": "0",
@@ -190,9 +235,7 @@ def _settings(name: str) -> dict[str, Any]:
     if name == "tensorrt":
         from inficond.core.models.cache import cache_folder
 
-        folder = cache_folder("tensorrt")
-        folder.mkdir(parents=True, exist_ok=True)
-        return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+        return tensorrt_settings(cache_folder("tensorrt"), inputs or {})
     return {}
 
 

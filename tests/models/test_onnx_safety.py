@@ -55,6 +55,7 @@ def test_a_sound_graph_passes_and_is_described():
     assert facts.opsets == {"ai.onnx": 17}
     assert facts.operators == {"MatMul": 1}
     assert facts.weights == WEIGHT.nbytes
+    assert facts.inputs == {"x": (0, 3)}
     assert facts.metadata == {"classes": '["Katze", "犬"]'}
 
 

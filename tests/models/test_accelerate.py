@@ -1,0 +1,112 @@
+"""The calls an accelerator gets, exercised on the CPU provider: fixed sizes, bound buffers, many threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inficond.core.errors import InputError
+from inficond.core.models.accelerate import SIZES, BoundCalls, filled, pieces, tensorrt_settings
+from inficond.core.models.encoder import load_encoder
+
+
+@given(st.integers(1, 500), st.sets(st.integers(1, 64), min_size=1).map(sorted))
+def test_pieces_cover_the_batch_in_allowed_sizes(n, sizes):
+    found = pieces(n, sizes)
+    assert [start for start, _, _ in found] == [0, *(stop for _, stop, _ in found[:-1])]
+    assert found[-1][1] == n
+    assert all(size in sizes and 0 < stop - start <= size for start, stop, size in found)
+
+
+def test_a_batch_is_filled_with_its_last_row():
+    batch = np.arange(6).reshape(3, 2)
+    assert filled(batch, 5).tolist() == [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]]
+    assert filled(batch, 3) is batch
+
+
+def test_one_profile_holds_every_size_and_text_gets_none(tmp_path):
+    said = tensorrt_settings(tmp_path / "cache", {"pixels": (0, 224, 224, 3)})
+    assert said["trt_profile_min_shapes"] == "pixels:1x224x224x3"
+    assert said["trt_profile_max_shapes"] == f"pixels:{SIZES['tensorrt'][-1]}x224x224x3"
+    assert said["trt_engine_cache_path"] == str(tmp_path / "cache")
+    assert (tmp_path / "cache").is_dir()
+    assert "trt_profile_min_shapes" not in tensorrt_settings(tmp_path, {"input_ids": (0, 0)})
+    assert "trt_profile_min_shapes" not in tensorrt_settings(tmp_path, {})
+
+
+@pytest.fixture(scope="module")
+def session():
+    return load_encoder("embedded", "cpu", threads=1).session
+
+
+def pixels(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 224, 224, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_bound_calls_give_what_plain_calls_give(session, n):
+    calls = BoundCalls(session._ort, "cpu", sizes=(1, 4))
+    batch = {"pixels": pixels(n, n)}
+    names = ("image", "regions")
+    for got, want in zip(calls.run(batch, names), session.run(batch, names)):
+        assert got.shape == want.shape
+        assert abs(got - want).max() < 1e-5
+
+
+def test_buffers_used_again_hold_the_new_batch(session):
+    calls = BoundCalls(session._ort, "cpu", sizes=(2,))
+    first = [calls.run({"pixels": pixels(2, seed)}, ("image",))[0] for seed in (1, 2, 3, 4, 5)]
+    for seed, got in zip((1, 2, 3, 4, 5), first):
+        want = session.run({"pixels": pixels(2, seed)}, ("image",))[0]
+        assert abs(got - want).max() < 1e-5
+
+
+def test_threads_do_not_mix_their_batches_up(session):
+    calls = BoundCalls(session._ort, "cpu", sizes=(1, 2))
+    want = {seed: session.run({"pixels": pixels(2, seed)}, ("image",))[0] for seed in range(6)}
+    with ThreadPoolExecutor(6) as pool:
+        got = list(pool.map(lambda i: calls.run({"pixels": pixels(2, i % 6)}, ("image",))[0], range(24)))
+    assert all(abs(g - want[i % 6]).max() < 1e-5 for i, g in enumerate(got))
+
+
+def test_warming_up_runs_every_size(session):
+    calls = BoundCalls(session._ort, "cpu", sizes=(1, 2))
+    calls.warm_up({"pixels": (0, 224, 224, 3)}, {"pixels": np.dtype(np.uint8)})
+    made = [key for slot in calls._slots for key in slot._made]
+    assert {key[1][1][0] for key in made} == {1, 2}
+
+
+def test_memory_that_runs_out_shrinks_the_calls_and_loses_nothing(session, monkeypatch):
+    calls = BoundCalls(session._ort, "cpu", sizes=(1, 2, 4, 8))
+    honest, tried = calls._one, []
+
+    def short_of_memory(feeds, names):
+        tried.append(len(feeds["pixels"]))
+        if tried[-1] > 2:
+            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory")
+        return honest(feeds, names)
+
+    monkeypatch.setattr(calls, "_one", short_of_memory)
+    batch = {"pixels": pixels(7)}
+    (got,) = calls.run(batch, ("image",))
+    assert abs(got - session.run(batch, ("image",))[0]).max() < 1e-5
+    assert tried == [8, 4, 2, 2, 2, 1]
+    calls.run(batch, ("image",))
+    assert max(tried[6:]) == 2, "what did not fit is not tried again"
+
+
+def test_a_session_that_runs_out_of_memory_goes_on_in_halves(session):
+    class Short:
+        def run(self, names, feeds):
+            if len(feeds["pixels"]) > 3:
+                raise RuntimeError("std::bad_alloc")
+            return session._ort.run(names, feeds)
+
+    batch = {"pixels": pixels(10)}
+    (got,) = replace(session, _ort=Short()).run(batch, ("image",))
+    assert abs(got - session.run(batch, ("image",))[0]).max() < 1e-5
+    with pytest.raises(InputError, match="smaller batch"):
+        replace(session, _ort=None).run(batch, ("image",))
