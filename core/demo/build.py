@@ -71,12 +71,9 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path 
     config["fit"] = {"lam": LAM, "link": "sigmoid"}
     fitted = fit_students(unpack_regions(packed), T, embeddings, names, config["encoder"]["name"])
     out.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        out / ARRAYS.name,
-        teacher=T,
-        assignment=pack_bytes(assignment),
-        **{f"regions_{key}": value for key, value in packed.items()},
-    )
+    arrays: dict[str, Any] = {f"regions_{key}": value for key, value in packed.items()}
+    arrays |= {"teacher": T, "assignment": pack_bytes(assignment)}
+    np.savez(out / ARRAYS.name, **arrays)
     fitted["students"].save(out / STUDENTS.name)
     fitted["baseline"].save(out / BASELINE.name)
     text = json.dumps(config, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
@@ -109,8 +106,8 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
             file = folder / "scenes" / scene.id
             if not file.exists() or file.read_bytes() != data:
                 file.write_bytes(data)
-    with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+    with open(folder / "images.csv", "w", newline="", encoding="utf-8") as listed:
+        table = csv.writer(listed)
         table.writerow(["path", "group", "split"])
         table.writerows([f"scenes/{scene.id}", scene.cutout, scene.split] for scene in plan)
     known = load_teacher("embedded").labels
