@@ -208,3 +208,18 @@ def test_another_version_of_the_encoder_is_refused(project, tmp_path, monkeypatc
 def put(path, data):
     path.write_bytes(data)
     return path
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_on_real_photographs_with_the_embedded_encoder(shared_data, tmp_path):
+    """The file is small enough for an edge box and gives the project's probabilities."""
+    photographs = sorted((shared_data / "scenes" / "images").iterdir())[:48]
+    (tmp_path / "photos.txt").write_text("\n".join(map(str, photographs)))
+    project = Project.create(tmp_path / "photos.txt", tmp_path / "project")
+    out = tmp_path / "student.onnx"
+    export_student(project, out)
+    assert out.stat().st_size <= 12_000_000
+    paths = [project.image_path(i) for i in range(len(project))]
+    got = np.stack([p.probabilities for p in load_predictor(out).predict_files(paths)])
+    assert abs(got - project.students.predict(project.X)).max() <= 1e-3
