@@ -9,6 +9,7 @@ from typing import Any
 from inficond.core.errors import InputError
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
+CONVERTER = "SFconvertbot"
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
@@ -92,7 +93,12 @@ def _fetch(spec: str, revision: str | None) -> Path:
     )
 
     try:
-        return Path(snapshot_download(spec, revision=revision, allow_patterns=PATTERNS))
+        folder = Path(snapshot_download(spec, revision=revision, allow_patterns=PATTERNS))
+        if revision is None and not any(folder.glob("*.safetensors")):
+            converted = _converted_revision(spec)
+            if converted is not None:
+                folder = Path(snapshot_download(spec, revision=converted, allow_patterns=PATTERNS))
+        return folder
     except GatedRepoError:
         raise InputError(
             f"{spec} asks for consent: accept its terms on its page, then log in with `hf auth login`"
@@ -114,6 +120,20 @@ def _fetch(spec: str, revision: str | None) -> Path:
         ) from None
     except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise InputError(f"cannot fetch {spec}: {str(error).splitlines()[0]}") from None
+
+
+def _converted_revision(spec: str) -> str | None:
+    """Where Hugging Face's own conversion service has offered a pickled model as safetensors, or None.
+
+    Only its account counts: anybody may open a pull request under the same title.
+    """
+    from huggingface_hub import HfApi
+
+    offers = HfApi().get_repo_discussions(spec, author=CONVERTER, discussion_type="pull_request")
+    for offer in offers:
+        if offer.author == CONVERTER and "safetensors" in offer.title and offer.status != "closed":
+            return f"refs/pr/{offer.num}"
+    return None
 
 
 def _check(folder: Path, spec: str) -> None:
