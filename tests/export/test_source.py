@@ -1,4 +1,4 @@
-"""Where models come from: folders and the hub, never a pickle, and the hub's own conversions to safetensors."""
+"""Where models come from: folders and the hub; never a pickle, but the hub's own conversions of one."""
 
 from types import SimpleNamespace
 
