@@ -28,11 +28,12 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/inficond demo --prepare-only
 	touch $@
 
 $(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
-	touch $@ $(VENV)/.run
+	touch $@
 
 space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make space OUT=folder
 	@test -n "$(OUT)" || { echo 'say where to: make space OUT=folder' >&2; exit 2; }

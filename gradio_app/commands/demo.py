@@ -1,4 +1,8 @@
-"""Open the page on the built-in demo project: offline, nothing to prepare."""
+"""Open the page on the built-in demo project: offline, nothing to download.
+
+The first start compiles the solver and draws the demo's pictures, once; `--prepare-only` does just that, so that an
+installer can do it beforehand (`make demo` does).
+"""
 
 import argparse
 
@@ -11,6 +15,7 @@ SUMMARY = "open the page on the built-in demo, offline"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_serving(parser)
+    parser.add_argument("--prepare-only", action="store_true", help="do what the first start needs, and stop")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -18,4 +23,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.demo import demo_project
     from inficond.core.project.project import Project
 
-    return serve(Project.open(demo_project()), args, out)
+    project = Project.open(demo_project())
+    if not args.prepare_only:
+        return serve(project, args, out)
+    from inficond.gradio_app.app import build_page
+
+    # What a first visitor would touch, so that every kernel on the way is compiled and kept.
+    session = project.session()
+    session.summary()
+    session.suggest(project.classes[0])
+    build_page(project).close()
+    out.say(f"ready: {project.path}")
+    out.result({"project": str(project.path)})
+    return 0
