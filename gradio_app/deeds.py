@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("safetensors", "onnx", "recipe", "report")
 USES = {
-    "safetensors": "Run it with: inficond predict {name} IMAGES",
+    "safetensors": "Weights, words and standardisation; any safetensors reader opens it, no pickle inside.",
     "onnx": "Run it with: inficond predict {name} IMAGES, or with any ONNX Runtime",
     "recipe": "Replay it on another project with: inficond replay DIR {name}",
     "report": "One page with pictures inside; it opens offline.",

@@ -80,7 +80,9 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
 
 def now_of(metrics: "ClassMetrics") -> list[dict[str, str]]:
     """Where a class stands, under the same labels as its changes."""
-    chips = [{"label": LABELS[n], "value": number(getattr(metrics, n))} for n in ("ap", "balanced_agreement", "f1")]
+    chips = [
+        {"label": LABELS[n], "value": number(getattr(metrics, n))} for n in ("ap", "balanced_agreement", "f1")
+    ]
     if metrics.student_accuracy is not None:
         chips.append({"label": "AP · labels", "value": number(metrics.student_accuracy.ap)})
     counts = metrics.counts
@@ -139,7 +141,7 @@ def suggestion_of(found: "Suggestion") -> dict[str, Any]:
     gain = found.gain
     others = f"; also moves {', '.join(found.others)}" if found.others else ""
     return {
-        "text": spell(found.actions, 3),
+        "text": spell(found.actions, 3).replace("group:", "everything like "),
         "actions": [a.to_json() for a in found.actions],
         "gain": f"{SHORT[found.metric]} {signed(gain.delta.value)}" if gain.clear else "no clear change",
         "clear": gain.clear,

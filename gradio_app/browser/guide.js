@@ -47,8 +47,8 @@
         say: ["Each step is kept with what it changed. Ctrl+Z takes it back; a click goes anywhere in the tree."],
         ask: "Go on when you have looked.", next: () => {} },
       { at: "#shell .menu", title: "Take it with you",
-        say: ["The corrected student leaves as one small file, which “inficond predict” runs."],
-        ask: "Export the student.", done: () => touched("exported"), next: () => app.shell.exportFile("safetensors") },
+        say: ["The corrected student leaves as one ONNX file, pixels in and probabilities out; “inficond predict” runs it."],
+        ask: "Export the student as ONNX.", done: () => touched("exported"), next: () => app.shell.exportFile("onnx") },
     ];
   }
 
@@ -128,6 +128,8 @@
     const room = 12;
     let left = v.right + room;
     if (left + c.width > innerWidth - 8) left = v.left - c.width - room;
+    const opened = target.querySelector(".menu-list");
+    if (opened) left = r.right - Math.max(270, opened.offsetWidth) - c.width - room; // the open menu stays free
     let top = r.top;
     if (left < 8) {
       left = Math.max(8, Math.min(r.left, innerWidth - c.width - 8));

@@ -239,6 +239,11 @@
 
   /** Set (or with null take back) the pending action on one concept. */
   function propose(concept, action) {
+    const words = state.parts["tuning.words"];
+    const group = words && words.names.includes(concept) ? `group:${words.groups[words.names.indexOf(concept)]}` : null;
+    // an action on a group becomes one on each of its concepts, so that this one can differ
+    state.pending = state.pending.flatMap((a) =>
+      a.concept === group ? words.names.filter((_, i) => `group:${words.groups[i]}` === group).map((c) => ({ ...a, concept: c })) : [a]);
     state.pending = state.pending.filter((a) => a.concept !== concept);
     if (action) state.pending.push({ ...action, concept });
     emit("pending");

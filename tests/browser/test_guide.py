@@ -20,7 +20,9 @@ def step(page: Page, number: int) -> None:
     expect(page.locator(".inf-guide")).to_have_attribute("data-step", str(number), timeout=30_000)
 
 
-def test_guided_scenario_ends_in_a_student_that_predicts(open_page: Opener, served: Served, scratch: Path) -> None:
+def test_guided_scenario_ends_in_a_student_that_predicts(
+    open_page: Opener, served: Served, scratch: Path
+) -> None:
     page = open_page()
     settle(page)
     page.get_by_role("button", name="Guide").click()
@@ -59,30 +61,41 @@ def test_guided_scenario_ends_in_a_student_that_predicts(open_page: Opener, serv
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 12, steps=6)
     page.mouse.up()
-    page.wait_for_function("(c) => window.inficond.store.state.pending.some((a) => a.concept === c)", arg=concept)
+    page.wait_for_function(
+        "(c) => window.inficond.store.state.pending.some((a) => a.concept === c)", arg=concept
+    )
     shot(page, "guide_7")
     page.get_by_role("button", name="Apply", exact=True).click()
     step(page, 8)
     after = page.evaluate(
-        "(c) => window.inficond.store.state.parts['performance.table'].classes.find((x) => x.name === c)", name
+        "(c) => window.inficond.store.state.parts['performance.table'].classes.find((x) => x.name === c)",
+        name,
     )
     assert after["counts"]["extra"] < before, "fewer images on which the student alone says yes"
     expect(page.locator('#view-provenance [aria-current="true"] .prov-gain')).to_contain_text("AP +")
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
     step(page, 9)
     page.get_by_role("button", name="Export").first.click()
-    with page.expect_download() as info:
-        page.get_by_role("menuitem", name="Student (safetensors)").click()
+    with page.expect_download(timeout=90_000) as info:
+        page.get_by_role("menuitem", name="Student (ONNX)").click()
     student = scratch / info.value.suggested_filename
     info.value.save_as(student)
     page.keyboard.press("Escape")
-    expect(page.locator(".inf-guide")).to_contain_text("That was all", timeout=10_000)
+    expect(page.locator(".inf-guide")).to_contain_text("That was all", timeout=15_000)
     page.locator(".inf-guide").get_by_role("button", name="Close").click()
     expect(page.locator(".inf-guide")).to_have_count(0)
 
     project = served.visitors.projects[served.visitors.home]
     done = subprocess.run(
-        [sys.executable, "-m", "inficond.core.cli.main", "predict", str(student), str(project.image_path(0)), "--json"],
+        [
+            sys.executable,
+            "-m",
+            "inficond.core.cli.main",
+            "predict",
+            str(student),
+            str(project.image_path(0)),
+            "--json",
+        ],
         capture_output=True,
         text=True,
         timeout=120,

@@ -42,7 +42,11 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     for name, k in zip(NAMES, heavy):
         concepts[int(k)] = name
     rows = [
-        ImageRow(id=f"{i} {NAMES[i % len(NAMES)][:200]}.jpg", path=str(source.image_path(i)), group=source.image_groups[i])
+        ImageRow(
+            id=f"{i} {NAMES[i % len(NAMES)][:200]}.jpg",
+            path=str(source.image_path(i)),
+            group=source.image_groups[i],
+        )
         for i in range(N)
     ]
     folder = tmp_path_factory.mktemp("hostile") / "project"
@@ -80,7 +84,9 @@ def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Se
         assert row.locator(".perf-name").text_content() == name
         assert row.get_attribute("data-class") == name
         row.locator(".perf-name").click()
-        page.wait_for_function("(c) => window.inficond.store.state.parts['influence.rows'].cls === c", arg=name)
+        page.wait_for_function(
+            "(c) => window.inficond.store.state.parts['influence.rows'].cls === c", arg=name
+        )
         assert page.locator("#view-influence .chip").text_content() == name
     seen = page.eval_on_selector_all("#view-influence .inf-name", "nodes => nodes.map(n => n.textContent)")
     assert set(seen) & set(NAMES)
@@ -97,7 +103,9 @@ def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Se
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as info:
         page.get_by_role("menuitem", name="Chart: student performance (SVG)").click()
-    assert "onerror" not in Path(info.value.path()).read_text(encoding="utf-8").replace("&lt;img src=x onerror", "")
+    assert "onerror" not in Path(info.value.path()).read_text(encoding="utf-8").replace(
+        "&lt;img src=x onerror", ""
+    )
     page.reload()
     settle(page)
     assert alerts == []
@@ -107,7 +115,9 @@ def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Se
 
 
 def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
-    page = open_page("class=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&concept=%7B%7Bx%7D%7D&image=..%2F..%2Fetc%2Fpasswd")
+    page = open_page(
+        "class=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&concept=%7B%7Bx%7D%7D&image=..%2F..%2Fetc%2Fpasswd"
+    )
     expect(page.locator(".says").first).to_contain_text("<img src=x onerror=alert(1)>")
     for word in ("<b>bold</b>", "${7*7}"):
         page.get_by_label("Add a concept by typing a word").fill(word)
@@ -116,7 +126,9 @@ def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
     assert page.evaluate("() => document.querySelectorAll('#board b b, .says b').length") == 0
 
 
-def test_own_image_and_bad_uploads(open_page: Opener, served: Served, scratch: Path, classes: list[str]) -> None:
+def test_own_image_and_bad_uploads(
+    open_page: Opener, served: Served, scratch: Path, classes: list[str]
+) -> None:
     project = served.visitors.projects[served.visitors.home]
     page = open_page()
     good = scratch / "mine.jpg"
@@ -126,7 +138,9 @@ def test_own_image_and_bad_uploads(open_page: Opener, served: Served, scratch: P
     page.wait_for_selector(".inf-dialog .trial-class", timeout=60_000)
     assert page.locator(".inf-dialog .trial-class").count() == len(classes)
     assert page.locator(".inf-dialog .contribution").count() > 1
-    page.wait_for_function("() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }")
+    page.wait_for_function(
+        "() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }"
+    )
     kept = [f for f in served.pictures.folder.rglob("trial.webp")]
     assert kept, "the picture is served from the visitor's private folder"
     page.keyboard.press("Escape")
@@ -146,7 +160,9 @@ def test_own_image_and_bad_uploads(open_page: Opener, served: Served, scratch: P
     select_class(page, classes[1])
 
 
-def test_the_server_hands_out_nothing_but_its_own_pictures(open_page: Opener, served: Served, project_folder: Path) -> None:
+def test_the_server_hands_out_nothing_but_its_own_pictures(
+    open_page: Opener, served: Served, project_folder: Path
+) -> None:
     page = open_page()
     page.wait_for_function("() => window.inficond.store.state.parts['instances.index'] !== undefined")
     base = served.options["url"].rstrip("/") + "/gradio_api/file="
@@ -160,5 +176,3 @@ def test_the_server_hands_out_nothing_but_its_own_pictures(open_page: Opener, se
     ):
         answer = page.request.get(f"{base}{path}")
         assert answer.status in (400, 403, 404), f"{path} -> {answer.status}"
-
-

@@ -53,14 +53,18 @@ CUT = """() => {
 def shot(page: Page, name: str) -> None:
     """Keep a picture of the state for people to look at."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(Path(ARTIFACTS) / f"{name}.png"), full_page=(page.viewport_size or {}).get("width", 0) < 1000)
+    page.screenshot(
+        path=str(Path(ARTIFACTS) / f"{name}.png"), full_page=(page.viewport_size or {}).get("width", 0) < 1000
+    )
 
 
 def check_axe(page: Page, state: str) -> None:
     """No serious or critical finding, in particular contrast of at least 4.5 to 1."""
     found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
     told = [
-        f"{v['id']}: {node['target']} {node.get('failureSummary', '')[:160]}" for v in found for node in v["nodes"][:4]
+        f"{v['id']}: {node['target']} {node.get('failureSummary', '')[:160]}"
+        for v in found
+        for node in v["nodes"][:4]
     ]
     assert not told, f"{state}:\n" + "\n".join(told)
 
@@ -85,7 +89,9 @@ def test_nothing_is_clipped_or_too_small(open_page: Opener, width: int, height: 
             assert view["bottom"] <= height, view
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     if width >= 1000:
-        assert page.evaluate("() => document.documentElement.scrollHeight") <= height, "the page itself scrolls"
+        assert page.evaluate("() => document.documentElement.scrollHeight") <= height, (
+            "the page itself scrolls"
+        )
     assert page.evaluate(SMALL) == []
     assert page.evaluate(CUT) == []
     check_axe(page, f"{width}x{height} {theme}")

@@ -44,7 +44,9 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
     assert predicted[name] == pytest.approx(0, abs=1e-6)
     moved = [c for c in predicted if c != name and abs(predicted[c] - before.get(c, 0)) > 0.01]
     if moved:
-        assert page.locator("#view-influence .ghost:visible").count() > 0, "predicted weights are drawn as ghosts"
+        assert page.locator("#view-influence .ghost:visible").count() > 0, (
+            "predicted weights are drawn as ghosts"
+        )
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#view-provenance [data-node] >> nth=1")
     page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
@@ -54,7 +56,10 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
             assert after[concept] == pytest.approx(predicted[concept], abs=1e-4), concept
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"set {name} = 0")
     page.keyboard.press("Control+z")
-    page.wait_for_function("(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6", arg=list(before.values())[0])
+    page.wait_for_function(
+        "(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6",
+        arg=list(before.values())[0],
+    )
     assert weights(page) == before, "undo gives the very weights back"
     page.get_by_role("button", name="Redo", exact=True).click()
     page.wait_for_function("() => !window.inficond.store.state.parts['provenance.tree'].can_redo")
@@ -205,7 +210,9 @@ def test_charts_leave_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
             assert len(data) > 5000
 
 
-def test_student_leaves_and_predicts(open_page: Opener, served: Served, scratch: Path, classes: list[str]) -> None:
+def test_student_leaves_and_predicts(
+    open_page: Opener, served: Served, scratch: Path, classes: list[str]
+) -> None:
     from inficond.core.students import Students
 
     page = open_page()

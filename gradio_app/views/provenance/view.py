@@ -48,7 +48,7 @@ def _title(node: Any) -> str:
     if node.kind == "root":
         return "The student as it was fitted"
     if node.kind == "tune":
-        return spell(node.actions)
+        return spell(node.actions).replace("group:", "everything like ")
     return node.title
 
 

@@ -3,6 +3,8 @@ const { store, ui, dom, chart } = window.inficond;
 const { h, attr, text, keyed, fmt } = dom;
 let data = null;
 let limit = 1;
+let vocabulary = [];
+let groupOf = new Map(); // concept -> what an action on its whole group is called
 
 const applyButton = ui.button("Apply", { kind: "primary", disabled: true, onclick: () => store.apply() });
 const reset = ui.button("Reset", { disabled: true, title: "Take back what is not applied yet", onclick: () => { store.dropPending(); store.emit("preview", null); } });
@@ -25,7 +27,7 @@ find.addEventListener("change", () => {
   store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] });
 });
 
-const pendingOf = (name) => store.state.pending.find((a) => a.concept === name);
+const pendingOf = (name) => store.state.pending.find((a) => a.concept === name || a.concept === groupOf.get(name));
 const predicted = (row) => {
   const p = store.state.preview;
   return p && p.weights && row.name in p.weights ? p.weights[row.name] : row.weight;
@@ -206,8 +208,8 @@ view.part("tuning.state", (now) => {
   draw();
   drawEffect();
 });
-let vocabulary = [];
-view.part("tuning.words", (words) => {
+view.part("tuning.words", ({ names: words, groups }) => {
+  groupOf = new Map(words.map((w, i) => [w, `group:${groups[i]}`]));
   if (words.join("\n") === vocabulary.join("\n")) return;
   vocabulary = words;
   let list = document.getElementById("all-concepts");

@@ -64,10 +64,11 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
     )
 
 
-def _words(visitor: "Visitor", selection: "Selection") -> list[str]:
-    """Every concept that may be tuned, for the box that finds one."""
+def _words(visitor: "Visitor", selection: "Selection") -> dict[str, list[str]]:
+    """Every concept that may be tuned with its group: for the box that finds one, and for actions on groups."""
     session = visitor.session
-    return [c for c in session.concepts if c not in session.state.dropped]
+    kept = [k for k, c in enumerate(session.concepts) if c not in session.state.dropped]
+    return {"names": [session.concepts[k] for k in kept], "groups": [session.concept_groups[k] for k in kept]}
 
 
 def _suggestions(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:

@@ -1,0 +1,333 @@
+"""How fast the page answers, in headless Chromium: first page, class switch, hover, preview, apply, gallery.
+
+The page runs in a process of its own (`inficond launch`) on the built-in demo and on a project of 5,000 images made
+of the demo's, each several times under another name. Medians over the events; needs the `test` extra and Chromium.
+"""
+
+import argparse
+import io
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
+    from inficond.core.project.project import Project
+
+SUMMARY = "latency of the page in headless Chromium"
+LARGE = 5000
+TARGETS = {
+    "first page": 1500.0,
+    "class switch": 120.0,
+    "hover": 16.0,
+    "brush": 16.0,
+    "preview": 150.0,
+    "apply": 400.0,
+    "gallery opens": 1000.0,
+}
+"""Milliseconds, medians; the gallery must scroll at 50 frames a second or more and the first page stay below 300 kB."""
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+IN_PAGE = """
+window.bench = {
+  frame: () => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))),
+  async until(event, act) {
+    const { store } = window.inficond;
+    const t = performance.now();
+    const done = new Promise((r) => { const off = store.on(event, () => { off(); r(); }); });
+    act();
+    await done;
+    document.body.getBoundingClientRect();
+    return performance.now() - t;
+  },
+  now(act) {
+    const t = performance.now();
+    act();
+    document.body.getBoundingClientRect();
+    return performance.now() - t;
+  },
+  async rest() {
+    const { store } = window.inficond;
+    for (let i = 0; i < 400 && document.querySelector("[data-waiting]"); i++) await new Promise((r) => setTimeout(r, 25));
+    await new Promise((r) => setTimeout(r, 150));
+  },
+};
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this benchmark's arguments."""
+    parser.add_argument("--project", metavar="DIR", help="measure on this project instead of the demo")
+    parser.add_argument(
+        "--events", type=int, default=30, metavar="N", help="events of each kind (default 30)"
+    )
+    parser.add_argument("--no-large", action="store_true", help=f"leave out the project of {LARGE:,} images")
+
+
+def run(args: argparse.Namespace, out: "Output") -> int:
+    """Measure and print."""
+    from inficond.core.project.project import Project
+
+    if args.events < 3:
+        raise InputError("--events must be at least 3")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise InputError("the page is measured with Playwright: pip install 'inficond[test]'") from None
+    if args.project is None:
+        from inficond.core.demo import demo_project
+
+        source = demo_project()
+    else:
+        source = Path(args.project)
+    project = Project.open(source)
+    results = {}
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"), args=FLAGS
+        )
+        small = Path(scratch) / "small"
+        shutil.copytree(source, small, ignore=shutil.ignore_patterns("history.sqlite*"))
+        cases = [(project.name, small)]
+        if not args.no_large:
+            cases.append((f"{LARGE:,} images", enlarge(project, Path(scratch) / "large", LARGE)))
+        for name, folder in cases:
+            with serving(folder) as url:
+                results[name] = measure(browser, url, args.events)
+        browser.close()
+    for name, found in results.items():
+        out.say(name)
+        for what, value in found["milliseconds"].items():
+            bound = TARGETS[what]
+            out.say(
+                f"  {what:16} {value:8.1f} ms   (at most {bound:g}{'' if value <= bound else ', missed'})"
+            )
+        out.say(f"  gallery scrolls  {found['frames_per_second']:8.1f} frames/s   (at least 50)")
+        out.say(f"  first page       {found['bytes'] / 1000:8.0f} kB beside images   (at most 300)")
+        out.say(f"  memory           {found['heap_growth_mb']:8.1f} MB more after 500 interactions")
+    out.result(results)
+    return 0
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """`inficond launch` on a project, in a process of its own; yields its address."""
+    command = [
+        sys.executable,
+        "-m",
+        "inficond.core.cli.main",
+        "launch",
+        str(folder),
+        "--no-browser",
+        "--json",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise InputError("the page did not start: try `inficond launch` to see why")
+        yield json.loads(line)["url"]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
+    """All measurements on one page.
+
+    Parameters
+    ----------
+    browser : playwright Browser
+    url : str
+    events : int
+        Of each kind.
+
+    Returns
+    -------
+    dict
+        `milliseconds` (medians), `bytes`, `frames_per_second`, `heap_growth_mb`.
+    """
+    first, weight, page = [], 0, None
+    for _ in range(4):  # the first visit also warms the server and is left out
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        page.add_init_script("localStorage.setItem('inficond.guided', 'yes')")
+        page.goto(url)
+        page.wait_for_function(
+            "() => performance.getEntriesByName('inficond-drawn').length > 0", timeout=60_000
+        )
+        first.append(page.evaluate("() => performance.getEntriesByName('inficond-drawn')[0].startTime"))
+        weight = page.evaluate(
+            """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+              .filter((e) => e.startTime <= performance.getEntriesByName('inficond-drawn')[0].startTime)
+              .filter((e) => !/\\.(webp|jpg|png)/.test(e.name)).reduce((n, e) => n + e.transferSize, 0)"""
+        )
+        if len(first) < 4:
+            context.close()
+    assert page is not None
+    page.evaluate(IN_PAGE)
+    page.wait_for_function(
+        "() => window.inficond.store.state.parts['tuning.missing'] !== undefined", timeout=120_000
+    )
+    median = _medians(page, events)
+    found = {"first page": statistics.median(first[1:]), **median}
+    fps = page.evaluate(SCROLL)
+    growth = _memory(page)
+    page.context.close()
+    return {"milliseconds": found, "bytes": weight, "frames_per_second": fps, "heap_growth_mb": growth}
+
+
+def _medians(page: Any, events: int) -> dict[str, float]:
+    """Class switch, hover, brush, preview, apply, gallery."""
+
+    def repeat(script: str, n: int = events) -> float:
+        return statistics.median(page.evaluate(script, i) for i in range(n))
+
+    out = {
+        "class switch": repeat(
+            """async (i) => { const { store } = inficond; await bench.rest();
+              const c = store.state.parts['performance.table'].classes.map((x) => x.name).filter((x) => x !== store.state.selection.cls);
+              return bench.until('drawn', () => store.select({ cls: c[i % c.length], subset: null })); }"""
+        ),
+        "hover": repeat(
+            """async (i) => { const rows = inficond.store.state.parts['influence.rows'].rows; await bench.frame();
+              const name = rows[i % Math.min(rows.length, 20)].name;
+              return bench.now(() => { inficond.store.state.hover = name; inficond.store.emit('hover', name); }); }"""
+        ),
+        "brush": repeat(
+            """async (i) => { const { store } = inficond; store.state.hover = null; await bench.frame();
+              const rows = new Set(Array.from({ length: 100 }, (_, k) => (k * 7 + i * 13) % 480));
+              const b = { concept: store.state.parts['influence.rows'].rows[0].name, low: 0, high: 1, at: [20, 20 + i], rows };
+              return bench.now(() => { store.state.brush = b; store.emit('brush', b); }); }"""
+        ),
+        "preview": repeat(
+            """async (i) => { const { store } = inficond; store.state.brush = null; await bench.rest();
+              const row = store.state.parts['tuning.state'].rows[i % 6];
+              return bench.until('preview', () => store.propose(row.name, { kind: 'set', value: 0.01 * (i + 1) })); }"""
+        ),
+        "apply": repeat(
+            """async (i) => { const { store } = inficond; store.dropPending(); await bench.rest();
+              const row = store.state.parts['tuning.state'].rows[i % 6];
+              store.state.pending = [{ kind: 'set', concept: row.name, value: 0.01 * (i + 1) }];
+              return bench.until('drawn', () => store.apply()); }"""
+        ),
+        "gallery opens": repeat(
+            """async (i) => { const { store } = inficond; await store.select({ scope: null, subset: null }); await bench.rest();
+              return bench.until('drawn', () => store.select({ scope: 'all' })); }""",
+            7,
+        ),
+    }
+    page.evaluate("() => bench.rest()")
+    return out
+
+
+SCROLL = """async () => {
+  const wall = document.querySelector('#view-instances .wall');
+  wall.scrollTop = 0;
+  await bench.frame();
+  let frames = 0;
+  const start = performance.now();
+  await new Promise((done) => {
+    const go = () => {
+      frames++;
+      wall.scrollTop += 60;
+      if (performance.now() - start > 2000) done(); else requestAnimationFrame(go);
+    };
+    requestAnimationFrame(go);
+  });
+  return (1000 * frames) / (performance.now() - start);
+}"""
+
+
+def _memory(page: Any) -> float:
+    """Megabytes of JavaScript heap gained over 500 interactions, after garbage collection."""
+    client = page.context.new_cdp_session(page)
+
+    def heap() -> float:
+        client.send("HeapProfiler.collectGarbage")
+        return client.send("Runtime.getHeapUsage")["usedSize"] / 2**20
+
+    script = """async (n) => {
+      const { store } = inficond;
+      const classes = store.state.parts['performance.table'].classes.map((c) => c.name);
+      for (let i = 0; i < n; i++) {
+        if (i % 5 === 0) await store.select({ cls: classes[(i / 5) % classes.length], subset: null, scope: null });
+        else if (i % 5 === 1) await store.select({ image: store.state.parts['instances.index'].ids[i] });
+        else if (i % 5 === 2) { store.hover(store.state.parts['influence.rows'].rows[0].name); await bench.frame(); }
+        else if (i % 5 === 3) await store.select({ image: null });
+        else { store.hover(null); await bench.frame(); }
+      }
+    }"""
+    page.evaluate(script, 50)
+    before = heap()
+    page.evaluate(script, 500)
+    return heap() - before
+
+
+def enlarge(project: "Project", folder: Path, size: int) -> Path:
+    """A project of `size` images: those of another, repeated under new names, values as they are."""
+    from PIL import Image
+
+    from inficond.core.project.files import ImageRow, write_project
+
+    n = len(project)
+    rows = np.arange(size) % n
+    small: dict[int, bytes] = {}
+
+    def thumbnail(row: int) -> bytes:
+        if row not in small:
+            with Image.open(project.thumbnail(row)) as picture:
+                picture.thumbnail((160, 160))
+                out = io.BytesIO()
+                picture.convert("RGB").save(out, "JPEG", quality=80)
+            small[row] = out.getvalue()
+        return small[row]
+
+    def taken(one: Callable[[int], np.ndarray]) -> np.ndarray:
+        each = np.stack([one(i) for i in range(n)])
+        return each[rows]
+
+    kept: dict[str, Any] = {}
+    if project.grid is not None:
+        kept = {
+            "regions": np.asarray(project.region_embeddings)[rows],
+            "assignment": taken(lambda i: project.assignment(i).ravel()),
+            "grid": project.grid,
+        }
+    return write_project(
+        folder,
+        images=[
+            ImageRow(id=f"{i // n}/{project.image_ids[r]}", path=str(project.image_path(int(r))))
+            for i, r in enumerate(rows)
+        ],
+        X=np.asarray(project.X)[rows],
+        T=np.asarray(project.T)[rows],
+        labels=None if project.labels is None else np.asarray(project.labels)[rows],
+        concepts=project.concepts,
+        concept_groups=project.concept_groups,
+        concept_embeddings=None
+        if project.concept_embeddings is None
+        else np.asarray(project.concept_embeddings),
+        classes=project.classes,
+        is_validation=np.asarray(project.is_validation)[rows],
+        students=project.students,
+        thumbnails=[thumbnail(int(r)) for r in rows],
+        name=f"{size:,} images",
+        config={k: project.config[k] for k in ("encoder", "teacher") if k in project.config},
+        **kept,
+    )
