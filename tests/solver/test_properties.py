@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inficond.core.solver import fit, lambda_max, validate
+
 from . import reference
 from .problems import cases
 

@@ -1,0 +1,83 @@
+"""Compiled code is cached, and a fit works where nothing beside the package can be written."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inficond.core.solver.kernels import _compile
+
+CODE = """
+import numba
+{setup}
+from inficond.core.solver.kernels._compile import jit
+
+@jit("f8(f8)")
+def twice(x):
+    return 2 * x
+
+print(twice(4.0), type(twice._cache).__name__, getattr(twice._cache, "_cache_path", None))
+"""
+
+
+def run(tmp_path, setup, **env):
+    script = tmp_path / "kernel.py"
+    script.write_text(CODE.format(setup=setup))
+    env = {**os.environ, **env}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, check=True)
+    return done.stdout.split()
+
+
+# Tests may run as root, to whom every folder is writable: the locators are told that none is.
+NOWHERE = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = [c for c in CacheImpl._locator_classes if "UserProvided" in c.__name__]
+"""
+
+
+def test_code_is_cached_beside_its_source(tmp_path):
+    value, kind, place = run(tmp_path, "")
+    assert (value, kind) == ("8.0", "FunctionCache")
+    assert Path(place).parent == tmp_path
+
+
+def test_without_a_writable_place_a_private_folder_serves(tmp_path):
+    value, kind, place = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
+    assert (value, kind) == ("8.0", "FunctionCache")
+    assert Path(place).is_relative_to(tmp_path)
+    assert any(Path(place).glob("*.nbc"))
+
+
+def test_code_is_not_loaded_from_a_folder_that_others_can_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(_compile.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = _compile.private_folder()
+    assert folder is not None
+    folder.chmod(0o777)
+    assert _compile.private_folder() is None
+    shutil.rmtree(folder)
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert _compile.private_folder() is None
+    value, kind, _ = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
+    assert (value, kind) == ("8.0", "NullCache")
+
+
+@pytest.mark.slow
+def test_the_second_process_compiles_nothing():
+    code = (
+        "import numba.core.event as e\n"
+        "from inficond.core.solver import warm_up\n"
+        "count = []\n"
+        "class L(e.Listener):\n"
+        "    def on_start(self, event): count.append(1)\n"
+        "    def on_end(self, event): pass\n"
+        "e.register('numba:compile', L())\n"
+        "warm_up()\n"
+        "print(len(count))\n"
+    )
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
