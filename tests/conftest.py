@@ -1,6 +1,9 @@
 """What every test may use."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,25 @@ def shared_data() -> Path:
     if not (folder / "scenes" / "labels.csv").is_file():
         pytest.skip("needs the real photographs: set INFICOND_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scenes_run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """`inficond distill` on the scenes with a linear-probe teacher: the project's folder and what was told.
+
+    Made once for all tests that need it, since it takes a minute or more; nobody writes to it.
+    """
+    folder = tmp_path_factory.mktemp("scenes")
+    images, labels = shared_data / "scenes" / "images", shared_data / "scenes" / "labels.csv"
+    responses, project = folder / "responses.csv", folder / "project"
+    probe = Path(__file__).resolve().parent / "tools" / "probe_teacher.py"
+    subprocess.run([sys.executable, probe, images, labels, responses], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "inficond.core.cli.main", "distill", images, "--labels", labels, "--teacher",
+         responses, "--out", project, "--lam", "0.015", "--provider", "cpu", "--json"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return project, json.loads(done.stdout)
 
 
 def write_small_project(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import weakref
+import zipfile
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -169,9 +170,16 @@ class Shared:
         from inficond.core.concepts import load_corpus
         from inficond.core.tuning.missing import vocabulary
 
-        chosen = tuple(dict.fromkeys((*load_corpus().names, *vocabulary()) if words is None else words))
+        corpus = load_corpus()
+        if (self.project.config.get("encoder") or {}).get("spec") == "embedded":
+            with self._lock:  # the built-in corpus lies in this encoder's space already
+                self._words = {**dict(zip(corpus.names, corpus.embeddings)), **self._words}
+        chosen = tuple(dict.fromkeys((*corpus.names, *vocabulary()) if words is None else words))
         chosen = tuple(word for word in chosen if word not in self._columns)
         with self._lock:
+            kept = self._word_file() if words is None else None
+            if kept is not None:
+                self._words = {**_read_words(kept), **self._words}
             todo = [word for word in chosen if word not in self._words]
             if todo and progress is not None:
                 progress.start("words", len(todo))
@@ -181,8 +189,17 @@ class Shared:
                 if progress is not None:
                     progress.advance(len(block))
             made = [self._words[word] for word in chosen]
+            if kept is not None and todo:
+                _write_words(kept, dict(zip(chosen, made)))
         width = 0 if self.project.concept_embeddings is None else self.project.concept_embeddings.shape[1]
         return chosen, np.stack(made) if made else np.zeros((0, width), np.float32)
+
+    def _word_file(self) -> Path | None:
+        """Where the vocabulary in this encoder's space is kept between runs: embedding it takes seconds."""
+        from inficond.core.models.cache import cache_folder
+
+        digest = (self.project.config.get("encoder") or {}).get("digest")
+        return cache_folder("words", f"{str(digest)[:32]}.npz") if str(digest).isalnum() else None
 
     def column(self, word: str) -> NDArray[np.float32]:
         """(N,) the concept vector entries of a word, from the stored regions."""
@@ -202,6 +219,29 @@ def _spec(project: "Project", kind: str) -> str:
     if not spec:
         raise InputError(f"the project {project.name!r} does not say which {kind} it was made with")
     return str(spec)
+
+
+def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:
+    """What `_write_words` wrote; nothing where there is no such file or it is not whole."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, vectors = file["names"], file["vectors"].astype(np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+    if vectors.ndim != 2 or len(names) != len(vectors) or not np.isfinite(vectors).all():
+        return {}
+    return dict(zip(names.tolist(), vectors))
+
+
+def _write_words(path: Path, words: dict[str, NDArray[np.float32]]) -> None:
+    """Keep words and their vectors; a cache that cannot be written is no reason to stop."""
+    from inficond.core.project.arrays import replacing
+
+    try:
+        with replacing(path) as file:
+            np.savez(file, names=np.array(list(words)), vectors=np.stack(list(words.values())))
+    except (InputError, OSError):
+        return
 
 
 @cache
