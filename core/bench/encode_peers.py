@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 SUMMARY = "our graphs against torch (eager, SDPA, compiled) and peers, same weights"
 
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--compile", action="store_true", help="torch.compile too (needs a C++ compiler, takes minutes)")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if args.batch < 1 or args.rounds < 1 or args.threads < 1:
         raise InputError("--batch, --rounds and --threads must be at least 1")

@@ -13,12 +13,14 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 SUMMARY = "many clients at one encoder, 1 % corrupt pictures: p95, memory, failures"
 
@@ -41,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=8, metavar="N", help="most pictures in a batch (default 8)")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if args.requests < 100 or args.clients < 1 or not 0 <= args.corrupt < 1:
         raise InputError("--requests must be at least 100, --clients at least 1 and --corrupt in [0, 1)")

@@ -10,12 +10,14 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 SUMMARY = "an exported student against encoder and teacher: latency, size, agreement"
 
@@ -29,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=60, metavar="N", help="timed calls of each (default 60)")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if args.images < 1 or args.calls < 3:
         raise InputError("--images must be at least 1 and --calls at least 3")

@@ -65,19 +65,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_an_unknown_model_id_without_a_network(tmp_path, capsys, monkeypatch):
+    import httpx
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
-    class Response:
-        headers = None
-        status_code = 404
-        request = None
+    answer = httpx.Response(404, request=httpx.Request("GET", "https://example.org"))
 
     def unreachable(*args, **kwargs):
         raise LocalEntryNotFoundError("no network")
 
     def unknown(*args, **kwargs):
-        raise RepositoryNotFoundError("404", response=Response())
+        raise RepositoryNotFoundError("404", response=answer)
 
     for fault, message in ((unreachable, "cannot be reached"), (unknown, "has no model 'no/such'")):
         monkeypatch.setattr(huggingface_hub, "snapshot_download", fault)
