@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
     from inficond.core.project.project import Project
     from inficond.core.project.session import Session
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, default=200, metavar="N", help="sessions (default 200)")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if args.images < 500 or args.events < 5 or args.sessions < 1:
         raise InputError("--images must be at least 500, --events at least 5, --sessions at least 1")
@@ -63,7 +63,7 @@ def make_project(folder: Path, n: int, seed: int = 0) -> "Project":
     rng = np.random.default_rng(seed)
     topics = rng.normal(size=(n, 40)).astype(np.float32)
     mixed = topics @ rng.normal(size=(40, CONCEPTS)).astype(np.float32) / 6
-    X = np.maximum(0, 0.22 + 0.03 * (mixed + rng.normal(size=(n, CONCEPTS)).astype(np.float32)))
+    X = np.maximum(0, 0.22 + 0.03 * (mixed + rng.normal(size=(n, CONCEPTS)))).astype(np.float32)
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     W = np.zeros((CONCEPTS, CLASSES), np.float32)
     for c in range(CLASSES):
