@@ -1,6 +1,7 @@
 """The page's functions as API endpoints, for `gradio_client`, plain HTTP and MCP clients.
 
-Every endpoint takes and returns plain JSON or files. `session` is the token of a branch of one's own: leave it empty
+Every endpoint takes and returns plain JSON or files. `session` is the token of a branch of one's own: leave
+it empty
 to begin one, and send back the one that is returned to go on with it.
 """
 
@@ -46,7 +47,8 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
 
     @with_session
     def influence(visitor: Visitor, class_name: str) -> dict[str, Any]:
-        """The signed weights of a class's student, largest first; `gap` tells misaligned from agreeing images."""
+        """The signed weights of a class's student, largest first; `gap` tells misaligned from agreeing
+        images."""
         found = visitor.session.influence(class_name)
         order = sorted(
             (k for k in range(len(found.concepts)) if found.weights[k]), key=lambda k: -abs(found.weights[k])
@@ -67,7 +69,8 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
 
     @with_session
     def instances(visitor: Visitor, class_name: str, subset: str = "", limit: int = 50) -> dict[str, Any]:
-        """Held-out images of a class, all or one subset (agree-pos, agree-neg, missed, extra), most disputed first."""
+        """Held-out images of a class, all or one subset (agree-pos, agree-neg, missed, extra), most
+        disputed first."""
         session = visitor.session
         c = session.class_index(class_name)
         rows = session.subset(class_name, subset) if subset else rows_of(visitor, Selection(class_name))
@@ -80,7 +83,8 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
 
     @with_session
     def preview(visitor: Visitor, class_name: str, actions: list, focus: str = "") -> dict[str, Any]:
-        """What actions would do, without doing it. An action is {"kind": "mute", "concept": "water"}; kinds are
+        """What actions would do, without doing it. An action is {"kind": "mute", "concept": "water"}; kinds
+        are
         up, down, mute, lock, set, free; `focus` is missed or extra."""
         found = visitor.session.preview(class_name, actions, focus or None)
         return {**preview_of(found, class_name), "detail": found.to_json()}
@@ -178,7 +182,8 @@ def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
 
 
 def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Callable[..., dict]:
-    """Give an endpoint its visitor, add `session` as its last argument, turn bad input into a clear refusal."""
+    """Give an endpoint its visitor, add `session` as its last argument, turn bad input into a clear
+    refusal."""
     import inspect
 
     signature = inspect.signature(fn)

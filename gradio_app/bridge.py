@@ -1,6 +1,7 @@
 """What the page may ask of its server: small functions from plain JSON to plain JSON text, one visitor each.
 
-They are the only way from the browser to a session. Bad input comes back as ``error``, one line for the person;
+They are the only way from the browser to a session. Bad input comes back as ``error``, one line for the
+person;
 a fault of ours is logged and comes back as a line too, and the visitor's session lives on.
 """
 
@@ -22,12 +23,13 @@ from inficond.gradio_app.visitor import Visitor, Visitors
 
 LOG = logging.getLogger("inficond.page")
 FAULT = "Something went wrong on our side; it was logged. Your work is kept: try again."
-LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."
+LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
 Request = Mapping[str, Any]
 
 
 def _answering(fn: Callable[["Bridge", Visitor, Request], dict[str, Any]]) -> Callable[["Bridge", Any], str]:
-    """Find the visitor, turn errors into lines. Steps of one session are kept in order by the session itself."""
+    """Find the visitor, turn errors into lines. Steps of one session are kept in order by the session
+    itself."""
 
     @functools.wraps(fn)
     def answer(self: "Bridge", request: Any) -> str:
@@ -77,7 +79,8 @@ class Bridge:
 
     @_answering
     def hello(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """The first request of a tab, and of one that lost its connection: everything that is quick to tell."""
+        """The first request of a tab, and of one that lost its connection: everything that is quick to
+        tell."""
         selection, note = resolve(request.get("selection"), visitor)
         parts = all_parts()
         catalogue = {name: {"depends": list(p.depends), "slow": p.slow} for name, p in parts.items()}

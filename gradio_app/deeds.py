@@ -96,7 +96,8 @@ def describe(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
 
 
 def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
-    """How good the students are, as a few sentences and a table; the last row is the random-concept baseline."""
+    """How good the students are, as a few sentences and a table; the last row is the random-concept
+    baseline."""
     from inficond.core.report import report
 
     data = report(visitor.session, progress=progress)
@@ -182,7 +183,7 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
     session, project = visitor.session, visitor.project
     trial = session.classify(rgb)
     url = visitor.pictures.url(visitor.pictures.keep(visitor.token, Image.fromarray(rgb), "trial"))
-    rows = []
+    rows: list[dict[str, Any]] = []
     wanted: set[str] = set()
     for c, cls in enumerate(trial.classes):
         bars = bars_of(trial.contributions[cls], session.concepts, MOST_BARS)
@@ -219,7 +220,8 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
 
 
 def _seen(width: int, height: int, share: float | None) -> list[float]:
-    """The part of a picture that the encoder sees, as `Project.crop` gives it for the project's own images."""
+    """The part of a picture that the encoder sees, as `Project.crop` gives it for the
+    project's own images."""
     if share is None:
         return [0.0, 0.0, 1.0, 1.0]
     side = min(width, height) * float(share)
@@ -312,7 +314,8 @@ def _gather(files: Any, uploads: Path, folder: Path) -> Path:
 
 
 def read_class_lines(text: Any) -> dict[str, list[str]] | None:
-    """``boat: canoe, gondola`` a line -> a class set; a line without a colon names one label. None when empty."""
+    """``boat: canoe, gondola`` a line -> a class set; a line without a colon names one label. None when
+    empty."""
     if not isinstance(text, str) or not text.strip():
         return None
     classes: dict[str, list[str]] = {}

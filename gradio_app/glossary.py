@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (sentences and scripts are kept on their lines)
 """The field's words, one sentence each, as the page explains them on hover."""
 
 WORDS = {

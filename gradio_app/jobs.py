@@ -1,4 +1,5 @@
-"""Long work behind the page: each job in a thread of its own, watched and cancelled by the one who asked for it."""
+"""Long work behind the page: each job in a thread of its own, watched and cancelled by the one who asked
+for it."""
 
 import logging
 import secrets

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def floats(values: ArrayLike) -> str:
-    """Little-endian float32, base64: read with `unpack(…, Float32Array)`."""
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+def shares(values: ArrayLike) -> str:
+    """Numbers in [0, 1] as little-endian uint16, base64: read with `unpack(…, Uint16Array)` and divide by
+    65535."""
+    scaled = np.round(np.clip(np.asarray(values, np.float64), 0, 1) * 65535)
+    return base64.b64encode(np.ascontiguousarray(scaled, "<u2").tobytes()).decode()
 
 
 def ints(values: ArrayLike) -> str:
@@ -28,7 +30,8 @@ def octets(values: ArrayLike) -> str:
 
 
 def quantised(values: ArrayLike) -> dict[str, Any]:
-    """An array as bytes, each row between its own least and greatest value (an error of at most 0.2 % of the range).
+    """An array as bytes, each row between its own least and greatest value (an error of at most 0.2 % of
+    the range).
 
     Parameters
     ----------

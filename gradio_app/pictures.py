@@ -144,9 +144,12 @@ class Pictures:
 
         def work() -> None:
             for number in range((len(project) - 1) // PER_SHEET + 1):
-                if not self.folder.is_dir():
-                    return
-                self.sheet(project, number)
+                try:
+                    self.sheet(project, number)
+                except OSError:
+                    if self.folder.is_dir():
+                        raise
+                    return  # the page was closed meanwhile
 
         threading.Thread(target=work, name="inficond-sheets", daemon=True).start()
 

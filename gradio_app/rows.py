@@ -25,7 +25,8 @@ def codes_of(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
 
 
 def rows_of(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
-    """The rows that the selection shows: of a slice, a subset, or all; validation images unless told otherwise."""
+    """The rows that the selection shows: of a slice, a subset, or all; validation images unless told
+    otherwise."""
     if selection.slice is not None:
         found = visitor.slice(selection.cls, selection.slice)
         return np.asarray(found.misaligned if found is not None else [], np.intp)

@@ -1,4 +1,5 @@
-"""What is selected: one value for all views. Anything a link or a script asks for is mended to what exists."""
+"""What is selected: one value for all views. Anything a link or a script asks for is
+mended to what exists."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -77,7 +78,8 @@ def resolve(asked: Any, visitor: "Visitor") -> tuple[Selection, str | None]:
         One line that says what had to be changed.
     """
     asked = asked if isinstance(asked, Mapping) else {}
-    session, notes = visitor.session, []
+    session = visitor.session
+    notes: list[str] = []
     cls = _nearest(_text(asked.get("cls")), list(session.project.classes), "the class", notes)
     subset = _text(asked.get("subset"))
     if subset not in (None, *SUBSETS):

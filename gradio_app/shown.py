@@ -1,4 +1,5 @@
-"""What core returns, as several views show it: a change with its interval, a suggestion, contributions as bars."""
+"""What core returns, as several views show it: a change with its interval, a suggestion, contributions as
+bars."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ def change_of(label: str, change: "Change") -> dict[str, Any]:
         "range": f"[{signed(d.low)}, {signed(d.high)}]",
         "clear": change.clear,
         "better": change.verdict == "better",
-        "more": f"{label}: {number(change.before, 3)} → {number(change.after, 3)}, difference {signed(d.value, 3)}, "
+        "more": f"{label}: {number(change.before, 3)} → {number(change.after, 3)}, difference {signed(d.value, 3)}, "  # noqa: E501
         f"95 % interval {signed(d.low, 3)} to {signed(d.high, 3)}: {change.verdict}",
     }
 
@@ -154,14 +155,14 @@ def missing_more(found: "MissingConcept") -> str:
     ap = found.fidelity.get("ap")
     gain = f", AP {signed(ap.delta.value)} predicted" if ap is not None else ""
     return (
-        f"“{found.word}” is no concept yet: where the student fails, its region scores explain what is missing "
+        f"“{found.word}” is no concept yet: where the student fails, its region scores explain what is missing "  # noqa: E501
         f"(weight about {signed(found.weight)}{gain}; nearest now: {found.nearest})"
     )
 
 
 def weights_of(moved: Mapping[str, "ClassChange"], most: int = 20) -> list[dict[str, Any]]:
     """The weights that differ between two steps, largest change first."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"concept": w.concept, "cls": w.cls, "before": w.before, "after": w.after}
         for change in moved.values()
         for w in change.weights

@@ -1,4 +1,5 @@
-"""The look of the page: Gradio's theme with the system's fonts, and one style sheet for everything of ours."""
+"""The look of the page: Gradio's theme with the system's fonts, and one style sheet
+for everything of ours."""
 
 import re
 from pathlib import Path
@@ -32,8 +33,8 @@ def style() -> str:
 def squeezed(source: str) -> str:
     """A script or a style sheet without comments that stand on lines of their own and without indentation.
 
-    Nothing else is touched, so no parser is needed and nothing can change its meaning (our scripts hold no text
-    that runs over several lines).
+    Nothing else is touched, so no parser is needed and nothing can change its meaning: our scripts hold no
+    text that runs over several lines.
     """
     source = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", source, flags=re.MULTILINE | re.DOTALL)
     source = re.sub(r"^[ \t]*//.*$", "", source, flags=re.MULTILINE)
@@ -52,6 +53,6 @@ def scripts() -> str:
 
 
 ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#1d57c7"/>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#1d57c7"/>'  # noqa: E501
     '<path d="M6 17V9M12 17V6M18 17v-5" stroke="#fff" stroke-width="2.6" stroke-linecap="round"/></svg>'
 )

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
-from inficond.core.tuning.actions import Action
 from inficond.core.project.visitors import Visitors as Sessions
+from inficond.core.tuning.actions import Action
 
 if TYPE_CHECKING:
     from inficond.core.project.project import Project
@@ -93,7 +93,8 @@ class Visitor:
         return max(self.project.classes, key=parted)
 
     def intervals(self, cls: str) -> dict[str, Any]:
-        """Fidelity of a class with its 95 % intervals; shared by all visitors whose student of it is the same."""
+        """Fidelity of a class with its 95 % intervals; shared by all visitors whose student of it is the
+        same."""
         state = self.session.state.classes[cls]
         overrides = tuple(sorted(state.overrides.items()))
         key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides)
@@ -264,7 +265,8 @@ class Visitors:
         return value
 
     def _sweep(self) -> None:
-        """Once a minute, forget the visitors whose sessions were saved and dropped, and their own pictures."""
+        """Once a minute, forget the visitors whose sessions were saved and dropped, and their
+        own pictures."""
         now = time.monotonic()
         with self._lock:
             if now - self._swept < SWEEP_SECONDS:

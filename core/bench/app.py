@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (sentences and scripts are kept on their lines)
 """How fast the page answers, in headless Chromium: first page, class switch, hover, preview, apply, gallery.
 
 The page runs in a process of its own (`inficond launch`) on the built-in demo and on a project of 5,000 images made

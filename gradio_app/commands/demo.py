@@ -1,6 +1,7 @@
 """Open the page on the built-in demo project: offline, nothing to download.
 
-The first start compiles the solver and draws the demo's pictures, once; `--prepare-only` does just that, so that an
+The first start compiles the solver and draws the demo's pictures, once; `--prepare-only` does just that, so
+that an
 installer can do it beforehand (`make demo` does).
 """
 

@@ -1,4 +1,5 @@
-"""The views: one folder each with `view.py`, `view.js` and `view.css`. A new view is a new folder and nothing else.
+"""The views: one folder each with `view.py`, `view.js` and `view.css`. A new view is a new folder and
+nothing else.
 
 `view.py` has one constant, `VIEW`: what the view is called and the parts of data it draws. A part says which
 fields of the selection it depends on, so that the page asks again only for what a change concerns.

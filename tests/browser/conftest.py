@@ -1,6 +1,7 @@
 """A page served on loopback, and headless Chromium on it.
 
-The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where it is
+The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where it
+is
 installed, else the one that Playwright brings.
 """
 

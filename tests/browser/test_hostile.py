@@ -1,4 +1,5 @@
-"""Names are data: whatever a class, a concept, a file or an upload holds, it is shown as text and nothing runs."""
+"""Names are data: whatever a class, a concept, a file or an upload holds, it is shown as text and nothing
+runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         name=NAMES[0],
         config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
     )
-    assert K == len(set(concepts))
+    assert len(set(concepts)) == K
     page = serve(Project.open(folder))
     yield page
     page.close()
@@ -141,7 +142,7 @@ def test_own_image_and_bad_uploads(
     page.wait_for_function(
         "() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }"
     )
-    kept = [f for f in served.pictures.folder.rglob("trial.webp")]
+    kept = list(served.pictures.folder.rglob("trial.webp"))
     assert kept, "the picture is served from the visitor's private folder"
     page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")

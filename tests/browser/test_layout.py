@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (sentences and scripts are kept on their lines)
 """Every panel in the window, every word readable: four window sizes, light and dark, and axe on all of them."""
 
 from pathlib import Path

@@ -57,8 +57,8 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"set {name} = 0")
     page.keyboard.press("Control+z")
     page.wait_for_function(
-        "(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6",
-        arg=list(before.values())[0],
+        "(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6",  # noqa: E501
+        arg=next(iter(before.values())),
     )
     assert weights(page) == before, "undo gives the very weights back"
     page.get_by_role("button", name="Redo", exact=True).click()
@@ -204,7 +204,7 @@ def test_charts_leave_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
             text = data.decode()
             assert "<svg" in text
             assert "var(" not in text, "colours are written out"
-            assert list(weights(page))[0] in text
+            assert next(iter(weights(page))) in text
         else:
             assert data.startswith(b"\x89PNG")
             assert len(data) > 5000

@@ -1,4 +1,5 @@
-"""View 3: the weights of one class as words, and how each word spreads over agreeing and misaligned images."""
+"""View 3: the weights of one class as words, and how each word spreads over agreeing
+and misaligned images."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 BY_GAP = 10
-"""Concepts without weight that tell agreeing from misaligned images best: what the student does not use, but might."""
+"""Concepts without weight that tell agreeing from misaligned images best: what the student does not use,
+but might."""
 MOST_DOTS = 110
 
 
@@ -66,7 +68,8 @@ def _part(selection: "Selection") -> str:
 def _points(
     visitor: "Visitor", selection: "Selection", columns: list[int], names: list[str]
 ) -> dict[str, Any]:
-    """The dots: agreeing images above the line, misaligned ones below it (only the selected, where some are)."""
+    """The dots: agreeing images above the line, misaligned ones below it (only the selected, where some
+    are)."""
     codes = codes_of(visitor, selection.cls)
     validation = visitor.project.validation_rows
     agree = validation[codes[validation] < 2]

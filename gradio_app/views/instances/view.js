@@ -206,8 +206,9 @@ store.on("brush", (b) => {
 });
 
 view.part("instances.index", (data) => { index = data; arrange(); });
+const share = (packed) => Float32Array.from(unpack(packed, Uint16Array), (v) => v / 65535);
 view.part("instances.gallery", (data) => {
-  wall = { rows: unpack(data.rows, Int32Array), teacher: unpack(data.teacher), student: unpack(data.student), codes: unpack(data.codes, Uint8Array) };
+  wall = { rows: unpack(data.rows, Int32Array), teacher: share(data.teacher), student: share(data.student), codes: unpack(data.codes, Uint8Array) };
   values = null;
   for (const b of counts.children) {
     const id = b.dataset.choose;

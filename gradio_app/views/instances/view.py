@@ -7,7 +7,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.students.subsets import SUBSETS
 from inficond.gradio_app import pictures
-from inficond.gradio_app.pack import floats, ints, octets, plain, quantised
+from inficond.gradio_app.pack import ints, octets, plain, quantised, shares
 from inficond.gradio_app.rows import codes_of, rows_of
 from inficond.gradio_app.shown import bars_of
 from inficond.gradio_app.views import Part, View
@@ -43,8 +43,8 @@ def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
     counts = np.bincount(codes[scope], minlength=len(SUBSETS))
     return {
         "rows": ints(rows),
-        "teacher": floats(session.targets(selection.cls)[rows]),
-        "student": floats(session.scores()[rows, c]),
+        "teacher": shares(session.targets(selection.cls)[rows]),
+        "student": shares(session.scores()[rows, c]),
         "codes": octets(codes[rows]),
         "counts": {name: int(counts[i]) for i, name in enumerate(SUBSETS)},
         "total": int(scope.sum()),
@@ -66,7 +66,8 @@ def _caption(selection: "Selection", n: int) -> str:
 
 
 def _values(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    """How much each concept counts in each shown image, for hovering: 0 where it speaks against the class's own sign."""
+    """How much each concept counts in each shown image, for hovering: 0 where it speaks against the class's
+    own sign."""
     session = visitor.session
     found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
     active = np.flatnonzero(found.weights)

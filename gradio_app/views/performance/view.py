@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from inficond.gradio_app.pack import plain
-from inficond.gradio_app.visitor import slice_id
 from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.visitor import slice_id
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
@@ -45,7 +45,7 @@ def _slices(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 "id": slice_id(s),
                 "side": s.kind,
                 "short": s.name,
-                "text": f"{s.name}: {s.size} images, agreement {s.agreement:.0%} against {s.elsewhere:.0%} elsewhere",
+                "text": f"{s.name}: {s.size} images, agreement {s.agreement:.0%} against {s.elsewhere:.0%} elsewhere",  # noqa: E501
                 "size": s.size,
                 "agreement": s.agreement,
                 "rest": s.elsewhere,

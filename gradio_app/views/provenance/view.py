@@ -7,7 +7,7 @@ from inficond.gradio_app.pack import plain
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
-    from inficond.core.project.session import TreeNode
+    from inficond.core.project.branch import TreeNode
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 

@@ -65,7 +65,8 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
 
 
 def _words(visitor: "Visitor", selection: "Selection") -> dict[str, list[str]]:
-    """Every concept that may be tuned with its group: for the box that finds one, and for actions on groups."""
+    """Every concept that may be tuned with its group: for the box that finds one, and for actions on
+    groups."""
     session = visitor.session
     kept = [k for k, c in enumerate(session.concepts) if c not in session.state.dropped]
     return {"names": [session.concepts[k] for k in kept], "groups": [session.concept_groups[k] for k in kept]}
