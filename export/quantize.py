@@ -8,9 +8,11 @@ activations and weights are evened out as in SmoothQuant (Xiao et al., ICML 2023
 after a LayerNorm are far larger than the rest.
 """
 
+import logging
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,25 +178,37 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save_model(smooth, before)
-        quantize_static(
-            str(before),
-            str(after),
-            Pictures(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-            calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_quantize=linear,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            extra_options={
-                "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
-                "MatMulConstBOnly": True,
-                "ForceQuantizeNoInputCheck": False,
-            },
-        )
+        with _quiet():
+            quantize_static(
+                str(before),
+                str(after),
+                Pictures(),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_quantize=linear,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                extra_options={
+                    "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+                    "MatMulConstBOnly": True,
+                    "ForceQuantizeNoInputCheck": False,
+                },
+            )
         return onnx.load(str(after))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's quantiser advises on the root logger, which would land between our own lines."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def even_out(
