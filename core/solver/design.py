@@ -176,17 +176,7 @@ class Design:
     def sample(self, step: int) -> "Design":
         """Every `step`-th row, in the same units and with the same Gram matrix."""
         rows = np.ascontiguousarray(self.X[::step])
-        return Design(
-            rows,
-            self.mean,
-            self.scale,
-            self.centre,
-            self.spread,
-            self.multiplier,
-            rows,
-            0,
-            {GRAM_ROWS: self.gram()},
-        )
+        return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams={GRAM_ROWS: self.gram()})
 
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""

@@ -31,7 +31,7 @@ class Targets:
     def build(cls, T: Array, sample_weight: Array | None, dtype: Any, softmax: bool = False) -> "Targets":
         """Transpose T (N, C) and sample_weight (N,) or (N, C), both checked before."""
         N, C = T.shape
-        rows = np.ascontiguousarray(T.T, dtype=dtype)
+        rows = np.array(T.T, dtype, order="C")
         if sample_weight is None:
             return cls(rows, np.empty((0, N), dtype), np.full(C, float(N)), rows.mean(1, dtype=np.float64))
         if softmax and np.ndim(sample_weight) == 2:
@@ -47,7 +47,7 @@ class Targets:
             return cls(
                 rows, np.empty((0, N), dtype), np.full(C, total), rows.sum(1, dtype=np.float64) / total
             )
-        weights = np.ascontiguousarray(np.atleast_2d(np.asarray(sample_weight).T), dtype=dtype)
+        weights = np.array(np.atleast_2d(np.asarray(sample_weight).T), dtype, order="C")
         if len(weights) == 1 and np.all(weights == 1):
             return cls.build(T, None, dtype)
         total = np.broadcast_to(weights.sum(1, dtype=np.float64), (C,)).copy()

@@ -136,11 +136,19 @@ def test_rows_are_streamed_from_a_memory_map(tmp_path, monkeypatch):
     assert np.array_equal(r.weights, fit(X, T).weights)
     assert np.shares_memory(r.model.design.X, mapped), "the rows were copied into memory"
     assert fit(mapped, T, init=r).model.design is r.model.design
+    frozen, weights = T[:, :1].copy(), np.ones(len(X), np.float32)
+    weights[0] = 2
+    for array in (frozen, weights):
+        array.flags.writeable = False
+    assert fit(mapped, frozen, sample_weight=weights).converged.all(), (
+        "read-only targets and weights are fine too"
+    )
 
 
 def test_a_cold_start_on_a_sample_of_the_rows_ends_at_the_same_optimum(monkeypatch):
     from inficond.core.solver import newton
 
+    monkeypatch.setattr(validate, "SMALL", 0)
     whole = fit(X, T, tol=1e-6)
     monkeypatch.setattr(newton, "SAMPLE_ROWS", 400)
     sampled = fit(X, T, tol=1e-6)

@@ -17,13 +17,13 @@ import numba
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 
-def jit(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
+def jit(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile for each of the `signatures` at import, or load the cached code.
 
     Parameters
     ----------
-    *signatures : str
-        Numba signatures, e.g. ``"void(f4[::1], f8)"``.
+    *signatures : str or numba.core.typing.Signature
+        E.g. ``"void(f4[::1], f8)"``.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def jit(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
-        listed: Sequence[str] = list(signatures)
+        listed: Sequence[Any] = list(signatures)
         try:
             return numba.njit(listed, cache=True, **options)(function)
         except RuntimeError as error:
@@ -50,6 +50,11 @@ def jit(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
             numba.config.CACHE_DIR = before
 
     return decorate
+
+
+def read_only_rows(precision: Any) -> Any:
+    """The type of a C-ordered matrix that is only read: memory maps are not writable."""
+    return numba.types.Array(precision, 2, "C", readonly=True)
 
 
 def inline(function: Callable[..., Any]) -> Any:

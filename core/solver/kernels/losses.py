@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit
+from inficond.core.solver.kernels._compile import jit, read_only_rows
 from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
@@ -100,8 +101,12 @@ def sigmoid_pass(
 
 
 @jit(
-    "void(f4[:,::1], i8, i8, f8[::1], f8[::1])",
-    "void(f8[:,::1], i8, i8, f8[::1], f8[::1])",
+    numba.void(
+        read_only_rows(numba.float32), numba.int64, numba.int64, numba.float64[::1], numba.float64[::1]
+    ),
+    numba.void(
+        read_only_rows(numba.float64), numba.int64, numba.int64, numba.float64[::1], numba.float64[::1]
+    ),
 )
 def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
     """Add each column's sum and sum of squares, both about the first row, over rows low to high."""
@@ -120,23 +125,6 @@ def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
         for k in range(K):
             total[k] += part[k]
             squares[k] += square[k]
-
-
-@jit("i8(f4[:,::1], f8, f8)", "i8(f8[:,::1], f8, f8)")
-def first_outside(A: Any, low: float, high: float) -> int:
-    """Flat index of the first entry that is not within [low, high] (NaN included), or -1."""
-    n = A.shape[0]
-    k = A.shape[1]
-    for i in range(n):
-        row = A[i]
-        bad = 0
-        for j in range(k):
-            bad += 0 if (row[j] >= low and row[j] <= high) else 1
-        if bad:
-            for j in range(k):
-                if not (row[j] >= low and row[j] <= high):
-                    return i * k + j
-    return -1
 
 
 @jit(
