@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
@@ -42,6 +42,7 @@ def test_six_views_in_reading_order_each_with_parts_of_its_own() -> None:
         assert view.css
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     asked=st.one_of(
         st.none(),
