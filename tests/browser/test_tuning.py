@@ -164,7 +164,7 @@ def test_everything_is_reachable_by_keyboard(open_page: Opener, classes: list[st
         "view-tuning button", "view-instances option", "view-provenance button",
     ):  # fmt: skip
         assert wanted in reached, f"Tab never reached {wanted}: {sorted(reached)}"
-    page.locator('#view-influence [tabindex="0"]').focus()
+    page.locator('#view-influence .inf-row[tabindex="0"]').focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("b")
     page.wait_for_selector("#view-instances .wall.lighting")
