@@ -143,7 +143,7 @@ def _compare(instance: Instance, repeats: int, out: Output) -> dict[str, Any]:
     for name, seconds in sorted(medians.items(), key=lambda item: item[1]):
         out.say(f"  {name:8s} {seconds * 1e3:10.1f} ms  (of {len(times[name])})")
     out.say(
-        f"  ours, certified to {WANTED:g}: {certified * 1e3:.1f} ms; best peer {best_peer}: {ratio or 0:.1f} times ours"
+        f"  ours, certified to {WANTED:g}: {certified * 1e3:.1f} ms; best peer {best_peer}: {ratio or 0:.1f} times ours"  # noqa: E501
     )
     return {
         "title": instance.title, "medians": medians, "runs": {n: len(t) for n, t in times.items()},

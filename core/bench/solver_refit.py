@@ -1,4 +1,5 @@
-"""The rest of the solver's benchmark: refits under changed bounds, two threads, the first fit of a process."""
+# ruff: noqa: B023  (every closure is called before its loop goes on)
+"""The rest of the solver's benchmark: refits under changed bounds, two threads, first fits."""
 
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def _glum(
         return None
     Z = np.asfortranarray((X - X.mean(0)) / X.std(0), np.float32)
     model = GeneralizedLinearRegressor(
-        family="binomial", alpha=instance.lam, l1_ratio=1.0, solver="irls-cd", gradient_tol=1e-4, max_iter=100,
+        family="binomial", alpha=instance.lam, l1_ratio=1.0, solver="irls-cd", gradient_tol=1e-4, max_iter=100,  # noqa: E501
         lower_bounds=lower[0].astype(np.float32), upper_bounds=upper[0].astype(np.float32), warm_start=False,
         start_params=np.r_[one.bias, np.clip(one.weights[0], lower[0], upper[0])].astype(np.float32),
     )  # fmt: skip

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lines of a table)
 """Table and plot of the solver's benchmark, for `docs/`."""
 
 import os

@@ -48,7 +48,11 @@ class Link(Protocol):
 
     design: Design
     targets: Targets
-    width: int
+
+    @property
+    def width(self) -> int:
+        """Classes in a block."""
+        ...
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
         """One pass over the rows at `weights` (B, n)."""
@@ -65,7 +69,11 @@ class Sigmoid:
 
     design: Design
     targets: Targets
-    width: int = 1
+
+    @property
+    def width(self) -> int:
+        """1: a class by itself."""
+        return 1
 
     def entropy(self) -> Array:
         """(C,) weighted mean of the binary entropy of the targets."""

@@ -39,13 +39,16 @@ class Targets:
             whole = T.sum(1, dtype=np.float64)
             rows = np.ascontiguousarray((T * sample_weight).T, dtype=dtype)
             mass = rows.sum(0, dtype=np.float64)
-            total = float(np.divide(mass, whole, out=np.zeros_like(mass), where=whole > 0).sum())
-            if not total > 0:
+            all_of_it = float(np.divide(mass, whole, out=np.zeros_like(mass), where=whole > 0).sum())
+            if not all_of_it > 0:
                 raise ValueError(
                     "sample_weight must be positive for some class where T is: all products are 0"
                 )
             return cls(
-                rows, np.empty((0, N), dtype), np.full(C, total), rows.sum(1, dtype=np.float64) / total
+                rows,
+                np.empty((0, N), dtype),
+                np.full(C, all_of_it),
+                rows.sum(1, dtype=np.float64) / all_of_it,
             )
         weights = np.array(np.atleast_2d(np.asarray(sample_weight).T), dtype, order="C")
         if len(weights) == 1 and np.all(weights == 1):

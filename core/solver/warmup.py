@@ -12,8 +12,8 @@ def warm_up() -> None:
     rng = np.random.default_rng(0)
     for N, precision in ((600, np.float32), (40, np.float64)):
         X = rng.random((N, 512)).astype(precision)
-        T = rng.random((N, 2)).astype(precision)
-        T /= T.sum(1, keepdims=True)
+        t = rng.random((N, 1))
+        T = np.hstack([t, 1 - t]).astype(precision)
         result = fit(X, T, 0.05, tol=1e-2)
         preview(result, lower=result.weights, upper=result.weights)
         fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=np.arange(1.0, N + 1))

@@ -85,9 +85,8 @@ def test_permuting_the_problem_permutes_the_answer(case, random):
     s = case.sample_weight
     moved = s if s is None else (s[rows] if s.ndim == 1 else s[rows][:, classes])
     a = fit(case.X, case.T, case.lam, sample_weight=s, tol=1e-8, max_iter=1000)
-    b = fit(
-        case.X[rows][:, columns], case.T[rows][:, classes], case.lam, sample_weight=moved, tol=1e-8, max_iter=1000
-    )  # fmt: skip
+    X, T = case.X[rows][:, columns], case.T[rows][:, classes]
+    b = fit(X, T, case.lam, sample_weight=moved, tol=1e-8, max_iter=1000)
     assert b.objective == pytest.approx(a.objective[classes], rel=1e-6)
     # Where weights are not unique (duplicate columns) the scores still are.
     Ea, Eb = reference.logits(case.X, a)[1], reference.logits(case.X[rows][:, columns], b)[1]

@@ -13,6 +13,8 @@ from typing import Any
 
 import numba
 
+njit: Any = numba.njit
+config: Any = numba.config
 # What vectorisation needs. Not `nnan` and `ninf`: infinite bounds are meant, and NaN must stay NaN.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
@@ -35,19 +37,19 @@ def jit(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
         listed: Sequence[Any] = list(signatures)
         try:
-            return numba.njit(listed, cache=True, **options)(function)
+            return njit(listed, cache=True, **options)(function)
         except RuntimeError as error:
             if "locator" not in str(error):
                 raise
         folder = private_folder()
         if folder is None:
-            return numba.njit(listed, **options)(function)
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
+            return njit(listed, **options)(function)
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(folder)
         try:
-            return numba.njit(listed, cache=True, **options)(function)
+            return njit(listed, cache=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate
 
@@ -59,7 +61,7 @@ def read_only_rows(precision: Any) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a small function that only other kernels call; it is inlined into them."""
-    return numba.njit(error_model="numpy", fastmath=FASTMATH, nogil=True, inline="never")(function)
+    return njit(error_model="numpy", fastmath=FASTMATH, nogil=True, inline="never")(function)
 
 
 def private_folder() -> Path | None:

@@ -6,10 +6,12 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload
 
 from inficond.core.solver.kernels._compile import FASTMATH
 
+intrinsic: Any = _intrinsic  # what it makes is called without the typing context
 LOG2E = 1.4426950408889634
 LN2_HIGH = 0.693145751953125
 LN2_LOW = 1.4286068203094172e-06

@@ -8,7 +8,8 @@ from inficond.core.solver.kernels._compile import jit
 
 
 @jit(
-    "void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[::1], f8[::1], f8[::1])"
+    "void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
+    " f8[::1], f8[::1], f8[::1])"
 )
 def young(
     dual: Any,
