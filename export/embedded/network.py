@@ -144,6 +144,15 @@ class EmbeddedEncoder(nn.Module):
         return regions, assignment, image, dense.flatten(1, 2)
 
 
+def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
+
+
+def _copy_bias(target: nn.Conv2d | nn.Linear, source: nn.Conv2d | nn.Linear) -> None:
+    _bias(target).data = _bias(source).data.clone()
+
+
 class Head(nn.Module):
     """The projection applied to a picture's maps; (B, 2g, 2g, D), not normalised."""
 
@@ -151,7 +160,7 @@ class Head(nn.Module):
         super().__init__()
         self.classify = nn.Conv2d(TOP_CHANNELS, CLASSES, 1)
         self.classify.weight.data = classify.weight.data[:, :, None, None].clone()
-        self.classify.bias.data = classify.bias.data.clone()
+        _copy_bias(self.classify, classify)
         top, classes, mid = projection.cell.weight.data.split([TOP_CHANNELS, CLASSES, MID_CHANNELS], dim=1)
         self.top, self.mid = (
             nn.Conv2d(TOP_CHANNELS, projection.dim, 1),
@@ -161,8 +170,8 @@ class Head(nn.Module):
             top[:, :, None, None].clone(),
             mid[:, :, None, None].clone(),
         )
-        self.top.bias.data = projection.cell.bias.data.clone()
-        self.mid.bias.data.zero_()
+        _copy_bias(self.top, projection.cell)
+        nn.init.zeros_(_bias(self.mid))
         self.classes = nn.Parameter(classes.T.contiguous())
 
     def forward(self, mid: Tensor, top: Tensor) -> Tensor:
@@ -195,6 +204,8 @@ class TextTower(nn.Module):
     centre : Tensor (384,), optional
         ē, the mean over the training captions.
     """
+
+    centre: Tensor
 
     def __init__(
         self, minilm: Any, projection: nn.Linear | None = None, centre: Tensor | None = None

@@ -195,6 +195,10 @@ def _is_visible(word: str, wordnet: WordNet) -> bool:
 
 
 class _Net(nn.Module):
+    mean: Tensor
+    scale: Tensor
+    centre: Tensor
+
     def __init__(self, settings: Settings, mean: Tensor, scale: Tensor, centre: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
