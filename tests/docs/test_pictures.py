@@ -1,0 +1,94 @@
+"""The pictures of the documents exist, are what the script made of the app, and are recent.
+
+`python -m tests.tools.make_pictures` remakes them all, and `pictures.json` beside them says what it asserted.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from inficond.core import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "pictures"
+RECORD: dict[str, Any] = json.loads((PICTURES / "pictures.json").read_text(encoding="utf-8"))
+VIEWS = {"configuration", "performance", "influence", "tuning", "instances", "provenance"}
+STILLS = sorted(name for name in RECORD["pictures"] if not name.startswith(("scenario-", "report-")))
+PAGE = "gradio_app"
+DAYS = 30
+
+
+def shown_in(document: str) -> set[str]:
+    """Pictures that a document refers to, by file name."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return {Path(name).name for name in re.findall(r"[\w./-]*pictures/[\w-]+\.(?:webp|svg)", text)}
+
+
+@pytest.mark.parametrize("name", sorted(RECORD["pictures"]))
+def test_picture_is_the_one_the_script_made(name: str) -> None:
+    path, said = PICTURES / name, RECORD["pictures"][name]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == said["sha256"]
+    with Image.open(path) as picture:
+        assert list(picture.size) == said["size"]
+        assert getattr(picture, "n_frames", 1) == said["frames"]
+        assert len(set(picture.convert("L").resize((64, 48)).tobytes())) > 20, "not one flat colour"
+
+
+def test_no_picture_but_the_scripts() -> None:
+    assert {p.name for p in PICTURES.glob("*.webp")} == set(RECORD["pictures"])
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_still_shows_six_views_inside_the_window(name: str) -> None:
+    width, height = RECORD["pictures"][name]["size"]
+    assert (width, height) == (1440, 900)
+    views = RECORD["pictures"][name]["views"]
+    assert set(views) == VIEWS
+    for which, view in views.items():
+        left, top, right, bottom = view["box"]
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+        assert view["drawn"] > 20
+        assert view["uncovered"] or (name, which) == ("export-light.webp", "instances")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_animation_tells_the_guided_scenario(theme: str) -> None:
+    said = RECORD["pictures"][f"scenario-{theme}.webp"]
+    assert list(said["views"]) == ["fails", "why", "drag", "preview", "improved", "export"]
+    assert said["frames"] == len(said["captions"]) == 6
+    assert all(set(views) == VIEWS for views in said["views"].values())
+    assert (PICTURES / f"scenario-{theme}.webp").stat().st_size <= 1_500_000
+
+
+def test_correction_in_the_pictures_helped() -> None:
+    assert RECORD["story"]["extra_after"] < RECORD["story"]["extra_before"]
+
+
+def test_documents_show_them() -> None:
+    assert {"scenario-light.webp", "scenario-dark.webp", "how-light.svg", "how-dark.svg"} <= shown_in(
+        "README.md"
+    )
+    shown = shown_in("README.md") | shown_in("docs/tutorial.md")
+    assert set(RECORD["pictures"]) <= shown, "a picture that no document shows is dead weight"
+
+
+def test_pictures_are_of_this_version() -> None:
+    assert RECORD["version"] == __version__
+
+
+def test_pictures_are_recent() -> None:
+    """Not more than a month older than the last change to the page."""
+    command = ["git", "log", "-1", "--format=%cI", "--", PAGE]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode or not told.stdout.strip():
+        pytest.skip("not a git checkout: when the page changed last is not known")
+    changed = datetime.fromisoformat(told.stdout.strip())
+    assert changed - datetime.fromisoformat(RECORD["commit_date"]) < timedelta(days=DAYS)
