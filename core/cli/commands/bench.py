@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if hasattr(module, "configure"):
             sub = chosen.add_parser(
                 found.name,
-                help=module.SUMMARY,
+                help=module.SUMMARY.replace("%", "%%"),  # argparse formats help, not descriptions
                 description=module.__doc__,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
