@@ -135,7 +135,8 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
     """
     pixels = [read_picture(p, ENCODER_SIZE) for p in pictures]
     plain = encoder_graph(trained)
-    small = convolutions_to_int8(plain, pixels[::2], keep=("/finder/", "/head/top", "/head/mid"))
+    kept = ("/finder/", "/head/top", "/head/mid")
+    small = convolutions_to_int8(plain, pixels[::2], kept, keep_outputs=True)
     names = [str(p.name) for p in pictures]
     check: dict[str, Any] = {"pictures": len(names[1::2]), **_compare(plain, small, np.stack(pixels[1::2]))}
     minilm = text_graph(trained)

@@ -18,12 +18,18 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from inficond.export.embedded.rounding import round_pointwise
+
 SMALLEST = 4096
 """Weights with fewer elements stay float32."""
 
 
 def convolutions_to_int8(
-    graph: onnx.ModelProto, pictures: Sequence[np.ndarray], keep: Sequence[str] = (), batch: int = 8
+    graph: onnx.ModelProto,
+    pictures: Sequence[np.ndarray],
+    keep: Sequence[str] = (),
+    batch: int = 8,
+    keep_outputs: bool = False,
 ) -> onnx.ModelProto:
     """Static 8-bit convolutions, calibrated on `pictures`, (S, S, 3) uint8 each.
 
@@ -35,6 +41,8 @@ def convolutions_to_int8(
     keep : sequence of str
         Parts of node names that stay float32.
     batch : int
+    keep_outputs : bool
+        Round pointwise weights so that their outputs stay, rather than each to its nearest (`rounding`).
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
@@ -52,6 +60,8 @@ def convolutions_to_int8(
         plain, ready, small = (str(Path(folder) / f"{n}.onnx") for n in ("plain", "ready", "small"))
         onnx.save_model(graph, plain)
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        if keep_outputs:
+            onnx.save_model(round_pointwise(onnx.load(ready), pictures, keep), ready)
         nodes = onnx.load(ready).graph.node
         quantize_static(
             ready,

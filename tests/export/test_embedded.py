@@ -76,6 +76,8 @@ def test_encoder_graph_of_the_packages_is_what_ships():
     shipped = encoder.encode(pixels)
     assert (plain["image"] * shipped.image).sum(axis=1).min() > 0.9
     assert (plain["regions"] * shipped.regions).sum(axis=2).mean() > 0.95
+    said = json.loads((ASSETS / "encoder" / "manifest.json").read_text("utf-8"))["verification"]
+    assert said["dense_cosine"] >= 0.98
     assert plain["regions"].shape == shipped.regions.shape
 
 
@@ -150,7 +152,16 @@ def test_coco_quality_is_what_the_card_says(shared_data):
     figures = measure.measure_coco(Path(shared_data), load_encoder("embedded"))
     assert figures["map"] >= 0.47
     assert figures["cell_auc_things"] >= 0.66
-    assert figures["cell_auc_stuff"] >= 0.66  # the aim is 0.70; the card says what is reached
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.xfail(strict=True, reason="not reached yet: the card says what is")
+def test_cells_of_stuff_are_found_as_well_as_aimed_at(shared_data):
+    from inficond.core.models import load_encoder
+
+    figures = measure.measure_coco(Path(shared_data), load_encoder("embedded"))
+    assert figures["cell_auc_stuff"] >= 0.70
 
 
 def _pictures(size):
