@@ -19,7 +19,7 @@ from inficond.core.solver.kernels.losses import moments
 
 Array = NDArray[np.floating]
 
-GRAM_ROWS = 4096  # enough rows for the shape of the curvature; what they miss, the corrections learn
+GRAM_ROWS = 2048  # enough rows for the shape of the curvature; what they miss, the corrections learn
 GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
@@ -151,10 +151,16 @@ class Design:
             return G
         return (G - residual[:, None] * self.centre) * self.multiplier
 
-    def gram(self, limit: int = GRAM_ROWS) -> Array:
-        """(K+1, K+1) mean of z z^T over at most `limit` evenly spaced rows, the intercept's entry last."""
+    @property
+    def gram_rows(self) -> int:
+        """Rows that the Gram matrix is of, at most."""
+        return max(GRAM_ROWS, 2 * self.shape[1])
+
+    def gram(self) -> Array:
+        """(K+1, K+1) mean of z z^T over at most `gram_rows` even rows, the intercept's entry last."""
+        N, K = self.shape
+        limit = self.gram_rows
         if limit not in self.grams:
-            N, K = self.shape
             step = -(-N // limit)
             X = np.ascontiguousarray(self.X[::step])
             G = np.zeros((K + 1, K + 1), X.dtype)
@@ -176,7 +182,7 @@ class Design:
     def sample(self, step: int) -> "Design":
         """Every `step`-th row, in the same units and with the same Gram matrix."""
         rows = np.ascontiguousarray(self.X[::step])
-        return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams={GRAM_ROWS: self.gram()})
+        return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams={self.gram_rows: self.gram()})
 
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""

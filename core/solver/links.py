@@ -87,6 +87,7 @@ class Sigmoid:
         dtype = design.dtype
         raw, offset = design.encode(weights[:, :K])
         raw = raw.astype(dtype)
+        flat = not raw.any()  # as at a cold start
         offset = (offset + weights[:, K]).astype(dtype)
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
@@ -102,7 +103,10 @@ class Sigmoid:
                 part = -(-n // PART)
                 z = np.empty((C, n), dtype)
                 v = np.empty((C, part), dtype)
-                np.matmul(raw, rows.T, out=z)
+                if flat:
+                    z[:] = 0
+                else:
+                    np.matmul(raw, rows.T, out=z)
                 losses.sigmoid_pass(z, n, targets.T, low, targets.S, offset, v, part, sums[group], blocks)
                 np.matmul(z, rows, out=product)
                 gradients[group] += product
@@ -172,6 +176,7 @@ class Softmax:
         W = weights.reshape(C, K + 1)
         raw, offset = design.encode(W[:, :K])
         raw = raw.astype(dtype)
+        flat = not raw.any()  # as at a cold start
         offset = (offset + W[:, K]).astype(dtype)
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
@@ -190,7 +195,10 @@ class Softmax:
                 z = np.empty((C, n), dtype)
                 p = np.empty((C, part), dtype)
                 mass = np.empty(part, dtype)
-                np.matmul(raw, rows.T, out=z)
+                if flat:
+                    z[:] = 0
+                else:
+                    np.matmul(raw, rows.T, out=z)
                 losses.softmax_pass(
                     z, n, targets.T, low, targets.S, offset, p, mass, part, residuals[group], sums[group]
                 )
@@ -210,7 +218,9 @@ class Softmax:
         gradient[:, :K] = design.decode(G, residual)
         gradient[:, K] = residual
         # p'_c = p_c (1 - delta_c + p.delta) on a part of the rows, so that its mean is the targets'.
-        delta = np.linalg.lstsq(M, residual, rcond=1e-5)[0]
+        size, axes = np.linalg.eigh(M)
+        along = np.where(size > 1e-5 * size[-1], size, np.inf)
+        delta = axes @ ((axes.T @ residual) / along)
         reach = 2.0 * float(np.abs(delta).max())
         dual = np.zeros_like(gradient)
         second = 0.0
