@@ -37,7 +37,7 @@ class Instance:
         scores = rng.normal(size=(self.N, rank)).astype(np.float32)
         loads = rng.normal(size=(rank, self.K)).astype(np.float32) * np.float32(0.6 / np.sqrt(rank))
         X = scores @ loads
-        X += rng.normal(size=X.shape).astype(np.float32) * np.float32(0.5)
+        X += np.asarray(rng.normal(size=X.shape), np.float32) * np.float32(0.5)
         X = np.maximum(0.18 + 0.045 * X, 0).astype(np.float32)
         Z = (X - X.mean(0)) / X.std(0)
         W = np.zeros((self.C, self.K), np.float32)
