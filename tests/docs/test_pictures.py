@@ -41,15 +41,23 @@ def test_picture_is_the_one_the_script_made(name: str) -> None:
         assert len(set(picture.convert("L").resize((64, 48)).tobytes())) > 20, "not one flat colour"
 
 
+def test_whole_page_is_shown_in_both_themes() -> None:
+    for name in ("fails-light.webp", "preview-light.webp", "preview-dark.webp"):
+        assert RECORD["pictures"][name]["box"] == [0, 0, *RECORD["pictures"][name]["size"]]
+
+
 def test_no_picture_but_the_scripts() -> None:
     assert {p.name for p in PICTURES.glob("*.webp")} == set(RECORD["pictures"])
 
 
 @pytest.mark.parametrize("name", STILLS)
 def test_still_shows_six_views_inside_the_window(name: str) -> None:
-    width, height = RECORD["pictures"][name]["size"]
-    assert (width, height) == (1440, 900)
-    views = RECORD["pictures"][name]["views"]
+    said, (width, height) = RECORD["pictures"][name], (1440, 900)
+    left, top, right, bottom = said["box"]
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert said["size"][0] / said["size"][1] == pytest.approx((right - left) / (bottom - top), rel=0.01)
+    views = said["views"]
     assert set(views) == VIEWS
     for which, view in views.items():
         left, top, right, bottom = view["box"]

@@ -34,6 +34,8 @@ VIEWS = ["configuration", "performance", "influence", "tuning", "instances", "pr
 WINDOW = {"width": 1440, "height": 900}
 ANIMATION_WIDTH = 1200
 CAPTION = 64
+DENSITY = 2
+MOST_WIDTH = 1440
 MOST_BYTES = 1_500_000
 
 SEEN = """(names) => Object.fromEntries(names.map((name) => {
@@ -66,13 +68,29 @@ class Walk:
 
     def point_at(self, selector: str) -> None:
         """Move the mouse to the middle of an element."""
+        left, top, right, bottom = self.box(selector)
+        self.point((left + right) / 2, (top + bottom) / 2)
+
+    def box(self, selector: str) -> list[int]:
+        """Left, top, right and bottom of an element, in pixels of the page."""
         box = self.page.locator(selector).first.bounding_box()
         if box is None:
-            raise RuntimeError(f"nothing to point at: {selector}")
-        self.point(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            raise RuntimeError(f"not on the page: {selector}")
+        left, top = box["x"], box["y"]
+        return [round(side) for side in (left, top, left + box["width"], top + box["height"])]
 
-    def keep(self, name: str, caption: str, milliseconds: int = 2600, under_menu: str = "") -> None:
-        """A frame of the animation, and a still of the window (in dark of one step: pictures weigh)."""
+    def keep(
+        self,
+        name: str,
+        caption: str,
+        milliseconds: int = 2600,
+        crop: tuple[str, ...] = (),
+        under_menu: str = "",
+    ) -> None:
+        """A frame of the animation, and a still: the window, or what the selectors in `crop` name, larger.
+
+        In dark only the still named `preview` is kept: pictures weigh.
+        """
         self.page.wait_for_timeout(700)  # transitions of the page end
         views = self.page.evaluate(SEEN, VIEWS)
         bad = [
@@ -86,12 +104,27 @@ class Walk:
         if bad:
             raise RuntimeError(f"{name} ({self.theme}): not wholly visible: {', '.join(bad)}: {views}")
         picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
+        window = picture.resize((WINDOW["width"], WINDOW["height"]), Image.Resampling.LANCZOS)
         self.views[name] = views
-        if self.theme == "light" or name == "preview":
-            path = PICTURES / f"{name}-{self.theme}.webp"
-            picture.save(path, quality=86, method=6)
-            self.made[path.name] = described(path, {"caption": caption, "views": views, "theme": self.theme})
-        self.frames.append((caption, with_pointer(picture, self.mouse), milliseconds))
+        self.frames.append((caption, with_pointer(window, self.mouse), milliseconds))
+        if self.theme == "dark" and name != "preview":
+            return
+        box = around([self.box(c) for c in crop]) if crop else [0, 0, WINDOW["width"], WINDOW["height"]]
+        still = picture.crop(tuple(DENSITY * side for side in box)) if crop else window
+        if still.width > MOST_WIDTH:
+            size = (MOST_WIDTH, round(still.height * MOST_WIDTH / still.width))
+            still = still.resize(size, Image.Resampling.LANCZOS)
+        path = PICTURES / f"{name}-{self.theme}.webp"
+        still.save(path, quality=86, method=6)
+        self.made[path.name] = described(
+            path, {"caption": caption, "views": views, "theme": self.theme, "box": box}
+        )
+
+
+def around(boxes: list[list[int]]) -> list[int]:
+    """The smallest box around several, with a little air."""
+    left, top, right, bottom = zip(*boxes)
+    return [min(left) - 4, min(top) - 4, max(right) + 4, max(bottom) + 4]
 
 
 def described(path: Path, more: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +188,12 @@ def scenario(walk: Walk) -> dict[str, Any]:
     page.wait_for_selector("#view-instances [data-open-image]")
     page.wait_for_timeout(1200)
     walk.point_at('#view-influence [data-concept="sea"] .inf-name')
-    walk.keep("why", "2  Why? It looks at the water, not at the bird: pick a word, see its evidence", 3600)
+    walk.keep(
+        "why",
+        "2  Why? It looks at the water, not at the bird: pick a word, see its evidence",
+        3600,
+        crop=("#view-influence", "#view-instances"),
+    )
 
     page.keyboard.press("Escape")
     x, y, left, width = thumb(page, "sea")
@@ -163,7 +201,7 @@ def scenario(walk: Walk) -> dict[str, Any]:
     page.mouse.down()
     walk.point(left + width * 0.5, y)
     page.wait_for_selector("#view-tuning .change")
-    walk.keep("drag", "3  Pull a word down: every number is previewed while you drag")
+    walk.keep("drag", "3  Pull a word down: every number is previewed while you drag", crop=("#view-tuning",))
     page.mouse.up()
     page.get_by_role("button", name="Reset", exact=True).click()
     page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
@@ -190,7 +228,12 @@ def scenario(walk: Walk) -> dict[str, Any]:
     if not after < before:
         raise RuntimeError(f"the correction did not help: {before} images before, {after} after")
     walk.point_at('#view-provenance [aria-current="true"]')
-    walk.keep("improved", f"5  Better, and kept as a step to undo: {before} wrong “yes” became {after}", 3600)
+    walk.keep(
+        "improved",
+        f"5  Better, and kept as a step to undo: {before} wrong “yes” became {after}",
+        3600,
+        crop=("#view-performance", "#view-provenance"),
+    )
 
     page.get_by_role("button", name="Export").first.click()
     item = page.get_by_role("menuitem", name="Student (ONNX)")
@@ -198,7 +241,13 @@ def scenario(walk: Walk) -> dict[str, Any]:
     if box is None:
         raise RuntimeError("the export menu did not open")
     walk.point(box["x"] + 40, box["y"] + box["height"] / 2)
-    walk.keep("export", "6  Take the corrected student home as one ONNX file", 3000, under_menu="instances")
+    walk.keep(
+        "export",
+        "6  Take the corrected student home as one ONNX file",
+        3000,
+        crop=("#shell .menu", "#shell .menu-list"),
+        under_menu="instances",
+    )
     return {"extra_before": before, "extra_after": after}
 
 
@@ -238,7 +287,7 @@ def commit() -> dict[str, str]:
 
 def walk_in(theme: str, url: str, browser: Any, tell: Callable[[str], None]) -> tuple[Walk, dict[str, Any]]:
     """The scenario in one theme, as a visitor of its own."""
-    context = browser.new_context(viewport=WINDOW)
+    context = browser.new_context(viewport=WINDOW, device_scale_factor=DENSITY)
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.add_init_script("try { localStorage.setItem('inficond.guided', 'yes'); } catch {}")
