@@ -110,7 +110,11 @@ class Walk:
         if self.theme == "dark" and name != "preview":
             return
         box = around([self.box(c) for c in crop]) if crop else [0, 0, WINDOW["width"], WINDOW["height"]]
-        still = picture.crop(tuple(DENSITY * side for side in box)) if crop else window
+        still = (
+            picture.crop((DENSITY * box[0], DENSITY * box[1], DENSITY * box[2], DENSITY * box[3]))
+            if crop
+            else window
+        )
         if still.width > MOST_WIDTH:
             size = (MOST_WIDTH, round(still.height * MOST_WIDTH / still.width))
             still = still.resize(size, Image.Resampling.LANCZOS)
