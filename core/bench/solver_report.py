@@ -22,7 +22,7 @@ def _table(report: dict[str, Any]) -> str:
     lines = [
         "# The solver beside others",
         "",
-        f"Made by `inficond bench solver`; medians of {report['repeats']} runs taken in turns (one run of what is",
+        f"Made by `inficond bench solver`; medians of {report['repeats']} runs of ours and up to three of others, taken in turns (one run of what is",
         f"twice the best other's time or more) of processor time, one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
         f"class, on {platform.machine()} with {os.cpu_count()} processors. Ratios hold; milliseconds depend on the machine",
         "and on what else it does.",
