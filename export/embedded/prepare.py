@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -43,13 +45,19 @@ def train_from(
         There are too few captioned pictures.
     """
     settings = settings or Settings()
+    pictures, classes = material(data, wordnet, cache, settings.batch)
+    return Trained(*train(pictures, classes, settings, progress, cache))
+
+
+def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Pictures, Classes]:
+    """What `train` takes; at least `least` training pictures."""
     lite = Lite(0, ENCODER_SIZE)
     paths, captions = read_captions(data)
     rows = [i for i, p in enumerate(paths) if not is_validation(p.name)]
-    if len(rows) < settings.batch:
-        raise InputError(f"{data} has {len(rows)} training pictures; {settings.batch} is the least")
+    if len(rows) < least:
+        raise InputError(f"{data} has {len(rows)} training pictures; {least} is the least")
     captions = [captions[i] for i in rows]
-    embed = Sentences()
+    embed = Sentences(cache)
     classes = Classes(
         lite.classify.weight.data,
         lite.classify.bias.data,
@@ -60,15 +68,24 @@ def train_from(
     flat = embed([text for texts in captions for text in texts])
     views = []
     for view in VIEWS:
-        mid, top = maps(lite, [paths[i] for i in rows], ENCODER_SIZE, view, cache)
-        views.append(cell_inputs(mid, top, classes))
+        views.append(_inputs(lite, [paths[i] for i in rows], view, classes, cache))
     pictures = Pictures(
         views=views,
         captions=list(flat.split([len(texts) for texts in captions])),
         vocabulary=F.normalize(spoken, dim=1),
         word_share=share,
     )
-    return Trained(*train(pictures, classes, settings, progress))
+    return pictures, classes
+
+
+def _inputs(lite: Lite, paths: Sequence[Path], view: str, classes: Classes, cache: Path) -> torch.Tensor:
+    """Cells (N, g², INPUTS) of one view, kept in `cache`."""
+    key = hashlib.sha256("\n".join([view, *(p.name for p in paths)]).encode()).hexdigest()[:16]
+    kept = cache / f"{key}-cells.npy"
+    if not kept.is_file():
+        mid, top = maps(lite, paths, ENCODER_SIZE, view, cache)
+        np.save(kept, cell_inputs(mid, top, classes).numpy())
+    return torch.from_numpy(np.load(kept))
 
 
 def class_sentences(wordnet: WordNet) -> list[tuple[str, str, str]]:
@@ -82,11 +99,12 @@ def class_sentences(wordnet: WordNet) -> list[tuple[str, str, str]]:
 
 
 class Sentences:
-    """MiniLM's sentence embeddings, (n, 384), unit length."""
+    """MiniLM's sentence embeddings, (n, 384), unit length, kept in `cache`."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Path) -> None:
         from tokenizers import Tokenizer
 
+        self._cache = cache
         model, folder = load_minilm()
         self._tower = TextTower(model)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -95,6 +113,9 @@ class Sentences:
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str], batch: int = 128) -> torch.Tensor:
+        kept = self._cache / f"{hashlib.sha256(chr(10).join(texts).encode()).hexdigest()[:16]}-text.npy"
+        if kept.is_file():
+            return torch.from_numpy(np.load(kept))
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding
         out = torch.empty((len(texts), 384))
         for start in range(0, len(order), batch):
@@ -103,4 +124,6 @@ class Sentences:
             out[rows] = self._tower(
                 torch.tensor([e.ids for e in encoded]), torch.tensor([e.attention_mask for e in encoded])
             )
+        self._cache.mkdir(parents=True, exist_ok=True)
+        np.save(kept, out.numpy())
         return out

@@ -12,20 +12,26 @@ Three losses, all by cosine in the joint space, summed, the second with a weight
   and their
   WordNet names and descriptions.
 
-Inputs are standardised; both are folded into the weights of `Projection` afterwards.
+Inputs are standardised, which is folded into the weights of `Projection` afterwards. Several projections
+that differ in their seed are fitted and joined: laid side by side, a cosine is the mean of theirs, and the
+leading directions of the joint space, found from the training data, bring it back to D dimensions. All of it
+is linear, so that what ships costs no more than one of them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,6 +42,8 @@ from inficond.export.embedded.wordnet import WordNet
 
 INPUTS = TOP_CHANNELS + TEXT_DIM + MID_CHANNELS
 """Top channels, the class probabilities' mean sentence (ConSE; Norouzi et al., 2014), middle channels."""
+SHARED_MASK = 8
+"""Pictures of a batch that share a dropout mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,10 @@ class Settings:
     weight_decay: float = 0.05
     smoothing: float = 0.1
     classes_at_once: int = 400
-    seed: int = 0
+    cells_at_once: int = 24
+    """Cells of a picture that a step looks at, drawn anew each time: cheaper, and none is relied upon."""
+    members: int = 3
+    """Projections fitted and joined, with the seeds 0, 1, …"""
 
 
 @dataclass(frozen=True)
@@ -213,19 +224,38 @@ class _Net(nn.Module):
 
     def cells(self, x: Tensor, dropout: float) -> Tensor:
         x = (x.float() - self.mean) / self.scale
-        if dropout:
-            # The same inputs are dropped in every cell, or the mean over cells would undo it.
-            x = x * (torch.rand(x.shape[0], 1, x.shape[2]) > dropout) / (1 - dropout)
-        return self.cell(x)
+        if not dropout:
+            return self.cell(x)
+        # The same inputs are dropped in every cell, or the mean over cells would undo it; a few pictures
+        # share a mask, so that it falls on the small weights and not on the large inputs.
+        weight, bias = self.cell.weight, self.cell.bias
+        parts = []
+        for part in x.split(SHARED_MASK):
+            kept = (torch.rand(1, weight.shape[1]) > dropout) / (1 - dropout)
+            parts.append(F.linear(part, weight * kept, bias))
+        return torch.cat(parts)
 
     def sentences(self, e: Tensor) -> Tensor:
         return F.normalize(self.text(e - self.centre), dim=-1)
 
 
 def train(
-    pictures: Pictures, classes: Classes, settings: Settings, progress: Progress | None = None
+    pictures: Pictures,
+    classes: Classes,
+    settings: Settings,
+    progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> tuple[Projection, Tensor, Tensor]:
-    """Fit the projection.
+    """Fit the projections and join them.
+
+    Parameters
+    ----------
+    pictures : Pictures
+    classes : Classes
+    settings : Settings
+    progress : Progress, optional
+    cache : Path, optional
+        Where the weights of each member are kept between runs.
 
     Returns
     -------
@@ -237,16 +267,83 @@ def train(
         Unit vectors of ImageNet's classes, for words that name some of them.
     """
     progress = progress or Silent()
-    torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
+    nets = [fit(pictures, classes, settings, seed, progress, cache) for seed in range(settings.members)]
+    prototypes = _prototypes(classes, nets[0].mean, _length(pictures))
+    with torch.no_grad():
+        cell, text = _join(nets, pictures, prototypes, settings.dim)
+        class_vectors = F.normalize(cell((prototypes[:, 0] - nets[0].mean) / nets[0].scale), dim=1)
+        return _fold(nets[0], cell, text, classes), nets[0].centre.clone(), class_vectors
+
+
+def _join(
+    nets: Sequence[_Net], pictures: Pictures, prototypes: Tensor, dim: int
+) -> tuple[nn.Linear, nn.Linear]:
+    """One pair of linear maps for several: side by side, then onto the leading `dim` directions.
+
+    The directions are the eigenvectors of the sum of the second moments of unit cells, pictures, class
+    prototypes and captions, which leave the inner products among these as they are as far as any `dim` can.
+    """
+    x = (pictures.views[0][::4].float() - nets[0].mean) / nets[0].scale
+    few = (prototypes[:, 0] - nets[0].mean) / nets[0].scale
+    captions = torch.cat(pictures.captions) - nets[0].centre
+    cells, texts = [], []
+    for net in nets:
+        # Members differ in the length of their vectors; each shall count the same.
+        a = 1 / net.cell(x.mean(dim=1)).norm(dim=1).mean()
+        b = 1 / net.text(captions).norm(dim=1).mean()
+        cells.append((net.cell.weight * a, net.cell.bias * a))
+        texts.append((net.text.weight * b, net.text.bias * b))
+    cell_weight, cell_bias = (torch.cat(t) for t in zip(*cells))
+    text_weight, text_bias = (torch.cat(t) for t in zip(*texts))
+    if len(nets) > 1:
+        z = x @ cell_weight.T + cell_bias
+        moments = torch.zeros((len(cell_bias), len(cell_bias)))
+        for some in (
+            z.flatten(0, 1),
+            z.mean(dim=1),
+            few @ cell_weight.T + cell_bias,
+            captions @ text_weight.T + text_bias,
+        ):
+            unit = F.normalize(some, dim=1)
+            moments += unit.T @ unit / len(unit)
+        leading = torch.linalg.eigh(moments)[1][:, -dim:].T
+        cell_weight, cell_bias = leading @ cell_weight, leading @ cell_bias
+        text_weight, text_bias = leading @ text_weight, leading @ text_bias
+    cell, text = nn.Linear(INPUTS, dim), nn.Linear(TEXT_DIM, dim)
+    cell.weight.data, cell.bias.data = cell_weight, cell_bias
+    text.weight.data, text.bias.data = text_weight, text_bias
+    return cell, text
+
+
+def _length(pictures: Pictures) -> float:
+    """Mean length of a cell's top channels."""
+    return float(pictures.views[0][::4, :, :TOP_CHANNELS].float().norm(dim=2).mean())
+
+
+def fit(
+    pictures: Pictures,
+    classes: Classes,
+    settings: Settings,
+    seed: int,
+    progress: Progress,
+    cache: Path | None = None,
+) -> _Net:
+    """One projection; from the cache where one of the same settings and seed is there."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     sample = pictures.views[0][::4].float().flatten(0, 1)
     mean, scale = sample.mean(dim=0), sample.std(dim=0)
     scale = scale + 0.02 * scale.mean()
     text = slice(TOP_CHANNELS, TOP_CHANNELS + TEXT_DIM)
     scale[text] = sample[:, text].std(dim=0).mean()  # one scale, so that the geometry of sentences stays
-    prototypes = _prototypes(classes, mean, float(sample[:, :TOP_CHANNELS].norm(dim=1).mean()))
+    prototypes = _prototypes(classes, mean, _length(pictures))
     net = _Net(settings, mean, scale, torch.cat(pictures.captions).mean(dim=0))
     n = len(pictures.captions)
+    key = hashlib.sha256(f"{settings} {seed} {n}".encode()).hexdigest()[:16]
+    kept = cache / f"{key}-member.safetensors" if cache else None
+    if kept and kept.is_file():
+        net.load_state_dict(load_file(kept))
+        return net.eval()
     batches = n // settings.batch
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -254,13 +351,16 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=0.15
     )
-    progress.start("training the projection", settings.epochs)
+    progress.start(f"training projection {seed + 1}", settings.epochs)
     for _ in range(settings.epochs):
         order = rng.permutation(n)
         for b in range(batches):
             rows = order[b * settings.batch : (b + 1) * settings.batch]
             view = pictures.views[rng.integers(len(pictures.views))]
-            z = net.cells(view[rows], settings.dropout)
+            some_cells = np.sort(rng.permutation(view.shape[1])[: settings.cells_at_once])
+            z = net.cells(
+                view[torch.from_numpy(rows)[:, None], torch.from_numpy(some_cells)], settings.dropout
+            )
             chosen = [pictures.captions[i][rng.integers(len(pictures.captions[i]))] for i in rows]
             some = torch.from_numpy(rng.permutation(len(prototypes))[: settings.classes_at_once])
             about = classes.sentences[some, rng.integers(classes.sentences.shape[1])]
@@ -277,9 +377,9 @@ def train(
             schedule.step()
         progress.advance()
     net.eval()
-    with torch.no_grad():
-        class_vectors = F.normalize(net.cells(prototypes, 0.0)[:, 0], dim=1)
-        return _fold(net, classes, settings.dim), net.centre.clone(), class_vectors
+    if kept:
+        save_file(net.state_dict(), kept)
+    return net
 
 
 def _both_ways(logits: Tensor) -> Tensor:
@@ -319,14 +419,14 @@ def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
     return torch.cat([top, classes.mean_sentence, mid], dim=1).unsqueeze(1)
 
 
-def _fold(net: _Net, classes: Classes, dim: int) -> Projection:
+def _fold(net: _Net, cell: nn.Linear, text: nn.Linear, classes: Classes) -> Projection:
     """Standardisation folded in, and the mean sentence replaced by the class probabilities it is
     linear in.
     """
-    projection = Projection(dim)
-    weight = net.cell.weight.data / net.scale
+    projection = Projection(cell.out_features)
+    weight = cell.weight.data / net.scale
     top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)
     projection.cell.weight.data = torch.cat([top, sentence @ classes.mean_sentence.T, mid], dim=1)
-    projection.cell.bias.data = net.cell.bias.data - weight @ net.mean
-    projection.text.load_state_dict(net.text.state_dict())
+    projection.cell.bias.data = cell.bias.data - weight @ net.mean
+    projection.text.load_state_dict(text.state_dict())
     return projection
