@@ -61,7 +61,7 @@ def _table(report: dict[str, Any]) -> str:
     if "first" in report:
         lines += [
             "",
-            f"The first fit of a process takes {report['first']['cold']:.2f} s more than the second, imports included and",
+            f"The first fit of a process takes {report['first']['cold']:.2f} s of processor time more than the second, imports included and",
             f"the compiled code cached; {report['first']['warmed']:.2f} s more after `warm_up()`.",
         ]
     if report["instances"]:
