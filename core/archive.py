@@ -241,7 +241,8 @@ def _extract(z: zipfile.ZipFile, name: str, sha256: str, size: int, target: Path
                     break
                 digest.update(block)
                 sink.write(block)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    # Damage reaches zipfile as all of these: a name that is no UTF-8, an unknown flag, a password.
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{archive}: {name!r} cannot be read ({error}): copy it again") from None
     if left != 0 or digest.hexdigest() != sha256:
         raise InputError(f"{archive}: {name!r} differs from its hash: copy it again")
