@@ -1,5 +1,6 @@
 """Serving the page from a command: a free port, one line that says where, a tidy end."""
 
+import importlib.util
 import ipaddress
 import signal
 import socket
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 FIRST_PORT, PORTS = 7860, 100
 
 
-def serve_project(project: "Project", host: str, port: int | None, browser: bool, out: Output) -> int:
+def serve_project(
+    project: "Project", host: str, port: int | None, browser: bool, out: Output, mcp: bool = False
+) -> int:
     """Serve a project until Ctrl+C or a polite kill.
 
     Parameters
@@ -30,6 +33,8 @@ def serve_project(project: "Project", host: str, port: int | None, browser: bool
     browser : bool
         Open a browser.
     out : Output
+    mcp : bool
+        Offer the page's functions to MCP clients too.
 
     Returns
     -------
@@ -39,15 +44,19 @@ def serve_project(project: "Project", host: str, port: int | None, browser: bool
     Raises
     ------
     InputError
-        The port is taken, or the address is not this machine's.
+        The port is taken, the address is not this machine's, or `mcp` lacks its package.
     """
+    if mcp and importlib.util.find_spec("mcp") is None:
+        raise InputError("--mcp needs one more package: pip install 'inficond[mcp]'")
     port = free_port(host, port)
     from inficond.gradio_app.app import build_page
 
     page = build_page(project, local_folders=_is_loopback(host))
     try:
-        _, url, _ = page.launch(host, port, prevent_thread_lock=True, inbrowser=browser)
+        _, url, _ = page.launch(host, port, prevent_thread_lock=True, inbrowser=browser, mcp_server=mcp)
         out.say(f"{project.name}: {url}")
+        if mcp:
+            out.say(f"MCP clients: {url}gradio_api/mcp/")
         out.say("Ctrl+C stops it.")
         out.result({"url": url, "project": str(project.path)})
         sys.stdout.flush()

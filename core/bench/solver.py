@@ -13,14 +13,16 @@ import time
 import warnings
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inficond.core.bench.solver_data import INSTANCES, Instance, objective
 from inficond.core.bench.solver_peers import LADDER, SOFTMAX
-from inficond.core.cli.output import Output
 from inficond.core.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 WANTED = 1e-4
 PATIENCE = 20.0  # seconds of a single run after which a solver is not tried further
@@ -42,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--docs", metavar="DIR", help="also write table and plot into this folder")
 
 
-def run(args: argparse.Namespace, out: Output) -> int:
+def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure what `args.only` names, print and write it."""
     if args.repeats < 1:
         raise InputError(f"--repeats must be at least 1: it is {args.repeats}")
@@ -83,7 +85,7 @@ def _timed(name: str, instance: Instance, X: Any, T: Any, tol: float) -> tuple[f
     return taken, objective(instance, X, T, np.asarray(weights), np.asarray(bias))
 
 
-def _compare(instance: Instance, repeats: int, out: Output) -> dict[str, Any]:
+def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
     """One instance: every solver's curve, and medians at the wanted accuracy."""
     from inficond.core.solver import fit
 

@@ -7,13 +7,15 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inficond.core.bench.solver_data import Instance, objective
-from inficond.core.cli.output import Output
 from inficond.core.solver import fit, preview
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
 
 FIRST = """
 import time, numpy as np
@@ -46,7 +48,7 @@ def _processor(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def two_threads(instances: Sequence[Instance], repeats: int, out: Output) -> dict[str, Any]:
+def two_threads(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[str, Any]:
     """One thread and two, in turns; seconds and their ratio."""
     found: dict[str, Any] = {}
     for instance in instances:
@@ -65,7 +67,7 @@ def two_threads(instances: Sequence[Instance], repeats: int, out: Output) -> dic
     return found
 
 
-def refits(instances: Sequence[Instance], repeats: int, out: Output) -> dict[str, Any]:
+def refits(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[str, Any]:
     """One class, bounds on five of its weights changed: preview, refit to 1e-4, and glum started warm."""
     found: dict[str, Any] = {}
     for instance in instances:
@@ -151,7 +153,7 @@ def _glum(
     return work, lambda: (model.coef_[None], np.atleast_1d(model.intercept_))
 
 
-def first_fit(repeats: int, out: Output) -> dict[str, float]:
+def first_fit(repeats: int, out: "Output") -> dict[str, float]:
     """How much longer the first fit of a process takes than its second: import included, and when warmed."""
     found = {}
     for name, warm in (("cold", False), ("warmed", True)):

@@ -24,6 +24,9 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer the functions to MCP clients too (extra `mcp`)"
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -37,4 +40,4 @@ def serve(project: "Project", args: argparse.Namespace, out: Output) -> int:
     """Serve a project's page until interrupted."""
     from inficond.gradio_app.serve import serve_project
 
-    return serve_project(project, args.host, args.port, not args.no_browser, out)
+    return serve_project(project, args.host, args.port, not args.no_browser, out, args.mcp)

@@ -26,7 +26,8 @@ print(twice(4.0), type(twice._cache).__name__, getattr(twice._cache, "_cache_pat
 def run(tmp_path, setup, **env):
     script = tmp_path / "kernel.py"
     script.write_text(CODE.format(setup=setup))
-    env = {**os.environ, **env}
+    inherited = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    env = {**inherited, **env}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, check=True)
     return done.stdout.split()
 
