@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -142,26 +143,34 @@ def test_a_browser_opens_it_from_a_file_without_a_request_or_complaint(page: str
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for scheme, width in (("light", 1280), ("dark", 1280), ("light", 360)):
-            tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            asked: list[str] = []
-            said: list[str] = []
-            tab.on("request", lambda r, asked=asked: asked.append(r.url))
-            tab.on("console", lambda m, said=said: said.append(m.text))
-            tab.on("dialog", lambda d, said=said: said.append(d.message))
-            tab.goto(file.as_uri())
-            assert [u for u in asked if not u.startswith(("data:", file.as_uri()))] == []
-            assert said == []
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            # The colours of the scheme, and of the switch over it.
-            colour = "getComputedStyle(document.body).backgroundColor"
-            system = tab.evaluate(colour)
-            tab.locator("label[for=dark]").click()
-            dark = tab.evaluate(colour)
-            tab.locator("label[for=light]").click()
-            assert dark != tab.evaluate(colour)
-            assert system == (dark if scheme == "dark" else tab.evaluate(colour))
-            assert tab.evaluate("[...document.images].every(i => i.loading === 'lazy' || i.naturalWidth > 0)")
-        browser.close()
+
+    def look() -> None:
+        with playwright.sync_playwright() as p:
+            browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            for scheme, width in (("light", 1280), ("dark", 1280), ("light", 360)):
+                tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+                asked: list[str] = []
+                said: list[str] = []
+                tab.on("request", lambda r, asked=asked: asked.append(r.url))
+                tab.on("console", lambda m, said=said: said.append(m.text))
+                tab.on("dialog", lambda d, said=said: said.append(d.message))
+                tab.goto(file.as_uri())
+                assert [u for u in asked if not u.startswith(("data:", file.as_uri()))] == []
+                assert said == []
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                # The colours of the scheme, and of the switch over it.
+                colour = "getComputedStyle(document.body).backgroundColor"
+                system = tab.evaluate(colour)
+                tab.locator("label[for=dark]").click()
+                dark = tab.evaluate(colour)
+                tab.locator("label[for=light]").click()
+                assert dark != tab.evaluate(colour)
+                assert system == (dark if scheme == "dark" else tab.evaluate(colour))
+                assert tab.evaluate(
+                    "[...document.images].every(i => i.loading === 'lazy' || i.naturalWidth > 0)"
+                )
+            browser.close()
+
+    # In a thread of its own: the browser tests keep an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(look).result()
