@@ -119,19 +119,19 @@ function fillTile(node, at, step) {
   text(node.firstElementChild.children[1], `S ${u}`);
 }
 
-/** The sheet behind a tile: known, or asked for once. */
+/** The sheet behind a tile: known, or asked for once; the tile is dressed again when it comes. */
 function dress(node, sheet) {
   const url = index.sheets[sheet];
   if (url) { node.style.backgroundImage = `url("${url}")`; return; }
   node.style.backgroundImage = "none";
-  if (sheetReady.has(sheet)) return;
   const mine = index;
-  sheetReady.set(sheet, store.call("sheet", { number: sheet }, { quiet: true }).then((answer) => {
-    sheetReady.delete(sheet);
-    if (mine !== index || !answer.url) return;
-    index.sheets[sheet] = answer.url;
-    for (const tile of pool.values()) if (tile.__sheet === sheet) dress(tile, sheet);
-  }).catch(() => sheetReady.delete(sheet)));
+  if (!sheetReady.has(sheet)) {
+    sheetReady.set(sheet, store.call("sheet", { number: sheet }, { quiet: true }).then((answer) => {
+      if (mine === index && answer.url) index.sheets[sheet] = answer.url;
+    }).catch(() => {}).then(() => sheetReady.delete(sheet)));
+  }
+  // A pooled tile may show another image by then.
+  sheetReady.get(sheet).then(() => { if (mine === index && node.__sheet === sheet && index.sheets[sheet]) dress(node, sheet); });
 }
 
 let scrolling = false;
@@ -248,7 +248,7 @@ const bars = h("div", { class: "contributions scroll", role: "list", "aria-label
 const evidenceLine = h("p", { class: "evidence-line muted" });
 const close = ui.button("Close the image", { icon: "close", wide: false, kind: "quiet", onclick: () => store.select({ image: null }) });
 const similar = ui.button("More like this", { icon: "grid", kind: "quiet", onclick: () => moreLike() });
-const overrule = ui.button("Teacher is wrong…", { kind: "quiet", onclick: () => window.inficond.shell.override(opened) });
+const overrule = ui.button("Teacher is wrong…", { kind: "quiet", onclick: () => opened && window.inficond.shell.override(opened) });
 panel.append(h("div", { class: "stage-side" }, stage, evidenceLine), h("div", { class: "open-side" }, h("div", { class: "open-head" }, openTitle, close), bars, h("div", { class: "open-foot" }, similar, overrule)));
 let evidenceOf = null;
 
@@ -256,6 +256,7 @@ view.part("instances.opened", (data) => {
   opened = data;
   evidenceOf = null;
   panel.hidden = !data;
+  overrule.disabled = !data;
   if (!data) return panel.removeAttribute("data-open-image");
   panel.setAttribute("data-open-image", data.id);
   picture.src = data.url;
@@ -349,20 +350,23 @@ store.on("hover", (concept) => {
 });
 
 async function moreLike() {
-  if (!opened) return;
-  const answer = await store.call("similar", { image: opened.id });
+  // The selection, not what is drawn: the image may still be on its way.
+  const image = store.state.selection.image;
+  if (!image) return;
+  const answer = await store.call("similar", { image });
   if (!answer.rows) return;
   const set = new Set(answer.rows);
   const strip = h("div", { class: "similar-grid" }, answer.rows.map((row) => {
     const node = h("button", { type: "button", class: "tile still", "aria-label": index.ids[row] });
     const k = row % index.per_sheet;
-    node.style.backgroundImage = `url("${index.sheets[Math.floor(row / index.per_sheet)]}")`;
+    node.__sheet = Math.floor(row / index.per_sheet);
+    dress(node, node.__sheet);
     node.style.backgroundSize = `${index.columns * 96}px auto`;
     node.style.backgroundPosition = `-${(k % index.columns) * 96}px -${Math.floor(k / index.columns) * 96}px`;
     node.addEventListener("click", () => { box.close(); store.select({ image: index.ids[row] }); });
     return node;
   }));
-  const box = ui.dialog(`Images most like ${opened.id}`, [h("p", { class: "muted" }, "Nearest by their concepts, nearest first. Choose one to open it."), strip], { wide: true });
+  const box = ui.dialog(`Images most like ${image}`, [h("p", { class: "muted" }, "Nearest by their concepts, nearest first. Choose one to open it."), strip], { wide: true });
   store.emit("hover-image", null);
   return set;
 }
