@@ -2,24 +2,14 @@
 
 import argparse
 
+from inficond.core.cli.commands._move import configure, move
 from inficond.core.cli.output import Output
+
+__all__ = ["SUMMARY", "configure", "run"]
 
 SUMMARY = "go back one step"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("project", metavar="DIR", help="project folder")
-
-
 def run(args: argparse.Namespace, out: Output) -> int:
     """Move the project's own branch."""
-    from inficond.core.project.project import Project
-
-    session = Project.open(args.project).session("main")
-    with session.exclusive():
-        left = session.node
-        node = session.undo()
-    out.say(f"now at {node.id}  {node.title}")
-    out.result({"node": node.id, "left": left, "title": node.title})
-    return 0
+    return move(args, out, lambda session: session.undo())
