@@ -39,6 +39,10 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
     name = max(before, key=lambda c: before[c])
     drag(page, name, 0.5)
     page.wait_for_selector("#view-tuning .change")
+    # previews of the way there may still be shown: the one of where the hand stopped must follow
+    page.wait_for_function(
+        "(c) => Math.abs(window.inficond.store.state.preview?.weights[c] ?? 1) < 1e-6", arg=name
+    )
     assert weights(page) == before, "a preview changes nothing"
     predicted = page.evaluate("() => window.inficond.store.state.preview.weights")
     assert predicted[name] == pytest.approx(0, abs=1e-6)
