@@ -23,6 +23,9 @@ from inficond.gradio_app.visitor import Visitor, Visitors
 
 MOST_IMAGES = 200
 CONCURRENCY = 4
+LONGEST_NOTE = 2000
+GIVES_FILES = ("export_student",)
+"""Endpoints whose answers may name a file; Gradio would hand out whatever an answer calls one."""
 
 
 def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
@@ -94,6 +97,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
         visitor: Visitor, class_name: str, actions: list, focus: str = "", note: str = ""
     ) -> dict[str, Any]:
         """Take a step: refit the class under the bounds that the actions ask for."""
+        note = str(note)[:LONGEST_NOTE]
         return _node(visitor, visitor.session.apply(class_name, actions, focus or None, note=note))
 
     @with_session
@@ -167,6 +171,17 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     gr.api(distill, api_name="distill", concurrency_limit=1)
 
 
+def without_files(value: Any) -> Any:
+    """Plain JSON in which nothing looks like one of Gradio's files.
+
+    Gradio copies every file that an answer names into its cache and serves it, from anywhere below the
+    working folder; a name that a visitor or a project's history smuggled into an answer must not do that.
+    """
+    if isinstance(value, dict):
+        return {k: without_files(v) for k, v in value.items() if not (k == "meta" and "path" in value)}
+    return [without_files(v) for v in value] if isinstance(value, list) else value
+
+
 def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
     """A node of the history, as an answer."""
     return {
@@ -197,7 +212,8 @@ def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Call
         *rest, token = args
         visitor, _ = visitors.get(token)
         try:
-            return plain({"session": visitor.token, **fn(visitor, *rest)})
+            said = plain({"session": visitor.token, **fn(visitor, *rest)})
+            return said if fn.__name__ in GIVES_FILES else without_files(said)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

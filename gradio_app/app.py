@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from inficond.gradio_app import api, theme
 from inficond.gradio_app.bridge import Bridge
 from inficond.gradio_app.compress import CompressPage
+from inficond.gradio_app.guard import Guard, is_loopback, refuse_addresses
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.views import all_views
 from inficond.gradio_app.visitor import Visitors
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD = 24 * 2**20
 """Bytes of one uploaded image."""
+SWEEP_SECONDS, KEEP_SECONDS = 600, 3600
+"""How often uploads and copies of exports that nobody took are looked for, and how old they get."""
 
 
 @dataclass
@@ -68,11 +71,20 @@ class Page:
             max_file_size=MAX_UPLOAD,
             show_error=False,
             footer_links=[],
-            app_kwargs={"middleware": [Middleware(CompressPage)]},
+            app_kwargs={"middleware": [self._guard(host), Middleware(CompressPage)]},
             ssr_mode=False,
             run_history=False,
             quiet=True,
             **{"share": False, "enable_monitoring": False, **more},
+        )
+
+    def _guard(self, host: str) -> Middleware:
+        """What stands before everything else."""
+        return Middleware(
+            Guard,
+            folders=[self.pictures.folder, self.pictures.uploads],
+            hidden=self.blocks.upload_file_set.__contains__,
+            own_machine=is_loopback(host),
         )
 
     def close(self) -> None:
@@ -105,7 +117,12 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         visitors.add(other)
     bridge = Bridge(visitors, pictures.uploads, local_folders)
     os.environ["GRADIO_TEMP_DIR"] = str(pictures.uploads)
-    with gr.Blocks(title=f"InFiConD · {project.name}", fill_width=True, analytics_enabled=False) as blocks:
+    with gr.Blocks(
+        title=f"InFiConD · {project.name}",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(SWEEP_SECONDS, KEEP_SECONDS),
+    ) as blocks:
         gr.HTML(
             value=None,
             html_template='<header class="inf topbar" role="banner"></header>',
@@ -121,6 +138,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
             for view in all_views():
                 view.component()
         api.endpoints(visitors, pictures.uploads, local_folders)
+    refuse_addresses(blocks)
     return Page(blocks, visitors, pictures, bridge)
 
 

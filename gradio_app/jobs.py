@@ -14,6 +14,8 @@ from inficond.core.progress import Silent
 LOG = logging.getLogger("inficond.page")
 AT_ONCE = 2
 """Jobs that run at the same time on the whole page; more wait for their turn."""
+MOST_WAITING = 60
+"""Jobs of all visitors together, running or waiting; each holds a thread."""
 KEEP_SECONDS = 600.0
 MOST_NOTES = 30
 
@@ -60,7 +62,7 @@ class Jobs:
         Raises
         ------
         InputError
-            The owner has a job that still runs.
+            The owner has jobs that still run, or too many others wait.
         """
         with self._lock:
             now = time.monotonic()
@@ -68,8 +70,11 @@ class Jobs:
                 j for j in self._jobs.values() if j.ended is not None and now - j.ended > KEEP_SECONDS
             ]:
                 del self._jobs[old.id]
-            if sum(j.owner == owner and j.state == "running" for j in self._jobs.values()) >= AT_ONCE:
+            running = [j for j in self._jobs.values() if j.state == "running"]
+            if sum(j.owner == owner for j in running) >= AT_ONCE:
                 raise InputError("your earlier request still runs: wait for it, or cancel it")
+            if len(running) >= MOST_WAITING:
+                raise InputError("too many visitors wait for reports and exports: try again in some minutes")
             job = Job(owner)
             self._jobs[job.id] = job
         threading.Thread(target=self._run, args=(job, work), name="inficond-job", daemon=True).start()

@@ -1,7 +1,6 @@
 """Serving the page from a command: a free port, one line that says where, a tidy end."""
 
 import importlib.util
-import ipaddress
 import signal
 import socket
 import sys
@@ -50,8 +49,9 @@ def serve_project(
         raise InputError("--mcp needs one more package: pip install 'inficond[mcp]'")
     port = free_port(host, port)
     from inficond.gradio_app.app import build_page
+    from inficond.gradio_app.guard import is_loopback
 
-    page = build_page(project, local_folders=_is_loopback(host))
+    page = build_page(project, local_folders=is_loopback(host))
     try:
         _, url, _ = page.launch(host, port, prevent_thread_lock=True, inbrowser=browser, mcp_server=mcp)
         out.say(f"{project.name}: {url}")
@@ -78,16 +78,6 @@ def _wait() -> None:
             signal.signal(getattr(signal, name), end)
     while not stop.wait(3600):
         pass
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine's own users can reach the page, who may then name its folders."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def free_port(host: str, port: int | None) -> int:

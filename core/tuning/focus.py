@@ -15,6 +15,8 @@ from inficond.core.tuning.workspace import Workspace
 
 FACTOR = 5.0
 """φ: how many times more an image in focus counts."""
+MOST_CONDITIONS = 16
+"""Conditions of one slice."""
 
 
 def resolve(
@@ -56,7 +58,9 @@ def resolve(
     if isinstance(focus, Slice):
         focus = focus.to_dict()
     if isinstance(focus, Mapping):
-        factor = float(focus.get("factor", factor))
+        factor = focus.get("factor", factor)
+        if not isinstance(factor, int | float):
+            raise InputError(f"the focus factor must be a number, not {factor!r:.40}")
     if not (np.isfinite(factor) and 0 < factor <= 1e4):
         raise InputError(f"the focus factor {factor:g} must lie above 0 and below 10,000")
     record, mask = _found(focus, workspace, state, cls)
@@ -75,28 +79,51 @@ def _found(
 ) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     """The record of a focus and its images, (N,)."""
     if isinstance(focus, Mapping) and "conditions" in focus:
-        wanted = [(str(c["concept"]), c["level"] == "high") for c in focus["conditions"]]
+        wanted = _conditions(focus["conditions"])
         label = " and ".join(f"{name} {'high' if high else 'low'}" for name, high in wanted)
-        record = {"label": label, "conditions": [dict(c) for c in focus["conditions"]]}
+        # Nothing else of what was given is kept: a record is shown, stored and handed out again.
+        levels = [{"concept": name, "level": "high" if high else "low"} for name, high in wanted]
+        record = {"label": label, "conditions": levels}
         return record, slice_mask(workspace, state, wanted)
     if isinstance(focus, Mapping):
-        focus = focus["images"] if "images" in focus else str(focus["label"])
+        focus = focus["images"] if "images" in focus else str(focus.get("label", ""))
     if isinstance(focus, str):
         if focus not in SUBSETS:
             raise unknown("subset", focus, SUBSETS)
         return {"label": focus}, subset_mask(workspace, state, cls, focus)
-    mask = np.asarray(focus)
+    if not isinstance(focus, Sequence | np.ndarray):
+        raise InputError(f"a focus is a subset, a slice or a list of images, not {focus!r:.40}")
+    try:
+        mask = np.asarray(focus)
+    except ValueError:  # lists of different lengths inside
+        mask = np.zeros(0, object)
     if mask.dtype == bool:
         if mask.shape != (workspace.n_images,):
             raise InputError(f"a focus mask needs one value for each of the {workspace.n_images} images")
     else:
         mask = np.zeros(workspace.n_images, bool)
-        for image in np.asarray(focus, object).ravel():
-            if image not in workspace.image_index:
-                raise unknown("image", str(image), workspace.image_ids)
+        for image in focus:
+            if not isinstance(image, str) or image not in workspace.image_index:
+                raise unknown("image", f"{image!s:.80}", workspace.image_ids)
             mask[workspace.image_index[image]] = True
     ids = [workspace.image_ids[i] for i in np.flatnonzero(mask).tolist()]
     return {"label": f"{len(ids)} image{'s' if len(ids) != 1 else ''}", "images": ids}, mask
+
+
+def _conditions(given: Any) -> list[tuple[str, bool]]:
+    """Concept and whether it is high, of each of a slice's conditions."""
+    if not isinstance(given, Sequence) or isinstance(given, str) or not 0 < len(given) <= MOST_CONDITIONS:
+        raise InputError(
+            f"a focus on a slice needs 1 to {MOST_CONDITIONS} conditions: a concept and a level for each"
+        )
+    for c in given:
+        if (
+            not isinstance(c, Mapping)
+            or not isinstance(c.get("concept"), str)
+            or c.get("level") not in ("high", "low")
+        ):
+            raise InputError(f"a focus on a slice needs a concept and a level, high or low, not {c!r:.60}")
+    return [(c["concept"], c["level"] == "high") for c in given]
 
 
 def slice_mask(
