@@ -5,12 +5,16 @@ person's photographs is ever given to a browser.
 """
 
 import hashlib
+import io
 import shutil
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
 
@@ -61,7 +65,7 @@ class Pictures:
         ----------
         project : Project
         number : int
-            Row `n` of the project is tile `n % PER_SHEET` of sheet `n // PER_SHEET`.
+            Tile `k` of sheet `s` is image `s * PER_SHEET + k` of `order_of`.
 
         Raises
         ------
@@ -80,15 +84,15 @@ class Pictures:
     def _write_sheet(self, project: "Project", number: int, path: Path) -> None:
         from PIL import Image
 
-        rows = range(number * PER_SHEET, min(len(project), (number + 1) * PER_SHEET))
+        rows = order_of(project)[number * PER_SHEET : (number + 1) * PER_SHEET].tolist()
         lines = -(-len(rows) // COLUMNS)
         sheet = Image.new("RGB", (COLUMNS * TILE, lines * TILE), (128, 136, 146))
         for i, row in enumerate(rows):
             try:
-                with Image.open(project.thumbnail(row)) as thumb:
+                with Image.open(io.BytesIO(project.thumbnail_bytes(row))) as thumb:
                     tile = _square(thumb.convert("RGB"), TILE)
-            except OSError:
-                continue  # a lost thumbnail is a grey tile, not a broken gallery
+            except (OSError, InputError):
+                continue  # a lost or damaged thumbnail is a grey tile, not a broken gallery
             sheet.paste(tile, (i % COLUMNS * TILE, i // COLUMNS * TILE))
         part = path.with_suffix(".part")
         sheet.save(part, "WEBP", quality=78, method=1)
@@ -163,6 +167,11 @@ class Pictures:
             old.unlink(missing_ok=True)
 
 
+def order_of(project: "Project") -> NDArray[np.intp]:
+    """(N,) rows in the order of their tiles: held-out images first, as they are what is looked at first."""
+    return np.concatenate([project.validation_rows, np.flatnonzero(~np.asarray(project.is_validation, bool))])
+
+
 def _square(picture: "Image", side: int) -> "Image":
     """The middle of a picture, as a square: what the encoder saw, near enough for a thumbnail."""
     from PIL import ImageOps
@@ -178,5 +187,5 @@ def _original(project: "Project", row: int) -> "Image":
     try:
         return Image.fromarray(decode(project.image_path(row), OPENED))
     except (UnreadableImage, OSError):
-        with Image.open(project.thumbnail(row)) as thumb:
+        with Image.open(io.BytesIO(project.thumbnail_bytes(row))) as thumb:
             return thumb.convert("RGB")

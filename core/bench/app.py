@@ -268,7 +268,7 @@ def _memory(page: Any) -> float:
       const classes = store.state.parts['performance.table'].classes.map((c) => c.name);
       for (let i = 0; i < n; i++) {
         if (i % 5 === 0) await store.select({ cls: classes[(i / 5) % classes.length], subset: null, scope: null });
-        else if (i % 5 === 1) await store.select({ image: store.state.parts['instances.index'].ids[i] });
+        else if (i % 5 === 1) await store.select({ image: store.state.parts['instances.ids'].ids[i] });
         else if (i % 5 === 2) { store.hover(store.state.parts['influence.rows'].rows[0].name); await bench.frame(); }
         else if (i % 5 === 3) await store.select({ image: null });
         else { store.hover(null); await bench.frame(); }

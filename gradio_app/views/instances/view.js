@@ -4,7 +4,11 @@ const { h, s, attr, text, keyed, fmt, unpack } = dom;
 const NAMES = { "agree-pos": "both yes", missed: "missed", extra: "extra", "agree-neg": "both no" };
 const SORTS = { disagreement: "disagreement", teacher: "teacher's yes", student: "student's yes", name: "name" };
 
-let index = null; // {ids, tile, columns, per_sheet, sheets}
+let index = null; // {tile, columns, per_sheet, sheets}
+let names = new Map(); // row -> image id, of those seen first; all of them are in `ids` a moment later
+let ids = null;
+let place = new Int32Array(0); // row -> its tile on the sheets: held-out images first
+const nameOf = (row) => (ids ? ids[row] : names.get(row) || null);
 let wall = null; // {rows, teacher, student, codes}
 let shown = []; // positions in `wall`, sorted
 let sort = ui.keep.get("instances-order") in SORTS ? ui.keep.get("instances-order") : "disagreement";
@@ -45,7 +49,7 @@ function arrange() {
   if (sort === "disagreement") shown.sort((a, b) => gap(b) - gap(a));
   else if (sort === "teacher") shown.sort((a, b) => wall.teacher[b] - wall.teacher[a]);
   else if (sort === "student") shown.sort((a, b) => wall.student[b] - wall.student[a]);
-  else shown.sort((a, b) => (index.ids[wall.rows[a]] < index.ids[wall.rows[b]] ? -1 : 1));
+  else if (ids) shown.sort((a, b) => (ids[wall.rows[a]] < ids[wall.rows[b]] ? -1 : 1));
   list.scrollTop = 0;
   focusAt = 0;
   paint(true);
@@ -97,24 +101,24 @@ function fillTile(node, at, step) {
   node.__row = row;
   node.style.transform = `translate(${(at % columns) * step}px, ${Math.floor(at / columns) * step}px)`;
   node.style.width = node.style.height = `${side}px`;
-  const sheet = Math.floor(row / index.per_sheet);
-  const k = row % index.per_sheet;
+  const sheet = Math.floor(place[row] / index.per_sheet);
+  const k = place[row] % index.per_sheet;
   const ratio = side / index.tile;
   node.__sheet = sheet;
   dress(node, sheet);
   node.style.backgroundSize = `${index.columns * side}px auto`;
   node.style.backgroundPosition = `-${(k % index.columns) * index.tile * ratio}px -${Math.floor(k / index.columns) * index.tile * ratio}px`;
-  const id = index.ids[row];
+  const id = nameOf(row);
   const code = wall.codes[i];
   node.className = `tile code-${code}`;
   attr(node, "data-image", id);
-  attr(node, "aria-selected", id === store.state.selection.image ? "true" : "false");
+  attr(node, "aria-selected", id !== null && id === store.state.selection.image ? "true" : "false");
   attr(node, "tabindex", at === focusAt ? "0" : "-1");
   attr(node, "aria-setsize", shown.length);
   attr(node, "aria-posinset", at + 1);
   const t = Math.round(100 * wall.teacher[i]);
   const u = Math.round(100 * wall.student[i]);
-  attr(node, "aria-label", `${id}: teacher ${t} %, student ${u} %`);
+  attr(node, "aria-label", `${id || "image"}: teacher ${t} %, student ${u} %`);
   text(node.firstElementChild.children[0], `T ${t}`);
   text(node.firstElementChild.children[1], `S ${u}`);
 }
@@ -153,7 +157,8 @@ list.addEventListener("mouseover", (event) => {
 list.addEventListener("mouseleave", () => store.emit("hover-image", null));
 function open(at) {
   focusAt = at;
-  const id = index.ids[wall.rows[shown[at]]];
+  const id = nameOf(wall.rows[shown[at]]);
+  if (!id) return; // the names are on their way
   store.select({ image: id === store.state.selection.image ? null : id });
 }
 list.addEventListener("keydown", (event) => {
@@ -205,7 +210,20 @@ store.on("brush", (b) => {
   lightTiles();
 });
 
-view.part("instances.index", (data) => { index = data; arrange(); });
+view.part("instances.index", (data) => {
+  index = data;
+  names = new Map(Array.from(unpack(data.rows, Int32Array), (row, i) => [row, data.ids[i]]));
+  place = new Int32Array(data.n).fill(-1);
+  let at = 0;
+  for (const row of unpack(data.held_out, Int32Array)) place[row] = at++;
+  for (let row = 0; row < data.n; row++) if (place[row] < 0) place[row] = at++;
+  arrange();
+});
+view.part("instances.ids", (data) => {
+  ids = data.ids;
+  if (sort === "name") arrange();
+  else paint(true);
+});
 const share = (packed) => Float32Array.from(unpack(packed, Uint16Array), (v) => v / 65535);
 view.part("instances.gallery", (data) => {
   wall = { rows: unpack(data.rows, Int32Array), teacher: share(data.teacher), student: share(data.student), codes: unpack(data.codes, Uint8Array) };
@@ -233,7 +251,7 @@ function mark() {
     attr(b, "aria-checked", on ? "true" : "false");
     attr(b, "tabindex", on || (now.slice && !b.dataset.choose) ? "0" : "-1");
   }
-  for (const node of pool.values()) attr(node, "aria-selected", node.getAttribute("data-image") === now.image ? "true" : "false");
+  for (const node of pool.values()) attr(node, "aria-selected", now.image !== null && node.getAttribute("data-image") === now.image ? "true" : "false");
   panel.hidden = !now.image && !opened;
   if (!now.image) { opened = null; panel.hidden = true; panel.removeAttribute("data-open-image"); }
 }
@@ -357,13 +375,13 @@ async function moreLike() {
   if (!answer.rows) return;
   const set = new Set(answer.rows);
   const strip = h("div", { class: "similar-grid" }, answer.rows.map((row) => {
-    const node = h("button", { type: "button", class: "tile still", "aria-label": index.ids[row] });
-    const k = row % index.per_sheet;
-    node.__sheet = Math.floor(row / index.per_sheet);
+    const node = h("button", { type: "button", class: "tile still", "aria-label": nameOf(row) });
+    const k = place[row] % index.per_sheet;
+    node.__sheet = Math.floor(place[row] / index.per_sheet);
     dress(node, node.__sheet);
     node.style.backgroundSize = `${index.columns * 96}px auto`;
     node.style.backgroundPosition = `-${(k % index.columns) * 96}px -${Math.floor(k / index.columns) * 96}px`;
-    node.addEventListener("click", () => { box.close(); store.select({ image: index.ids[row] }); });
+    node.addEventListener("click", () => { box.close(); store.select({ image: nameOf(row) }); });
     return node;
   }));
   const box = ui.dialog(`Images most like ${image}`, [h("p", { class: "muted" }, "Nearest by their concepts, nearest first. Choose one to open it."), strip], { wide: true });

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
+MOST_NAMED = 160
+"""Images whose names come with the first page: more than fit on a screen."""
 MOST_LIT = 40
 """Concepts whose hovering lights up images: those with weight, the largest first."""
 MOST_BARS = 14
@@ -23,14 +25,29 @@ MOST_EVIDENCE = 12
 
 
 def _index(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    n = len(visitor.project)
+    """How the sheets of thumbnails are laid out, and the names of the images that are seen first.
+
+    All names follow in a part of their own: a page on many images is not to wait for them.
+    """
+    project = visitor.project
+    rows = rows_of(visitor, selection)
+    c = visitor.session.class_index(selection.cls)
+    disputed = np.abs(visitor.session.targets(selection.cls)[rows] - visitor.session.scores()[rows, c])
+    first = rows[np.argsort(-disputed, kind="stable")[:MOST_NAMED]]
     return {
-        "ids": visitor.project.image_ids,
+        "n": len(project),
+        "rows": ints(first),
+        "ids": [project.image_ids[r] for r in first],
+        "held_out": ints(project.validation_rows),
         "tile": pictures.TILE,
         "columns": pictures.COLUMNS,
         "per_sheet": pictures.PER_SHEET,
-        "sheets": [visitor.sheet_url(i) for i in range((n - 1) // pictures.PER_SHEET + 1)],
+        "sheets": [visitor.sheet_url(i) for i in range((len(project) - 1) // pictures.PER_SHEET + 1)],
     }
+
+
+def _ids(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    return {"ids": visitor.project.image_ids}
 
 
 def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
@@ -130,6 +147,7 @@ VIEW = View(
         Part("instances.index", (), _index),
         Part("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),
         Part("instances.opened", ("cls", "image", "node"), _opened),
+        Part("instances.ids", (), _ids, slow=1),
         Part("instances.values", ("cls", "subset", "slice", "scope", "concepts", "node"), _values, slow=1),
     ),
 )
