@@ -133,6 +133,14 @@ class Visit:
         exchange, problem = self._timed(kind, what)
         exchange.problem = exchange.problem or problem or ""
 
+    def fetch(self, kind: str, url: str) -> None:
+        """A picture or a file that the page shows or offers; nothing in it is a fault."""
+
+        def get() -> str:
+            return "" if self.client.get(url) else "empty"
+
+        self.expect(kind, get)
+
     def _timed(self, kind: str, what: Callable[[], Any]) -> tuple[Exchange, Any]:
         began, problem, said = time.monotonic(), "", None
         try:
@@ -147,14 +155,18 @@ class Visit:
 
     def enter(self) -> None:
         """Open the page and see the first view of it, pictures included."""
-        self.expect("page", lambda: self.client.enter() or "")
+        self.expect("page", self._enter)
         answer = self.ask("first view", "hello", {"selection": {}})
         self.catalogue = answer.get("catalogue") or {}
         self.classes = [c["name"] for c in self.parts.get("performance.table", {}).get("classes", [])]
         for sheet in self.parts.get("instances.index", {}).get("sheets", []):
             if sheet:
-                self.expect("picture", lambda url=sheet: self.client.get(url) and "")
+                self.fetch("picture", sheet)
         self.later(slow_only=True)
+
+    def _enter(self) -> str:
+        self.client.enter()
+        return ""
 
     def select(self, kind: str, **patch: Any) -> dict[str, Any]:
         """Change the selection: read the quick parts that depend on it, and queue the slow ones."""
@@ -259,7 +271,7 @@ def look(visit: Visit) -> None:
     answer = visit.select("open image", image=visit.random.choice(ids))
     opened = (answer.get("parts") or {}).get("instances.opened") or {}
     if opened.get("url"):
-        visit.expect("picture", lambda: visit.client.get(opened["url"]) and "")
+        visit.fetch("picture", opened["url"])
     visit.selection = {**visit.selection, "image": None}
 
 
@@ -330,16 +342,14 @@ def export(visit: Visit) -> None:
     answer = visit.ask("export begins", "start_export", {"kind": "safetensors"}, keep=False)
     began = time.monotonic()
     while answer.get("job") and time.monotonic() - began < visit.client.timeout:
-        state = visit.ask("job", "job", {"job": answer["job"]}, keep=False).get("job") or {}
+        state: dict[str, Any] = visit.ask("job", "job", {"job": answer["job"]}, keep=False).get("job") or {}
         if state.get("state") != "running":
-            visit.expect("file", lambda job=state: _fetched(visit, job))
+            if state.get("state") == "done":
+                visit.fetch("file", state["result"]["url"])
+            else:
+                visit.expect("file", lambda: f"no file: {answer}")
             return
         time.sleep(0.3)
-
-
-def _fetched(visit: Visit, job: dict[str, Any]) -> str:
-    url = (job.get("result") or {}).get("url")
-    return "" if url and visit.client.get(url) else f"no file: {job.get('line')}"
 
 
 ACTIONS: dict[str, Callable[[Visit], None]] = {
