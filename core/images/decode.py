@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000",
+    "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000",
     "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
-"""What is read. Left out: formats that run other programs (EPS), stubs and the exotic."""
+"""What is read. Left out: formats that run other programs (EPS), icons (which are decoded before their size
+is known), stubs and the exotic."""
 
 MIN_SIDE = 8
 """Pixels; a smaller image shows nothing that a concept could be seen in."""
@@ -28,6 +29,7 @@ MAX_PIXELS_JPEG = 178_000_000
 """JPEG can be reduced while it is decoded, so larger ones are allowed."""
 
 _LARGE = 16_000_000
+_ROWS = 256
 _one_at_a_time = threading.Lock()
 
 # Our own limits are stricter, and these warnings would land on the person's terminal.
@@ -166,9 +168,10 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
 
 
 def _remark(image: Image.Image) -> str:
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format not in ("MPO", "ICO"):
-        return f"the first of {frames} frames is used"
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        # Counting reads the whole file where no header tells: a second of work for every megabyte of frames.
+        told = image.format not in ("GIF", "TIFF")
+        return f"the first of {image.n_frames if told else 'several'} frames is used"
     if image.mode == "CMYK":
         return "CMYK converted to RGB"
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -200,9 +203,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits or floating point as 8 bits; Pillow's own conversion would clip them."""
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all() or values.min() < 0:
+    low, top = float(values.min()), float(values.max())  # NaN is passed on by both
+    if not np.isfinite((low, top)).all() or low < 0:
         raise UnreadableImage("its grey values are negative or not finite")
-    top = values.max()
     full = next((f for f in (1.0, 255.0, 65535.0, 4294967295.0) if top <= f), top)
-    return np.rint(values * (255.0 / full)).astype(np.uint8)
+    out = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _ROWS):  # a few rows at a time: eight bytes a pixel are many
+        block = values[start : start + _ROWS].astype(np.float64)
+        out[start : start + _ROWS] = np.rint(block * (255.0 / full))
+    return out

@@ -12,7 +12,7 @@ from inficond.core.errors import InputError
 
 SUFFIXES = frozenset(
     {
-        ".avif", ".avifs", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg",
+        ".avif", ".avifs", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg",
         ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga",
         ".tif", ".tiff", ".webp",
     }
