@@ -3,27 +3,6 @@
   const app = window.inficond;
   const { s, h } = app.dom;
 
-  /** One SVG path of round dots (with stroke-linecap: round, a stroke of length 0 is a dot): cheap for thousands. */
-  function dots(xs, ys) {
-    let d = "";
-    for (let i = 0; i < xs.length; i++) d += `M${xs[i].toFixed(1)} ${ys[i].toFixed(1)}h0`;
-    return d;
-  }
-
-  /** Stack dots that would overlap: the height of each above the base line (in steps), in the order given. */
-  function pile(xs, width, steps) {
-    const level = new Map();
-    const out = new Array(xs.length);
-    const order = xs.map((_, i) => i).sort((a, b) => xs[a] - xs[b]);
-    for (const i of order) {
-      const bin = Math.round(xs[i] / width);
-      const n = level.get(bin) || 0;
-      level.set(bin, n + 1);
-      out[i] = n % steps;
-    }
-    return out;
-  }
-
   /** A nice number at or above x, for the end of an axis. */
   function ceilNice(x) {
     if (!(x > 0)) return 1;
@@ -86,5 +65,37 @@
     }
   }
 
-  app.chart = { dots, pile, ceilNice, offer, saveNamed, names: () => [...charts.keys()] };
+  /** Lay an evidence region over a picture of `w` x `hgt` pixels: all else is veiled, its border drawn.
+      `cells` holds a digit per cell of the grid, row by row; `crop` is the part that the encoder saw, in shares. */
+  function evidence(canvas, w, hgt, cells, grid, crop) {
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = w * ratio;
+    canvas.height = hgt * ratio;
+    canvas.style.width = `${w}px`;
+    canvas.style.height = `${hgt}px`;
+    if (!cells || !w) return;
+    const g = canvas.getContext("2d");
+    g.scale(ratio, ratio);
+    const [rows, columns] = grid;
+    const [l, t, r, b] = crop;
+    const x0 = l * w, y0 = t * hgt, cw = ((r - l) * w) / columns, ch = ((b - t) * hgt) / rows;
+    const on = (x, y) => x >= 0 && y >= 0 && x < columns && y < rows && cells[y * columns + x] === "1";
+    g.fillStyle = "rgba(8,14,22,.56)";
+    g.fillRect(0, 0, w, hgt);
+    g.strokeStyle = "#fff";
+    g.lineWidth = 2;
+    g.beginPath();
+    for (let y = 0; y < rows; y++) for (let x = 0; x < columns; x++) {
+      if (!on(x, y)) continue;
+      const X = x0 + x * cw, Y = y0 + y * ch;
+      g.clearRect(X - 0.3, Y - 0.3, cw + 0.6, ch + 0.6);
+      if (!on(x, y - 1)) { g.moveTo(X, Y); g.lineTo(X + cw, Y); }
+      if (!on(x, y + 1)) { g.moveTo(X, Y + ch); g.lineTo(X + cw, Y + ch); }
+      if (!on(x - 1, y)) { g.moveTo(X, Y); g.lineTo(X, Y + ch); }
+      if (!on(x + 1, y)) { g.moveTo(X + cw, Y); g.lineTo(X + cw, Y + ch); }
+    }
+    g.stroke();
+  }
+
+  app.chart = { ceilNice, evidence, offer, saveNamed, names: () => [...charts.keys()] };
 })();

@@ -143,6 +143,7 @@
     if (card && list[at] && list[at].at && e.target.closest(list[at].at)) seen.add("click");
   });
   addEventListener("resize", () => { if (card) place(); });
+  document.addEventListener("keydown", (e) => { if (e.key === "Enter" && card && e.target === card) card.querySelector(".button.primary").click(); });
   document.addEventListener("keydown", (e) => { if (e.key === "Escape" && card && card.contains(document.activeElement)) stop(); });
 
   /** On the first visit to the demo: one line that offers the guide. */

@@ -235,6 +235,7 @@
     state.pending = [];
     state.preview = null;
     if (had) emit("pending");
+    emit("preview-due", false);
   }
 
   /** Set (or with null take back) the pending action on one concept. */
@@ -263,8 +264,10 @@
       state.preview = null;
       previewDue = false;
       emit("preview", null);
+      emit("preview-due", false);
       return;
     }
+    if (state.preview) emit("preview-due", true);
     if (previewBusy) {
       previewDue = true; // the newest request wins; those between are never sent
       return;
@@ -283,6 +286,7 @@
     }
     previewBusy = false;
     if (previewDue) schedulePreview();
+    else emit("preview-due", false);
   }
 
   function setFocus(focus) {

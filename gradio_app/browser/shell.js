@@ -16,13 +16,14 @@
       list.hidden = !open;
       attr(opener, "aria-expanded", open ? "true" : "false");
       if (!open) return;
-      list.replaceChildren(...items().map((it) => (it === "-" ? h("hr", { role: "separator" }) : h("button", { type: "button", role: "menuitem", onclick: () => { toggle(false); it[2](); } }, it[0], it[1] ? h("small", {}, it[1]) : null))));
+      list.replaceChildren(...items().map((it) => (it === "-" ? h("hr", { role: "separator" }) : it instanceof Node ? it : h("button", { type: "button", role: "menuitem", onclick: () => { node.close(); it[2](); } }, it[0], it[1] ? h("small", {}, it[1]) : null))));
       list.querySelector("button").focus();
     };
     app.dom.roving(list, "button");
     const node = h("div", { class: "menu" }, opener, list);
     node.addEventListener("keydown", (e) => { if (e.key === "Escape" && !list.hidden) { toggle(false); opener.focus(); } });
     document.addEventListener("pointerdown", (e) => { if (!node.contains(e.target)) toggle(false); });
+    node.close = () => { toggle(false); opener.focus(); };
     return node;
   }
 
@@ -30,18 +31,22 @@
     const bar = element.querySelector(".topbar");
     const where = h("span", { class: "where cut", "data-name": "" });
     const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Trying again…");
-    const good = h("button", { type: "button", class: "button quiet", onclick: () => summary() }, h("span", {}, "How good is this student?"));
-    bar.append(h("h1", { class: "brand" }, mark(), "InFiConD"), where, good, h("span", { class: "space" }), offline,
-      ui.button("Guide", { icon: "guide", kind: "quiet", onclick: () => app.guide.start(true) }),
-      ui.button("New project", { icon: "plus", kind: "quiet", onclick: () => newProject() }),
-      menu("Export", "export", () => [
+    const good = h("button", { type: "button", class: "button", onclick: () => summary() }, h("span", {}, "How good is this student?"));
+    const exportMenu = menu("Export", "export", () => [
         ["Student (safetensors)", "weights and words, read without pickle", () => exportFile("safetensors")],
         ["Student (ONNX)", "one file: pixels in, probabilities out", () => exportFile("onnx")],
         ["Recipe (JSON)", "the steps, to be replayed elsewhere", () => exportFile("recipe")],
         ["Report (HTML)", "one self-contained page with pictures", () => exportFile("report")],
         "-",
-        ...app.chart.names().flatMap((name) => [[`Chart: ${name} (SVG)`, "", () => app.chart.saveNamed(name, "svg")], [`Chart: ${name} (PNG)`, "", () => app.chart.saveNamed(name, "png")]]),
-      ]),
+        h("h3", { role: "presentation" }, "Charts, as they stand now"),
+        ...app.chart.names().map((name) => h("div", { class: "menu-row", role: "presentation" }, h("span", {}, name), ...["SVG", "PNG"].map((kind) =>
+          h("button", { type: "button", role: "menuitem", "aria-label": `Chart: ${name} (${kind})`, onclick: () => { exportMenu.close(); app.chart.saveNamed(name, kind.toLowerCase()); } }, kind)))),
+      ]);
+    bar.append(h("h1", { class: "brand" }, mark(), "InFiConD"), where, good, h("span", { class: "space" }), offline,
+      ui.button("Guide", { icon: "guide", kind: "quiet", onclick: () => app.guide.start(true) }),
+      ui.button("New project", { icon: "plus", kind: "quiet", onclick: () => newProject() }),
+      exportMenu,
+      ui.button("Keyboard", { icon: "keys", wide: false, kind: "quiet", title: "Keyboard (?)", onclick: () => keyboard() }),
       ui.button("Copy a link to this selection", { icon: "link", wide: false, kind: "quiet", onclick: async () => ui.say((await ui.copy(store.permalink())) ? "The link to this selection is copied." : store.permalink()) }),
       ui.button("Light or dark", { icon: "moon", wide: false, kind: "quiet", onclick: () => ui.dark(!ui.isDark()) }));
     store.on("welcome", ({ info }) => {
@@ -50,6 +55,9 @@
       ui.explain(info.glossary);
       if (info.demo && !ui.keep.get("guided")) app.guide.offer();
     });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "?" && !event.target.closest("input, textarea, select, dialog")) { event.preventDefault(); keyboard(); }
+    });
     store.on("online", (now) => {
       offline.hidden = now;
       if (now) ui.say("Connected again.");
@@ -57,6 +65,19 @@
     if (ui.keep.get("hints") === "off") document.body.classList.add("no-hints");
     shell.props = props;
     store.connect(server, upload);
+  }
+
+  // ---------------------------------------------------------------- the keys
+  const KEYS = [
+    ["Anywhere", [[["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
+    ["Classes", [[["\u2191", "\u2193"], "from class to class"], [["Enter"], "select"], [["\u2190", "\u2192"], "to its subsets"]]],
+    ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick"], [["B"], "brush the upper part, the lower part, nothing"]]],
+    ["Sliders", [[["\u2190", "\u2192", "PgUp", "PgDn", "Home", "End", "0"], "set the weight"], [["+", "\u2212"], "raise, lower"], [["M", "L"], "mute, lock"], [["F"], "free: lift the bound in force"], [["Del"], "take back what is not applied yet"], [["Enter"], "apply"]]],
+    ["Images", [[["\u2190", "\u2192", "\u2191", "\u2193", "PgUp", "PgDn", "Home", "End"], "from image to image"], [["Enter"], "open"], [["Esc"], "close"]]],
+    ["Provenance", [[["\u2191", "\u2193"], "from step to step"], [["Enter"], "go there; the next step begins a branch"], [["Tab"], "then Enter: name the step"]]],
+  ];
+  function keyboard() {
+    ui.dialog("Keyboard", h("dl", { class: "keys-list" }, KEYS.map(([where, rows]) => [h("h3", {}, where), ...rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => h("kbd", {}, k))), h("dd", {}, what)])])));
   }
 
   const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
@@ -180,12 +201,12 @@
         const node = h("div", { class: `contribution ${b.kind === "concept" ? "" : "total"}` }, h("span", { class: "cut", "data-name": "" }, b.name), h("span", { class: "cbar" }, h("i", { class: b.value < 0 ? "neg" : "pos", style: { left: `${b.value < 0 ? 50 - share : 50}%`, width: `${share}%` } })), h("span", { class: "right" }, fmt.signed(b.value)));
         if (t.evidence[b.name] && b.kind === "concept") {
           node.tabIndex = 0;
-          for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => veilOf(t, picture, veil, t.evidence[b.name]));
+          for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[b.name].cells, t.grid, t.crop));
         }
         return node;
       }));
       const first = row.bars.find((b) => t.evidence[b.name]);
-      if (first) veilOf(t, picture, veil, t.evidence[first.name]);
+      if (first) app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[first.name].cells, t.grid, t.crop);
     };
     const list = h("div", { class: "trial-classes" }, t.rows.map((row) => {
       const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, row.teacher === null ? "" : `T ${fmt.percent(row.teacher)}`), h("b", {}, `S ${fmt.percent(row.student)}`));
@@ -199,19 +220,6 @@
     picture.decode().catch(() => {}).then(() => select(t.rows[0]));
   }
 
-  /** Veil all of a picture but the evidence region. */
-  function veilOf(t, picture, canvas, found) {
-    const w = picture.clientWidth, height = picture.clientHeight;
-    canvas.width = w; canvas.height = height;
-    canvas.style.width = `${w}px`; canvas.style.height = `${height}px`;
-    const g = canvas.getContext("2d");
-    const [rows, columns] = t.grid, [l, top, r, b] = t.crop;
-    g.fillStyle = "rgba(8,14,22,.56)";
-    g.fillRect(0, 0, w, height);
-    const cw = ((r - l) * w) / columns, ch = ((b - top) * height) / rows;
-    for (let i = 0; i < rows * columns; i++) if (found.cells[i] === "1") g.clearRect(l * w + (i % columns) * cw - 0.3, top * height + Math.floor(i / columns) * ch - 0.3, cw + 0.6, ch + 0.6);
-  }
-
   // ---------------------------------------------------------------- a new project
   function newProject() {
     const local = shell.props.local_folders;
@@ -222,10 +230,11 @@
     const encoder = h("input", { type: "text", value: "embedded", disabled: !local });
     const classes = h("textarea", { rows: 3, placeholder: "one class a line, with the teacher's labels after a colon:\nboat: canoe, speedboat, gondola" });
     const form = h("form", { class: "stack-form" },
+      h("p", { class: "muted" }, "Your photographs become concept vectors and the teacher's answers, and from them a readable student for each class. Nothing leaves the machine that serves this page."),
       local ? h("label", { class: "field" }, "Folder", folder) : null,
       h("label", { class: "field" }, local ? "or images to upload" : "Images to upload", files),
       h("label", { class: "field" }, "Name", name),
-      local ? h("div", { class: "two" }, h("label", { class: "field" }, "Teacher", h("small", {}, "embedded, a model folder, or a file of responses"), teacher), h("label", { class: "field" }, "Encoder", h("small", {}, "embedded or a model folder"), encoder)) : null,
+      local ? h("div", { class: "two" }, h("label", { class: "field" }, "Teacher", h("small", {}, "embedded, a model folder or responses"), teacher), h("label", { class: "field" }, "Encoder", h("small", {}, "embedded or a model folder"), encoder)) : null,
       h("label", { class: "field" }, "Classes (may stay empty)", h("small", {}, "Empty: what the teacher sees most in these images."), classes),
       h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")));
     const box = h("div", {}, form);
@@ -257,6 +266,6 @@
     });
   }
 
-  const shell = { start, exportFile, settings, openProject, override, tryImage, newProject, summary };
+  const shell = { start, keyboard, exportFile, settings, openProject, override, tryImage, newProject, summary };
   app.shell = shell;
 })();

@@ -1,6 +1,6 @@
 // 1 Configuration: what is being looked at, and the two things a person brings: a word, a picture of their own.
 const { store, ui, dom } = window.inficond;
-const { h, text, keyed, fmt } = dom;
+const { h, s, text, keyed, fmt } = dom;
 
 const facts = h("dl", { class: "facts" });
 const bars = h("div", { class: "class-bars", role: "img" });
@@ -74,6 +74,16 @@ view.part("configuration.facts", (data) => {
   keyed(list, data.vocabulary, (w) => w, (w) => h("option", { value: w }), () => {});
   keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
   chooser.value = data.project;
+});
+window.inficond.chart.offer("images per class", () => {
+  const { bars: list, bars_title: title } = store.state.parts["configuration.facts"];
+  const svg = s("svg", { viewBox: `0 0 560 ${24 * list.length + 44}`, width: 560, height: 24 * list.length + 44 }, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, title));
+  const top = Math.max(1, ...list.map((b) => b.n));
+  list.forEach((b, i) => {
+    const y = 34 + 24 * i;
+    svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, b.name.slice(0, 32)), s("rect", { x: 230, y: y + 2, width: (270 * b.n) / top, height: 14, fill: ui.colour("agree-pos") }), s("text", { x: 236 + (270 * b.n) / top, y: y + 13, "font-size": 11 }, fmt.count(b.n)));
+  });
+  return svg;
 });
 store.on("select", () => {
   for (const bar of bars.children) bar.classList.toggle("on", bar.__key === store.state.selection.cls);

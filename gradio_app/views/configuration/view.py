@@ -63,6 +63,6 @@ VIEW = View(
     "configuration",
     1,
     "Configuration",
-    "What is being looked at. Add a word of your own, or an image.",
+    "What is looked at. Add a word, or an image.",
     (Part("configuration.facts", ("node",), _facts),),
 )

@@ -48,16 +48,12 @@ function update(row, c) {
   text(name, c.name);
   name.title = c.group ? `${c.name} (${c.group})` : c.name;
   attr(row, "data-weight", c.weight);
-  const share = Math.min(1, Math.abs(c.weight) / scale) * 34;
-  const [fill, ghost, label] = bar.children;
-  fill.style.left = c.weight < 0 ? `${50 - share}%` : "50%";
-  fill.style.width = `${share}%`;
+  const [fill, , label] = bar.children;
+  lay(fill, c.weight);
   fill.className = `fill ${c.weight < 0 ? "neg" : "pos"}`;
-  label.style.left = c.weight < 0 ? "auto" : `calc(${50 + share}% + 4px)`;
-  label.style.right = c.weight < 0 ? `calc(${50 + share}% + 4px)` : "auto";
   text(label, c.weight === 0 ? "0" : fmt.signed(c.weight));
   row.classList.toggle("zero", c.weight === 0);
-  drawGhost(ghost, c);
+  drawGhost(bar, c);
   const p = points.get(c.name);
   SIDES.forEach((_, k) => attr(strip.children[1 + k], "d", p ? p.paths[k] : ""));
   attr(strip.children[4], "d", "");
@@ -65,15 +61,26 @@ function update(row, c) {
   row.setAttribute("aria-label", `${c.name}: weight ${fmt.signed(c.weight)}, gap ${fmt.signed(c.gap)}`);
 }
 
-function drawGhost(ghost, c) {
+/** A bar from the middle to a weight. */
+function lay(node, w, least = 0) {
+  const share = Math.max(least, Math.min(1, Math.abs(w) / scale)).toFixed(4);
+  node.style.left = w < 0 ? `calc(50% - ${share} * var(--reach))` : "50%";
+  node.style.width = `calc(${share} * var(--reach))`;
+}
+
+/** The predicted weight as a dashed bar; the number stands behind whichever of the two reaches farther. */
+function drawGhost(bar, c) {
+  const [, ghost, label] = bar.children;
   const preview = store.state.preview;
   const w = preview && preview.weights ? preview.weights[c.name] : undefined;
   const shown = w !== undefined && Math.abs(w - c.weight) > 0.004 * scale;
   ghost.hidden = !shown;
+  const far = shown && w * c.weight >= 0 && (w < 0) === (c.weight < 0) ? Math.max(Math.abs(w), Math.abs(c.weight)) : Math.abs(c.weight);
+  const end = `calc(50% + ${Math.min(1, far / scale).toFixed(4)} * var(--reach) + 4px)`;
+  label.style.left = c.weight < 0 ? "auto" : end;
+  label.style.right = c.weight < 0 ? end : "auto";
   if (!shown) return;
-  const share = Math.min(1, Math.abs(w) / scale) * 34;
-  ghost.style.left = w < 0 ? `${50 - share}%` : "50%";
-  ghost.style.width = `${Math.max(0.4, share)}%`;
+  lay(ghost, w, 0.012);
   ghost.className = `ghost ${w < 0 ? "neg" : "pos"}`;
 }
 
@@ -195,7 +202,7 @@ store.on("hover-image", (row) => light(row === null ? (store.state.brush ? store
 store.on("hover", (concept) => {
   for (const row of list.children) row.classList.toggle("hovered", row.__key === concept);
 });
-store.on("preview", () => { for (const row of list.children) drawGhost(row.children[1].children[1], row.__item); });
+store.on("preview", () => { for (const row of list.children) drawGhost(row.children[1], row.__item); });
 store.on("select", mark);
 view.part("influence.rows", draw);
 

@@ -34,7 +34,7 @@ view.tools.append(scope, order);
 
 const spacer = h("div", { class: "wall-space", role: "presentation" });
 const list = h("div", { class: "wall scroll", role: "listbox", "aria-label": "Images", tabindex: "-1" }, spacer);
-const nothing = ui.empty("");
+const nothing = ui.empty("", ui.button("Show all images of this class", { onclick: () => store.select({ subset: null, slice: null }) }));
 const panel = h("section", { class: "opened", "aria-label": "The opened image" });
 view.body.append(counts, caption, list, panel);
 
@@ -317,7 +317,7 @@ function showEvidence(concept) {
   if (!opened) return;
   const found = concept && opened.evidence[concept];
   evidenceOf = found ? concept : null;
-  text(evidenceLine, found ? `where “${concept}” is seen most (cosine ${fmt.num(found.score)})` : "no region shown");
+  text(evidenceLine, !found ? "no region shown" : found.score > 0 ? `where “${concept}” is seen most (cosine ${fmt.num(found.score)})` : `“${concept}” is not seen here; the nearest region (cosine ${fmt.num(found.score)})`);
   for (const node of bars.children) node.classList.toggle("seen", node.__item.name === evidenceOf && node.__item.kind === "concept");
   drawEvidence();
 }
@@ -328,37 +328,10 @@ function drawEvidence() {
   const w = Math.floor((picture.naturalWidth || 0) * fit), hgt = Math.floor((picture.naturalHeight || 0) * fit);
   picture.style.width = `${w}px`;
   picture.style.height = `${hgt}px`;
-  const ratio = window.devicePixelRatio || 1;
-  overlay.width = w * ratio;
-  overlay.height = hgt * ratio;
-  overlay.style.width = `${w}px`;
-  overlay.style.height = `${hgt}px`;
+  chart.evidence(overlay, w, hgt, found && found.cells, opened ? opened.grid : null, opened ? opened.crop : null);
   overlay.style.left = `${picture.offsetLeft}px`;
   overlay.style.top = `${picture.offsetTop}px`;
   overlay.toggleAttribute("data-on", Boolean(found));
-  if (!found || !w) return;
-  const g = overlay.getContext("2d");
-  g.scale(ratio, ratio);
-  const [gh, gw] = opened.grid;
-  const [l, t, r, b] = opened.crop;
-  const x0 = l * w, y0 = t * hgt, cw = ((r - l) * w) / gw, ch = ((b - t) * hgt) / gh;
-  const mask = found.cells;
-  g.fillStyle = "rgba(8,14,22,.56)";
-  g.fillRect(0, 0, w, hgt);
-  for (let i = 0; i < gh * gw; i++) if (mask[i] === "1") g.clearRect(x0 + (i % gw) * cw - 0.3, y0 + Math.floor(i / gw) * ch - 0.3, cw + 0.6, ch + 0.6);
-  g.strokeStyle = "#fff";
-  g.lineWidth = 2;
-  g.beginPath();
-  const on = (x, y) => x >= 0 && y >= 0 && x < gw && y < gh && mask[y * gw + x] === "1";
-  for (let y = 0; y < gh; y++) for (let x = 0; x < gw; x++) {
-    if (!on(x, y)) continue;
-    const X = x0 + x * cw, Y = y0 + y * ch;
-    if (!on(x, y - 1)) { g.moveTo(X, Y); g.lineTo(X + cw, Y); }
-    if (!on(x, y + 1)) { g.moveTo(X, Y + ch); g.lineTo(X + cw, Y + ch); }
-    if (!on(x - 1, y)) { g.moveTo(X, Y); g.lineTo(X, Y + ch); }
-    if (!on(x + 1, y)) { g.moveTo(X + cw, Y); g.lineTo(X + cw, Y + ch); }
-  }
-  g.stroke();
 }
 picture.addEventListener("load", drawEvidence);
 new ResizeObserver(dom.perFrame(drawEvidence)).observe(stage);

@@ -142,7 +142,7 @@ VIEW = View(
     "instances",
     5,
     "Instances",
-    "The images behind the numbers. Open one to see why the student says so, and where it looked.",
+    "The images behind the numbers. Open one to see why, and where.",
     (
         Part("instances.index", (), _index),
         Part("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),

@@ -17,7 +17,7 @@ dom.roving(rows, ".perf-row");
 
 function create(c) {
   const row = h("div", { class: "perf-row", role: "row", "data-class": c.name },
-    h("span", { class: "perf-name cut", role: "gridcell", "data-name": "" }),
+    h("span", { class: "perf-name", role: "gridcell", "data-name": "" }),
     h("span", { class: "perf-fid", role: "gridcell" }, h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" })), h("b", {})),
     h("span", { class: "perf-acc", role: "gridcell" }),
     h("span", { class: "perf-nec", role: "gridcell" }),
@@ -60,9 +60,9 @@ function update(row, c) {
     track.children[1].style.left = `${100 * m.low}%`;
     track.children[1].style.width = `${100 * Math.max(0, m.high - m.low)}%`;
   }
-  text(fid.lastElementChild, fmt.num(m.value));
+  text(fid.lastElementChild, fmt.share(m.value));
   fid.dataset.tip = `${MEASURES[measure]} to the teacher ${fmt.num(m.value, 3)}${sure ? `, 95 % interval ${fmt.num(m.low)} to ${fmt.num(m.high)}` : ""}`;
-  text(acc, c.truth ? `${fmt.num(c.truth.teacher)} · ${fmt.num(c.truth.student)}` : "");
+  text(acc, c.truth ? `${fmt.share(c.truth.teacher)} · ${fmt.share(c.truth.student)}` : "");
   acc.hidden = !table.labelled;
   if (c.truth) acc.dataset.tip = `average precision against the labels: teacher ${fmt.num(c.truth.teacher, 3)}, student ${fmt.num(c.truth.student, 3)}`;
   text(nec, c.nec);
@@ -95,7 +95,7 @@ function mark() {
 function draw(data) {
   table = data;
   view.root.classList.toggle("labelled", data.labelled);
-  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), ...(data.labelled ? [h("span", { class: "perf-acc" }, "AP: T · S")] : []), h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
+  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), ...(data.labelled ? [h("span", { class: "perf-acc" }, "labels T · S")] : []), h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
   keyed(rows, data.classes, (c) => c.name, create, update);
   mark();
 }
@@ -104,7 +104,7 @@ view.part("performance.table", draw);
 view.part("performance.slices", (data) => {
   const list = data.slices;
   slices.replaceChildren(
-    h("h3", {}, ui.term("slice", "Slices"), h("span", { class: "muted cut" }, ` of ${data.cls} that go wrong together`)),
+    h("h3", {}, ui.term("slice", "Slices"), h("span", { class: "muted cut" }, " that go wrong together"), list.length ? h("span", { class: "muted right" }, "images, agreement") : null),
     list.length
       ? h("div", { class: "slice-list scroll" }, list.map((found) => h("button", {
           type: "button", class: "slice", "data-slice": found.id, "aria-pressed": "false",

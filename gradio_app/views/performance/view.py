@@ -58,7 +58,7 @@ VIEW = View(
     "performance",
     2,
     "Student performance",
-    "How well each student follows its teacher, and where they part. Click a class or a colour.",
+    "How well each student follows its teacher.",
     (
         Part("performance.table", ("node",), _table),
         Part("performance.slices", ("cls", "node"), _slices, slow=2),

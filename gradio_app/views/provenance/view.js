@@ -2,6 +2,7 @@
 const { store, ui, dom } = window.inficond;
 const { h, s, attr, text, keyed, fmt } = dom;
 let data = null;
+let changes = {}; // node -> whether its change is clear; known a moment after the tree
 let comparing = null; // null, or the ids chosen so far
 
 const undo = ui.button("Undo", { icon: "undo", wide: false, title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
@@ -35,10 +36,11 @@ function update(row, node) {
   words.title = `${node.text}${node.when ? `\n${node.when}` : ""}`;
   text(marked, comparing && comparing.includes(node.id) ? "AB"[comparing.indexOf(node.id)] : "");
   text(gain, node.gain);
-  gain.className = `prov-gain ${node.clear ? (node.better ? "good" : "bad") : "muted"}`;
-  gain.dataset.tip = node.gain_more || "";
+  const sure = changes[node.id];
+  gain.className = `prov-gain ${sure && sure.clear ? (sure.better ? "good" : "bad") : "muted"}`;
+  gain.dataset.tip = (sure && sure.more) || node.gain_more || "";
   attr(row, "aria-current", node.id === data.current ? "true" : null);
-  attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
+  attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
   row.classList.toggle("aside", !node.on_branch);
   attr(graph, "width", data.lanes * LANE + 6);
   graph.replaceChildren(...node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), class: node.lit ? "on" : "" })),
@@ -65,7 +67,20 @@ function draw(now) {
   if (here && list.scrollHeight > list.clientHeight) here.scrollIntoView({ block: "nearest" });
 }
 view.part("provenance.tree", draw);
+view.part("provenance.changes", (now) => { changes = now.changes; if (data) draw(data); });
 store.on("acting", (on) => { for (const b of [undo, redo]) b.toggleAttribute("data-busy", on); });
+
+window.inficond.chart.offer("provenance", () => {
+  const rows = data.nodes, left = data.lanes * LANE + 20;
+  const svg = s("svg", { viewBox: `0 0 640 ${HEIGHT * rows.length + 40}`, width: 640, height: HEIGHT * rows.length + 40 }, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, "Steps of the tuning, newest above"));
+  rows.forEach((node, i) => {
+    const at = s("g", { transform: `translate(8 ${30 + HEIGHT * i})` }, node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), fill: "none", stroke: ui.colour(node.lit ? "ink" : "edge"), "stroke-width": 1.5 })),
+      s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: 4.5, fill: ui.colour(node.id === data.current ? "accent" : "panel"), stroke: ui.colour(node.on_branch ? "ink" : "edge"), "stroke-width": 1.8 }),
+      s("text", { x: left, y: HEIGHT / 2 + 4, "font-size": 12 }, (node.name || node.text).slice(0, 62)), s("text", { x: 620, y: HEIGHT / 2 + 4, "font-size": 11, "text-anchor": "end" }, node.gain));
+    svg.append(at);
+  });
+  return svg;
+});
 
 function rename(node) {
   const input = h("input", { type: "text", value: node.name || "", maxlength: 120, "aria-label": "Name of the step" });

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from inficond.core.tuning.actions import spell
 from inficond.gradio_app.pack import plain
+from inficond.gradio_app.shown import change_of
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _title(node: Any) -> str:
     if node.kind == "root":
         return "The student as it was fitted"
     if node.kind == "tune":
-        return spell(node.actions).replace("group:", "everything like ")
+        return spell(node.actions).replace("group:", "everything like ").replace(" = -", " = −")
     return node.title
 
 
@@ -70,9 +71,27 @@ def _gain(node: Any) -> dict[str, Any]:
             continue
         delta = after - before
         text = f"{'+' if delta >= 0 else '−'}{abs(delta):.2f}" if abs(delta) >= 0.005 else "±0"
-        more = f"{cls}: average precision {before:.3f} → {after:.3f}"
-        return {"gain": f"AP {text}", "gain_more": more, "clear": abs(delta) >= 0.005, "better": delta > 0}
-    return {"gain": "", "gain_more": "", "clear": False, "better": False}
+        return {"gain": f"AP {text}", "gain_more": f"{cls}: average precision {before:.3f} → {after:.3f}"}
+    return {"gain": "", "gain_more": ""}
+
+
+def _changes(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+    """Which of the changes are clear: each step against the one before it, by the paired bootstrap."""
+    found = {}
+    for entry in visitor.session.tree():
+        node = entry.node
+        if node.parent is not None and _gain(node)["gain"]:
+            found[node.id] = visitor.memo_of_node(node.id, lambda: _change(visitor, node))  # noqa: B023
+    return {"changes": found}
+
+
+def _change(visitor: "Visitor", node: Any) -> dict[str, Any]:
+    moved = visitor.session.compare(node.parent, node.id).classes
+    cls = next((c for c in node.classes or tuple(node.after) if c in moved), None)
+    if cls is None:
+        return {"clear": False, "better": False, "more": ""}
+    chip = change_of(f"{cls}: average precision", moved[cls].fidelity["ap"])
+    return {"clear": chip["clear"], "better": chip["better"], "more": chip["more"]}
 
 
 def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
@@ -120,6 +139,9 @@ VIEW = View(
     "provenance",
     6,
     "Provenance",
-    "Every step of the tuning. Click one to go there; nothing is ever lost.",
-    (Part("provenance.tree", ("node",), _tree),),
+    "Every step you took. Click one to go there.",
+    (
+        Part("provenance.tree", ("node",), _tree),
+        Part("provenance.changes", ("node",), _changes, slow=2),
+    ),
 )

@@ -9,7 +9,7 @@ let groupOf = new Map(); // concept -> what an action on its whole group is call
 const applyButton = ui.button("Apply", { kind: "primary", disabled: true, onclick: () => store.apply() });
 const reset = ui.button("Reset", { disabled: true, title: "Take back what is not applied yet", onclick: () => { store.dropPending(); store.emit("preview", null); } });
 const focus = h("select", { "aria-label": "Focus of the refit", "data-term": "focus" });
-const find = h("input", { type: "search", placeholder: "tune another concept…", "aria-label": "Find a concept to tune", list: "all-concepts", autocomplete: "off" });
+const find = h("input", { type: "search", placeholder: "another word…", "aria-label": "Find a concept to tune", list: "all-concepts", autocomplete: "off" });
 view.tools.append(find, focus, reset, applyButton);
 focus.addEventListener("change", () => store.setFocus(focus.value || null));
 
@@ -35,10 +35,10 @@ const predicted = (row) => {
 
 // ---------------------------------------------------------------- one row
 function create(row) {
-  const slider = h("div", { class: "slider", role: "slider", tabindex: "0", "aria-label": `weight of ${row.name}`, "aria-keyshortcuts": "M L Delete Enter" },
+  const slider = h("div", { class: "slider", role: "slider", tabindex: "0", "aria-label": `weight of ${row.name}`, "aria-keyshortcuts": "+ - M L F Delete Enter" },
     h("i", { class: "rail" }), h("i", { class: "allowed", hidden: true }), h("i", { class: "zero" }), h("i", { class: "moved", hidden: true }), h("i", { class: "was" }), h("i", { class: "ghost", hidden: true }), h("i", { class: "thumb" }));
   const node = h("div", { class: "tune-row", "data-concept": row.name },
-    h("span", { class: "tune-name cut", "data-name": "" }),
+    h("span", { class: "tune-named" }, h("span", { class: "tune-name cut", "data-name": "" }), h("small", { class: "tune-bound" })),
     ui.button(`Lower ${row.name}`, { icon: "down", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "down") }),
     slider,
     ui.button(`Raise ${row.name}`, { icon: "up", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "up") }),
@@ -55,10 +55,12 @@ function create(row) {
   return node;
 }
 
+const SAID = { up: "raised", down: "lowered", mute: "muted", lock: "locked", set: "set" };
 const place = (w) => `${50 + 50 * Math.max(-1, Math.min(1, w / limit))}%`;
 
 function update(node, row) {
-  const [name, , slider, , mute, lock, value] = node.children;
+  const [named, , slider, , mute, lock, value] = node.children;
+  const [name, tag] = named.children;
   const [, allowed, , moved, was, ghost, thumb] = slider.children;
   text(name, row.name);
   name.title = row.name;
@@ -87,6 +89,8 @@ function update(node, row) {
     allowed.style.width = `${(50 * (high - low)) / limit}%`;
     allowed.classList.toggle("fixed", high - low < 1e-6);
   }
+  text(tag, action ? "" : bound ? SAID[bound.kind] || bound.kind : "");
+  tag.hidden = !tag.textContent;
   const kind = action ? action.kind : bound ? bound.kind : "";
   attr(mute, "aria-pressed", kind === "mute" ? "true" : "false");
   attr(lock, "aria-pressed", kind === "lock" ? "true" : "false");
@@ -94,7 +98,7 @@ function update(node, row) {
   node.classList.toggle("bounded", Boolean(bound));
   const changed = Math.abs(after - row.weight) >= 0.005;
   text(value, changed || action ? `${fmt.signed(row.weight)} → ${fmt.signed(after)}` : fmt.signed(row.weight) || "0");
-  value.title = bound ? `bound in force: ${bound.text}` : "";
+  tag.title = bound ? `bound in force: ${bound.text}; F lifts it` : "";
   attr(slider, "aria-valuemin", (-limit).toFixed(2));
   attr(slider, "aria-valuemax", limit.toFixed(2));
   attr(slider, "aria-valuenow", target.toFixed(3));
@@ -171,6 +175,9 @@ function keys(event, row) {
     store.propose(row.name, { kind: "set", value: round(Math.max(-limit, Math.min(limit, to))) });
   } else if (event.key === "m") toggle(row, "mute");
   else if (event.key === "l") toggle(row, "lock");
+  else if (event.key === "+" || event.key === "=") step(row, "up");
+  else if (event.key === "-") step(row, "down");
+  else if (event.key === "f") { if (row.bound) store.propose(row.name, { kind: "free" }); }
   else if (event.key === "Delete" || event.key === "Backspace" || event.key === "Escape") store.propose(row.name, null);
   else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
 }
@@ -184,6 +191,22 @@ function draw() {
   const extra = store.state.pending.filter((a) => !known.has(a.concept) && !a.concept.startsWith("group:")).map((a) => ({ name: a.concept, weight: 0, bound: null }));
   keyed(list, [...extra, ...data.rows], (r) => r.name, create, update);
 }
+
+chart.offer("concept tuning", () => {
+  const rows = [...list.children].map((node) => node.__item);
+  const svg = dom.s("svg", { viewBox: `0 0 640 ${24 * rows.length + 48}`, width: 640, height: 24 * rows.length + 48 });
+  const s = dom.s;
+  const at = (w) => 340 + 170 * Math.max(-1, Math.min(1, w / limit));
+  svg.append(s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, `Weights of “${data.cls}”${store.state.pending.length ? ", now and as predicted (dashed)" : ""}`));
+  rows.forEach((row, i) => {
+    const y = 38 + 24 * i, after = predicted(row);
+    svg.append(s("text", { x: 10, y: y + 12, "font-size": 12 }, row.name.slice(0, 26)), s("line", { x1: 170, x2: 510, y1: y + 8, y2: y + 8, stroke: ui.colour("line"), "stroke-width": 3 }), s("line", { x1: 340, x2: 340, y1: y, y2: y + 16, stroke: ui.colour("edge") }),
+      s("rect", { x: Math.min(at(0), at(row.weight)), y: y + 3, width: Math.abs(at(row.weight) - at(0)), height: 10, fill: ui.colour(row.weight < 0 ? "neg" : "pos") }));
+    if (Math.abs(after - row.weight) >= 0.005) svg.append(s("circle", { cx: at(after), cy: y + 8, r: 6, fill: "none", stroke: ui.colour("ink"), "stroke-dasharray": "3 2" }));
+    svg.append(s("text", { x: 630, y: y + 12, "font-size": 11, "text-anchor": "end" }, `${fmt.signed(row.weight)}${Math.abs(after - row.weight) >= 0.005 ? ` → ${fmt.signed(after)}` : ""}${row.bound ? ` (${SAID[row.bound.kind] || row.bound.kind})` : ""}`));
+  });
+  return svg;
+});
 
 function drawEffect() {
   const { pending, preview } = store.state;
@@ -235,5 +258,7 @@ view.part("tuning.missing", (now) => {
 
 store.on("pending", () => { draw(); drawEffect(); });
 store.on("preview", () => { draw(); drawEffect(); });
+// What is shown belongs to an earlier position of the hand until the next preview is there.
+store.on("preview-due", (on) => { effect.toggleAttribute("data-old", on); list.toggleAttribute("data-old", on); attr(effect, "aria-busy", on ? "true" : null); });
 store.on("acting", (on) => { applyButton.toggleAttribute("data-busy", on); });
 store.on("hover", (concept) => { for (const node of list.children) node.classList.toggle("hovered", node.__key === concept); });
