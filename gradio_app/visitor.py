@@ -81,11 +81,11 @@ class Visitor:
                     self._memo.popitem(last=False)
         return value
 
-    def first_class(self) -> str:
     def memo_of_node(self, node: str, make: Callable[[], T]) -> T:
         """A value that belongs to a step of the history, wherever the visitor stands."""
         return self._visitors.shared((self.key, "node", self.token, node), make)
 
+    def first_class(self) -> str:
         """What a newcomer sees first: the class with the most images on which student and teacher part."""
         return self.memo(("first",), self._first_class)
 
