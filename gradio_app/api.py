@@ -20,6 +20,7 @@ from inficond.gradio_app.rows import rows_of
 from inficond.gradio_app.selection import Selection
 from inficond.gradio_app.shown import preview_of, suggestion_of
 from inficond.gradio_app.visitor import Visitor, Visitors
+from inficond.gradio_app.zero_gpu import build_project
 
 MOST_IMAGES = 200
 CONCURRENCY = 4
@@ -144,11 +145,11 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     @with_session
     def distill(visitor: Visitor, images: str, name: str = "", classes: str = "") -> dict[str, Any]:
         """Make a project from a folder of images of this machine and begin a session on it."""
-        from inficond.core.project.build import build
         from inficond.core.project.project import Project
 
         request = {"folder": images, "name": name, "classes": classes}
-        project = Project.open(build(deeds.project_options(request, uploads, local_folders), Silent()))
+        options = deeds.project_options(request, uploads, local_folders)
+        project = Project.open(build_project(options, Silent()))
         key = visitors.add(project, visitor.token)
         fresh = visitors.choose(visitor.token, key)
         return {"session": fresh.token, "project": project.name, "classes": list(project.classes)}

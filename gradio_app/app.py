@@ -90,6 +90,7 @@ class Page:
     def close(self) -> None:
         """Stop serving and remove what was made for the browsers."""
         self.blocks.close(verbose=False)
+        self.bridge.lanes.close()
         self.visitors.close()
         self.pictures.close()
 

@@ -8,22 +8,26 @@ a fault of ours is logged and comes back as a line too, and the visitor's sessio
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import Cancelled, InputError
 from inficond.gradio_app import deeds, glossary
 from inficond.gradio_app.jobs import Job, Jobs
+from inficond.gradio_app.lanes import Lanes
 from inficond.gradio_app.pack import dumps, plain
 from inficond.gradio_app.selection import Selection, resolve
 from inficond.gradio_app.shown import changes_of, preview_of, weights_of
 from inficond.gradio_app.views import all_parts
 from inficond.gradio_app.visitor import Visitor, Visitors
+from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
 FAULT = "Something went wrong on our side; it was logged. Your work is kept: try again."
 LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
+SEARCHES = 3
+"""Parts as slow as this or slower take a good part of a second each."""
 Request = Mapping[str, Any]
 
 
@@ -70,10 +74,11 @@ class Bridge:
         self.uploads = uploads
         self.local_folders = local_folders
         self.jobs = Jobs()
+        self.lanes = Lanes(_is_slow)
 
-    def functions(self) -> list[Callable[[Any], str]]:
+    def functions(self) -> list[Callable[[Any], Awaitable[str]]]:
         """The functions that the browser may call, by their names."""
-        return [_plainly(getattr(self, name)) for name in ALLOWED]
+        return [_plainly(self.lanes, getattr(self, name)) for name in ALLOWED]
 
     # -- reading
 
@@ -104,7 +109,8 @@ class Bridge:
         parts, failed = {}, {}
         for name in names:
             try:
-                parts[name] = all_parts()[name].read(visitor, selection)
+                part = all_parts()[name]
+                parts[name] = part.read(self.visitors.reader(visitor) if part.slow else visitor, selection)
             except InputError as error:
                 failed[name] = str(error)
             except Exception:
@@ -261,10 +267,9 @@ class Bridge:
         options = deeds.project_options(request, self.uploads, self.local_folders)
 
         def work(job: Job) -> Any:
-            from inficond.core.project.build import build
             from inficond.core.project.project import Project
 
-            project = Project.open(build(options, job))
+            project = Project.open(build_project(options, job))
             key = self.visitors.add(project, None if self.local_folders else visitor.token)
             line = (
                 f"{len(project):,} images, {len(project.classes)} classes, {len(project.concepts)} concepts."
@@ -307,14 +312,22 @@ ALLOWED = (
 )  # fmt: skip
 
 
-def _plainly(method: Callable[[Any], str]) -> Callable[[Any], str]:
+def _plainly(lanes: Lanes, method: Callable[[Any], str]) -> Callable[[Any], Awaitable[str]]:
     """A plain function of the method's name: Gradio marks the functions it is given."""
 
-    def call(request: Any) -> str:
-        return method(request)
+    async def call(request: Any) -> str:
+        return await lanes.run(method.__name__, method, request)
 
     call.__name__ = method.__name__
     return call
+
+
+def _is_slow(name: str, request: Request) -> bool:
+    """Whether a request is for a search, which the page asks for beside what a person waits for."""
+    asked = request.get("parts")
+    if name != "read" or not isinstance(asked, list):
+        return False
+    return any(isinstance(n, str) and n in all_parts() and all_parts()[n].slow >= SEARCHES for n in asked)
 
 
 def _string(request: Request, name: str) -> str:

@@ -30,15 +30,16 @@ T = TypeVar("T")
 
 
 class Visitor:
-    """One tab: its session, and what was worked out of it for the screen."""
+    """One tab: its session, and what was worked out of it for the screen, `most` values of it."""
 
-    def __init__(self, key: str, session: "Session", visitors: "Visitors") -> None:
+    def __init__(self, key: str, session: "Session", visitors: "Visitors", most: int = 64) -> None:
         self.key = key
         self.session = session
         self.token = session.token
         self.project = session.project
         self._lock = threading.Lock()
         self._visitors = visitors
+        self._most = most
         self._memo: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     @property
@@ -77,7 +78,7 @@ class Visitor:
         if self.session.node == node:  # else a step was taken meanwhile: the value may belong to either node
             with self._lock:
                 self._memo[full] = value
-                while len(self._memo) > 64:
+                while len(self._memo) > self._most:
                     self._memo.popitem(last=False)
         return value
 
@@ -160,6 +161,7 @@ class Visitors:
         self._sessions: dict[str, Sessions] = {}
         self._owners: dict[str, set[str]] = {}
         self._visitors: dict[str, Visitor] = {}
+        self._untouched: dict[str, Visitor] = {}
         self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._swept = time.monotonic()
@@ -187,19 +189,26 @@ class Visitors:
         if owner is not None:
             self._owners[key] = {owner}
         self._sessions[key] = Sessions(project, self._store)
+        self._untouched[key] = Visitor(key, project.session(), self, most=1000)
         self.pictures.warm(project)
         threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
         return key
 
     def _warm(self, key: str) -> None:
         """Work out what every newcomer is shown first, before the first one comes."""
-        visitor = Visitor(key, self.projects[key].session(), self)
+        from inficond.gradio_app.selection import Selection
+        from inficond.gradio_app.views import all_parts
+
+        visitor = self._untouched[key]
         try:
             for cls in visitor.project.classes:
                 visitor.intervals(cls)
             first = visitor.first_class()
             heaviest = int(abs(visitor.session.influence(first).weights).argmax())
             visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
+            for part in sorted(all_parts().values(), key=lambda part: part.slow):
+                if part.slow:
+                    part.read(visitor, Selection(first))
         except Exception:  # a visitor will meet the same fault, and is told
             logging.getLogger(__name__).warning("the project could not be warmed up", exc_info=True)
 
@@ -241,13 +250,21 @@ class Visitors:
             self._visitors[session.token] = visitor
         return visitor
 
+    def reader(self, visitor: Visitor) -> Visitor:
+        """Who works out the slow parts for a visitor: one for all who stand where everybody begins.
+
+        Nobody tunes through it, so it stays there; a node of the history has one state, whoever asks.
+        """
+        untouched = self._untouched[visitor.key]
+        return untouched if untouched.session.node == visitor.session.node else visitor
+
     def shelf(self, token: str) -> "dict[str, Project]":
         """The projects that the holder of a token may choose."""
         return {k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]}
 
     def choose(self, token: str, key: Any) -> Visitor:
         """A new visit to a project; the earlier one is kept under its own token until it is idle for long."""
-        if key not in self.shelf(token):
+        if not isinstance(key, str) or key not in self.shelf(token):
             raise InputError("that project is no longer open: choose another")
         visitor = self._enter(key, self._sessions[key].open())
         for owners in self._owners.values():

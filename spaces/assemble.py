@@ -1,17 +1,23 @@
 """Assembles the folder that is pushed to a Hugging Face Space: `python spaces/assemble.py OUT`.
 
-The folder is self-contained: the wheel built from this checkout, the demo project with its pictures already
-rendered (so that a cold start encodes and renders nothing), and the files beside this script.
+The folder is self-contained: the packages as source, the demo project with its pictures already rendered (so
+that a cold start encodes and renders nothing), the files beside this script, and a `requirements.txt` that
+names every direct dependency at the version that is installed here. The packages are no wheel because a Space
+installs its requirements before it copies the repository: a file named there would not be found.
 """
 
 import argparse
+import re
 import shutil
-import subprocess
-import sys
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PACKAGES = ("core", "gradio_app")
+"""What a Space runs; `export` needs torch."""
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
 def assemble(out: Path) -> None:
@@ -19,23 +25,41 @@ def assemble(out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: choose another folder or empty it first")
     out.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip"]
-    subprocess.run(
-        [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(HERE.parent)], check=True
-    )
-    wheel = next(out.glob("inficond-*.whl"))
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, out / "inficond" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("app.py", "packages.txt"):
         shutil.copy(HERE / name, out / name)
-    gradio = version("gradio")
+    shutil.copy(ROOT / "LICENSE", out / "LICENSE")
+    wanted = requirements()
     readme = (HERE / "README.md").read_text(encoding="utf-8")
-    lines = [
-        f"sdk_version: {gradio}" if line.startswith("sdk_version:") else line for line in readme.split("\n")
-    ]
-    (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
-    (out / "requirements.txt").write_text(f"./{wheel.name}\ngradio=={gradio}\n", encoding="utf-8")
+    gradio = next(line.split("==")[1] for line in wanted if line.startswith("gradio=="))
+    readme = re.sub(r"^sdk_version:.*$", f"sdk_version: {gradio}", readme, count=1, flags=re.M)
+    (out / "README.md").write_text(readme, encoding="utf-8")
+    (out / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
     from inficond.core.demo import demo_project
 
     shutil.copytree(demo_project(), out / "demo", ignore=shutil.ignore_patterns("history.sqlite*"))
+    (out / "demo").chmod(0o755)  # a project of one's own is private; a Space's user is another one
+
+
+def requirements() -> list[str]:
+    """The direct dependencies at the versions installed here, ONNX Runtime for processors, and `spaces`.
+
+    Every Gradio Space has `spaces` in a version of its own choice, so none is named.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[\[<>=!~; ]", line)[0] for line in project["dependencies"]}
+    pinned = [f"{name}=={version(name)}" for name in sorted(names - set(RUNTIMES))]
+    return [*pinned, f"onnxruntime=={_runtime()}", "spaces"]
+
+
+def _runtime() -> str:
+    for name in RUNTIMES:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    raise SystemExit("neither onnxruntime nor onnxruntime-gpu is installed here: pip install inficond")
 
 
 if __name__ == "__main__":

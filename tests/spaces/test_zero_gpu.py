@@ -1,0 +1,110 @@
+"""A lent GPU is used for projects made from uploads, and only where one is lent."""
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from inficond.core.demo import demo_project
+from inficond.core.errors import InputError
+from inficond.core.progress import Silent
+from inficond.core.project.build import BuildOptions
+from inficond.core.project.project import Project
+from inficond.gradio_app import zero_gpu
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> BuildOptions:
+    """A project from sixteen uploads."""
+    demo = Project.open(demo_project())
+    (tmp_path / "uploads").mkdir()
+    for row in range(0, 160, 10):
+        shutil.copy(demo.thumbnail(row), tmp_path / "uploads" / f"{row}.jpg")
+    return BuildOptions(images=tmp_path / "uploads", out=tmp_path / "made", baseline=False)
+
+
+class Lender(ModuleType):
+    """What the `spaces` package does on ZeroGPU, without a GPU: marks functions, and here counts calls."""
+
+    def __init__(self, refuses: bool = False) -> None:
+        super().__init__("spaces")
+        self.asked: list[int] = []
+        self.calls = 0
+        self.refuses = refuses
+
+    def GPU(self, duration: int) -> Callable[..., Any]:
+        self.asked.append(duration)
+
+        def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
+            def lent(*args: Any) -> Any:
+                self.calls += 1
+                if self.refuses:
+                    raise RuntimeError("GPU quota exceeded")
+                return fn(*args)
+
+            return lent
+
+        return decorate
+
+
+@pytest.fixture
+def reload_after(monkeypatch: pytest.MonkeyPatch) -> Any:
+    yield
+    monkeypatch.undo()
+    importlib.reload(zero_gpu)
+
+
+def on_zero_gpu(monkeypatch: pytest.MonkeyPatch, spaces: ModuleType | None) -> ModuleType:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", spaces)
+    return importlib.reload(zero_gpu)
+
+
+def test_elsewhere_the_function_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    monkeypatch.setitem(sys.modules, "spaces", Lender())
+    assert zero_gpu.lent(len) is len
+
+
+def test_a_space_without_the_package_starts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reload_after: None
+) -> None:
+    page = on_zero_gpu(monkeypatch, None)
+    assert page._lent_build is page._build
+    assert "spaces" in caplog.text
+
+
+def test_a_project_from_uploads_is_made_on_the_lent_gpu(
+    monkeypatch: pytest.MonkeyPatch, options: BuildOptions, reload_after: None
+) -> None:
+    lender = Lender()
+    page = on_zero_gpu(monkeypatch, lender)
+    assert lender.asked == [zero_gpu.SECONDS], "declared when the module is imported, as ZeroGPU demands"
+    made = page.build_project(options, Silent())
+    assert lender.calls == 1
+    assert len(Project.open(made)) == 16
+
+
+def test_without_a_free_gpu_the_processor_does_it(
+    monkeypatch: pytest.MonkeyPatch, options: BuildOptions, reload_after: None
+) -> None:
+    lender, progress = Lender(refuses=True), Silent()
+    made = on_zero_gpu(monkeypatch, lender).build_project(options, progress)
+    assert lender.calls == 1
+    assert len(Project.open(made)) == 16
+    assert any("processor" in line for line in progress.notes)
+
+
+def test_bad_input_is_told_and_not_tried_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reload_after: None
+) -> None:
+    lender = Lender()
+    page = on_zero_gpu(monkeypatch, lender)
+    with pytest.raises(InputError, match="nowhere"):
+        page.build_project(BuildOptions(images=tmp_path / "nowhere", out=tmp_path / "made"), Silent())
+    assert lender.calls == 1
