@@ -14,8 +14,10 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from inficond.core.errors import InputError
+from inficond.core.leftovers import lives, temporary_name
 from inficond.core.progress import Progress, Silent
 
 FORMAT = 1
@@ -40,7 +42,8 @@ def pack(sources: Sequence[Path], archive: Path, progress: Progress | None = Non
     sources : sequence of Path
         Each lands under its own last name; two of the same name are refused. Symbolic links are not followed.
     archive : Path
-        The file to write; it appears only once it is whole.
+        The file to write; it appears only once it is whole. One that holds just these bytes already is left
+        as it is: a run that was killed at its end can be repeated.
     progress : Progress, optional
         Told about every file.
 
@@ -55,8 +58,6 @@ def pack(sources: Sequence[Path], archive: Path, progress: Progress | None = Non
         A source is missing or unreadable, names collide, or `archive` exists.
     """
     progress = progress or Silent()
-    if archive.exists():
-        raise InputError(f"{archive} exists already: choose another name or remove it first")
     members: dict[str, Path] = {}
     for source in sources:
         source = Path(source)
@@ -73,21 +74,30 @@ def pack(sources: Sequence[Path], archive: Path, progress: Progress | None = Non
     for name, path in sorted(members.items()):
         listing[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
         progress.advance()
-    archive.parent.mkdir(parents=True, exist_ok=True)
+    if archive.exists():
+        if _holds(archive, listing):
+            return {"files": len(listing), "bytes": archive.stat().st_size}
+        raise InputError(f"{archive} exists already: choose another name or remove it first")
     progress.start("packing", len(members))
-    handle, temporary = tempfile.mkstemp(prefix=archive.name, suffix=".part", dir=archive.parent)
-    os.close(handle)
     try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(archive)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
+            # No time of its own: the same files give the same archive.
+            first = zipfile.ZipInfo(MANIFEST)
+            first.external_attr = 0o644 << 16
             z.writestr(
-                MANIFEST, json.dumps({"format": FORMAT, "members": listing}, indent=1, ensure_ascii=False)
+                first, json.dumps({"format": FORMAT, "members": listing}, indent=1, ensure_ascii=False)
             )
             for name, path in sorted(members.items()):
                 z.write(path, name)
                 progress.advance()
         os.replace(temporary, archive)
+    except OSError as error:
+        temporary_name(archive).unlink(missing_ok=True)
+        raise InputError(f"cannot write {archive}: {error.strerror or error}; nothing was packed") from error
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary_name(archive).unlink(missing_ok=True)
         raise
     return {"files": len(listing), "bytes": archive.stat().st_size}
 
@@ -100,7 +110,8 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     archive : Path
         A file made by `pack`.
     out : Path
-        Made where missing; none of the names in the archive may exist in it.
+        Made where missing; none of the names in the archive may exist in it, unless just as they are in the
+        archive: a run that was killed half-way can be repeated.
     progress : Progress, optional
         Told about every file.
 
@@ -126,21 +137,25 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     with z:
         listing = _read_manifest(z, archive)
         tops = sorted({PurePosixPath(name).parts[0] for name in listing})
-        for top in tops:
-            if (out / top).exists() or (out / top).is_symlink():
+        done = [top for top in tops if (out / top).exists() or (out / top).is_symlink()]
+        for top in done:
+            if not _laid_out(out, top, listing):
                 raise InputError(f"{out / top} exists already: choose another folder")
+        listing = {name: e for name, e in listing.items() if PurePosixPath(name).parts[0] not in done}
         free = shutil.disk_usage(out).free
         need = sum(entry["bytes"] for entry in listing.values())
         if need > free:
             raise InputError(f"{archive} needs {need:,} bytes and {out} has {free:,} free: make room first")
-        staging = Path(tempfile.mkdtemp(prefix=".unpack-", dir=out))
+        _clear(out)
+        staging = Path(tempfile.mkdtemp(prefix=f".unpack-{os.getpid()}-", dir=out))
         try:
             progress.start("unpacking", len(listing))
             for name, entry in listing.items():
                 _extract(z, name, entry["sha256"], entry["bytes"], staging / name, archive)
                 progress.advance()
             for top in tops:
-                os.rename(staging / top, out / top)
+                if top not in done:
+                    os.rename(staging / top, out / top)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return [out / top for top in tops]
@@ -162,15 +177,54 @@ def _members(source: Path, name: str, excluded: Path) -> Iterator[tuple[str, Pat
             yield str(PurePosixPath(name, *path.relative_to(source).parts)), path
 
 
-def _sha256(path: Path) -> str:
+def _holds(archive: Path, listing: dict[str, dict[str, object]]) -> bool:
+    """Whether an archive is whole and holds just what is listed."""
+    try:
+        with zipfile.ZipFile(archive) as z:
+            if _read_manifest(z, archive) != listing:
+                return False
+            for name, entry in listing.items():
+                with z.open(name) as source:
+                    if _digest(source) != entry["sha256"]:
+                        return False
+    except (InputError, zipfile.BadZipFile, OSError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def _laid_out(out: Path, top: str, listing: dict[str, dict]) -> bool:
+    """Whether what lies under a name is, to the byte and without anything else, what the archive holds."""
+    wanted = {name: e for name, e in listing.items() if PurePosixPath(name).parts[0] == top}
+    if (out / top).is_symlink():
+        return False
+    found = [out / top] if (out / top).is_file() else [p for p in (out / top).rglob("*") if not p.is_dir()]
+    if any(p.is_symlink() or not p.is_file() for p in found):
+        return False
+    names = {p.relative_to(out).as_posix(): p for p in found}
+    return names.keys() == wanted.keys() and all(_sha256(names[n]) == e["sha256"] for n, e in wanted.items())
+
+
+def _clear(out: Path) -> None:
+    """Remove what killed runs left unfinished in a folder."""
+    for left in out.glob(".unpack-*-*"):
+        writer = left.name.split("-")[1]
+        if writer.isdigit() and not lives(int(writer)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _digest(source: IO[bytes]) -> str:
     digest = hashlib.sha256()
+    while block := source.read(_CHUNK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as f:
-            while block := f.read(_CHUNK):
-                digest.update(block)
+            return _digest(f)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): nothing was packed") from None
-    return digest.hexdigest()
 
 
 def _read_manifest(z: zipfile.ZipFile, archive: Path) -> dict[str, dict]:

@@ -14,6 +14,10 @@ class InputError(ValueError):
         super().__init__(" ".join(str(message).split()))
 
 
+class StorageError(InputError):
+    """What was asked for is fine; the disk did not take it, or gives back other bytes than were written."""
+
+
 class Cancelled(Exception):
     """The person asked for a long job to stop; what was finished is kept."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.models.manifest import checksum_of
 
 FORMAT = 1
 
@@ -83,6 +84,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
         if path.name != "manifest.json":
             files[path.name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
     whole = {"format": FORMAT, **manifest, "files": files}
+    whole["checksum"] = checksum_of(json.loads(json.dumps(whole)))  # as a reader will see it
     text = json.dumps(whole, ensure_ascii=False, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 

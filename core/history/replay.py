@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, StorageError
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, Step
 from inficond.core.students import SUBSETS
@@ -85,7 +85,7 @@ def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
     Raises
     ------
     InputError
-        No recipe, or one of another version.
+        No recipe, or one of another version; a `StorageError` where the disk did not take a step.
     """
     recipe = Recipe.from_json(recipe)
     nodes: list[Node] = []
@@ -93,6 +93,8 @@ def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
     for number, step in enumerate(recipe.steps, 1):
         try:
             made = _take(session, step, number, skipped)
+        except StorageError:  # the step was fine: to pass over it would give another student in silence
+            raise
         except InputError as error:
             skipped.append(Skipped(number, _what(step), str(error)))
             continue

@@ -11,6 +11,8 @@ from inficond.core.errors import InputError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+CHECKSUM = "checksum"
+"""Of everything else in the manifest; a person's own manifest MAY be without it."""
 LINKS = ("sigmoid", "softmax")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
 LAYOUTS = ("uint8_bhwc", "float_bchw")
@@ -99,7 +101,9 @@ class Manifest:
         import hashlib
 
         said = {
-            key: value for key, value in self.raw.items() if key not in ("verification", "source", "licence")
+            key: value
+            for key, value in self.raw.items()
+            if key not in ("verification", "source", "licence", CHECKSUM)
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -121,6 +125,15 @@ class Manifest:
             )
         check_file(path, entry)
         return path
+
+
+def checksum_of(raw: Mapping[str, Any]) -> str:
+    """SHA-256 over a manifest without its own checksum, in hexadecimal."""
+    import hashlib
+
+    rest = {key: value for key, value in raw.items() if key != CHECKSUM}
+    text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
@@ -146,6 +159,11 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from error
+    if isinstance(raw, dict) and CHECKSUM in raw and raw[CHECKSUM] != checksum_of(raw):
+        raise InputError(
+            f"{path} is damaged (its checksum does not match its contents): copy the folder again, or export "
+            "the model again; who changed it on purpose removes the line `checksum`"
+        )
     return _Reader(path, raw).manifest(kind)
 
 

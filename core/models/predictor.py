@@ -1,5 +1,6 @@
 """A student in one ONNX file: what `inficond export student` wrote, read back and run."""
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from inficond.core.models.manifest import ImageInput
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.wire import put
 
 FORMAT = "inficond-student-onnx"
 FORMAT_VERSION = 1
@@ -185,6 +187,36 @@ def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
         yield chunk
 
 
+CHECKSUM = "file_sha256"
+_ENTRY = put(14, put(1, CHECKSUM) + put(2, "0" * 64))
+
+
+def sealed(model: bytes) -> bytes:
+    """A model with the SHA-256 of its bytes as its last metadata entry, where a reader finds it unparsed."""
+    digest = hashlib.sha256(model).hexdigest()
+    return model + put(14, put(1, CHECKSUM) + put(2, digest))
+
+
+def check_sealed(path: Path) -> None:
+    """Hold a file against the checksum in its last entry; files from before there was one have none.
+
+    Raises
+    ------
+    InputError
+        A byte has changed, or bytes were added or lost.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    rest, entry = data[: -len(_ENTRY)], data[-len(_ENTRY) :]
+    whole = entry[:-64] == _ENTRY[:-64] and entry[-64:] == hashlib.sha256(rest).hexdigest().encode()
+    if not whole and CHECKSUM.encode() in data:
+        raise InputError(
+            f"{path} is damaged: its bytes are not those that were exported; copy it or export it again"
+        )
+
+
 def load_predictor(path: Path | str, provider: str = "auto", threads: int | None = None) -> Predictor:
     """Open an exported student.
 
@@ -213,6 +245,7 @@ def load_predictor(path: Path | str, provider: str = "auto", threads: int | None
             "student DIR --out FILE.onnx`"
         )
     facts = check_graph(path)
+    check_sealed(path)
     if facts.metadata.get("format") != FORMAT:
         raise InputError(
             f"{path} is no exported student; make one with `inficond export student DIR --out FILE.onnx`"

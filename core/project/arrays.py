@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.leftovers import temporary_name
 
 BLOCK = 1 << 22
 """Bytes moved at a time when an array is copied or hashed."""
@@ -66,7 +67,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         The folder cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = temporary_name(path)
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -133,7 +134,7 @@ def open_array(path: Path, entry: dict[str, Any]) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except Exception as error:  # a header is Python text to NumPy: damage has many names
         raise damaged(path, str(error)) from error
     if list(array.shape) != list(entry["shape"]) or array.dtype.name != entry["dtype"]:
         raise damaged(

@@ -1,5 +1,6 @@
 """A project: what was computed once from a folder of images, opened read-only and memory-mapped."""
 
+import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -258,6 +259,24 @@ class Project:
         """The image's thumbnail, a JPEG, WebP or PNG file inside the project."""
         return self.path / files.thumbnail_name(self._row(row), self._thumbnails)
 
+    def thumbnail_bytes(self, row: int) -> bytes:
+        """The image's thumbnail, held against its checksum.
+
+        Raises
+        ------
+        InputError
+            It is missing, or a byte of it has changed.
+        """
+        path = self.thumbnail(row)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise damaged(path, error.strerror or str(error)) from error
+        wanted = int(self._crc["thumbnail_crc32"][row])
+        if wanted and zlib.crc32(data) != wanted:
+            raise damaged(path, "its bytes have changed")
+        return data
+
     def image_path(self, row: int) -> Path:
         """Where the original image was; it may be gone since (the thumbnail stays)."""
         return self.path / self._paths[self._row(row)]
@@ -278,15 +297,13 @@ class Project:
         return left, top, 1 - left, 1 - top
 
     def verify(self) -> list[str]:
-        """Check every byte of the project, thumbnails included.
+        """Check every byte of the project, thumbnails and history included.
 
         Returns
         -------
         list of str
             One line for each file that is damaged or missing; empty when all is well.
         """
-        import zlib
-
         faults = []
         for name, entry in self._files.items():
             try:
@@ -294,7 +311,14 @@ class Project:
             except InputError as error:
                 faults.append(str(error))
         for row, crc in enumerate(self._crc["thumbnail_crc32"]):
-            file = self.thumbnail(row)
-            if crc and (not file.is_file() or zlib.crc32(file.read_bytes()) != int(crc)):
-                faults.append(f"{file} is damaged or missing")
+            if not crc:
+                continue
+            try:
+                self.thumbnail_bytes(row)
+            except InputError as error:
+                faults.append(str(error))
+        try:
+            self.session("main").shared.history.check()
+        except InputError as error:
+            faults.append(str(error))
         return faults

@@ -132,7 +132,7 @@ class Shared:
         """The project's encoder."""
         from inficond.core.models import load_encoder
 
-        return load_encoder(_spec(self.project, "encoder"))
+        return self._same(load_encoder(_spec(self.project, "encoder")), "encoder")
 
     @cached_property
     def teacher(self) -> Any:
@@ -145,7 +145,23 @@ class Shared:
         """
         from inficond.core.models import load_teacher
 
-        return load_teacher(_spec(self.project, "teacher"))
+        return self._same(load_teacher(_spec(self.project, "teacher")), "teacher")
+
+    def _same(self, model: Any, kind: str) -> Any:
+        """The model, if it is the one that the project was made with: another's numbers would differ.
+
+        Raises
+        ------
+        InputError
+            It has changed since.
+        """
+        said = (self.project.config.get(kind) or {}).get("digest")
+        if said is not None and said != model.manifest.digest:
+            raise InputError(
+                f"{self.project.path} was made with another version of the {kind} {model.name}: put that one "
+                "back, or make the project again with `inficond distill`"
+            )
+        return model
 
     def respond(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """(C,) the teacher's responses to a picture, or None where it was only a file of responses."""

@@ -19,10 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.leftovers import temporary_name
 from inficond.core.models import wire
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.onnx_safety import check_graph
-from inficond.core.models.predictor import FORMAT, FORMAT_VERSION, Predictor, load_predictor
+from inficond.core.models.predictor import (
+    FORMAT,
+    FORMAT_VERSION,
+    Predictor,
+    load_predictor,
+    sealed,
+)
 from inficond.core.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -117,7 +124,7 @@ def student_graph(
         "concepts": wire.value("concepts", wire.FLOAT, ["batch", len(active)]),
     }
     graph.metadata = _metadata(encoder, students, active, provenance)
-    return graph.dump("inficond student")
+    return sealed(graph.dump("inficond student"))
 
 
 def _metadata(
@@ -217,7 +224,7 @@ def export_student(
         "project_checksum": session.project.config.get("checksum"),
     }
     data = student_graph(encoder, students, words, provenance)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = temporary_name(out, "partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,11 +73,10 @@ class Pictures:
     def _open(self, row: int) -> "Image | None":
         from PIL import Image
 
-        path = Path(self._project.thumbnail(row))
         try:
-            with Image.open(path) as file:
+            with Image.open(io.BytesIO(self._project.thumbnail_bytes(row))) as file:
                 return file.convert("RGB")
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # damaged or lost: no picture is better than a wrong one
             return None
 
 

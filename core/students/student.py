@@ -296,7 +296,7 @@ class Students:
             "lam": repr(self.lam),
             "encoder": self.encoder,
         }
-        tensorfile.write(Path(path), tensors, metadata)
+        tensorfile.write(Path(path), tensors, tensorfile.sealed(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Students":
@@ -326,6 +326,13 @@ class Students:
             raise InputError(
                 f"{path} has format version {metadata.get('format_version', '?')!r:.20}, this program reads "
                 f"{FORMAT_VERSION}; use the version of inficond that wrote it"
+            )
+        # A file from before there were checksums has none.
+        said = metadata.get(tensorfile.CHECKSUM)
+        if said is not None and said != tensorfile.content_sum(tensors, metadata):
+            raise InputError(
+                f"{path} is damaged (its checksum does not match its contents): copy it again, or save the "
+                "student again from its project"
             )
         missing = [k for k in ("weights", "bias", "mean", "scale", "thresholds") if k not in tensors]
         missing += [k for k in ("classes", "concepts", "link", "lam") if k not in metadata]

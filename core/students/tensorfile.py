@@ -6,6 +6,7 @@ the tensors' bytes without holes. The library writes metadata in an arbitrary or
 student differ; here the order is fixed, and a file's hash is a student's identity.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.leftovers import temporary_name
 
 MAX_HEADER = 32 * 2**20
 """Bytes of header that are read at most: ten thousand concept names take under one of these megabytes."""
@@ -28,6 +30,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "U8": np.dtype("u1"),
 }
+CHECKSUM = "checksum"
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -66,6 +69,16 @@ def dump(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> byte
     return len(text).to_bytes(8, "little") + text + b"".join(blocks)
 
 
+def content_sum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256, in hexadecimal, of the file without the checksum that `sealed` puts into it."""
+    return hashlib.sha256(dump(tensors, {k: v for k, v in metadata.items() if k != CHECKSUM})).hexdigest()
+
+
+def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata with a checksum over everything else in the file."""
+    return {**metadata, CHECKSUM: content_sum(tensors, metadata)}
+
+
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write a file whole or not at all: a kill half way leaves what was there before.
 
@@ -82,7 +95,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
         The file cannot be written there.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = temporary_name(path, "partial")
     try:
         with open(partial, "wb") as file:
             file.write(dump(tensors, metadata))

@@ -122,11 +122,18 @@ def test_another_format_says_so(version: object, tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten(project: Path, tmp_path: Path) -> None:
     pack([project], tmp_path / "a.zip")
-    unpack(tmp_path / "a.zip", tmp_path / "out")
+    made = unpack(tmp_path / "a.zip", tmp_path / "out")
+    # Just the same, as after a kill at the very end, is no harm …
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == made
+    pack([project], tmp_path / "a.zip")
+    # … anything else is.
+    file = next(p for p in made[0].rglob("*") if p.is_file())
+    file.write_bytes(file.read_bytes() + b"mine")
     with pytest.raises(InputError, match="exists already"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
     with pytest.raises(InputError, match="exists already"):
-        pack([project], tmp_path / "a.zip")
+        pack([made[0]], tmp_path / "a.zip")
+    assert file.read_bytes().endswith(b"mine")
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -96,7 +96,7 @@ def test_a_history_of_a_newer_format_is_refused(project: Project) -> None:
     db = sqlite3.connect(project.path / "history.sqlite")
     db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
     db.commit()
-    with pytest.raises(InputError, match="has format 99, this program reads 1"):
+    with pytest.raises(InputError, match="has format 99, this program reads 2"):
         history_of(project).nodes("main")
 
 
