@@ -39,16 +39,22 @@ class Preprocess:
         return max(self._crop) / self._resize
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The part of a picture that is kept: left, top, right, bottom in its pixels."""
+        """The part of a picture that is kept: left, top, right, bottom in its pixels.
+
+        Sides and offsets are rounded as transformers rounds them, so that the pixels are those of resizing
+        the whole picture and cropping afterwards: the longer side is cut to whole pixels, and where an odd
+        number of pixels is cropped off, one more of them lies right or below.
+        """
         if self._crop is None:
             return 0.0, 0.0, float(width), float(height)
         if isinstance(self._resize, int):
-            scale_x = scale_y = min(width, height) / self._resize
+            shorter = min(width, height)
+            across, down = (self._resize * side // shorter for side in (width, height))
         else:
-            scale_y, scale_x = height / self._resize[0], width / self._resize[1]
-        half_h, half_w = self._crop[0] * scale_y / 2, self._crop[1] * scale_x / 2
-        box = width / 2 - half_w, height / 2 - half_h, width / 2 + half_w, height / 2 + half_h
-        return max(0.0, box[0]), max(0.0, box[1]), min(float(width), box[2]), min(float(height), box[3])
+            down, across = self._resize
+        left, right = _middle(across, self._crop[1], width)
+        top, bottom = _middle(down, self._crop[0], height)
+        return left, top, right, bottom
 
     def __call__(self, picture: Image.Image | np.ndarray) -> np.ndarray:
         """The pixels for the graph.
@@ -67,3 +73,9 @@ class Preprocess:
         if image.size == size and box == (0, 0, *size):
             return np.asarray(image)
         return np.asarray(image.resize(size, self._filter, box=box, reducing_gap=3.0))
+
+
+def _middle(resized: int, crop: int, side: int) -> tuple[float, float]:
+    """The central `crop` of `resized` pixels, in units of the `side` pixels they were resized from."""
+    first = max(0, (resized - crop) // 2)
+    return first * side / resized, min(first + crop, resized) * side / resized
