@@ -1,0 +1,89 @@
+"""The assembled folder, installed in a clean environment and started as a Space starts it, is driven."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+
+from inficond.core.bench.page_process import resident
+from inficond.core.bench.visitors import visit
+from inficond.core.bench.visits import MIXES
+from inficond.core.project.project import Project
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
+from trial import Running, install, running
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.nightly
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("space") / "out"
+    subprocess.run([sys.executable, ROOT / "spaces" / "assemble.py", out], check=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    environment = tmp_path_factory.mktemp("clean") / "environment"
+    return environment, install(folder, environment)[1]
+
+
+@pytest.fixture(scope="module")
+def space(
+    folder: Path, installed: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with running(folder, installed[0], tmp_path_factory.mktemp("space-home")) as up:
+        yield up
+
+
+def test_neither_torch_nor_transformers_is_installed(installed: tuple[Path, list[str]]) -> None:
+    assert {"gradio", "numba", "onnxruntime"} <= set(installed[1])
+    assert not {"torch", "transformers", "onnx", "onnxruntime-gpu"} & set(installed[1])
+
+
+def test_a_script_can_drive_it(space: Running, folder: Path, tmp_path: Path) -> None:
+    client = Client(space.url, verbose=False, download_files=str(tmp_path))
+    answer = client.predict("", api_name="/classes")
+    session, cls = answer["session"], answer["classes"][0]["name"]
+    word = client.predict(cls, session, api_name="/influence")["concepts"][0]["concept"]
+    actions = [{"kind": "mute", "concept": word}]
+    node = client.predict(cls, actions, "", "", session, api_name="/apply")
+    assert node["parent"]
+    assert client.predict(session, api_name="/undo")["node"] == node["parent"]
+    picture = tmp_path / "mine.jpg"
+    shutil.copy(Project.open(folder / "demo").thumbnail(0), picture)
+    told = client.predict(handle_file(str(picture)), session, api_name="/predict")
+    assert {c["name"] for c in told["classes"]} == {c["name"] for c in answer["classes"]}
+
+
+def test_no_visitor_may_name_a_folder_of_its_machine(space: Running) -> None:
+    client = Client(space.url, verbose=False)
+    with pytest.raises(Exception, match="no folders"):
+        client.predict("/etc", "", "", "", api_name="/distill")
+
+
+def test_thirty_visitors_are_answered_rightly_in_little_memory(space: Running, folder: Path) -> None:
+    found = visit(space.url, space.pid, folder / "demo", MIXES["tuning"], visitors=30, seconds=45)
+    assert found["problems"] == {}
+    assert found["wrong_answers"] == []
+    assert found["checked"] > 200
+    held = resident(space.pid)
+    assert held is None or held < 1.5e9
+
+
+def test_it_wrote_nothing_beside_its_cache(space: Running, folder: Path) -> None:
+    assert not list(folder.rglob("history.sqlite*"))
+    assert not list(folder.rglob("__pycache__"))
+    home = space.log.parent / "home"
+    assert {p.name for p in home.iterdir()} == {".cache"}
+
+
+def test_its_log_tells_of_no_fault(space: Running) -> None:
+    log = space.log.read_text(errors="replace")
+    assert "Traceback" not in log, log
