@@ -13,6 +13,7 @@ import onnx
 import torch
 
 from inficond.core.errors import InputError
+from inficond.export.padding import fold_padding
 
 OPSET = 17
 
@@ -43,7 +44,7 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        Checked by onnx's own checker.
+        With zero padding inside the convolutions that read it (`fold_padding`).
 
     Raises
     ------
@@ -74,6 +75,7 @@ def to_onnx(
             raise InputError(f"torch cannot express this model in ONNX: {reason}") from error
         model = onnx.load(str(path))
     model.producer_name = "inficond"
+    fold_padding(model)
     bad = first_bad_initializer(model)
     if bad:
         raise InputError(f"the exported graph has NaN or infinite values in {bad}")
