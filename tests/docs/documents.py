@@ -1,8 +1,9 @@
-"""Reads the commands out of the documents, so that what they say can be run.
+"""Reads the blocks out of the documents, so that what they say can be run.
 
-In README.md and docs/*.md, a fence ```` ```sh ```` holds commands that a test runs, in order, in one folder
-per document. A fence ```` ```sh (not run: WHY) ```` is not run, for the reason it gives; its `inficond` lines
-must still parse.
+In README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md every fence names its language. ```` ```sh ```` holds
+commands and ```` ```python ```` a script; a test runs them, in order, in one folder per document.
+```` ```sh (not run: WHY) ```` is not run, for the reason it gives; its `inficond` lines must still parse, a
+script still compile. ```` ```js (file: PATH) ```` is a file that a test writes and uses.
 """
 
 import re
@@ -12,17 +13,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_FENCE = re.compile(r"^```sh(?: \(not run: (?P<why>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S)
+LANGUAGES = {"sh", "python", "json", "js", "css", "mermaid", "bibtex", "text"}
+_FENCE = re.compile(
+    r"^```(?P<language>\w*)(?: \((?P<how>not run|file): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    Parameters
+    ----------
+    document : str
+        File name.
+    line : int
+        Of its first line.
+    language : str
+    body : str
+    not_run : str or None
+        Why it is not run.
+    file : str or None
+        The file that it is.
+    """
+
+    document: str
+    line: int
+    language: str
+    body: str
+    not_run: str | None
+    file: str | None
 
 
 @dataclass(frozen=True)
 class Command:
-    """One line of a document that a reader would type."""
+    """One thing that a reader would run: a line of a shell, or a script."""
 
     document: str
     line: int
     text: str
     not_run: str | None
+    language: str = "sh"
 
     @property
     def words(self) -> list[str]:
@@ -35,21 +66,35 @@ class Command:
 
 def documents() -> list[Path]:
     """Every document that a reader meets."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    top = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    return [*(ROOT / name for name in top), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    """Every fenced block of one document."""
+    text = document.read_text(encoding="utf-8")
+    for match in _FENCE.finditer(text):
+        said = {match["how"]: match["what"]}
+        line = text.count("\n", 0, match.start("body")) + 1
+        yield Block(
+            document.name, line, match["language"], match["body"], said.get("not run"), said.get("file")
+        )
 
 
 def commands(document: Path) -> Iterator[Command]:
-    """The commands of one document, continuation lines joined."""
-    text = document.read_text(encoding="utf-8")
-    for match in _FENCE.finditer(text):
-        start = text.count("\n", 0, match.start("body")) + 1
+    """The commands and scripts of one document, continuation lines joined."""
+    for block in blocks(document):
+        if block.language == "python" and block.file is None:
+            yield Command(block.document, block.line, block.body, block.not_run, "python")
+        if block.language != "sh":
+            continue
         joined, first = "", 0
-        for offset, raw in enumerate(match["body"].split("\n")):
+        for offset, raw in enumerate(block.body.split("\n")):
             if not joined:
-                first = start + offset
+                first = block.line + offset
             joined += raw.rstrip("\\") if raw.endswith("\\") else raw
             if raw.endswith("\\"):
                 continue
             if joined.strip() and not joined.lstrip().startswith("#"):
-                yield Command(document.name, first, joined.strip(), match["why"])
+                yield Command(block.document, first, joined.strip(), block.not_run)
             joined = ""
