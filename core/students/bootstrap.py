@@ -1,7 +1,8 @@
 """How sure a figure is: bootstrap over images, or over groups of images that share a source."""
 
 import math
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from inficond.core.students.metrics import HIGHER_IS_BETTER, METRICS, Ranking, b
 LEVEL = 0.95
 MIN_REPLICATES, MAX_REPLICATES = 400, 1000
 _WORK = 4_000_000
-"""Images × replicates that one interval may cost: about 20 ms of one core."""
+"""Images × replicates that one interval may cost: a few milliseconds of one core."""
+DRAWS_BYTES = 8 * 2**20
+"""Draws are made once for all that resample as many groups, up to so many bytes; larger ones in parts."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,19 @@ def paired_bootstrap(
         Arrays of different lengths.
     """
     after_at = threshold if threshold_after is None else threshold_after
-    point, draws = _run(
-        t, [before, after], [threshold, after_at], groups, teacher_threshold, replicates, seed
-    )  # fmt: skip
-    out = {}
-    for j, name in enumerate(METRICS):
-        delta = _interval(point[1, j] - point[0, j], draws[:, 1, j] - draws[:, 0, j], level)
-        clear = bool(delta.low > 0 or delta.high < 0)
-        out[name] = Change(float(point[0, j]), float(point[1, j]), delta, clear, HIGHER_IS_BETTER[name])
-    return out
+    here, there = (
+        resampled(
+            t,
+            s,
+            groups=groups,
+            threshold=at,
+            teacher_threshold=teacher_threshold,
+            replicates=replicates,
+            seed=seed,
+        )
+        for s, at in ((before, threshold), (after, after_at))
+    )
+    return changes_between(here, there, level)
 
 
 def bootstrap_intervals(
@@ -151,53 +158,145 @@ def bootstrap_intervals(
     InputError
         Arrays of different lengths.
     """
-    point, draws = _run(t, [s], [threshold], groups, teacher_threshold, replicates, seed)
-    return {name: _interval(point[0, j], draws[:, 0, j], level) for j, name in enumerate(METRICS)}
+    table = resampled(
+        t,
+        s,
+        groups=groups,
+        threshold=threshold,
+        teacher_threshold=teacher_threshold,
+        replicates=replicates,
+        seed=seed,
+    )
+    low, high = _percentiles(table, level)
+    return {
+        name: Interval(float(table[0, j]), float(low[j]), float(high[j])) for j, name in enumerate(METRICS)
+    }
 
 
-def _run(
+def changes_between(
+    before: NDArray[np.float64], after: NDArray[np.float64], level: float = LEVEL
+) -> dict[str, Change]:
+    """The changes from one student to another, from the replicates of both.
+
+    Parameters
+    ----------
+    before, after : array (1 + B, 5)
+        As `resampled` returns them, of the same images, replicates and seed: then the draws are the same, and
+        the difference is paired.
+    level : float
+        Of the percentile interval.
+
+    Returns
+    -------
+    dict of str to Change
+        One per name in `metrics.METRICS`.
+    """
+    delta = after - before
+    low, high = _percentiles(delta, level)
+    clear = (low > 0) | (high < 0)
+    return {
+        name: Change(
+            float(before[0, j]),
+            float(after[0, j]),
+            Interval(float(delta[0, j]), float(low[j]), float(high[j])),
+            bool(clear[j]),
+            HIGHER_IS_BETTER[name],
+        )
+        for j, name in enumerate(METRICS)
+    }
+
+
+def resampled(
     t: ArrayLike,
-    students: Sequence[ArrayLike],
-    thresholds: Sequence[float],
-    groups: ArrayLike | None,
-    teacher_threshold: float,
-    replicates: int | None,
-    seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Point values (m, 5) and replicates (B, m, 5)."""
-    t = np.asarray(t)
-    scores = [np.asarray(s) for s in students]
-    n, m = len(t), len(scores)
-    if any(s.shape != (n,) for s in scores) or t.ndim != 1:
-        raise InputError(f"{n} target values cannot be compared with {[s.shape for s in scores]} responses")
+    s: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    threshold: float = 0.5,
+    teacher_threshold: float = 0.5,
+    replicates: int | None = None,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """The metrics of one student as they are, and in bootstrap replicates.
+
+    Parameters
+    ----------
+    t, s, groups, threshold, teacher_threshold, replicates, seed
+        As for `bootstrap_intervals`.
+
+    Returns
+    -------
+    array (1 + B, 5)
+        Columns as in `metrics.METRICS`; first the images as they are, then the replicates. Draws depend on
+        the seed and the number of groups alone, whoever the student is.
+
+    Raises
+    ------
+    InputError
+        Arrays of different lengths.
+    """
+    t, s = np.asarray(t), np.asarray(s)
+    n = len(t) if t.ndim == 1 else 0
+    if t.ndim != 1 or s.shape != (n,):
+        raise InputError(f"{t.shape} target values cannot be compared with {s.shape} responses")
     B = replicates_for(n) if replicates is None else replicates
+    values = np.empty((1 + B, len(METRICS)))
     if n == 0:
-        return np.full((m, len(METRICS)), math.nan), np.empty((0, m, len(METRICS)))
+        values[:] = math.nan
+        return values[:1]
     yes = (t >= teacher_threshold).astype(np.uint8)
-    columns: list[NDArray[Any]] = [np.ones(n), yes]
-    rankings = [Ranking.of(s) for s in scores]
-    for s, thr in zip(scores, thresholds):
-        said = s >= thr
-        columns += [said, said & (yes != 0), bce(t, s)]
-    per_image = np.column_stack(columns).astype(np.float32)
+    ranking = Ranking.of(s)
+    loss = bce(t, s)
     if groups is None:
-        # Without groups, number the images along the first student's order: its pass then reads in sequence.
-        member = np.empty(n, np.int32)
-        member[rankings[0].order] = np.arange(n, dtype=np.int32)
-        sums = per_image[rankings[0].order]
+        G, place = n, ranking.order.astype(np.int32)
+        sums = np.column_stack([np.ones(n), loss]).astype(np.float32)
     else:
         given = np.asarray(groups)
         if given.shape != (n,):
             raise InputError(f"{n} images need {n} groups, not {given.shape}")
-        names, number = np.unique(given, return_inverse=True)
-        member = number.astype(np.int32)
-        sums = np.zeros((len(names), per_image.shape[1]), np.float32)
-        np.add.at(sums, member, per_image)
-    place = np.stack([member[r.order] for r in rankings])
-    mark = np.stack([_marks(yes, r) for r in rankings])
-    values = np.empty((1 + B, m, len(METRICS)))
-    kernels.resample(values, np.uint64(_seed(seed)), np.ascontiguousarray(sums.T), place, mark)
-    return values[0], values[1:]
+        names, member = np.unique(given, return_inverse=True)
+        G, place = len(names), member[ranking.order].astype(np.int32)
+        sums = np.column_stack(
+            [np.bincount(member, minlength=G), np.bincount(member, loss, minlength=G)]
+        ).astype(np.float32)
+    mark, said = _marks(yes, ranking), int(np.count_nonzero(s >= threshold))
+    first = 0
+    while first <= B:
+        counts = _draws(G, first, B, seed)
+        part = values[first : first + counts.shape[1]]
+        kernels.resample(part, counts, place, mark, said, sums)
+        first += len(part)
+    return values
+
+
+_kept: OrderedDict[tuple[int, int, int, int], NDArray[np.uint8]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _draws(G: int, first: int, last: int, seed: int) -> NDArray[np.uint8]:
+    """(G, b) how often each group counts in some replicates from `first` on, at most to `last`; number 0 is
+    every group once.
+
+    The latest are kept for all: a person who drags a slider asks for the same ones at every event.
+    """
+    b = min(last + 1 - first, max(16, DRAWS_BYTES // G))
+    key = (G, first, b, seed)
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    counts = np.zeros((G, b), np.uint8)
+    skip = int(first == 0)
+    if skip:
+        counts[:, 0] = 1
+    drawn = np.zeros((G, b - skip), np.uint8)
+    kernels.draw(drawn, np.uint64(_seed(seed)), first + skip)
+    counts[:, skip:] = drawn
+    if last + 1 - first == b and first == 0 and counts.nbytes <= DRAWS_BYTES:
+        with _lock:
+            _kept[key] = counts
+            while sum(c.nbytes for c in _kept.values()) > DRAWS_BYTES:
+                _kept.popitem(last=False)
+    return counts
 
 
 def _marks(yes: NDArray[np.uint8], ranking: Ranking) -> NDArray[np.uint8]:
@@ -210,15 +309,23 @@ def _marks(yes: NDArray[np.uint8], ranking: Ranking) -> NDArray[np.uint8]:
     return mark
 
 
-def _interval(value: float, draws: NDArray[np.float64], level: float) -> Interval:
-    """Percentile interval over the replicates in which the metric is defined."""
-    draws = draws[np.isfinite(draws)]
-    if not math.isfinite(value) or not len(draws):
-        return Interval(float(value), math.nan, math.nan)
+def _percentiles(table: NDArray[np.float64], level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends (5,) of the percentile intervals of columns whose first row is the value itself.
+
+    Replicates in which a metric is undefined are left out; a metric that is itself undefined has no interval.
+    """
+    draws = np.where(np.isfinite(table[1:]), table[1:], math.nan)
+    defined = np.isfinite(table[0]) & np.isfinite(draws).any(axis=0)
+    ends = np.full((2, table.shape[1]), math.nan)
     tail = (1.0 - level) / 2.0
-    # Only two order statistics are wanted: a partial sort, with NumPy's linear rule between neighbours.
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    return Interval(float(value), float(low), float(high))
+    for j in np.flatnonzero(defined):
+        column = draws[:, j]
+        column = np.sort(column[~np.isnan(column)])
+        for i, q in enumerate((tail, 1.0 - tail)):  # NumPy's linear rule between neighbours
+            at = q * (len(column) - 1)
+            k = int(at)
+            ends[i, j] = column[k] + (at - k) * (column[min(k + 1, len(column) - 1)] - column[k])
+    return ends[0], ends[1]
 
 
 def _seed(seed: int) -> int:

@@ -1,7 +1,9 @@
 # mypy: disallow-untyped-defs=False
 """Compiled loops of the metrics and their bootstrap: one thread, no GIL, for many visitors share a machine.
 
-Every kernel works on images already sorted by score, highest first, so that no replicate sorts again.
+The bootstrap draws once how often each group of images counts in each replicate, and then goes once through
+the images, highest score first, taking all replicates along: nothing is sorted again, and the inner loops run
+over neighbouring replicates, which is what vector registers want.
 """
 
 from typing import Any
@@ -44,106 +46,100 @@ def sorted_average_precision(yes, last):
     return total / found
 
 
-@njit(["void(f8[::1], f8, f8, f8, f8, f8, f8)"], **_OPTIONS)
-def _fill(row, n, positives, said, hits, ap, loss):
-    """The metrics of one row from its counts: agreement, balanced agreement, AP, F1, BCE."""
-    negatives = n - positives
-    rejected = negatives - (said - hits)
-    row[0] = (hits + rejected) / n
-    row[1] = 0.5 * (hits / positives + rejected / negatives)  # NaN where one side is empty
-    row[2] = ap / positives
-    row[3] = 2.0 * hits / (positives + said)
-    row[4] = loss / n
-
-
-@njit(["f8(u1[::1], i4[::1], u1[::1], i8)"], **_OPTIONS)
-def _weighted_ap(weight, group, mark, end):
-    """Σ over runs of (positives in the run) × precision, every image weighted by its group's count."""
-    seen = np.int32(0)
-    found = np.int32(0)
-    counted = np.int32(0)
-    total = 0.0
-    for i in range(end):
-        w = np.int32(weight[group[i]])
-        seen += w
-        if mark[i] != 0:
-            if mark[i] & 1:
-                found += w
-            if mark[i] & 2 and found > counted:
-                total += (found - counted) * (found / seen)
-                counted = found
-    return total
-
-
-# Reordering the additions is what lets this loop use vector registers; all numbers in it are finite.
-@njit(["f4(f4[::1], f4[::1])"], fastmath={"reassoc", "contract"}, **_OPTIONS)
-def _dot(a, b):
-    total = np.float32(0.0)
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
-    return total
-
-
-@njit(["void(f8[:,::1], u1[::1], f4[::1], f4[:,::1], i4[:,::1], u1[:,::1], i8[::1], f8[::1])"], **_OPTIONS)
-def _measure(out, weight, share, sums, group, mark, end, total):
-    """The metrics of every student under one set of weights."""
-    for j in range(sums.shape[0]):
-        total[j] = _dot(share, sums[j])
-    for m in range(group.shape[0]):
-        ap = _weighted_ap(weight, group[m], mark[m], end[m])
-        k = 2 + 3 * m
-        _fill(out[m], total[0], total[1], total[k], total[k + 1], ap, total[k + 2])
-
-
-@njit(["void(f8[:,:,::1], u8, f4[:,::1], i4[:,::1], u1[:,::1])"], **_OPTIONS)
-def resample(out, seed, sums, group, mark):
-    """The metrics of one or two students, as they are and in bootstrap replicates, the same draws for both.
+@njit(["void(u1[:,::1], u8, i8)"], **_OPTIONS)
+def draw(counts, seed, first):
+    """How often each group is drawn in each replicate: G out of G with replacement (Efron 1979).
 
     Parameters
     ----------
-    out : array (1 + B, m, 5), float64
-        Filled with agreement, balanced agreement, AP, F1 and BCE of each of m students: first every group
-        once, then B replicates.
+    counts : array (G, B), uint8, zeros
+        Filled in; a draw of 256 of one group has probability 1e-507.
     seed : uint64
         Replicate b depends on `seed` and b alone.
-    sums : array (2 + 3·m, G), float32
-        Per group: images, the target's yes, then per student its yes, its right yes and its summed loss.
-    group : array (m, n), int32
-        Group of each image, images in each student's descending order of score.
-    mark : array (m, n), uint8
-        In the same order: 1 where the target says yes, plus 2 where the AP takes a step, that is at the last
-        image of every run of equal scores that holds a yes.
-
-    Notes
-    -----
-    G groups are drawn with replacement out of G (Efron 1979, over groups where images share a source). Only
-    AP needs the order of the images: everything else is a sum over groups.
+    first : int
+        Number of the replicate in the first column, counted from 1.
     """
-    G = sums.shape[1]
-    weight = np.ones(G, np.uint8)  # a draw of 256 of one group has probability 1e-507, and bytes stay in L1
-    share = np.ones(G, np.float32)
-    total = np.zeros(sums.shape[0], np.float64)
-    end = np.zeros(group.shape[0], np.int64)
-    for m in range(group.shape[0]):  # below the last yes no image can change AP
-        for i in range(group.shape[1]):
-            if mark[m, i] != 0:
-                end[m] = i + 1
-    _measure(out[0], weight, share, sums, group, mark, end, total)
+    G, B = counts.shape
     size = np.uint64(G)
-    for b in range(1, out.shape[0]):
+    for b in range(B):
         # splitmix64 (Steele, Lea and Flood 2014); one step gives two draws by Lemire's multiply-and-shift.
-        state = seed + np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
-        weight[:] = 0
-        for _ in range((G + 1) // 2):
+        state = seed + np.uint64(first + b) * np.uint64(0xD1B54A32D192ED03)
+        for i in range((G + 1) // 2):
             state += np.uint64(0x9E3779B97F4A7C15)
             z = state
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             z = z ^ (z >> np.uint64(31))
-            weight[((z & np.uint64(0xFFFFFFFF)) * size) >> np.uint64(32)] += 1
-            weight[((z >> np.uint64(32)) * size) >> np.uint64(32)] += 1
-        if G % 2 == 1:  # the last step drew one too many
-            weight[((z >> np.uint64(32)) * size) >> np.uint64(32)] -= 1
-        for g in range(G):
-            share[g] = weight[g]
-        _measure(out[b], weight, share, sums, group, mark, end, total)
+            counts[((z & np.uint64(0xFFFFFFFF)) * size) >> np.uint64(32), b] += 1
+            if 2 * i + 1 < G:  # of an odd number the last step draws one too many
+                counts[((z >> np.uint64(32)) * size) >> np.uint64(32), b] += 1
+
+
+@njit(["void(f8[:,::1], u1[:,::1], i4[::1], u1[::1], i8, f4[:,::1])"], **_OPTIONS)
+def resample(out, counts, group, mark, said_first, sums):
+    """The metrics of one student in replicates.
+
+    Parameters
+    ----------
+    out : array (B, 5), float64
+        Filled with agreement, balanced agreement, AP, F1 and BCE.
+    counts : array (G, B), uint8
+        How often each group counts in each replicate.
+    group : array (n,), int32
+        Group of each image, images in descending order of score.
+    mark : array (n,), uint8
+        In the same order: 1 where the target says yes, plus 2 where the AP takes a step, that is at the last
+        image of every run of equal scores that holds a yes.
+    said_first : int
+        To how many of the first images the student says yes.
+    sums : array (G, 2), float32
+        Per group: images, and their summed loss.
+    """
+    G, B = counts.shape
+    end = said_first
+    for i in range(group.shape[0]):  # below the last yes no image can change AP
+        if mark[i] != 0 and i >= end:
+            end = i + 1
+    seen, found, counted = np.zeros(B, np.int32), np.zeros(B, np.int32), np.zeros(B, np.int32)
+    said, hits, total = np.zeros(B, np.int32), np.zeros(B, np.int32), np.zeros(B, np.float64)
+    for i in range(end):
+        if i == said_first:
+            said[:] = seen
+            hits[:] = found
+        g = group[i]
+        for b in range(B):
+            seen[b] += counts[g, b]
+        if mark[i] & 1:
+            for b in range(B):
+                found[b] += counts[g, b]
+        if mark[i] & 2:
+            for b in range(B):
+                precision = found[b] / np.float64(max(seen[b], 1))
+                total[b] += (found[b] - counted[b]) * precision
+                counted[b] = found[b]
+    if said_first == end:
+        said[:] = seen
+        hits[:] = found
+    images, loss = np.zeros(B, np.float64), np.zeros(B, np.float64)
+    some, some_loss = np.zeros(B, np.float32), np.zeros(B, np.float32)
+    for start in range(0, G, 128):  # short sums in single precision, long ones in double
+        some[:] = 0
+        some_loss[:] = 0
+        for g in range(start, min(G, start + 128)):
+            size, lost = sums[g, 0], sums[g, 1]
+            for b in range(B):
+                share = np.float32(counts[g, b])
+                some[b] += share * size
+                some_loss[b] += share * lost
+        for b in range(B):
+            images[b] += some[b]
+            loss[b] += some_loss[b]
+    for b in range(B):
+        n, positives = images[b], np.float64(found[b])
+        negatives = n - positives
+        rejected = negatives - (said[b] - hits[b])
+        out[b, 0] = (hits[b] + rejected) / n
+        out[b, 1] = 0.5 * (hits[b] / positives + rejected / negatives)  # NaN where one side is empty
+        out[b, 2] = total[b] / positives
+        out[b, 3] = 2.0 * hits[b] / (positives + said[b])
+        out[b, 4] = loss[b] / n

@@ -130,7 +130,7 @@ class Ranking:
     @classmethod
     def of(cls, scores: NDArray[Any]) -> "Ranking":
         """Sort scores (n,)."""
-        order = np.argsort(scores, kind="stable")[::-1]
+        order = np.argsort(scores)[::-1]  # ties in any order: nothing looks inside a run of equal scores
         ranked = scores[order]
         last = np.ones(len(order), np.uint8)
         if len(order) > 1:

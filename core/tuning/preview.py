@@ -4,16 +4,16 @@ The same comparison serves a preview (the step is not taken), a step that was ta
 history.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.students import SUBSETS, Change, paired_bootstrap
+from inficond.core.students import SUBSETS, Change
+from inficond.core.students.bootstrap import changes_between, replicates_for, resampled
 from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.changes import WeightChange, changes
 from inficond.core.tuning.state import BranchState
@@ -181,30 +181,27 @@ def _compare(
     s0 = workspace.score(before, cls, "validation")
     s1 = workspace.score(after, cls, "validation")
 
-    def measured(target: NDArray[Any], keep: NDArray[np.bool_] | slice) -> dict[str, Change]:
-        return paired_bootstrap(
-            target[keep],
-            s0[keep],
-            s1[keep],
-            groups=None if groups is None else groups[keep],
-            threshold=threshold,
-            replicates=replicates,
-            seed=seed,
-        )
+    def measured(target: NDArray[Any], keep: NDArray[np.bool_] | None) -> dict[str, Change]:
+        sides = [target, s0, s1] if groups is None else [target, s0, s1, groups]
+        chosen = sides if keep is None else [np.ascontiguousarray(side[keep]) for side in sides]
+        t, old, new, *among = chosen
+        given = {"groups": among[0] if among else None, "threshold": threshold, "seed": seed}
+        given["replicates"] = replicates_for(len(t)) if replicates is None else replicates
+        # While a person drags a slider the side before stays: it is resampled once.
+        key = ("replicates", threshold, seed, given["replicates"], _digest(t, old, *among))
+        here = workspace.cache.get(key, lambda: resampled(t, old, **given), lambda table: table.nbytes)
+        return changes_between(here, resampled(t, new, **given))
 
-    # The bootstrap runs without the interpreter's lock: fidelity, accuracy and focus at the same time.
-    within = None if focus is None else focus[rows]
-    jobs: list[tuple[NDArray[Any], NDArray[np.bool_] | slice] | None] = [(t, slice(None)), None, None]
+    fidelity = measured(t, None)
+    accuracy = inside = None
     if workspace.labels is not None:
         truth = workspace.labels_validation[:, c]
         known = ~np.isnan(truth)
         if known.any():
-            jobs[1] = (truth, slice(None) if known.all() else known)
+            accuracy = measured(truth, None if known.all() else known)
+    within = None if focus is None else focus[rows]
     if within is not None and within.any():
-        jobs[2] = (t, within)
-    waiting = [job and _pool().submit(measured, *job) for job in jobs[1:]]
-    fidelity = measured(t, slice(None))
-    accuracy, inside = [one.result() if one else None for one in waiting]
+        inside = measured(t, within)
     codes0 = subset_codes(t, s0, threshold=threshold)
     codes1 = subset_codes(t, s1, threshold=threshold)
     agreed0, agreed1 = codes0 < 2, codes1 < 2
@@ -222,9 +219,11 @@ def _compare(
     )
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="inficond-bootstrap")
+def _digest(*arrays: NDArray[Any]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.digest()
 
 
 def _counts(codes: NDArray[np.uint8]) -> dict[str, int]:

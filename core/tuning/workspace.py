@@ -68,7 +68,8 @@ class Columns:
         All images, raw.
     training, validation : ndarray of shape (n, K), (m, K), float32
         Standardised rows of X: fits and scores work on these, so that every weight of a branch, focused or
-        not, has the units of the project's students.
+        not, has the units of the project's students. Training images lie row by row, as fits read them,
+        validation images column by column: few weights are not zero, and only their columns are read.
     mean, scale : ndarray of shape (K,), float32
         Of the training images; what standardises a column.
     """
@@ -198,7 +199,7 @@ class Workspace:
             self._concept_groups,
             self.X,
             standardised(self.X, self.training_rows, s.mean, s.scale),
-            standardised(self.X, self.validation_rows, s.mean, s.scale),
+            np.asfortranarray(standardised(self.X, self.validation_rows, s.mean, s.scale)),
             s.mean,
             s.scale,
         )
@@ -236,7 +237,7 @@ class Workspace:
             base.groups + ("added",) * len(added),
             np.concatenate([np.asarray(self.X, np.float32), new], axis=1),
             training,
-            validation,
+            np.asfortranarray(validation),
             np.concatenate([base.mean, mean]),
             np.concatenate([base.scale, scale]),
         )
@@ -323,8 +324,12 @@ class Workspace:
             out[self.training_rows] = self.logits(weights, bias, added, "training")
             out[self.validation_rows] = self.logits(weights, bias, added, "validation")
         else:
-            Z = columns.training if part == "training" else columns.validation
-            out = Z @ weights + np.float32(bias)
+            if part == "training":
+                out = columns.training @ weights
+            else:
+                used = np.flatnonzero(weights)
+                out = weights[used] @ columns.validation.T[used]
+            out += np.float32(bias)
         out.flags.writeable = False
         return out
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from inficond.core.students import bootstrap_intervals, class_metrics, paired_bootstrap
-from inficond.core.students.bootstrap import replicates_for
+from inficond.core.students import bootstrap, bootstrap_intervals, class_metrics, kernels, paired_bootstrap
+from inficond.core.students.bootstrap import replicates_for, resampled
 from inficond.core.students.metrics import METRICS
 
 
@@ -47,6 +47,67 @@ def test_the_interval_is_that_of_resampling_images_the_slow_way(grouped: bool) -
         width = high[j] - low[j]
         assert found[name].low == pytest.approx(low[j], abs=0.12 * width)
         assert found[name].high == pytest.approx(high[j], abs=0.12 * width)
+
+
+def splitmix_draws(groups: int, replicate: int, seed: int) -> np.ndarray:
+    """How often each group counts in one replicate: the documented stream of numbers, in plain Python."""
+    whole = 2**64 - 1
+    state = (bootstrap._seed(seed) + replicate * 0xD1B54A32D192ED03) & whole
+    drawn: list[int] = []
+    while len(drawn) < groups:
+        state = (state + 0x9E3779B97F4A7C15) & whole
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & whole
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & whole
+        z ^= z >> 31
+        drawn += [((z & 0xFFFFFFFF) * groups) >> 32, ((z >> 32) * groups) >> 32]
+    return np.bincount(drawn[:groups], minlength=groups)
+
+
+@pytest.mark.parametrize(("n", "sources"), [(301, 0), (300, 0), (400, 37), (6, 2)])
+def test_the_same_draws_give_the_same_intervals_as_copying_images(n: int, sources: int) -> None:
+    """Against the definition: every image copied as often as its source was drawn, and measured anew."""
+    t, s0 = noisy(n, 4, 3, shift=1)
+    _, s1 = noisy(n, 2, 3, shift=1)
+    s0 = np.round(s0, 2)  # ties, at the threshold too
+    groups = np.random.default_rng(0).integers(0, sources, n) if sources else np.arange(n)
+    member = np.unique(groups, return_inverse=True)[1]
+    deltas = []
+    for b in range(1, 61):
+        rows = np.repeat(np.arange(n), splitmix_draws(member.max() + 1, b, 7)[member])
+        a, z = (class_metrics(t[rows], s[rows], threshold=0.3) for s in (s0, s1))
+        deltas.append([getattr(z, name) - getattr(a, name) for name in METRICS])
+    found = bootstrap.paired_bootstrap(
+        t, s0, s1, groups=groups if sources else None, threshold=0.3, replicates=60, seed=7
+    )
+    for j, name in enumerate(METRICS):
+        column = np.array(deltas)[:, j]
+        low, high = np.quantile(column[np.isfinite(column)], [0.025, 0.975])
+        assert found[name].delta.low == pytest.approx(low, abs=1e-6)
+        assert found[name].delta.high == pytest.approx(high, abs=1e-6)
+
+
+def test_draws_made_in_parts_are_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for so many images that the draws of all replicates would take too much memory."""
+    t, s = noisy(500, 4, 3, shift=1)
+    whole = resampled(t, s, replicates=70, seed=3)
+    monkeypatch.setattr(bootstrap, "DRAWS_BYTES", 500 * 16)
+    monkeypatch.setattr(bootstrap, "_kept", type(bootstrap._kept)())
+    assert np.array_equal(resampled(t, s, replicates=70, seed=3), whole, equal_nan=True)
+    assert not bootstrap._kept
+
+
+def test_kept_draws_stay_within_their_bytes() -> None:
+    for n in (3000, 5000, 9000):
+        resampled(*noisy(n, 3, 1), replicates=400)
+    assert 0 < sum(c.nbytes for c in bootstrap._kept.values()) <= bootstrap.DRAWS_BYTES
+
+
+def test_every_replicate_draws_as_many_groups_as_there_are() -> None:
+    for groups in (1, 2, 7, 256):
+        counts = np.zeros((groups, 50), np.uint8)
+        kernels.draw(counts, np.uint64(5), 1)
+        assert (counts.sum(axis=0) == groups).all()
 
 
 def test_the_difference_is_paired() -> None:
