@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students import Students
 from inficond.core.students.student import probabilities
 from inficond.core.tuning.overrides import overridden
@@ -324,11 +325,13 @@ class Workspace:
             out[self.training_rows] = self.logits(weights, bias, added, "training")
             out[self.validation_rows] = self.logits(weights, bias, added, "validation")
         else:
-            if part == "training":
-                out = columns.training @ weights
-            else:
-                used = np.flatnonzero(weights)
-                out = weights[used] @ columns.validation.T[used]
+            # OpenBLAS's threads wait busily for a while after a product, in the way of the solver's own.
+            with single_threaded_blas():
+                if part == "training":
+                    out = columns.training @ weights
+                else:
+                    used = np.flatnonzero(weights)
+                    out = weights[used] @ columns.validation.T[used]
             out += np.float32(bias)
         out.flags.writeable = False
         return out
