@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from inficond.gradio_app.space import serve
+import compiled
+
+HERE = Path(__file__).resolve().parent
+compiled.use(HERE)
+
+from inficond.gradio_app.space import serve  # noqa: E402  (Numba reads its settings when it is imported)
 
 if __name__ == "__main__":
-    serve(Path(__file__).resolve().parent / "demo")
+    serve(HERE / "demo")

@@ -9,9 +9,12 @@ installs its requirements before it copies the repository: a file named there wo
 import argparse
 import re
 import shutil
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import compiled
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -20,25 +23,38 @@ PACKAGES = ("core", "gradio_app")
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
-def assemble(out: Path) -> None:
-    """Write the Space's files into the new or empty folder `out`."""
+def assemble(out: Path, compile_kernels: bool = True) -> None:
+    """Write the Space's files into the new or empty folder `out`.
+
+    Parameters
+    ----------
+    out : Path
+    compile_kernels : bool
+        Bring the kernels along compiled, which takes a minute here and saves as much at every start there.
+    """
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: choose another folder or empty it first")
     out.mkdir(parents=True, exist_ok=True)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, out / "inficond" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "packages.txt"):
+    for name in ("app.py", "compiled.py", "packages.txt"):
         shutil.copy(HERE / name, out / name)
     shutil.copy(ROOT / "LICENSE", out / "LICENSE")
     wanted = requirements()
     readme = (HERE / "README.md").read_text(encoding="utf-8")
     gradio = next(line.split("==")[1] for line in wanted if line.startswith("gradio=="))
+    python = f'python_version: "{sys.version_info.major}.{sys.version_info.minor}"'
+    readme = re.sub(r"^python_version:.*$", python, readme, count=1, flags=re.M)
     readme = re.sub(r"^sdk_version:.*$", f"sdk_version: {gradio}", readme, count=1, flags=re.M)
     (out / "README.md").write_text(readme, encoding="utf-8")
     (out / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
     from inficond.core.demo import demo_project
 
     shutil.copytree(demo_project(), out / "demo", ignore=shutil.ignore_patterns("history.sqlite*"))
+    if compile_kernels and not compiled.make(out):
+        print(
+            "this machine cannot compile for a Space: it will do so itself, at every start", file=sys.stderr
+        )
     (out / "demo").chmod(0o755)  # a project of one's own is private; a Space's user is another one
 
 
@@ -65,4 +81,6 @@ def _runtime() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
-    assemble(parser.parse_args().out)
+    parser.add_argument("--no-compile", action="store_true", help="leave the kernels to the Space")
+    chosen = parser.parse_args()
+    assemble(chosen.out, not chosen.no_compile)

@@ -1,8 +1,8 @@
 """Tries an assembled folder as a Space would run it: `python spaces/trial.py FOLDER`.
 
 Installs its requirements in a fresh environment, starts its app with a Space's environment variables on two
-processors, the folder and the home read-only but for the cache, and sends visitors. Prints how long each took
-and how much memory the server holds.
+processors, the folder and the home read-only but for their caches, and sends visitors. Prints how long each
+took and how much memory the server holds.
 """
 
 import argparse
@@ -98,7 +98,8 @@ def running(folder: Path, environment: Path, scratch: Path) -> Iterator[Running]
     """
     home = scratch / "home"
     (home / ".cache").mkdir(parents=True)
-    locked = [home, folder, *(p for p in folder.rglob("*") if p.is_dir())]
+    folders = [p for p in folder.rglob("*") if p.is_dir() and p.name != "__pycache__"]
+    locked = [home, folder, *folders]
     for place in locked:
         place.chmod(0o555)
     with socket.socket() as s:
