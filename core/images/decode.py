@@ -95,7 +95,25 @@ def decode(path: Path | str, at_least: int | None = None) -> np.ndarray:
 
 
 def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> Picture:
-    """Like `decode`, from a path or an open binary file, as a `Picture`."""
+    """Like `decode`, from a path or an open binary file.
+
+    Parameters
+    ----------
+    source : Path, str or binary file
+        An image file.
+    at_least : int, optional
+        As for `decode`.
+
+    Returns
+    -------
+    Picture
+        Upright, RGB.
+
+    Raises
+    ------
+    UnreadableImage
+        As for `decode`.
+    """
     _readable()
     try:
         if isinstance(source, str | Path):

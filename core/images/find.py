@@ -56,6 +56,11 @@ def find_images(source: Path | str, note: Note | None = None) -> list[ImageFile]
     note : callable, optional
         Told of every file left out here, and why.
 
+    Returns
+    -------
+    list of ImageFile
+        At least one.
+
     Raises
     ------
     InputError

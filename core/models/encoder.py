@@ -145,6 +145,11 @@ def load_encoder(
     threads : int, optional
         CPU threads inside one call; every available core by default.
 
+    Returns
+    -------
+    Encoder
+        Ready to be asked.
+
     Raises
     ------
     InputError

@@ -73,6 +73,20 @@ class Manifest:
     files : mapping
         Name to ``sha256`` and ``bytes``.
     image : ImageInput
+    dim, regions : int
+        Of an encoder: size of an embedding, regions a picture.
+    grid : tuple of int
+        Of an encoder: cells, height and width.
+    text : TextInput or None
+        Of an encoder that knows words.
+    labels : tuple of str
+        Of a teacher.
+    groups : mapping or None
+        Of a teacher: readable groups of labels.
+    link : {"softmax", "sigmoid"}
+        Of a teacher.
+    output, output_kind : str
+        Of a teacher: which of the graph's outputs, and whether it is ``logits`` or ``probabilities``.
     raw : mapping
         Everything the file says.
     """
@@ -144,6 +158,11 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     folder : Path
     kind : {"encoder", "teacher"}, optional
         What it must be.
+
+    Returns
+    -------
+    Manifest
+        Checked.
 
     Raises
     ------

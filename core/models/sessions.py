@@ -113,6 +113,11 @@ def open_session(path: Path, provider: str = "auto", threads: int | None = None)
         CPU threads inside one call; by default every core this process may use. Work that runs many batches
         side by side uses 1: that wastes no core waiting for another.
 
+    Returns
+    -------
+    Session
+        On the provider that really runs.
+
     Raises
     ------
     InputError

@@ -100,6 +100,11 @@ def load_teacher(
     threads : int, optional
         CPU threads inside one call; every available core by default.
 
+    Returns
+    -------
+    Teacher
+        Ready to be asked.
+
     Raises
     ------
     InputError
