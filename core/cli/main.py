@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
 from inficond.core import __version__
+from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output
 from inficond.core.errors import Cancelled, InputError
 
@@ -31,7 +32,8 @@ first steps:
   inficond distill PHOTOS --out DIR      your photographs -> concept vectors -> students
   inficond launch DIR                    look at them, correct them
 
-`inficond COMMAND --help` tells more about each.
+`inficond COMMAND --help` tells more about each. For completion of commands in bash:
+  eval "$(inficond --print-completion bash)"
 """
 
 
@@ -59,6 +61,11 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"inficond {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        help="print what makes a shell complete these commands (bash, zsh, tcsh)",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, entry in commands().items():
         if wanted is not None and name != wanted:

@@ -1,0 +1,45 @@
+"""Completion of `inficond` in a shell: the script that the shell reads, made from the commands there are."""
+
+import argparse
+from typing import Any
+
+SHELLS = ("bash", "zsh", "tcsh")
+FILES = {"DIR", "FILE", "IMAGES", "STUDENT", "STUDENT.onnx", "ARCHIVE", "RECIPE", "CSV", "PROJECT", "SOURCE"}
+"""Placeholders in the commands' help that stand for a file or a folder."""
+
+
+class PrintCompletion(argparse.Action):
+    """`--print-completion SHELL`: print the script and stop."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "choices": SHELLS, "metavar": "SHELL"})
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        """Print the script for the shell `values`."""
+        import shtab
+
+        from inficond.core.cli.main import build_parser
+
+        whole = build_parser()
+        _mark_files(whole)
+        print(shtab.complete(whole, shell=values))
+        parser.exit()
+
+
+def _mark_files(parser: argparse.ArgumentParser) -> None:
+    """Tell shtab which arguments are files, by their placeholders."""
+    import shtab
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in {id(p): p for p in action.choices.values()}.values():
+                _mark_files(sub)
+        elif FILES & set(_placeholders(action)):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _placeholders(action: argparse.Action) -> tuple[str, ...]:
+    shown = action.metavar or action.dest
+    return shown if isinstance(shown, tuple) else (shown,)
