@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types check floors space clean
+.PHONY: demo test lint types check nightly floors space clean
 
 demo: $(VENV)/.run ## open the app on the built-in project
 	$(BIN)/inficond demo $(ARGS)
@@ -35,7 +35,10 @@ $(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-floors: $(VENV)/.test ## a fresh environment with the lowest versions allowed, and another with the newest
+nightly: $(VENV)/.test ## the tests that take many minutes
+	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+floors: $(VENV)/.test ## fresh environments with the lowest versions allowed, and with the newest
 	$(BIN)/python -m pytest -m nightly tests/house/test_install.py $(ARGS)
 
 space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make space OUT=folder

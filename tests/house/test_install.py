@@ -14,10 +14,10 @@ import pytest
 
 from inficond.core.bench.page_client import PageClient
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from floors import floors
 
+ROOT = Path(__file__).resolve().parents[2]
 nightly = pytest.mark.nightly
 BUILD = "from setuptools import build_meta; import sys; build_meta.build_sdist(sys.argv[1])"
 
