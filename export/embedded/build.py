@@ -55,13 +55,18 @@ class Trained:
     projection: Projection
     centre: torch.Tensor
     class_vectors: torch.Tensor
+    mid_mean: torch.Tensor
 
     def save(self, path: Path = PROJECTION) -> None:
         """Write it, matrices in half precision."""
         from safetensors.torch import save_file
 
         weights = {f"projection.{k}": v for k, v in self.projection.state_dict().items()}
-        tensors = weights | {"centre": self.centre, "class_vectors": self.class_vectors}
+        tensors = weights | {
+            "centre": self.centre,
+            "class_vectors": self.class_vectors,
+            "mid_mean": self.mid_mean,
+        }
         save_file(
             {k: v.half().contiguous() if v.ndim > 1 else v.contiguous() for k, v in tensors.items()}, path
         )
@@ -86,12 +91,13 @@ class Trained:
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         )
         assert projection.cell.in_features == TOP_CHANNELS + CLASSES + MID_CHANNELS
-        return cls(projection, tensors["centre"], tensors["class_vectors"])
+        return cls(projection, tensors["centre"], tensors["class_vectors"], tensors["mid_mean"])
 
 
 def encoder_graph(trained: Trained, finder: RegionFinder | None = None) -> onnx.ModelProto:
     """The image tower in float32; outputs regions, assignment, image and dense."""
-    module = EmbeddedEncoder(Lite(0, ENCODER_SIZE), trained.projection, finder or RegionFinder())
+    lite = Lite(0, ENCODER_SIZE)
+    module = EmbeddedEncoder(lite, trained.projection, trained.mid_mean, finder or RegionFinder())
     pixels = torch.zeros((2, ENCODER_SIZE, ENCODER_SIZE, 3), dtype=torch.uint8)
     return to_onnx(module, [pixels], ["pixels"], ["regions", "assignment", "image", "dense"])
 
@@ -135,7 +141,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
     """
     pixels = [read_picture(p, ENCODER_SIZE) for p in pictures]
     plain = encoder_graph(trained)
-    kept = ("/finder/", "/head/top", "/head/mid")
+    kept = ("/finder/", "/sharing/", "/head/top", "/head/mid")
     small = convolutions_to_int8(plain, pixels[::2], kept, keep_outputs=True)
     names = [str(p.name) for p in pictures]
     check: dict[str, Any] = {"pictures": len(names[1::2]), **_compare(plain, small, np.stack(pixels[1::2]))}

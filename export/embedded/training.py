@@ -245,7 +245,7 @@ def train(
     settings: Settings,
     progress: Progress | None = None,
     cache: Path | None = None,
-) -> tuple[Projection, Tensor, Tensor]:
+) -> tuple[Projection, Tensor, Tensor, Tensor]:
     """Fit the projections and join them.
 
     Parameters
@@ -265,6 +265,8 @@ def train(
         ē of the text tower.
     class_vectors : Tensor (1000, D)
         Unit vectors of ImageNet's classes, for words that name some of them.
+    mid_mean : Tensor (112,)
+        Mean of the middle channels over every fourth training picture.
     """
     progress = progress or Silent()
     nets = [fit(pictures, classes, settings, seed, progress, cache) for seed in range(settings.members)]
@@ -272,7 +274,8 @@ def train(
     with torch.no_grad():
         cell, text = _join(nets, pictures, prototypes, settings.dim)
         class_vectors = F.normalize(cell((prototypes[:, 0] - nets[0].mean) / nets[0].scale), dim=1)
-        return _fold(nets[0], cell, text, classes), nets[0].centre.clone(), class_vectors
+        mid_mean = nets[0].mean[TOP_CHANNELS + TEXT_DIM :].clone()
+        return _fold(nets[0], cell, text, classes), nets[0].centre.clone(), class_vectors, mid_mean
 
 
 def _join(
