@@ -25,5 +25,7 @@ def serve(project: Path) -> None:
 
 
 def space_page(project: Path) -> Page:
-    """The page on a project, for strangers: none of them may name a folder of the machine."""
-    return build_page(Project.open(project), local_folders=False)
+    """The page on a project, for strangers: none may name a folder of the machine, and no visit is kept."""
+    page = build_page(Project.open(project), local_folders=False)
+    page.visitors.keep_nothing()
+    return page

@@ -162,6 +162,7 @@ class Visitors:
         self._owners: dict[str, set[str]] = {}
         self._visitors: dict[str, Visitor] = {}
         self._untouched: dict[str, Visitor] = {}
+        self._keeps = True
         self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._swept = time.monotonic()
@@ -169,6 +170,12 @@ class Visitors:
 
     def __len__(self) -> int:
         return len(self._visitors)
+
+    def keep_nothing(self) -> None:
+        """From now on, idle visits are let go of for good: nothing of a stranger's reaches the disk."""
+        self._keeps = False
+        for sessions in self._sessions.values():
+            sessions.saves = False
 
     def add(self, project: "Project", owner: str | None = None) -> str:
         """Offer a project to visitors; returns the key it is chosen by.
@@ -189,6 +196,7 @@ class Visitors:
         if owner is not None:
             self._owners[key] = {owner}
         self._sessions[key] = Sessions(project, self._store)
+        self._sessions[key].saves = self._keeps
         self._untouched[key] = Visitor(key, project.session(), self, most=1000)
         self.pictures.warm(project)
         threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
