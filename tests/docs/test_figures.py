@@ -1,0 +1,51 @@
+"""Figures stand in one place: what the README's table takes from another document stands there too."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBER = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?![\w])")
+
+
+def rows() -> list[tuple[str, str, Path]]:
+    """Rows of the table under *Measured* whose command, or that of the row above (″), cites a document."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Measured")[1].split("\n## ")[0]
+    table = [[c.strip() for c in line.strip("|").split("|")] for line in text.split("\n") if line[:1] == "|"]
+    found, block = [], []
+    for what, figure, by in table[2:]:
+        if not by.startswith("″"):
+            block = []
+        block.append((what, figure))
+        cited = re.search(r"\]\(([^)]+\.md)\)", by)
+        if cited:
+            found += [(w, f, ROOT / cited[1]) for w, f in block]
+            block = []
+    return found
+
+
+def numbers(text: str) -> list[tuple[float, float]]:
+    """Every number with half a unit of its last digit."""
+    found = []
+    for said in NUMBER.findall(text):
+        plain = said.replace(",", "")
+        digits = len(plain.split(".")[1]) if "." in plain else 0
+        found.append((float(plain), 0.5 * 10**-digits))
+    return found
+
+
+def test_the_table_cites_documents() -> None:
+    assert len({document for _, _, document in rows()}) >= 2
+
+
+@pytest.mark.parametrize(("what", "figure", "document"), rows(), ids=lambda x: str(x)[:40])
+def test_a_cited_figure_stands_in_its_document(what: str, figure: str, document: Path) -> None:
+    """Rounded as the README rounds it; milliseconds may be told as seconds, a share as per cent."""
+    there = [n for n, _ in numbers(document.read_text(encoding="utf-8"))]
+    missing = [
+        n
+        for n, half in numbers(figure)
+        if not any(abs(x / unit - n) <= half * 1.0001 for x in there for unit in (1, 100, 1000))
+    ]
+    assert not missing, f"{what}: {missing} not in {document.name}"
