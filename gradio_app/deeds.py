@@ -282,11 +282,13 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
         images = Path(folder).expanduser()
         if not images.exists():
             raise InputError(f"there is no {folder}: name a folder of photographs on this machine")
-        key = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
+        asked = f"{images.resolve()}\0{request.get('classes')}\0{teacher}\0{encoder}"
+        key = hashlib.sha256(asked.encode()).hexdigest()[:8]
         out = home / f"{_stem(name or images.name)}-{key}"
     else:
-        out = home / f"{_stem(name or 'uploads')}-{secrets.token_hex(4)}"
-        images = _gather(request.get("files"), uploads, out.with_name(out.name + "-images"))
+        files = _named(request.get("files"), uploads)
+        out = home / f"{_stem(name or 'uploads')}-{_digest(files, request)}"
+        images = _gather(files, uploads, out.with_name(out.name + "-images"))
     return BuildOptions(
         images=images,
         out=out,
@@ -297,19 +299,39 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
     )
 
 
-def _gather(files: Any, uploads: Path, folder: Path) -> Path:
-    """Move uploads into a folder of their own, under the names their owner gave them."""
+def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
+    """Uploads with the names that they get in a folder of ours, no name twice."""
     if not isinstance(files, list) or not files:
         raise InputError("choose images to upload, or name a folder")
     if len(files) > MOST_FILES:
         raise InputError(f"{len(files)} images are more than the {MOST_FILES} that can be uploaded at once")
-    found = [
-        (uploaded(e.get("path"), uploads), str(e.get("name") or "")) for e in files if isinstance(e, Mapping)
-    ]
-    folder.mkdir(parents=True)
-    for i, (file, name) in enumerate(found):
-        target = folder / _file_name(name or file.name)
-        shutil.move(file, target if not target.exists() else folder / f"{i}-{target.name}")
+    found: dict[str, Path] = {}
+    for i, entry in enumerate(e for e in files if isinstance(e, Mapping)):
+        file = uploaded(entry.get("path"), uploads)
+        name = _file_name(str(entry.get("name") or file.name))
+        found[name if name not in found else f"{i}-{name}"] = file
+    return [(file, name) for name, file in found.items()]
+
+
+def _digest(files: list[tuple[Path, str]], request: Mapping[str, Any]) -> str:
+    """The same for the same visitor, images and classes: a request that was stopped goes on where it was."""
+    said = hashlib.sha256(f"{request.get('token')}\0{request.get('classes')}\0".encode())
+    for file, name in sorted(files, key=lambda f: f[1]):
+        said.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
+    return said.hexdigest()[:8]
+
+
+def _gather(files: list[tuple[Path, str]], uploads: Path, folder: Path) -> Path:
+    """Move uploads into a folder of their own; where it is there already, they are what it holds."""
+    if folder.is_dir():
+        for file, _ in files:
+            forget_upload(file, uploads)
+        return folder
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
+    part.mkdir(parents=True)
+    for file, name in files:
+        shutil.move(file, part / name)
+    part.rename(folder)
     return folder
 
 
