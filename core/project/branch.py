@@ -101,7 +101,7 @@ class Branch(Reading):
 
     def _take_in(self, history: History, owner: str) -> None:
         """Read an owner's nodes, remarks and position into the tree."""
-        self._tree.add(history.nodes(owner, known=self._tree))
+        self._tree.add(map(self.shared.one_of, history.nodes(owner, known=self._tree)))
         self._tree.remarks.update({n: Remark(*said) for n, said in history.remarks(owner).items()})
         head = history.head(owner)
         if head is not None:

@@ -50,6 +50,7 @@ class Shared:
         self._project = weakref.ref(project)
         self._words: dict[str, NDArray[np.float32]] = {}
         self._lock = threading.RLock()
+        self._nodes: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
         self.history = History(project.path / files.HISTORY, self.data_hash)
 
     @property
@@ -98,6 +99,11 @@ class Shared:
             data=self.data_hash,
             code=str(self.project.config.get("inficond", "")),
         )
+
+    def one_of(self, node: Node) -> Node:
+        """The one copy of a node that all sessions share: its id is a hash of all it says."""
+        with self._lock:
+            return self._nodes.setdefault(node.id, node)
 
     @cached_property
     def groups(self) -> dict[str, int]:

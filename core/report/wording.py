@@ -49,6 +49,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     """
     overall, about = report["overall"], report["project"]
     fidelity, out = overall["fidelity"], []
+    mean = "" if len(report["classes"]) == 1 else "mean "
     if not about["validation"]:
         return ["No image was held out for validation, so nothing can be said about these students."]
     if fidelity["ap"] is None:
@@ -58,7 +59,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         ]
     out.append(
         f"On {plural(about['validation'], 'held-out image')} the students follow their teacher "
-        f"{grade(fidelity['ap'])}: the mean average precision is {figure(fidelity['ap'])} "
+        f"{grade(fidelity['ap'])}: the {mean}average precision is {figure(fidelity['ap'])} "
         "(1 would be the teacher's own ranking), and they agree on "
         f"{percent(fidelity['balanced_agreement'])} when yes and no count the same."
     )
@@ -78,8 +79,8 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     if accuracy and accuracy["student"]["ap"] is not None:
         student, teacher = accuracy["student"]["ap"], accuracy["teacher"]["ap"]
         out.append(
-            f"Against the labels the students reach a mean average precision of {figure(student)}, "
-            f"the teacher {figure(teacher)}."
+            f"Against the labels the students reach {'a' if mean else 'an'} {mean}average precision of "
+            f"{figure(student)}, the teacher {figure(teacher)}."
         )
     told = [c for c in report["classes"] if c["name"] not in overall["undefined"]]
     ranked = sorted(told, key=lambda c: c["metrics"]["ap"])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import unknown
+from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students import SUBSETS, Change
 from inficond.core.students.metrics import Ranking
 from inficond.core.students.subsets import subset_codes
@@ -147,8 +148,9 @@ def suggest(
     if not (codes >= 2).any():
         return []
     judge = _Judge.of(workspace, state, cls, codes, subset)
-    found = sensitivity(workspace, state, cls)
-    ranked = _candidates(workspace, state, cls, found, judge)
+    with single_threaded_blas():
+        found = sensitivity(workspace, state, cls)
+        ranked = _candidates(workspace, state, cls, found, judge)
     names = workspace.columns(state.added).names
     in_use = {names[k] for k in np.flatnonzero(state.classes[cls].weights)}
     exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, tries)]
@@ -218,7 +220,7 @@ class _Judge:
     def gain(self, dw: NDArray[np.float64], db: float) -> float:
         """Of a move of weights and intercept."""
         moved = np.flatnonzero(dw)
-        shift = self.Z[:, moved] @ dw[moved].astype(np.float32)
+        shift = dw[moved].astype(np.float32) @ self.Z.T[moved]
         return self.value(self.logits + shift + np.float32(db)) - self.now
 
 

@@ -52,6 +52,24 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) ->
     assert dry["after"]["boat"]["ap"] == pytest.approx(wet["after"]["boat"]["ap"])
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "not defined: the teacher never says yes"), (1.0, "not defined: the teacher always says yes")],
+)
+def test_what_a_constant_teacher_leaves_undefined_is_told_in_words(
+    make_project: MakeProject, capsys: pytest.CaptureFixture[str], value: float, said: str
+) -> None:
+    project = make_project()
+    session = project.session("main")
+    session.override(project.image_ids, "boat", value)
+    assert main(["tune", str(project.path), "--class", "boat", "--set", "c3=0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "nan" not in out
+    assert next(line for line in out.splitlines() if "balanced_agreement" in line).endswith(
+        f"{said} on these images"
+    )
+
+
 def test_undo_redo_checkout_compare(run: Callable[..., Any]) -> None:
     first = run("tune", "--class", "boat", "--mute", "c1")
     second = run("tune", "--class", "bird", "--class", "barn", "--set", "c3=0.5", "--focus", "missed")

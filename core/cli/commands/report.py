@@ -104,7 +104,8 @@ def _table(data: dict[str, Any], out: Output) -> None:
     cells += [figure(overall["nec"], 0), figure(overall["anec5"])]
     if labelled:
         cells += ["", "", figure(accuracy["student"]["ap"]), figure(accuracy["teacher"]["ap"])]
-    line("mean", cells)
+    if len(data["classes"]) > 1:
+        line("mean", cells)
     if baseline:
         cells = [figure(baseline["ap"]), "", "", percent(baseline["balanced_agreement"])]
         line(

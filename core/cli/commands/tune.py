@@ -7,6 +7,8 @@ examples:
 """
 
 import argparse
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +178,21 @@ def say_change(out: Output, change: Any) -> None:
             continue
         out.say(f"    {heading}, on validation images:")
         for name, c in changes.items():
+            if not math.isfinite(c.delta.value):
+                out.say(f"      {name:<20} {_undefined(heading, changes)}")
+                continue
             out.say(
                 f"      {name:<20} {c.before:.3f} → {c.after:.3f}  "
                 f"({c.delta.value:+.3f}, 95 % {c.delta.low:+.3f} … {c.delta.high:+.3f}; {c.verdict})"
             )
     out.say(f"    images: {len(change.fixed)} newly agree, {len(change.broken)} newly disagree")
+
+
+def _undefined(heading: str, changes: Mapping[str, Any]) -> str:
+    """Why a measure has no value: average precision needs a yes, the others a no besides."""
+    who = "the ground truth" if heading == "accuracy" else "the teacher"
+    never = not math.isfinite(changes["ap"].delta.value)
+    return f"not defined: {who} {'never says yes' if never else 'always says yes'} on these images"
 
 
 def _figures(moved: dict[str, Any]) -> dict[str, Any]:
