@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inficond.core import Project
@@ -50,6 +51,20 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) ->
     assert dry["node"] is None
     assert dry["weights"] == wet["weights"]
     assert dry["after"]["boat"]["ap"] == pytest.approx(wet["after"]["boat"]["ap"])
+
+
+def test_an_override_is_told_with_and_without(
+    make_project: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project()
+    image = project.image_ids[int(np.flatnonzero(project.is_validation & (project.T[:, 0] < 0.3))[0])]
+    given = ["tune", str(project.path), "--class", project.classes[0], "--override", f"{image}=1"]
+    assert main([*given, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    after, alone = (done[key][project.classes[0]]["positives"] for key in ("after", "teacher_alone"))
+    assert after == alone + 1
+    assert main(given) == 0
+    assert "against the teacher alone (1 overridden left out): agreement" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

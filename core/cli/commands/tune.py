@@ -113,6 +113,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.say(f"{node.id}  {node.title}")
     for change in moved.values():
         say_change(out, change)
+    alone = _teacher_alone(session, node, out)
     data = node.to_json()
     out.result(
         {
@@ -124,9 +125,28 @@ def run(args: argparse.Namespace, out: Output) -> int:
             ],
             "changes": {cls: change.to_json() for cls, change in moved.items()},
             "solver": data["solver"],
+            **({"teacher_alone": alone} if alone else {}),
         }
     )
     return 0
+
+
+def _teacher_alone(session: Any, node: Any, out: Output) -> dict[str, Any]:
+    """Fidelity with the person's overrides left out, of the classes of this step that have some."""
+    found = {}
+    for cls in node.classes:
+        count = len(session.state.classes[cls].overrides)
+        if not count:
+            continue
+        m = session.metrics(cls, overrides=False)
+        found[cls] = m.to_dict()
+        figures = ", ".join(
+            f"{name} {value:.3f}"
+            for name in ("agreement", "balanced_agreement", "ap", "f1", "bce")
+            if math.isfinite(value := getattr(m, name))
+        )
+        out.say(f"  {cls}, against the teacher alone ({count} overridden left out): {figures}")
+    return found
 
 
 def parse(kind: str, text: str) -> Action:
