@@ -216,7 +216,7 @@ class Session(Branch):
         with self._lock:
             one = self.state.classes[cls]
             state = self.state.with_classes({cls: replace(one, overrides=merged(one.overrides, asked))})
-            state, certificates = refit(self.workspace, state, [cls])
+            state, certificates = refit(self.workspace, state, [cls], before=self.state)
             detail = {"images": list(asked), "value": value}
             return self._commit("override", state, certificates, classes=[cls], detail=detail, note=note)
 

@@ -90,7 +90,9 @@ def refit(
     if workspace.students.link == "softmax":
         if _as_made(workspace, state, state.classes):
             return state.with_classes(workspace.root.classes), {}
-        if before is not None and all(_still_optimal(columns, before, state, cls) for cls in state.classes):
+        if before is not None and all(
+            _still_optimal(workspace, columns, before, state, cls) for cls in state.classes
+        ):
             return state, {}
         return _refit_jointly(workspace, state, columns, tol)
     targets = workspace.targets(state, "training")
@@ -101,7 +103,7 @@ def refit(
         if _as_made(workspace, state, [cls]):
             changed[cls] = workspace.root.classes[cls]
             continue
-        if before is not None and _still_optimal(columns, before, state, cls):
+        if before is not None and _still_optimal(workspace, columns, before, state, cls):
             continue
         lower, upper = box(one.bounds, columns.index, len(columns.names), state.dropped)
         result = _fit(
@@ -162,12 +164,20 @@ def _as_made(workspace: Workspace, state: BranchState, classes: Iterable[str]) -
     )
 
 
-def _still_optimal(columns: Columns, before: BranchState, state: BranchState, cls: str) -> bool:
-    """Whether a smaller box holds the optimum of a larger one, all else equal."""
+def _still_optimal(
+    workspace: Workspace, columns: Columns, before: BranchState, state: BranchState, cls: str
+) -> bool:
+    """Whether a smaller box holds the optimum of a larger one, all that a fit sees being equal."""
+
+    def fitted(one: ClassState) -> dict[str, float]:
+        """Overrides that enter a fit: those of training images."""
+        rows, held_out = workspace.image_index, workspace.is_validation
+        return {image: value for image, value in one.overrides.items() if not held_out[rows[image]]}
+
     old, new = before.classes[cls], state.classes[cls]
     if (
         (before.lam, before.added, old.focus) != (state.lam, state.added, new.focus)
-        or dict(old.overrides) != dict(new.overrides)
+        or fitted(old) != fitted(new)
         or old.weights is not new.weights
     ):
         return False
