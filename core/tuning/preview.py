@@ -185,12 +185,16 @@ def _compare(
         sides = [target, s0, s1] if groups is None else [target, s0, s1, groups]
         chosen = sides if keep is None else [np.ascontiguousarray(side[keep]) for side in sides]
         t, old, new, *among = chosen
-        given = {"groups": among[0] if among else None, "threshold": threshold, "seed": seed}
-        given["replicates"] = replicates_for(len(t)) if replicates is None else replicates
+        B = replicates_for(len(t)) if replicates is None else replicates
+        sources = among[0] if among else None
+
+        def table(scores: NDArray[Any]) -> NDArray[np.float64]:
+            return resampled(t, scores, groups=sources, threshold=threshold, replicates=B, seed=seed)
+
         # While a person drags a slider the side before stays: it is resampled once.
-        key = ("replicates", threshold, seed, given["replicates"], _digest(t, old, *among))
-        here = workspace.cache.get(key, lambda: resampled(t, old, **given), lambda table: table.nbytes)
-        return changes_between(here, resampled(t, new, **given))
+        key = ("replicates", threshold, seed, B, _digest(t, old, *among))
+        here = workspace.cache.get(key, lambda: table(old), lambda made: made.nbytes)
+        return changes_between(here, table(new))
 
     fidelity = measured(t, None)
     accuracy = inside = None
@@ -222,7 +226,7 @@ def _compare(
 def _digest(*arrays: NDArray[Any]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.digest()
 
 
