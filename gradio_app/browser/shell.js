@@ -77,7 +77,7 @@
     ["Provenance", [[["\u2191", "\u2193"], "from step to step"], [["Enter"], "go there; the next step begins a branch"], [["Tab"], "then Enter: name the step"]]],
   ];
   function keyboard() {
-    ui.dialog("Keyboard", h("dl", { class: "keys-list" }, KEYS.map(([where, rows]) => [h("h3", {}, where), ...rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => h("kbd", {}, k))), h("dd", {}, what)])])));
+    ui.dialog("Keyboard", KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "keys-list" }, rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => h("kbd", {}, k))), h("dd", {}, what)])))));
   }
 
   const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
