@@ -17,7 +17,7 @@ from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
-SPARSE = 8  # one class with at most one weight in so many not zero takes `sparse_pass`
+SPARSE = 6  # a class alone with fewer than one weight in so many not zero is passed over by single reads
 PART = 8  # one row in PART serves the correction of the dual point for the intercept
 
 
@@ -34,6 +34,8 @@ class Pass:
     reach : (B,) largest relative change of a probability on the way to that dual point; above 1/2 it is void
     second : (B,) second-order term of the divergence of that dual point
     chi2 : (B,) mean squared residual in units of the probabilities' variance
+    ray : (B, 3) mean second derivatives by the intercept, by it and the weights' length, and by that length
+        twice; 0 for softmax
     """
 
     loss: Array
@@ -43,6 +45,7 @@ class Pass:
     reach: Array
     second: Array
     chi2: Array
+    ray: Array
 
 
 class Link(Protocol):
@@ -91,23 +94,27 @@ class Sigmoid:
         raw = raw.astype(dtype)
         flat = not raw.any()  # as at a cold start
         offset = (offset + weights[:, K]).astype(dtype)
+        bias = weights[:, K].astype(dtype)
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
         shifts = np.zeros((count, C, K), dtype)
-        sums = np.zeros((count, C, 5))
-
-        used = np.flatnonzero(raw[0]) if C == 1 and not design.explicit else np.empty(0, np.int64)
-        sparse = 0 < SPARSE * len(used) <= K
+        sums = np.zeros((count, C, 7))
+        used = np.flatnonzero(raw[0])
+        single = C == 1 and not design.explicit and 0 < len(used) * SPARSE <= K
+        few = raw[0, used]
 
         def work(group: int) -> None:
-            if sparse:
-                (low, _), (_, high) = design.groups[group][0], design.groups[group][-1]
-                sparse_pass(
-                    design.X, low, high, used, raw[0, used], targets.T, targets.S, offset, blocks, PART,
-                    gradients[group, 0], shifts[group, 0], sums[group],
-                )  # fmt: skip
-                return
             product = np.empty((C, K), dtype)
+            if single:
+                for low, high in design.groups[group]:
+                    both = np.zeros((2, K), dtype)
+                    sparse_pass(
+                        design.X, low, high, used, few, targets.T, targets.S, offset, bias, blocks, PART,
+                        both[0], both[1], sums[group],
+                    )  # fmt: skip
+                    gradients[group, 0] += both[0]
+                    shifts[group, 0] += both[1]
+                return
             scratch: list[Array] = []
             for low, high in design.groups[group]:
                 rows = design.rows(low, high, scratch)
@@ -119,7 +126,9 @@ class Sigmoid:
                     z[:] = 0
                 else:
                     np.matmul(raw, rows.T, out=z)
-                losses.sigmoid_pass(z, n, targets.T, low, targets.S, offset, v, part, sums[group], blocks)
+                losses.sigmoid_pass(
+                    z, n, targets.T, low, targets.S, offset, bias, v, part, sums[group], blocks
+                )
                 np.matmul(z, rows, out=product)
                 gradients[group] += product
                 np.matmul(v, rows[:part], out=product)
@@ -149,7 +158,31 @@ class Sigmoid:
             reach,
             kept * delta**2,
             add[:, losses.CHI2],
+            add[:, [losses.CURVATURE, losses.RAY, losses.RAY2]],
         )
+
+
+def moments_along(p: Array, length: Array, mass: Array) -> Array:
+    """(2C, 2C) sum over rows of mass (diag p - p p^T) by intercepts and lengths of the classes' weights.
+
+    Parameters
+    ----------
+    p : (C, n) probabilities
+    length : (C, n) logits less intercepts: how they change with the weights' length
+    mass : (n,)
+    """
+    C = len(p)
+    both = np.concatenate([p, p * length])
+    weighted = both * mass
+    out = -(weighted @ both.T).astype(np.float64)
+    own = np.arange(C)
+    cross = weighted[C:].sum(1)
+    out[own, own] += weighted[:C].sum(1)
+    out[own, own + C] += cross
+    out[own + C, own] += cross
+    length *= weighted[C:]
+    out[own + C, own + C] += length.sum(1)
+    return out
 
 
 @dataclass
@@ -194,6 +227,9 @@ class Softmax:
         gradients = np.zeros((count, C, K), dtype)
         residuals = np.zeros((count, C))
         moments = np.zeros((count, C, C))
+        rays = np.zeros((count, 2 * C, 2 * C))
+        seen = np.zeros(count)
+        shift = offset[:, None] - W[:, K:].astype(dtype)
         sums = np.zeros((count, 2))
         kept: list[list[tuple[int, Array, Array]]] = [[] for _ in range(count)]
 
@@ -205,20 +241,25 @@ class Softmax:
                 n = high - low
                 part = -(-n // PART)
                 z = np.empty((C, n), dtype)
-                p = np.empty((C, part), dtype)
-                mass = np.empty(part, dtype)
+                half = -(-n // 2)
+                p = np.empty((C, half), dtype)
+                mass = np.empty(half, dtype)
                 if flat:
                     z[:] = 0
                 else:
                     np.matmul(raw, rows.T, out=z)
+                length = z[:, :half] + shift
                 losses.softmax_pass(
-                    z, n, targets.T, low, targets.S, offset, p, mass, part, residuals[group], sums[group]
+                    z, n, targets.T, low, targets.S, offset, p, mass, half, residuals[group], sums[group]
                 )
                 np.matmul(z, rows, out=product)
                 gradients[group] += product
-                weighted = p * mass
-                moments[group] += np.diag(weighted.sum(1, dtype=np.float64)) - weighted @ p.T
-                kept[group].append((low, p, weighted))
+                rays[group] += moments_along(p, length, mass)
+                seen[group] += mass.sum(dtype=np.float64)
+                some = p[:, :part].copy()
+                less = some * mass[:part]
+                moments[group] += np.diag(less.sum(1, dtype=np.float64)) - less @ some.T
+                kept[group].append((low, some, less))
 
         design.each_group(work, workers)
         total = targets.total[0]
@@ -250,11 +291,13 @@ class Softmax:
             second = float(delta @ M @ delta)
         else:
             reach = 1.0
-        share = max(float(np.trace(M)), 1e-300)
-        fraction = sum(p.shape[1] for group in kept for _, p, _ in group) / design.shape[0]
-        curvature = M / max(fraction, 1e-12) if share > 1e-12 else np.eye(C) * 1e-8
+        # Half of the rows stand for all of them.
+        ray = rays.sum(0) / max(float(seen.sum()), 1e-300) * float(np.mean(targets.mean) * C)
+        curvature = ray[:C, :C].copy()
+        if not float(np.trace(curvature)) > 1e-12 or C == 1:
+            curvature, ray = np.eye(C) * 1e-8, np.zeros(3 if C == 1 else (2 * C, 2 * C))
         one = np.atleast_1d
         return Pass(
             one(loss), gradient.reshape(1, -1), curvature[None], dual.reshape(1, -1),
-            one(reach), one(second), one(chi2),
+            one(reach), one(second), one(chi2), ray.reshape(1, -1),
         )  # fmt: skip

@@ -1,13 +1,15 @@
 """The outer loop: quadratic model, coordinate descent on it, one pass over the rows, certificate, again."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.solver import certificate, curvature, threads
 from inficond.core.solver.kernels import dense
-from inficond.core.solver.kernels.descent import step_blocks
+from inficond.core.solver.kernels.joint import step_block
 from inficond.core.solver.links import Link, Pass, Sigmoid
 from inficond.core.solver.result import Model
 
@@ -16,7 +18,9 @@ Indices = NDArray[np.int64]
 
 MEMORY = {"sigmoid": 16, "softmax": 40}  # quasi-Newton pairs kept per block
 SWEEPS = 100  # of coordinate descent, at most
-STOP = 0.3  # coordinate descent ends when it has reduced the violation this far
+# Coordinate descent ends when it has reduced the violation this far. A softmax's model is worth more, for
+# classes depend on each other.
+STOP = {"sigmoid": 0.3, "softmax": 0.1}
 FLOOR = 1e-3  # objectives below this count as this in the stopping rule
 SAMPLE_ROWS, SAMPLE_STEP = 4096, 8  # a cold start begins on an eighth of the rows, but no fewer than this
 SAMPLE_TOL, SAMPLE_PASSES = 0.1, 12
@@ -37,17 +41,20 @@ class Problem:
     lam: Array
     low: Array
     high: Array
-    entropy: Array = field(init=False)
     noise: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entropy = self.link.entropy()
         # How far rounding may move a gradient: the sums behind it are of residuals times raw columns.
         design, targets = self.link.design, self.link.targets
         eps = float(np.finfo(design.dtype).eps) / 2
         noise = np.zeros((len(targets.T), design.shape[1] + 1))
         noise[:, :-1] = eps * 2 * targets.mean[:, None] * design.amplification
         self.noise = noise.reshape(self.lam.shape)
+
+    @cached_property
+    def entropy(self) -> Array:
+        """(B,) the least loss that any student could have."""
+        return self.link.entropy()
 
     @property
     def rounding(self) -> float:
@@ -89,7 +96,7 @@ def advance(
     trial: Array,
     blocks: Indices,
     workers: int,
-    stop: float = STOP,
+    stop: float | None = None,
     own: dict[int, curvature.Own] | None = None,
 ) -> Array:
     """Minimise the model of some blocks from `trial`, in place; returns (all blocks,) predicted decreases.
@@ -101,25 +108,34 @@ def advance(
     ridge = RIDGE * np.einsum("bcc->b", M) / M.shape[1]
     G = model.design.gram()
     scale = M[:, 0, 0].copy()
+    stop = stop or STOP["sigmoid" if M.shape[1] == 1 else "softmax"]
     own = own or {}
+    ray = model.ray * damp[:, None]
+    zero = np.zeros(1, np.int64)
 
-    def step(B: Array, scale: Array, pairs: Indices, part: Indices) -> None:
+    def step(B: Array, scale: Array, ray: Array, GS: Array, pairs: Indices, part: Indices, at: Any) -> None:
         dense.step_classes(
-            B, scale, ridge, model.S, model.Y, pairs, model.newest, part, model.gradient, model.weights,
-            trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
+            B, scale, ridge[at], ray, model.S[at], model.Y[at], GS, pairs, model.newest[at], part,
+            model.gradient[at], model.weights[at], trial[at], problem.lam[at], problem.low[at],
+            problem.high[at], stop, SWEEPS, decrease[at],
         )  # fmt: skip
 
     def work(part: Indices) -> None:
         if M.shape[1] == 1:
             shared = np.array([b for b in part if b not in own], np.int64)
-            step(G, scale, model.pairs, shared)
+            step(G, scale, ray, model.GS, model.pairs, shared, slice(None))
             for b in part:
                 if b in own:
-                    step(own[b].B, damp, np.minimum(model.pairs, own[b].pairs), np.array([b], np.int64))
+                    at = slice(b, b + 1)
+                    pairs = np.minimum(model.pairs[at], own[b].pairs)
+                    mine = own[b]
+                    factor = mine.scale(model.curvature[b, 0, 0])
+                    step(mine.B, damp[at] * factor, ray[at], mine.GS[None], pairs, zero, at)
             return
-        step_blocks(
-            G, M, ridge, model.S, model.Y, model.pairs, model.newest, part, model.gradient, model.weights,
-            trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
+        known = curvature.lengths(G, M[0], ray[0], model.weights[0])
+        step_block(
+            G, M, ridge, *known, model.S, model.Y, model.GS, model.pairs, model.newest, part, model.gradient,
+            model.weights, trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
         )  # fmt: skip
 
     parts = [np.ascontiguousarray(blocks[i::workers]) for i in range(min(workers, len(blocks)))]
@@ -155,6 +171,7 @@ def solve(
         model.weights[:] = np.clip(model.weights, problem.low, problem.high)
         found, objective, gap = problem.look(np.arange(B), model.weights, workers)
         model.gradient[:], model.loss[:], model.curvature[:] = found.gradient, found.loss, found.curvature
+        model.ray[:] = found.ray
         bound = objective - gap
         n_iter += 1
     damp = np.ones(B)
@@ -174,14 +191,14 @@ def solve(
             if len(new := left[ask[left]]):
                 refined[new] = True
                 link = problem.link
-                made = curvature.build(link.design, link.targets, new, model.weights[new], workers)
+                made = curvature.build(
+                    link.design, link.targets, new, model.weights[new], workers, model.S.shape[1]
+                )
                 own.update(zip(new.tolist(), made))
         decrease = advance(problem, model, damp, trial, left, workers, own=own)[left]
         found, value, slack = problem.look(left, trial[left], workers)
         n_iter[left] += 1
-        for b in own:
-            own[b].pairs += bool(np.any(trial[b] != model.weights[b]))
-        remember(model, left, trial[left] - model.weights[left], found.gradient - model.gradient[left])
+        remember(model, left, trial[left] - model.weights[left], found.gradient - model.gradient[left], own)
         before = objective[left]
         rounding = eps * np.abs(np.where(np.isfinite(before), before, 0.0))
         better = value <= before - 1e-4 * np.maximum(decrease, 0.0) + rounding
@@ -195,6 +212,7 @@ def solve(
         model.gradient[took] = found.gradient[better]
         model.loss[took] = found.loss[better]
         model.curvature[took] = found.curvature[better]
+        model.ray[took] = found.ray[better]
         objective[took] = value[better]
         gap[took] = slack[better]
         gap = np.minimum(gap, np.maximum(objective - bound, eps * np.abs(objective)))
@@ -205,6 +223,7 @@ def solve(
         # With 1/4 for the curvature and no corrections the model lies above the loss: the step must succeed.
         for b in kept[refused[kept] > 2]:
             model.pairs[b] = 0
+            model.ray[b] = 0
             own.pop(int(b), None)
             smallest = float(np.diag(model.curvature[b]).min())
             damp[b] = max(damp[b], 0.5 / max(smallest, 1e-8))
@@ -244,7 +263,9 @@ def approach(problem: Problem, model: Model, workers: int) -> None:
     model.weights[:] = outcome.weights
 
 
-def remember(model: Model, blocks: Indices, s: Array, y: Array) -> None:
+def remember(
+    model: Model, blocks: Indices, s: Array, y: Array, own: dict[int, curvature.Own] | None = None
+) -> None:
     """Append a change of weights and of gradient, (len(blocks), n) each, to the corrections."""
     memory = model.S.shape[1]
     moved = np.any(s != 0, axis=1)
@@ -252,5 +273,11 @@ def remember(model: Model, blocks: Indices, s: Array, y: Array) -> None:
     at = (model.newest[b] + 1) % memory
     model.S[b, at] = s[moved]
     model.Y[b, at] = y[moved]
+    G = model.design.gram()
+    change = s[moved].astype(G.dtype).reshape(-1, len(G))
+    model.GS[b, at] = (change @ G).reshape(len(b), s.shape[1])
+    for i, block in enumerate(b.tolist()):
+        if own and block in own:
+            own[block].learn(at[i], model.S[block])
     model.newest[b] = at
     model.pairs[b] = np.minimum(model.pairs[b] + 1, memory)

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.solver import api, newton, threads, validate
+from inficond.core.solver import curvature as curvatures
 from inficond.core.solver.kernels.descent import corrections
 from inficond.core.solver.result import FitResult, Model
 
 Array = NDArray[np.floating]
+PREVIEW_STOP = 0.05  # what is left beyond this is less than what the model itself misses
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def preview(
     trial = np.clip(model.weights, problem.low, problem.high)
     B = len(trial)
     with threads.single_threaded_blas():
-        decrease = newton.advance(problem, model, np.ones(B), trial, np.arange(B), 1, stop=1e-3)
+        decrease = newton.advance(problem, model, np.ones(B), trial, np.arange(B), 1, stop=PREVIEW_STOP)
     weights, bias = api.outward(model.design, trial.reshape(C, K + 1), low, high)
     return Preview(weights, bias, -decrease)
 
@@ -140,11 +142,15 @@ def curvature(result: FitResult, c: int) -> Array:
     M = model.curvature[block]
     ridge = newton.RIDGE * float(np.trace(M)) / len(M)
     memory, n = model.S.shape[1:]
-    U = np.empty((2 * memory, n), G.dtype)
-    sign = np.empty(2 * memory, G.dtype)
+    ray, weights = model.ray[block], model.weights[block]
+    known, signs = curvatures.lengths(G, M, ray, weights) if len(M) > 1 else (np.empty((0, n)), np.empty(0))
+    U = np.empty((2 * memory + 2 + len(known), n), G.dtype)
+    sign = np.empty(len(U), G.dtype)
+    U[: len(known)], sign[: len(known)] = known, signs
     r = corrections(
-        G, M, ridge, model.S[block], model.Y[block], model.pairs[block], model.newest[block], U, sign
-    )
+        G, M, ridge, ray, weights, model.S[block], model.Y[block], model.GS[block], model.pairs[block],
+        model.newest[block], U, sign, len(known),
+    )  # fmt: skip
     part = U[:r, row * K1 : (row + 1) * K1].astype(np.float64)
     return M[row, row] * G.astype(np.float64) + ridge * np.eye(K1) + (part.T * sign[:r]) @ part
 

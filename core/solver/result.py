@@ -26,7 +26,9 @@ class Model:
     weights : (B, n) where the gradient was taken
     gradient, loss : (B, n) and (B,) there
     curvature : (B, width, width) multipliers of the Gram matrix
+    ray : (B, 3) second derivatives along the weights themselves (see `links.Pass`)
     S, Y : (B, memory, n) changes of weights and gradients: the quasi-Newton corrections
+    GS : (B, memory, n) the Gram matrix times S
     pairs, newest : (B,) how many there are, and where the newest lies
     """
 
@@ -36,8 +38,10 @@ class Model:
     gradient: Array
     loss: Array
     curvature: Array
+    ray: Array
     S: Array
     Y: Array
+    GS: Array
     pairs: NDArray[np.int64]
     newest: NDArray[np.int64]
 
@@ -49,7 +53,8 @@ class Model:
         return cls(
             design, targets, weights.copy(), np.full((B, n), np.nan), np.full(B, np.nan),
             np.tile(np.eye(width) / 4, (B, 1, 1)),
-            none, none.copy(), np.zeros(B, np.int64), np.full(B, -1, np.int64),
+            np.zeros((B, 3 if width == 1 else 4 * width**2)), none, none.copy(), none.copy(),
+            np.zeros(B, np.int64), np.full(B, -1, np.int64),
         )  # fmt: skip
 
     def copy(self) -> "Model":
@@ -62,8 +67,10 @@ class Model:
             self.gradient,
             self.loss,
             self.curvature,
+            self.ray,
             self.S,
             self.Y,
+            self.GS,
             self.pairs,
             self.newest,
         )

@@ -38,32 +38,41 @@ def full_slope(G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, g:
 
 @inline
 def gather(
-    G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, A: Any, m: int, B: Any, UA: Any
+    G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, A: Any, first: int, m: int, B: Any, UA: Any
 ) -> None:
-    """B[:m, :m] = the model's second derivatives on the coordinates A[:m]; UA (>=r, >=m) is scratch."""
+    """B[:m, :m] = the model's second derivatives on the coordinates A[:m]; UA (>=r, >=m) is scratch.
+
+    Those of A[:first] are there already.
+    """
     for k in range(r):
         u = U[k]
         part = UA[k]
         for a in range(m):
             part[a] = u[A[a]]
+    f = U[0, 0] - U[0, 0] + scale
     for a in range(m):
+        low = first if a < first else 0
         row = G[A[a]]
-        b = B[a, :m]
-        for e in range(m):
-            b[e] = scale * row[A[e]]
-        b[a] += ridge
+        b = B[a, low:m]
+        columns = A[low:m]
+        n = b.shape[0]
+        for e in range(n):
+            b[e] = f * row[columns[e]]
+        if a >= first:
+            b[a] += ridge
         # Four at a time keep the row in registers.
         k = 0
         while k + 4 <= r:
-            u0, u1, u2, u3 = UA[k, :m], UA[k + 1, :m], UA[k + 2, :m], UA[k + 3, :m]
-            f0, f1, f2, f3 = sign[k] * u0[a], sign[k + 1] * u1[a], sign[k + 2] * u2[a], sign[k + 3] * u3[a]
-            for e in range(m):
+            u0, u1, u2, u3 = UA[k, low:m], UA[k + 1, low:m], UA[k + 2, low:m], UA[k + 3, low:m]
+            f0, f1 = sign[k] * UA[k, a], sign[k + 1] * UA[k + 1, a]
+            f2, f3 = sign[k + 2] * UA[k + 2, a], sign[k + 3] * UA[k + 3, a]
+            for e in range(n):
                 b[e] += (f0 * u0[e] + f1 * u1[e]) + (f2 * u2[e] + f3 * u3[e])
             k += 4
         while k < r:
-            u0 = UA[k, :m]
-            f0 = sign[k] * u0[a]
-            for e in range(m):
+            u0 = UA[k, low:m]
+            f0 = sign[k] * UA[k, a]
+            for e in range(n):
                 b[e] += f0 * u0[e]
             k += 1
 
@@ -83,6 +92,33 @@ def sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any)
                 q[e] += f * b[e]
             largest = max(largest, abs(step) * h[a])
     return largest
+
+
+@inline
+def product(B: Any, m: int, x: Any, out: Any) -> None:
+    """out = B x on the first m coordinates, B symmetric; eight rows at a time use the memory best."""
+    x = x[:m]
+    a = 0
+    while a + 8 <= m:
+        b0, b1, b2, b3 = B[a, :m], B[a + 1, :m], B[a + 2, :m], B[a + 3, :m]
+        b4, b5, b6, b7 = B[a + 4, :m], B[a + 5, :m], B[a + 6, :m], B[a + 7, :m]
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = x[0] - x[0]
+        for e in range(m):
+            f = x[e]
+            s0 += b0[e] * f
+            s1 += b1[e] * f
+            s2 += b2[e] * f
+            s3 += b3[e] * f
+            s4 += b4[e] * f
+            s5 += b5[e] * f
+            s6 += b6[e] * f
+            s7 += b7[e] * f
+        out[a], out[a + 1], out[a + 2], out[a + 3] = s0, s1, s2, s3
+        out[a + 4], out[a + 5], out[a + 6], out[a + 7] = s4, s5, s6, s7
+        a += 8
+    while a < m:
+        out[a] = dot(B[a, :m], x)
+        a += 1
 
 
 @inline
@@ -109,14 +145,7 @@ def subspace(
     for _ in range(limit):
         if rho <= 1e-4 * first or rho <= 1e-30:
             break
-        for e in range(m):
-            Bp[e] = 0.0
-        for a in range(m):
-            f = p[a]
-            if f != 0.0:
-                b = B[a, :m]
-                for e in range(m):
-                    Bp[e] += f * b[e]
+        product(B, m, p, Bp)
         curve = 0.0
         for a in range(m):
             curve += p[a] * Bp[a]
@@ -145,8 +174,6 @@ def subspace(
             elif to < low[a]:
                 t = min(t, (low[a] - w[a]) / x[a])
     if t < 1.0:
-        for e in range(m):
-            Bp[e] = 0.0
         change = 0.0
         for a in range(m):
             to = min(max(w[a] + x[a], low[a]), high[a])
@@ -156,9 +183,7 @@ def subspace(
             p[a] = f
             if f != 0.0:
                 change += lam[a] * (abs(to) - abs(w[a]))
-                b = B[a, :m]
-                for e in range(m):
-                    Bp[e] += f * b[e]
+        product(B, m, p, Bp)
         for a in range(m):
             change += p[a] * (q[a] + 0.5 * Bp[a])
         if change < 0.0:
@@ -187,13 +212,15 @@ def subspace(
 
 
 @jit(
-    "void(f4[:,::1], f8[::1], f8[::1], f4[:,:,::1], f4[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
-    "void(f8[:,::1], f8[::1], f8[::1], f8[:,:,::1], f8[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
+    "void(f4[:,::1], f8[::1], f8[::1], f8[:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1],"
+    " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
+    " f8[:,::1], f8, i8, f8[::1])",
+    "void(f8[:,::1], f8[::1], f8[::1], f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1],"
+    " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
+    " f8[:,::1], f8, i8, f8[::1])",
 )
 def step_classes(
-    G: Any, scale: Any, ridge: Any, S: Any, Y: Any, pairs: Any, newest: Any, classes: Any,
+    G: Any, scale: Any, ridge: Any, ray: Any, S: Any, Y: Any, GS: Any, pairs: Any, newest: Any, classes: Any,
     g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int, decrease: Any,
 ) -> None:  # fmt: skip
     """One model step for each of the `classes`, independently.
@@ -202,7 +229,8 @@ def step_classes(
     ----------
     G : (K+1, K+1) shared Gram matrix
     scale, ridge : (C,) its multipliers, and what is added to the diagonal
-    S, Y : (C, memory, K+1) changes of weights and of gradients, ring buffers
+    ray : (C, 3) second derivatives by intercept and along the weights (see `descent.along_ray`)
+    S, Y, GS : (C, memory, K+1) changes of weights and of gradients, and G times the former; ring buffers
     pairs, newest : (C,) how many pairs there are, and where the newest lies
     g, origin, w, lam, low, high : (C, K+1); g is the gradient at the origin; w is changed in place
     stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
@@ -212,23 +240,25 @@ def step_classes(
     memory = S.shape[1]
     n = S.shape[2]
     dtype = G.dtype
-    U = np.empty((2 * memory, n), dtype)
-    sign = np.empty(2 * memory, dtype)
+    U = np.empty((2 * memory + 2, n), dtype)
+    sign = np.empty(2 * memory + 2, dtype)
     q = np.empty(n, dtype)
     gc = np.empty(n, dtype)
     d = np.empty(n, dtype)
     A = np.empty(n, np.int64)
+    taken = np.empty(n, np.bool_)
     M = np.empty((1, 1))
     size = 0
     B = np.empty((1, 1), dtype)
     scratch = np.empty((10, n), dtype)
     wide = np.empty((5, n))
-    UA = np.empty((2 * memory, n), dtype)
+    UA = np.empty((2 * memory + 2, n), dtype)
     for at in range(classes.shape[0]):
         c = classes[at]
         M[0, 0] = scale[c]
-        r = corrections(G, M, ridge[c], S[c], Y[c], pairs[c], newest[c], U, sign)
+        r = corrections(G, M, ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign, 0)
         m = 0
+        taken[:] = False
         worst = 0.0
         target = 0.0
         for j in range(n):
@@ -244,16 +274,18 @@ def step_classes(
                 target = stop * worst
             if worst <= target or worst == 0.0:
                 break
-            m = 0
+            first = m
             for j in range(n):
                 v = violation(w[c, j], q[j], lam[c, j], low[c, j], high[c, j])
-                if v > target or w[c, j] != 0.0:
+                if not taken[j] and (v > target or w[c, j] != 0.0):
+                    taken[j] = True
                     A[m] = j
                     m += 1
             if m > size:
                 size = min(n, max(2 * m, 64))
                 B = np.empty((size, size), dtype)
-            gather(G, scale[c], ridge[c], U, sign, r, A, m, B, UA)
+                first = 0
+            gather(G, scale[c], ridge[c], U, sign, r, A, first, m, B, UA)
             qa, h = scratch[0, :m], scratch[1, :m]
             wa, la, lo, hi = wide[0, :m], wide[1, :m], wide[2, :m], wide[3, :m]
             for a in range(m):

@@ -1,4 +1,4 @@
-"""Coordinate descent on a quadratic model of the loss: the inner loop of every fit and of every preview.
+"""The quadratic model of the loss that every step and every preview minimises, and its corrections.
 
 The model of one class (or, for softmax, of all classes together) about the current weights is
 
@@ -65,19 +65,22 @@ def dot(a: Any, b: Any) -> float:
 
 
 @inline
-def quasi_newton(U: Any, sign: Any, S: Any, Y: Any, BS: Any, order: Any, pairs: int, eps: float) -> int:
+def quasi_newton(
+    U: Any, sign: Any, used: int, S: Any, Y: Any, BS: Any, order: Any, pairs: int, eps: float
+) -> int:
     """Unroll BFGS: the columns of U and their signs such that B = B0 + U diag(sign) U^T.
 
     Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19, from the oldest pair to the newest:
-    B+ = B + y y^T / y.s - (B s)(B s)^T / s.B s. `BS` holds B0 s on entry for each pair.
+    B+ = B + y y^T / y.s - (B s)(B s)^T / s.B s. `BS` holds B0 s on entry for each pair, and the first
+    `used` columns of U what the model is corrected by already.
     """
     n = S.shape[1]
-    used = 0
+    first = used
     for m in range(pairs):
         s = S[order[m]]
         y = Y[order[m]]
         b = BS[order[m]]
-        for k in range(used):
+        for k in range(first, used):
             u = U[k]
             f = sign[k] * dot(u, s)
             for j in range(n):
@@ -98,182 +101,127 @@ def quasi_newton(U: Any, sign: Any, S: Any, Y: Any, BS: Any, order: Any, pairs: 
 
 
 @inline
-def times(G: Any, M: Any, ridge: float, s: Any, out: Any) -> None:
-    """out = (M (x) G + ridge) s, for s that is mostly zero; all (C * (K+1),)."""
-    C = M.shape[0]
-    K1 = G.shape[0]
-    out[:] = 0.0
-    product = np.empty(K1, G.dtype)
-    for e in range(C):
-        product[:] = 0.0
-        some = False
-        for j in range(K1):
-            f = s[e * K1 + j]
-            if f != 0.0:
-                some = True
-                row = G[j]
-                for m in range(K1):
-                    product[m] += f * row[m]
-        if some:
-            for c in range(C):
-                f = M[c, e]
-                for m in range(K1):
-                    out[c * K1 + m] += f * product[m]
-    for i in range(C * K1):
-        out[i] += ridge * s[i]
+def along_ray(G: Any, scale: float, a: float, m1: float, m2: float, w: Any, U: Any, sign: Any) -> int:
+    """Give scale G the second derivatives by the intercept and by the length of w that the rows have.
 
+    A change (e, t) of the intercept and of the length of w changes the loss by 1/2 (a e^2 + 2 m1 e t +
+    m2 t^2), from the moments of the rows. With D = [the intercept's unit vector, w], P = scale G and
+    H = [a m1; m1 m2],
 
-@inline
-def slope_at(
-    i: int, K1: int, M: Any, Q: Any, ridge: float, V: Any, x: Any, r: int, g: Any, d: float
-) -> float:
-    """Derivative of the model's smooth part by coordinate i."""
-    C = M.shape[0]
-    c = i // K1
-    j = i - c * K1
-    total = g[i] + ridge * d
-    for e in range(C):
-        total += M[c, e] * Q[e, j]
-    v = V[i]
-    low = x[0] - x[0]
-    for k in range(r):
-        low += v[k] * x[k]
-    return total + low
+        P + P D C D^T P,     C = (D^T P D)^-1 (H - D^T P D) (D^T P D)^-1,
 
-
-@inline
-def descend(
-    G: Any, M: Any, ridge: float, V: Any, sign: Any, r: int,
-    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, sweeps: int,
-) -> float:  # fmt: skip
-    """Minimise the model about `origin`, from w, in place; returns its predicted decrease from the origin.
-
-    Parameters
-    ----------
-    G : (K+1, K+1); M : (C, C); V : (n, >=r) is U of the model, a row per coordinate; sign : (>=r,)
-    g, origin, w, lam, low, high : (n,), n = C (K+1); w is changed in place and must lie within the bounds
-    stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
+    has these, and is P still on what is orthogonal to D under P; so it is positive semi-definite. For
+    Gaussian rows it is the Hessian itself (Stein's lemma). Returns how many rows of U count.
     """
-    C = M.shape[0]
-    K1 = G.shape[0]
-    n = C * K1
-    Q = np.zeros((C, K1), G.dtype)  # D G, with D = w - origin as (C, K+1)
-    x = np.zeros(r + 1, G.dtype)  # diag(sign) U^T (w - origin)
-    diagonal = np.empty(n)
-    active = np.empty(n, np.int64)
-    target = 0.0
-    for i in range(n):
-        c = i // K1
-        j = i - c * K1
-        base = M[c, c] * G[j, j] + ridge
-        h = base
-        for k in range(r):
-            h += sign[k] * V[i, k] * V[i, k]
-        diagonal[i] = max(h, 1e-3 * base + 1e-30)
-        d = w[i] - origin[i]
-        if d != 0.0:
+    K = G.shape[0] - 1
+    if not a > 0.0 or (m1 == 0.0 and m2 == 0.0):
+        return 0
+    u = U[0]
+    v = U[1]
+    f = G[0, 0] - G[0, 0] + scale
+    u[:] = 0.0
+    for j in range(K):
+        if w[j] != 0.0:
             row = G[j]
-            for m in range(K1):
-                Q[c, m] += d * row[m]
-            for k in range(r):
-                x[k] += d * sign[k] * V[i, k]
-    for outer in range(sweeps):
-        # Which coordinates matter now: those away from zero and those that want to be.
-        count = 0
-        worst = 0.0
-        for i in range(n):
-            slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, w[i] - origin[i])
-            v = violation(w[i], slope, lam[i], low[i], high[i])
-            worst = max(worst, v)
-            if v > 0.0 or w[i] != 0.0:
-                active[count] = i
-                count += 1
-        if outer == 0:
-            target = stop * worst
-        if worst <= target:
-            break
-        for _ in range(sweeps):
-            largest = 0.0
-            for a in range(count):
-                i = active[a]
-                slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, w[i] - origin[i])
-                h = diagonal[i]
-                new = best_at(w[i], slope, h, lam[i], low[i], high[i])
-                step = new - w[i]
-                if step != 0.0:
-                    w[i] = new
-                    c = i // K1
-                    q = Q[c]
-                    row = G[i - c * K1]
-                    f = x[0] - x[0] + step
-                    for m in range(K1):
-                        q[m] += f * row[m]
-                    v = V[i]
-                    for k in range(r):
-                        x[k] += f * sign[k] * v[k]
-                    largest = max(largest, abs(step) * h)
-            if largest <= 0.5 * target:
-                break
-    decrease = 0.0
-    for i in range(n):
-        d = w[i] - origin[i]
-        if d != 0.0:
-            slope = slope_at(i, K1, M, Q, ridge, V, x, r, g, d)
-            decrease -= d * 0.5 * (g[i] + slope)
-            decrease -= lam[i] * (abs(w[i]) - abs(origin[i]))
-    return decrease
+            x = f * w[j]
+            for k in range(K + 1):
+                u[k] += x * row[k]
+    k11 = 0.0
+    for j in range(K):
+        k11 += w[j] * u[j]
+    k00 = scale * G[K, K]
+    if not k11 > 1e-8 * scale or not k00 > 0.0:
+        return 0
+    # In units that make the diagonal of D^T P D one.
+    s0 = 1.0 / np.sqrt(k00)
+    s1 = 1.0 / np.sqrt(k11)
+    rho = u[K] * s0 * s1
+    det = 1.0 - rho * rho
+    if det < 1e-2:
+        return 0
+    d00 = a * s0 * s0 - 1.0
+    d01 = m1 * s0 * s1 - rho
+    d11 = m2 * s1 * s1 - 1.0
+    # C = I D I with I the inverse of [1 rho; rho 1].
+    e00 = d00 - rho * d01
+    e01 = d01 - rho * d11
+    e10 = d01 - rho * d00
+    e11 = d11 - rho * d01
+    c00 = (e00 - rho * e01) / (det * det)
+    c01 = (e01 - rho * e00) / (det * det)
+    c11 = (e11 - rho * e10) / (det * det)
+    middle = 0.5 * (c00 + c11)
+    root = np.sqrt(0.25 * (c00 - c11) * (c00 - c11) + c01 * c01)
+    one = middle + root
+    two = middle - root
+    # Eigenvectors (x, y) and (-y, x), the first from whichever row is the larger.
+    if c00 >= c11:
+        x = one - c11
+        y = c01
+    else:
+        x = c01
+        y = one - c00
+    length = np.sqrt(x * x + y * y)
+    if length < 1e-12:
+        x = 1.0
+        y = 0.0
+        length = 1.0
+    x /= length
+    y /= length
+    f0 = np.sqrt(abs(one))
+    f1 = np.sqrt(abs(two))
+    p0, p1, q0, q1 = f0 * x * s0, f0 * y * s1, -f1 * y * s0, f1 * x * s1
+    row = G[K]
+    for k in range(K + 1):
+        from_bias = scale * row[k]
+        from_weights = u[k]
+        u[k] = p0 * from_bias + p1 * from_weights
+        v[k] = q0 * from_bias + q1 * from_weights
+    sign[0] = 1.0 if one > 0.0 else -1.0
+    sign[1] = 1.0 if two > 0.0 else -1.0
+    return 2
 
 
 @jit(
-    "i8(f4[:,::1], f8[:,::1], f8, f4[:,::1], f4[:,::1], i8, i8, f4[:,::1], f4[::1])",
-    "i8(f8[:,::1], f8[:,::1], f8, f8[:,::1], f8[:,::1], i8, i8, f8[:,::1], f8[::1])",
+    "i8(f4[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, f4[:,::1],"
+    " f4[::1], i8)",
+    "i8(f8[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, f8[:,::1],"
+    " f8[::1], i8)",
 )
 def corrections(
-    G: Any, M: Any, ridge: float, S: Any, Y: Any, pairs: int, newest: int, U: Any, sign: Any
-) -> int:
-    """Fill U (2 memory, n) and sign (2 memory,) from the pairs of one block; returns how many rows count."""
+    G: Any, M: Any, ridge: float, ray: Any, w: Any, S: Any, Y: Any, GS: Any, pairs: int, newest: int,
+    U: Any, sign: Any, known: int,
+) -> int:  # fmt: skip
+    """Fill U (2 memory + 2 + known, n) and sign from what one block has learnt; returns how many rows count.
+
+    The first `known` rows are filled already (softmax); a sigmoid's come from `ray` (3,), see `along_ray`.
+    """
     memory, n = S.shape
+    C = M.shape[0]
+    K1 = G.shape[0]
     BS = np.empty((memory, n), G.dtype)
     order = np.empty(memory, np.int64)
     for m in range(pairs):
         p = (newest - pairs + 1 + m + memory) % memory
         order[m] = p
-        times(G, M, ridge, S[p], BS[p])
-    return quasi_newton(U, sign, S, Y, BS, order, pairs, 1e-7)
-
-
-@jit(
-    "void(f4[:,::1], f8[:,:,::1], f8[::1], f4[:,:,::1], f4[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
-    "void(f8[:,::1], f8[:,:,::1], f8[::1], f8[:,:,::1], f8[:,:,::1], i8[::1], i8[::1], i8[::1],"
-    " f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8, f8[::1])",
-)
-def step_blocks(
-    G: Any, M: Any, ridge: Any, S: Any, Y: Any, pairs: Any, newest: Any, blocks: Any,
-    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, sweeps: int, decrease: Any,
-) -> None:  # fmt: skip
-    """One model step for each of the `blocks`, independently.
-
-    Parameters
-    ----------
-    G : (K+1, K+1) shared Gram matrix
-    M, ridge : (B, C, C) its multipliers, and (B,) what is added to the diagonal
-    S, Y : (B, memory, n) changes of weights and of gradients, ring buffers
-    pairs, newest : (B,) how many pairs there are, and where the newest lies
-    g, origin, w, lam, low, high : (B, n); g is the gradient at the origin; w is changed in place
-    decrease : (B,) out: predicted decrease of the objective from the origin
-    """
-    memory = S.shape[1]
-    n = S.shape[2]
-    U = np.empty((2 * memory, n), G.dtype)
-    V = np.empty((n, 2 * memory), G.dtype)
-    sign = np.empty(2 * memory, G.dtype)
-    for a in range(blocks.shape[0]):
-        c = blocks[a]
-        r = corrections(G, M[c], ridge[c], S[c], Y[c], pairs[c], newest[c], U, sign)
-        for k in range(r):
-            for i in range(n):
-                V[i, k] = U[k, i]
-        decrease[c] = descend(
-            G, M[c], ridge[c], V, sign, r, g[c], origin[c], w[c], lam[c], low[c], high[c], stop, sweeps
-        )
+        b = BS[p]
+        s = S[p]
+        for i in range(n):
+            b[i] = ridge * s[i]
+        for c in range(C):
+            out = b[c * K1 : (c + 1) * K1]
+            for e in range(C):
+                f = b[0] - b[0] + M[c, e]
+                product = GS[p, e * K1 : (e + 1) * K1]
+                for j in range(K1):
+                    out[j] += f * product[j]
+    used = known
+    if C == 1:
+        used = along_ray(G, M[0, 0], ray[0], ray[1], ray[2], w, U, sign)
+    for m in range(pairs):
+        b = BS[order[m]]
+        for k in range(used):
+            f = sign[k] * dot(U[k], S[order[m]])
+            for j in range(n):
+                b[j] += f * U[k, j]
+    return quasi_newton(U, sign, used, S, Y, BS, order, pairs, 1e-7)

@@ -9,17 +9,18 @@ from inficond.core.solver.kernels._compile import jit, read_only_rows
 from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
-LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART = range(5)
+LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART, RAY, RAY2 = range(7)
 BLOCK = 128  # rows summed in the data's own precision before they are added in float64
 
 
 @jit(
-    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
-    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
 )
 def sigmoid_pass(
-    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, V: Any, part: int, sums: Any, classes: Any
-) -> None:
+    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, bias: Any, V: Any, part: int, sums: Any,
+    classes: Any,
+) -> None:  # fmt: skip
     """Turn logits into weighted residuals and add up what the solver needs.
 
     Parameters
@@ -29,14 +30,16 @@ def sigmoid_pass(
     start : first row of this chunk within T and S
     S : (0, N) no weights, (1, N) per row, or (all classes, N)
     offset : (C,) added to the logits
+    bias : (C,) the part of the logits that is not of the weights
     V : (C, >=part) out: s p (1 - p) of the first `part` rows
-    sums : (C, 5) float64, added to; columns as named above
+    sums : (C, 7) float64, added to; columns as named above
     classes : (C,) row of T (and S) of each class
     """
     weighted = S.shape[0] > 0
     per_class = S.shape[0] > 1
     for c in range(Z.shape[0]):
         o = offset[c]
+        intercept = bias[c]
         zero = o - o
         one = zero + np.float32(1.0)
         k = classes[c]
@@ -50,6 +53,8 @@ def sigmoid_pass(
             residual = zero
             curvature = zero
             chi2 = zero
+            ray = zero
+            ray2 = zero
             if weighted:
                 s = S[k if per_class else 0, start + low : start + high]
                 for i in range(n):
@@ -62,6 +67,9 @@ def sigmoid_pass(
                     loss += s[i] * (max(eta, zero) - t[i] * eta + log1p_unit(e))
                     residual += s[i] * r
                     curvature += s[i] * d
+                    u = eta - intercept
+                    ray += s[i] * d * u
+                    ray2 += s[i] * d * u * u
                     chi2 += s[i] * (r * r / d)
                     z[i] = s[i] * r
             else:
@@ -75,12 +83,17 @@ def sigmoid_pass(
                     loss += max(eta, zero) - t[i] * eta + log1p_unit(e)
                     residual += r
                     curvature += d
+                    u = eta - intercept
+                    ray += d * u
+                    ray2 += d * u * u
                     chi2 += r * r / d
                     z[i] = r
             sums[c, LOSS] += loss
             sums[c, RESIDUAL] += residual
             sums[c, CURVATURE] += curvature
             sums[c, CHI2] += chi2
+            sums[c, RAY] += ray
+            sums[c, RAY2] += ray2
         # The residual is s (p - t), so p comes back without another exponential.
         z = Z[c, :part]
         t = T[k, start : start + part]

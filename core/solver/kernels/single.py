@@ -19,14 +19,14 @@ def _signature(f: Any) -> Any:
     vector, matrix = f[::1], f[:, ::1]
     return numba.void(
         read_only_rows(f), numba.int64, numba.int64, numba.int64[::1], vector, matrix, matrix, vector,
-        numba.int64[::1], numba.int64, vector, vector, numba.float64[:, ::1],
+        vector, numba.int64[::1], numba.int64, vector, vector, numba.float64[:, ::1],
     )  # fmt: skip
 
 
 @jit(_signature(numba.float32), _signature(numba.float64))
 def sparse_pass(
-    X: Any, low: int, high: int, used: Any, w: Any, T: Any, S: Any, offset: Any, cls: Any, every: int,
-    gradient: Any, shift: Any, sums: Any,
+    X: Any, low: int, high: int, used: Any, w: Any, T: Any, S: Any, offset: Any, bias: Any, cls: Any,
+    every: int, gradient: Any, shift: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Logits, loss and gradient of one class over some rows.
 
@@ -35,7 +35,7 @@ def sparse_pass(
     X : (N, K)
     low, high : the rows
     used, w : (m,) columns whose weight is not zero, and those weights
-    T, S, offset, cls, sums : as for `losses.sigmoid_pass`, of one class
+    T, S, offset, bias, cls, sums : as for `losses.sigmoid_pass`, of one class
     every : one row in so many serves `shift`
     gradient : (K,) added to: s (p - t) times the rows
     shift : (K,) added to: s p (1 - p) times a part of the rows
@@ -52,7 +52,7 @@ def sparse_pass(
             for j in range(1, used.shape[0]):
                 z += w[j] * x[used[j]]
             Z[0, i] = z
-        sigmoid_pass(Z, n, T, start, S, offset, V, part, sums, cls)
+        sigmoid_pass(Z, n, T, start, S, offset, bias, V, part, sums, cls)
         i = 0
         while i + 4 <= n:  # four rows at a time: the gradient is loaded and stored once for them
             x0, x1, x2, x3 = X[start + i], X[start + i + 1], X[start + i + 2], X[start + i + 3]
