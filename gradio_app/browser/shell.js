@@ -229,6 +229,8 @@
     const teacher = h("input", { type: "text", value: "embedded", disabled: !local });
     const encoder = h("input", { type: "text", value: "embedded", disabled: !local });
     const classes = h("textarea", { rows: 3, placeholder: "one class a line, with the teacher's labels after a colon:\nboat: canoe, speedboat, gondola" });
+    const problem = h("p", { class: "bad", role: "alert", hidden: true }); // in the dialog: lines at the foot lie behind it
+    const tell = (line) => { text(problem, line); problem.hidden = !line; };
     const form = h("form", { class: "stack-form" },
       h("p", { class: "muted" }, "Your photographs become concept vectors and the teacher's answers, and from them a readable student for each class. Nothing leaves the machine that serves this page."),
       local ? h("label", { class: "field" }, "Folder", folder) : null,
@@ -236,11 +238,13 @@
       h("label", { class: "field" }, "Name", name),
       local ? h("div", { class: "two" }, h("label", { class: "field" }, "Teacher", h("small", {}, "embedded, a model folder or responses"), teacher), h("label", { class: "field" }, "Encoder", h("small", {}, "embedded or a model folder"), encoder)) : null,
       h("label", { class: "field" }, "Classes (may stay empty)", h("small", {}, "Empty: what the teacher sees most in these images."), classes),
+      problem,
       h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")));
     const box = h("div", {}, form);
     const dialog = ui.dialog("A new project", box);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
+      tell("");
       const request = { folder: folder.value.trim(), name: name.value.trim(), teacher: teacher.value.trim(), encoder: encoder.value.trim(), classes: classes.value, files: [] };
       if (files.files.length) {
         const line = h("p", { class: "muted", role: "status" });
@@ -255,13 +259,18 @@
         }
         line.remove();
       }
-      const answer = await store.call("start_project", request);
-      if (!answer.job) return;
+      const answer = await store.call("start_project", request, { quiet: true });
+      if (!answer.job) return tell(answer.error || "The project could not be started.");
       const place = h("div", { class: "stack-form" });
       form.hidden = true;
       box.append(place);
       const result = await watchJob(answer.job, place);
-      if (!result) { form.hidden = false; place.remove(); return ui.say("The project was not made; what was finished is kept, and the same request goes on from there.", "bad"); }
+      if (!result) {
+        const why = place.querySelector("p.bad");
+        form.hidden = false;
+        place.remove();
+        return tell(!why ? "The project was not made." : why.textContent.startsWith("Stopped") ? `${why.textContent} The same request goes on from there.` : why.textContent);
+      }
       place.append(h("p", {}, result.line), h("div", { class: "row-end" }, ui.button("Open it", { kind: "primary", onclick: () => openProject(result.project) })));
     });
   }
