@@ -7,6 +7,7 @@ take four different margins.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import onnx
@@ -103,7 +104,8 @@ def constant_value(model: onnx.ModelProto, name: str, makers: dict[str, onnx.Nod
     part = helper.make_model(
         helper.make_graph(nodes, "constant", [], [wanted], used), opset_imports=model.opset_import
     )
-    return np.asarray(ReferenceEvaluator(part).run(None, {})[0])
+    found: Any = ReferenceEvaluator(part).run(None, {})
+    return np.asarray(found[0])
 
 
 def _convolves(node: onnx.NodeProto, name: str) -> bool:
