@@ -220,7 +220,7 @@ LADDER: dict[str, tuple[Peer, tuple[float, ...]]] = {
     "ours": (ours, (0.3, 0.1, 0.03, 0.02, 0.01, 3e-3, 1e-4)),
     "skglm": (skglm, (1e-3, 1e-4, 3e-5, 1e-5)),
     "adelie": (adelie, (1e-4, 1e-5, 1e-7)),
-    "lbfgs": (lbfgs, (1e-4, 3e-5, 1e-5, 3e-6)),
+    "lbfgs": (lbfgs, (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)),
     "glum": (glum, (1e-3, 1e-4)),
     "saga": (saga, (1e-2,)),
     "adam": (adam, (1 / 20, 1 / 100)),

@@ -3,6 +3,9 @@
 
 import os
 import platform
+from contextlib import suppress
+from datetime import date
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,22 @@ def write(report: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench-solver.md").write_text(_table(report), encoding="utf-8")
     _plot(report, folder / "bench-solver.png")
+
+
+def _setting() -> str:
+    """When, on what and with which versions."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    found = []
+    for name in ("numpy", "numba", "scipy", "skglm", "adelie", "glum", "scikit-learn", "torch"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return (
+        f"{date.today().isoformat()}, {cpu} ({platform.machine()}), {os.cpu_count()} processors, "
+        f"Python {platform.python_version()}, {', '.join(found)}."
+    )
 
 
 def _ms(seconds: float) -> str:
@@ -24,8 +43,9 @@ def _table(report: dict[str, Any]) -> str:
         "",
         f"Made by `inficond bench solver`; medians of {report['repeats']} runs of ours and up to three of others, taken in turns (one run of what is",
         f"twice the best other's time or more) of processor time, one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
-        f"class, on {platform.machine()} with {os.cpu_count()} processors. Ratios hold; milliseconds depend on the machine",
-        "and on what else it does.",
+        "class. Ratios hold; milliseconds depend on the machine and on what else it does.",
+        "",
+        _setting(),
         "",
         "| instance | NEC | ours | ours, certified to 1e-4 | best other | ratio | the others |",
         "|---|---|---|---|---|---|---|",

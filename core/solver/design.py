@@ -171,7 +171,12 @@ class Design:
             else:
                 # About the sample's own mean, so that the matrix stays positive semi-definite.
                 centre = X.mean(0, dtype=np.float64)
-                G[:K, :K] = ((X.T @ X) / len(X) - np.outer(centre, centre)) * np.outer(m, m)
+                product = X.T @ X
+                product /= len(X)
+                c, narrow = centre.astype(X.dtype), m.astype(X.dtype)
+                product -= c[:, None] * c
+                product *= narrow[:, None] * narrow
+                G[:K, :K] = product
             G[K, K] = 1.0
             # Every direction keeps some curvature: rounding must not make it negative.
             diagonal = np.einsum("ii->i", G)

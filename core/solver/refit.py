@@ -15,7 +15,7 @@ from inficond.core.solver.kernels.descent import corrections
 from inficond.core.solver.result import FitResult, Model
 
 Array = NDArray[np.floating]
-PREVIEW_STOP = 0.05  # what is left beyond this is less than what the model itself misses
+PREVIEW_STOP = 0.1  # what is left beyond this is less than what the model itself misses
 
 
 @dataclass(frozen=True)
