@@ -101,8 +101,7 @@ class Bridge:
     def read(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Some parts of some views."""
         selection, note = resolve(request.get("selection"), visitor)
-        asked = request.get("parts")
-        names = [n for n in asked if n in all_parts()] if isinstance(asked, list) else []
+        names = _parts(request)
         return {**self._read(visitor, selection, names), **({"note": note} if note else {})}
 
     def _read(self, visitor: Visitor, selection: Selection, names: Iterable[str]) -> dict[str, Any]:
@@ -299,8 +298,7 @@ class Bridge:
     def _moved(self, visitor: Visitor, request: Request, node: Any) -> dict[str, Any]:
         """The answer to everything that moves in the history: the parts that changed with it."""
         selection, note = resolve(request.get("selection"), visitor)
-        asked = request.get("parts")
-        names = [n for n in asked if n in all_parts()] if isinstance(asked, list) else []
+        names = _parts(request)
         answer = {"node": node.id, "title": node.title, **self._read(visitor, selection, names)}
         return {**answer, **({"note": note} if note else {})}
 
@@ -342,6 +340,13 @@ def _integer(request: Request, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"the request lacks the number {name!r}")
     return value
+
+
+def _parts(request: Request) -> list[str]:
+    """The parts that a request asks for, each once; what is no part is passed over."""
+    asked = request.get("parts")
+    names = [n for n in asked if isinstance(n, str)] if isinstance(asked, list) else []
+    return [n for n in dict.fromkeys(names) if n in all_parts()]
 
 
 def _actions(request: Request) -> list[Any]:

@@ -6,6 +6,7 @@ bodies of any length. Each of those was tried from outside (`tests/attacks`); he
 
 import contextlib
 import ipaddress
+import logging
 import re
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,7 @@ MAX_UPLOADS = 4 * 2**30
 SPARE_DISK = 512 * 2**20
 """Bytes of disk that uploads leave free."""
 
+LOG = logging.getLogger("inficond.page")
 FILE = "/file="
 CLOSED = re.compile(
     r"/(proxy=|custom_component/|vibe-|undo-vibe-edit|dev/|process_recording|runs?-history|runs\b|profiling/"
@@ -91,6 +93,11 @@ class Guard:
         except TooLarge:
             if not started:
                 await PlainTextResponse(TOO_LONG, 413)(scope, receive, send)
+        except Exception:  # what Gradio makes of senseless bodies (NaN, half a surrogate) ends the connection
+            if started:
+                raise
+            LOG.exception("%s %.200r failed", scope["method"], path)
+            await PlainTextResponse(FAULT, 500)(scope, receive, send)
 
     def _stranger(self, headers: Headers) -> tuple[int, str] | None:
         """On the owner's own machine: a request under a foreign name, or sent by another site's page."""
@@ -149,6 +156,7 @@ class Guard:
         return marked
 
 
+FAULT = "the request could not be answered; it was logged"
 TOO_LONG = "the request is longer than this page takes: send less at once"
 FOREIGN_NAME = (
     "this page answers only to names of its own machine, such as localhost: "
