@@ -14,6 +14,7 @@ from inficond.gradio_app import api, theme
 from inficond.gradio_app.bridge import Bridge
 from inficond.gradio_app.compress import CompressPage
 from inficond.gradio_app.guard import Guard, is_loopback, refuse_addresses
+from inficond.gradio_app.health import PageHealth
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.views import all_views
 from inficond.gradio_app.visitor import Visitors
@@ -36,6 +37,11 @@ class Page:
     blocks : gr.Blocks
     visitors : Visitors
     pictures : Pictures
+    bridge : Bridge
+    options : dict
+        Whatever its maker wants to keep with it.
+    health : PageHealth or None
+        What `/health` tells.
     """
 
     blocks: gr.Blocks
@@ -43,6 +49,7 @@ class Page:
     pictures: Pictures
     bridge: Bridge
     options: dict[str, Any] = field(default_factory=dict)
+    health: PageHealth | None = None
 
     def launch(self, host: str = "127.0.0.1", port: int | None = None, **more: Any) -> tuple[Any, str, str]:
         """Serve the page.
@@ -61,6 +68,7 @@ class Page:
         tuple
             The FastAPI app, the local address, the public one (always none).
         """
+        self.health = PageHealth(self)
         return self.blocks.queue(default_concurrency_limit=4, max_size=64, api_open=False).launch(
             server_name=host,
             server_port=port,
@@ -71,7 +79,10 @@ class Page:
             max_file_size=MAX_UPLOAD,
             show_error=False,
             footer_links=[],
-            app_kwargs={"middleware": [self._guard(host), Middleware(CompressPage)]},
+            app_kwargs={
+                "middleware": [self._guard(host), Middleware(CompressPage)],
+                "routes": [self.health.route()],
+            },
             ssr_mode=False,
             run_history=False,
             quiet=True,
@@ -90,6 +101,8 @@ class Page:
     def close(self) -> None:
         """Stop serving and remove what was made for the browsers."""
         self.blocks.close(verbose=False)
+        if self.health is not None:
+            self.health.close()
         self.bridge.lanes.close()
         self.visitors.close()
         self.pictures.close()

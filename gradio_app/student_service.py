@@ -2,14 +2,14 @@
 
 ``POST /predict`` with the picture's bytes as the body answers
 ``{"probabilities": {class: p}, "yes": [class, …]}``. ``GET /health`` answers 200 while the student really
-answers, 503 otherwise. ``GET /`` says what the student is. Requests that come together run together (see
+answers (a grey picture goes through the queue), 503 otherwise.
+``GET /`` says what the student is. Requests that come together run together (see
 `core.models.scheduler`).
 """
 
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
@@ -19,6 +19,7 @@ from inficond.core.errors import InputError
 from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models.predictor import Predictor
 from inficond.core.models.scheduler import Busy, Scheduler
+from inficond.gradio_app.health import student_health
 
 MAX_BYTES = 32 << 20
 PATIENCE = 2.0
@@ -63,12 +64,14 @@ def build_service(predictor: Predictor, batch_size: int = 8) -> FastAPI:
             "predict": "POST the bytes of one picture to /predict",
         }
 
+    tried: dict[str, object] = {}
+
     @app.get("/health")
-    def health() -> dict[str, object]:
-        state = app.state.scheduler.health()
-        if not state.ok:
-            raise HTTPException(503, state.reason)
-        return asdict(state)
+    async def health() -> dict[str, object]:
+        ok, said = await student_health(predictor, app.state.scheduler, tried)
+        if not ok:
+            raise HTTPException(503, said["reason"])
+        return said
 
     @app.post("/predict")
     async def predict(request: Request) -> dict[str, object]:

@@ -1,10 +1,13 @@
 """What was found on this machine: providers that really run, models, versions, memory.
 
 ONNX Runtime lists providers that cannot run here; each is tried on the embedded encoder and its numbers are
-held against the CPU's. With a project folder, every byte of it is checked as well.
+held against the CPU's. With a project folder, every byte of it is checked as well; with the address of a
+running page or service, it is asked for its health.
 """
 
 import argparse
+import json
+import os
 import platform
 import sys
 import time
@@ -23,6 +26,12 @@ PACKAGES = (
     "gradio", "huggingface_hub", "numba", "numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "pyarrow",
     "safetensors", "tokenizers", "torch", "transformers", "onnx",
 )  # fmt: skip
+WORDS = {
+    "model": ("the model answers", "THE MODEL DOES NOT ANSWER"),
+    "queue": ("the queue moves", "THE QUEUE DOES NOT MOVE"),
+    "disk": ("the disk can be written", "THE DISK CANNOT BE WRITTEN"),
+}
+"""What each part of a page's health is called where it is well and where it is not."""
 CLOSE = 2e-3
 """Largest difference between a provider's unit-length embeddings and the CPU's that counts as the same."""
 
@@ -32,24 +41,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "project", nargs="?", type=Path, metavar="DIR", help="also check every byte of this project"
     )
+    parser.add_argument("--url", help="also ask this running page (or `inficond serve`) how it is")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Look at everything; exit code 2 where something that should work does not."""
-    found = examine(args.project)
+    found = examine(args.project, args.url)
     for line in _lines(found):
         out.say(line)
     out.result(found)
     return 0 if found["healthy"] else 2
 
 
-def examine(project: Path | None = None) -> dict[str, Any]:
+def examine(project: Path | None = None, url: str | None = None) -> dict[str, Any]:
     """All findings as plain values; `healthy` says whether encoder and teacher answer on the CPU.
 
     Parameters
     ----------
     project : Path, optional
         A project to be checked byte by byte.
+    url : str, optional
+        Of a running page or service, to be asked for its health.
     """
     from inficond.core.models.hardware import available_cores, available_memory
 
@@ -69,6 +81,9 @@ def examine(project: Path | None = None) -> dict[str, Any]:
     if project is not None:
         found["project"] = _project(project)
         healthy = healthy and not found["project"]["faults"]
+    if url is not None:
+        found["page"] = _page(url)
+        healthy = healthy and found["page"]["ok"]
     found["healthy"] = healthy
     return found
 
@@ -162,7 +177,47 @@ def _project(path: Path) -> dict[str, Any]:
         project = Project.open(path)
     except InputError as error:
         return {"path": str(path), "faults": [str(error)]}
-    return {"path": str(path), "images": len(project), "faults": project.verify()}
+    return {
+        "path": str(path),
+        "images": len(project),
+        "faults": project.verify(),
+        "writable": _takes_a_file(path),
+    }
+
+
+def _takes_a_file(folder: Path) -> bool:
+    """Whether a file can be written there: one is."""
+    probe = folder / f".doctor-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _page(url: str) -> dict[str, Any]:
+    """What a running page or service says of its health; where it says nothing, why."""
+    import urllib.error
+    import urllib.request
+
+    if not url.lower().startswith(("http://", "https://")):
+        raise InputError(f"--url {url!r}: give an address such as http://127.0.0.1:7860")
+    address = url.rstrip("/") + "/health"
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            said = json.loads(answer.read(1 << 20))
+    except urllib.error.HTTPError as error:
+        try:
+            said = json.loads(error.read(1 << 20))
+        except ValueError:
+            said = {"reason": f"it answers {error.code} and nothing that can be read"}
+        said["ok"] = False
+    except (OSError, ValueError) as error:
+        return {"url": url, "ok": False, "parts": {}, "error": f"no answer ({error}): is it running?"}
+    parts = {n: p for n, p in said.items() if isinstance(p, dict) and "ok" in p}
+    reason = said.get("reason") or said.get("detail") or ""
+    return {"url": url, "ok": bool(said.get("ok")), "parts": parts, "error": str(reason)[:300]}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -197,4 +252,16 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"project {found['project']['path']}: " + ("every byte is right" if not faults else "DAMAGED")
         )
         lines += [f"  {fault}" for fault in faults]
+        if found["project"].get("writable") is False:
+            lines.append("  its folder cannot be written: tuning lives in memory only and is not kept")
+    if "page" in found:
+        page = found["page"]
+        lines.append(
+            f"page {page['url']}: " + ("well" if page["ok"] else f"NOT WELL {page['error']}".rstrip())
+        )
+        for name, part in page["parts"].items():
+            lines.append(
+                f"  {WORDS.get(name, (name, name))[not part['ok']]}"
+                + (f": {part['said']}" if part["said"] else "")
+            )
     return lines

@@ -1,0 +1,402 @@
+"""Processes of every writing command, killed at moments they do not know; what is left, what comes after.
+
+python kills.py COUNT FOLDER SEED prints one JSON object a kill. One warmed process forks the children, so
+that a kill costs a fraction of a second and falls anywhere in the work, not in the loading of libraries.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import subject
+
+from inficond.core.errors import InputError
+from inficond.core.project import files
+from inficond.core.project.project import Project
+
+MANY = 12
+WORDS = subject.WORDS
+SPREAD = 1.1
+"""Kills fall between the beginning and this times the length of an undisturbed run."""
+
+
+@dataclass
+class Kill:
+    """One kill.
+
+    Parameters
+    ----------
+    kind : str
+    at : float
+        Seconds after the start.
+    of : float
+        Seconds that an undisturbed run takes.
+    killed : bool
+        False where the run had ended before.
+    told : int
+        Steps the run had told to have made before it died.
+    left : str
+        What was there: ``nothing``, ``unfinished``, ``whole``, ``n steps``.
+    faults : list of str
+        What was lost or wrong; empty when all is well.
+    """
+
+    kind: str
+    at: float
+    of: float
+    killed: bool
+    told: int
+    left: str
+    faults: list[str]
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """What `work` returns in a child of its own; the parent keeps no thread, lock or open file of it."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        try:
+            answer = (True, work())
+        except BaseException as error:
+            answer = (False, f"{type(error).__name__}: {error}")
+        with os.fdopen(write, "wb") as pipe:
+            pickle.dump(answer, pipe)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(child, 0)
+    well, answer = pickle.loads(data) if data else (False, "the child died")
+    if not well:
+        raise RuntimeError(answer)
+    return answer
+
+
+def start(arguments: list[str] | Callable[[], None]) -> tuple[int, int]:
+    """Run a command (or a function) in a child; returns its id and the end of its stdout to read from."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        os.dup2(write, 1)
+        sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), write_through=True)
+        code = 1
+        with contextlib.suppress(BaseException):
+            if callable(arguments):
+                arguments()
+                code = 0
+            else:
+                from inficond.core.cli.main import main
+
+                code = main(arguments)
+            sys.stdout.flush()
+        os._exit(code)
+    os.close(write)
+    return child, read
+
+
+def finish(child: int, read: int) -> tuple[int, str]:
+    """Wait for a child; its status and what it said."""
+    with os.fdopen(read, encoding="utf-8", errors="replace") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return status, said
+
+
+@dataclass
+class Kind:
+    """A command that is killed.
+
+    Parameters
+    ----------
+    name : str
+    prepare : callable
+        (folder): what must be there before.
+    arguments : callable
+        (folder) -> what to run.
+    left : callable
+        (folder, told) -> what is there after a kill, and what is wrong with it.
+    result : callable
+        (folder) -> what the finished run gives, to be compared with an undisturbed run's.
+    again : callable
+        (folder, left) -> whether the command is to be run again.
+    """
+
+    name: str
+    prepare: Callable[[Path], None]
+    arguments: Callable[[Path], Any]
+    left: Callable[[Path, list[str]], tuple[str, list[str]]]
+    result: Callable[[Path], Any]
+    again: Callable[[str], bool] = lambda left: True
+
+
+def kinds(made: subject.Made, recipe: Path) -> list[Kind]:
+    """Every command that writes."""
+
+    def project(folder: Path) -> None:
+        shutil.copytree(made.project, folder / "project")
+
+    def nothing(folder: Path) -> None:
+        pass
+
+    sources = {"project": made.root / "frozen" / "project", made.weights.name: made.weights}
+
+    def steps(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+        return in_child(lambda: _steps_left(folder / "project", told))
+
+    def weights(folder: Path) -> Any:
+        return in_child(lambda: _weights(folder / "project"))
+
+    def exported(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+        file = folder / "student.onnx"
+        if not file.exists():
+            return "nothing", []
+        return "whole", [] if _same_file(file, made.onnx) else ["the exported file is not whole"]
+
+    def packed(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+        file = folder / "again.inficond"
+        if not file.exists():
+            return "nothing", []
+        return "whole", [] if _same_file(file, made.root / "reference.inficond") else [
+            "the archive is not whole"
+        ]
+
+    def unpacked(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+        found = sorted(p.name for p in (folder / "out").glob("[!.]*")) if (folder / "out").exists() else []
+        wrong = [n for n in found if _tree(folder / "out" / n) != _tree(sources[n])]
+        return f"{len(found)} of 2", [f"{n} is not whole" for n in wrong]
+
+    def one_step(left: str) -> bool:
+        return left == "0 steps"
+
+    def step(*more: str) -> Callable[[Path], list[str]]:
+        return lambda folder: ["tune", str(folder / "project"), *more, "--json"]
+
+    step_taken = ["--class", "green", "--up", "red=2", "--mute", "white"]
+    frozen = str(made.root / "frozen" / "project")
+    archive = str(made.root / "reference.inficond")
+
+    def export(f: Path) -> list[str]:
+        return ["export", "student", str(made.project), "--out", str(f / "student.onnx"), "--json"]
+
+    def pack(f: Path) -> list[str]:
+        return ["pack", frozen, str(made.weights), "--out", str(f / "again.inficond"), "--json"]
+
+    def unpack(f: Path) -> list[str]:
+        return ["unpack", archive, "--out", str(f / "out"), "--json"]
+
+    def replay(f: Path) -> list[str]:
+        return ["replay", str(f / "project"), str(recipe), "--json"]
+
+    return [
+        Kind("distill", nothing, lambda f: made.distill(f / "project"), _built_left, _built),
+        Kind("tune", project, step(*step_taken), steps, weights, one_step),
+        Kind("many steps", project, lambda f: lambda: _many(f / "project"), steps, weights),
+        Kind("add concept", project, step("--add-concept", "white smoke"), steps, weights, one_step),
+        Kind("replay", project, replay, steps, weights, one_step),
+        Kind("export", nothing, export, exported, _tree),
+        Kind("pack", nothing, pack, packed, _tree),
+        Kind("unpack", nothing, unpack, unpacked, _tree),
+    ]
+
+
+def _built_left(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+    def look() -> tuple[str, list[str]]:
+        path = folder / "project"
+        try:
+            project = Project.open(path)
+        except InputError as error:
+            known = "is not finished" in str(error) or "no project at" in str(error)
+            return "unfinished", [] if known else [str(error)]
+        return "whole", project.verify()
+
+    return in_child(look)
+
+
+def _built(folder: Path) -> Any:
+    """Every file of a project but the times in `project.json`, and nothing else beside them."""
+
+    def look() -> Any:
+        path = folder / "project"
+        project = Project.open(path)
+        faults = project.verify()
+        project.session("main").shared.history.close()
+        config = {
+            k: v for k, v in project.config.items() if k not in ("created", "seconds", "checksum", "source")
+        }
+        tree = {k: v for k, v in subject.tree_of(path).items() if k != files.PROJECT}
+        return subject.digest(config), tree, faults
+
+    return in_child(look)
+
+
+def _steps_left(path: Path, told: list[str]) -> tuple[str, list[str]]:
+    """How many steps more than before, all of them whole, those that were told among them."""
+    project = Project.open(path)
+    faults = project.verify()
+    session = project.session("main")
+    ids = {t.node.id for t in session.tree()}
+    base = int((path.parent / "steps").read_text())
+    faults += [f"the step {n} was told and is not there" for n in told if n not in ids]
+    session.shared.history.close()
+    return f"{len(ids) - base} steps", faults
+
+
+def _weights(path: Path) -> Any:
+    session = Project.open(path).session("main")
+    said = [(n.node.kind, n.node.title, n.node.after, n.depth) for n in session.tree()]
+    answer = (
+        subject.digest([session.state.weights(), session.state.bias(), session.scores()]),
+        subject.digest(said),
+    )
+    session.shared.history.close()
+    return answer
+
+
+def _many(path: Path) -> None:
+    """Steps up to `MANY`, from wherever the project is, each told when it is made."""
+    session = Project.open(path).session("main")
+    for i in range(len(session.tree()) - int((path.parent / "steps").read_text()), MANY):
+        node = session.apply(
+            session.classes[i % 3], {"kind": "set", "concept": WORDS[i % 4], "value": i / 10 - 0.5}
+        )
+        os.write(1, f"node {node.id}\n".encode())
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    return hashlib.sha256(a.read_bytes()).digest() == hashlib.sha256(b.read_bytes()).digest()
+
+
+def _tree(path: Path) -> Any:
+    tree = (
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+        if path.is_file()
+        else subject.tree_of(path)
+    )
+    return {k: v for k, v in tree.items() if not k.endswith("-shm")}
+
+
+def _told(said: str) -> list[str]:
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return [line.split()[1] for line in said.splitlines() if line.startswith("node ")]
+    return [n for n in [*found.get("nodes", []), found.get("node")] if n]
+
+
+def campaign(made: subject.Made, count: int, folder: Path, seed: int = 0) -> list[Kill]:
+    """Kill every kind in its turn until `count` of them were killed (not merely told to)."""
+    warm()
+    recipe = folder / "recipe.json"
+    recipe.write_text(
+        json.dumps(in_child(lambda: Project.open(made.project).session("main").recipe().to_json()))
+    )
+    frozen = made.root / "frozen" / "project"
+    shutil.copytree(made.project, frozen)
+    in_child(lambda: _pack(made, frozen))
+    known: dict[str, tuple[float, Any]] = {}
+    every = kinds(made, recipe)
+    for kind in every:
+        times = []
+        for i in range(2):
+            place = _place(kind, made, folder / f"reference {i} {kind.name}")
+            began = time.monotonic()
+            status, said = finish(*start(kind.arguments(place)))
+            times.append(time.monotonic() - began)
+            if status != 0:
+                raise RuntimeError(f"{kind.name} does not run: {said}")
+            known[kind.name] = (times[-1], kind.result(place))
+    rng = random.Random(seed)
+    kills: list[Kill] = []
+    turn = 0
+    while sum(k.killed for k in kills) < count:
+        kind = every[turn % len(every)]
+        kills.append(one(kind, made, folder / f"kill {turn}", known[kind.name], rng))
+        shutil.rmtree(folder / f"kill {turn}", ignore_errors=True)
+        turn += 1
+    return kills
+
+
+def one(kind: Kind, made: subject.Made, folder: Path, known: tuple[float, Any], rng: random.Random) -> Kill:
+    """One run, killed; what is left is looked at, the command run again, its result compared."""
+    length, wanted = known
+    _place(kind, made, folder)
+    at = rng.uniform(0, SPREAD * length)
+    child, read = start(kind.arguments(folder))
+    time.sleep(at)
+    os.kill(child, signal.SIGKILL)
+    status, said = finish(child, read)
+    told = _told(said)
+    kill = Kill(kind.name, round(at, 4), round(length, 4), os.WIFSIGNALED(status), len(told), "", [])
+    try:
+        kill.left, faults = kind.left(folder, told)
+        kill.faults += faults
+        if kind.again(kill.left):
+            status, said = finish(*start(kind.arguments(folder)))
+            if status != 0:
+                kill.faults.append(f"run again, it ends with {os.waitstatus_to_exitcode(status)}")
+        if kind.result(folder) != wanted:
+            kill.faults.append("run again, it gives another result than an undisturbed run")
+    except Exception as error:
+        kill.faults.append(f"{type(error).__name__}: {error}")
+    return kill
+
+
+def _place(kind: Kind, made: subject.Made, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    kind.prepare(folder)
+    if (folder / "project").exists():
+        (folder / "steps").write_text(str(in_child(lambda: _count(folder / "project"))))
+    return folder
+
+
+def _count(path: Path) -> int:
+    session = Project.open(path).session("main")
+    count = len(session.tree())
+    session.shared.history.close()
+    return count
+
+
+def _pack(made: subject.Made, frozen: Path) -> None:
+    from inficond.core.archive import pack
+
+    pack([frozen, made.weights], made.root / "reference.inficond")
+
+
+def warm() -> None:
+    """Load what every child needs; nothing that starts a thread, which no fork survives."""
+    import onnxruntime  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import tokenizers  # noqa: F401
+
+    import inficond.core.project.build
+    import inficond.core.project.session
+    import inficond.core.project.student_file
+    import inficond.core.solver
+    import inficond.core.students  # noqa: F401
+
+
+def main(count: int, folder: Path, seed: int) -> None:
+    """Make a subject and kill on it, a JSON object a line."""
+    made = subject.made_elsewhere(folder / "all", photos=150)
+    for kill in campaign(made, count, folder, seed):
+        print(json.dumps(asdict(kill)), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)

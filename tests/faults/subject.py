@@ -1,0 +1,265 @@
+"""A small project of every kind of file, made by the real pipeline, and everything that can be asked of it.
+
+Tiny models (tests/tiny_models.py) see coloured photographs; what is built, tuned, exported and packed on them
+goes through the commands' own code.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import tiny_models
+
+from inficond.core import Project
+from inficond.core.archive import pack, unpack
+from inficond.core.images import decode
+from inficond.core.models import integrity
+from inficond.core.models.predictor import load_predictor
+from inficond.core.project import arrays, shared
+from inficond.core.project.student_file import export_student
+from inficond.core.students import Students
+from inficond.core.tuning.actions import Action
+
+WORDS = ("red", "green", "blue", "white")
+ADDED = "yellow"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where everything lies, under one folder."""
+
+    root: Path
+
+    @property
+    def encoder(self) -> Path:
+        return self.root / "encoder"
+
+    @property
+    def teacher(self) -> Path:
+        return self.root / "teacher"
+
+    @property
+    def photos(self) -> Path:
+        return self.root / "photos"
+
+    @property
+    def project(self) -> Path:
+        return self.root / "project"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "student.safetensors"
+
+    @property
+    def onnx(self) -> Path:
+        return self.root / "student.onnx"
+
+    @property
+    def archive(self) -> Path:
+        return self.root / "packed.inficond"
+
+    def distill(self, out: Path) -> list[str]:
+        """The command that makes the project."""
+        return [
+            "distill", str(self.photos), "--out", str(out), "--encoder", str(self.encoder), "--teacher",
+            str(self.teacher), "--concepts", str(self.root / "words.txt"), "--labels",
+            str(self.root / "labels.csv"), "--provider", "cpu", "--json",
+        ]  # fmt: skip
+
+
+def make_models(root: Path, photos: int) -> Made:
+    """Models, words, photographs and labels; no project yet."""
+    made = Made(root)
+    root.mkdir(parents=True, exist_ok=True)
+    tiny_models.write_encoder(made.encoder)
+    tiny_models.write_teacher(made.teacher)
+    for folder in (made.encoder, made.teacher):  # as `inficond export` writes them
+        from inficond.export.folder import write_manifest
+
+        said = json.loads((folder / "manifest.json").read_text())
+        write_manifest(folder, {k: v for k, v in said.items() if k not in ("format", "files")})
+    tiny_models.write_photos(made.photos, photos)
+    (root / "words.txt").write_text("\n".join(WORDS))
+    names = sorted(p.relative_to(made.photos).as_posix() for p in made.photos.rglob("*.*"))
+    lines = [f"{name},{int(i % 3 == 0)},{int(i % 3 == 1)}" for i, name in enumerate(names)]
+    (root / "labels.csv").write_text("\n".join(["image,red,green", *lines]))
+    return made
+
+
+def make(root: Path, photos: int = 40, killed: bool = False) -> Made:
+    """Everything: a project with a history of every kind of step, exports, an archive.
+
+    Parameters
+    ----------
+    root : Path
+        A new folder.
+    photos : int
+    killed : bool
+        Leave the history as a process that was killed leaves it: its last steps in the log only.
+    """
+    made = make_models(root, photos)
+    command(made.distill(made.project))
+    # In a process of its own: OpenMP and forks do not mix, and a kill must leave what a kill leaves.
+    done = subprocess.run([sys.executable, __file__, "steps", str(root)], env=environment())
+    assert done.returncode == 0
+    if not killed:
+        Project.open(made.project).session("main").shared.history.close()  # folds the log into the file
+    project = Project.open(made.project)
+    session = project.session("main")
+    session.students.save(made.weights)
+    export_student(session, made.onnx)
+    session.shared.history.close()
+    if not killed:
+        pack([made.project, made.weights], made.archive)
+    return made
+
+
+def _steps(made: Made) -> None:
+    session = Project.open(made.project).session("main")
+    first, second = session.classes[:2]
+    session.apply(
+        first,
+        [Action("up", "red"), Action("lock", "white")],
+        focus=session.project.image_ids[::3],
+        note="noted",
+    )
+    session.add_concept(ADDED)
+    session.override([session.project.image_ids[3]], second, 0.25)
+    named = session.apply(second, Action("set", "blue", 0.125))
+    session.name(named.id, "the one")
+    session.annotate(named.id, "with a remark")
+    session.apply(first, Action("mute", "green"))
+    session.undo()
+    visitor = session.project.session()
+    visitor.apply(first, Action("down", "blue"))
+    visitor.save()
+
+
+def environment() -> dict[str, str]:
+    """For processes of their own: a single thread, so that many can run."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(arguments: list[str]) -> None:
+    """Run `inficond` in a process of its own."""
+    program = [sys.executable, "-m", "inficond.core.cli.main"]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+
+
+def close_histories() -> None:
+    """Let go of every history that this process has open."""
+    for one in list(shared._all.values()):
+        one.history.close()
+
+
+def forget_checks() -> None:
+    """What this process has already checked once counts as unchecked again."""
+    arrays._verified.clear()
+    integrity._checked.clear()
+
+
+def ask_project(path: Path, photo: Path | None = None) -> dict[str, Any]:
+    """Everything that a project says, each part by its hash."""
+    forget_checks()
+    project = Project.open(path)
+    session = project.session("main")
+    try:
+        said: dict[str, Any] = {
+            "config": project.config,
+            "names": [project.image_ids, project.image_groups, project.concepts, project.concept_groups,
+                      project.concept_prompts, project.classes],
+            "X": project.X, "T": project.T, "labels": project.labels, "validation": project.is_validation,
+            "words": project.concept_embeddings, "regions": project.region_embeddings,
+            "boxes": project.boxes, "root": project.students.predict(project.X),
+            "baseline": project.baseline and project.baseline.weights,
+            "rows": [[project.regions(i), project.assignment(i), project.crop(i),
+                      str(project.image_path(i).relative_to(project.path.parent))]
+                     for i in range(len(project))],
+            "thumbnails": [project.thumbnail_bytes(i) for i in range(len(project))],
+            "tree": [[t.node.to_json(states=True), t.name, t.note, t.current, t.depth]
+                     for t in session.tree()],
+            "redo": session.can_redo, "weights": session.state.weights(), "bias": session.state.bias(),
+            "scores": session.scores(),
+            "visitors": sorted(session.shared.history.owners()),
+        }  # fmt: skip
+        if photo is not None:
+            said["trial"] = _trial(session, photo)
+        return {part: digest(value) for part, value in said.items()}
+    finally:
+        session.shared.history.close()
+
+
+def _trial(session: Any, photo: Path) -> list[Any]:
+    trial = session.classify(decode(photo))
+    words = session.shared.encoder.embed_words([ADDED])
+    return [trial.teacher, trial.student, trial.regions, trial.assignment, words]
+
+
+def ask_weights(path: Path) -> dict[str, Any]:
+    """Everything that a saved student says."""
+    s = Students.load(path)
+    fields = "classes concepts weights bias mean scale thresholds link lam encoder embeddings".split()
+    return {name: digest(getattr(s, name)) for name in fields}
+
+
+def ask_onnx(path: Path) -> dict[str, Any]:
+    """Everything that an exported student says."""
+    p = load_predictor(path, "cpu", 1)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *p.preprocess.size, 3), dtype=np.uint8)
+    said = [p.classes, p.concepts, p.thresholds, p.link, p.provenance, p.encoder, vars(p.preprocess)]
+    return {"said": digest(said), "answers": digest([p.predict(pixels), p.concept_values(pixels)])}
+
+
+def ask_archive(path: Path, scratch: Path) -> dict[str, Any]:
+    """What an archive unfolds into: every file by its hash."""
+    made = unpack(path, scratch)
+    return {"made": sorted(p.name for p in made), "files": tree_of(scratch)}
+
+
+def tree_of(folder: Path) -> dict[str, str]:
+    """Every file under a folder by its SHA-256."""
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def digest(value: Any) -> str:
+    """A hash of anything that is asked for, the same for the same answer."""
+    return hashlib.sha256(_plain(value)).hexdigest()[:16]
+
+
+def _plain(value: Any) -> bytes:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, dict):
+        return b"{" + b",".join(_plain(k) + b":" + _plain(value[k]) for k in sorted(value, key=str)) + b"}"
+    if isinstance(value, list | tuple):
+        return b"[" + b",".join(_plain(v) for v in value) + b"]"
+    return repr(value).encode()
+
+
+def made_elsewhere(root: Path, photos: int) -> Made:
+    """As `make`, in another process: this one starts no thread and may fork."""
+    subprocess.run([sys.executable, __file__, "make", str(root), str(photos)], env=environment(), check=True)
+    return Made(root)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        make(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _steps(Made(Path(sys.argv[2])))
+        os._exit(0)  # as a kill would: nothing is closed
