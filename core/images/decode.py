@@ -189,7 +189,7 @@ def _remark(image: Image.Image) -> str:
     if image.format != "MPO" and getattr(image, "is_animated", False):
         # Counting reads the whole file where no header tells: a second of work for every megabyte of frames.
         told = image.format not in ("GIF", "TIFF")
-        return f"the first of {image.n_frames if told else 'several'} frames is used"
+        return f"the first of {getattr(image, 'n_frames', 'several') if told else 'several'} frames is used"
     if image.mode == "CMYK":
         return "CMYK converted to RGB"
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):

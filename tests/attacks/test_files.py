@@ -190,7 +190,8 @@ def test_an_own_image_is_an_upload_and_nothing_else(form: str, arena: Arena, vis
 @pytest.mark.parametrize(
     "request_", [{"folder": "{secret_folder}"}, {"files": [{"path": "{secret}", "name": "a.jpg"}]},
                  {"folder": "~"}, {"files": [], "teacher": "{secret_folder}"},
-                 {"files": [], "encoder": "evil/model"}, {"files": [{"path": "../../etc/passwd"}]}, {"folder": {"path": "/etc"}}],
+                 {"files": [], "encoder": "evil/model"}, {"files": [{"path": "../../etc/passwd"}]},
+                 {"folder": {"path": "/etc"}}],
     ids=lambda r: json.dumps(r),
 )  # fmt: skip
 def test_strangers_name_no_folder_and_no_model_of_the_machine(
