@@ -189,7 +189,7 @@ class ModelTrial:
         """What is wrong, if anything: an answer that is missing, no number, or another than at first."""
         project = self._project
         student = project.students.predict(np.asarray(project.X[:1]))
-        answers = [student]
+        answers: list[np.ndarray | None] = [student]
         if (project.config.get("encoder") or {}).get("spec"):
             encoder = shared_of(project).encoder
             pixels = np.full((1, *encoder.size, 3), GREY, np.uint8)
@@ -199,12 +199,12 @@ class ModelTrial:
                 return "the encoder's answers are no unit vectors"
             answers.append(np.asarray(encoded.regions))
             answers.append(shared_of(project).respond(np.full((64, 64, 3), GREY, np.uint8)))
-        answers = [a for a in answers if a is not None]
-        if not all(np.isfinite(a).all() for a in answers):
+        given = [a for a in answers if a is not None]
+        if not all(np.isfinite(a).all() for a in given):
             return "the model's answers are no numbers"
         if self._first is None:
-            self._first = answers
-        if any(not np.allclose(a, b, atol=1e-4) for a, b in zip(answers, self._first)):
+            self._first = given
+        if any(not np.allclose(a, b, atol=1e-4) for a, b in zip(given, self._first)):
             return "the model answers otherwise than when it was started"
         return None
 

@@ -235,6 +235,7 @@ class Database:
         return self._connect("rw", place / self.path.name)
 
     def _connect(self, mode: str, path: Path, immutable: bool = False) -> sqlite3.Connection:
+        existed = path.exists()
         uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
         db = sqlite3.connect(
             uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
@@ -243,7 +244,10 @@ class Database:
             if mode != "ro":
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
-                if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'seal'").fetchone():
+                tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+                if existed and not tables and (noted := seal.noted_generation(self.path, None)):
+                    raise self._lost(noted)  # they were in the log only
+                if "seal" not in tables:
                     self._create(db)
             else:
                 db.execute("SELECT count(*) FROM meta")
@@ -294,11 +298,14 @@ class Database:
         self._identity = str(meta.get("identity", ""))
         came, noted = self._generation(db), seal.noted_generation(self.path, self._identity)
         if came < noted:
-            raise StorageError(
-                f"{self.path} has lost its last {noted - came} writes (the file is older than what was "
-                f"written, or its log {self.path.name}-wal is damaged or missing): restore both from a copy, "
-                f"or remove {seal.seal_file(self.path).name} to go on from the last step that is there"
-            )
+            raise self._lost(noted - came)
+
+    def _lost(self, writes: int) -> StorageError:
+        return StorageError(
+            f"{self.path} has lost its last {writes} writes (the file is older than what was written, or its "
+            f"log {self.path.name}-wal is damaged or missing): restore both from a copy, or remove "
+            f"{seal.seal_file(self.path).name} to go on from the last step that is there"
+        )
 
     def _generation(self, db: sqlite3.Connection) -> int:
         row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()

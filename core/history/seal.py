@@ -98,11 +98,12 @@ def note_generation(path: Path, identity: str, generation: int) -> None:
         os.close(handle)
 
 
-def noted_generation(path: Path, identity: str) -> int:
-    """How far the history of this identity had come; 0 where nothing (or nothing whole) says so."""
+def noted_generation(path: Path, identity: str | None) -> int:
+    """How far the history of this identity (of any: None) had come; 0 where nothing whole says so."""
     try:
         said, _, crc = seal_file(path).read_text("ascii").strip().rpartition(" ")
         name, _, number = said.partition(" ")
-        return int(number) if name == identity and int(crc, 16) == zlib.crc32(said.encode()) else 0
+        ours = identity in (None, name)
+        return int(number) if ours and int(crc, 16) == zlib.crc32(said.encode()) else 0
     except (OSError, ValueError):
         return 0

@@ -187,7 +187,8 @@ def export_student(
     node : str, optional
         A node of the history; the current one by default.
     overwrite : bool
-        Replace a file that is there.
+        Replace a file that is there. Just the same file is no obstacle: a run that was killed at its very end
+        can be repeated.
     progress : Progress, optional
         Told of the images checked.
 
@@ -208,8 +209,6 @@ def export_student(
     out, progress = Path(out), progress or Silent()
     if out.is_dir():
         raise InputError(f"{out} is a folder; name a file, such as {out / 'student.onnx'}")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; name another file, or replace it with --overwrite")
     if isinstance(project, Path | str):
         project = Project.open(project)
     session = project if isinstance(project, Session) else project.session("main")
@@ -224,6 +223,8 @@ def export_student(
         "project_checksum": session.project.config.get("checksum"),
     }
     data = student_graph(encoder, students, words, provenance)
+    if not overwrite and out.exists() and not _same(out, data):
+        raise InputError(f"{out} is there already; name another file, or replace it with --overwrite")
     partial = temporary_name(out, "partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +252,13 @@ def export_student(
         "max_error": worst,
         "images": count,
     }
+
+
+def _same(path: Path, data: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def words_of(session: "Session") -> np.ndarray:

@@ -7,9 +7,10 @@ goes through the commands' own code.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +113,23 @@ def make(root: Path, photos: int = 40, killed: bool = False) -> Made:
     assert done.returncode == 0
     if not killed:
         Project.open(made.project).session("main").shared.history.close()  # folds the log into the file
+    left = root / "left"
+    shutil.copytree(made.project, left)
     project = Project.open(made.project)
     session = project.session("main")
     session.students.save(made.weights)
     export_student(session, made.onnx)
     session.shared.history.close()
-    if not killed:
+    if killed:  # reading has folded the log into the file: as it was left
+        shutil.rmtree(made.project)
+        left.rename(made.project)
+    else:
+        shutil.rmtree(left)
         pack([made.project, made.weights], made.archive)
     return made
 
 
-def _steps(made: Made) -> None:
+def _steps(made: Made) -> Any:
     session = Project.open(made.project).session("main")
     first, second = session.classes[:2]
     session.apply(
@@ -141,6 +148,7 @@ def _steps(made: Made) -> None:
     visitor = session.project.session()
     visitor.apply(first, Action("down", "blue"))
     visitor.save()
+    return session  # whose history stays open
 
 
 def environment() -> dict[str, str]:
@@ -207,8 +215,7 @@ def _trial(session: Any, photo: Path) -> list[Any]:
 def ask_weights(path: Path) -> dict[str, Any]:
     """Everything that a saved student says."""
     s = Students.load(path)
-    fields = "classes concepts weights bias mean scale thresholds link lam encoder embeddings".split()
-    return {name: digest(getattr(s, name)) for name in fields}
+    return {field.name: digest(getattr(s, field.name)) for field in fields(s)}
 
 
 def ask_onnx(path: Path) -> dict[str, Any]:
@@ -261,5 +268,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(Path(sys.argv[2]), int(sys.argv[3]))
     else:
-        _steps(Made(Path(sys.argv[2])))
+        alive = _steps(Made(Path(sys.argv[2])))
         os._exit(0)  # as a kill would: nothing is closed

@@ -1,0 +1,29 @@
+"""Every command that writes, killed at a moment it does not know; 200 kills and more are `make reliability`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import subject
+
+KILLS = 18
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
+def test_nothing_is_lost_and_the_command_run_again_ends_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("kills.py"), str(KILLS), str(tmp_path), "5"],
+        capture_output=True, text=True, env=subject.environment(), timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(k["killed"] for k in kills) >= KILLS
+    assert {k["kind"] for k in kills} == {
+        "distill", "tune", "many steps", "add concept", "replay", "export", "pack", "unpack",
+    }  # fmt: skip
+    assert [(k["kind"], k["at"], k["faults"]) for k in kills if k["faults"]] == []
