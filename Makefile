@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types check nightly floors space clean
+.PHONY: demo test lint types check nightly reliability floors space clean
 
 demo: $(VENV)/.run ## open the app on the built-in project
 	$(BIN)/inficond demo $(ARGS)
@@ -37,6 +37,9 @@ $(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
 
 nightly: $(VENV)/.test ## the tests that take many minutes
 	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+reliability: $(VENV)/.test ## measure kills, changed bytes and load; write docs/reliability.md (half an hour): ARGS="--only kills"
+	$(BIN)/python tests/tools/reliability.py $(ARGS)
 
 floors: $(VENV)/.test ## fresh environments with the lowest versions allowed, and with the newest
 	$(BIN)/python -m pytest -m nightly tests/house/test_install.py $(ARGS)

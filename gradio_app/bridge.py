@@ -15,7 +15,7 @@ from typing import Any
 from inficond.core.errors import Cancelled, InputError
 from inficond.gradio_app import deeds, glossary
 from inficond.gradio_app.jobs import Job, Jobs
-from inficond.gradio_app.lanes import Lanes
+from inficond.gradio_app.lanes import Full, Lanes
 from inficond.gradio_app.pack import dumps, plain
 from inficond.gradio_app.selection import Selection, resolve
 from inficond.gradio_app.shown import changes_of, preview_of, weights_of
@@ -314,7 +314,10 @@ def _plainly(lanes: Lanes, method: Callable[[Any], str]) -> Callable[[Any], Awai
     """A plain function of the method's name: Gradio marks the functions it is given."""
 
     async def call(request: Any) -> str:
-        return await lanes.run(method.__name__, method, request)
+        try:
+            return await lanes.run(method.__name__, method, request)
+        except Full as error:  # nothing was begun; the session is as it was
+            return dumps({"error": str(error)})
 
     call.__name__ = method.__name__
     return call

@@ -1,4 +1,4 @@
-"""Every command that writes, killed at a moment it does not know; 200 kills and more are `make reliability`."""
+"""Every command that writes, killed at a moment it does not know; 200 kills are `make reliability`."""
 
 import json
 import subprocess

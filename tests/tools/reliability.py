@@ -1,0 +1,301 @@
+# ruff: noqa: E501  (sentences of the page are kept on their lines)
+"""Measures what docs/reliability.md says: kills, changed bytes and load here; attacks and fuzzing elsewhere.
+
+python tests/tools/reliability.py [--only kills,flips,load,…] [--quick]
+
+Each part is kept in build/reliability/PART.json with its date, commit and machine, so that parts may be
+measured apart (attacks.json and fuzz.json are written by tests/attacks); the page is made of all that are there.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "reliability"
+PAGE = ROOT / "docs" / "reliability.md"
+FAULTS = ROOT / "tests" / "faults"
+sys.path[:0] = [str(FAULTS), str(ROOT / "tests")]
+
+
+def kills(quick: bool) -> dict[str, Any]:
+    """Processes of every writing command, killed."""
+    found: dict[str, Any] = {"kinds": {}, "killed": 0, "ended_before": 0, "told": 0, "faults": []}
+    shards = [(12, 1)] if quick else [(112, 1), (112, 2)]
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, str(FAULTS / "kills.py")]
+        running = [
+            subprocess.Popen(
+                [*command, str(n), str(Path(scratch) / str(seed)), str(seed)],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            for n, seed in shards
+        ]
+        for process in running:
+            said, _ = process.communicate()
+            if process.returncode:
+                raise SystemExit("the kills could not be measured")
+            for line in said.splitlines():
+                kill = json.loads(line)
+                found["killed" if kill["killed"] else "ended_before"] += 1
+                if kill["killed"]:
+                    kinds = found["kinds"]
+                    kinds[kill["kind"]] = kinds.get(kill["kind"], 0) + 1
+                found["told"] += kill["told"]
+                found["faults"] += [f"{kill['kind']} at {kill['at']} s: {f}" for f in kill["faults"]]
+    return found
+
+
+def flips(quick: bool) -> dict[str, Any]:
+    """Single bytes of every file, changed; half of them in a project whose last writer was killed."""
+    import flips as flipping
+    import subject
+
+    tables: dict[str, dict[str, int]] = {}
+    bad = []
+    for killed, count in ((False, 60 if quick else 1500), (True, 30 if quick else 1500)):
+        with tempfile.TemporaryDirectory() as scratch:
+            made = subject.make(Path(scratch) / "all", killed=killed)
+            for flip in flipping.run(made, count, seed=int(killed)):
+                kind = tables.setdefault(flip.kind, {})
+                kind[flip.outcome] = kind.get(flip.outcome, 0) + 1
+                if flip.outcome not in (flipping.DETECTED, flipping.HARMLESS):
+                    bad.append(vars(flip))
+    total = {o: sum(k.get(o, 0) for k in tables.values()) for o in ("detected", "harmless", "wrong", "crash",
+                                                                     "unnamed")}  # fmt: skip
+    return {"files": tables, "flips": sum(total.values()), **total, "bad": bad}
+
+
+def load(quick: bool) -> dict[str, Any]:
+    """Many visitors, one in a hundred hostile; then a few with one who asks for everything at once."""
+    import hostile
+
+    from inficond.core.bench.page_process import page_process
+    from inficond.core.bench.visitors import _copy, visit
+    from inficond.core.bench.visits import Mix
+
+    mixed = Mix(
+        {"switch": 6, "narrow": 2, "look": 3, "drag": 3, "tune": 3, "undo": 1, "redo": 0.5, "export": 0.2, "upload": 1},
+        (3.0, 12.0),
+    )  # fmt: skip
+    visitors, seconds = (5, 10.0) if quick else (100, 600.0)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _copy(None, Path(scratch))
+        log = Path(scratch) / "log"
+        with page_process(folder, log=log) as page, hostile.visitor(page.url, max(1, visitors // 100)) as foe:
+            found = visit(page.url, page.pid, folder, mixed, visitors, seconds)
+            found["health"] = hostile.health(page.url)
+        found["hostile"] = foe.told()
+        found["tracebacks"] = log.read_text(errors="replace").count("Traceback")
+        found["fair"] = {}
+        few, shorter = (2, 6.0) if quick else (8, 60.0)
+        for name in ("alone", "beside a heavy one"):
+            with page_process(folder) as page:
+                if name == "alone":
+                    fair = visit(page.url, page.pid, folder, mixed, few, shorter)
+                    heavy = None
+                else:
+                    with hostile.heavy(page.url) as greedy:
+                        fair = visit(page.url, page.pid, folder, mixed, few, shorter)
+                    heavy = greedy.told()
+            found["fair"][name] = {
+                "p95": {k: w["p95"] for k, w in fair["waits"].items()},
+                "p50": {k: w["p50"] for k, w in fair["waits"].items()},
+                "errors": fair["errors"], "wrong": fair["wrong"], "heavy": heavy,
+            }  # fmt: skip
+    return found
+
+
+PARTS = {"kills": kills, "flips": flips, "load": load}
+
+
+def measured(name: str, quick: bool) -> None:
+    """Measure a part and keep it with when, of what and on what."""
+    began = time.monotonic()
+    found = PARTS[name](quick)
+    commit = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
+    )
+    BUILD.mkdir(parents=True, exist_ok=True)
+    whole = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "commit": commit.stdout.strip(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+                   f"{platform.python_version()}",
+        "seconds": round(time.monotonic() - began),
+        "quick": quick,
+        **found,
+    }  # fmt: skip
+    (BUILD / f"{name}.json").write_text(json.dumps(whole, indent=1, default=str))
+
+
+def page(parts: dict[str, dict[str, Any]]) -> str:
+    """The document, from what was measured."""
+    lines = [
+        "# Reliability",
+        "",
+        "Written by `make reliability`; every number is from a run. `python tests/tools/reliability.py --only kills`",
+        "measures one part and keeps the others. What is promised to whom is in [SECURITY.md](../SECURITY.md).",
+        "",
+        "| what | tried | result | run |",
+        "|---|---|---|---|",
+    ]
+    rows = {"attacks": _attacks, "fuzz": _fuzz, "kills": _kills, "flips": _flips, "load": _load}
+    for name, row in rows.items():
+        found = parts.get(name)
+        if found is None:
+            lines.append(f"| {name} | – | not measured yet | – |")
+            continue
+        for what, tried, result in row(found):
+            lines.append(f"| {what} | {tried} | {result} | {_when(found)} |")
+    for name, more in (("kills", _kills_more), ("flips", _flips_more), ("load", _load_more)):
+        if name in parts:
+            lines += ["", *more(parts[name])]
+    lines += ["", "## Machines", ""]
+    lines += sorted({f"- {p['machine']}" for p in parts.values() if p.get("machine")})
+    return "\n".join(lines) + "\n"
+
+
+def _when(found: dict[str, Any]) -> str:
+    quick = ", short version" if found.get("quick") else ""
+    return f"{str(found.get('date', '?'))[:10]}, `{found.get('commit', '?')}`{quick}"
+
+
+def _attacks(a: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [("attacks", f"{a.get('tried', '?')}", f"{a.get('stopped', '?')} stopped")]
+
+
+def _fuzz(f: dict[str, Any]) -> list[tuple[str, str, str]]:
+    cases = f.get("cases", "?")
+    return [("fuzzing", f"{cases:,} cases" if isinstance(cases, int) else f"{cases} cases",
+             f"{f.get('failures', f.get('found', '?'))} failures")]  # fmt: skip
+
+
+def _kills(k: dict[str, Any]) -> list[tuple[str, str, str]]:
+    lost = len(k["faults"])
+    return [("SIGKILL at a random moment", f"{k['killed']} kills of {len(k['kinds'])} commands",
+             f"{k['killed'] - lost if lost else 'all'} survived with nothing lost; {lost} faults")]  # fmt: skip
+
+
+def _flips(f: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [("one changed byte", f"{f['flips']:,} flips over {len(f['files'])} kinds of file",
+             f"{f['detected']:,} told, {f['harmless']:,} harmless, {f['wrong']} wrong in silence, "
+             f"{f['crash'] + f['unnamed']} told badly")]  # fmt: skip
+
+
+def _load(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+    memory = m["memory"]
+    switch = m["waits"].get("class switch") or next(iter(m["waits"].values()))
+    return [("load", f"{m['visitors']} visitors, {m['seconds'] / 60:.1f} min, {m['requests']:,} requests, "
+             f"{m['hostile']['requests']:,} hostile",
+             f"{m['wrong']} wrong of {m['checked']:,} answers checked, {m['errors']} errors, class switch p95 "
+             f"{switch['p95']:.0f} ms, memory {memory['slope_per_minute']:+.1f} MB a minute")]  # fmt: skip
+
+
+def _kills_more(k: dict[str, Any]) -> list[str]:
+    out = [
+        "## Kills",
+        "",
+        "A process is killed at a moment drawn from its whole run (and a tenth more). Afterwards: the project and its",
+        "history open, every byte is right, every step that was told is there; the command run again completes, and what",
+        "it made equals an undisturbed run's to the bit, with nothing left over beside it.",
+        f"{k['ended_before']} more runs had ended before their kill; {k['told']} steps had been told.",
+        "",
+        "| command | kills |",
+        "|---|---|",
+        *(f"| {kind} | {n} |" for kind, n in k["kinds"].items()),
+    ]
+    return out + [f"- {fault}" for fault in k["faults"]]
+
+
+def _flips_more(f: dict[str, Any]) -> list[str]:
+    return [
+        "## Changed bytes",
+        "",
+        "One byte of one file is XORed with a random number; everything that depends on the file is asked and held",
+        "against the reference. Told: an error that names the file and what to do. Harmless: every answer is the same (free",
+        "pages of SQLite, times in a zip). Half the projects were left by a killed writer, with steps in SQLite's log only.",
+        "",
+        "| kind | told | harmless | wrong | told badly |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {kind} | {n.get('detected', 0)} | {n.get('harmless', 0)} | {n.get('wrong', 0)} | "
+            f"{n.get('crash', 0) + n.get('unnamed', 0)} |"
+            for kind, n in sorted(f["files"].items())
+        ),
+    ]
+
+
+def _load_more(m: dict[str, Any]) -> list[str]:
+    memory, h = m["memory"], m["hostile"]
+    out = [
+        "## Load",
+        "",
+        f"Page and driver share the machine. Memory {memory['start']:.0f} MB at first, {memory['middle']:.0f} half-way, "
+        f"{memory['end']:.0f} at the end, {memory['most']:.0f} at most. Hostile requests: {h['refused']:,} refused or",
+        f"answered with a line, {h['faults']} faults of the server. `/health` at the end: {m['health']}; "
+        f"{m['tracebacks']} tracebacks in the log.",
+        "",
+        "| action | n | p50 ms | p95 ms | p99 ms |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {k} | {w['n']} | {w['p50']:.0f} | {w['p95']:.0f} | {w['p99']:.0f} |"
+            for k, w in m["waits"].items()
+        ),
+    ]
+    out += [f"- {n} × {line}" for line, n in m["problems"].items()]
+    fair = m.get("fair") or {}
+    if len(fair) == 2:
+        alone, beside = fair["alone"], fair["beside a heavy one"]
+        heavy = beside["heavy"]
+        out += [
+            "",
+            "Fair sharing: the same light visitors, without and with one who keeps "
+            f"{heavy['at_once']} requests in flight ({heavy['requests']:,} sent, {heavy['refused']:,} refused with a line).",
+            "",
+            "| action | p50, p95 alone, ms | p50, p95 beside, ms |",
+            "|---|---|---|",
+            *(
+                f"| {k} | {alone['p50'][k]:.0f}, {alone['p95'][k]:.0f} | {beside['p50'][k]:.0f}, {beside['p95'][k]:.0f} |"
+                for k in alone["p95"]
+                if k in beside["p95"]
+            ),
+        ]
+    return out
+
+
+def main() -> None:
+    """Measure what is asked for; write the page from all there is."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", default=",".join(PARTS), help="parts to measure, with commas; `none` for none"
+    )
+    parser.add_argument("--quick", action="store_true", help="a short version of each, to see that it works")
+    args = parser.parse_args()
+    for name in [n for n in args.only.split(",") if n and n != "none"]:
+        if name not in PARTS:
+            raise SystemExit(f"unknown part {name!r}: there are {', '.join(PARTS)}, or `none`")
+        measured(name, args.quick)
+    parts = {
+        name: json.loads((BUILD / f"{name}.json").read_text())
+        for name in ("attacks", "fuzz", "kills", "flips", "load")
+        if (BUILD / f"{name}.json").exists()
+    }
+    PAGE.write_text(page(parts), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
