@@ -5,6 +5,7 @@ An archive is a zip without compression (images and weights do not shrink) whose
 written to its final place before every byte has been checked.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,15 @@ FORMAT = 1
 MANIFEST = "archive.json"
 MAX_MANIFEST_BYTES = 64 << 20
 _CHUNK = 1 << 20
+_DISK = {
+    errno.ENOSPC,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+}
+"""What a place that is written to says; damage in the archive says something else."""
 _RESERVED = {
     "con",
     "prn",
@@ -133,7 +143,11 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
         raise InputError(f"{archive} does not exist") from None
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(f"{archive} is no readable archive ({error}): copy it again") from None
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        z.close()
+        raise InputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
     with z:
         listing = _read_manifest(z, archive)
         tops = sorted({PurePosixPath(name).parts[0] for name in listing})
@@ -147,8 +161,9 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
         if need > free:
             raise InputError(f"{archive} needs {need:,} bytes and {out} has {free:,} free: make room first")
         _clear(out)
-        staging = Path(tempfile.mkdtemp(prefix=f".unpack-{os.getpid()}-", dir=out))
+        staging = None
         try:
+            staging = Path(tempfile.mkdtemp(prefix=f".unpack-{os.getpid()}-", dir=out))
             progress.start("unpacking", len(listing))
             for name, entry in listing.items():
                 _extract(z, name, entry["sha256"], entry["bytes"], staging / name, archive)
@@ -156,8 +171,11 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
             for top in tops:
                 if top not in done:
                     os.rename(staging / top, out / top)
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror or error}; make room first") from error
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if staging is not None:
+                shutil.rmtree(staging, ignore_errors=True)
     return [out / top for top in tops]
 
 
@@ -297,6 +315,8 @@ def _extract(z: zipfile.ZipFile, name: str, sha256: str, size: int, target: Path
                 sink.write(block)
     # Damage reaches zipfile as all of these: a name that is no UTF-8, an unknown flag, a password.
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise
         raise InputError(f"{archive}: {name!r} cannot be read ({error}): copy it again") from None
     if left != 0 or digest.hexdigest() != sha256:
         raise InputError(f"{archive}: {name!r} differs from its hash: copy it again")

@@ -206,7 +206,12 @@ def write_project(
     files[CONCEPTS] = write_json(folder / CONCEPTS, {"concepts": words})
     for file, fitted in ((STUDENTS, students), (BASELINE, baseline)):
         if fitted is not None:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"cannot write {folder / file}: {error.strerror or error}; free some space first"
+                ) from error
             fitted.save(folder / file)
             files[file] = {"sha256": sha256_of(folder / file), "bytes": (folder / file).stat().st_size}
     document = {
@@ -262,8 +267,13 @@ def _write_thumbnails(folder: Path, thumbnails: Iterable[bytes], n: int) -> str:
             )
         suffix = kinds[0]
         file = folder / thumbnail_name(count - 1, suffix)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        except OSError as error:
+            raise InputError(
+                f"cannot write {file}: {error.strerror or error}; free some space or choose another folder"
+            ) from error
     if count != n:
         raise ValueError(f"{count} thumbnails for {n} images")
     return suffix

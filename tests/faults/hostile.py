@@ -81,7 +81,7 @@ def _nonsense(client: PageClient, rng: random.Random, foe: Foe, bomb: bytes) -> 
         "__class__",
         "hello",
     ]
-    values: list[Any] = ["../../etc/passwd", -1, 1e308, None, [], {"a": {}}, "x" * 5000, "'; DROP TABLE node; --",
+    values: list[Any] = ["../../etc/passwd", -1, 1e308, None, [], {"a": {}}, "x" * 5000, "'; DROP TABLE x",
                          [{"kind": "up", "concept": "<script>", "value": 1e9}], True]  # fmt: skip
     body = {
         "session_hash": "hostile",
