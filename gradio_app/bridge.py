@@ -25,6 +25,7 @@ from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
 FAULT = "Something went wrong on our side; it was logged. Your work is kept: try again."
+NO_MEMORY = "There is not enough memory for this now. Your work is kept: try again in a moment."
 LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
 SEARCHES = 3
 """Parts as slow as this or slower take a good part of a second each."""
@@ -45,6 +46,8 @@ def _answering(fn: Callable[["Bridge", Visitor, Request], dict[str, Any]]) -> Ca
             said = {"error": str(error)}
         except Cancelled as error:
             said = {"error": str(error)}
+        except MemoryError:
+            said = {"error": NO_MEMORY}
         except Exception:
             LOG.exception("the page's request %s failed", fn.__name__)
             said = {"error": FAULT}

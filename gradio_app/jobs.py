@@ -90,6 +90,8 @@ class Jobs:
                 job.state, job.line = "cancelled", "Stopped. What was finished is kept."
             except InputError as error:
                 job.state, job.line = "failed", str(error)
+            except MemoryError:
+                job.state, job.line = "failed", "There is not enough memory for this now: try again later."
             except Exception:
                 LOG.exception("a job failed")
                 job.state, job.line = "failed", "Something went wrong on our side; it was logged."

@@ -1,0 +1,112 @@
+"""Memory that runs out in one session, a provider that dies at work: a line, and the rest lives on."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import subject
+
+from inficond.core import Project
+from inficond.core.errors import InputError
+from inficond.core.models.sessions import Session as OnnxSession
+from inficond.core.project.arrays import sha256_of
+from inficond.core.project.build import BuildOptions, build
+from inficond.gradio_app.bridge import FAULT, Bridge
+from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.visitor import Visitors
+
+WORKER = Path(__file__).with_name("memory_worker.py")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> subject.Made:
+    return subject.make(tmp_path_factory.mktemp("limits") / "all")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
+def test_memory_that_runs_out_is_one_visitors_trouble(made: subject.Made) -> None:
+    """A process that may take only a little more: a visitor's greedy step fails in a line, others go on."""
+    done = subprocess.run(
+        [sys.executable, WORKER, made.project],
+        capture_output=True, text=True, env=subject.environment(), timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = done.stdout.splitlines()
+    assert "starved: refused in a line" in said
+    assert "starved: where it was" in said
+    assert "other: goes on" in said
+    assert "starved: goes on" in said
+
+
+class Dying:
+    """An ONNX Runtime session whose device is lost at its n-th run."""
+
+    def __init__(self, real: Any, at: int) -> None:
+        self.real, self.at, self.runs, self.lock = real, at, 0, threading.Lock()
+
+    def run(self, *given: Any) -> Any:
+        with self.lock:
+            self.runs += 1
+            if self.runs >= self.at:
+                raise RuntimeError("CUDA error 719: unspecified launch failure\nmore lines")
+        return self.real.run(*given)
+
+
+@pytest.mark.parametrize("at", [1, 3, 9])
+def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterwards(
+    made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    options = BuildOptions(
+        images=made.photos, out=tmp_path / "project", encoder=made.encoder, teacher=made.teacher,
+        concepts=made.root / "words.txt", labels=made.root / "labels.csv", provider="cpu", workers=1,
+    )  # fmt: skip
+    run = OnnxSession.run
+    dying: dict[int, Dying] = {}
+
+    def dies(self: OnnxSession, *given: Any, **named: Any) -> Any:
+        if self.path.name == "image.onnx" and not isinstance(self._ort, Dying):
+            object.__setattr__(self, "_ort", dying.setdefault(id(self), Dying(self._ort, at)))
+        return run(self, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OnnxSession, "run", dies)
+        with pytest.raises(InputError, match="image.onnx failed on cpu: CUDA error 719") as error:
+            build(options)
+    assert "\n" not in str(error.value)
+    assert "provider `cpu`" in str(error.value)
+    with pytest.raises(InputError, match="is not finished"):
+        Project.open(options.out)
+    build(options)
+    again, whole = Project.open(options.out), Project.open(made.project)
+    assert again.verify() == []
+    for name, entry in whole.config["files"].items():
+        assert sha256_of(options.out / name) == entry["sha256"], name
+
+
+def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made: subject.Made) -> None:
+    from inficond.core.project.shared import shared_of
+
+    project = Project.open(made.project)
+    pictures = Pictures()
+    bridge = Bridge(Visitors(project, pictures), pictures.uploads)
+    encoder = shared_of(project).encoder
+    real = encoder.session._ort
+    object.__setattr__(encoder.session, "_ort", Dying(real, 1))
+    rgb = np.full((40, 40, 3), 90, np.uint8)
+    visitor, _ = bridge.visitors.get(None)
+    with pytest.raises(InputError, match=r"image\.onnx failed on cpu: CUDA error 719"):
+        visitor.session.classify(rgb)
+    assert FAULT not in bridge.read({"token": visitor.token, "parts": ["performance.table"]})
+    object.__setattr__(encoder.session, "_ort", real)
+    assert np.isfinite(visitor.session.classify(rgb).student).all()
+    bridge.lanes.close()
+    bridge.visitors.close()
+    pictures.close()
+    assert os.path.exists(made.project)
