@@ -318,6 +318,13 @@ class Students:
             No such file, no students in it, a newer version, or contents that do not fit together.
         """
         tensors, metadata = tensorfile.read(Path(path))
+        # A file from before there were checksums has none.
+        said = metadata.get(tensorfile.CHECKSUM)
+        if said is not None and said != tensorfile.content_sum(tensors, metadata):
+            raise InputError(
+                f"{path} is damaged (its checksum does not match its contents): copy it again, or save the "
+                "student again from its project"
+            )
         if metadata.get("format") != FORMAT:
             raise InputError(
                 f"{path} holds no students (its format is {metadata.get('format', 'not said')!r:.60})"
@@ -326,13 +333,6 @@ class Students:
             raise InputError(
                 f"{path} has format version {metadata.get('format_version', '?')!r:.20}, this program reads "
                 f"{FORMAT_VERSION}; use the version of inficond that wrote it"
-            )
-        # A file from before there were checksums has none.
-        said = metadata.get(tensorfile.CHECKSUM)
-        if said is not None and said != tensorfile.content_sum(tensors, metadata):
-            raise InputError(
-                f"{path} is damaged (its checksum does not match its contents): copy it again, or save the "
-                "student again from its project"
             )
         missing = [k for k in ("weights", "bias", "mean", "scale", "thresholds") if k not in tensors]
         missing += [k for k in ("classes", "concepts", "link", "lam") if k not in metadata]

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import subject
 
-KILLS = 18
+KILLS = 9
 
 
 @pytest.mark.slow

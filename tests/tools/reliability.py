@@ -4,7 +4,7 @@
 python tests/tools/reliability.py [--only kills,flips,load,…] [--quick]
 
 Each part is kept in build/reliability/PART.json with its date, commit and machine, so that parts may be
-measured apart (attacks.json and fuzz.json are written by tests/attacks); the page is made of all that are there.
+measured apart (fuzz.json is written by the fuzzing tests); the page is made of all that are there.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,22 @@ def load(quick: bool) -> dict[str, Any]:
     return found
 
 
-PARTS = {"kills": kills, "flips": flips, "load": load}
+def attacks(quick: bool) -> dict[str, Any]:
+    """The tests of known attacks: each is one that must fail to succeed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "not nightly", f"--junitxml={report}"]
+        subprocess.run([*command, str(ROOT / "tests" / "attacks")], cwd=ROOT, capture_output=True)
+        if not report.exists():
+            raise SystemExit("the attacks could not be tried")
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    count = {k: int(suite.get(k, "0")) for k in ("tests", "failures", "errors", "skipped")}
+    tried = count["tests"] - count["skipped"]
+    return {"tried": tried, "stopped": tried - count["failures"] - count["errors"], **count}
+
+
+PARTS = {"attacks": attacks, "kills": kills, "flips": flips, "load": load}
 
 
 def measured(name: str, quick: bool) -> None:
@@ -172,7 +188,7 @@ def _when(found: dict[str, Any]) -> str:
 
 
 def _attacks(a: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [("attacks", f"{a.get('tried', '?')}", f"{a.get('stopped', '?')} stopped")]
+    return [("known attacks (`tests/attacks`)", f"{a['tried']}", f"{a['stopped']} stopped")]
 
 
 def _fuzz(f: dict[str, Any]) -> list[tuple[str, str, str]]:
