@@ -125,6 +125,8 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
     -------
     Page
     """
+    for one in (project, *(more or [])):
+        one.session()  # a damaged history is told now, not to the first visitor
     pictures = Pictures()
     visitors = Visitors(project, pictures)
     for other in more or []:

@@ -193,6 +193,19 @@ def test_a_folder_that_is_gone_is_seen(page: tuple[Page, str]) -> None:
     assert ask(page[1])[0] == 200
 
 
+def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path: Path) -> None:
+    shutil.copytree(made.project, tmp_path / "project")
+    file = tmp_path / "project" / "history.sqlite"
+    data = bytearray(file.read_bytes())
+    at = data.index(b"with a remark")
+    data[at] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"history\.sqlite is damaged"):
+        build_page(Project.open(tmp_path / "project"))
+    found = doctor._project(tmp_path / "project")
+    assert any("history.sqlite" in fault for fault in found["faults"])
+
+
 def test_asking_often_costs_one_trial(page: tuple[Page, str], monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     trial = health_module.Trial(lambda: runs.append(1), "it", fresh=60.0)
