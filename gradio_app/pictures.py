@@ -162,9 +162,10 @@ class Pictures:
             return self._locks.setdefault(path, threading.Lock())
 
     def _forget_oldest(self, folder: Path) -> None:
-        files = sorted(folder.glob("image-*.webp"), key=lambda f: f.stat().st_mtime)
-        for old in files[:-MOST_OPENED]:
-            old.unlink(missing_ok=True)
+        with self._guard:  # one at a time, or two would look at what the other has just removed
+            files = sorted(folder.glob("image-*.webp"), key=lambda f: f.stat().st_mtime)
+            for old in files[:-MOST_OPENED]:
+                old.unlink(missing_ok=True)
 
 
 def order_of(project: "Project") -> NDArray[np.intp]:
