@@ -1,7 +1,6 @@
 """A page served on loopback, and headless Chromium on it.
 
-The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where it
-is
+The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where it is
 installed, else the one that Playwright brings.
 """
 
@@ -33,7 +32,7 @@ def copied(source: Path, folder: Path) -> Path:
     return target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project under test."""
     named = os.environ.get("INFICOND_TEST_PROJECT")
@@ -46,9 +45,12 @@ def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(source, tmp_path_factory.mktemp("app"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
+    """Headless Chromium, closed with the last of these tests.
+
+    While Playwright is open an event loop runs in this thread: tests elsewhere could start none of theirs.
+    """
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         try:
@@ -67,7 +69,7 @@ def serve(project: Project, **options: object) -> Served:
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(project_folder: Path) -> Iterator[Served]:
     """The page, served once for all tests; each tab is a visitor of its own."""
     page = serve(Project.open(project_folder), local_folders=True)
