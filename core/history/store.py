@@ -58,6 +58,10 @@ class History:
 
     # -- reading
 
+    def reading(self) -> AbstractContextManager[sqlite3.Connection | None]:
+        """One view of the file for several readings: nothing that others write comes in between."""
+        return self._file.reading()
+
     def nodes(self, owner: str, known: Container[str] = ()) -> list[Node]:
         """The nodes of an owner in the order in which they were written, those in `known` left out."""
         with self._file.reading() as db:

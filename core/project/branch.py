@@ -100,10 +100,12 @@ class Branch(Reading):
         self._began, self._size = self._tree.current, len(self._tree)
 
     def _take_in(self, history: History, owner: str) -> None:
-        """Read an owner's nodes, remarks and position into the tree."""
-        self._tree.add(map(self.shared.one_of, history.nodes(owner, known=self._tree)))
-        self._tree.remarks.update({n: Remark(*said) for n, said in history.remarks(owner).items()})
-        head = history.head(owner)
+        """Read an owner's nodes, remarks and position into the tree, all as of one moment."""
+        with history.reading():
+            nodes = history.nodes(owner, known=self._tree)
+            remarks, head = history.remarks(owner), history.head(owner)
+        self._tree.add(map(self.shared.one_of, nodes))
+        self._tree.remarks.update({n: Remark(*said) for n, said in remarks.items()})
         if head is not None:
             self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
 

@@ -1,7 +1,7 @@
 """A page served on loopback, and headless Chromium on it.
 
-The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where it is
-installed, else the one that Playwright brings.
+The project is the built-in demo, or the one that INFICOND_TEST_PROJECT names. Chromium is Debian's where
+there is one, else Playwright's own.
 """
 
 import os

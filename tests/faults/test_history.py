@@ -13,6 +13,8 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.errors import InputError
+from inficond.core.history.store import History
+from inficond.core.tuning.actions import Action
 
 MakeProject = Callable[..., Project]
 WORKER = Path(__file__).with_name("history_worker.py")
@@ -84,6 +86,24 @@ def test_writers_that_do_not_look_branch_and_lose_nothing(make_project: MakeProj
     assert session.shared.history.check() == len(said)
 
 
+def test_a_session_opens_while_another_process_writes(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes and position are read as of one moment, even where a step is written between the two readings."""
+    project = make_project()
+    before = project.session("main").apply("boat", Action("mute", "c1")).id
+    said, remarks = [], History.remarks
+
+    def written_meanwhile(self: History, owner: str) -> dict[str, tuple[str, str]]:
+        if not said:
+            said.extend(nodes(finish(start("branch", project.path, 1))))
+        return remarks(self, owner)
+
+    monkeypatch.setattr(History, "remarks", written_meanwhile)
+    assert Project.open(project.path).session("main").node == before
+    assert Project.open(project.path).session("main").node == said[0]
+
+
 def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeProject) -> None:
     project = make_project()
     lines = finish(start("full", project.path))
@@ -96,8 +116,6 @@ def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeP
 
 
 def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeProject) -> None:
-    from inficond.core.tuning.actions import Action
-
     project = make_project()
     session = project.session("main")
     session.apply("boat", Action("mute", "c1"))
