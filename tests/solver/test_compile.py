@@ -10,12 +10,16 @@ import pytest
 
 from inficond.core.solver.kernels import _compile
 
+# The module by itself: with its package come all kernels, and where no cache can be kept they take a minute.
 CODE = """
+import importlib.util
 import numba
 {setup}
-from inficond.core.solver.kernels._compile import jit
+spec = importlib.util.spec_from_file_location("_compile", {module!r})
+_compile = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(_compile)
 
-@jit("f8(f8)")
+@_compile.jit("f8(f8)")
 def twice(x):
     return 2 * x
 
@@ -25,7 +29,7 @@ print(twice(4.0), type(twice._cache).__name__, getattr(twice._cache, "_cache_pat
 
 def run(tmp_path, setup, **env):
     script = tmp_path / "kernel.py"
-    script.write_text(CODE.format(setup=setup))
+    script.write_text(CODE.format(setup=setup, module=_compile.__file__))
     inherited = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     env = {**inherited, **env}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, check=True)
