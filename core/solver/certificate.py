@@ -3,10 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.solver import threads
 from inficond.core.solver.kernels.gap import young
 from inficond.core.solver.links import Pass
 
 Array = NDArray[np.floating]
+BLOCKS = 32  # of whose sums one thread adds up
 
 
 def gap(
@@ -19,6 +21,7 @@ def gap(
     entropy: Array,
     noise: Array,
     eps: float,
+    workers: int,
 ) -> Array:
     """Upper bound on objective - optimum for each block.
 
@@ -37,6 +40,7 @@ def gap(
     entropy : (B,) mean entropy of the targets
     noise : (B, n) how far rounding may have moved the gradient
     eps : relative rounding error of the objective
+    workers : threads
 
     Returns
     -------
@@ -44,7 +48,14 @@ def gap(
     """
     B = len(weights)
     kappa, linear, slack = np.empty(B), np.empty(B), np.empty(B)
-    young(found.dual, found.reach, weights, lam, low, high, noise, kappa, linear, slack)
+
+    def add_up(b: slice) -> None:
+        young(
+            found.dual[b], found.reach[b], weights[b], lam[b], low[b], high[b], noise[b], kappa[b], linear[b],
+            slack[b],
+        )  # fmt: skip
+
+    threads.run(add_up, threads.slices(B, BLOCKS), workers)
     usable = found.reach <= 0.5
     # KL(p' || p): second order where kappa is small, else by convexity between p and t.
     reach = np.where(usable, found.reach, 0.0)

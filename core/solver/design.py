@@ -22,6 +22,7 @@ Array = NDArray[np.floating]
 GRAM_ROWS = 2048  # enough rows for the shape of the curvature; what they miss, the corrections learn
 GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
+COPIED = 512  # rows that one thread copies at a time
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
 
 
@@ -156,13 +157,13 @@ class Design:
         """Rows that the Gram matrix is of, at most."""
         return max(GRAM_ROWS, 2 * self.shape[1])
 
-    def gram(self) -> Array:
+    def gram(self, workers: int = 1) -> Array:
         """(K+1, K+1) mean of z z^T over at most `gram_rows` even rows, the intercept's entry last."""
         N, K = self.shape
         limit = self.gram_rows
         if limit not in self.grams:
             step = -(-N // limit)
-            X = np.ascontiguousarray(self.X[::step])
+            X = every(self.X, step, workers)
             G = np.zeros((K + 1, K + 1), X.dtype)
             m = self.multiplier
             if self.explicit:
@@ -171,7 +172,7 @@ class Design:
             else:
                 # About the sample's own mean, so that the matrix stays positive semi-definite.
                 centre = X.mean(0, dtype=np.float64)
-                product = X.T @ X
+                product = squared(X, workers)
                 product /= len(X)
                 c, narrow = centre.astype(X.dtype), m.astype(X.dtype)
                 product -= c[:, None] * c
@@ -184,14 +185,45 @@ class Design:
             self.grams[limit] = G
         return self.grams[limit]
 
-    def sample(self, step: int) -> "Design":
+    def sample(self, step: int, workers: int) -> "Design":
         """Every `step`-th row, in the same units and with the same Gram matrix."""
-        rows = np.ascontiguousarray(self.X[::step])
-        return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams={self.gram_rows: self.gram()})
+        rows, grams = every(self.X, step, workers), {self.gram_rows: self.gram(workers)}
+        return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams=grams)
 
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""
         threads.run(task, range(len(self.groups)), workers)
+
+
+def every(X: Array, step: int, workers: int) -> Array:
+    """A copy of every `step`-th row."""
+    rows = X[::step]
+    out = np.empty(rows.shape, X.dtype)
+
+    def copy(part: slice) -> None:
+        out[part] = rows[part]
+
+    threads.run(copy, threads.slices(len(out), COPIED), workers)
+    return out
+
+
+def squared(X: Array, workers: int) -> Array:
+    """(K, K) X^T X: the block off the diagonal and the two on it, which are symmetric, cost about the same."""
+    K = X.shape[1]
+    half = K // 2
+    out = np.empty((K, K), X.dtype)
+    left, right = X[:, :half], X[:, half:]
+
+    def off() -> None:
+        out[:half, half:] = left.T @ right
+        out[half:, :half] = out[:half, half:].T
+
+    def on() -> None:
+        out[:half, :half] = left.T @ left
+        out[half:, half:] = right.T @ right
+
+    threads.run(lambda part: part(), [off, on], workers)
+    return out
 
 
 def fingerprint(X: Array) -> int:

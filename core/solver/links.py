@@ -10,15 +10,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.solver import threads
 from inficond.core.solver.design import Design
 from inficond.core.solver.kernels import losses
-from inficond.core.solver.kernels.single import sparse_pass
+from inficond.core.solver.kernels.single import single_pass
 from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
-SPARSE = 6  # a class alone with fewer than one weight in so many not zero is passed over by single reads
 PART = 8  # one row in PART serves the correction of the dual point for the intercept
+CLASSES = 32  # whose sums one thread puts together
 
 
 @dataclass
@@ -99,22 +100,17 @@ class Sigmoid:
         gradients = np.zeros((count, C, K), dtype)
         shifts = np.zeros((count, C, K), dtype)
         sums = np.zeros((count, C, 7))
-        used = np.flatnonzero(raw[0])
-        single = C == 1 and not design.explicit and 0 < len(used) * SPARSE <= K
-        few = raw[0, used]
+        single = C == 1 and not design.explicit
 
         def work(group: int) -> None:
-            product = np.empty((C, K), dtype)
             if single:
-                for low, high in design.groups[group]:
-                    both = np.zeros((2, K), dtype)
-                    sparse_pass(
-                        design.X, low, high, used, few, targets.T, targets.S, offset, bias, blocks, PART,
-                        both[0], both[1], sums[group],
-                    )  # fmt: skip
-                    gradients[group, 0] += both[0]
-                    shifts[group, 0] += both[1]
+                low, high = design.groups[group][0][0], design.groups[group][-1][1]
+                single_pass(
+                    design.X, low, high, raw[0], targets.T, targets.S, offset, bias, blocks, PART,
+                    gradients[group, 0], shifts[group, 0], sums[group],
+                )  # fmt: skip
                 return
+            product = np.empty((C, K), dtype)
             scratch: list[Array] = []
             for low, high in design.groups[group]:
                 rows = design.rows(low, high, scratch)
@@ -138,17 +134,23 @@ class Sigmoid:
         total = targets.total[blocks]
         add = sums.sum(0) / total[:, None]
         residual, kept = add[:, losses.RESIDUAL], add[:, losses.CURVATURE_PART]
-        gradient = np.empty((C, K + 1))
-        gradient[:, :K] = design.decode(gradients.sum(0, dtype=np.float64) / total[:, None], residual)
-        gradient[:, K] = residual
-        shift = design.decode(shifts.sum(0, dtype=np.float64) / total[:, None], kept)
         # p' = p - delta p (1 - p) on a part of the rows, so that its mean is the targets'.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             delta = np.where(residual == 0, 0.0, residual / kept)
         reach = np.where(np.isfinite(delta), np.abs(delta), 1.0)
         delta = np.where(reach <= 0.5, delta, 0.0)
+        gradient = np.empty((C, K + 1))
         dual = np.zeros_like(gradient)
-        dual[:, :K] = gradient[:, :K] - delta[:, None] * shift
+        gradient[:, K] = residual
+
+        def assemble(part: slice) -> None:
+            mass = total[part, None]
+            found = design.decode(gradients[:, part].sum(0, dtype=np.float64) / mass, residual[part])
+            shift = design.decode(shifts[:, part].sum(0, dtype=np.float64) / mass, kept[part])
+            gradient[part, :K] = found
+            dual[part, :K] = found - delta[part, None] * shift
+
+        threads.run(assemble, threads.slices(C, CLASSES), workers)
         curvature = np.maximum(add[:, losses.CURVATURE], 1e-8)
         return Pass(
             add[:, losses.LOSS],

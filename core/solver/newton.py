@@ -25,6 +25,7 @@ FLOOR = 1e-3  # objectives below this count as this in the stopping rule
 SAMPLE_ROWS, SAMPLE_STEP = 4096, 8  # a cold start begins on an eighth of the rows, but no fewer than this
 SAMPLE_TOL, SAMPLE_PASSES = 0.1, 12
 RIDGE = 1e-6  # of the curvature, added to it
+TOGETHER = 32  # changes of weights that are multiplied by the Gram matrix at once
 
 
 @dataclass
@@ -67,8 +68,9 @@ class Problem:
         found = self.link.evaluate(blocks, at, workers)
         objective = found.loss + np.sum(lam * np.abs(at), axis=1)
         gap = certificate.gap(
-            found, objective, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding
-        )
+            found, objective, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding,
+            workers,
+        )  # fmt: skip
         return found, objective, gap
 
 
@@ -106,7 +108,7 @@ def advance(
     decrease = np.zeros(len(trial))
     M = model.curvature * damp[:, None, None]
     ridge = RIDGE * np.einsum("bcc->b", M) / M.shape[1]
-    G = model.design.gram()
+    G = model.design.gram(workers)
     scale = M[:, 0, 0].copy()
     stop = stop or STOP["sigmoid" if M.shape[1] == 1 else "softmax"]
     own = own or {}
@@ -198,7 +200,8 @@ def solve(
         decrease = advance(problem, model, damp, trial, left, workers, own=own)[left]
         found, value, slack = problem.look(left, trial[left], workers)
         n_iter[left] += 1
-        remember(model, left, trial[left] - model.weights[left], found.gradient - model.gradient[left], own)
+        change = trial[left] - model.weights[left], found.gradient - model.gradient[left]
+        remember(model, left, *change, own, workers)
         before = objective[left]
         rounding = eps * np.abs(np.where(np.isfinite(before), before, 0.0))
         better = value <= before - 1e-4 * np.maximum(decrease, 0.0) + rounding
@@ -256,7 +259,7 @@ def approach(problem: Problem, model: Model, workers: int) -> None:
     targets = problem.link.targets.sample(step)
     if targets is None:
         return
-    link = replace(problem.link, design=design.sample(step), targets=targets)  # type: ignore[type-var]
+    link = replace(problem.link, design=design.sample(step, workers), targets=targets)  # type: ignore[type-var]
     part = replace(problem, link=link)
     copy = replace(model, design=link.design, targets=targets)
     outcome = solve(part, copy, SAMPLE_TOL, SAMPLE_PASSES, workers)
@@ -264,7 +267,7 @@ def approach(problem: Problem, model: Model, workers: int) -> None:
 
 
 def remember(
-    model: Model, blocks: Indices, s: Array, y: Array, own: dict[int, curvature.Own] | None = None
+    model: Model, blocks: Indices, s: Array, y: Array, own: dict[int, curvature.Own], workers: int
 ) -> None:
     """Append a change of weights and of gradient, (len(blocks), n) each, to the corrections."""
     memory = model.S.shape[1]
@@ -275,9 +278,15 @@ def remember(
     model.Y[b, at] = y[moved]
     G = model.design.gram()
     change = s[moved].astype(G.dtype).reshape(-1, len(G))
-    model.GS[b, at] = (change @ G).reshape(len(b), s.shape[1])
+    GS = np.empty_like(change)
+
+    def multiply(rows: slice) -> None:
+        np.matmul(change[rows], G, out=GS[rows])
+
+    threads.run(multiply, threads.slices(len(change), TOGETHER), workers)
+    model.GS[b, at] = GS.reshape(len(b), s.shape[1])
     for i, block in enumerate(b.tolist()):
-        if own and block in own:
+        if block in own:
             own[block].learn(at[i], model.S[block])
     model.newest[b] = at
     model.pairs[b] = np.minimum(model.pairs[b] + 1, memory)

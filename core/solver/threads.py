@@ -55,6 +55,11 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="inficond-solver")
 
 
+def slices(count: int, size: int) -> list[slice]:
+    """`count` items in runs of `size`: the same whatever the number of threads, so that results are too."""
+    return [slice(i, min(i + size, count)) for i in range(0, count, size)]
+
+
 def run(task: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     """Call `task` on every item, `threads` at a time; the caller's thread takes its share."""
     if threads <= 1 or len(items) <= 1:
