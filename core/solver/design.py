@@ -208,7 +208,7 @@ def every(X: Array, step: int, workers: int) -> Array:
 
 
 def squared(X: Array, workers: int) -> Array:
-    """(K, K) X^T X: the block off the diagonal and the two on it, which are symmetric, cost about the same."""
+    """(K, K) X^T X: the blocks on the diagonal, being symmetric, cost together what those off it do."""
     K = X.shape[1]
     half = K // 2
     out = np.empty((K, K), X.dtype)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from inficond.core.solver import threads
 from inficond.core.solver.design import Design
-from inficond.core.solver.kernels import losses
-from inficond.core.solver.kernels.single import single_pass
+from inficond.core.solver.kernels import losses, passes
+from inficond.core.solver.kernels.products import FEW
 from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
@@ -93,21 +93,21 @@ class Sigmoid:
         dtype = design.dtype
         raw, offset = design.encode(weights[:, :K])
         raw = raw.astype(dtype)
-        flat = not raw.any()  # as at a cold start
+        flat = not bool(raw.any())  # as at a cold start
         offset = (offset + weights[:, K]).astype(dtype)
         bias = weights[:, K].astype(dtype)
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
         shifts = np.zeros((count, C, K), dtype)
         sums = np.zeros((count, C, 7))
-        single = C == 1 and not design.explicit
+        fused = C <= FEW and not design.explicit
 
         def work(group: int) -> None:
-            if single:
+            if fused:
                 low, high = design.groups[group][0][0], design.groups[group][-1][1]
-                single_pass(
-                    design.X, low, high, raw[0], targets.T, targets.S, offset, bias, blocks, PART,
-                    gradients[group, 0], shifts[group, 0], sums[group],
+                passes.sigmoid_rows(
+                    design.X, low, high, raw, targets.T, targets.S, offset, bias, blocks, PART, flat,
+                    gradients[group], shifts[group], sums[group],
                 )  # fmt: skip
                 return
             product = np.empty((C, K), dtype)
@@ -223,7 +223,7 @@ class Softmax:
         W = weights.reshape(C, K + 1)
         raw, offset = design.encode(W[:, :K])
         raw = raw.astype(dtype)
-        flat = not raw.any()  # as at a cold start
+        flat = not bool(raw.any())  # as at a cold start
         offset = (offset + W[:, K]).astype(dtype)
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
@@ -231,7 +231,8 @@ class Softmax:
         moments = np.zeros((count, C, C))
         rays = np.zeros((count, 2 * C, 2 * C))
         seen = np.zeros(count)
-        shift = offset[:, None] - W[:, K:].astype(dtype)
+        shift = offset - W[:, K].astype(dtype)
+        fused = C <= FEW and not design.explicit
         sums = np.zeros((count, 2))
         kept: list[list[tuple[int, Array, Array]]] = [[] for _ in range(count)]
 
@@ -242,19 +243,26 @@ class Softmax:
                 rows = design.rows(low, high, scratch)
                 n = high - low
                 part = -(-n // PART)
-                z = np.empty((C, n), dtype)
                 half = -(-n // 2)
                 p = np.empty((C, half), dtype)
                 mass = np.empty(half, dtype)
-                if flat:
-                    z[:] = 0
+                if fused:
+                    length = np.empty((C, half), dtype)
+                    product[:] = 0
+                    passes.softmax_rows(
+                        design.X, low, high, raw, targets.T, targets.S, offset, shift, p, length, mass, half,
+                        flat, product, residuals[group], sums[group],
+                    )  # fmt: skip
                 else:
-                    np.matmul(raw, rows.T, out=z)
-                length = z[:, :half] + shift
-                losses.softmax_pass(
-                    z, n, targets.T, low, targets.S, offset, p, mass, half, residuals[group], sums[group]
-                )
-                np.matmul(z, rows, out=product)
+                    z = np.zeros((C, n), dtype)
+                    if not flat:
+                        np.matmul(raw, rows.T, out=z)
+                    length = z[:, :half] + shift[:, None]
+                    losses.softmax_pass(
+                        z, n, targets.T, low, targets.S, offset, p, mass, 0, half, residuals[group],
+                        sums[group],
+                    )  # fmt: skip
+                    np.matmul(z, rows, out=product)
                 gradients[group] += product
                 rays[group] += moments_along(p, length, mass)
                 seen[group] += mass.sum(dtype=np.float64)

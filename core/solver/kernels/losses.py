@@ -141,11 +141,11 @@ def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
 
 
 @jit(
-    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, f8[::1], f8[::1])",
-    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, f8[::1], f8[::1])",
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, i8, f8[::1], f8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, i8, f8[::1], f8[::1])",
 )
 def softmax_pass(
-    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, mass: Any, part: int,
+    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, mass: Any, at: int, part: int,
     residual: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Turn logits into weighted residuals and add up what the solver needs.
@@ -157,7 +157,7 @@ def softmax_pass(
     start : first row of this chunk within T and S
     S : (0, N) no weights or (1, N)
     offset : (C,) added to the logits
-    P, mass : (C, part) and (part,) out: probabilities and s tau of the first `part` rows
+    P, mass : (C, >=part) and (>=part,) out from `at` on: probabilities and s tau, up to `part`
     residual : (C,) float64, added to
     sums : (2,) float64, added to: loss and chi2
     """
@@ -200,8 +200,8 @@ def softmax_pass(
                 s = S[0, start + low + i] if S.shape[0] > 0 else one
                 t = T[c, start + low + i]
                 p = Z[c, low + i] * whole[i]
-                if low + i < part:
-                    P[c, low + i] = p
+                if at + low + i < part:
+                    P[c, at + low + i] = p
                 r = tau[i] * p - t
                 if tau[i] > zero:
                     chi += s * (r * r / (tau[i] * p))
@@ -210,8 +210,8 @@ def softmax_pass(
             residual[c] += added
         sums[1] += chi
         for i in range(n):
-            if low + i < part:
-                mass[low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
+            if at + low + i < part:
+                mass[at + low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
 
 
 @jit("void(f4[::1], f4[::1])", "void(f8[::1], f8[::1])")

@@ -1,0 +1,69 @@
+"""A pass that reads every row once finds what two products by a BLAS find."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from inficond.core.solver import fit, links
+from inficond.core.solver.design import Design
+from inficond.core.solver.targets import Targets
+
+N, K = 1237, 90  # no multiple of any block or tile
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("weighted", [None, "rows", "classes"])
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("link", "C"),
+    [*((links.Sigmoid, C) for C in (1, 2, 3, 5, 8, 21)), *((links.Softmax, C) for C in (2, 3, 5, 8, 21))],
+)
+def test_it_finds_what_two_products_find(
+    monkeypatch: pytest.MonkeyPatch, link: type, precision: type, C: int, weighted: str | None, flat: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(0.2, 0.03, size=(N, K)).astype(precision)
+    T = rng.dirichlet(np.ones(C), N) if link is links.Softmax else rng.random((N, C))
+    mass = {None: None, "rows": rng.uniform(0, 5, N), "classes": rng.uniform(0, 5, (N, C))}[weighted]
+    design = Design.build(X, X, True, None, None, 1)
+    problem = link(design, Targets.build(T.astype(precision), mass, precision, link is links.Softmax))
+    blocks = np.arange(1 if link is links.Softmax else C)
+    at = rng.normal(size=(C, K + 1)) * (0 if flat else 0.1)
+    at[:, -1] = rng.normal(size=C)
+    at = at.reshape(len(blocks), -1)
+    monkeypatch.setattr(links, "PART", 1)  # else the rows that serve the dual point are others
+    once = problem.evaluate(blocks, at, 1)
+    monkeypatch.setattr(links, "FEW", 0)
+    twice = problem.evaluate(blocks, at, 1)
+    close = 1e-12 if precision is np.float64 else 2e-5
+    for field in fields(links.Pass):
+        one, two = getattr(once, field.name), getattr(twice, field.name)
+        assert one == pytest.approx(two, rel=close, abs=close), field.name
+
+
+def test_few_classes_are_passed_over_once_and_many_by_a_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 40)).astype(np.float64)
+    calls: list[int] = []
+    real = links.passes.sigmoid_rows
+    monkeypatch.setattr(links.passes, "sigmoid_rows", lambda *a: (calls.append(len(a[3])), real(*a)))
+    fit(X, rng.random((300, links.FEW)), lam=0.05, max_iter=1, warn=False)
+    assert calls
+    calls.clear()
+    fit(X, rng.random((300, links.FEW + 1)), lam=0.05, max_iter=1, warn=False)
+    assert not calls
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_no_bit(threads: int, link: str) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.random((3000, 300)).astype(np.float32)
+    T = rng.dirichlet(np.ones(70) / 10, len(X)).astype(np.float32)
+    T[:, 0] = X[:, 0] > 0.9
+    T /= T.sum(1, keepdims=True)
+    one = fit(X, T, lam=1e-2, link=link, n_threads=1, tol=1e-2)
+    other = fit(X, T, lam=1e-2, link=link, n_threads=threads, tol=1e-2)
+    assert np.array_equal(one.weights, other.weights)
+    assert np.array_equal(one.gap, other.gap)
