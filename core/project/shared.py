@@ -49,6 +49,7 @@ class Shared:
         # Weakly, or the project would live as long as the registry that knows it.
         self._project = weakref.ref(project)
         self._words: dict[str, NDArray[np.float32]] = {}
+        self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
         self._lock = threading.RLock()
         self._nodes: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
         self.history = History(project.path / files.HISTORY, self.data_hash)
@@ -189,6 +190,8 @@ class Shared:
         self, words: Sequence[str] | None = None, progress: Progress | None = None
     ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
         """Words beyond the project's concepts and their embeddings (V, D); each is embedded once."""
+        if words is None and self._vocabulary is not None:
+            return self._vocabulary
         from inficond.core.concepts import load_corpus
         from inficond.core.tuning.missing import vocabulary
 
@@ -214,7 +217,10 @@ class Shared:
             if kept is not None and todo:
                 _write_words(kept, dict(zip(chosen, made)))
         width = 0 if self.project.concept_embeddings is None else self.project.concept_embeddings.shape[1]
-        return chosen, np.stack(made) if made else np.zeros((0, width), np.float32)
+        found = chosen, np.stack(made) if made else np.zeros((0, width), np.float32)
+        if words is None:
+            self._vocabulary = found
+        return found
 
     def _word_file(self) -> Path | None:
         """Where the vocabulary in this encoder's space is kept between runs: embedding it takes seconds."""

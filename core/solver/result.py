@@ -61,20 +61,20 @@ class Model:
         """A model to go on with, leaving this one as it is."""
         return self._take(slice(None))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is this model's own: not the design's, and not the targets'."""
+        return sum(a.nbytes for a in self._arrays)
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return (
+            self.weights, self.gradient, self.loss, self.curvature, self.ray, self.S, self.Y, self.GS,
+            self.pairs, self.newest,
+        )  # fmt: skip
+
     def _take(self, blocks: Any) -> "Model":
-        arrays = (
-            self.weights,
-            self.gradient,
-            self.loss,
-            self.curvature,
-            self.ray,
-            self.S,
-            self.Y,
-            self.GS,
-            self.pairs,
-            self.newest,
-        )
-        return Model(self.design, self.targets, *(a[blocks].copy() for a in arrays))
+        return Model(self.design, self.targets, *(a[blocks].copy() for a in self._arrays))
 
     def select(self, classes: NDArray[np.int64]) -> "Model":
         """The model of some classes (sigmoids)."""

@@ -5,6 +5,7 @@ and by the curvature left once the concepts already in use have been adjusted. W
 propose, the validation images confirm or not.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,8 @@ from inficond.core.tuning.workspace import Workspace
 
 SAMPLE = 2048
 """Training images that the search looks at, evenly spaced; misaligned ones always."""
+KEPT_BYTES = 24 * 2**20
+"""Columns of a vocabulary are kept for all sessions up to this size."""
 Float32 = NDArray[np.float32]
 
 
@@ -125,12 +128,8 @@ def missing_concepts(
     p = workspace.score(state, cls, "training")
     t = workspace.targets(state, "training")[:, c]
     rows, share = _sample((p >= 0.5) != (t >= 0.5))
-    new = _columns(regions, workspace.training_rows[rows], E, advance)
-    mean = share @ new
-    spread = np.sqrt(np.maximum(share @ (new - mean) ** 2, 0.0))
-    usable = spread > 1e-6
-    spread = np.where(usable, spread, 1.0)
-    Z = (new - mean) / spread
+    seen = _seen(workspace, regions, rows, share, E, advance)
+    Z, mean, spread, usable = seen.Z, seen.mean, seen.spread, seen.usable
     residual, curvature = share * (p - t)[rows], share * (p * (1 - p))[rows]
     gradient = residual @ Z
     # The part of the curvature that the weights in use and the intercept cannot take over.
@@ -139,7 +138,8 @@ def missing_concepts(
     H = (A * curvature[:, None]).T @ A
     H += np.eye(len(H)) * 1e-6 * np.trace(H) / len(H)
     solved = np.linalg.solve(H, cross)
-    left = np.maximum(curvature @ Z**2 - np.einsum("av,av->v", cross, solved), 0.05 * (curvature @ Z**2))
+    alone = curvature @ np.square(Z) if seen.squares is None else curvature @ seen.squares
+    left = np.maximum(alone - np.einsum("av,av->v", cross, solved), 0.05 * alone)
     over = np.where(usable, np.maximum(np.abs(gradient) - state.lam, 0.0), 0.0)
     gain = np.where(left > 0, over**2 / np.maximum(2 * left, 1e-12), 0.0)
     weight = -np.sign(gradient) * over / np.maximum(left, 1e-12)
@@ -150,7 +150,10 @@ def missing_concepts(
     one = state.classes[cls]
     logits = workspace.logits(one.weights, one.bias, state.added, "validation")
     t_val = workspace.targets(state, "validation")[:, c]
-    held_out = _columns(regions, workspace.validation_rows, E[best], advance)
+    if seen.held_out is None:
+        held_out = _columns(regions, workspace.validation_rows, E[best], advance)
+    else:
+        held_out = seen.held_out[:, best]
     alike = E[best] @ np.asarray(known, np.float32).T
     out: list[MissingConcept] = []
     for i, v in enumerate(best):
@@ -174,6 +177,62 @@ def missing_concepts(
                 )
             )  # fmt: skip
     return _distinct(out, E, {words[f]: i for i, f in enumerate(fresh)})[:count]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A vocabulary's columns in some training images.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, V)
+        Standardised.
+    mean, spread, usable : ndarray of shape (V,)
+        By what, and whether the column varies at all.
+    squares, held_out : ndarray of shape (n, V) and (m, V), or None
+        Z squared, and the columns in validation images, raw: where they are kept for other sessions.
+    """
+
+    Z: Float32
+    mean: Float32
+    spread: Float32
+    usable: NDArray[np.bool_]
+    squares: Float32 | None = None
+    held_out: Float32 | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(x.nbytes for x in (self.Z, self.squares, self.held_out) if x is not None)
+
+
+def _seen(
+    workspace: Workspace,
+    regions: NDArray[np.float16],
+    rows: NDArray[np.intp],
+    share: NDArray[np.float64],
+    E: Float32,
+    advance: Callable[[int], None] | None,
+) -> _Seen:
+    """The columns of words (V, D): made once for all sessions where every training image is looked at."""
+    n, m, V = len(workspace.training_rows), len(workspace.validation_rows), len(E)
+    keep = len(rows) == n and (2 * n + m) * V * 4 <= KEPT_BYTES
+
+    def make() -> _Seen:
+        new = _columns(regions, workspace.training_rows[rows], E, advance)
+        mean = share @ new
+        spread = np.sqrt(np.maximum(share @ (new - mean) ** 2, 0.0))
+        usable = spread > 1e-6
+        spread = np.where(usable, spread, 1.0)
+        Z = ((new - mean) / spread).astype(np.float32)
+        if not keep:
+            return _Seen(Z, mean, spread, usable)
+        held_out = _columns(regions, workspace.validation_rows, E, advance)
+        return _Seen(Z, mean, spread, usable, np.square(Z), held_out)
+
+    if not keep:
+        return make()
+    key = ("vocabulary", hashlib.blake2b(E.tobytes(), digest_size=16).digest())
+    return workspace.cache.get(key, make, lambda seen: seen.nbytes)
 
 
 def _distinct(

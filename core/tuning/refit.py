@@ -285,4 +285,4 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
 def _bytes(result: Any, gram: bool = True) -> int:
     model = result.model
     shared = sum(g.nbytes for g in model.design.grams.values()) if gram else 0
-    return int(model.S.nbytes + model.Y.nbytes + model.targets.T.nbytes + shared)
+    return int(model.nbytes + model.targets.T.nbytes + shared)

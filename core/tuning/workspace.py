@@ -23,7 +23,7 @@ from inficond.core.tuning.overrides import overridden
 from inficond.core.tuning.state import BranchState, ClassState
 
 Float32 = NDArray[np.float32]
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 64 * 2**20
 """For scores and added columns of all sessions together."""
 
 
