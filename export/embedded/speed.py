@@ -1,4 +1,4 @@
-"""How fast the shipped graphs are: 8 bits beside the same graph in float32, and beside torch on the same weights.
+"""How fast the shipped graphs are: 8 bits beside float32, and beside torch on the same weights.
 
 One thread each, so that processor time is what is measured; rounds alternate and medians are compared.
 """
