@@ -7,6 +7,7 @@ the tolerances to try, from loose to tight; the loosest that is accurate enough 
 
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def ours(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
     return r.weights, r.bias
 
 
-def _standardised(X: Array, order: Any, dtype: Any = np.float32) -> Array:
+def standardised(X: Array, order: Any, dtype: Any = np.float32) -> Array:
+    """(N, K) columns of mean 0 and deviation 1, in a memory order and a precision."""
     return np.asarray((X - X.mean(0)) / X.std(0), dtype=dtype, order=order)
 
 
@@ -81,7 +83,7 @@ def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
     from skglm.solvers import ProxNewton
 
     datafit, penalty = _skglm_parts(instance.lam)
-    Z = _standardised(X, "F")
+    Z = standardised(X, "F")
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     solver = ProxNewton(tol=tol, fit_intercept=True, max_iter=100)
     for c in range(instance.C):
@@ -95,7 +97,7 @@ def adelie(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, A
     import adelie as ad
 
     dtype = np.float64
-    Z = _standardised(X, "F", dtype)
+    Z = standardised(X, "F", dtype)
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     options: dict[str, Any] = {
         "alpha": 1.0, "intercept": True, "tol": tol, "irls_tol": tol, "progress_bar": False, "n_threads": 1,
@@ -112,7 +114,7 @@ def glum(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
     """glum's irls-cd in float32, class by class."""
     from glum import GeneralizedLinearRegressor
 
-    Z = _standardised(X, "F")
+    Z = standardised(X, "F")
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     for c in range(instance.C):
         model = GeneralizedLinearRegressor(
@@ -132,7 +134,7 @@ def saga(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
     """scikit-learn's saga; soft targets as one row per class with its target for weight (softmax)."""
     from sklearn.linear_model import LogisticRegression
 
-    Z = _standardised(X, "C")
+    Z = standardised(X, "C")
     C, N = instance.C, instance.N
     if instance.link == "softmax":
         model = LogisticRegression(
@@ -150,43 +152,11 @@ def saga(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
     return W, b
 
 
-def adam(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """torch Adam on batches of 256, the penalty added to the loss, as the paper does; `tol` is 1 / epochs."""
-    import torch
-
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    Z = torch.from_numpy(np.ascontiguousarray(_standardised(X, "C")))
-    Y = torch.from_numpy(T)
-    layer = torch.nn.Linear(instance.K, instance.C)
-    torch.nn.init.zeros_(layer.weight)
-    epochs = round(1 / tol)
-    optimiser = torch.optim.Adam(layer.parameters(), lr=1e-2)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(Z)).split(256):
-            E = layer(Z[rows])
-            if instance.link == "softmax":
-                loss = torch.nn.functional.cross_entropy(E, Y[rows])
-            else:
-                loss = (
-                    torch.nn.functional.binary_cross_entropy_with_logits(E, Y[rows], reduction="none")
-                    .mean(0)
-                    .sum()
-                )
-            loss = loss + instance.lam * layer.weight.abs().sum()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        decay.step()
-    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
-
-
 def lbfgs(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
     """SciPy's L-BFGS-B, products in float32, weights split by sign, all classes at once."""
     from scipy.optimize import minimize
 
-    Z = _standardised(X, "C")
+    Z = standardised(X, "C")
     N, K, C = instance.N, instance.K, instance.C
     top = np.clip(T.mean(0, dtype=np.float64), 1e-6, 1 - 1e-6)
     start = np.zeros((2 * K + 1, C))
@@ -216,6 +186,16 @@ def lbfgs(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
     return (U[:K] - U[K:-1]).T, U[-1]
 
 
+def elsewhere(name: str) -> Peer:
+    """A peer that another package brings: core imports no torch. Loaded when it is first run."""
+
+    def peer(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
+        (found,) = entry_points(group="inficond.solver_peers", name=name)
+        return found.load()(instance, X, T, tol)
+
+    return peer
+
+
 LADDER: dict[str, tuple[Peer, tuple[float, ...]]] = {
     "ours": (ours, (0.3, 0.1, 0.03, 0.02, 0.01, 3e-3, 1e-4)),
     "skglm": (skglm, (1e-3, 1e-4, 3e-5, 1e-5)),
@@ -223,7 +203,7 @@ LADDER: dict[str, tuple[Peer, tuple[float, ...]]] = {
     "lbfgs": (lbfgs, (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)),
     "glum": (glum, (1e-3, 1e-4)),
     "saga": (saga, (1e-2,)),
-    "adam": (adam, (1 / 20, 1 / 100)),
+    "adam": (elsewhere("adam"), (1 / 20, 1 / 100)),
 }
 # No other here has an elementwise L1 penalty with a softmax.
 SOFTMAX = ("ours", "lbfgs", "adam")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.solver import newton, threads, validate
-from inficond.core.solver.design import Design
+from inficond.core.solver.design import Design, inward, outward
 from inficond.core.solver.links import Sigmoid, Softmax
 from inficond.core.solver.result import FitResult, Model
 from inficond.core.solver.targets import Targets
@@ -157,20 +157,6 @@ def problem_of(
         penalty, low, high = (a.reshape(1, -1) for a in (penalty, low, high))
         return newton.Problem(Softmax(design, targets), penalty, low, high)
     return newton.Problem(Sigmoid(design, targets), penalty, low, high)
-
-
-def inward(design: Design, weights: Array, bias: Array) -> Array:
-    """User's weights (C, K) and bias (C,) in solver's units, (C, K+1)."""
-    out = np.empty((len(weights), weights.shape[1] + 1))
-    out[:, :-1] = weights / design.ratio
-    out[:, -1] = bias + (weights / design.scale) @ (design.centre - design.mean)
-    return out
-
-
-def outward(design: Design, weights: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
-    """Solver's weights (C, K+1) in user's units, (C, K) and (C,); bounds hold exactly."""
-    w = np.clip(weights[:, :-1] * design.ratio, lower, upper) + 0.0  # no negative zero
-    return w, weights[:, -1] - (w / design.scale) @ (design.centre - design.mean)
 
 
 def start_at_zero(problem: newton.Problem, link: str, tol: float) -> Array:

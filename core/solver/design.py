@@ -195,6 +195,20 @@ class Design:
         threads.run(task, range(len(self.groups)), workers)
 
 
+def inward(design: Design, weights: Array, bias: Array) -> Array:
+    """User's weights (C, K) and bias (C,) in solver's units, (C, K+1)."""
+    out = np.empty((len(weights), weights.shape[1] + 1))
+    out[:, :-1] = weights / design.ratio
+    out[:, -1] = bias + (weights / design.scale) @ (design.centre - design.mean)
+    return out
+
+
+def outward(design: Design, weights: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
+    """Solver's weights (C, K+1) in user's units, (C, K) and (C,); bounds hold exactly."""
+    w = np.clip(weights[:, :-1] * design.ratio, lower, upper) + 0.0  # no negative zero
+    return w, weights[:, -1] - (w / design.scale) @ (design.centre - design.mean)
+
+
 def every(X: Array, step: int, workers: int) -> Array:
     """A copy of every `step`-th row."""
     rows = X[::step]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.solver import api, newton, threads, validate
 from inficond.core.solver import curvature as curvatures
+from inficond.core.solver.design import outward
 from inficond.core.solver.kernels.descent import corrections
 from inficond.core.solver.result import FitResult, Model
 
@@ -66,7 +67,7 @@ def preview(
     B = len(trial)
     with threads.single_threaded_blas():
         decrease = newton.advance(problem, model, np.ones(B), trial, np.arange(B), 1, stop=PREVIEW_STOP)
-    weights, bias = api.outward(model.design, trial.reshape(C, K + 1), low, high)
+    weights, bias = outward(model.design, trial.reshape(C, K + 1), low, high)
     return Preview(weights, bias, -decrease)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver.design import Design
+from inficond.core.solver.design import Design, inward
 from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
@@ -169,8 +169,6 @@ class FitResult:
         FitResult
             Without a certificate; the next fit begins with a pass for the gradient there.
         """
-        from inficond.core.solver.api import inward
-
         moved = FitResult.from_weights(weights, bias, self.mean, self.scale, self.lam, self.link)
         if self.model is not None:
             moved.model = self.model.copy()

@@ -194,8 +194,8 @@ class _Seen:
     """
 
     Z: Float32
-    mean: Float32
-    spread: Float32
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
     usable: NDArray[np.bool_]
     squares: Float32 | None = None
     held_out: Float32 | None = None

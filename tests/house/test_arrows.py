@@ -64,8 +64,6 @@ def test_each_package_knows_only_what_it_may(root: str) -> None:
         for banned in FORBIDDEN[root]
         if name == banned or name.startswith(banned + ".")
     ]
-    # The benchmarks measure torch and peers; they live in core/bench and load them only when asked to.
-    wrong = [w for w in wrong if not w.startswith("core/bench/")]
     assert not wrong, "\n".join(wrong)
 
 
@@ -110,7 +108,7 @@ def test_no_module_of_core_loads_the_page_or_torch() -> None:
     names = [
         ".".join(("inficond", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in modules("core")
-        if not path.is_relative_to(ROOT / "core" / "bench") and path.name != "__main__.py"
+        if path.name != "__main__.py"
     ]
     code = (
         f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\n"
