@@ -19,8 +19,9 @@ Indices = NDArray[np.int64]
 MEMORY = {"sigmoid": 16, "softmax": 40}  # quasi-Newton pairs kept per block
 SWEEPS = 100  # of coordinate descent, at most
 # Coordinate descent ends when it has reduced the violation this far. A softmax's model is worth more, for
-# classes depend on each other.
+# classes depend on each other; and so is that of a class alone, whose refit starts near the optimum.
 STOP = {"sigmoid": 0.3, "softmax": 0.1}
+STOP_ALONE = 0.1
 FLOOR = 1e-3  # objectives below this count as this in the stopping rule
 SAMPLE_ROWS, SAMPLE_STEP = 4096, 8  # a cold start begins on an eighth of the rows, but no fewer than this
 SAMPLE_TOL, SAMPLE_PASSES = 0.1, 12
@@ -110,7 +111,9 @@ def advance(
     ridge = RIDGE * np.einsum("bcc->b", M) / M.shape[1]
     G = model.design.gram(workers)
     scale = M[:, 0, 0].copy()
-    stop = stop or STOP["sigmoid" if M.shape[1] == 1 else "softmax"]
+    if stop is None:
+        alone = len(trial) == 1
+        stop = STOP_ALONE if alone else STOP["sigmoid" if M.shape[1] == 1 else "softmax"]
     own = own or {}
     ray = model.ray * damp[:, None]
     zero = np.zeros(1, np.int64)
