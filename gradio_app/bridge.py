@@ -15,7 +15,7 @@ from typing import Any
 from inficond.core.errors import Cancelled, InputError
 from inficond.gradio_app import deeds, glossary
 from inficond.gradio_app.jobs import Job, Jobs
-from inficond.gradio_app.lanes import Full, Lanes
+from inficond.gradio_app.lanes import Full, Lanes, Later
 from inficond.gradio_app.pack import dumps, plain
 from inficond.gradio_app.selection import Selection, resolve
 from inficond.gradio_app.shown import changes_of, preview_of, weights_of
@@ -29,6 +29,8 @@ NO_MEMORY = "There is not enough memory for this now. Your work is kept: try aga
 LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
 SEARCHES = 3
 """Parts as slow as this or slower take a good part of a second each."""
+AGAIN = 5
+"""Seconds after which a page asks again for what was put off."""
 Request = Mapping[str, Any]
 
 
@@ -321,6 +323,8 @@ def _plainly(lanes: Lanes, method: Callable[[Any], str]) -> Callable[[Any], Awai
             return await lanes.run(method.__name__, method, request)
         except Full as error:  # nothing was begun; the session is as it was
             return dumps({"error": str(error)})
+        except Later as error:
+            return dumps({"later": str(error), "seconds": AGAIN})
 
     call.__name__ = method.__name__
     return call

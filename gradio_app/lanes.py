@@ -7,7 +7,8 @@ in others. Neither blocks the server's own threads while it waits for its turn.
 
 Inside a lane visitors take turns. A session takes its steps one after another, so a second thread on the same
 session would only wait for the first: each visitor has one request at work, and those who keep many in flight
-queue behind themselves, up to `MOST_WAITING`.
+queue behind themselves, up to `MOST_WAITING`. A search whose turn does not come in time is let go of: whoever
+asks again later may have turned to something else by then.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from inficond.core.errors import InputError
 
 MOST_WAITING = 32
 """Requests of one visitor that may wait; a page has a handful in flight at most."""
+PATIENCE = 15.0
+"""Seconds that a search may wait for its turn; then it is refused, to be asked for again."""
 NOBODY = ""
 BEHIND = 10
 """How much nicer slow threads are than quick ones, in Unix's scale."""
@@ -43,6 +46,10 @@ def _step_back() -> None:
 
 class Full(InputError):
     """A visitor has more requests in flight than can be kept."""
+
+
+class Later(InputError):
+    """A search whose turn did not come in time; nothing was begun."""
 
 
 class FairLane:
@@ -132,11 +139,14 @@ class Lanes:
     ----------
     is_slow : callable
         ``(function's name, request) -> bool``.
+    patience : float
+        Seconds that a slow request may wait for its turn.
     """
 
-    def __init__(self, is_slow: Callable[[str, Mapping[str, Any]], bool]) -> None:
+    def __init__(self, is_slow: Callable[[str, Mapping[str, Any]], bool], patience: float = PATIENCE) -> None:
         n = processors()
         self._is_slow = is_slow
+        self._patience = patience
         self._quick = FairLane(max(4, 2 * n), "inficond-quick")
         self._slow = FairLane(max(1, n // 2), "inficond-slow", _step_back)
 
@@ -147,12 +157,20 @@ class Lanes:
         ------
         Full
             Too many of this visitor's requests wait.
+        Later
+            A search whose turn did not come in time.
         """
         slow = isinstance(request, Mapping) and self._is_slow(name, request)
         lane = self._slow if slow else self._quick
         token = request.get("token") if isinstance(request, Mapping) else None
         who = token if isinstance(token, str) and token else None
-        return await asyncio.wrap_future(lane.submit(who, lambda: method(request)))
+        future = lane.submit(who, lambda: method(request))
+        answer = asyncio.wrap_future(future)
+        if slow:
+            done, _ = await asyncio.wait([answer], timeout=self._patience)
+            if not done and future.cancel():  # what has begun is waited for
+                raise Later("many people are searching just now: this is looked for again in a moment")
+        return await answer
 
     def close(self) -> None:
         """Drop what waits."""

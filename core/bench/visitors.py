@@ -132,8 +132,9 @@ def visit(
     -------
     dict
         ``waits`` {kind: n, p50, p95, p99, most in milliseconds}, ``slow`` the same of the parts that are read
-        beside; ``errors`` (count), ``problems`` {line: count}, ``checked``, ``wrong`` (counts),
-        ``wrong_answers`` (lines), ``memory`` (MB; see `Memory.summary`), ``processors`` (the server's mean).
+        beside; ``put_off`` (searches that were told to ask again later), ``errors`` (count), ``problems``
+        {line: count}, ``checked``, ``wrong`` (counts), ``wrong_answers`` (lines), ``memory`` (MB; see
+        `Memory.summary`), ``processors`` (the server's mean).
 
     Raises
     ------
@@ -205,6 +206,7 @@ def _counted(visits: Sequence[Visit]) -> dict[str, Any]:
         "requests": sum(map(len, waits.values())) + sum(map(len, slow.values())),
         "waits": {kind: _spread(s) for kind, s in sorted(waits.items())},
         "slow": {kind: _spread(s) for kind, s in sorted(slow.items())},
+        "put_off": sum(v.put_off for v in visits),
         "errors": sum(problems.values()),
         "problems": dict(problems.most_common(20)),
     }
@@ -243,6 +245,8 @@ def told(found: Mapping[str, Any]) -> list[str]:
         f"{found['visitors']} visitors, {found['seconds']:.0f} s, {found['requests']:,} requests, "
         f"{found['errors']} errors, {found['wrong']} wrong of {found['checked']:,} answers checked"
     ]
+    if found["put_off"]:
+        lines.append(f"  {found['put_off']:,} searches were told to ask again later")
     lines += [f"  {n} x {line}" for line, n in found["problems"].items()]
     lines += [f"  {line}" for line in found["wrong_answers"]]
     lines.append("  milliseconds                 n     p50     p95     p99    most")

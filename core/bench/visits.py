@@ -90,6 +90,7 @@ class Visit:
         self.pictures = list(pictures)
         self.log: list[Exchange] = []
         self.slow: list[Exchange] = []
+        self.put_off = 0
         self.catalogue: dict[str, dict[str, Any]] = {}
         self.parts: dict[str, Any] = {}
         self.selection: dict[str, Any] = {}
@@ -208,6 +209,10 @@ class Visit:
             began, problem = time.monotonic(), ""
             try:
                 answer = client.call("read", request)
+                if answer.get("later"):
+                    self.put_off += 1
+                    threading.Timer(answer["seconds"], self.later, ([name],)).start()
+                    continue
                 problem = _wrong(answer)
                 self.parts.update(answer.get("parts") or {})
             except FAILED as error:

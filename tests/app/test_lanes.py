@@ -11,7 +11,7 @@ import pytest
 
 from inficond.core import Project
 from inficond.gradio_app.bridge import Bridge, _is_slow
-from inficond.gradio_app.lanes import Lanes
+from inficond.gradio_app.lanes import Lanes, Later
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.views import all_parts
 from inficond.gradio_app.visitor import Visitors
@@ -47,6 +47,29 @@ def test_a_quick_answer_overtakes_searches() -> None:
 
     assert asyncio.run(all_of_them()) == ["quick", *map(str, range(200))]
     lanes.close()
+
+
+def test_a_search_whose_turn_does_not_come_is_put_off_and_what_has_begun_is_waited_for() -> None:
+    gate, lanes = threading.Event(), Lanes(lambda name, request: True, patience=0.2)
+    begun: list[int] = []
+
+    def answer(request: Any) -> str:
+        begun.append(request["n"])
+        assert gate.wait(60)
+        return str(request["n"])
+
+    async def all_of_them() -> list[Any]:
+        searches = [asyncio.create_task(lanes.run("read", answer, {"n": n})) for n in range(20)]
+        while not all(task.done() for task in searches[len(begun) :]):
+            await asyncio.sleep(0.05)
+        gate.set()
+        return await asyncio.gather(*searches, return_exceptions=True)
+
+    said = asyncio.run(all_of_them())
+    lanes.close()
+    assert begun
+    assert said[: len(begun)] == [str(n) for n in begun]
+    assert all(isinstance(error, Later) for error in said[len(begun) :])
 
 
 def test_a_fault_reaches_the_one_who_asked() -> None:
