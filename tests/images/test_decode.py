@@ -179,8 +179,16 @@ def test_thumbnails_are_small_upright_and_carry_no_metadata(tmp_path: Path) -> N
     exif[0x010E] = "somebody's home"
     picture = open_picture(saved(tmp_path / "x.jpg", Image.fromarray(gradient(600, 900)), exif=exif))
     thumbnail = Image.open(io.BytesIO(make_thumbnail(picture.image)))
-    assert thumbnail.size == (320, 213)
+    assert thumbnail.size == (300, 200)
     assert b"somebody" not in make_thumbnail(picture.image)
+
+
+@pytest.mark.parametrize("longer", [1, 320, 479, 481, 640, 800, 1000, 4321])
+@pytest.mark.parametrize("shorter", [1, 2, 300])
+def test_a_thumbnail_has_about_the_wanted_size(longer: int, shorter: int) -> None:
+    size = Image.open(io.BytesIO(make_thumbnail(Image.new("RGB", (longer, shorter))))).size
+    assert min(max(longer, shorter), 240) <= max(size) <= 480
+    assert min(size) >= 1
 
 
 SEEDS = [whole_jpeg(), png_of(64, 64)]
