@@ -67,9 +67,14 @@ class Suggestion:
     @property
     def text(self) -> str:
         """One line for people."""
+        return f"{spell(self.actions)}: {self.effect}"
+
+    @property
+    def effect(self) -> str:
+        """What it would do and why, without what to do."""
         g = self.gain
         return (
-            f"{spell(self.actions)}: {NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
+            f"{NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
             f"(95 % {g.delta.low:+.2f} … {g.delta.high:+.2f}), "
             f"{len(self.change.fixed)} images mended, {len(self.change.broken)} spoiled; {self.reason}"
         )
