@@ -18,7 +18,7 @@ from inficond.gradio_app.jobs import Job, Jobs
 from inficond.gradio_app.lanes import Full, Lanes
 from inficond.gradio_app.pack import dumps, plain
 from inficond.gradio_app.selection import Selection, resolve
-from inficond.gradio_app.shown import changes_of, preview_of, weights_of
+from inficond.gradio_app.shown import changes_of, preview_of, step_of, weights_of
 from inficond.gradio_app.views import all_parts
 from inficond.gradio_app.visitor import Visitor, Visitors
 from inficond.gradio_app.zero_gpu import build_project
@@ -215,17 +215,18 @@ class Bridge:
         if shown is not None:
             change = found.classes[shown]
             moved = (
-                f"{shown}: {len(change.fixed)} images newly agree with the teacher, "
-                f"{len(change.broken)} newly disagree."
+                f"From A to B, images that newly agree with the teacher: {len(change.fixed)}; "
+                f"that newly disagree: {len(change.broken)}."
             )
-        metrics = changes_of(found.classes[shown]) if shown is not None else []
         return {
             "compare": plain(
                 {
-                    "a": found.a.title,
-                    "b": found.b.title,
-                    "metrics": [{**m, "label": f"{m['label']} ({shown})"} for m in metrics],
+                    "cls": shown,
+                    "a": step_of(visitor, found.a),
+                    "b": step_of(visitor, found.b),
+                    "metrics": changes_of(found.classes[shown]) if shown is not None else [],
                     "weights": weights_of(found.classes),
+                    "n_weights": sum(len(change.weights) for change in found.classes.values()),
                     "moved": moved,
                 }
             )

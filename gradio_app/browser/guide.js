@@ -34,8 +34,8 @@
         say: ["What do these images have in common? Open one: the bars add up to the student's answer, and the lit region is where it looked."],
         ask: "Click an image.", done: () => Boolean(store.state.selection.image), next: () => { const tile = $("#view-instances .tile"); if (tile) tile.click(); } },
       { at: "#view-influence", title: "The student reads the scenery",
-        say: ["These are its words, the weightiest first. Hover one and the images that show it light up. A word that belongs to the place and not to the thing is a shortcut."],
-        ask: "Hover some words.", done: () => touched("hover"), next: () => {} },
+        say: ["These are its words, the weightiest first. Point at one and the images that show it light up. A word that belongs to the place and not to the thing is a shortcut."],
+        ask: "Point at a few words.", done: () => pointed > 10, next: () => {} },
       { at: "#view-tuning .ideas", title: "Correct it",
         say: ["The solver's own sensitivities say which few actions would help most. A click shows what one would do: nothing is changed yet."],
         ask: "Click the first suggestion, or drag sliders of your own.", ready: () => ideasOf().length > 0, done: () => store.state.pending.length > 0,
@@ -57,6 +57,7 @@
   let at = 0;
   let list = [];
   let seen = new Set();
+  let pointed = 0; // quarters of a second with the mouse on a word: passing over one is not looking at it
   const touched = (what) => seen.has(what);
   let tick = null;
 
@@ -80,6 +81,7 @@
   function show() {
     const step = list[at];
     seen = new Set();
+    pointed = 0;
     const last = at === list.length - 1;
     card.replaceChildren(
       h("p", { class: "guide-count" }, `Step ${at + 1} of ${list.length}`),
@@ -110,6 +112,7 @@
 
   function check() {
     if (!card) return;
+    if (store.state.hover) pointed++;
     place();
     const step = list[at];
     if (step.done && step.done() && !$("dialog[open]")) setTimeout(() => { if (card && list[at] === step) go(); }, 650);
@@ -153,7 +156,6 @@
   }
 
   store.on("select", ({ changed }) => { for (const c of changed) seen.add(c); });
-  store.on("hover", (concept) => { if (concept) seen.add("hover"); });
   store.on("exported", () => seen.add("exported"));
 
   app.guide = { start, stop, offer };

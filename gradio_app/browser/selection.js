@@ -161,8 +161,7 @@
     if (!changed.length) return Promise.resolve();
     state.selection = next;
     if (changed.includes("cls")) dropPending();
-    state.hover = null;
-    state.brush = null;
+    if (["cls", "subset", "slice", "scope"].some((f) => changed.includes(f))) dropMarks();
     remember();
     emit("select", { changed });
     const names = Object.keys(state.catalogue).filter((n) => state.catalogue[n].depends.some((d) => changed.includes(d)));
@@ -188,6 +187,14 @@
     state.brush = range;
     emit("brush", range);
   });
+
+  /** Other images are shown: what lit up some of the earlier ones is over. */
+  function dropMarks() {
+    const { hover: hovered, brush: brushed } = state;
+    state.hover = state.brush = null;
+    if (hovered) emit("hover", null);
+    if (brushed) emit("brush", null);
+  }
 
   // ---------------------------------------------------------------- the address and the tab's memory
 
@@ -305,6 +312,7 @@
       const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() });
       if (!answer.error) {
         dropPending();
+        dropMarks();
         const still = state.selection === asked;
         if (still && answer.selection) settle(answer.selection);
         for (const [n, data] of Object.entries(answer.parts || {})) {
@@ -313,7 +321,7 @@
           put(n, data);
         }
         if (!still) read(Object.keys(answer.parts || {}).filter((n) => state.catalogue[n].depends.some((d) => d !== "node")));
-        emit("node", answer);
+        emit("node", { ...answer, deed: name });
         emit("drawn", ++drawn);
         read(Object.keys(state.catalogue).filter((n) => state.catalogue[n].slow && state.catalogue[n].depends.includes("node")));
       }

@@ -33,10 +33,10 @@
     const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Trying again…");
     const good = h("button", { type: "button", class: "button", onclick: () => summary() }, h("span", {}, "How good is this student?"));
     const exportMenu = menu("Export", "export", () => [
-        ["Student (safetensors)", "weights and words, read without pickle", () => exportFile("safetensors")],
-        ["Student (ONNX)", "one file: pixels in, probabilities out", () => exportFile("onnx")],
-        ["Recipe (JSON)", "the steps, to be replayed elsewhere", () => exportFile("recipe")],
-        ["Report (HTML)", "one self-contained page with pictures", () => exportFile("report")],
+        [FILES.safetensors, "weights and words, read without pickle", () => exportFile("safetensors")],
+        [FILES.onnx, "one file: pixels in, probabilities out", () => exportFile("onnx")],
+        [FILES.recipe, "the steps, to be replayed elsewhere", () => exportFile("recipe")],
+        [FILES.report, "one self-contained page with pictures", () => exportFile("report")],
         "-",
         h("h3", { role: "presentation" }, "Charts, as they stand now"),
         ...app.chart.names().map((name) => h("div", { class: "menu-row", role: "presentation" }, h("span", {}, name), ...["SVG", "PNG"].map((kind) =>
@@ -56,10 +56,14 @@
       if (info.demo && !ui.keep.get("guided")) app.guide.offer();
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key === "?" && !event.target.closest("input, textarea, select, dialog")) { event.preventDefault(); keyboard(); }
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+      if (event.key === "?") { event.preventDefault(); keyboard(); }
+      else if (/^[1-9]$/.test(event.key) && goTo(event.key)) event.preventDefault();
     });
+    store.on("node", (answer) => told(answer));
     store.on("online", (now) => {
       offline.hidden = now;
+      document.body.classList.toggle("offline", !now);
       if (now) ui.say("Connected again.");
     });
     if (ui.keep.get("hints") === "off") document.body.classList.add("no-hints");
@@ -67,9 +71,33 @@
     store.connect(server, upload);
   }
 
+  /** Go to the view of a number: to what is selected in it, or to the first thing in it. */
+  function goTo(number) {
+    const heading = document.getElementById(`view-title-${number}`);
+    const view = heading && heading.closest(".view");
+    if (!view) return false;
+    const inside = [...view.querySelectorAll('.view-body [tabindex="0"], .view-body input, .view-body button')];
+    const there = (n) => n.offsetParent && !n.disabled && n.tabIndex >= 0 && !n.matches("dfn");
+    const stop = inside.find((n) => there(n) && n.matches('[role="row"], [role="option"], [role="slider"], .prov-go')) || inside.find(there);
+    if (!stop) return false;
+    stop.focus();
+    stop.scrollIntoView({ block: "nearest" });
+    return true;
+  }
+
+  /** What a step did, with the way back beside it. */
+  function told({ deed, node }) {
+    const tree = store.state.parts["provenance.tree"];
+    const at = tree && tree.nodes.find((n) => n.id === node);
+    if (!at || deed === "rename" || deed === "add_concept") return;
+    const name = at.name || at.text;
+    if (["undo", "redo", "checkout"].includes(deed)) ui.say(`Now at: ${name}`, "", null, "step");
+    else ui.say(`Applied: ${name}${at.gain ? ` (${at.gain})` : ""}`, "", ["Take it back", () => store.act("undo")], "step");
+  }
+
   // ---------------------------------------------------------------- the keys
   const KEYS = [
-    ["Anywhere", [[["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
+    ["Anywhere", [[["1", "\u2026", "6"], "to the view of that number"], [["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
     ["Classes", [[["\u2191", "\u2193"], "from class to class"], [["Enter"], "select"], [["\u2190", "\u2192"], "to its subsets"]]],
     ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick"], [["B"], "brush the upper part, the lower part, nothing"]]],
     ["Sliders", [[["\u2190", "\u2192", "PgUp", "PgDn", "Home", "End", "0"], "set the weight"], [["+", "\u2212"], "raise, lower"], [["M", "L"], "mute, lock"], [["F"], "free: lift the bound in force"], [["Del"], "take back what is not applied yet"], [["Enter"], "apply"]]],
@@ -77,11 +105,11 @@
     ["Provenance", [[["\u2191", "\u2193"], "from step to step"], [["Enter"], "go there; the next step begins a branch"], [["Tab"], "then Enter: name the step"]]],
   ];
   function keyboard() {
-    ui.dialog("Keyboard", KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "keys-list" }, rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => h("kbd", {}, k))), h("dd", {}, what)])))));
+    ui.dialog("Keyboard", h("div", { class: "keys" }, KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "keys-list" }, rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => (k === "\u2026" ? k : h("kbd", {}, k)))), h("dd", {}, what)]))))), { wide: true });
   }
 
-  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
-    h("tbody", {}, rows.map((r) => h("tr", { class: r.strong ? "strong" : "" }, r.cells.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+  const table = (head, rows) => h("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
+    h("tbody", {}, rows.map((r) => h("tr", { class: r.strong ? "strong" : "" }, r.cells.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t)))))));
 
   // ---------------------------------------------------------------- long work: a bar, time left, a way to stop
   /** Watch a job of the server; resolves to its result, or null where it failed or was stopped. */
@@ -125,15 +153,16 @@
   }
 
   // ---------------------------------------------------------------- taking things away
+  const FILES = { safetensors: "Student (safetensors)", onnx: "Student (ONNX)", recipe: "Recipe (JSON)", report: "Report (HTML)" };
   async function exportFile(kind) {
     const box = h("div", { class: "stack-form" }, h("p", { class: "muted" }, "Preparing…"));
-    const dialog = ui.dialog(`Export: ${kind}`, box);
+    const dialog = ui.dialog(FILES[kind], box);
     const answer = await store.call("start_export", { kind });
     if (!answer.job) return dialog.close();
     const result = await watchJob(answer.job, box);
     if (!result) return;
     ui.save(result.name, result.url);
-    box.replaceChildren(h("p", {}, "Saved as ", h("b", { "data-name": "" }, result.name), ` (${result.size}).`), h("p", { class: "muted" }, result.use),
+    box.replaceChildren(h("p", {}, "Saved as ", h("b", { "data-name": "" }, result.name), ` (${result.size}).`), h("p", { class: "muted" }, result.use), result.command ? h("code", { class: "command", "data-name": "" }, result.command) : null,
       h("div", { class: "row-end" }, h("a", { class: "button", href: result.url, download: result.name }, "Download again"), ui.button("Done", { kind: "primary", onclick: () => dialog.close() })));
     store.emit("exported", kind);
   }
@@ -170,10 +199,10 @@
     if (!opened) return;
     const cls = store.state.selection.cls;
     const say = async (value) => { dialog.close(); await store.act("override", { cls, image: opened.id, value }); };
-    const dialog = ui.dialog("Is the teacher wrong here?", [
-      h("p", {}, "The teacher gives ", h("b", { "data-name": "" }, cls), ` ${fmt.percent(opened.teacher)} in `, h("b", { "data-name": "" }, opened.id), "."),
+    const dialog = ui.dialog("What does this image show?", [
+      h("p", {}, "The teacher gives ", h("b", { "data-name": "" }, cls), ` ${fmt.percent(opened.teacher)} in `, h("b", { "data-name": "" }, opened.id), ". You can overrule it:"),
       h("p", { class: "muted" }, opened.validation ? "This image is held out: it never enters a fit, so only the measures change." : "The target of this image changes, the class is refitted, and the step is kept in the provenance."),
-    ], { buttons: [ui.button("Yes, it shows the class", { onclick: () => say(1) }), ui.button("No, it does not", { onclick: () => say(0) }), ui.button("As the teacher says", { onclick: () => say(null) })] });
+    ], { buttons: [ui.button("It shows the class", { onclick: () => say(1) }), ui.button("It does not", { onclick: () => say(0) }), ui.button("As the teacher says", { onclick: () => say(null) })] });
   }
 
   // ---------------------------------------------------------------- one's own image
@@ -192,29 +221,37 @@
   function showTrial(t) {
     const picture = h("img", { src: t.url, alt: t.name, class: "trial-picture" });
     const veil = h("canvas", { class: "trial-veil", "aria-hidden": "true" });
-    const why = h("div", { class: "trial-why" });
+    const seen = h("p", { class: "evidence-line muted" });
+    const why = h("div", { class: "trial-why", role: "list", "aria-label": "Contributions to the logit" });
+    const sum = h("p", { class: "logit-line" });
+    const heading = h("h3", {});
+    const look = (name) => {
+      const found = t.evidence[name];
+      app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, found && found.cells, t.grid, t.crop);
+      text(seen, found ? `“${name}” most here: cosine ${fmt.num(found.score)}` : "");
+      for (const node of why.children) node.classList.toggle("seen", Boolean(found) && node.__item.name === name);
+    };
+    const reason = () => {
+      const node = h("div", { role: "listitem" });
+      for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => node.__item.kind === "concept" && look(node.__item.name));
+      return node;
+    };
     const select = (row) => {
       for (const b of list.children) attr(b, "aria-pressed", b.__row === row ? "true" : "false");
-      const top = Math.max(0.1, ...row.bars.map((b) => Math.abs(b.value)));
-      why.replaceChildren(...row.bars.map((b) => {
-        const share = (48 * Math.abs(b.value)) / top;
-        const node = h("div", { class: `contribution ${b.kind === "concept" ? "" : "total"}` }, h("span", { class: "cut", "data-name": "" }, b.name), h("span", { class: "cbar" }, h("i", { class: b.value < 0 ? "neg" : "pos", style: { left: `${b.value < 0 ? 50 - share : 50}%`, width: `${share}%` } })), h("span", { class: "right" }, fmt.signed(b.value)));
-        if (t.evidence[b.name] && b.kind === "concept") {
-          node.tabIndex = 0;
-          for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[b.name].cells, t.grid, t.crop));
-        }
-        return node;
-      }));
-      const first = row.bars.find((b) => t.evidence[b.name]);
-      if (first) app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[first.name].cells, t.grid, t.crop);
+      text(heading, `Why the student says ${fmt.percent(row.student)} to “${row.name}”`);
+      app.chart.contributions(why, row.bars, reason);
+      app.chart.logit(sum, row.bars);
+      const first = row.bars.find((b) => b.kind === "concept" && t.evidence[b.name]);
+      look(first && first.name);
     };
     const list = h("div", { class: "trial-classes" }, t.rows.map((row) => {
-      const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, row.teacher === null ? "" : `T ${fmt.percent(row.teacher)}`), h("b", {}, `S ${fmt.percent(row.student)}`));
+      const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, fmt.percent(row.teacher)), h("b", {}, fmt.percent(row.student)));
       b.__row = row;
       return b;
     }));
-    ui.dialog("Your image", [
-      h("div", { class: "trial" }, h("div", { class: "trial-stage" }, picture, veil), h("div", {}, list, h("h3", {}, "Why the student says so"), why)),
+    ui.dialog(`Your image: ${t.name}`, [
+      h("div", { class: "trial" }, h("div", {}, h("div", { class: "trial-stage" }, picture, veil), seen),
+        h("div", {}, h("div", { class: "trial-head muted", "aria-hidden": "true" }, h("span", {}, "class"), h("span", {}, "teacher"), h("span", {}, "student")), list, heading, why, sum)),
       h("p", { class: "muted" }, t.line),
     ], { wide: true, onclose: () => store.call("forget_trial", {}, { quiet: true }).catch(() => {}) });
     picture.decode().catch(() => {}).then(() => select(t.rows[0]));
@@ -275,6 +312,6 @@
     });
   }
 
-  const shell = { start, keyboard, exportFile, settings, openProject, override, tryImage, newProject, summary };
+  const shell = { table, start, keyboard, exportFile, settings, openProject, override, tryImage, newProject, summary };
   app.shell = shell;
 })();

@@ -5,13 +5,13 @@ const { h, s, text, keyed, fmt } = dom;
 const facts = h("dl", { class: "facts" });
 const bars = h("div", { class: "class-bars", role: "img" });
 const barsTitle = h("p", { class: "muted bars-title" });
-const word = h("input", { type: "text", placeholder: "add a concept, e.g. reeds", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
+const word = h("input", { type: "text", placeholder: "add a concept", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
 const add = h("form", { class: "add-word" }, word, ui.button("Add", { icon: "plus", type: "submit" }));
 add.querySelector("button").type = "submit";
 const added = h("div", { class: "added" });
 const picker = h("input", { type: "file", accept: "image/*", class: "seen-by-readers", "aria-label": "Choose your own image", tabindex: "-1" });
-const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: drop it here or choose a file" }, ui.icon("image"), h("span", {}, "Drop your own image here, or choose one"));
-view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, add, added, drop, picker));
+const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: choose a file, or drop one anywhere on the page", "data-tip": "See what teacher and student say of an image of your own: choose one, or drop it anywhere on the page." }, ui.icon("image"), h("span", {}, "Try an image"));
+view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, h("div", { class: "bring-row" }, add, drop), added, picker));
 
 const chooser = h("select", { "aria-label": "Project", class: "chooser" });
 chooser.addEventListener("change", () => window.inficond.shell.openProject(chooser.value));
@@ -73,6 +73,7 @@ view.part("configuration.facts", (data) => {
   if (!list) document.body.append((list = h("datalist", { id: "known-words" })));
   keyed(list, data.vocabulary, (w) => w, (w) => h("option", { value: w }), () => {});
   keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
+  chooser.title = data.name;
   chooser.value = data.project;
 });
 window.inficond.chart.offer("images per class", () => {

@@ -56,7 +56,8 @@ def _story(section: Any) -> str:
 
 def _provider(encoder: Any) -> str:
     """What the images were encoded on, as the project noted it."""
-    return str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
+    name = str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
+    return {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}.get(name.lower(), name)
 
 
 VIEW = View(

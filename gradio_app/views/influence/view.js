@@ -16,7 +16,9 @@ const head = h("div", { class: "inf-head" },
   h("span", { class: "keys" }, ui.term("activation", "values"), h("span", { class: "key" }, h("i", { class: "fill-agree-pos round" }), "agree"), h("span", { class: "key" }, h("i", { class: "fill-missed round" }), "missed"), h("span", { class: "key" }, h("i", { class: "fill-extra round" }), "extra")),
   h("span", { class: "right" }, ui.term("gap")));
 const list = h("div", { class: "inf-rows scroll", role: "listbox", "aria-multiselectable": "true", "aria-label": "Concepts" });
-const foot = h("div", { class: "inf-foot muted" });
+const footLine = h("span", { role: "status" });
+const unbrush = ui.button("Clear the brush", { kind: "quiet", hidden: true, title: "Clear the brush (Escape)", onclick: () => store.brush(null) });
+const foot = h("div", { class: "inf-foot muted" }, footLine, unbrush);
 view.body.append(head, list, foot);
 dom.roving(list, ".inf-row");
 
@@ -38,6 +40,7 @@ function create(c) {
   row.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); store.toggleConcept(row.__item.name); }
     else if (event.key === "b") brushByKey(row.__item.name);
+    else if (event.key === "Escape") store.brush(null);
   });
   strip.addEventListener("pointerdown", (event) => beginBrush(event, strip, row));
   return row;
@@ -46,7 +49,7 @@ function create(c) {
 function update(row, c) {
   const [name, bar, strip, gap] = row.children;
   text(name, c.name);
-  name.title = c.group ? `${c.name} (${c.group})` : c.name;
+  name.title = c.group ? `${c.name} (group ${c.group})` : c.name;
   attr(row, "data-weight", c.weight);
   const [fill, , label] = bar.children;
   lay(fill, c.weight);
@@ -122,8 +125,18 @@ function draw(now) {
   else sorted.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight) || Math.abs(b.gap || 0) - Math.abs(a.gap || 0));
   const shown = sorted.filter((r) => r.weight !== 0 || order !== "weight" || picked.has(r.name) || r.added || sorted.length <= 40);
   keyed(list, shown, (r) => r.name, create, update);
-  text(foot, `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click to pick, drag over the dots to brush.`);
+  const idle = order === "weight" ? shown.find((r) => r.weight === 0) : null;
+  for (const row of list.children) attr(row, "data-heading", idle && row.__key === idle.name ? "without weight: words that would tell failures apart, by gap" : null);
+  tellBrush();
   mark();
+}
+
+/** What the brush holds, and how to be rid of it; else what the list is and what can be done in it. */
+function tellBrush() {
+  const b = store.state.brush;
+  text(footLine, b ? `${b.rows.size} of the dots: “${b.concept}” from ${fmt.num(b.low)} to ${fmt.num(b.high)}` : `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click to pick, drag over the dots to brush.`);
+  unbrush.hidden = !b;
+  foot.classList.toggle("brushed", Boolean(b));
 }
 
 function mark() {
@@ -197,6 +210,7 @@ store.on("brush", (b) => {
     attr(rect, "width", on ? b.at[1] - b.at[0] : 0);
   }
   light(b ? b.rows : null);
+  if (data) tellBrush();
 });
 store.on("hover-image", (row) => light(row === null ? (store.state.brush ? store.state.brush.rows : null) : new Set([row])));
 store.on("hover", (concept) => {

@@ -3,7 +3,8 @@ const { store, ui, dom, chart } = window.inficond;
 const { h, s, attr, text, keyed, fmt } = dom;
 const SUBSETS = [["agree-pos", "both yes"], ["agree-neg", "both no"], ["missed", "missed"], ["extra", "extra"]];
 const ORDER = ["agree-pos", "missed", "extra", "agree-neg"];
-const MEASURES = { ap: "fidelity", balanced_agreement: "balanced agreement", f1: "F1" };
+const MEASURES = { ap: "average precision", balanced_agreement: "balanced agreement", f1: "F1" };
+const SHORT = { ap: "AP", balanced_agreement: "bal.", f1: "F1" };
 let measure = ui.keep.get("measure") in MEASURES ? ui.keep.get("measure") : "ap";
 let table = null;
 
@@ -12,7 +13,7 @@ const head = h("div", { class: "perf-head", "aria-hidden": "true" });
 const rows = h("div", { class: "perf-rows scroll", role: "grid", "aria-label": "Classes" });
 const slices = h("div", { class: "slices" });
 view.body.append(legend, head, rows, slices);
-view.tools.append(ui.segmented([["ap", "AP"], ["balanced_agreement", "bal."], ["f1", "F1"]], measure, (m) => { measure = m; ui.keep.set("measure", m); if (table) draw(table); }, "Measure of fidelity"));
+view.tools.append(ui.segmented(Object.entries(SHORT).map(([id, short]) => [id, short, { "data-tip": `Fidelity as ${MEASURES[id]}` }]), measure, (m) => { measure = m; ui.keep.set("measure", m); if (table) draw(table); }, "Measure of fidelity"));
 dom.roving(rows, ".perf-row");
 
 function create(c) {
@@ -61,12 +62,12 @@ function update(row, c) {
     track.children[1].style.width = `${100 * Math.max(0, m.high - m.low)}%`;
   }
   text(fid.lastElementChild, fmt.share(m.value));
-  fid.dataset.tip = `${MEASURES[measure]} to the teacher ${fmt.num(m.value, 3)}${sure ? `, 95 % interval ${fmt.num(m.low)} to ${fmt.num(m.high)}` : ""}`;
+  fid.dataset.tip = m.value === null || m.value === undefined ? "Fidelity: nothing to rank, the teacher says yes to no held-out image" : `Fidelity, ${MEASURES[measure]} to the teacher: ${fmt.num(m.value, 3)}${sure ? `, 95 % interval ${fmt.num(m.low)} to ${fmt.num(m.high)}` : ""}`;
   text(acc, c.truth ? `${fmt.share(c.truth.teacher)} · ${fmt.share(c.truth.student)}` : "");
   acc.hidden = !table.labelled;
-  if (c.truth) acc.dataset.tip = `average precision against the labels: teacher ${fmt.num(c.truth.teacher, 3)}, student ${fmt.num(c.truth.student, 3)}`;
+  if (c.truth) acc.dataset.tip = `Accuracy, average precision against the labels: teacher ${fmt.num(c.truth.teacher, 3)}, student ${fmt.num(c.truth.student, 3)}`;
   text(nec, c.nec);
-  nec.dataset.tip = `${c.nec} concepts with a weight; fidelity with only the 5 largest: ${fmt.num(c.anec5)}`;
+  nec.dataset.tip = `${c.nec} concept${c.nec === 1 ? "" : "s"} with a weight`;
   const total = ORDER.reduce((sum, id) => sum + c.counts[id], 0) || 1;
   for (const part of stack.children) {
     const id = part.dataset.subset;
@@ -77,7 +78,7 @@ function update(row, c) {
     attr(part, "aria-label", label);
     part.dataset.tip = `${n} of ${total} images: ${SUBSETS.find(([k]) => k === id)[1]}`;
   }
-  row.setAttribute("aria-label", `${c.name}: ${MEASURES[measure]} ${fmt.num(m.value)}, ${c.counts.missed} missed, ${c.counts.extra} extra, ${c.nec} concepts`);
+  row.setAttribute("aria-label", `${c.name}: ${MEASURES[measure]} ${fmt.num(m.value)}, ${c.counts.missed} missed, ${c.counts.extra} extra, ${c.nec} concept${c.nec === 1 ? "" : "s"}`);
 }
 
 function mark() {
@@ -95,7 +96,7 @@ function mark() {
 function draw(data) {
   table = data;
   view.root.classList.toggle("labelled", data.labelled);
-  head.replaceChildren(h("span", {}, "class"), h("span", {}, MEASURES[measure]), ...(data.labelled ? [h("span", { class: "perf-acc" }, "labels T · S")] : []), h("span", { class: "perf-nec" }, "NEC"), h("span", {}, "T / S"));
+  head.replaceChildren(h("span", {}, "class"), h("span", { "data-term": "fidelity" }, `fidelity (${SHORT[measure]})`), ...(data.labelled ? [h("span", { class: "perf-acc", "data-term": "accuracy" }, "acc. T · S")] : []), h("span", { class: "perf-nec", "data-term": "NEC" }, "NEC"), h("span", { "data-term": "subsets" }, "images"));
   keyed(rows, data.classes, (c) => c.name, create, update);
   mark();
 }

@@ -5,8 +5,8 @@ let data = null;
 let changes = {}; // node -> whether its change is clear; known a moment after the tree
 let comparing = null; // null, or the ids chosen so far
 
-const undo = ui.button("Undo", { icon: "undo", wide: false, title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
-const redo = ui.button("Redo", { icon: "redo", wide: false, title: "Redo (Ctrl+Shift+Z)", onclick: () => store.act("redo") });
+const undo = ui.button("Undo", { icon: "undo", title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
+const redo = ui.button("Redo", { icon: "redo", title: "Redo (Ctrl+Shift+Z)", onclick: () => store.act("redo") });
 const compare = ui.button("Compare", { icon: "compare", wide: false, "aria-pressed": "false", title: "Compare two steps", onclick: () => setComparing(comparing ? null : []) });
 const recipe = ui.button("Recipe", { icon: "export", wide: false, title: "Take the steps along as a recipe", onclick: () => window.inficond.shell.exportFile("recipe") });
 view.tools.append(undo, redo, compare, recipe);
@@ -112,12 +112,13 @@ async function choose(id) {
   if (answer.compare) show(answer.compare);
 }
 function show(c) {
-  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "" }, t)))), h("tbody", {}, rows.map((r) => h("tr", {}, r.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+  const { table } = window.inficond.shell;
+  const rows = (list) => list.map((cells) => ({ cells }));
+  const told = (m) => (m.count ? "images" : m.clear ? `${m.delta} ${m.range}` : "no clear change");
   ui.dialog("Two steps compared", [
-    h("p", {}, h("b", {}, "A "), c.a, h("br"), h("b", {}, "B "), c.b),
-    c.metrics.length ? table(["measure", "A", "B", "change"], c.metrics.map((m) => [m.label, m.before, m.after, m.clear ? `${m.delta} ${m.range}` : "no clear change"])) : h("p", { class: "muted" }, "No measure moved."),
-    h("h3", {}, "Weights that differ"),
-    c.weights.length ? table(["concept", "class", "A", "B"], c.weights.map((w) => [w.concept, w.cls, fmt.signed(w.before), fmt.signed(w.after)])) : h("p", { class: "muted" }, "None."),
-    h("p", { class: "muted" }, c.moved),
+    h("p", { class: "compared" }, h("b", { class: "prov-mark" }, "A"), h("span", { "data-name": "" }, c.a), h("b", { class: "prov-mark" }, "B"), h("span", { "data-name": "" }, c.b)),
+    ...(c.metrics.length ? [h("h3", {}, `Held-out images of “${c.cls}”`), table(["measure", "A", "B", "change, 95 % interval"], rows(c.metrics.map((m) => [m.label, m.before, m.after, told(m)]))), h("p", { class: "muted" }, c.moved)] : [h("p", { class: "muted" }, "No measure moved.")]),
+    h("h3", {}, c.n_weights > c.weights.length ? `Weights that differ most (${c.weights.length} of ${c.n_weights})` : "Weights that differ"),
+    c.weights.length ? table(["concept", "A", "B", "change", "class"], rows(c.weights.map((w) => [w.concept, fmt.signed(w.before), fmt.signed(w.after), fmt.signed(w.change), w.cls]))) : h("p", { class: "muted" }, "None."),
   ], { wide: true });
 }

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.tuning.actions import spell
 from inficond.gradio_app.pack import plain
-from inficond.gradio_app.shown import change_of
+from inficond.gradio_app.shown import change_of, step_title
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             {
                 "id": node.id,
                 "name": entry.name,
-                "text": _title(node),
+                "text": step_title(node),
                 "more": _more(node),
                 "when": node.when.replace("T", " ")[:19],
                 "on_branch": entry.on_path,
@@ -43,14 +42,6 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             "lanes": max(lanes.values()) + 1,
         }
     )
-
-
-def _title(node: Any) -> str:
-    if node.kind == "root":
-        return "The student as it was fitted"
-    if node.kind == "tune":
-        return spell(node.actions).replace("group:", "everything like ").replace(" = -", " = −")
-    return node.title
 
 
 def _more(node: Any) -> str:
