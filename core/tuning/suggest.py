@@ -148,7 +148,7 @@ def suggest(
         raise unknown("subset", subset, SUBSETS)
     t = workspace.targets(state, "validation")[:, c]
     s = workspace.score(state, cls, "validation")
-    threshold = float(workspace.students.thresholds[c])
+    threshold = workspace.threshold(state, c)
     codes = subset_codes(t, s, threshold=threshold)
     if not (codes >= 2).any():
         return []
