@@ -206,6 +206,11 @@ class Bridge:
         return self._moved(visitor, request, visitor.session.set_lambda(lam))
 
     @_answering
+    def set_thresholds(self, visitor: Visitor, request: Request) -> dict[str, Any]:
+        """From which probability on the students say yes."""
+        return self._moved(visitor, request, visitor.session.set_thresholds(request.get("at", "")))
+
+    @_answering
     def compare(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Two nodes side by side, for the selected class where it differs."""
         found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
@@ -282,6 +287,11 @@ class Bridge:
         return {"job": self.jobs.start(visitor.token, work).id}
 
     @_answering
+    def origin(self, visitor: Visitor, request: Request) -> dict[str, Any]:
+        """What the project was made from, to make another one of the same images."""
+        return {"origin": deeds.origin(visitor) if self.local_folders else None}
+
+    @_answering
     def open_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Go to another project, as a new visit."""
         return {"token": self.visitors.choose(visitor.token, request.get("project")).token}
@@ -309,8 +319,8 @@ class Bridge:
 
 ALLOWED = (
     "hello", "read", "ping", "sheet", "similar", "preview", "apply", "undo", "redo", "checkout", "rename",
-    "add_concept", "drop_concept", "override", "set_lambda", "compare", "job", "cancel_job", "start_report",
-    "start_export", "start_project", "open_project", "classify", "forget_trial",
+    "add_concept", "drop_concept", "override", "set_lambda", "set_thresholds", "compare", "job", "cancel_job",
+    "start_report", "start_export", "start_project", "origin", "open_project", "classify", "forget_trial",
 )  # fmt: skip
 
 

@@ -305,6 +305,28 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
     )
 
 
+def origin(visitor: Visitor) -> dict[str, Any] | None:
+    """What a project was made from, as the form of a new one takes it; None where its images are not in a
+    folder or list of this machine any more.
+
+    For the machine's owner only: it names paths.
+    """
+    config = visitor.project.config
+    encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
+    images = str((config.get("source") or {}).get("images") or "")
+    if not images or not Path(images).exists():
+        return None
+    labels: Mapping[str, list[str]] = config.get("class_labels") or {}
+    lines = [f"{name}: {', '.join(labels.get(name) or [name])}" for name in visitor.project.classes]
+    return {
+        "folder": images,
+        "name": f"{visitor.project.name}, other classes"[:80],
+        "teacher": str(teacher.get("spec") or "embedded"),
+        "encoder": str(encoder.get("spec") or "embedded"),
+        "classes": "\n".join(lines),
+    }
+
+
 def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
     """Uploads with the names that they get in a folder of ours, no name twice."""
     if not isinstance(files, list) or not files:

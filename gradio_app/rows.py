@@ -44,7 +44,7 @@ def rows_of(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
 
 
 def columns_of(visitor: "Visitor", selection: "Selection") -> list[int]:
-    """The concepts that the views speak of: with weight, the largest first; picked, added or bounded ones; and
+    """The concepts that the views speak of: with weight, the largest first; picked, added or bounded ones;
     those without weight that tell agreeing from misaligned images best."""
     session = visitor.session
     found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))

@@ -42,8 +42,8 @@ def squeezed(source: str) -> str:
 
 
 def head() -> str:
-    """What goes into the page's head: an icon, the style sheet of what lies outside Gradio's container (dialogs, the
-    guide, lines to the person), and what all views share as one inline script.
+    """What goes into the page's head: an icon, the style sheet of what lies outside Gradio's container
+    (dialogs, the guide, lines to the person), and what all views share as one inline script.
     """
     outside = squeezed((BROWSER / "outside.css").read_text(encoding="utf-8"))
     code = squeezed("\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS))

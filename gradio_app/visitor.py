@@ -102,7 +102,8 @@ class Visitor:
         same."""
         state = self.session.state.classes[cls]
         overrides = tuple(sorted(state.overrides.items()))
-        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides)
+        at = float(self.session.students.thresholds[self.session.class_index(cls)])
+        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
         return self._visitors.shared(key, lambda: self._intervals(cls))
 
     def _intervals(self, cls: str) -> dict[str, Any]:

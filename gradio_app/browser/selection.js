@@ -303,8 +303,14 @@
   }
 
   let acting = false;
-  async function act(name, request = {}) {
-    if (acting) return null;
+  let turn = Promise.resolve();
+  /** Take a step of the history. Undo and redo wait for their turn, as fast as they are pressed; anything else is
+      dropped while a step is on its way: a second click on Apply is no second step. */
+  function act(name, request = {}) {
+    if (acting && name !== "undo" && name !== "redo") return Promise.resolve(null);
+    return (turn = turn.then(() => take(name, request)));
+  }
+  async function take(name, request) {
     acting = true;
     emit("acting", true);
     const asked = state.selection;

@@ -168,22 +168,34 @@
   }
 
   // ---------------------------------------------------------------- settings
-  function settings() {
+  async function settings() {
+    const { origin } = shell.props.local_folders ? await store.call("origin", {}, { quiet: true }) : {};
     const facts = store.state.parts["configuration.facts"];
     const lam = h("input", { type: "text", inputmode: "decimal", value: facts.lam, "aria-label": "λ" });
+    const matched = facts.threshold === "matched";
+    const at = h("input", { type: "text", inputmode: "decimal", value: matched ? 0.5 : facts.threshold, "aria-label": "Threshold of every class" });
+    const rates = [["one", "The same for every class:"], ["matched", "Each class its own, so that its student says yes as often as the teacher does on training images"]].map(([value, said]) =>
+      h("label", { class: "check" }, h("input", { type: "radio", name: "threshold", value, checked: (value === "matched") === matched }), h("span", {}, said), value === "one" ? at : null));
+    at.addEventListener("focus", () => { rates[0].querySelector("input").checked = true; });
     const hints = h("input", { type: "checkbox", id: "inf-hints" });
     hints.checked = !document.body.classList.contains("no-hints");
     hints.addEventListener("change", () => { document.body.classList.toggle("no-hints", !hints.checked); ui.keep.set("hints", hints.checked ? "on" : "off"); });
-    const form = h("form", { class: "stack-form" },
-      h("label", { class: "field" }, "λ, the strength of the L1 penalty", h("small", {}, "Larger: fewer words with weight. Every class is refitted; the step can be undone."), lam),
-      h("label", { class: "check" }, hints, "Show the line under each view's title"),
-      h("p", { class: "muted" }, `Link: ${facts.link}. ${facts.note}`));
-    const dialog = ui.dialog("Settings", form, { buttons: [ui.button("Refit", { kind: "primary", onclick: () => form.requestSubmit() })] });
-    form.addEventListener("submit", async (event) => {
+    const section = (title, about, label, send, ...fields) => h("form", { class: "stack-form setting", onsubmit: async (event) => {
       event.preventDefault();
-      const answer = await store.act("set_lambda", { lam: lam.value.replace(",", ".") });
+      const answer = await send();
       if (answer && !answer.error) dialog.close();
-    });
+    } }, h("div", {}, h("h3", {}, title), h("p", { class: "muted" }, about)), ...fields, h("div", { class: "row-end" }, h("button", { type: "submit", class: "button" }, label)));
+    const plain = (input) => input.value.trim().replace(",", ".");
+    const dialog = ui.dialog("Settings", [
+      section("λ, the strength of the L1 penalty", "Larger: fewer words with weight. Every class is refitted; the step can be undone.", "Refit",
+        () => store.act("set_lambda", { lam: plain(lam) }), lam),
+      section("Threshold", "From which probability the student says yes. Nothing is refitted; the step can be undone.", "Set thresholds",
+        () => store.act("set_thresholds", { at: rates[1].querySelector("input").checked ? "matched" : Number(plain(at)) }), ...rates),
+      h("div", { class: "setting stack-form" }, h("div", {}, h("h3", {}, "Classes"), h("p", { class: "muted" }, origin ? "Another choice of classes is another project: the same images, encoder and teacher, filled in already." : "They are chosen when a project is made; “New project” asks for them.")),
+        origin ? h("div", { class: "row-end" }, ui.button("Choose other classes", { onclick: () => { dialog.close(); newProject(origin); } })) : null),
+      h("div", { class: "setting" }, h("label", { class: "check" }, hints, "Show the line under each view's title")),
+      facts.note ? h("p", { class: "muted" }, facts.note) : null,
+    ]);
   }
 
   async function openProject(key) {
@@ -258,7 +270,8 @@
   }
 
   // ---------------------------------------------------------------- a new project
-  function newProject() {
+  /** The form, maybe filled with `given`: what another project was made from. */
+  function newProject(given = {}) {
     const local = shell.props.local_folders;
     const folder = h("input", { type: "text", placeholder: "a folder of photographs on this machine", disabled: !local });
     const files = h("input", { type: "file", multiple: true, accept: "image/*", class: "file" });
@@ -278,7 +291,9 @@
       problem,
       h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")));
     const box = h("div", {}, form);
-    const dialog = ui.dialog("A new project", box);
+    for (const [input, value] of [[folder, given.folder], [name, given.name], [teacher, given.teacher], [encoder, given.encoder], [classes, given.classes]]) if (value) input.value = value;
+    if (given.classes) classes.rows = 8;
+    const dialog = ui.dialog(given.folder ? "Other classes, the same images" : "A new project", box);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       tell("");

@@ -79,6 +79,23 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     expect(page.locator("#view-provenance")).to_contain_text("without the mouse")
 
 
+def test_a_digit_goes_to_the_view_of_that_number(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    for digit, wanted in (
+        ("2", '#view-performance [role=row][aria-selected="true"]'),
+        ("3", "#view-influence [role=option]"),
+        ("4", "#view-tuning [role=slider]"),
+        ("5", "#view-instances .tile"),
+        ("6", '#view-provenance [aria-current="true"] .prov-go'),
+        ("1", "#view-configuration .add-word input"),
+    ):
+        page.keyboard.press(digit)
+        assert page.evaluate("(s) => document.activeElement.matches(s)", wanted), digit
+    page.keyboard.press("2")
+    assert page.evaluate("() => document.activeElement.value") == "2", "in a text field a digit is a digit"
+
+
 def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     page = open_page()
     settle(page)

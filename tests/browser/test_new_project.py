@@ -141,3 +141,28 @@ def test_a_folder_of_this_machine_becomes_a_project(
     expect(page.locator(".inf-dialog .job-notes")).to_contain_text("notes.jpg")
     whole = [p for p in made(tmp_path / "cache") if (p / "project.json").exists()]
     assert [len(Project.open(p)) for p in whole] == [24]
+
+
+def test_other_classes_of_the_same_images_are_a_form_filled_in_already(
+    open_page: Opener, photographs: list[Path], tmp_path: Path
+) -> None:
+    from inficond.core.project.build import BuildOptions, build
+
+    folder = build(
+        BuildOptions(
+            images=photographs[0].parent, out=tmp_path / "project", classes={"bird": ["hen", "junco"]}
+        )
+    )
+    page_served = serve(Project.open(folder), local_folders=True)
+    try:
+        page = open_page(url=page_served.options["url"])
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_role("button", name="Choose other classes").click()
+        dialog = page.locator(".inf-dialog")
+        expect(dialog.get_by_role("textbox", name=re.compile("^Folder"))).to_have_value(
+            str(photographs[0].parent)
+        )
+        expect(dialog.get_by_role("textbox", name=re.compile("^Classes"))).to_have_value("bird: hen, junco")
+        page.goto("about:blank")
+    finally:
+        page_served.close()

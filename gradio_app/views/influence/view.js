@@ -185,7 +185,7 @@ function setBrush(concept, low, high) {
 const turns = [[75, 100], [0, 25], null];
 let turn = { concept: null, i: 0 };
 function brushByKey(concept) {
-  turn = { concept, i: turn.concept === concept ? (turn.i + 1) % turns.length : 0 };
+  turn = { concept, i: turn.concept === concept && store.state.brush ? (turn.i + 1) % turns.length : 0 };
   const range = turns[turn.i];
   if (range) setBrush(concept, ...range);
   else setBrush(null);

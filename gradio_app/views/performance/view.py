@@ -44,8 +44,8 @@ def _slices(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 "id": slice_id(s),
                 "side": s.kind,
                 "short": s.name,
-                "text": f"{s.name}: {s.size} images, {len(s.misaligned)} of them {s.kind}; teacher and student agree on "
-                f"{100 * s.agreement:.0f} % of them, on {100 * s.elsewhere:.0f} % elsewhere",
+                "text": f"{s.name}: {s.size} images, {len(s.misaligned)} of them {s.kind}; teacher and "
+                f"student agree on {100 * s.agreement:.0f} %, on {100 * s.elsewhere:.0f} % elsewhere",
                 "size": s.size,
                 "agreement": s.agreement,
                 "rest": s.elsewhere,

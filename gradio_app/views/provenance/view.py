@@ -56,6 +56,8 @@ def _more(node: Any) -> str:
 
 def _gain(node: Any) -> dict[str, Any]:
     """The change of average precision of the step's class, as the node recorded it."""
+    if node.kind == "threshold":  # a ranking does not move with it
+        return {"gain": "", "gain_more": ""}
     for cls in node.classes or tuple(node.after):
         before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
         if before is None or after is None:
