@@ -65,6 +65,18 @@
     }
   }
 
+  /** The heading of a chart: what it shows, its columns as `[x, text, anchor]`, its colours as `[variable, text]`. */
+  function heading(title, columns = [], colours = []) {
+    let x = 10;
+    return s("g", {}, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, title),
+      colours.map(([colour, label]) => {
+        const at = x;
+        x += 26 + 6.4 * label.length;
+        return [s("rect", { x: at, y: 31, width: 9, height: 9, rx: 2, fill: app.ui.colour(colour) }), s("text", { x: at + 13, y: 39.5, "font-size": 11 }, label)];
+      }),
+      columns.map(([at, label, anchor = "start"]) => s("text", { x: at, y: colours.length ? 58 : 40, "font-size": 11, "text-anchor": anchor, "fill-opacity": 0.75 }, label)));
+  }
+
   /** Lay an evidence region over a picture of `w` x `hgt` pixels: all else is veiled, its border drawn.
       `cells` holds a digit per cell of the grid, row by row; `crop` is the part that the encoder saw, in shares. */
   function evidence(canvas, w, hgt, cells, grid, crop) {
@@ -130,5 +142,5 @@
     line.replaceChildren(h("span", {}, "with the bias ", h("b", {}, of("bias"))), h("span", {}, app.ui.term("logit"), " ", h("b", {}, of("sum"))));
   }
 
-  app.chart = { ceilNice, evidence, contributions, logit, offer, saveNamed, names: () => [...charts.keys()] };
+  app.chart = { ceilNice, evidence, contributions, logit, heading, offer, saveNamed, names: () => [...charts.keys()] };
 })();

@@ -48,7 +48,7 @@
   // ---------------------------------------------------------------- the server
 
   /** Call a function of the page's server side. Resolves to its answer; bad input is shown, not thrown. */
-  async function call(name, request = {}, { quiet = false } = {}) {
+  async function call(name, request = {}, { quiet = false, notes = !quiet } = {}) {
     let answer;
     try {
       answer = JSON.parse(await server[name]({ token: state.token, ...request }));
@@ -62,7 +62,7 @@
       remember();
     }
     if (answer.error && !quiet) app.ui.say(answer.error, "bad");
-    if (answer.note && !quiet) app.ui.say(answer.note);
+    if (answer.note && notes) app.ui.say(answer.note);
     return answer;
   }
 
@@ -315,7 +315,7 @@
     emit("acting", true);
     const asked = state.selection;
     try {
-      const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() });
+      const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() }, { notes: false }); // told with the step
       if (!answer.error) {
         dropPending();
         dropMarks();

@@ -86,13 +86,14 @@
   }
 
   /** What a step did, with the way back beside it. */
-  function told({ deed, node }) {
+  function told({ deed, node, said, note }) {
     const tree = store.state.parts["provenance.tree"];
     const at = tree && tree.nodes.find((n) => n.id === node);
-    if (!at || deed === "rename" || deed === "add_concept") return;
+    if (!at || deed === "rename") return note && ui.say(note);
     const name = at.name || at.text;
-    if (["undo", "redo", "checkout"].includes(deed)) ui.say(`Now at: ${name}`, "", null, "step");
-    else ui.say(`Applied: ${name}${at.gain ? ` (${at.gain})` : ""}`, "", ["Take it back", () => store.act("undo")], "step");
+    const tail = note ? `. ${note}` : "";
+    if (["undo", "redo", "checkout"].includes(deed)) return ui.say(`Now at: ${name}${tail}`, "", null, "step");
+    return ui.say(`${said || `Applied: ${name}${at.gain ? ` (${at.gain})` : ""}`}${tail}`, "", ["Take it back", () => store.act("undo")], "step");
   }
 
   // ---------------------------------------------------------------- the keys

@@ -104,12 +104,13 @@
   for (const [type, show] of [["mouseover", true], ["focusin", true], ["mouseout", false], ["focusout", false]])
     document.addEventListener(type, (event) => {
       const node = event.target.closest && event.target.closest("[data-term], [data-tip]");
-      if (!node) return;
+      if (!node || (type === "focusin" && performance.now() - pressed < 400)) return;
       if (show && said(node)) showBubble(node, said(node));
       else hideBubble(node);
     });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideBubble(); });
-  document.addEventListener("pointerdown", () => hideBubble()); // what is told would lie over what the click changes
+  let pressed = 0;
+  document.addEventListener("pointerdown", () => { pressed = performance.now(); hideBubble(); }); // a bubble would lie over what the click changes
   /** A word of the field, explained where it stands. */
   const term = (key, shown) => h("dfn", { "data-term": key, tabindex: "0" }, shown || key);
 

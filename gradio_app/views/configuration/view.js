@@ -26,7 +26,6 @@ add.addEventListener("submit", async (event) => {
   add.removeAttribute("data-busy");
   if (answer && !answer.error) {
     word.value = "";
-    ui.say(answer.said);
     store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== answer.concept), answer.concept] });
   }
 });

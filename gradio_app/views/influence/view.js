@@ -222,14 +222,14 @@ view.part("influence.rows", draw);
 
 chart.offer("concept influence", () => {
   const rows = [...list.children].map((r) => r.__item).slice(0, 40);
-  const height = 24 * rows.length + 44;
+  const height = 24 * rows.length + 72;
   const svg = s("svg", { viewBox: `0 0 760 ${height}`, width: 760, height });
-  svg.append(s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, `Concepts that speak for and against “${data.cls}”`));
+  svg.append(chart.heading(`Concepts that speak for and against “${data.cls}”${data.part ? `, ${data.part}` : ""}`, [[10, "concept"], [330, "weight", "middle"], [503, "value in each image"], [750, "gap", "end"]], [["agree-pos", "agree"], ["missed", "missed"], ["extra", "extra"]]));
   rows.forEach((r, i) => {
-    const y = 36 + 24 * i;
+    const y = 64 + 24 * i;
     const w = (130 * Math.abs(r.weight)) / scale;
     svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, r.name.slice(0, 26)));
-    svg.append(s("rect", { x: r.weight < 0 ? 330 - w : 330, y: y + 2, width: w, height: 14, fill: ui.colour(r.weight < 0 ? "neg" : "pos") }));
+    svg.append(s("rect", { x: r.weight < 0 ? 330 - w : 330, y: y + 2, width: w, height: 14, fill: ui.colour(r.weight < 0 ? "neg" : "pos") }), s("line", { x1: 330, x2: 330, y1: y - 3, y2: y + 21, stroke: ui.colour("edge"), "stroke-width": 0.7 }));
     svg.append(s("text", { x: r.weight < 0 ? 325 - w : 335 + w, y: y + 13, "font-size": 11, "text-anchor": r.weight < 0 ? "end" : "start" }, fmt.signed(r.weight)));
     const p = points.get(r.name);
     if (p) SIDES.forEach((side, k) => {

@@ -292,7 +292,7 @@ view.part("instances.opened", (data) => {
   picture.alt = data.id;
   text(openTitle.firstElementChild, data.id);
   openTitle.firstElementChild.title = data.id;
-  text(openTitle.lastElementChild, `teacher ${fmt.percent(data.teacher)} · student ${fmt.percent(data.student)}${data.label === null ? "" : data.label ? " · label yes" : " · label no"}`);
+  text(openTitle.lastElementChild, `T ${fmt.percent(data.teacher)} · S ${fmt.percent(data.student)}${data.label === null ? "" : data.label ? " · label yes" : " · label no"}`);
   chart.contributions(bars, data.bars, contribution);
   chart.logit(sum, data.bars);
   showEvidence(data.first);

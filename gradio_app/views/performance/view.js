@@ -117,14 +117,15 @@ view.part("performance.slices", (data) => {
 store.on("select", mark);
 
 chart.offer("student performance", () => {
-  const height = 26 * table.classes.length + 40;
+  const height = 26 * table.classes.length + 74;
   const svg = s("svg", { viewBox: `0 0 640 ${height}`, width: 640, height });
-  svg.append(s("text", { x: 10, y: 20, "font-size": 12, "font-weight": 600 }, `${MEASURES[measure]} to the teacher, and where teacher and student differ`));
+  svg.append(chart.heading("How well each student follows its teacher, on held-out images", [[10, "class"], [180, `fidelity (${MEASURES[measure]}), 95 % interval`], [400, "images, lengths are square roots"]], ORDER.map((id) => [id, SUBSETS.find(([k]) => k === id)[1]])));
   table.classes.forEach((c, i) => {
-    const y = 36 + 26 * i;
+    const y = 66 + 26 * i;
     const m = c[measure];
     svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, c.name.slice(0, 24)));
-    svg.append(s("rect", { x: 180, y: y + 2, width: 160, height: 14, fill: ui.colour("raise") }), s("rect", { x: 180, y: y + 2, width: 160 * (m.value || 0), height: 14, fill: ui.colour("accent") }));
+    svg.append(s("rect", { x: 180, y: y + 2, width: 160, height: 14, fill: ui.colour("raise") }), s("rect", { x: 180, y: y + 2, width: 160 * (m.value || 0), height: 14, fill: ui.colour("accent"), "fill-opacity": 0.72 }));
+    if (m.low !== null && m.low !== undefined && m.high !== null) svg.append(s("rect", { x: 180 + 160 * m.low, y: y + 8, width: 160 * Math.max(0, m.high - m.low), height: 2, fill: ui.colour("ink") }));
     svg.append(s("text", { x: 348, y: y + 13, "font-size": 12 }, fmt.num(m.value)));
     const total = ORDER.reduce((sum, id) => sum + Math.sqrt(c.counts[id]), 0) || 1;
     let x = 400;

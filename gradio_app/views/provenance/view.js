@@ -43,9 +43,12 @@ function update(row, node) {
   attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
   row.classList.toggle("aside", !node.on_branch);
   attr(graph, "width", data.lanes * LANE + 6);
-  graph.replaceChildren(...node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), class: node.lit ? "on" : "" })),
+  graph.replaceChildren(...unlitFirst(node).map(([from, to, kind, lit]) => s("path", { d: edge(from, to, kind), class: lit ? "on" : "" })),
     s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: node.id === data.current ? 5.5 : 4, class: node.id === data.current ? "here" : node.on_branch ? "on" : "" }));
 }
+
+/** The lines that lead to where the person stands lie over the others. */
+const unlitFirst = (node) => [...node.edges].sort((a, b) => a[3] - b[3]);
 
 /** Lines within one row: "through" passes by, "up" leaves the dot upwards, "down" goes down from it to its parent. */
 function edge(from, to, kind) {
@@ -74,7 +77,7 @@ window.inficond.chart.offer("provenance", () => {
   const rows = data.nodes, left = data.lanes * LANE + 20;
   const svg = s("svg", { viewBox: `0 0 640 ${HEIGHT * rows.length + 40}`, width: 640, height: HEIGHT * rows.length + 40 }, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, "Steps of the tuning, newest above"));
   rows.forEach((node, i) => {
-    const at = s("g", { transform: `translate(8 ${30 + HEIGHT * i})` }, node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), fill: "none", stroke: ui.colour(node.lit ? "ink" : "edge"), "stroke-width": 1.5 })),
+    const at = s("g", { transform: `translate(8 ${30 + HEIGHT * i})` }, unlitFirst(node).map(([from, to, kind, lit]) => s("path", { d: edge(from, to, kind), fill: "none", stroke: ui.colour(lit ? "ink" : "edge"), "stroke-width": 1.5 })),
       s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: 4.5, fill: ui.colour(node.id === data.current ? "accent" : "panel"), stroke: ui.colour(node.on_branch ? "ink" : "edge"), "stroke-width": 1.8 }),
       s("text", { x: left, y: HEIGHT / 2 + 4, "font-size": 12 }, (node.name || node.text).slice(0, 62)), s("text", { x: 620, y: HEIGHT / 2 + 4, "font-size": 11, "text-anchor": "end" }, node.gain));
     svg.append(at);

@@ -29,7 +29,6 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 "on_branch": entry.on_path,
                 "lane": lanes[node.id],
                 "edges": edges[node.id],
-                "lit": entry.on_path,
                 **_gain(node),
             }
         )
@@ -95,7 +94,8 @@ def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list
     lanes : dict
         Node id -> lane, from 0 at the left.
     edges : dict
-        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join"]``.
+        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join", lit]``;
+        lit ones lead to where the visitor stands.
     """
     order = [n.node.id for n in reversed(nodes)]
     parent = {n.node.id: n.node.parent for n in nodes}
@@ -115,16 +115,18 @@ def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list
         else:
             lanes[n.node.id] = free
             free += 1
+    on_path = {n.node.id: n.on_path for n in nodes}
     place = {i: k for k, i in enumerate(order)}
     edges: dict[str, list[list[Any]]] = {i: [] for i in order}
     for child, above in parent.items():
         if above is None:
             continue
         a, b = lanes[child], lanes[above]
-        edges[child].append([a, a, "down"])
+        lit = on_path[child]
+        edges[child].append([a, a, "down", lit])
         for i in order[place[child] + 1 : place[above]]:
-            edges[i].append([a, a, "through"])
-        edges[above].append([a, b, "up" if a == b else "join"])
+            edges[i].append([a, a, "through", lit])
+        edges[above].append([a, b, "up" if a == b else "join", lit])
     return lanes, edges
 
 
