@@ -16,7 +16,8 @@
     node: null,
     hover: null, // concept
     brush: null, // {concept, low, high}
-    pending: [], // tuning actions not yet applied
+    pending: [], // tuning actions not yet applied, of the selected class
+    kept: new Map(), // class -> {pending, focus}: the same of classes that were left
     focus: null,
     preview: null,
     ready: false,
@@ -159,8 +160,9 @@
     if (("slice" in patch && patch.slice) && !("subset" in patch)) next.subset = null;
     const changed = FIELDS.filter((f) => !same(next[f], state.selection[f]));
     if (!changed.length) return Promise.resolve();
+    const from = state.selection.cls;
     state.selection = next;
-    if (changed.includes("cls")) dropPending();
+    if (changed.includes("cls")) leave(from);
     if (["cls", "subset", "slice", "scope"].some((f) => changed.includes(f))) dropMarks();
     remember();
     emit("select", { changed });
@@ -237,6 +239,19 @@
 
   // ---------------------------------------------------------------- tuning: preview, apply, history
 
+  /** Go on to another class: what is not applied of this one waits until the person is back. */
+  function leave(from) {
+    const { cls } = state.selection;
+    if (state.pending.length) state.kept.set(from, { pending: state.pending, focus: state.focus });
+    const back = state.kept.get(cls) || { pending: [], focus: null };
+    state.kept.delete(cls);
+    dropPending();
+    if (!back.pending.length && !state.focus) return;
+    Object.assign(state, back);
+    emit("pending");
+    schedulePreview();
+  }
+
   function dropPending() {
     const had = state.pending.length || state.preview;
     state.pending = [];
@@ -258,8 +273,12 @@
     schedulePreview();
   }
 
+  /** Take a suggestion's actions in place of an earlier suggestion's; what the person set themselves stays, where the
+      suggestion does not speak of it. */
   function proposeAll(actions) {
-    state.pending = actions.map((a) => ({ ...a }));
+    const words = state.parts["tuning.words"] || { names: [], groups: [] };
+    const spoken = new Set(actions.flatMap((a) => [a.concept, ...words.names.filter((_, i) => `group:${words.groups[i]}` === a.concept)]));
+    state.pending = [...state.pending.filter((a) => !a.suggested && !spoken.has(a.concept)), ...actions.map((a) => ({ ...a, suggested: true }))];
     emit("pending");
     schedulePreview();
   }
@@ -317,7 +336,8 @@
     try {
       const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() }, { notes: false }); // told with the step
       if (!answer.error) {
-        dropPending();
+        if (asked.cls === state.selection.cls) dropPending();
+        else if (state.kept.delete(asked.cls)) emit("pending");
         dropMarks();
         const still = state.selection === asked;
         if (still && answer.selection) settle(answer.selection);

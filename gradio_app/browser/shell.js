@@ -100,9 +100,9 @@
   const KEYS = [
     ["Anywhere", [[["1", "\u2026", "6"], "to the view of that number"], [["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
     ["Classes", [[["\u2191", "\u2193"], "from class to class"], [["Enter"], "select"], [["\u2190", "\u2192"], "to its subsets"]]],
-    ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick"], [["B"], "brush the upper part, the lower part, nothing"]]],
+    ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick: its slider comes first"], [["+", "\u2212", "M", "L"], "as at its slider"], [["B"], "brush the upper part, the lower part, nothing"]]],
     ["Sliders", [[["\u2190", "\u2192", "PgUp", "PgDn", "Home", "End", "0"], "set the weight"], [["+", "\u2212"], "raise, lower"], [["M", "L"], "mute, lock"], [["F"], "free: lift the bound in force"], [["Del"], "take back what is not applied yet"], [["Enter"], "apply"]]],
-    ["Images", [[["\u2190", "\u2192", "\u2191", "\u2193", "PgUp", "PgDn", "Home", "End"], "from image to image"], [["Enter"], "open"], [["Esc"], "close"]]],
+    ["Images", [[["\u2190", "\u2192", "\u2191", "\u2193", "PgUp", "PgDn", "Home", "End"], "from image to image; where one is open, the next opens"], [["Enter"], "open"], [["Esc"], "close"]]],
     ["Provenance", [[["\u2191", "\u2193"], "from step to step"], [["Enter"], "go there; the next step begins a branch"], [["Tab"], "then Enter: name the step"]]],
   ];
   function keyboard() {

@@ -111,6 +111,51 @@ def test_an_applied_step_says_so_and_offers_the_way_back(open_page: Opener) -> N
     expect(line).to_have_count(0)
 
 
+def test_what_is_not_applied_waits_while_another_class_is_looked_at(
+    open_page: Opener, classes: list[str]
+) -> None:
+    page = open_page()
+    select_class(page, classes[0])
+    name = next(iter(weights(page)))
+    page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-tuning .change")
+    select_class(page, classes[1])
+    expect(page.locator("#view-tuning .change")).to_have_count(0)
+    assert page.evaluate("() => window.inficond.store.state.pending") == []
+    expect(page.locator(f'#view-performance [data-class="{classes[0]}"] [data-kept]')).to_have_count(1)
+    select_class(page, classes[0])
+    page.wait_for_selector("#view-tuning .change")
+    assert [a["concept"] for a in page.evaluate("() => window.inficond.store.state.pending")] == [name]
+    expect(page.locator("#view-performance [data-kept]")).to_have_count(0)
+
+
+def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    ideas = page.locator("#view-tuning [data-suggestion]")
+    if ideas.count() < 2:
+        pytest.skip("this project has fewer than two suggestions")
+    given = page.evaluate("() => window.inficond.store.state.parts['tuning.suggestions'].suggestions")
+    words = page.evaluate("() => window.inficond.store.state.parts['tuning.words']")
+
+    def spoken(idea: dict) -> set[str]:
+        asked = {a["concept"] for a in idea["actions"]}
+        return asked | {n for n, g in zip(words["names"], words["groups"]) if f"group:{g}" in asked}
+
+    touched = spoken(given[0]) | spoken(given[1])
+    mine = next((c for c in weights(page) if c not in touched), None)
+    if mine is None:
+        pytest.skip("the suggestions speak of every word that is shown")
+    page.evaluate("(c) => window.inficond.store.propose(c, { kind: 'lock' })", mine)
+    for i in (0, 1):
+        ideas.nth(i).click()
+        pending = page.evaluate("() => window.inficond.store.state.pending")
+        asked = {a["concept"] for a in pending}
+        assert asked == {mine, *(a["concept"] for a in given[i]["actions"])}
+    page.wait_for_function("() => window.inficond.store.state.preview?.weights")
+
+
 def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> None:
     page = open_page()
     settle(page)

@@ -33,7 +33,9 @@ add.addEventListener("submit", async (event) => {
 async function own(file) {
   if (!file) return;
   drop.setAttribute("data-busy", "");
+  text(drop.lastElementChild, "Looking…");
   await window.inficond.shell.tryImage(file);
+  text(drop.lastElementChild, "Try an image");
   drop.removeAttribute("data-busy");
   picker.value = "";
 }
@@ -44,10 +46,14 @@ for (const type of ["dragover", "drop"])
     if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
     if (event.target.closest("dialog")) return;
     event.preventDefault();
-    drop.toggleAttribute("data-over", type === "dragover");
+    dropping(type === "dragover");
     if (type === "drop") own(event.dataTransfer.files[0]);
   });
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.removeAttribute("data-over"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dropping(false); });
+function dropping(on) {
+  drop.toggleAttribute("data-over", on);
+  document.body.classList.toggle("dropping", on);
+}
 
 view.part("configuration.facts", (data) => {
   keyed(facts, data.facts, (f) => f.label, (f) => h("div", {}, h("dt", {}, f.term ? ui.term(f.term, f.label) : f.label), h("dd", { class: "cut" })), (node, f) => {

@@ -41,6 +41,7 @@ function create(c) {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); store.toggleConcept(row.__item.name); }
     else if (event.key === "b") brushByKey(row.__item.name);
     else if (event.key === "Escape") store.brush(null);
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey) store.emit("tune-key", { concept: row.__item.name, weight: row.__item.weight, event });
   });
   strip.addEventListener("pointerdown", (event) => beginBrush(event, strip, row));
   return row;
@@ -134,7 +135,7 @@ function draw(now) {
 /** What the brush holds, and how to be rid of it; else what the list is and what can be done in it. */
 function tellBrush() {
   const b = store.state.brush;
-  text(footLine, b ? `${b.rows.size} of the dots: “${b.concept}” from ${fmt.num(b.low)} to ${fmt.num(b.high)}` : `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click to pick, drag over the dots to brush.`);
+  text(footLine, b ? `${b.rows.size} of the dots: “${b.concept}” from ${fmt.num(b.low)} to ${fmt.num(b.high)}` : `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click a word to tune it, drag over the dots to brush.`);
   unbrush.hidden = !b;
   foot.classList.toggle("brushed", Boolean(b));
 }

@@ -167,11 +167,16 @@ list.addEventListener("keydown", (event) => {
   if (!node) return;
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: 4 * columns, PageUp: -4 * columns, Home: -Infinity, End: Infinity }[event.key];
   if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(node.__at); }
-  else if (event.key === "Escape") store.select({ image: null });
   else if (step !== undefined) {
     event.preventDefault();
-    focusTile(Math.max(0, Math.min(shown.length - 1, node.__at + step)));
+    const to = Math.max(0, Math.min(shown.length - 1, node.__at + step));
+    focusTile(to);
+    const id = store.state.selection.image && nameOf(wall.rows[shown[to]]);
+    if (id) store.select({ image: id }); // one is open: the next one opens in its place
   }
+});
+view.root.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && store.state.selection.image && !event.defaultPrevented) store.select({ image: null });
 });
 function focusTile(at) {
   focusAt = at;

@@ -115,6 +115,9 @@ view.part("performance.slices", (data) => {
   mark();
 });
 store.on("select", mark);
+const markKept = () => { for (const row of rows.children) attr(row.firstElementChild, "data-kept", store.state.kept.has(row.__key) ? "changes not applied" : null); };
+store.on("pending", markKept);
+store.on("select", markKept);
 
 chart.offer("student performance", () => {
   const height = 26 * table.classes.length + 74;

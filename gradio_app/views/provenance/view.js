@@ -32,15 +32,17 @@ function update(row, node) {
   const [graph, go] = row.children;
   const [words, marked, gain] = go.children;
   text(words.children[0], node.name || node.text);
-  text(words.children[1], node.more);
-  words.title = `${node.text}${node.when ? `\n${node.when}` : ""}`;
+  const when = node.when && new Date(node.when); // told in UTC, shown in the person's own time
+  const more = when ? `${node.more} · ${when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })}` : node.more;
+  text(words.children[1], more);
+  words.title = when ? `${node.text}\n${when.toLocaleString()}` : node.text;
   text(marked, comparing && comparing.includes(node.id) ? "AB"[comparing.indexOf(node.id)] : "");
   text(gain, node.gain);
   const sure = changes[node.id];
   gain.className = `prov-gain ${sure && sure.clear ? (sure.better ? "good" : "bad") : "muted"}`;
   gain.dataset.tip = (sure && sure.more) || node.gain_more || "";
   attr(row, "aria-current", node.id === data.current ? "true" : null);
-  attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
+  attr(go, "aria-label", `${node.name || node.text}. ${more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
   row.classList.toggle("aside", !node.on_branch);
   attr(graph, "width", data.lanes * LANE + 6);
   graph.replaceChildren(...unlitFirst(node).map(([from, to, kind, lit]) => s("path", { d: edge(from, to, kind), class: lit ? "on" : "" })),

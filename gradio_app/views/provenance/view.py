@@ -25,7 +25,7 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 "name": entry.name,
                 "text": step_title(node),
                 "more": _more(node),
-                "when": node.when.replace("T", " ")[:19],
+                "when": node.when if node.parent else "",
                 "on_branch": entry.on_path,
                 "lane": lanes[node.id],
                 "edges": edges[node.id],
@@ -49,7 +49,6 @@ def _more(node: Any) -> str:
     said = [", ".join(node.classes)] if node.classes else ["all classes"]
     if node.focus:
         said.append(f"focus on {node.focus['label']}")
-    said.append(node.when[11:16])
     return " · ".join(said)
 
 

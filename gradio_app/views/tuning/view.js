@@ -25,7 +25,10 @@ find.addEventListener("change", () => {
   if (!name) return;
   if (!vocabulary.includes(name)) return ui.say(`“${name}” is not among this project's concepts; add it in view 1.`);
   find.value = "";
-  store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] });
+  store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] }).then(() => {
+    const node = [...list.children].find((n) => n.__key === name);
+    if (node && document.activeElement === find) node.querySelector(".slider").focus();
+  });
 });
 
 const pendingOf = (name) => store.state.pending.find((a) => a.concept === name || a.concept === groupOf.get(name));
@@ -168,6 +171,7 @@ function drag(event, slider, node) {
 
 function keys(event, row) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (tune(event, row)) return;
   const small = limit / 50;
   const now = pendingOf(row.name);
   const at = now ? aim(row, now) : row.weight;
@@ -175,14 +179,25 @@ function keys(event, row) {
   if (to !== undefined) {
     event.preventDefault();
     store.propose(row.name, { kind: "set", value: round(Math.max(-limit, Math.min(limit, to))) });
-  } else if (event.key === "m") toggle(row, "mute");
+  } else if (event.key === "Escape") store.propose(row.name, null);
+  else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
+}
+
+/** The keys that tune a word, at its slider and at its row in view 3. */
+function tune(event, row) {
+  if (event.key === "m") toggle(row, "mute");
   else if (event.key === "l") toggle(row, "lock");
   else if (event.key === "+" || event.key === "=") step(row, "up");
   else if (event.key === "-") step(row, "down");
   else if (event.key === "f") { if (row.bound) store.propose(row.name, { kind: "free" }); }
-  else if (event.key === "Delete" || event.key === "Backspace" || event.key === "Escape") store.propose(row.name, null);
-  else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
+  else if (event.key === "Delete" || event.key === "Backspace") store.propose(row.name, null);
+  else return false;
+  return true;
 }
+store.on("tune-key", ({ concept, weight, event }) => {
+  const known = data && data.rows.find((r) => r.name === concept);
+  tune(event, known || { name: concept, weight, bound: null });
+});
 
 // ---------------------------------------------------------------- the whole
 function draw() {
