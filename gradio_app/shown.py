@@ -41,6 +41,11 @@ def signed(value: float | None, digits: int = 2) -> str:
     return ("+" if value >= 0 else "−") + f"{abs(value):.{digits}f}"
 
 
+def small(value: float) -> str:
+    """A clear change, which is never shown as none."""
+    return signed(value, 2 if abs(value) >= 0.005 else 3)
+
+
 def change_of(label: str, change: "Change") -> dict[str, Any]:
     """A change as one chip: before, after, the difference with its 95 % interval, and whether it is clear."""
     d = change.delta
@@ -148,7 +153,7 @@ def suggestion_of(found: "Suggestion") -> dict[str, Any]:
     return {
         "text": spell(found.actions, 3, plain=True),
         "actions": [a.to_json() for a in found.actions],
-        "gain": f"{SHORT[found.metric]} {signed(gain.delta.value)}" if gain.clear else "no clear change",
+        "gain": f"{SHORT[found.metric]} {small(gain.delta.value)}" if gain.clear else "no clear change",
         "clear": gain.clear,
         "more": f"{spell(found.actions, 12, plain=True)}: {found.effect}{others}",
     }

@@ -50,15 +50,16 @@
 
   /** Call a function of the page's server side. Resolves to its answer; bad input is shown, not thrown. */
   async function call(name, request = {}, { quiet = false, notes = !quiet } = {}) {
+    const sent = state.token;
     let answer;
     try {
-      answer = JSON.parse(await server[name]({ token: state.token, ...request }));
+      answer = JSON.parse(await server[name]({ token: sent, ...request }));
     } catch (error) {
       setOnline(false);
       throw error;
     }
     setOnline(true);
-    if (answer.token && answer.token !== state.token) {
+    if (answer.token && answer.token !== state.token && sent === state.token) { // else a late answer to an earlier visit
       state.token = answer.token;
       remember();
     }

@@ -128,10 +128,11 @@
       } catch { continue; }
       if (answer.error) { line.textContent = answer.error; line.className = "bad"; stop.remove(); return null; }
       const j = answer.job;
-      const share = j.total ? j.done / j.total : 0;
+      const share = j.state === "done" ? 1 : j.total ? j.done / j.total : 0;
+      const stage = j.stage.charAt(0).toUpperCase() + j.stage.slice(1);
       bar.firstElementChild.style.width = `${100 * share}%`;
       attr(bar, "aria-valuenow", Math.round(100 * share));
-      text(line, j.state === "running" ? `${j.stage}${j.total > 1 ? `: ${fmt.count(j.done)} of ${fmt.count(j.total)}` : ""}${j.left !== null && j.left > 1 ? `, ${fmt.time(j.left)} left` : ""}` : j.line);
+      text(line, j.state === "running" ? `${stage}${j.total > 1 ? `: ${fmt.count(j.done)} of ${fmt.count(j.total)}` : ""}${j.left !== null && j.left > 1 ? `, ${fmt.time(j.left)} left` : ""}` : j.line);
       keyed(notes, j.notes, (n) => n, () => h("li"), (node, n) => text(node, n));
       if (j.state === "running") continue;
       stop.remove();

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, select_class, settle
@@ -285,6 +285,31 @@ def test_two_browsers_do_not_see_each_other(open_page: Opener, classes: list[str
     after = other.eval_on_selector_all("#view-influence [data-concept]", "n => n.map(x => x.dataset.weight)")
     assert after == before
     assert other.locator("#view-provenance [data-node]").count() == 1
+
+
+def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Opener, served: Served) -> None:
+    page = open_page()
+    settle(page)
+    held: list[Route] = []
+    page.route("**/component_server**", lambda route: held.append(route) if not held else route.continue_())
+    page.evaluate(
+        "() => { const s = window.inficond.store;"
+        " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
+    )
+    page.wait_for_timeout(50)
+    fresh = page.evaluate(
+        "async (key) => (await window.inficond.store.call('open_project', { project: key })).token",
+        served.visitors.home,
+    )
+    assert page.evaluate("() => window.inficond.store.state.token") == fresh
+    held[0].continue_()
+    page.evaluate("() => window.late")
+    assert page.evaluate(
+        "() => [window.inficond.store.state.token, sessionStorage.getItem('inficond.token')]"
+    ) == [
+        fresh,
+        fresh,
+    ]
 
 
 def test_lost_connection_is_said_and_recovers(open_page: Opener, classes: list[str]) -> None:

@@ -31,7 +31,7 @@ def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         {"label": "λ", "term": "lambda", "value": f"{students.lam:g}, {students.link}"},
         {"label": "threshold", "term": "threshold", "value": _threshold(visitor, selection)},
     ]
-    yes = (project.T >= 0.5).sum(0)
+    yes = visitor.memo(("images per class",), lambda: (project.T >= 0.5).sum(0))
     return {
         "facts": facts,
         "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, yes)],

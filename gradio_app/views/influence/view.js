@@ -136,6 +136,7 @@ function draw(now) {
 function tellBrush() {
   const b = store.state.brush;
   text(footLine, b ? `${b.rows.size} of the dots: “${b.concept}” from ${fmt.num(b.low)} to ${fmt.num(b.high)}` : `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click a word to tune it, drag over the dots to brush.`);
+  footLine.title = footLine.textContent;
   unbrush.hidden = !b;
   foot.classList.toggle("brushed", Boolean(b));
 }

@@ -7,9 +7,18 @@ const MEASURES = { ap: "average precision", balanced_agreement: "balanced agreem
 const SHORT = { ap: "AP", balanced_agreement: "bal.", f1: "F1" };
 let measure = ui.keep.get("measure") in MEASURES ? ui.keep.get("measure") : "ap";
 let table = null;
+const last = (x) => (x === null || x === undefined ? 2 : x); // nothing known: behind all that is
+const ORDERS = { // what a click on a column's heading puts first; the project's own order where there is nothing to compare
+  class: null,
+  fidelity: (a, b) => last(a[measure].value) - last(b[measure].value),
+  accuracy: (a, b) => last(a.truth && a.truth.student) - last(b.truth && b.truth.student),
+  NEC: (a, b) => b.nec - a.nec,
+  images: (a, b) => b.counts.missed + b.counts.extra - a.counts.missed - a.counts.extra,
+};
+let order = ui.keep.get("classes-order") in ORDERS ? ui.keep.get("classes-order") : "class";
 
 const legend = h("div", { class: "legend" }, SUBSETS.map(([id, label]) => h("span", { class: "key" }, h("i", { class: `fill-${id}` }), ui.term(id, label))));
-const head = h("div", { class: "perf-head", "aria-hidden": "true" });
+const head = h("div", { class: "perf-head", role: "group", "aria-label": "Order of the classes" });
 const rows = h("div", { class: "perf-rows scroll", role: "grid", "aria-label": "Classes" });
 const slices = h("div", { class: "slices" });
 view.body.append(legend, head, rows, slices);
@@ -96,8 +105,13 @@ function mark() {
 function draw(data) {
   table = data;
   view.root.classList.toggle("labelled", data.labelled);
-  head.replaceChildren(h("span", {}, "class"), h("span", { "data-term": "fidelity" }, `fidelity (${SHORT[measure]})`), ...(data.labelled ? [h("span", { class: "perf-acc", "data-term": "accuracy" }, "acc. T · S")] : []), h("span", { class: "perf-nec", "data-term": "NEC" }, "NEC"), h("span", { "data-term": "subsets" }, "images"));
-  keyed(rows, data.classes, (c) => c.name, create, update);
+  keyed(head, [["class", "class", "own order"], ["fidelity", `fidelity (${SHORT[measure]})`, "fidelity"], ...(data.labelled ? [["accuracy", "acc. T · S", "accuracy"]] : []), ["NEC", "NEC", "NEC"], ["images", "images", "subsets"]], (c) => c[0], ([id, , term]) =>
+    h("button", { type: "button", class: `perf-${id}`, "data-term": term, onclick: () => { order = id; ui.keep.set("classes-order", id); draw(table); } }), (node, [id, shown]) => {
+    text(node, shown);
+    attr(node, "aria-pressed", id === order ? "true" : "false");
+    attr(node, "aria-label", `Order by ${id}`);
+  });
+  keyed(rows, ORDERS[order] ? [...data.classes].sort(ORDERS[order]) : data.classes, (c) => c.name, create, update);
   mark();
 }
 view.part("performance.table", draw);
