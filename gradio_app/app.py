@@ -74,7 +74,7 @@ class Page:
             server_port=port,
             theme=theme.theme(),
             css=theme.style(),
-            head=theme.scripts(),
+            head=theme.head(),
             allowed_paths=[str(self.pictures.folder)],
             max_file_size=MAX_UPLOAD,
             show_error=False,

@@ -18,7 +18,7 @@ from inficond.gradio_app.jobs import Job, Jobs
 from inficond.gradio_app.lanes import Full, Lanes, Later
 from inficond.gradio_app.pack import dumps, plain
 from inficond.gradio_app.selection import Selection, resolve
-from inficond.gradio_app.shown import changes_of, preview_of, weights_of
+from inficond.gradio_app.shown import changes_of, preview_of, step_of, weights_of
 from inficond.gradio_app.views import all_parts
 from inficond.gradio_app.visitor import Visitor, Visitors
 from inficond.gradio_app.zero_gpu import build_project
@@ -208,6 +208,11 @@ class Bridge:
         return self._moved(visitor, request, visitor.session.set_lambda(lam))
 
     @_answering
+    def set_thresholds(self, visitor: Visitor, request: Request) -> dict[str, Any]:
+        """From which probability on the students say yes."""
+        return self._moved(visitor, request, visitor.session.set_thresholds(request.get("at", "")))
+
+    @_answering
     def compare(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Two nodes side by side, for the selected class where it differs."""
         found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
@@ -217,17 +222,18 @@ class Bridge:
         if shown is not None:
             change = found.classes[shown]
             moved = (
-                f"{shown}: {len(change.fixed)} images newly agree with the teacher, "
-                f"{len(change.broken)} newly disagree."
+                f"From A to B, images that newly agree with the teacher: {len(change.fixed)}; "
+                f"that newly disagree: {len(change.broken)}."
             )
-        metrics = changes_of(found.classes[shown]) if shown is not None else []
         return {
             "compare": plain(
                 {
-                    "a": found.a.title,
-                    "b": found.b.title,
-                    "metrics": [{**m, "label": f"{m['label']} ({shown})"} for m in metrics],
+                    "cls": shown,
+                    "a": step_of(visitor, found.a),
+                    "b": step_of(visitor, found.b),
+                    "metrics": changes_of(found.classes[shown]) if shown is not None else [],
                     "weights": weights_of(found.classes),
+                    "n_weights": sum(len(change.weights) for change in found.classes.values()),
                     "moved": moved,
                 }
             )
@@ -283,6 +289,11 @@ class Bridge:
         return {"job": self.jobs.start(visitor.token, work).id}
 
     @_answering
+    def origin(self, visitor: Visitor, request: Request) -> dict[str, Any]:
+        """What the project was made from, to make another one of the same images."""
+        return {"origin": deeds.origin(visitor) if self.local_folders else None}
+
+    @_answering
     def open_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Go to another project, as a new visit."""
         return {"token": self.visitors.choose(visitor.token, request.get("project")).token}
@@ -310,8 +321,8 @@ class Bridge:
 
 ALLOWED = (
     "hello", "read", "ping", "sheet", "similar", "preview", "apply", "undo", "redo", "checkout", "rename",
-    "add_concept", "drop_concept", "override", "set_lambda", "compare", "job", "cancel_job", "start_report",
-    "start_export", "start_project", "open_project", "classify", "forget_trial",
+    "add_concept", "drop_concept", "override", "set_lambda", "set_thresholds", "compare", "job", "cancel_job",
+    "start_report", "start_export", "start_project", "origin", "open_project", "classify", "forget_trial",
 )  # fmt: skip
 
 

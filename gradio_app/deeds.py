@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 KINDS = ("safetensors", "onnx", "recipe", "report")
 USES = {
     "safetensors": "Weights, words and standardisation; any safetensors reader opens it, no pickle inside.",
-    "onnx": "Run it with: inficond predict {name} IMAGES, or with any ONNX Runtime",
-    "recipe": "Replay it on another project with: inficond replay DIR {name}",
+    "onnx": "Any ONNX Runtime runs it, and so does",
+    "recipe": "Replay its steps on another project with",
     "report": "One page with pictures inside; it opens offline.",
 }
+COMMANDS = {"onnx": "inficond predict {name} IMAGES", "recipe": "inficond replay DIR {name}"}
 MOST_BARS = 10
 MOST_FILES = 2000
 
@@ -91,8 +92,13 @@ def describe(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
     """An exported file as the page offers it."""
     size = path.stat().st_size
     shown = f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
-    use = USES[kind].format(name=path.name)
-    return {"name": path.name, "url": visitor.pictures.url(path), "size": shown, "use": use}
+    return {
+        "name": path.name,
+        "url": visitor.pictures.url(path),
+        "size": shown,
+        "use": USES[kind],
+        "command": COMMANDS.get(kind, "").format(name=path.name),
+    }
 
 
 def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
@@ -105,12 +111,12 @@ def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
     head = [
         "class",
         "fidelity (AP)",
-        "95 %",
-        "balanced",
+        "95 % interval",
+        "balanced agreement",
         "F1",
         "NEC",
         "AP with 5",
-        *(["accuracy T", "accuracy S"] if labelled else []),
+        *(["accuracy: teacher", "student"] if labelled else []),
     ]
     rows = []
     for c in data["classes"]:
@@ -203,7 +209,7 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
         cells = "".join("1" if v else "0" for v in np.asarray(found.mask, bool).ravel())
         seen[word] = {"score": float(found.score), "cells": cells}
     crop = _seen(rgb.shape[1], rgb.shape[0], (project.config.get("encoder") or {}).get("crop_share", 1.0))
-    line = "The image is used for this answer only and is removed with your visit."
+    line = "The image is used for this answer only and is removed when you close it."
     if trial.teacher is None:
         line += " The teacher of this project is a file of responses: it can say nothing of a new image."
     return plain(
@@ -299,6 +305,28 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
     )
 
 
+def origin(visitor: Visitor) -> dict[str, Any] | None:
+    """What a project was made from, as the form of a new one takes it; None where its images are not in a
+    folder or list of this machine any more.
+
+    For the machine's owner only: it names paths.
+    """
+    config = visitor.project.config
+    encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
+    images = str((config.get("source") or {}).get("images") or "")
+    if not images or not Path(images).exists():
+        return None
+    labels: Mapping[str, list[str]] = config.get("class_labels") or {}
+    lines = [f"{name}: {', '.join(labels.get(name) or [name])}" for name in visitor.project.classes]
+    return {
+        "folder": images,
+        "name": f"{visitor.project.name}, other classes"[:80],
+        "teacher": str(teacher.get("spec") or "embedded"),
+        "encoder": str(encoder.get("spec") or "embedded"),
+        "classes": "\n".join(lines),
+    }
+
+
 def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
     """Uploads with the names that they get in a folder of ours, no name twice."""
     if not isinstance(files, list) or not files:
@@ -349,7 +377,10 @@ def read_class_lines(text: Any) -> dict[str, list[str]] | None:
 
 
 def _stem(name: str) -> str:
-    return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()[:40] or "inficond"
+    """A name as a file's: lower case, and where it is too long, cut between words."""
+    said = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()
+    whole = said[:41].rpartition("-")[0] if len(said) > 40 else said
+    return (whole or said)[:40].strip("-") or "inficond"
 
 
 def _file_name(name: str) -> str:

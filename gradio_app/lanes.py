@@ -38,7 +38,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Let other threads go first; only Linux gives a priority to a thread."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
@@ -148,7 +148,7 @@ class Lanes:
         self._is_slow = is_slow
         self._patience = patience
         self._quick = FairLane(max(4, 2 * n), "inficond-quick")
-        self._slow = FairLane(max(1, n // 2), "inficond-slow", _step_back)
+        self._slow = FairLane(max(1, n // 2), "inficond-slow", step_back)
 
     async def run(self, name: str, method: Callable[[Any], str], request: Any) -> str:
         """The method's answer, when its lane came to it.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
+from inficond.gradio_app.lanes import step_back
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -148,6 +149,8 @@ class Pictures:
 
         def work() -> None:
             for number in range((len(project) - 1) // PER_SHEET + 1):
+                if number == 1:
+                    step_back()  # the first sheet is on the first page, the others are not
                 try:
                     self.sheet(project, number)
                 except OSError:

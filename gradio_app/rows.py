@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 
+MOST_ACTIVE = 40
+"""Concepts with weight, the largest first."""
+BY_GAP = 10
+"""Concepts without weight that tell agreeing from misaligned images best: what the student does not use,
+but might."""
+
+
 def codes_of(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
     """(N,) index into `SUBSETS` of every image of the project, training images included."""
 
@@ -34,6 +41,23 @@ def rows_of(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
     if selection.subset is not None:
         scope = scope & (codes_of(visitor, selection.cls) == SUBSETS.index(selection.subset))
     return np.flatnonzero(scope)
+
+
+def columns_of(visitor: "Visitor", selection: "Selection") -> list[int]:
+    """The concepts that the views speak of: with weight, the largest first; picked, added or bounded ones;
+    those without weight that tell agreeing from misaligned images best."""
+    session = visitor.session
+    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
+    weights = found.weights
+    active = np.flatnonzero(weights)
+    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ACTIVE]
+    idle = np.flatnonzero(weights == 0)
+    telling = idle[np.argsort(-np.abs(np.nan_to_num(found.gap[idle])), kind="stable")][:BY_GAP]
+    index = visitor.concept_index
+    added = session.concepts[len(visitor.project.concepts) :]
+    wanted = [index[c] for c in (*selection.concepts, *added, *found.bounds) if c in index]
+    shown = dict.fromkeys([*active.tolist(), *wanted, *telling.tolist()])
+    return [int(k) for k in shown if found.concepts[k] not in found.dropped]
 
 
 def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

@@ -99,7 +99,7 @@ def resolve(asked: Any, visitor: "Visitor") -> tuple[Selection, str | None]:
     cls = cls or visitor.first_class()
     slice_id = _text(asked.get("slice"))
     if slice_id is not None and visitor.slice(cls, slice_id) is None:
-        notes.append("the slice is no longer there")
+        notes.append("the slice is no longer there, all images are shown")
         slice_id = None
     chosen = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
     return chosen, ("; ".join(notes) + ".").capitalize() if notes else None

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 from inficond.core.tuning.actions import spell
 
 if TYPE_CHECKING:
+    from inficond.core.history.node import Node
     from inficond.core.students import Change, ClassMetrics, Contributions
     from inficond.core.tuning.missing import MissingConcept
     from inficond.core.tuning.preview import ClassChange, Preview
     from inficond.core.tuning.suggest import Suggestion
+    from inficond.gradio_app.visitor import Visitor
 
 LABELS = {
-    "ap": "AP · teacher",
-    "balanced_agreement": "balanced",
-    "f1": "F1 · teacher",
+    "ap": "fidelity (AP)",
+    "balanced_agreement": "balanced agr.",
+    "f1": "fidelity (F1)",
     "agreement": "agreement",
     "bce": "cross-entropy",
 }
-
-
+"""As view 2 calls them."""
+ACCURACY = "accuracy (AP)"
+COUNTS = "missed · extra"
 SHORT = {"ap": "AP", "balanced_agreement": "balanced", "f1": "F1", "agreement": "agreement", "bce": "loss"}
 
 
@@ -36,6 +39,11 @@ def signed(value: float | None, digits: int = 2) -> str:
     if value is None or value != value:
         return "–"
     return ("+" if value >= 0 else "−") + f"{abs(value):.{digits}f}"
+
+
+def small(value: float) -> str:
+    """A clear change, which is never shown as none."""
+    return signed(value, 2 if abs(value) >= 0.005 else 3)
 
 
 def change_of(label: str, change: "Change") -> dict[str, Any]:
@@ -58,13 +66,13 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
     """The chips of a class: fidelity, accuracy where there are labels, and the two misaligned counts."""
     chips = [change_of(LABELS[name], moved.fidelity[name]) for name in ("ap", "balanced_agreement", "f1")]
     if moved.accuracy is not None:
-        chips.append(change_of("AP · labels", moved.accuracy["ap"]))
+        chips.append(change_of(ACCURACY, moved.accuracy["ap"]))
     if moved.focus is not None and moved.focus_size:
-        chips.append(change_of("in focus", moved.focus["agreement"]))
+        chips.append(change_of("agr. in focus", moved.focus["agreement"]))
     b, a = moved.before, moved.after
     chips.append(
         {
-            "label": "missed · extra",
+            "label": COUNTS,
             "before": f"{b['missed']} · {b['extra']}",
             "after": f"{a['missed']} · {a['extra']}",
             "delta": "",
@@ -72,7 +80,7 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
             "clear": False,
             "better": False,
             "more": f"images missed {b['missed']} → {a['missed']}, extra {b['extra']} → {a['extra']}; "
-            f"{len(moved.fixed)} newly agree with the teacher, {len(moved.broken)} newly disagree",
+            f"with the teacher newly agree {len(moved.fixed)}, newly disagree {len(moved.broken)}",
             "count": True,
         }
     )
@@ -82,12 +90,13 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
 def now_of(metrics: "ClassMetrics") -> list[dict[str, str]]:
     """Where a class stands, under the same labels as its changes."""
     chips = [
-        {"label": LABELS[n], "value": number(getattr(metrics, n))} for n in ("ap", "balanced_agreement", "f1")
+        {"label": LABELS[n], "value": number(getattr(metrics, n)), "term": term}
+        for n, term in (("ap", "fidelity"), ("balanced_agreement", "balanced agreement"), ("f1", "F1"))
     ]
     if metrics.student_accuracy is not None:
-        chips.append({"label": "AP · labels", "value": number(metrics.student_accuracy.ap)})
+        chips.append({"label": ACCURACY, "value": number(metrics.student_accuracy.ap), "term": "accuracy"})
     counts = metrics.counts
-    chips.append({"label": "missed · extra", "value": f"{counts['missed']} · {counts['extra']}"})
+    chips.append({"label": COUNTS, "value": f"{counts['missed']} · {counts['extra']}", "term": "misaligned"})
     return chips
 
 
@@ -142,12 +151,26 @@ def suggestion_of(found: "Suggestion") -> dict[str, Any]:
     gain = found.gain
     others = f"; also moves {', '.join(found.others)}" if found.others else ""
     return {
-        "text": spell(found.actions, 3).replace("group:", "everything like "),
+        "text": spell(found.actions, 3, plain=True),
         "actions": [a.to_json() for a in found.actions],
-        "gain": f"{SHORT[found.metric]} {signed(gain.delta.value)}" if gain.clear else "no clear change",
+        "gain": f"{SHORT[found.metric]} {small(gain.delta.value)}" if gain.clear else "no clear change",
         "clear": gain.clear,
-        "more": f"{found.text}{others}",
+        "more": f"{spell(found.actions, 12, plain=True)}: {found.effect}{others}",
     }
+
+
+def step_title(node: "Node") -> str:
+    """What a step did, in the page's words."""
+    if node.kind == "root":
+        return "The student as it was fitted"
+    return spell(node.actions, plain=True) if node.kind == "tune" else node.title
+
+
+def step_of(visitor: "Visitor", node: "Node") -> str:
+    """A step by the name that the visitor gave it, else by what it did to which classes."""
+    named = next((entry.name for entry in visitor.session.tree() if entry.node.id == node.id), "")
+    where = f"{', '.join(node.classes)}: " if node.classes else ""
+    return named or f"{where}{step_title(node)}"
 
 
 def missing_more(found: "MissingConcept") -> str:
@@ -163,9 +186,15 @@ def missing_more(found: "MissingConcept") -> str:
 def weights_of(moved: Mapping[str, "ClassChange"], most: int = 20) -> list[dict[str, Any]]:
     """The weights that differ between two steps, largest change first."""
     rows: list[dict[str, Any]] = [
-        {"concept": w.concept, "cls": w.cls, "before": w.before, "after": w.after}
+        {
+            "concept": w.concept,
+            "cls": w.cls,
+            "before": w.before,
+            "after": w.after,
+            "change": w.after - w.before,
+        }
         for change in moved.values()
         for w in change.weights
     ]
-    rows.sort(key=lambda r: -abs(r["after"] - r["before"]))
+    rows.sort(key=lambda r: -abs(r["change"]))
     return rows[:most]

@@ -24,7 +24,7 @@ def theme() -> "gr.themes.Base":
 
 
 def style() -> str:
-    """The page's style sheet, those of the views behind it."""
+    """The page's style sheet, those of the views behind it; Gradio confines it to its own container."""
     sheets = [(BROWSER / "page.css").read_text(encoding="utf-8")]
     sheets += [view.css for view in all_views()]
     return squeezed("\n".join(sheets))
@@ -41,15 +41,18 @@ def squeezed(source: str) -> str:
     return "\n".join(line.strip() for line in source.splitlines() if line.strip())
 
 
-def scripts() -> str:
-    """What all views share, as one inline script for the page's head."""
+def head() -> str:
+    """What goes into the page's head: an icon, the style sheet of what lies outside Gradio's container
+    (dialogs, the guide, lines to the person), and what all views share as one inline script.
+    """
+    outside = squeezed((BROWSER / "outside.css").read_text(encoding="utf-8"))
     code = squeezed("\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS))
     if "</script" in code.lower():
         raise ValueError("a shared script holds a closing script tag")
     icon = "data:image/svg+xml," + ICON.replace("#", "%23").replace('"', "'").replace("<", "%3C").replace(
         ">", "%3E"
     )
-    return f'<link rel="icon" href="{icon}">\n<script>\n{code}\n</script>'
+    return f'<link rel="icon" href="{icon}">\n<style>\n{outside}\n</style>\n<script>\n{code}\n</script>'
 
 
 ICON = (

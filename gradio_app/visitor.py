@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inficond.core.errors import InputError
 from inficond.core.project.visitors import Visitors as Sessions
 from inficond.core.tuning.actions import Action
+from inficond.gradio_app.lanes import step_back
 
 if TYPE_CHECKING:
     from inficond.core.project.project import Project
@@ -102,7 +103,8 @@ class Visitor:
         same."""
         state = self.session.state.classes[cls]
         overrides = tuple(sorted(state.overrides.items()))
-        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides)
+        at = float(self.session.students.thresholds[self.session.class_index(cls)])
+        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
         return self._visitors.shared(key, lambda: self._intervals(cls))
 
     def _intervals(self, cls: str) -> dict[str, Any]:
@@ -214,6 +216,7 @@ class Visitors:
             first = visitor.first_class()
             heaviest = int(abs(visitor.session.influence(first).weights).argmax())
             visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
+            step_back()  # the rest is shown after the first page and must not hold it up
             for part in sorted(all_parts().values(), key=lambda part: part.slow):
                 if part.slow:
                     part.read(visitor, Selection(first))

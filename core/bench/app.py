@@ -218,12 +218,12 @@ def _medians(page: Any, events: int) -> dict[str, float]:
         ),
         "preview": repeat(
             """async (i) => { const { store } = inficond; store.state.brush = null; await bench.rest();
-              const row = store.state.parts['tuning.state'].rows[i % 6];
+              const { rows } = store.state.parts['tuning.state'], row = rows[i % Math.min(6, rows.length)];
               return bench.until('preview', () => store.propose(row.name, { kind: 'set', value: 0.01 * (i + 1) })); }"""
         ),
         "apply": repeat(
             """async (i) => { const { store } = inficond; store.dropPending(); await bench.rest();
-              const row = store.state.parts['tuning.state'].rows[i % 6];
+              const { rows } = store.state.parts['tuning.state'], row = rows[i % Math.min(6, rows.length)];
               store.state.pending = [{ kind: 'set', concept: row.name, value: 0.01 * (i + 1) }];
               return bench.until('drawn', () => store.apply()); }"""
         ),

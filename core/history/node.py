@@ -16,7 +16,7 @@ from inficond.core.tuning.actions import Action, spell
 from inficond.core.tuning.changes import WeightChange
 from inficond.core.tuning.state import ClassState
 
-KINDS = ("root", "tune", "add", "drop", "override", "lambda")
+KINDS = ("root", "tune", "add", "drop", "override", "lambda", "threshold")
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -34,8 +34,8 @@ class Node:
     parent : str or None
         None for the root.
     kind : str
-        ``root``, ``tune``, ``add`` (a concept), ``drop`` (a concept), ``override`` (of the teacher) or
-        ``lambda``.
+        ``root``, ``tune``, ``add`` (a concept), ``drop`` (a concept), ``override`` (of the teacher),
+        ``lambda`` or ``threshold``.
     when : str
         UTC, ISO 8601.
     who : str
@@ -48,7 +48,7 @@ class Node:
         ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
     detail : mapping
         ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for
-        ``lambda``.
+        ``lambda``; for ``threshold`` what was asked as ``at`` and what it came to as ``thresholds``.
     note : str
         The person's remark when the step was made.
     lam : float
@@ -106,7 +106,15 @@ class Node:
             return f"{where}: teacher overridden by {said} in {n} image{'s' if n != 1 else ''}"
         if self.kind == "lambda":
             return f"λ = {self.detail['lam']:g}"
+        if self.kind == "threshold":
+            at = self.detail["at"]
+            return "thresholds at the teacher's rate" if at == "matched" else f"thresholds = {at:g}"
         return f"{self.kind} concept {self.detail['concept']}"
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """Of all classes from this step on, where it changed them."""
+        return tuple(self.detail["thresholds"]) if self.kind == "threshold" else None
 
     def to_json(self, states: bool = False) -> dict[str, Any]:
         """Plain JSON; with `states` also the weights, as hexadecimal bytes, so that the id can be checked."""

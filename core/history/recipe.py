@@ -68,7 +68,13 @@ class Step:
             raise InputError(f"step {number} of the recipe needs lists of classes and actions")
         if not (focus is None or isinstance(focus, Mapping)) or not isinstance(detail, Mapping):
             raise InputError(f"step {number} of the recipe has a focus or detail that is no object")
-        wanted = {"add": "concept", "drop": "concept", "override": "images", "lambda": "lam"}.get(kind)
+        wanted = {
+            "add": "concept",
+            "drop": "concept",
+            "override": "images",
+            "lambda": "lam",
+            "threshold": "at",
+        }.get(kind)
         if wanted is not None and wanted not in detail:
             raise InputError(f"step {number} of the recipe ({kind}) does not say which {wanted}")
         if kind == "override" and not _names(detail["images"]):
@@ -176,7 +182,7 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
     Recipe
         Without the numbers: those are made anew where it is replayed.
     """
-    steps = tuple(Step(n.kind, n.classes, n.actions, _focus(n.focus), n.detail, n.note) for n in path)
+    steps = tuple(Step(n.kind, n.classes, n.actions, _focus(n.focus), _detail(n), n.note) for n in path)
     last = path[-1] if path else None
     return Recipe(steps, project, last.data if last else "", last.code if last else "")
 
@@ -184,6 +190,11 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
 def _focus(focus: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Without the number of images, which belongs to the project."""
     return None if focus is None else {k: v for k, v in focus.items() if k != "size"}
+
+
+def _detail(node: Node) -> dict[str, Any]:
+    """Without what a step came to on this project's images."""
+    return {k: v for k, v in node.detail.items() if k != "thresholds"}
 
 
 def _is_focus(focus: Mapping[str, Any]) -> bool:

@@ -65,6 +65,7 @@ class Steps(Protocol):
     def drop_concept(self, name: str, note: str) -> Node: ...
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str) -> Node: ...
     def set_lambda(self, lam: float, note: str) -> Node: ...
+    def set_thresholds(self, at: float | str, note: str) -> Node: ...
 
 
 def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
@@ -121,6 +122,8 @@ def _take(session: Steps, step: Step, number: int, skipped: list[Skipped]) -> No
         return session.drop_concept(str(detail["concept"]), step.note)
     if step.kind == "lambda":
         return session.set_lambda(detail["lam"], step.note)
+    if step.kind == "threshold":
+        return session.set_thresholds(detail["at"], step.note)
     classes = keep(step.classes, session.classes, "class")
     if not classes:
         return None

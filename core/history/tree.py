@@ -92,7 +92,11 @@ class Tree:
         state = self._states[at.id]
         for step in reversed(missing):
             state = replace(
-                state.with_classes(step.changed), added=step.added, dropped=step.dropped, lam=step.lam
+                state.with_classes(step.changed),
+                added=step.added,
+                dropped=step.dropped,
+                lam=step.lam,
+                thresholds=step.thresholds or state.thresholds,
             )
             self._states[step.id] = state
         return state

@@ -143,11 +143,8 @@ class Branch(Reading):
             for c, s in state.classes.items()
             if s is not old.classes[c] and not s.same_as(old.classes[c])
         }
-        touched = (
-            list(state.classes)
-            if self.workspace.students.link == "softmax"
-            else list({**moved, **dict.fromkeys(classes)})
-        )
+        everywhere = self.workspace.students.link == "softmax" or state.thresholds != old.thresholds
+        touched = list(state.classes) if everywhere else list({**moved, **dict.fromkeys(classes)})
         names = {id(s): (*self.workspace.students.concepts, *s.added) for s in (old, state)}
         node = Node(
             id="",

@@ -157,7 +157,7 @@ class Reading:
             columns.scale,
             link=root.link,
             lam=self.state.lam,
-            thresholds=root.thresholds,
+            thresholds=self.workspace.thresholds(self.state),
             encoder=root.encoder,
         )
         embeddings = self._embeddings()
@@ -226,7 +226,7 @@ class Reading:
         return class_metrics(
             w.targets(state, "validation", overrides)[:, c],
             w.score(state, cls, "validation"),
-            threshold=float(w.students.thresholds[c]),
+            threshold=w.threshold(state, c),
             labels=labels,
             nec=int(np.count_nonzero(state.classes[cls].weights)),
         )
@@ -242,7 +242,7 @@ class Reading:
         return subset_codes(
             w.targets(self.state, "validation")[:, c],
             w.score(self.state, cls, "validation"),
-            threshold=float(w.students.thresholds[c]),
+            threshold=w.threshold(self.state, c),
         )
 
     def bounds(self, cls: str) -> Mapping[str, Bound]:
@@ -303,7 +303,7 @@ class Reading:
             w.score(self.state, cls, "validation"),
             columns.names,
             groups=w.validation_groups,
-            threshold=float(w.students.thresholds[c]),
+            threshold=w.threshold(self.state, c),
         )
         rows = w.validation_rows
         return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]

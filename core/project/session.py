@@ -29,6 +29,7 @@ from inficond.core.tuning.preview import Preview, compare_states, preview_replic
 from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
+from inficond.core.tuning.thresholds import thresholds_at
 
 if TYPE_CHECKING:
     pass
@@ -234,6 +235,29 @@ class Session(Branch):
         with self._lock:
             state, certificates = refit(self.workspace, replace(self.state, lam=lam), self.state.classes)
             return self._commit("lambda", state, certificates, detail={"lam": lam}, note=note)
+
+    def set_thresholds(self, at: float | str, note: str = "") -> Node:
+        """From which probability on the students say yes; nothing is refitted.
+
+        Parameters
+        ----------
+        at : float or "matched"
+            One threshold for every class, within (0, 1), or for each class the one at which its student, as
+            it is now, says yes to training images as often as the teacher.
+        note : str
+            Kept with the node.
+
+        Raises
+        ------
+        InputError
+            Neither.
+        """
+        with self._lock:
+            value, found = thresholds_at(at, self.workspace, self.state)
+            detail = {"at": value, "thresholds": list(found)}
+            return self._commit(
+                "threshold", replace(self.state, thresholds=found), {}, detail=detail, note=note
+            )
 
     # -- what might help
 

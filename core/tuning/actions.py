@@ -150,14 +150,30 @@ def expand(
     return list(chosen.values())
 
 
-def spell(actions: Iterable[Action], limit: int = 4) -> str:
-    """A line for people: ``mute dock, sea, boat; up bird ×1.5``."""
+VERBS = {"up": "raise", "down": "lower"}
+
+
+def spell(actions: Iterable[Action], limit: int = 4, plain: bool = False) -> str:
+    """A line for people: ``mute dock, sea, boat; up bird ×1.5``.
+
+    Parameters
+    ----------
+    actions : iterable of Action
+        What was asked.
+    limit : int
+        Concepts told by name of each kind.
+    plain : bool
+        In everyday words, not in those of the command line: ``mute everything like water; raise bird ×1.5``.
+    """
     parts: dict[tuple[str, float | None], list[str]] = {}
     for a in actions:
-        parts.setdefault((a.kind, a.value), []).append(a.concept)
+        group = a.concept.removeprefix(GROUP_PREFIX)
+        name = f"everything like {group}" if plain and group != a.concept else a.concept
+        parts.setdefault((a.kind, a.value), []).append(name)
     said = []
     for (kind, value), names in parts.items():
         tail = f" and {len(names) - limit} more" if len(names) > limit else ""
         end = "" if value is None else f" = {value:g}" if kind == "set" else f" ×{value:g}"
-        said.append(f"{kind} {', '.join(names[:limit])}{tail}{end}")
+        verb = VERBS.get(kind, kind) if plain else kind
+        said.append(f"{verb} {', '.join(names[:limit])}{tail}{end.replace('-', '−') if plain else end}")
     return "; ".join(said)

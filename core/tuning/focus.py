@@ -152,7 +152,7 @@ def slice_mask(
 def subset_mask(workspace: Workspace, state: BranchState, cls: str, name: str) -> NDArray[np.bool_]:
     """(N,) the images of one of the four subsets, training and validation."""
     c = workspace.students.class_index(cls)
-    threshold = float(workspace.students.thresholds[c])
+    threshold = workspace.threshold(state, c)
     mask = np.zeros(workspace.n_images, bool)
     for part, rows in (("training", workspace.training_rows), ("validation", workspace.validation_rows)):
         t = workspace.targets(state, part)[:, c]

@@ -166,7 +166,7 @@ def missing_concepts(
             s,
             after,
             groups=workspace.validation_groups,
-            threshold=float(workspace.students.thresholds[c]),
+            threshold=workspace.threshold(state, c),
         )
         if fidelity["bce"].delta.value < 0:
             near = int(np.argmax(alike[i]))

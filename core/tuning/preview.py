@@ -129,7 +129,7 @@ def compare_states(
     before, after : BranchState
         The two states.
     classes : sequence of str, optional
-        Only these; by default every class whose weights or targets differ.
+        Only these; by default every class whose weights, targets or threshold differ.
     focus : ndarray of shape (N,), bool, optional
         A subset to report on by itself.
     replicates : int, optional
@@ -148,7 +148,7 @@ def compare_states(
     return {
         cls: _compare(workspace, before, after, cls, T[:, c], focus, names, replicates, seed)
         for c, cls in enumerate(students.classes)
-        if (cls in classes if classes is not None else _differ(students.link, before, after, cls))
+        if (cls in classes if classes is not None else _differ(workspace, before, after, c, cls))
     }
 
 
@@ -157,9 +157,12 @@ def preview_replicates(n: int) -> int:
     return int(np.clip(_WORK // max(1, n), FEWEST_REPLICATES, MOST_REPLICATES))
 
 
-def _differ(link: str, before: BranchState, after: BranchState, cls: str) -> bool:
-    """Whether a class has other weights, bounds or targets; under a softmax any class moves them all."""
-    if link == "softmax":
+def _differ(workspace: Workspace, before: BranchState, after: BranchState, c: int, cls: str) -> bool:
+    """Whether a class has other weights, bounds, targets or another threshold; under a softmax any class
+    moves them all."""
+    if workspace.threshold(before, c) != workspace.threshold(after, c):
+        return True
+    if workspace.students.link == "softmax":
         return any(not one.same_as(after.classes[name]) for name, one in before.classes.items())
     return not before.classes[cls].same_as(after.classes[cls])
 
@@ -177,7 +180,7 @@ def _compare(
 ) -> ClassChange:
     rows, groups = workspace.validation_rows, workspace.validation_groups
     c = workspace.students.class_index(cls)
-    threshold = float(workspace.students.thresholds[c])
+    at0, at1 = workspace.threshold(before, c), workspace.threshold(after, c)
     s0 = workspace.score(before, cls, "validation")
     s1 = workspace.score(after, cls, "validation")
 
@@ -188,13 +191,13 @@ def _compare(
         B = replicates_for(len(t)) if replicates is None else replicates
         sources = among[0] if among else None
 
-        def table(scores: NDArray[Any]) -> NDArray[np.float64]:
-            return resampled(t, scores, groups=sources, threshold=threshold, replicates=B, seed=seed)
+        def table(scores: NDArray[Any], at: float) -> NDArray[np.float64]:
+            return resampled(t, scores, groups=sources, threshold=at, replicates=B, seed=seed)
 
         # While a person drags a slider the side before stays: it is resampled once.
-        key = ("replicates", threshold, seed, B, _digest(t, old, *among))
-        here = workspace.cache.get(key, lambda: table(old), lambda made: made.nbytes)
-        return changes_between(here, table(new))
+        key = ("replicates", at0, seed, B, _digest(t, old, *among))
+        here = workspace.cache.get(key, lambda: table(old, at0), lambda made: made.nbytes)
+        return changes_between(here, table(new, at1))
 
     fidelity = measured(t, None)
     accuracy = inside = None
@@ -206,8 +209,8 @@ def _compare(
     within = None if focus is None else focus[rows]
     if within is not None and within.any():
         inside = measured(t, within)
-    codes0 = subset_codes(t, s0, threshold=threshold)
-    codes1 = subset_codes(t, s1, threshold=threshold)
+    codes0 = subset_codes(t, s0, threshold=at0)
+    codes1 = subset_codes(t, s1, threshold=at1)
     agreed0, agreed1 = codes0 < 2, codes1 < 2
     return ClassChange(
         cls=cls,

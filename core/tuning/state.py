@@ -113,12 +113,15 @@ class BranchState:
         Concepts whose weight is 0 in every class.
     lam : float
         λ of the fits.
+    thresholds : tuple of C floats, or None
+        From which probability each class's student says yes; None where they are the project's own.
     """
 
     classes: Mapping[str, ClassState]
     added: tuple[str, ...] = ()
     dropped: frozenset[str] = frozenset()
     lam: float = 2.5e-3
+    thresholds: tuple[float, ...] | None = None
 
     def with_classes(self, changed: Mapping[str, ClassState]) -> "BranchState":
         """The same branch with some classes replaced."""

@@ -67,9 +67,14 @@ class Suggestion:
     @property
     def text(self) -> str:
         """One line for people."""
+        return f"{spell(self.actions)}: {self.effect}"
+
+    @property
+    def effect(self) -> str:
+        """What it would do and why, without what to do."""
         g = self.gain
         return (
-            f"{spell(self.actions)}: {NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
+            f"{NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
             f"(95 % {g.delta.low:+.2f} … {g.delta.high:+.2f}), "
             f"{len(self.change.fixed)} images mended, {len(self.change.broken)} spoiled; {self.reason}"
         )
@@ -143,7 +148,7 @@ def suggest(
         raise unknown("subset", subset, SUBSETS)
     t = workspace.targets(state, "validation")[:, c]
     s = workspace.score(state, cls, "validation")
-    threshold = float(workspace.students.thresholds[c])
+    threshold = workspace.threshold(state, c)
     codes = subset_codes(t, s, threshold=threshold)
     if not (codes >= 2).any():
         return []

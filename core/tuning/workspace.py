@@ -348,6 +348,16 @@ class Workspace:
         c = state.classes[cls]
         return probabilities(self.logits(c.weights, c.bias, state.added, part), "sigmoid")
 
+    def thresholds(self, state: BranchState) -> Float32:
+        """(C,) the probability from which each class's student says yes."""
+        if state.thresholds is None:
+            return self.students.thresholds
+        return np.array(state.thresholds, np.float32)
+
+    def threshold(self, state: BranchState, c: int) -> float:
+        """The same of the class in column `c`."""
+        return float(self.students.thresholds[c] if state.thresholds is None else state.thresholds[c])
+
     def targets(self, state: BranchState, part: str, overrides: bool = True) -> Float32:
         """(n, C) what the classes are fitted to or held against: the teacher, with overrides unless told
         otherwise.

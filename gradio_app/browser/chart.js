@@ -1,7 +1,7 @@
 /* Marks that several views draw, and charts as files. All marks are SVG with colours from the theme's variables. */
 (() => {
   const app = window.inficond;
-  const { s, h } = app.dom;
+  const { s, h, attr, text, keyed, fmt } = app.dom;
 
   /** A nice number at or above x, for the end of an axis. */
   function ceilNice(x) {
@@ -65,6 +65,18 @@
     }
   }
 
+  /** The heading of a chart: what it shows, its columns as `[x, text, anchor]`, its colours as `[variable, text]`. */
+  function heading(title, columns = [], colours = []) {
+    let x = 10;
+    return s("g", {}, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, title),
+      colours.map(([colour, label]) => {
+        const at = x;
+        x += 26 + 6.4 * label.length;
+        return [s("rect", { x: at, y: 31, width: 9, height: 9, rx: 2, fill: app.ui.colour(colour) }), s("text", { x: at + 13, y: 39.5, "font-size": 11 }, label)];
+      }),
+      columns.map(([at, label, anchor = "start"]) => s("text", { x: at, y: colours.length ? 58 : 40, "font-size": 11, "text-anchor": anchor, "fill-opacity": 0.75 }, label)));
+  }
+
   /** Lay an evidence region over a picture of `w` x `hgt` pixels: all else is veiled, its border drawn.
       `cells` holds a digit per cell of the grid, row by row; `crop` is the part that the encoder saw, in shares. */
   function evidence(canvas, w, hgt, cells, grid, crop) {
@@ -97,5 +109,38 @@
     g.stroke();
   }
 
-  app.chart = { ceilNice, evidence, offer, saveNamed, names: () => [...charts.keys()] };
+  /** Rows of contributions, their bars on a scale of their own: bias and logit would dwarf them, and stand in `logit`.
+      `make(bar)` makes a row's element, which gets a name, a bar and a number. */
+  function contributions(list, bars, make) {
+    const rows = bars.filter((b) => b.kind === "concept" || b.kind === "rest");
+    const top = Math.max(0.1, ...rows.map((b) => Math.abs(b.value)));
+    const create = (b) => {
+      const node = make(b);
+      node.classList.add("contribution");
+      node.append(h("span", { class: "cut", "data-name": "" }), h("span", { class: "cbar" }, h("i")), h("span", { class: "right" }));
+      return node;
+    };
+    keyed(list, rows, (b) => b.key, create, (node, b) => {
+      const [name, bar, number] = node.children;
+      const share = (50 * Math.abs(b.value)) / top;
+      text(name, b.name);
+      name.title = b.more || b.name;
+      Object.assign(bar.firstElementChild.style, { left: b.value < 0 ? `${50 - share}%` : "50%", width: `${share}%` });
+      bar.firstElementChild.className = b.value < 0 ? "neg" : "pos";
+      text(number, fmt.signed(b.value));
+      const concept = b.kind === "concept";
+      node.classList.toggle("total", !concept);
+      attr(node, "data-contribution", concept ? b.name : null);
+      attr(node, "tabindex", concept ? "0" : null);
+      attr(node, "aria-label", `${b.name}: ${fmt.signed(b.value)}${b.evidence ? ", show where it is seen" : ""}`);
+    });
+  }
+
+  /** What the contributions come to: with the bias, the logit. */
+  function logit(line, bars) {
+    const of = (kind) => { const b = bars.find((one) => one.kind === kind); return b ? fmt.signed(b.value) : "–"; };
+    line.replaceChildren(h("span", {}, "with the bias ", h("b", {}, of("bias"))), h("span", {}, app.ui.term("logit"), " ", h("b", {}, of("sum"))));
+  }
+
+  app.chart = { ceilNice, evidence, contributions, logit, heading, offer, saveNamed, names: () => [...charts.keys()] };
 })();

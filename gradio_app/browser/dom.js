@@ -107,7 +107,7 @@
   const fmt = {
     /** 0.912 -> "0.91"; nothing known -> an en dash. */
     num: (x, digits = 2) =>
-      x === null || x === undefined || !Number.isFinite(x) ? "–" : x.toFixed(digits).replace("-", MINUS),
+      x === null || x === undefined || !Number.isFinite(x) ? "–" : x.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", MINUS),
     /** A share without its leading zero, as tables have it: 0.31 -> ".31". */
     share: (x) => fmt.num(x).replace(/^0\./, "."),
     signed: (x, digits = 2) => {

@@ -10,32 +10,35 @@
   const ideasOf = () => (store.state.parts["tuning.suggestions"] || { suggestions: [] }).suggestions;
   const isTuned = () => { const t = store.state.parts["provenance.tree"]; return t && t.can_undo; };
   const table = () => (store.state.parts["performance.table"] || { classes: [] }).classes;
+  /** The demo has a story of its own; elsewhere it is the selected class, and what it does wrong more often. */
   const story = () => {
-    const asked = store.state.info.demo ? { class: "water bird", subset: "extra" } : {};
-    const known = table().map((c) => c.name);
-    return { cls: known.includes(asked.class) ? asked.class : store.state.selection.cls, subset: asked.subset || "extra" };
+    const known = table().find((c) => store.state.info.demo && c.name === "water bird");
+    if (known) return { cls: known.name, subset: "extra", demo: true };
+    const line = table().find((c) => c.name === store.state.selection.cls);
+    return { cls: line.name, subset: line.counts.missed > line.counts.extra ? "missed" : "extra", demo: false };
   };
 
   /** Each step: where to look, what to say, when it is done, and what "Next" does. */
   function steps() {
-    const { cls, subset } = story();
+    const { cls, subset, demo } = story();
+    const extra = subset === "extra";
     const row = `#view-performance [data-class="${CSS.escape(cls)}"]`;
     return [
       { at: "#view-performance", title: "A student imitates a teacher",
         say: ["Each line is a class: a small model of words that imitates a large classifier. The bar says how well it follows; grey is where both agree, magenta and gold where they part."],
         ask: "Look at the lines, then go on.", next: () => {} },
       { at: row, title: "Here it fails",
-        say: [`The student of “${cls}” follows its teacher badly. Let us see why.`],
+        say: [demo ? `The student of “${cls}” follows its teacher badly. Let us see why.` : `The student of “${cls}” parts from its teacher most often. Let us see why.`],
         ask: `Click “${cls}”.`, done: () => store.state.selection.cls === cls && (touched("cls") || touched("click")), next: () => store.select({ cls, subset: null, slice: null }) },
-      { at: `${row} [data-subset="${subset}"]`, title: subset === "extra" ? "It says yes where the teacher says no" : "It misses what the teacher sees",
-        say: ["Gold are the extra images: the student says yes, the teacher no. Click the colour to see only those."],
-        ask: "Click the gold part of the bar.", done: () => store.state.selection.subset === subset, next: () => store.select({ cls, subset }) },
+      { at: `${row} [data-subset="${subset}"]`, title: extra ? "It says yes where the teacher says no" : "It misses what the teacher sees",
+        say: [extra ? "Gold are the extra images: the student says yes, the teacher no. Click the colour to see only those." : "Magenta are the missed images: the teacher says yes, the student no. Click the colour to see only those."],
+        ask: `Click the ${extra ? "gold" : "magenta"} part of the bar.`, done: () => store.state.selection.subset === subset, next: () => store.select({ cls, subset }) },
       { at: "#view-instances", title: "Look at the pictures",
         say: ["What do these images have in common? Open one: the bars add up to the student's answer, and the lit region is where it looked."],
         ask: "Click an image.", done: () => Boolean(store.state.selection.image), next: () => { const tile = $("#view-instances .tile"); if (tile) tile.click(); } },
-      { at: "#view-influence", title: "The student reads the scenery",
-        say: ["These are its words, the weightiest first. Hover one and the images that show it light up. A word that belongs to the place and not to the thing is a shortcut."],
-        ask: "Hover some words.", done: () => touched("hover"), next: () => {} },
+      { at: "#view-influence", title: demo ? "The student reads the scenery" : "What the student reads",
+        say: ["These are its words, the weightiest first. Point at one and the images that show it light up. A word that belongs to the place and not to the thing is a shortcut."],
+        ask: "Point at a few words.", done: () => pointed > 10, next: () => {} },
       { at: "#view-tuning .ideas", title: "Correct it",
         say: ["The solver's own sensitivities say which few actions would help most. A click shows what one would do: nothing is changed yet."],
         ask: "Click the first suggestion, or drag sliders of your own.", ready: () => ideasOf().length > 0, done: () => store.state.pending.length > 0,
@@ -57,6 +60,7 @@
   let at = 0;
   let list = [];
   let seen = new Set();
+  let pointed = 0; // quarters of a second with the mouse on a word: passing over one is not looking at it
   const touched = (what) => seen.has(what);
   let tick = null;
 
@@ -80,6 +84,7 @@
   function show() {
     const step = list[at];
     seen = new Set();
+    pointed = 0;
     const last = at === list.length - 1;
     card.replaceChildren(
       h("p", { class: "guide-count" }, `Step ${at + 1} of ${list.length}`),
@@ -110,6 +115,7 @@
 
   function check() {
     if (!card) return;
+    if (store.state.hover) pointed++;
     place();
     const step = list[at];
     if (step.done && step.done() && !$("dialog[open]")) setTimeout(() => { if (card && list[at] === step) go(); }, 650);
@@ -149,11 +155,10 @@
   /** On the first visit to the demo: one line that offers the guide. */
   function offer() {
     ui.keep.set("guided", "offered");
-    ui.say("New here? A guided tour shows the whole in two minutes.", "", ["Start the guide", start]);
+    ui.say("New here? The guide takes two minutes.", "", ["Start the guide", start]);
   }
 
   store.on("select", ({ changed }) => { for (const c of changed) seen.add(c); });
-  store.on("hover", (concept) => { if (concept) seen.add("hover"); });
   store.on("exported", () => seen.add("exported"));
 
   app.guide = { start, stop, offer };

@@ -16,7 +16,8 @@
     node: null,
     hover: null, // concept
     brush: null, // {concept, low, high}
-    pending: [], // tuning actions not yet applied
+    pending: [], // tuning actions not yet applied, of the selected class
+    kept: new Map(), // class -> {pending, focus}: the same of classes that were left
     focus: null,
     preview: null,
     ready: false,
@@ -48,21 +49,22 @@
   // ---------------------------------------------------------------- the server
 
   /** Call a function of the page's server side. Resolves to its answer; bad input is shown, not thrown. */
-  async function call(name, request = {}, { quiet = false } = {}) {
+  async function call(name, request = {}, { quiet = false, notes = !quiet } = {}) {
+    const sent = state.token;
     let answer;
     try {
-      answer = JSON.parse(await server[name]({ token: state.token, ...request }));
+      answer = JSON.parse(await server[name]({ token: sent, ...request }));
     } catch (error) {
       setOnline(false);
       throw error;
     }
     setOnline(true);
-    if (answer.token && answer.token !== state.token) {
+    if (answer.token && answer.token !== state.token && sent === state.token) { // else a late answer to an earlier visit
       state.token = answer.token;
       remember();
     }
     if (answer.error && !quiet) app.ui.say(answer.error, "bad");
-    if (answer.note && !quiet) app.ui.say(answer.note);
+    if (answer.note && notes) app.ui.say(answer.note);
     return answer;
   }
 
@@ -159,10 +161,10 @@
     if (("slice" in patch && patch.slice) && !("subset" in patch)) next.subset = null;
     const changed = FIELDS.filter((f) => !same(next[f], state.selection[f]));
     if (!changed.length) return Promise.resolve();
+    const from = state.selection.cls;
     state.selection = next;
-    if (changed.includes("cls")) dropPending();
-    state.hover = null;
-    state.brush = null;
+    if (changed.includes("cls")) leave(from);
+    if (["cls", "subset", "slice", "scope"].some((f) => changed.includes(f))) dropMarks();
     remember();
     emit("select", { changed });
     const names = Object.keys(state.catalogue).filter((n) => state.catalogue[n].depends.some((d) => changed.includes(d)));
@@ -188,6 +190,14 @@
     state.brush = range;
     emit("brush", range);
   });
+
+  /** Other images are shown: what lit up some of the earlier ones is over. */
+  function dropMarks() {
+    const { hover: hovered, brush: brushed } = state;
+    state.hover = state.brush = null;
+    if (hovered) emit("hover", null);
+    if (brushed) emit("brush", null);
+  }
 
   // ---------------------------------------------------------------- the address and the tab's memory
 
@@ -230,6 +240,19 @@
 
   // ---------------------------------------------------------------- tuning: preview, apply, history
 
+  /** Go on to another class: what is not applied of this one waits until the person is back. */
+  function leave(from) {
+    const { cls } = state.selection;
+    if (state.pending.length) state.kept.set(from, { pending: state.pending, focus: state.focus });
+    const back = state.kept.get(cls) || { pending: [], focus: null };
+    state.kept.delete(cls);
+    dropPending();
+    if (!back.pending.length && !state.focus) return;
+    Object.assign(state, back);
+    emit("pending");
+    schedulePreview();
+  }
+
   function dropPending() {
     const had = state.pending.length || state.preview;
     state.pending = [];
@@ -251,8 +274,12 @@
     schedulePreview();
   }
 
+  /** Take a suggestion's actions in place of an earlier suggestion's; what the person set themselves stays, where the
+      suggestion does not speak of it. */
   function proposeAll(actions) {
-    state.pending = actions.map((a) => ({ ...a }));
+    const words = state.parts["tuning.words"] || { names: [], groups: [] };
+    const spoken = new Set(actions.flatMap((a) => [a.concept, ...words.names.filter((_, i) => `group:${words.groups[i]}` === a.concept)]));
+    state.pending = [...state.pending.filter((a) => !a.suggested && !spoken.has(a.concept)), ...actions.map((a) => ({ ...a, suggested: true }))];
     emit("pending");
     schedulePreview();
   }
@@ -296,15 +323,23 @@
   }
 
   let acting = false;
-  async function act(name, request = {}) {
-    if (acting) return null;
+  let turn = Promise.resolve();
+  /** Take a step of the history. Undo and redo wait for their turn, as fast as they are pressed; anything else is
+      dropped while a step is on its way: a second click on Apply is no second step. */
+  function act(name, request = {}) {
+    if (acting && name !== "undo" && name !== "redo") return Promise.resolve(null);
+    return (turn = turn.then(() => take(name, request)));
+  }
+  async function take(name, request) {
     acting = true;
     emit("acting", true);
     const asked = state.selection;
     try {
-      const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() });
+      const answer = await call(name, { ...request, selection: asked, parts: quickNodeParts() }, { notes: false }); // told with the step
       if (!answer.error) {
-        dropPending();
+        if (asked.cls === state.selection.cls) dropPending();
+        else if (state.kept.delete(asked.cls)) emit("pending");
+        dropMarks();
         const still = state.selection === asked;
         if (still && answer.selection) settle(answer.selection);
         for (const [n, data] of Object.entries(answer.parts || {})) {
@@ -313,7 +348,7 @@
           put(n, data);
         }
         if (!still) read(Object.keys(answer.parts || {}).filter((n) => state.catalogue[n].depends.some((d) => d !== "node")));
-        emit("node", answer);
+        emit("node", { ...answer, deed: name });
         emit("drawn", ++drawn);
         read(Object.keys(state.catalogue).filter((n) => state.catalogue[n].slow && state.catalogue[n].depends.includes("node")));
       }

@@ -33,10 +33,10 @@
     const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Trying again…");
     const good = h("button", { type: "button", class: "button", onclick: () => summary() }, h("span", {}, "How good is this student?"));
     const exportMenu = menu("Export", "export", () => [
-        ["Student (safetensors)", "weights and words, read without pickle", () => exportFile("safetensors")],
-        ["Student (ONNX)", "one file: pixels in, probabilities out", () => exportFile("onnx")],
-        ["Recipe (JSON)", "the steps, to be replayed elsewhere", () => exportFile("recipe")],
-        ["Report (HTML)", "one self-contained page with pictures", () => exportFile("report")],
+        [FILES.safetensors, "weights and words, read without pickle", () => exportFile("safetensors")],
+        [FILES.onnx, "one file: pixels in, probabilities out", () => exportFile("onnx")],
+        [FILES.recipe, "the steps, to be replayed elsewhere", () => exportFile("recipe")],
+        [FILES.report, "one self-contained page with pictures", () => exportFile("report")],
         "-",
         h("h3", { role: "presentation" }, "Charts, as they stand now"),
         ...app.chart.names().map((name) => h("div", { class: "menu-row", role: "presentation" }, h("span", {}, name), ...["SVG", "PNG"].map((kind) =>
@@ -56,10 +56,14 @@
       if (info.demo && !ui.keep.get("guided")) app.guide.offer();
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key === "?" && !event.target.closest("input, textarea, select, dialog")) { event.preventDefault(); keyboard(); }
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+      if (event.key === "?") { event.preventDefault(); keyboard(); }
+      else if (/^[1-9]$/.test(event.key) && goTo(event.key)) event.preventDefault();
     });
+    store.on("node", (answer) => told(answer));
     store.on("online", (now) => {
       offline.hidden = now;
+      document.body.classList.toggle("offline", !now);
       if (now) ui.say("Connected again.");
     });
     if (ui.keep.get("hints") === "off") document.body.classList.add("no-hints");
@@ -67,21 +71,46 @@
     store.connect(server, upload);
   }
 
+  /** Go to the view of a number: to what is selected in it, or to the first thing in it. */
+  function goTo(number) {
+    const heading = document.getElementById(`view-title-${number}`);
+    const view = heading && heading.closest(".view");
+    if (!view) return false;
+    const inside = [...view.querySelectorAll('.view-body [tabindex="0"], .view-body input, .view-body button')];
+    const there = (n) => n.offsetParent && !n.disabled && n.tabIndex >= 0 && !n.matches("dfn");
+    const stop = inside.find((n) => there(n) && n.matches('[role="row"], [role="option"], [role="slider"], .prov-go')) || inside.find(there);
+    if (!stop) return false;
+    stop.focus();
+    stop.scrollIntoView({ block: "nearest" });
+    return true;
+  }
+
+  /** What a step did, with the way back beside it. */
+  function told({ deed, node, said, note }) {
+    const tree = store.state.parts["provenance.tree"];
+    const at = tree && tree.nodes.find((n) => n.id === node);
+    if (!at || deed === "rename") return note && ui.say(note);
+    const name = at.name || at.text;
+    const tail = note ? `. ${note}` : "";
+    if (["undo", "redo", "checkout"].includes(deed)) return ui.say(`Now at: ${name}${tail}`, "", null, "step");
+    return ui.say(`${said || `Applied: ${name}${at.gain ? ` (${at.gain})` : ""}`}${tail}`, "", ["Take it back", () => store.act("undo")], "step");
+  }
+
   // ---------------------------------------------------------------- the keys
   const KEYS = [
-    ["Anywhere", [[["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
+    ["Anywhere", [[["1", "\u2026", "6"], "to the view of that number"], [["Tab"], "from view to view, and to every button"], [["Ctrl Z"], "undo"], [["Ctrl Shift Z", "Ctrl Y"], "redo"], [["?"], "this list"]]],
     ["Classes", [[["\u2191", "\u2193"], "from class to class"], [["Enter"], "select"], [["\u2190", "\u2192"], "to its subsets"]]],
-    ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick"], [["B"], "brush the upper part, the lower part, nothing"]]],
+    ["Concepts", [[["\u2191", "\u2193"], "from word to word; its images light up"], [["Enter"], "pick: its slider comes first"], [["+", "\u2212", "M", "L"], "as at its slider"], [["B"], "brush the upper part, the lower part, nothing"]]],
     ["Sliders", [[["\u2190", "\u2192", "PgUp", "PgDn", "Home", "End", "0"], "set the weight"], [["+", "\u2212"], "raise, lower"], [["M", "L"], "mute, lock"], [["F"], "free: lift the bound in force"], [["Del"], "take back what is not applied yet"], [["Enter"], "apply"]]],
-    ["Images", [[["\u2190", "\u2192", "\u2191", "\u2193", "PgUp", "PgDn", "Home", "End"], "from image to image"], [["Enter"], "open"], [["Esc"], "close"]]],
+    ["Images", [[["\u2190", "\u2192", "\u2191", "\u2193", "PgUp", "PgDn", "Home", "End"], "from image to image; where one is open, the next opens"], [["Enter"], "open"], [["Esc"], "close"]]],
     ["Provenance", [[["\u2191", "\u2193"], "from step to step"], [["Enter"], "go there; the next step begins a branch"], [["Tab"], "then Enter: name the step"]]],
   ];
   function keyboard() {
-    ui.dialog("Keyboard", KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "keys-list" }, rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => h("kbd", {}, k))), h("dd", {}, what)])))));
+    ui.dialog("Keyboard", h("div", { class: "keys" }, KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "keys-list" }, rows.map(([keys, what]) => [h("dt", {}, keys.map((k) => (k === "\u2026" ? k : h("kbd", {}, k)))), h("dd", {}, what)]))))), { wide: true });
   }
 
-  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
-    h("tbody", {}, rows.map((r) => h("tr", { class: r.strong ? "strong" : "" }, r.cells.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+  const table = (head, rows) => h("div", { class: "table-box", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "", scope: "col" }, t)))),
+    h("tbody", {}, rows.map((r) => h("tr", { class: r.strong ? "strong" : "" }, r.cells.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t)))))));
 
   // ---------------------------------------------------------------- long work: a bar, time left, a way to stop
   /** Watch a job of the server; resolves to its result, or null where it failed or was stopped. */
@@ -99,10 +128,11 @@
       } catch { continue; }
       if (answer.error) { line.textContent = answer.error; line.className = "bad"; stop.remove(); return null; }
       const j = answer.job;
-      const share = j.total ? j.done / j.total : 0;
+      const share = j.state === "done" ? 1 : j.total ? j.done / j.total : 0;
+      const stage = j.stage.charAt(0).toUpperCase() + j.stage.slice(1);
       bar.firstElementChild.style.width = `${100 * share}%`;
       attr(bar, "aria-valuenow", Math.round(100 * share));
-      text(line, j.state === "running" ? `${j.stage}${j.total > 1 ? `: ${fmt.count(j.done)} of ${fmt.count(j.total)}` : ""}${j.left !== null && j.left > 1 ? `, ${fmt.time(j.left)} left` : ""}` : j.line);
+      text(line, j.state === "running" ? `${stage}${j.total > 1 ? `: ${fmt.count(j.done)} of ${fmt.count(j.total)}` : ""}${j.left !== null && j.left > 1 ? `, ${fmt.time(j.left)} left` : ""}` : j.line);
       keyed(notes, j.notes, (n) => n, () => h("li"), (node, n) => text(node, n));
       if (j.state === "running") continue;
       stop.remove();
@@ -125,36 +155,49 @@
   }
 
   // ---------------------------------------------------------------- taking things away
+  const FILES = { safetensors: "Student (safetensors)", onnx: "Student (ONNX)", recipe: "Recipe (JSON)", report: "Report (HTML)" };
   async function exportFile(kind) {
     const box = h("div", { class: "stack-form" }, h("p", { class: "muted" }, "Preparing…"));
-    const dialog = ui.dialog(`Export: ${kind}`, box);
+    const dialog = ui.dialog(FILES[kind], box);
     const answer = await store.call("start_export", { kind });
     if (!answer.job) return dialog.close();
     const result = await watchJob(answer.job, box);
     if (!result) return;
     ui.save(result.name, result.url);
-    box.replaceChildren(h("p", {}, "Saved as ", h("b", { "data-name": "" }, result.name), ` (${result.size}).`), h("p", { class: "muted" }, result.use),
+    box.replaceChildren(h("p", {}, "Saved as ", h("b", { "data-name": "" }, result.name), ` (${result.size}).`), h("p", { class: "muted" }, result.use), result.command ? h("code", { class: "command", "data-name": "" }, result.command) : null,
       h("div", { class: "row-end" }, h("a", { class: "button", href: result.url, download: result.name }, "Download again"), ui.button("Done", { kind: "primary", onclick: () => dialog.close() })));
     store.emit("exported", kind);
   }
 
   // ---------------------------------------------------------------- settings
-  function settings() {
+  async function settings() {
+    const { origin } = shell.props.local_folders ? await store.call("origin", {}, { quiet: true }) : {};
     const facts = store.state.parts["configuration.facts"];
     const lam = h("input", { type: "text", inputmode: "decimal", value: facts.lam, "aria-label": "λ" });
+    const matched = facts.threshold === "matched";
+    const at = h("input", { type: "text", inputmode: "decimal", value: matched ? 0.5 : facts.threshold, "aria-label": "Threshold of every class" });
+    const rates = [["one", "The same for every class:"], ["matched", "Each class its own, so that its student says yes as often as the teacher does on training images"]].map(([value, said]) =>
+      h("label", { class: "check" }, h("input", { type: "radio", name: "threshold", value, checked: (value === "matched") === matched }), h("span", {}, said), value === "one" ? at : null));
+    at.addEventListener("focus", () => { rates[0].querySelector("input").checked = true; });
     const hints = h("input", { type: "checkbox", id: "inf-hints" });
     hints.checked = !document.body.classList.contains("no-hints");
     hints.addEventListener("change", () => { document.body.classList.toggle("no-hints", !hints.checked); ui.keep.set("hints", hints.checked ? "on" : "off"); });
-    const form = h("form", { class: "stack-form" },
-      h("label", { class: "field" }, "λ, the strength of the L1 penalty", h("small", {}, "Larger: fewer words with weight. Every class is refitted; the step can be undone."), lam),
-      h("label", { class: "check" }, hints, "Show the line under each view's title"),
-      h("p", { class: "muted" }, `Link: ${facts.link}. ${facts.note}`));
-    const dialog = ui.dialog("Settings", form, { buttons: [ui.button("Refit", { kind: "primary", onclick: () => form.requestSubmit() })] });
-    form.addEventListener("submit", async (event) => {
+    const section = (title, about, label, send, ...fields) => h("form", { class: "stack-form setting", onsubmit: async (event) => {
       event.preventDefault();
-      const answer = await store.act("set_lambda", { lam: lam.value.replace(",", ".") });
+      const answer = await send();
       if (answer && !answer.error) dialog.close();
-    });
+    } }, h("div", {}, h("h3", {}, title), h("p", { class: "muted" }, about)), ...fields, h("div", { class: "row-end" }, h("button", { type: "submit", class: "button" }, label)));
+    const plain = (input) => input.value.trim().replace(",", ".");
+    const dialog = ui.dialog("Settings", [
+      section("λ, the strength of the L1 penalty", "Larger: fewer words with weight. Every class is refitted; the step can be undone.", "Refit",
+        () => store.act("set_lambda", { lam: plain(lam) }), lam),
+      section("Threshold", "From which probability the student says yes. Nothing is refitted; the step can be undone.", "Set thresholds",
+        () => store.act("set_thresholds", { at: rates[1].querySelector("input").checked ? "matched" : Number(plain(at)) }), ...rates),
+      h("div", { class: "setting stack-form" }, h("div", {}, h("h3", {}, "Classes"), h("p", { class: "muted" }, origin ? "Another choice of classes is another project: the same images, encoder and teacher, filled in already." : "They are chosen when a project is made; “New project” asks for them.")),
+        origin ? h("div", { class: "row-end" }, ui.button("Choose other classes", { onclick: () => { dialog.close(); newProject(origin); } })) : null),
+      h("div", { class: "setting" }, h("label", { class: "check" }, hints, "Show the line under each view's title")),
+      facts.note ? h("p", { class: "muted" }, facts.note) : null,
+    ]);
   }
 
   async function openProject(key) {
@@ -170,10 +213,10 @@
     if (!opened) return;
     const cls = store.state.selection.cls;
     const say = async (value) => { dialog.close(); await store.act("override", { cls, image: opened.id, value }); };
-    const dialog = ui.dialog("Is the teacher wrong here?", [
-      h("p", {}, "The teacher gives ", h("b", { "data-name": "" }, cls), ` ${fmt.percent(opened.teacher)} in `, h("b", { "data-name": "" }, opened.id), "."),
+    const dialog = ui.dialog("What does this image show?", [
+      h("p", {}, "The teacher gives ", h("b", { "data-name": "" }, cls), ` ${fmt.percent(opened.teacher)} in `, h("b", { "data-name": "" }, opened.id), ". You can overrule it:"),
       h("p", { class: "muted" }, opened.validation ? "This image is held out: it never enters a fit, so only the measures change." : "The target of this image changes, the class is refitted, and the step is kept in the provenance."),
-    ], { buttons: [ui.button("Yes, it shows the class", { onclick: () => say(1) }), ui.button("No, it does not", { onclick: () => say(0) }), ui.button("As the teacher says", { onclick: () => say(null) })] });
+    ], { buttons: [ui.button("It shows the class", { onclick: () => say(1) }), ui.button("It does not", { onclick: () => say(0) }), ui.button("As the teacher says", { onclick: () => say(null) })] });
   }
 
   // ---------------------------------------------------------------- one's own image
@@ -192,36 +235,45 @@
   function showTrial(t) {
     const picture = h("img", { src: t.url, alt: t.name, class: "trial-picture" });
     const veil = h("canvas", { class: "trial-veil", "aria-hidden": "true" });
-    const why = h("div", { class: "trial-why" });
+    const seen = h("p", { class: "evidence-line muted" });
+    const why = h("div", { class: "trial-why", role: "list", "aria-label": "Contributions to the logit" });
+    const sum = h("p", { class: "logit-line" });
+    const heading = h("h3", {});
+    const look = (name) => {
+      const found = t.evidence[name];
+      app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, found && found.cells, t.grid, t.crop);
+      text(seen, found ? `“${name}” most here: cosine ${fmt.num(found.score)}` : "");
+      for (const node of why.children) node.classList.toggle("seen", Boolean(found) && node.__item.name === name);
+    };
+    const reason = () => {
+      const node = h("div", { role: "listitem" });
+      for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => node.__item.kind === "concept" && look(node.__item.name));
+      return node;
+    };
     const select = (row) => {
       for (const b of list.children) attr(b, "aria-pressed", b.__row === row ? "true" : "false");
-      const top = Math.max(0.1, ...row.bars.map((b) => Math.abs(b.value)));
-      why.replaceChildren(...row.bars.map((b) => {
-        const share = (48 * Math.abs(b.value)) / top;
-        const node = h("div", { class: `contribution ${b.kind === "concept" ? "" : "total"}` }, h("span", { class: "cut", "data-name": "" }, b.name), h("span", { class: "cbar" }, h("i", { class: b.value < 0 ? "neg" : "pos", style: { left: `${b.value < 0 ? 50 - share : 50}%`, width: `${share}%` } })), h("span", { class: "right" }, fmt.signed(b.value)));
-        if (t.evidence[b.name] && b.kind === "concept") {
-          node.tabIndex = 0;
-          for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[b.name].cells, t.grid, t.crop));
-        }
-        return node;
-      }));
-      const first = row.bars.find((b) => t.evidence[b.name]);
-      if (first) app.chart.evidence(veil, picture.clientWidth, picture.clientHeight, t.evidence[first.name].cells, t.grid, t.crop);
+      text(heading, `Why the student says ${fmt.percent(row.student)} to “${row.name}”`);
+      app.chart.contributions(why, row.bars, reason);
+      app.chart.logit(sum, row.bars);
+      const first = row.bars.find((b) => b.kind === "concept" && t.evidence[b.name]);
+      look(first && first.name);
     };
     const list = h("div", { class: "trial-classes" }, t.rows.map((row) => {
-      const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, row.teacher === null ? "" : `T ${fmt.percent(row.teacher)}`), h("b", {}, `S ${fmt.percent(row.student)}`));
+      const b = h("button", { type: "button", class: "trial-class", onclick: () => select(row) }, h("span", { class: "cut", "data-name": "" }, row.name), h("span", {}, fmt.percent(row.teacher)), h("b", {}, fmt.percent(row.student)));
       b.__row = row;
       return b;
     }));
-    ui.dialog("Your image", [
-      h("div", { class: "trial" }, h("div", { class: "trial-stage" }, picture, veil), h("div", {}, list, h("h3", {}, "Why the student says so"), why)),
+    ui.dialog(`Your image: ${t.name}`, [
+      h("div", { class: "trial" }, h("div", {}, h("div", { class: "trial-stage" }, picture, veil), seen),
+        h("div", {}, h("div", { class: "trial-head muted", "aria-hidden": "true" }, h("span", {}, "class"), h("span", {}, "teacher"), h("span", {}, "student")), list, heading, why, sum)),
       h("p", { class: "muted" }, t.line),
     ], { wide: true, onclose: () => store.call("forget_trial", {}, { quiet: true }).catch(() => {}) });
     picture.decode().catch(() => {}).then(() => select(t.rows[0]));
   }
 
   // ---------------------------------------------------------------- a new project
-  function newProject() {
+  /** The form, maybe filled with `given`: what another project was made from. */
+  function newProject(given = {}) {
     const local = shell.props.local_folders;
     const folder = h("input", { type: "text", placeholder: "a folder of photographs on this machine", disabled: !local });
     const files = h("input", { type: "file", multiple: true, accept: "image/*", class: "file" });
@@ -241,7 +293,9 @@
       problem,
       h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")));
     const box = h("div", {}, form);
-    const dialog = ui.dialog("A new project", box);
+    for (const [input, value] of [[folder, given.folder], [name, given.name], [teacher, given.teacher], [encoder, given.encoder], [classes, given.classes]]) if (value) input.value = value;
+    if (given.classes) classes.rows = 8;
+    const dialog = ui.dialog(given.folder ? "Other classes, the same images" : "A new project", box);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       tell("");
@@ -275,6 +329,6 @@
     });
   }
 
-  const shell = { start, keyboard, exportFile, settings, openProject, override, tryImage, newProject, summary };
+  const shell = { table, start, keyboard, exportFile, settings, openProject, override, tryImage, newProject, summary };
   app.shell = shell;
 })();

@@ -13,6 +13,7 @@
     undo: "M6 3 2.5 6.5 6 10M3 6.5h6a4 4 0 0 1 0 8H6",
     redo: "M10 3l3.5 3.5L10 10M13 6.5H7a4 4 0 0 0 0 8h3",
     lock: "M4.5 7.5V5.5a3.5 3.5 0 0 1 7 0v2M3.5 7.5h9v6h-9z",
+    minus: "M3 8h10",
     mute: "M2.5 8h11M8 2.5a5.5 5.5 0 1 0 .01 0z",
     close: "M4 4l8 8M12 4l-8 8",
     up: "M4 9.5 8 5.5l4 4",
@@ -43,13 +44,16 @@
 
   // ---------------------------------------------------------------- lines said to the person
   let shelf;
-  /** Say one line at the foot of the page; bad news stays longer. `action` is [label, fn]. */
-  function say(line, kind = "", action = null) {
-    if (!shelf) document.body.append((shelf = h("div", { class: "inf-says", role: "status", "aria-live": "polite" })));
-    for (const old of [...shelf.children]) if (old.dataset.line === line) old.remove();
+  /** Say one line over the page, above an open dialog too; bad news stays longer. `action` is [label, fn]; a line
+      takes the place of an earlier one of the same `slot`. */
+  function say(line, kind = "", action = null, slot = line) {
+    if (!shelf) shelf = h("div", { class: "inf-says", role: "status", "aria-live": "polite" });
+    const top = [...document.querySelectorAll("dialog[open]")].pop() || document.body;
+    if (shelf.parentNode !== top) top.append(shelf);
+    for (const old of [...shelf.children]) if (old.dataset.slot === slot) old.remove();
     while (shelf.children.length > 2) shelf.firstElementChild.remove();
     const close = () => note.remove();
-    const note = h("div", { class: `says ${kind}`, "data-line": line }, h("span", {}, line),
+    const note = h("div", { class: `says ${kind}`, "data-slot": slot }, h("span", {}, line),
       action ? h("button", { type: "button", class: "button", onclick: () => { close(); action[1](); } }, action[0]) : null,
       h("button", { type: "button", class: "button bare", "aria-label": "Dismiss", onclick: close }, icon("close")));
     shelf.append(note);
@@ -64,7 +68,11 @@
       h("header", {}, h("h2", { id }, title), button("Close", { icon: "close", wide: false, onclick: () => node.close() })),
       h("div", { class: "dialog-body" }, body),
       buttons.length ? h("footer", {}, buttons) : null);
-    node.addEventListener("close", () => { node.remove(); onclose && onclose(); });
+    node.addEventListener("close", () => {
+      if (shelf && node.contains(shelf)) document.body.append(shelf); // what was said outlives the dialog
+      node.remove();
+      if (onclose) onclose();
+    });
     node.addEventListener("mousedown", (e) => { if (e.target === node) node.close(); });
     document.body.append(node);
     node.showModal();
@@ -91,15 +99,18 @@
     if (bubble) bubble.classList.remove("on");
     if (target) target.removeAttribute("aria-describedby");
   }
-  const said = (node) => node.dataset.tip || words[node.dataset.term];
+  /** What is told of a node; nothing where it stands beside the node anyway. */
+  const said = (node) => (node.__shown && node.__shown.offsetParent ? "" : node.dataset.tip || words[node.dataset.term]);
   for (const [type, show] of [["mouseover", true], ["focusin", true], ["mouseout", false], ["focusout", false]])
     document.addEventListener(type, (event) => {
       const node = event.target.closest && event.target.closest("[data-term], [data-tip]");
-      if (!node) return;
+      if (!node || (type === "focusin" && performance.now() - pressed < 400)) return;
       if (show && said(node)) showBubble(node, said(node));
       else hideBubble(node);
     });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideBubble(); });
+  let pressed = 0;
+  document.addEventListener("pointerdown", () => { pressed = performance.now(); hideBubble(); }); // a bubble would lie over what the click changes
   /** A word of the field, explained where it stands. */
   const term = (key, shown) => h("dfn", { "data-term": key, tabindex: "0" }, shown || key);
 
@@ -122,12 +133,9 @@
     const heading = `view-title-${number}`;
     root.setAttribute("role", "region");
     root.setAttribute("aria-labelledby", heading);
-    root.append(
-      h("header", { class: "view-head" },
-        h("h2", { id: heading }, h("span", { class: "view-number", "aria-hidden": "true" }, number), title),
-        tools),
-      h("p", { class: "view-about" }, about),
-      body);
+    const named = h("h2", { id: heading, "data-tip": about }, h("span", { class: "view-number", "aria-hidden": "true" }, number), title);
+    const hint = (named.__shown = h("p", { class: "view-about" }, about)); // small windows hide it: then the title tells
+    root.append(h("header", { class: "view-head" }, named, tools), hint, body);
     return body;
   }
 

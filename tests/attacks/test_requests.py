@@ -261,7 +261,7 @@ def test_any_value_anywhere_is_a_line_and_no_fault(
     concept = arena.project.concepts[0]
     good = {
         "cls": cls, "actions": [{"kind": "mute", "concept": concept}], "image": arena.project.image_ids[0],
-        "node": "x", "a": "x", "b": "x", "number": 0, "job": "x", "project": "x", "lam": 0.1,
+        "node": "x", "a": "x", "b": "x", "number": 0, "job": "x", "project": "x", "lam": 0.1, "at": 0.5,
         "concept": concept, "kind": "recipe", "path": "x", "name": "x", "files": [], "text": "x",
         "word": "red", "value": 1, "focus": None, "selection": {}, "parts": ["tuning.state"],
     }  # fmt: skip
@@ -294,9 +294,9 @@ FIELDS = {
     "read": (), "sheet": ("number",), "similar": ("image",), "preview": ("cls", "actions", "focus"),
     "apply": ("cls", "actions", "focus"), "checkout": ("node",), "rename": ("node", "text"),
     "add_concept": ("word",), "drop_concept": ("concept",), "override": ("cls", "image", "value"),
-    "set_lambda": ("lam",), "compare": ("a", "b", "cls"), "job": ("job",), "cancel_job": ("job",),
-    "start_export": ("kind",), "start_project": ("files", "name"), "open_project": ("project",),
-    "classify": ("path", "name"),
+    "set_lambda": ("lam",), "set_thresholds": ("at",), "compare": ("a", "b", "cls"), "job": ("job",),
+    "cancel_job": ("job",), "start_export": ("kind",), "start_project": ("files", "name"),
+    "open_project": ("project",), "classify": ("path", "name"),
 }  # fmt: skip
 
 

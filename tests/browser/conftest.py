@@ -146,7 +146,7 @@ def ready(page: Page) -> None:
 def settle(page: Page) -> None:
     """Wait until the slow parts (slices, suggestions) came too."""
     page.wait_for_function(
-        "() => window.inficond.store.state.parts['tuning.missing'] !== undefined", timeout=60_000
+        "() => window.inficond?.store?.state.parts['tuning.missing'] !== undefined", timeout=60_000
     )
 
 

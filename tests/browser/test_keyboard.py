@@ -79,6 +79,59 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     expect(page.locator("#view-provenance")).to_contain_text("without the mouse")
 
 
+def test_a_digit_goes_to_the_view_of_that_number(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    for digit, wanted in (
+        ("2", '#view-performance [role=row][aria-selected="true"]'),
+        ("3", "#view-influence [role=option]"),
+        ("4", "#view-tuning [role=slider]"),
+        ("5", "#view-instances .tile"),
+        ("6", '#view-provenance [aria-current="true"] .prov-go'),
+        ("1", "#view-configuration .add-word input"),
+    ):
+        page.keyboard.press(digit)
+        assert page.evaluate("(s) => document.activeElement.matches(s)", wanted), digit
+    page.keyboard.press("2")
+    assert page.evaluate("() => document.activeElement.value") == "2", "in a text field a digit is a digit"
+
+
+def test_a_word_is_tuned_at_its_row_as_at_its_slider(open_page: Opener) -> None:
+    page = open_page()
+    page.keyboard.press("3")
+    name = page.evaluate("() => document.activeElement.dataset.concept")
+    for key, kind in (("m", "mute"), ("l", "lock"), ("+", "up"), ("Delete", None), ("-", "down")):
+        page.keyboard.press(key)
+        assert [a["kind"] for a in pending(page) if a["concept"] == name] == ([kind] if kind else [])
+    page.wait_for_selector("#view-tuning .change")
+
+
+def test_a_word_is_found_by_typing_and_its_slider_is_next(open_page: Opener, classes: list[str]) -> None:
+    page = open_page()
+    settle(page)
+    idle = page.locator('#view-influence [data-concept][data-weight="0"]').last.get_attribute("data-concept")
+    tab_to(page, "#view-tuning input[type=search]")
+    page.keyboard.type(idle or "")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "(c) => document.activeElement.getAttribute('aria-label') === `weight of ${c}`", arg=idle
+    )
+
+
+def test_with_an_image_open_the_arrows_open_the_next(open_page: Opener) -> None:
+    page = open_page()
+    page.keyboard.press("5")
+    page.keyboard.press("Enter")
+    first = page.locator("#view-instances [data-open-image]")
+    first.wait_for()
+    before = first.get_attribute("data-open-image")
+    page.keyboard.press("ArrowRight")
+    expect(first).not_to_have_attribute("data-open-image", before or "")
+    tab_to(page, "#view-instances [data-contribution]")
+    page.keyboard.press("Escape")  # from anywhere in the view
+    expect(first).to_have_count(0)
+
+
 def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     page = open_page()
     settle(page)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ARTIFACTS, Opener, settle
 
@@ -96,6 +96,49 @@ def test_nothing_is_clipped_or_too_small(open_page: Opener, width: int, height: 
     assert page.evaluate(SMALL) == []
     assert page.evaluate(CUT) == []
     check_axe(page, f"{width}x{height} {theme}")
+
+
+SPILLS = """() => [...document.querySelectorAll('.inf-dialog, .inf-dialog .dialog-body > *, .menu-list:not([hidden]) *')]
+  .filter((n) => n.getClientRects().length && !n.closest('.table-box table'))
+  .filter((n) => { const r = n.getBoundingClientRect(); return r.left < -0.5 || r.right > innerWidth + 0.5; })
+  .map((n) => `${n.className} ${n.textContent.slice(0, 40)}`)"""
+
+
+def test_on_a_phone_dialogs_and_menus_stay_inside_the_window(open_page: Opener) -> None:
+    page = open_page(width=390, height=844)
+    page.get_by_role("button", name="Export").click()
+    page.wait_for_selector(".menu-list:not([hidden])")
+    shot(page, "phone_export")
+    assert page.evaluate(SPILLS) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="How good is this student?").click()
+    page.wait_for_selector(".inf-dialog table tr.strong >> nth=0", timeout=60_000)
+    shot(page, "phone_summary")
+    assert page.evaluate(SPILLS) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="New project").click()
+    page.wait_for_selector(".inf-dialog .two")
+    columns = page.evaluate(
+        "() => getComputedStyle(document.querySelector('.inf-dialog .two')).gridTemplateColumns"
+    )
+    assert len(columns.split()) == 1, "the rules for small windows reach the dialogs"
+    assert page.evaluate(SPILLS) == []
+
+
+def test_what_is_said_is_seen_over_a_dialog_and_stays_when_it_closes(open_page: Opener) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("textbox", name="λ").fill("no number")
+    page.get_by_role("button", name="Refit").click()
+    line = page.locator(".says.bad")
+    expect(line).to_be_visible()
+    over = page.evaluate(
+        "() => { const r = document.querySelector('.says.bad').getBoundingClientRect();"
+        " return document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2).closest('.says') !== null; }"
+    )
+    assert over, "the line lies behind the dialog"
+    page.keyboard.press("Escape")
+    expect(line).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, select_class, settle
@@ -128,6 +128,77 @@ def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Op
     assert [u for u in page.watched.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
 
 
+def test_a_brush_tells_what_it_holds_outlives_an_opened_image_and_is_cleared(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    row = page.locator("#view-influence [data-concept]").first
+    row.focus()
+    page.keyboard.press("b")
+    page.wait_for_selector("#view-instances .wall.lighting")
+    name = row.get_attribute("data-concept")
+    foot = page.locator("#view-influence .inf-foot")
+    expect(foot).to_contain_text(f"“{name}” from")
+    page.locator("#view-instances [data-image]").first.click()
+    page.wait_for_selector("#view-instances [data-open-image]")
+    assert page.evaluate("() => window.inficond.store.state.brush !== null")
+    expect(foot).to_contain_text(f"“{name}” from")
+    page.get_by_role("button", name="Clear the brush").click()
+    expect(foot).not_to_contain_text("from")
+    assert page.evaluate("() => window.inficond.store.state.brush") is None
+    row.focus()
+    page.keyboard.press("b")
+    expect(foot).to_contain_text("from")
+    page.keyboard.press("Escape")
+    expect(foot).not_to_contain_text("from")
+    page.keyboard.press("b")
+    expect(foot).to_contain_text("from")
+    page.locator("#view-performance [data-subset=missed]").first.click()  # other images: another brush
+    expect(foot).not_to_contain_text("from")
+    assert page.eval_on_selector_all(
+        "#view-influence .strip .brush", "n => n.every((r) => r.getAttribute('width') === '0')"
+    )
+
+
+def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
+    open_page: Opener, served: Served
+) -> None:
+    page = open_page()
+    settle(page)
+    page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
+    page.locator("#view-influence [data-concept]").first.focus()
+    page.keyboard.press("b")
+    page.wait_for_selector("#view-instances .wall.lighting")
+    brush = page.evaluate(
+        "() => { const b = window.inficond.store.state.brush; return [b.concept, b.low, b.high]; }"
+    )
+    lit = page.eval_on_selector_all(
+        "#view-instances [data-image]", "n => n.map((t) => [t.dataset.image, Number(t.style.opacity)])"
+    )
+    project = served.visitors.projects[served.visitors.home]
+    k = project.concepts.index(brush[0])
+    slack = 0.01 * float(project.X[:, k].max())
+    for image, opacity in lit:
+        x = float(project.X[project.image_ids.index(image), k])
+        if brush[1] + slack < x < brush[2] - slack:
+            assert opacity == 1, image
+        elif x < brush[1] - slack or x > brush[2] + slack:
+            assert opacity < 0.5, image
+
+
+def test_words_without_weight_stand_apart_and_light_up_images_too(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
+    idle = page.locator('#view-influence [data-concept][data-weight="0"]')
+    expect(idle.first).to_have_attribute(
+        "data-heading", "without weight: words that would tell failures apart, by gap"
+    )
+    assert page.locator("#view-influence [data-heading]").count() == 1
+    idle.first.scroll_into_view_if_needed()
+    idle.first.hover()
+    page.wait_for_selector("#view-instances .wall.lighting")
+
+
 def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener, served: Served) -> None:
     page = open_page()
     page.click("#view-instances [data-image] >> nth=0")
@@ -143,6 +214,8 @@ def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener,
     cls = page.evaluate("() => window.inficond.store.state.selection.cls")
     row = project.image_ids.index(name)
     assert bars["sum"] == pytest.approx(project.session().contributions(cls, row).logit, abs=1e-3)
+    sign = "−" if bars["sum"] < 0 else "+"
+    expect(page.locator("#view-instances .logit-line")).to_contain_text(f"logit {sign}{abs(bars['sum']):.2f}")
     page.hover("#view-instances [data-contribution] >> nth=1")
     page.wait_for_selector("#view-instances canvas.evidence[data-on]")
     inside = page.evaluate(
@@ -212,6 +285,31 @@ def test_two_browsers_do_not_see_each_other(open_page: Opener, classes: list[str
     after = other.eval_on_selector_all("#view-influence [data-concept]", "n => n.map(x => x.dataset.weight)")
     assert after == before
     assert other.locator("#view-provenance [data-node]").count() == 1
+
+
+def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Opener, served: Served) -> None:
+    page = open_page()
+    settle(page)
+    held: list[Route] = []
+    page.route("**/component_server**", lambda route: held.append(route) if not held else route.continue_())
+    page.evaluate(
+        "() => { const s = window.inficond.store;"
+        " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
+    )
+    page.wait_for_timeout(50)
+    fresh = page.evaluate(
+        "async (key) => (await window.inficond.store.call('open_project', { project: key })).token",
+        served.visitors.home,
+    )
+    assert page.evaluate("() => window.inficond.store.state.token") == fresh
+    held[0].continue_()
+    page.evaluate("() => window.late")
+    assert page.evaluate(
+        "() => [window.inficond.store.state.token, sessionStorage.getItem('inficond.token')]"
+    ) == [
+        fresh,
+        fresh,
+    ]
 
 
 def test_lost_connection_is_said_and_recovers(open_page: Opener, classes: list[str]) -> None:

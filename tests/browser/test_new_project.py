@@ -75,7 +75,10 @@ def test_uploaded_images_become_a_project_after_a_stop(
     dialog = page.locator(".inf-dialog")
     dialog.locator("input[type=file]").set_input_files(photographs)
     dialog.get_by_role("button", name="Distil").click()
-    dialog.get_by_role("button", name="Cancel").click(timeout=60_000)
+    cancel = dialog.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible(timeout=60_000)
+    expect(dialog.get_by_role("button", name="Distil")).to_have_count(0)  # the form makes room
+    cancel.click()
     expect(dialog.locator("p.bad")).to_contain_text("goes on from there", timeout=30_000)
     stopped = made(tmp_path / "cache")
     assert len(stopped) == 1
@@ -139,4 +142,30 @@ def test_a_folder_of_this_machine_becomes_a_project(
     page.locator(".inf-dialog").get_by_role("button", name="Distil").click()
     expect(page.locator(".inf-dialog")).to_contain_text("24 images, 2 classes", timeout=90_000)
     expect(page.locator(".inf-dialog .job-notes")).to_contain_text("notes.jpg")
-    assert len(Project.open(made(tmp_path / "cache")[0])) == 24
+    whole = [p for p in made(tmp_path / "cache") if (p / "project.json").exists()]
+    assert [len(Project.open(p)) for p in whole] == [24]
+
+
+def test_other_classes_of_the_same_images_are_a_form_filled_in_already(
+    open_page: Opener, photographs: list[Path], tmp_path: Path
+) -> None:
+    from inficond.core.project.build import BuildOptions, build
+
+    folder = build(
+        BuildOptions(
+            images=photographs[0].parent, out=tmp_path / "project", classes={"bird": ["hen", "junco"]}
+        )
+    )
+    page_served = serve(Project.open(folder), local_folders=True)
+    try:
+        page = open_page(url=page_served.options["url"])
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_role("button", name="Choose other classes").click()
+        dialog = page.locator(".inf-dialog")
+        expect(dialog.get_by_role("textbox", name=re.compile("^Folder"))).to_have_value(
+            str(photographs[0].parent)
+        )
+        expect(dialog.get_by_role("textbox", name=re.compile("^Classes"))).to_have_value("bird: hen, junco")
+        page.goto("about:blank")
+    finally:
+        page_served.close()

@@ -50,6 +50,30 @@ def test_class_names_are_whole_and_controls_are_not_clipped(open_page: Opener, c
         assert clipped == []
 
 
+def test_classes_are_ordered_by_what_a_heading_is_about(open_page: Opener, classes: list[str]) -> None:
+    page = open_page()
+
+    def shown() -> list[str]:
+        return page.eval_on_selector_all(
+            "#view-performance [data-class]", "n => n.map((r) => r.dataset.class)"
+        )
+
+    lines = page.evaluate("() => window.inficond.store.state.parts['performance.table'].classes")
+    assert shown() == classes
+    for heading, key in (
+        ("fidelity", lambda c: 2 if c["ap"]["value"] is None else c["ap"]["value"]),
+        ("images", lambda c: -c["counts"]["missed"] - c["counts"]["extra"]),
+        ("NEC", lambda c: -c["nec"]),
+    ):
+        page.get_by_role("button", name=f"Order by {heading}").click()
+        expect(page.get_by_role("button", name=f"Order by {heading}")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        assert shown() == [c["name"] for c in sorted(lines, key=key)]
+    page.get_by_role("button", name="Order by class").click()
+    assert shown() == classes
+
+
 def test_numbers_stay_clear_of_predicted_weights(open_page: Opener) -> None:
     page = open_page()
     before = weights(page)

@@ -86,6 +86,138 @@ def test_suggestion_is_one_click_away(open_page: Opener) -> None:
     expect(page.locator("#view-provenance [data-node]")).to_have_count(1)
 
 
+def test_a_preview_leaves_the_sliders_where_they_are(open_page: Opener) -> None:
+    for width, height in ((1440, 900), (1280, 720)):
+        page = open_page(width=width, height=height)
+        settle(page)
+        slider = page.locator("#view-tuning [role=slider]").first
+        before = slider.bounding_box()
+        page.locator("#view-tuning [data-suggestion]").first.click()
+        page.wait_for_selector("#view-tuning .change")
+        assert slider.bounding_box() == before, "what a person is about to grab moved away"
+
+
+def test_an_applied_step_says_so_and_offers_the_way_back(open_page: Opener) -> None:
+    page = open_page()
+    name = next(iter(weights(page)))
+    page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+    page.keyboard.press("m")
+    page.keyboard.press("Enter")
+    line = page.locator(".says").filter(has_text=f"Applied: mute {name}")
+    expect(line).to_be_visible()
+    line.get_by_role("button", name="Take it back").click()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator(".says").filter(has_text="Now at: The student as it was fitted")).to_be_visible()
+    expect(line).to_have_count(0)
+
+
+def test_what_is_not_applied_waits_while_another_class_is_looked_at(
+    open_page: Opener, classes: list[str]
+) -> None:
+    page = open_page()
+    select_class(page, classes[0])
+    name = next(iter(weights(page)))
+    page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-tuning .change")
+    select_class(page, classes[1])
+    expect(page.locator("#view-tuning .change")).to_have_count(0)
+    assert page.evaluate("() => window.inficond.store.state.pending") == []
+    expect(page.locator(f'#view-performance [data-class="{classes[0]}"] [data-kept]')).to_have_count(1)
+    select_class(page, classes[0])
+    page.wait_for_selector("#view-tuning .change")
+    assert [a["concept"] for a in page.evaluate("() => window.inficond.store.state.pending")] == [name]
+    expect(page.locator("#view-performance [data-kept]")).to_have_count(0)
+
+
+def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    ideas = page.locator("#view-tuning [data-suggestion]")
+    if ideas.count() < 2:
+        pytest.skip("this project has fewer than two suggestions")
+    given = page.evaluate("() => window.inficond.store.state.parts['tuning.suggestions'].suggestions")
+    words = page.evaluate("() => window.inficond.store.state.parts['tuning.words']")
+
+    def spoken(idea: dict) -> set[str]:
+        asked = {a["concept"] for a in idea["actions"]}
+        return asked | {n for n, g in zip(words["names"], words["groups"]) if f"group:{g}" in asked}
+
+    touched = spoken(given[0]) | spoken(given[1])
+    mine = next((c for c in weights(page) if c not in touched), None)
+    if mine is None:
+        pytest.skip("the suggestions speak of every word that is shown")
+    page.evaluate("(c) => window.inficond.store.propose(c, { kind: 'lock' })", mine)
+    for i in (0, 1):
+        ideas.nth(i).click()
+        pending = page.evaluate("() => window.inficond.store.state.pending")
+        asked = {a["concept"] for a in pending}
+        assert asked == {mine, *(a["concept"] for a in given[i]["actions"])}
+    page.wait_for_function("() => window.inficond.store.state.preview?.weights")
+
+
+def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> None:
+    page = open_page()
+    settle(page)
+    first, second = list(weights(page))[:2]
+    for name in (first, second):
+        page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
+        page.keyboard.press("m")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#view-provenance [data-node] >> nth=1")
+    rows = page.eval_on_selector_all("#view-tuning [data-concept]", "n => n.map((r) => r.dataset.concept)")
+    shown = {c: w for c, w in weights(page).items() if c in rows}
+    assert rows[-2:] == [first, second]
+    assert all(shown[c] for c in rows[:-2] if c in shown)
+    expect(page.locator(f'#view-tuning [data-concept="{first}"]')).to_have_attribute(
+        "data-heading", "words without weight that a bound holds"
+    )
+
+
+def test_a_selected_slice_can_be_the_focus(open_page: Opener, served: Served, classes: list[str]) -> None:
+    session = served.visitors.projects[served.visitors.home].session()
+    with_slices = [c for c in classes if session.slices(c)]
+    if not with_slices:
+        pytest.skip("no class of this project has a significant slice")
+    page = open_page()
+    select_class(page, with_slices[0])
+    settle(page)
+    page.locator("#view-performance [data-slice]").first.click()
+    found = session.slices(with_slices[0])[0]
+    page.locator("#view-tuning select option[value=slice]").wait_for(state="attached")
+    page.locator("#view-tuning select").select_option("slice")
+    page.locator("#view-tuning [role=slider]").first.focus()
+    page.keyboard.press("m")
+    page.wait_for_selector("#view-tuning .change")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"focus on {found.name}")
+    assert page.evaluate("() => window.inficond.store.state.focus") is None, "the slice is no longer selected"
+
+
+def test_thresholds_are_set_seen_and_taken_back(open_page: Opener) -> None:
+    page = open_page()
+    before = page.locator("#view-performance [aria-selected=true] .stack").inner_html()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Each class its own").check()
+    page.get_by_role("button", name="Set thresholds").click()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(
+        "thresholds at the teacher"
+    )
+    page.get_by_role("button", name="Settings").click()
+    expect(page.get_by_label("Each class its own")).to_be_checked()
+    page.get_by_label("Threshold of every class").fill("1.5")
+    page.get_by_role("button", name="Set thresholds").click()
+    expect(page.locator(".says.bad")).to_contain_text("between 0 and 1")
+    page.get_by_label("Threshold of every class").fill("0,9")
+    page.get_by_role("button", name="Set thresholds").click()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("thresholds = 0.9")
+    expect(page.locator("#view-configuration .facts")).to_contain_text("threshold0.9")
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    assert page.locator("#view-performance [aria-selected=true] .stack").inner_html() == before
+
+
 def test_tree_branches_compares_names_and_leaves_as_recipe(open_page: Opener, scratch: Path) -> None:
     page = open_page()
     first, second = list(weights(page))[:2]

@@ -295,6 +295,51 @@ def test_another_lambda_refits_every_class_and_keeps_the_bounds(small_project: P
         session.set_lambda(0)
 
 
+def test_thresholds_are_a_step_that_moves_yes_and_no_but_no_weight(small_project: Project) -> None:
+    session = small_project.session()
+    before, ap = session.metrics("boat").counts, session.metrics("boat").ap
+    node = session.set_thresholds(0.9)
+    after = session.metrics("boat").counts
+    assert after["extra"] <= before["extra"]
+    assert after["missed"] > before["missed"]
+    assert session.metrics("boat").ap == ap, "a ranking knows no threshold"
+    assert session.students.thresholds.tolist() == [np.float32(0.9)] * len(session.classes)
+    assert session.students.weights.tobytes() == small_project.students.weights.tobytes()
+    assert node.before["boat"]["f1"] != node.after["boat"]["f1"]
+    moved = session.compare(node.parent, node.id).classes["boat"]
+    assert moved.after == dict(after)
+    session.undo()
+    assert session.metrics("boat").counts == before
+
+
+def test_matched_thresholds_say_yes_as_often_as_the_teacher_in_training(small_project: Project) -> None:
+    session = small_project.session()
+    node = session.set_thresholds("matched")
+    training = ~small_project.is_validation
+    for c, cls in enumerate(session.classes):
+        said = session.scores()[training, c] >= session.students.thresholds[c]
+        assert said.sum() == (session.targets(cls)[training] >= 0.5).sum()
+    for bad in (0, 1, -1, "half", float("nan"), True, None):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            session.set_thresholds(bad)
+    name = in_use(session, "boat")[0]
+    session.apply("boat", Action("mute", name))
+    assert session.students.thresholds.tolist() == list(np.float32(node.detail["thresholds"]))
+
+
+def test_thresholds_are_in_the_recipe_and_made_anew_where_it_is_replayed(
+    small_project: Project, make_project: MakeProject
+) -> None:
+    session = small_project.session()
+    session.set_thresholds("matched")
+    session.set_thresholds(0.4)
+    recipe = session.recipe().to_json()
+    assert [s["detail"] for s in recipe["steps"]] == [{"at": "matched"}, {"at": 0.4}]
+    other = make_project(seed=5).session()
+    assert len(other.replay(recipe).nodes) == 2
+    assert set(other.students.thresholds.tolist()) == {np.float32(0.4)}
+
+
 @pytest.mark.parametrize(
     ("cls", "actions", "said"),
     [

@@ -5,13 +5,13 @@ const { h, s, text, keyed, fmt } = dom;
 const facts = h("dl", { class: "facts" });
 const bars = h("div", { class: "class-bars", role: "img" });
 const barsTitle = h("p", { class: "muted bars-title" });
-const word = h("input", { type: "text", placeholder: "add a concept, e.g. reeds", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
+const word = h("input", { type: "text", placeholder: "add a concept", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
 const add = h("form", { class: "add-word" }, word, ui.button("Add", { icon: "plus", type: "submit" }));
 add.querySelector("button").type = "submit";
 const added = h("div", { class: "added" });
 const picker = h("input", { type: "file", accept: "image/*", class: "seen-by-readers", "aria-label": "Choose your own image", tabindex: "-1" });
-const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: drop it here or choose a file" }, ui.icon("image"), h("span", {}, "Drop your own image here, or choose one"));
-view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, add, added, drop, picker));
+const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: choose a file, or drop one anywhere on the page", "data-tip": "See what teacher and student say of an image of your own: choose one, or drop it anywhere on the page." }, ui.icon("image"), h("span", {}, "Try an image"));
+view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, h("div", { class: "bring-row" }, add, drop), added, picker));
 
 const chooser = h("select", { "aria-label": "Project", class: "chooser" });
 chooser.addEventListener("change", () => window.inficond.shell.openProject(chooser.value));
@@ -26,7 +26,6 @@ add.addEventListener("submit", async (event) => {
   add.removeAttribute("data-busy");
   if (answer && !answer.error) {
     word.value = "";
-    ui.say(answer.said);
     store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== answer.concept), answer.concept] });
   }
 });
@@ -34,7 +33,9 @@ add.addEventListener("submit", async (event) => {
 async function own(file) {
   if (!file) return;
   drop.setAttribute("data-busy", "");
+  text(drop.lastElementChild, "Looking…");
   await window.inficond.shell.tryImage(file);
+  text(drop.lastElementChild, "Try an image");
   drop.removeAttribute("data-busy");
   picker.value = "";
 }
@@ -45,10 +46,14 @@ for (const type of ["dragover", "drop"])
     if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
     if (event.target.closest("dialog")) return;
     event.preventDefault();
-    drop.toggleAttribute("data-over", type === "dragover");
+    dropping(type === "dragover");
     if (type === "drop") own(event.dataTransfer.files[0]);
   });
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.removeAttribute("data-over"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dropping(false); });
+function dropping(on) {
+  drop.toggleAttribute("data-over", on);
+  document.body.classList.toggle("dropping", on);
+}
 
 view.part("configuration.facts", (data) => {
   keyed(facts, data.facts, (f) => f.label, (f) => h("div", {}, h("dt", {}, f.term ? ui.term(f.term, f.label) : f.label), h("dd", { class: "cut" })), (node, f) => {
@@ -73,6 +78,7 @@ view.part("configuration.facts", (data) => {
   if (!list) document.body.append((list = h("datalist", { id: "known-words" })));
   keyed(list, data.vocabulary, (w) => w, (w) => h("option", { value: w }), () => {});
   keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
+  chooser.title = data.name;
   chooser.value = data.project;
 });
 window.inficond.chart.offer("images per class", () => {

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.tuning.thresholds import MATCHED
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         {"label": "held out", "term": "held out", "value": f"{n_validation:,}".replace(",", "\u202f")},
         {"label": "teacher", "term": "teacher", "value": _named(teacher), "more": _story(teacher)},
         {"label": "classes", "value": str(len(project.classes))},
-        {"label": "encoder", "term": "encoder", "value": _named(encoder), "more": _story(encoder)},
+        {
+            "label": "encoder",
+            "term": "encoder",
+            "value": f"{_named(encoder)}, on {_provider(encoder)}",
+            "more": _story(encoder),
+        },
         {"label": "concepts", "term": "concept", "value": str(len(session.concepts))},
-        {"label": "runs on", "value": _provider(encoder), "term": "provider"},
-        {"label": "λ", "term": "lambda", "value": f"{students.lam:g}"},
+        {"label": "λ", "term": "lambda", "value": f"{students.lam:g}, {students.link}"},
+        {"label": "threshold", "term": "threshold", "value": _threshold(visitor, selection)},
     ]
-    yes = (project.T >= 0.5).sum(0)
+    yes = visitor.memo(("images per class",), lambda: (project.T >= 0.5).sum(0))
     return {
         "facts": facts,
         "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, yes)],
@@ -36,9 +42,21 @@ def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         "project": visitor.key,
         "name": project.name,
         "lam": students.lam,
-        "link": students.link,
+        "threshold": _asked_threshold(visitor),
         "note": f"Images: {source}." if (source := (config.get("source") or {}).get("images")) else "",
     }
+
+
+def _threshold(visitor: "Visitor", selection: "Selection") -> str:
+    """Of the selected class: it may differ from class to class."""
+    return f"{visitor.session.students.thresholds[visitor.session.class_index(selection.cls)]:.2g}"
+
+
+def _asked_threshold(visitor: "Visitor") -> float | str:
+    """What the settings show: one number, or that each class has its own."""
+    thresholds = visitor.session.students.thresholds
+    one = float(thresholds[0])
+    return round(one, 4) if (thresholds == thresholds[0]).all() else MATCHED
 
 
 def _named(section: Any) -> str:
@@ -56,7 +74,8 @@ def _story(section: Any) -> str:
 
 def _provider(encoder: Any) -> str:
     """What the images were encoded on, as the project noted it."""
-    return str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
+    name = str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
+    return {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}.get(name.lower(), name)
 
 
 VIEW = View(
@@ -64,5 +83,5 @@ VIEW = View(
     1,
     "Configuration",
     "What is looked at. Add a word, or an image.",
-    (Part("configuration.facts", ("node",), _facts),),
+    (Part("configuration.facts", ("cls", "node"), _facts),),
 )

@@ -16,7 +16,9 @@ const head = h("div", { class: "inf-head" },
   h("span", { class: "keys" }, ui.term("activation", "values"), h("span", { class: "key" }, h("i", { class: "fill-agree-pos round" }), "agree"), h("span", { class: "key" }, h("i", { class: "fill-missed round" }), "missed"), h("span", { class: "key" }, h("i", { class: "fill-extra round" }), "extra")),
   h("span", { class: "right" }, ui.term("gap")));
 const list = h("div", { class: "inf-rows scroll", role: "listbox", "aria-multiselectable": "true", "aria-label": "Concepts" });
-const foot = h("div", { class: "inf-foot muted" });
+const footLine = h("span", { role: "status" });
+const unbrush = ui.button("Clear the brush", { kind: "quiet", hidden: true, title: "Clear the brush (Escape)", onclick: () => store.brush(null) });
+const foot = h("div", { class: "inf-foot muted" }, footLine, unbrush);
 view.body.append(head, list, foot);
 dom.roving(list, ".inf-row");
 
@@ -38,6 +40,8 @@ function create(c) {
   row.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); store.toggleConcept(row.__item.name); }
     else if (event.key === "b") brushByKey(row.__item.name);
+    else if (event.key === "Escape") store.brush(null);
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey) store.emit("tune-key", { concept: row.__item.name, weight: row.__item.weight, event });
   });
   strip.addEventListener("pointerdown", (event) => beginBrush(event, strip, row));
   return row;
@@ -46,7 +50,7 @@ function create(c) {
 function update(row, c) {
   const [name, bar, strip, gap] = row.children;
   text(name, c.name);
-  name.title = c.group ? `${c.name} (${c.group})` : c.name;
+  name.title = c.group ? `${c.name} (group ${c.group})` : c.name;
   attr(row, "data-weight", c.weight);
   const [fill, , label] = bar.children;
   lay(fill, c.weight);
@@ -122,8 +126,19 @@ function draw(now) {
   else sorted.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight) || Math.abs(b.gap || 0) - Math.abs(a.gap || 0));
   const shown = sorted.filter((r) => r.weight !== 0 || order !== "weight" || picked.has(r.name) || r.added || sorted.length <= 40);
   keyed(list, shown, (r) => r.name, create, update);
-  text(foot, `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click to pick, drag over the dots to brush.`);
+  const idle = order === "weight" ? shown.find((r) => r.weight === 0) : null;
+  for (const row of list.children) attr(row, "data-heading", idle && row.__key === idle.name ? "without weight: words that would tell failures apart, by gap" : null);
+  tellBrush();
   mark();
+}
+
+/** What the brush holds, and how to be rid of it; else what the list is and what can be done in it. */
+function tellBrush() {
+  const b = store.state.brush;
+  text(footLine, b ? `${b.rows.size} of the dots: “${b.concept}” from ${fmt.num(b.low)} to ${fmt.num(b.high)}` : `${data.n_active} of ${data.n_concepts} concepts carry weight for ${data.cls}. Click a word to tune it, drag over the dots to brush.`);
+  footLine.title = footLine.textContent;
+  unbrush.hidden = !b;
+  foot.classList.toggle("brushed", Boolean(b));
 }
 
 function mark() {
@@ -172,7 +187,7 @@ function setBrush(concept, low, high) {
 const turns = [[75, 100], [0, 25], null];
 let turn = { concept: null, i: 0 };
 function brushByKey(concept) {
-  turn = { concept, i: turn.concept === concept ? (turn.i + 1) % turns.length : 0 };
+  turn = { concept, i: turn.concept === concept && store.state.brush ? (turn.i + 1) % turns.length : 0 };
   const range = turns[turn.i];
   if (range) setBrush(concept, ...range);
   else setBrush(null);
@@ -197,6 +212,7 @@ store.on("brush", (b) => {
     attr(rect, "width", on ? b.at[1] - b.at[0] : 0);
   }
   light(b ? b.rows : null);
+  if (data) tellBrush();
 });
 store.on("hover-image", (row) => light(row === null ? (store.state.brush ? store.state.brush.rows : null) : new Set([row])));
 store.on("hover", (concept) => {
@@ -208,14 +224,14 @@ view.part("influence.rows", draw);
 
 chart.offer("concept influence", () => {
   const rows = [...list.children].map((r) => r.__item).slice(0, 40);
-  const height = 24 * rows.length + 44;
+  const height = 24 * rows.length + 72;
   const svg = s("svg", { viewBox: `0 0 760 ${height}`, width: 760, height });
-  svg.append(s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, `Concepts that speak for and against “${data.cls}”`));
+  svg.append(chart.heading(`Concepts that speak for and against “${data.cls}”${data.part ? `, ${data.part}` : ""}`, [[10, "concept"], [330, "weight", "middle"], [503, "value in each image"], [750, "gap", "end"]], [["agree-pos", "agree"], ["missed", "missed"], ["extra", "extra"]]));
   rows.forEach((r, i) => {
-    const y = 36 + 24 * i;
+    const y = 64 + 24 * i;
     const w = (130 * Math.abs(r.weight)) / scale;
     svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, r.name.slice(0, 26)));
-    svg.append(s("rect", { x: r.weight < 0 ? 330 - w : 330, y: y + 2, width: w, height: 14, fill: ui.colour(r.weight < 0 ? "neg" : "pos") }));
+    svg.append(s("rect", { x: r.weight < 0 ? 330 - w : 330, y: y + 2, width: w, height: 14, fill: ui.colour(r.weight < 0 ? "neg" : "pos") }), s("line", { x1: 330, x2: 330, y1: y - 3, y2: y + 21, stroke: ui.colour("edge"), "stroke-width": 0.7 }));
     svg.append(s("text", { x: r.weight < 0 ? 325 - w : 335 + w, y: y + 13, "font-size": 11, "text-anchor": r.weight < 0 ? "end" : "start" }, fmt.signed(r.weight)));
     const p = points.get(r.name);
     if (p) SIDES.forEach((side, k) => {

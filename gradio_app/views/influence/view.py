@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.gradio_app.pack import ints, octets, plain, quantised
-from inficond.gradio_app.rows import codes_of, rows_of, spread
+from inficond.gradio_app.rows import codes_of, columns_of, rows_of, spread
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_ROWS = 40
-BY_GAP = 10
-"""Concepts without weight that tell agreeing from misaligned images best: what the student does not use,
-but might."""
 MOST_DOTS = 110
 
 
@@ -24,18 +20,8 @@ def _rows(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
     session = visitor.session
     found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
     weights, gap = found.weights, found.gap
-    active = np.flatnonzero(weights)
-    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ROWS]
-    idle = np.flatnonzero(weights == 0)
-    telling = idle[np.argsort(-np.abs(np.nan_to_num(gap[idle])), kind="stable")][:BY_GAP]
-    index = visitor.concept_index
+    shown = columns_of(visitor, selection)
     added = session.concepts[len(visitor.project.concepts) :]
-    wanted = [index[c] for c in (*selection.concepts, *added, *found.bounds) if c in index]
-    shown = [
-        int(k)
-        for k in dict.fromkeys([*active.tolist(), *wanted, *telling.tolist()])
-        if found.concepts[k] not in found.dropped
-    ]
     rows = [
         {
             "name": found.concepts[k],

@@ -2,7 +2,7 @@
 const { store, ui, dom, chart } = window.inficond;
 const { h, s, attr, text, keyed, fmt, unpack } = dom;
 const NAMES = { "agree-pos": "both yes", missed: "missed", extra: "extra", "agree-neg": "both no" };
-const SORTS = { disagreement: "disagreement", teacher: "teacher's yes", student: "student's yes", name: "name" };
+const SORTS = { disagreement: "by disagreement", teacher: "by teacher's yes", student: "by student's yes", name: "by name" };
 
 let index = null; // {tile, columns, per_sheet, sheets}
 let names = new Map(); // row -> image id, of those seen first; all of them are in `ids` a moment later
@@ -27,9 +27,10 @@ dom.roving(counts, "button", { keys: "both" });
 const order = h("select", { "aria-label": "Order of the images" }, Object.entries(SORTS).map(([k, v]) => h("option", { value: k }, v)));
 order.value = sort;
 order.addEventListener("change", () => { sort = order.value; ui.keep.set("instances-order", sort); arrange(); });
-const scope = h("select", { "aria-label": "Which images" }, h("option", { value: "" }, "held out"), h("option", { value: "all" }, "all images"));
+const scope = h("select", { "aria-label": "Which images" }, h("option", { value: "" }, "held-out images"), h("option", { value: "all" }, "all images"));
 scope.addEventListener("change", () => store.select({ scope: scope.value || null }));
-const caption = h("div", { class: "wall-caption muted", "aria-live": "polite" });
+const captionLine = h("span", { class: "cut" });
+const caption = h("div", { class: "wall-caption muted", "aria-live": "polite" }, captionLine, h("span", { class: "wall-key" }, h("b", {}, "T"), " teacher, ", h("b", {}, "S"), " student, in %"));
 view.tools.append(scope, order);
 
 const spacer = h("div", { class: "wall-space", role: "presentation" });
@@ -166,11 +167,16 @@ list.addEventListener("keydown", (event) => {
   if (!node) return;
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: 4 * columns, PageUp: -4 * columns, Home: -Infinity, End: Infinity }[event.key];
   if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(node.__at); }
-  else if (event.key === "Escape") store.select({ image: null });
   else if (step !== undefined) {
     event.preventDefault();
-    focusTile(Math.max(0, Math.min(shown.length - 1, node.__at + step)));
+    const to = Math.max(0, Math.min(shown.length - 1, node.__at + step));
+    focusTile(to);
+    const id = store.state.selection.image && nameOf(wall.rows[shown[to]]);
+    if (id) store.select({ image: id }); // one is open: the next one opens in its place
   }
+});
+view.root.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && store.state.selection.image && !event.defaultPrevented) store.select({ image: null });
 });
 function focusTile(at) {
   focusAt = at;
@@ -186,7 +192,15 @@ function focusTile(at) {
 function lightTiles() {
   const { brush, hover } = store.state;
   let lit = null;
-  if (brush) lit = (row) => (brush.rows.has(row) ? 1 : 0);
+  if (brush && values && values.concepts.has(brush.concept)) {
+    const k = values.concepts.get(brush.concept), n = values.rows.size, slack = (values.high[k] - values.low[k]) / 510;
+    lit = (row) => {
+      const i = values.rows.get(row);
+      if (i === undefined) return 0;
+      const x = values.low[k] + ((values.high[k] - values.low[k]) * values.bytes[k * n + i]) / 255;
+      return x >= brush.low - slack && x <= brush.high + slack ? 1 : 0;
+    };
+  } else if (brush) lit = (row) => (brush.rows.has(row) ? 1 : 0);
   else if (hover && values && values.concepts.has(hover)) {
     const k = values.concepts.get(hover);
     const n = values.rows.size;
@@ -233,7 +247,8 @@ view.part("instances.gallery", (data) => {
     text(b.lastElementChild, fmt.count(id ? data.counts[id] : data.total));
     attr(b, "aria-label", `${id ? NAMES[id] : "all"}: ${id ? data.counts[id] : data.total}`);
   }
-  text(caption, data.caption);
+  text(captionLine, data.caption);
+  captionLine.title = data.caption;
   scope.value = store.state.selection.scope || "";
   arrange();
   mark();
@@ -241,7 +256,7 @@ view.part("instances.gallery", (data) => {
 view.part("instances.values", (data) => {
   if (!wall) return;
   const rows = unpack(data.rows, Int32Array);
-  values = { concepts: new Map(data.concepts.map((c, k) => [c, k])), rows: new Map(Array.from(rows, (r, i) => [r, i])), bytes: unpack(data.values.bytes, Uint8Array) };
+  values = { concepts: new Map(data.concepts.map((c, k) => [c, k])), rows: new Map(Array.from(rows, (r, i) => [r, i])), bytes: unpack(data.values.bytes, Uint8Array), low: data.values.low, high: data.values.high };
 });
 
 function mark() {
@@ -263,11 +278,12 @@ const overlay = h("canvas", { class: "evidence", "aria-hidden": "true" });
 const stage = h("div", { class: "stage" }, picture, overlay);
 const openTitle = h("div", { class: "open-title" }, h("b", { class: "cut", "data-name": "" }), h("span", { class: "probs" }));
 const bars = h("div", { class: "contributions scroll", role: "list", "aria-label": "Contributions to the logit" });
+const sum = h("p", { class: "logit-line" });
 const evidenceLine = h("p", { class: "evidence-line muted" });
 const close = ui.button("Close the image", { icon: "close", wide: false, kind: "quiet", onclick: () => store.select({ image: null }) });
 const similar = ui.button("More like this", { icon: "grid", kind: "quiet", onclick: () => moreLike() });
 const overrule = ui.button("Teacher is wrong…", { kind: "quiet", onclick: () => opened && window.inficond.shell.override(opened) });
-panel.append(h("div", { class: "stage-side" }, stage, evidenceLine), h("div", { class: "open-side" }, h("div", { class: "open-head" }, openTitle, close), bars, h("div", { class: "open-foot" }, similar, overrule)));
+panel.append(stage, h("div", { class: "open-side" }, h("div", { class: "open-head" }, openTitle, close), bars, sum), h("div", { class: "open-foot" }, evidenceLine, similar, overrule));
 let evidenceOf = null;
 
 view.part("instances.opened", (data) => {
@@ -281,28 +297,14 @@ view.part("instances.opened", (data) => {
   picture.alt = data.id;
   text(openTitle.firstElementChild, data.id);
   openTitle.firstElementChild.title = data.id;
-  text(openTitle.lastElementChild, `teacher ${fmt.percent(data.teacher)} · student ${fmt.percent(data.student)}${data.label === null ? "" : data.label ? " · label yes" : " · label no"}`);
-  const top = Math.max(0.1, ...data.bars.map((b) => Math.abs(b.value)));
-  keyed(bars, data.bars, (b) => b.key, contribution, (node, b) => {
-    const [name, bar, number] = node.children;
-    text(name, b.name);
-    name.title = b.more || b.name;
-    const fill = bar.firstElementChild;
-    const share = (48 * Math.abs(b.value)) / top;
-    fill.style.left = b.value < 0 ? `${50 - share}%` : "50%";
-    fill.style.width = `${share}%`;
-    fill.className = b.value < 0 ? "neg" : "pos";
-    text(number, fmt.signed(b.value));
-    node.classList.toggle("total", b.kind !== "concept");
-    attr(node, "data-contribution", b.kind === "concept" ? b.name : null);
-    attr(node, "tabindex", b.kind === "concept" ? "0" : null);
-    if (b.kind === "concept") node.setAttribute("aria-label", `${b.name}: ${fmt.signed(b.value)}${b.evidence ? ", show where it is seen" : ""}`);
-  });
+  text(openTitle.lastElementChild, `T ${fmt.percent(data.teacher)} · S ${fmt.percent(data.student)}${data.label === null ? "" : data.label ? " · label yes" : " · label no"}`);
+  chart.contributions(bars, data.bars, contribution);
+  chart.logit(sum, data.bars);
   showEvidence(data.first);
   mark();
 });
-function contribution(b) {
-  const node = h("div", { class: "contribution", role: "listitem" }, h("span", { class: "cut", "data-name": "" }), h("span", { class: "cbar" }, h("i")), h("span", { class: "right" }));
+function contribution() {
+  const node = h("div", { role: "listitem" });
   const look = () => { const it = node.__item; if (it.kind === "concept") { showEvidence(it.name); store.hover(it.name); } };
   node.addEventListener("mouseenter", look);
   node.addEventListener("focus", look);
@@ -317,7 +319,8 @@ function showEvidence(concept) {
   if (!opened) return;
   const found = concept && opened.evidence[concept];
   evidenceOf = found ? concept : null;
-  text(evidenceLine, !found ? "no region shown" : found.score > 0 ? `where “${concept}” is seen most (cosine ${fmt.num(found.score)})` : `“${concept}” is not seen here; the nearest region (cosine ${fmt.num(found.score)})`);
+  text(evidenceLine, !found ? "no region shown" : found.score > 0 ? `“${concept}” most here: cosine ${fmt.num(found.score)}` : `“${concept}” not seen: cosine ${fmt.num(found.score)}`);
+  evidenceLine.title = evidenceLine.textContent;
   for (const node of bars.children) node.classList.toggle("seen", node.__item.name === evidenceOf && node.__item.kind === "concept");
   drawEvidence();
 }

@@ -8,7 +8,7 @@ from inficond.core.errors import InputError
 from inficond.core.students.subsets import SUBSETS
 from inficond.gradio_app import pictures
 from inficond.gradio_app.pack import ints, octets, plain, quantised, shares
-from inficond.gradio_app.rows import codes_of, rows_of
+from inficond.gradio_app.rows import codes_of, columns_of, rows_of
 from inficond.gradio_app.shown import bars_of
 from inficond.gradio_app.views import Part, View
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 160
 """Images whose names come with the first page: more than fit on a screen."""
-MOST_LIT = 40
-"""Concepts whose hovering lights up images: those with weight, the largest first."""
 MOST_BARS = 14
 MOST_EVIDENCE = 12
 
@@ -70,31 +68,28 @@ def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
 
 
 def _caption(selection: "Selection", n: int) -> str:
-    where = "of all images" if selection.scope == "all" else "of the held-out images"
+    shown = f"{n:,}".replace(",", "\u202f")
     if selection.slice:
-        return f"{n} misaligned in “{selection.slice}” · T teacher, S student, in %"
+        return f"{shown} misaligned in “{selection.slice}”"
+    if selection.subset is None:
+        return f"all {shown} images" if selection.scope == "all" else f"all {shown} held-out images"
+    where = "of all images" if selection.scope == "all" else "of the held-out images"
     what = {
         "missed": "teacher yes, student no",
         "extra": "teacher no, student yes",
-        "agree-pos": "both yes",
-        "agree-neg": "both no",
-    }.get(selection.subset or "", "all")
-    return f"{n} {where}: {what} · T teacher, S student, in %"
+        "agree-pos": "both say yes",
+        "agree-neg": "both say no",
+    }[selection.subset]
+    return f"{shown} {where}: {what}"
 
 
 def _values(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    """How much each concept counts in each shown image, for hovering: 0 where it speaks against the class's
-    own sign."""
+    """The value of each concept that the views speak of in each shown image, for hovering and brushing."""
     session = visitor.session
-    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
-    active = np.flatnonzero(found.weights)
-    active = active[np.argsort(-np.abs(found.weights[active]), kind="stable")][:MOST_LIT]
-    index = visitor.concept_index
-    columns = list(dict.fromkeys([*active.tolist(), *(index[c] for c in selection.concepts)]))
-    rows = rows_of(visitor, selection)
+    columns, rows, names = columns_of(visitor, selection), rows_of(visitor, selection), session.concepts
     return {
         "rows": ints(rows),
-        "concepts": [found.concepts[k] for k in columns],
+        "concepts": [names[k] for k in columns],
         "values": quantised(np.asarray(session.X[rows][:, columns], np.float32).T),
     }
 

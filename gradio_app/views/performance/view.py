@@ -25,7 +25,6 @@ def _line(visitor: "Visitor", cls: str) -> dict[str, Any]:
     line: dict[str, Any] = {
         "name": cls,
         "nec": metrics.nec,
-        "anec5": metrics.anec5,
         "counts": dict(metrics.counts),
     }
     for name in SHOWN:
@@ -45,7 +44,8 @@ def _slices(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 "id": slice_id(s),
                 "side": s.kind,
                 "short": s.name,
-                "text": f"{s.name}: {s.size} images, agreement {s.agreement:.0%} against {s.elsewhere:.0%} elsewhere",  # noqa: E501
+                "text": f"{s.name}: {s.size} images, {len(s.misaligned)} of them {s.kind}; teacher and "
+                f"student agree on {100 * s.agreement:.0f} %, on {100 * s.elsewhere:.0f} % elsewhere",
                 "size": s.size,
                 "agreement": s.agreement,
                 "rest": s.elsewhere,

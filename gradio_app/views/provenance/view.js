@@ -5,8 +5,8 @@ let data = null;
 let changes = {}; // node -> whether its change is clear; known a moment after the tree
 let comparing = null; // null, or the ids chosen so far
 
-const undo = ui.button("Undo", { icon: "undo", wide: false, title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
-const redo = ui.button("Redo", { icon: "redo", wide: false, title: "Redo (Ctrl+Shift+Z)", onclick: () => store.act("redo") });
+const undo = ui.button("Undo", { icon: "undo", title: "Undo (Ctrl+Z)", onclick: () => store.act("undo") });
+const redo = ui.button("Redo", { icon: "redo", title: "Redo (Ctrl+Shift+Z)", onclick: () => store.act("redo") });
 const compare = ui.button("Compare", { icon: "compare", wide: false, "aria-pressed": "false", title: "Compare two steps", onclick: () => setComparing(comparing ? null : []) });
 const recipe = ui.button("Recipe", { icon: "export", wide: false, title: "Take the steps along as a recipe", onclick: () => window.inficond.shell.exportFile("recipe") });
 view.tools.append(undo, redo, compare, recipe);
@@ -32,20 +32,25 @@ function update(row, node) {
   const [graph, go] = row.children;
   const [words, marked, gain] = go.children;
   text(words.children[0], node.name || node.text);
-  text(words.children[1], node.more);
-  words.title = `${node.text}${node.when ? `\n${node.when}` : ""}`;
+  const when = node.when && new Date(node.when); // told in UTC, shown in the person's own time
+  const more = when ? `${node.more} · ${when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })}` : node.more;
+  text(words.children[1], more);
+  words.title = when ? `${node.text}\n${when.toLocaleString()}` : node.text;
   text(marked, comparing && comparing.includes(node.id) ? "AB"[comparing.indexOf(node.id)] : "");
   text(gain, node.gain);
   const sure = changes[node.id];
   gain.className = `prov-gain ${sure && sure.clear ? (sure.better ? "good" : "bad") : "muted"}`;
   gain.dataset.tip = (sure && sure.more) || node.gain_more || "";
   attr(row, "aria-current", node.id === data.current ? "true" : null);
-  attr(go, "aria-label", `${node.name || node.text}. ${node.more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
+  attr(go, "aria-label", `${node.name || node.text}. ${more}. ${(changes[node.id] && changes[node.id].more) || node.gain_more || node.gain || ""}${node.id === data.current ? " The current step." : ""}`);
   row.classList.toggle("aside", !node.on_branch);
   attr(graph, "width", data.lanes * LANE + 6);
-  graph.replaceChildren(...node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), class: node.lit ? "on" : "" })),
+  graph.replaceChildren(...unlitFirst(node).map(([from, to, kind, lit]) => s("path", { d: edge(from, to, kind), class: lit ? "on" : "" })),
     s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: node.id === data.current ? 5.5 : 4, class: node.id === data.current ? "here" : node.on_branch ? "on" : "" }));
 }
+
+/** The lines that lead to where the person stands lie over the others. */
+const unlitFirst = (node) => [...node.edges].sort((a, b) => a[3] - b[3]);
 
 /** Lines within one row: "through" passes by, "up" leaves the dot upwards, "down" goes down from it to its parent. */
 function edge(from, to, kind) {
@@ -74,7 +79,7 @@ window.inficond.chart.offer("provenance", () => {
   const rows = data.nodes, left = data.lanes * LANE + 20;
   const svg = s("svg", { viewBox: `0 0 640 ${HEIGHT * rows.length + 40}`, width: 640, height: HEIGHT * rows.length + 40 }, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, "Steps of the tuning, newest above"));
   rows.forEach((node, i) => {
-    const at = s("g", { transform: `translate(8 ${30 + HEIGHT * i})` }, node.edges.map(([from, to, kind]) => s("path", { d: edge(from, to, kind), fill: "none", stroke: ui.colour(node.lit ? "ink" : "edge"), "stroke-width": 1.5 })),
+    const at = s("g", { transform: `translate(8 ${30 + HEIGHT * i})` }, unlitFirst(node).map(([from, to, kind, lit]) => s("path", { d: edge(from, to, kind), fill: "none", stroke: ui.colour(lit ? "ink" : "edge"), "stroke-width": 1.5 })),
       s("circle", { cx: node.lane * LANE + 9, cy: HEIGHT / 2, r: 4.5, fill: ui.colour(node.id === data.current ? "accent" : "panel"), stroke: ui.colour(node.on_branch ? "ink" : "edge"), "stroke-width": 1.8 }),
       s("text", { x: left, y: HEIGHT / 2 + 4, "font-size": 12 }, (node.name || node.text).slice(0, 62)), s("text", { x: 620, y: HEIGHT / 2 + 4, "font-size": 11, "text-anchor": "end" }, node.gain));
     svg.append(at);
@@ -112,12 +117,13 @@ async function choose(id) {
   if (answer.compare) show(answer.compare);
 }
 function show(c) {
-  const table = (head, rows) => h("table", {}, h("thead", {}, h("tr", {}, head.map((t, i) => h("th", { class: i ? "number" : "" }, t)))), h("tbody", {}, rows.map((r) => h("tr", {}, r.map((t, i) => h("td", { class: i ? "number" : "", "data-name": i ? null : "" }, t))))));
+  const { table } = window.inficond.shell;
+  const rows = (list) => list.map((cells) => ({ cells }));
+  const told = (m) => (m.count ? "images" : m.clear ? `${m.delta} ${m.range}` : "no clear change");
   ui.dialog("Two steps compared", [
-    h("p", {}, h("b", {}, "A "), c.a, h("br"), h("b", {}, "B "), c.b),
-    c.metrics.length ? table(["measure", "A", "B", "change"], c.metrics.map((m) => [m.label, m.before, m.after, m.clear ? `${m.delta} ${m.range}` : "no clear change"])) : h("p", { class: "muted" }, "No measure moved."),
-    h("h3", {}, "Weights that differ"),
-    c.weights.length ? table(["concept", "class", "A", "B"], c.weights.map((w) => [w.concept, w.cls, fmt.signed(w.before), fmt.signed(w.after)])) : h("p", { class: "muted" }, "None."),
-    h("p", { class: "muted" }, c.moved),
+    h("p", { class: "compared" }, h("b", { class: "prov-mark" }, "A"), h("span", { "data-name": "" }, c.a), h("b", { class: "prov-mark" }, "B"), h("span", { "data-name": "" }, c.b)),
+    ...(c.metrics.length ? [h("h3", {}, `Held-out images of “${c.cls}”`), table(["measure", "A", "B", "change, 95 % interval"], rows(c.metrics.map((m) => [m.label, m.before, m.after, told(m)]))), h("p", { class: "muted" }, c.moved)] : [h("p", { class: "muted" }, "No measure moved.")]),
+    h("h3", {}, c.n_weights > c.weights.length ? `Weights that differ most (${c.weights.length} of ${c.n_weights})` : "Weights that differ"),
+    c.weights.length ? table(["concept", "A", "B", "change", "class"], rows(c.weights.map((w) => [w.concept, fmt.signed(w.before), fmt.signed(w.after), fmt.signed(w.change), w.cls]))) : h("p", { class: "muted" }, "None."),
   ], { wide: true });
 }

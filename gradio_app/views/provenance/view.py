@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.tuning.actions import spell
 from inficond.gradio_app.pack import plain
-from inficond.gradio_app.shown import change_of
+from inficond.gradio_app.shown import change_of, step_title
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
@@ -24,13 +23,12 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             {
                 "id": node.id,
                 "name": entry.name,
-                "text": _title(node),
+                "text": step_title(node),
                 "more": _more(node),
-                "when": node.when.replace("T", " ")[:19],
+                "when": node.when if node.parent else "",
                 "on_branch": entry.on_path,
                 "lane": lanes[node.id],
                 "edges": edges[node.id],
-                "lit": entry.on_path,
                 **_gain(node),
             }
         )
@@ -45,26 +43,19 @@ def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
     )
 
 
-def _title(node: Any) -> str:
-    if node.kind == "root":
-        return "The student as it was fitted"
-    if node.kind == "tune":
-        return spell(node.actions).replace("group:", "everything like ").replace(" = -", " = −")
-    return node.title
-
-
 def _more(node: Any) -> str:
     if node.kind == "root":
         return "where every branch begins"
     said = [", ".join(node.classes)] if node.classes else ["all classes"]
     if node.focus:
         said.append(f"focus on {node.focus['label']}")
-    said.append(node.when[11:16])
     return " · ".join(said)
 
 
 def _gain(node: Any) -> dict[str, Any]:
     """The change of average precision of the step's class, as the node recorded it."""
+    if node.kind == "threshold":  # a ranking does not move with it
+        return {"gain": "", "gain_more": ""}
     for cls in node.classes or tuple(node.after):
         before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
         if before is None or after is None:
@@ -102,7 +93,8 @@ def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list
     lanes : dict
         Node id -> lane, from 0 at the left.
     edges : dict
-        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join"]``.
+        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join", lit]``;
+        lit ones lead to where the visitor stands.
     """
     order = [n.node.id for n in reversed(nodes)]
     parent = {n.node.id: n.node.parent for n in nodes}
@@ -122,16 +114,18 @@ def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list
         else:
             lanes[n.node.id] = free
             free += 1
+    on_path = {n.node.id: n.on_path for n in nodes}
     place = {i: k for k, i in enumerate(order)}
     edges: dict[str, list[list[Any]]] = {i: [] for i in order}
     for child, above in parent.items():
         if above is None:
             continue
         a, b = lanes[child], lanes[above]
-        edges[child].append([a, a, "down"])
+        lit = on_path[child]
+        edges[child].append([a, a, "down", lit])
         for i in order[place[child] + 1 : place[above]]:
-            edges[i].append([a, a, "through"])
-        edges[above].append([a, b, "up" if a == b else "join"])
+            edges[i].append([a, a, "through", lit])
+        edges[above].append([a, b, "up" if a == b else "join", lit])
     return lanes, edges
 
 

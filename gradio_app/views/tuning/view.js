@@ -9,14 +9,15 @@ let groupOf = new Map(); // concept -> what an action on its whole group is call
 const applyButton = ui.button("Apply", { kind: "primary", disabled: true, onclick: () => store.apply() });
 const reset = ui.button("Reset", { disabled: true, title: "Take back what is not applied yet", onclick: () => { store.dropPending(); store.emit("preview", null); } });
 const focus = h("select", { "aria-label": "Focus of the refit", "data-term": "focus" });
-const find = h("input", { type: "search", placeholder: "another word…", "aria-label": "Find a concept to tune", list: "all-concepts", autocomplete: "off" });
+const find = h("input", { type: "search", placeholder: "tune a word", "aria-label": "Find a concept to tune", list: "all-concepts", autocomplete: "off" });
 view.tools.append(find, focus, reset, applyButton);
-focus.addEventListener("change", () => store.setFocus(focus.value || null));
+focus.addEventListener("change", () => store.setFocus(focusOf.get(focus.value) || null));
 
 const effect = h("div", { class: "effect", role: "status", "aria-live": "polite" });
 const suggested = h("div", { class: "idea-row" }, h("span", { class: "muted" }, "Looking for suggestions…"));
 const missing = h("div", { class: "idea-row" });
 const ideas = h("div", { class: "ideas" }, suggested, missing);
+const focusOf = new Map(); // what the server is told of each choice of focus
 const list = h("div", { class: "tune-rows scroll" });
 view.body.append(effect, ideas, list);
 find.addEventListener("change", () => {
@@ -24,7 +25,10 @@ find.addEventListener("change", () => {
   if (!name) return;
   if (!vocabulary.includes(name)) return ui.say(`“${name}” is not among this project's concepts; add it in view 1.`);
   find.value = "";
-  store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] });
+  store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== name), name] }).then(() => {
+    const node = [...list.children].find((n) => n.__key === name);
+    if (node && document.activeElement === find) node.querySelector(".slider").focus();
+  });
 });
 
 const pendingOf = (name) => store.state.pending.find((a) => a.concept === name || a.concept === groupOf.get(name));
@@ -39,9 +43,9 @@ function create(row) {
     h("i", { class: "rail" }), h("i", { class: "allowed", hidden: true }), h("i", { class: "zero" }), h("i", { class: "moved", hidden: true }), h("i", { class: "was" }), h("i", { class: "ghost", hidden: true }), h("i", { class: "thumb" }));
   const node = h("div", { class: "tune-row", "data-concept": row.name },
     h("span", { class: "tune-named" }, h("span", { class: "tune-name cut", "data-name": "" }), h("small", { class: "tune-bound" })),
-    ui.button(`Lower ${row.name}`, { icon: "down", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "down") }),
+    ui.button(`Lower ${row.name}`, { icon: "minus", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "down") }),
     slider,
-    ui.button(`Raise ${row.name}`, { icon: "up", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "up") }),
+    ui.button(`Raise ${row.name}`, { icon: "plus", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => step(node.__item, "up") }),
     ui.button(`Mute ${row.name}`, { icon: "mute", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => toggle(node.__item, "mute") }),
     ui.button(`Lock ${row.name}`, { icon: "lock", wide: false, kind: "quiet small", tabindex: "-1", onclick: () => toggle(node.__item, "lock") }),
     h("span", { class: "tune-value" }));
@@ -55,7 +59,7 @@ function create(row) {
   return node;
 }
 
-const SAID = { up: "raised", down: "lowered", mute: "muted", lock: "locked", set: "set" };
+const SAID = { up: "raised", down: "lowered", mute: "muted", lock: "locked", set: "fixed" };
 const place = (w) => `${50 + 50 * Math.max(-1, Math.min(1, w / limit))}%`;
 
 function update(node, row) {
@@ -96,6 +100,7 @@ function update(node, row) {
   attr(lock, "aria-pressed", kind === "lock" ? "true" : "false");
   node.classList.toggle("changed", Boolean(action));
   node.classList.toggle("bounded", Boolean(bound));
+  attr(node, "data-heading", row.heading);
   const changed = Math.abs(after - row.weight) >= 0.005;
   text(value, changed || action ? `${fmt.signed(row.weight)} → ${fmt.signed(after)}` : fmt.signed(row.weight) || "0");
   tag.title = bound ? `bound in force: ${bound.text}; F lifts it` : "";
@@ -166,6 +171,7 @@ function drag(event, slider, node) {
 
 function keys(event, row) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (tune(event, row)) return;
   const small = limit / 50;
   const now = pendingOf(row.name);
   const at = now ? aim(row, now) : row.weight;
@@ -173,14 +179,25 @@ function keys(event, row) {
   if (to !== undefined) {
     event.preventDefault();
     store.propose(row.name, { kind: "set", value: round(Math.max(-limit, Math.min(limit, to))) });
-  } else if (event.key === "m") toggle(row, "mute");
+  } else if (event.key === "Escape") store.propose(row.name, null);
+  else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
+}
+
+/** The keys that tune a word, at its slider and at its row in view 3. */
+function tune(event, row) {
+  if (event.key === "m") toggle(row, "mute");
   else if (event.key === "l") toggle(row, "lock");
   else if (event.key === "+" || event.key === "=") step(row, "up");
   else if (event.key === "-") step(row, "down");
   else if (event.key === "f") { if (row.bound) store.propose(row.name, { kind: "free" }); }
-  else if (event.key === "Delete" || event.key === "Backspace" || event.key === "Escape") store.propose(row.name, null);
-  else if (event.key === "Enter" && store.state.pending.length) { event.preventDefault(); store.apply(); }
+  else if (event.key === "Delete" || event.key === "Backspace") store.propose(row.name, null);
+  else return false;
+  return true;
 }
+store.on("tune-key", ({ concept, weight, event }) => {
+  const known = data && data.rows.find((r) => r.name === concept);
+  tune(event, known || { name: concept, weight, bound: null });
+});
 
 // ---------------------------------------------------------------- the whole
 function draw() {
@@ -214,20 +231,26 @@ function drawEffect() {
   applyButton.disabled = !some;
   reset.disabled = !some;
   if (!some) {
-    effect.replaceChildren(...(data ? data.now : []).map((c) => h("span", { class: "now" }, h("small", {}, c.label), h("b", {}, c.value))));
+    effect.replaceChildren(...(data ? data.now : []).map((c) => h("span", { class: "now", "data-term": c.term }, h("small", {}, c.label), h("b", {}, c.value))));
     return;
   }
   if (!preview) return effect.replaceChildren(h("span", { class: "muted" }, "Working out the effect…"));
   if (preview.error) return effect.replaceChildren(h("span", { class: "bad" }, preview.error));
   effect.replaceChildren(...preview.changes.map((c) => h("span", { class: `change ${c.clear ? (c.better ? "good" : "bad") : "unclear"}`, "data-tip": c.more },
-    h("small", {}, c.label), h("b", {}, `${c.before} → ${c.after}`), h("small", {}, c.count ? "images" : c.clear ? `${c.delta} ${c.range}` : "no clear change"))));
+    h("small", {}, c.label), h("b", {}, `${c.before} → ${c.after}`), h("small", {}, c.count ? "images" : c.clear ? brief(`${c.delta} ${c.range}`) : "no clear change"))));
 }
+/** As tables have numbers: +0.34 -> +.34. */
+const brief = (t) => t.replace(/([+\u2212])0\./g, "$1.");
 
 view.part("tuning.state", (now) => {
   data = now;
-  const wanted = store.state.focus;
+  focusOf.clear();
+  for (const f of data.focuses) focusOf.set(f.id, f.focus);
   keyed(focus, [{ id: "", label: "no focus" }, ...data.focuses], (f) => f.id, (f) => h("option", { value: f.id }), (node, f) => text(node, f.label));
-  focus.value = data.focuses.some((f) => f.id === wanted) ? wanted : "";
+  const wanted = JSON.stringify(store.state.focus);
+  const kept = data.focuses.find((f) => JSON.stringify(f.focus) === wanted);
+  focus.value = kept ? kept.id : "";
+  if (!kept && store.state.focus) store.setFocus(null); // a slice that is no longer selected, a subset that is empty now
   draw();
   drawEffect();
 });
@@ -252,8 +275,10 @@ function drawIdeas(now) {
 );
 }
 view.part("tuning.missing", (now) => {
-  missing.replaceChildren(...now.words.map((word) => h("button", { type: "button", class: "idea add", "data-tip": word.more, "aria-label": `Add the missing concept ${word.word}`, onclick: () => store.act("add_concept", { word: word.word }) },
-    ui.icon("plus"), h("span", { class: "cut", "data-name": "" }, word.word))));
+  missing.replaceChildren();
+  if (!now.words.length) return;
+  missing.append(h("span", { class: "muted ideas-title" }, ui.term("missing", "Add")), h("div", { class: "idea-stack" }, now.words.map((word) => h("button", { type: "button", class: "idea add", "data-tip": word.more, "aria-label": `Add the missing concept ${word.word}`, onclick: () => store.act("add_concept", { word: word.word }) },
+    ui.icon("plus"), h("span", { class: "cut", "data-name": "" }, word.word)))));
 });
 
 store.on("pending", () => { draw(); drawEffect(); });

@@ -26,8 +26,10 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
     weights, index = found.weights, visitor.concept_index
     active = np.flatnonzero(weights)
     active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ROWS]
-    first = [index[c] for c in (*reversed(selection.concepts), *found.bounds) if c in index]
-    shown = [k for k in dict.fromkeys([*first, *active.tolist()]) if found.concepts[k] not in found.dropped]
+    picked = [index[c] for c in reversed(selection.concepts) if c in index]
+    upper = list(dict.fromkeys([*picked, *active.tolist()]))
+    held = [index[c] for c in found.bounds if c in index and index[c] not in upper]
+    shown = [k for k in [*upper, *held] if found.concepts[k] not in found.dropped]
     rows = []
     for k in shown:
         name = found.concepts[k]
@@ -36,6 +38,7 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
             {
                 "name": name,
                 "weight": float(weights[k]),
+                "heading": "words without weight that a bound holds" if held and k == held[0] else None,
                 "bound": None
                 if bound is None
                 else {
@@ -48,11 +51,16 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         )
     metrics = session.metrics(selection.cls)
     counts = metrics.counts
-    focuses = [
-        {"id": name, "label": f"focus: {name} ({counts[name]})"}
+    focuses: list[dict[str, Any]] = [
+        {"id": name, "label": f"focus: {name} ({counts[name]})", "focus": name}
         for name in ("missed", "extra")
         if counts[name]
     ]
+    chosen = visitor.slice(selection.cls, selection.slice) if selection.slice else None
+    if chosen is not None:
+        focuses.append(
+            {"id": "slice", "label": f"focus: {chosen.name} ({chosen.size})", "focus": chosen.to_dict()}
+        )
     return plain(
         {
             "cls": selection.cls,
@@ -98,7 +106,7 @@ VIEW = View(
     "Concept tuning",
     "Raise or lower a word: the effect is shown while you drag, and nothing changes before Apply.",
     (
-        Part("tuning.state", ("cls", "concepts", "node"), _state),
+        Part("tuning.state", ("cls", "slice", "concepts", "node"), _state),
         Part("tuning.words", ("node",), _words, slow=2),
         Part("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
         Part("tuning.missing", ("cls", "node"), _missing, slow=4),
