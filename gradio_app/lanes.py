@@ -169,7 +169,7 @@ class Lanes:
         if slow:
             done, _ = await asyncio.wait([answer], timeout=self._patience)
             if not done and future.cancel():  # what has begun is waited for
-                raise Later("many people are searching just now: this is looked for again in a moment")
+                raise Later("Many people are searching just now: this is looked for again in a moment.")
         return await answer
 
     def close(self) -> None:

@@ -109,7 +109,12 @@
       const order = [...due].sort((a, b) => state.catalogue[a].slow - state.catalogue[b].slow);
       due.delete(order[0]);
       if (!order.length) break;
-      await fetchParts([order[0]]).catch(() => {});
+      const answer = await fetchParts([order[0]]).catch(() => ({}));
+      if (answer.later) { // many are searching: asked again for whatever is selected by then
+        due.add(order[0]);
+        emit(`later:${order[0]}`, answer.later);
+        await new Promise((r) => setTimeout(r, 1000 * answer.seconds));
+      }
     }
     slowBusy = false;
   }
@@ -130,6 +135,7 @@
     if (answer.selection && state.selection === asked) settle(answer.selection); // else the person went on meanwhile
     for (const n of fresh) if (answer.parts && n in answer.parts) put(n, answer.parts[n]);
     if (answer.failed) for (const n of fresh) if (n in answer.failed) emit(`failed:${n}`, answer.failed[n]);
+    return answer;
   }
 
   function put(name, data) {

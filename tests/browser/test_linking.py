@@ -1,10 +1,12 @@
 """Six views, one selection: what is clicked in one is seen in the others."""
 
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
 
+from inficond.gradio_app import bridge
 from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, select_class, settle
 
@@ -321,3 +323,23 @@ def test_lost_connection_is_said_and_recovers(open_page: Opener, classes: list[s
     expect(page.locator(".topbar .offline")).to_be_hidden()
     expect(page.locator("#view-influence .chip")).to_have_text(classes[1])
     page.watched.complaints.clear()  # type: ignore[attr-defined]  # Chromium itself notes the failed requests
+
+
+def test_a_search_that_must_wait_for_others_says_so_and_comes_by_itself(
+    open_page: Opener, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many people search at once: the page tells it, asks again, and shows what it finds."""
+    lanes, gate = served.bridge.lanes, threading.Event()
+    monkeypatch.setattr(lanes, "_patience", 0.2)
+    monkeypatch.setattr(bridge, "AGAIN", 0.5)
+    others = [lanes._slow.submit(f"somebody {i}", lambda: str(gate.wait(60))) for i in range(64)]
+    try:
+        page = open_page()
+        page.get_by_text("Many people are searching just now").wait_for()
+        gate.set()
+        settle(page)
+        assert page.get_by_text("Many people are searching just now").count() == 0
+    finally:
+        gate.set()
+        for other in others:
+            other.result(60)

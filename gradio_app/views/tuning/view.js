@@ -15,6 +15,7 @@ focus.addEventListener("change", () => store.setFocus(focusOf.get(focus.value) |
 
 const effect = h("div", { class: "effect", role: "status", "aria-live": "polite" });
 const suggested = h("div", { class: "idea-row" }, h("span", { class: "muted" }, "Looking for suggestions…"));
+store.on("later:tuning.suggestions", (line) => suggested.replaceChildren(h("span", { class: "muted" }, line)));
 const missing = h("div", { class: "idea-row" });
 const ideas = h("div", { class: "ideas" }, suggested, missing);
 const focusOf = new Map(); // what the server is told of each choice of focus
