@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types check nightly reliability floors space clean
+.PHONY: demo test lint types check nightly reliability floors lock sbom space clean
 
 demo: $(VENV)/.run ## open the app on the built-in project
 	$(BIN)/inficond demo $(ARGS)
@@ -43,6 +43,13 @@ reliability: $(VENV)/.test ## measure kills, changed bytes and load; write docs/
 
 floors: $(VENV)/.test ## fresh environments with the lowest versions allowed, and with the newest
 	$(BIN)/python -m pytest -m nightly tests/house/test_install.py $(ARGS)
+
+lock: $(VENV)/.test ## the newest versions of all that runs, each by its hashes: requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+		--annotation-style line --custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
+
+sbom: $(VENV)/.test ## what is in the lock, with licences, as CycloneDX: sbom.cdx.json
+	$(BIN)/python tests/tools/sbom.py $(ARGS)
 
 space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make space OUT=folder
 	@test -n "$(OUT)" || { echo 'say where to: make space OUT=folder' >&2; exit 2; }

@@ -151,7 +151,7 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     with z:
         listing = _read_manifest(z, archive)
         tops = sorted({PurePosixPath(name).parts[0] for name in listing})
-        done = [top for top in tops if (out / top).exists() or (out / top).is_symlink()]
+        done = [top for top in tops if os.path.lexists(out / top)]
         for top in done:
             if not _laid_out(out, top, listing):
                 raise InputError(f"{out / top} exists already: choose another folder")

@@ -3,6 +3,39 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+JOINERS = "\u200c\u200d"
+LONGEST = 1000
+"""Characters of a line that is told."""
+
+
+def one_line(text: object, most: int = LONGEST) -> str:
+    """Text as one line that any terminal and browser can show, whoever wrote what stands in it.
+
+    Parameters
+    ----------
+    text : object
+        Names and values of others may be part of it.
+    most : int
+        Characters; of a longer line the middle is left out.
+
+    Returns
+    -------
+    str
+        White space as single spaces; control and direction characters, and halves of surrogates, escaped (not
+        the joiners that some scripts need).
+    """
+    said = str(text)
+    if len(said) > 20 * most:
+        said = f"{said[: 10 * most]} {said[-10 * most :]}"
+    line = " ".join(said.split())
+    if not line.isprintable():
+        line = "".join(
+            c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in line
+        )
+    if len(line) > most:
+        line = f"{line[: most * 2 // 3]}…{line[len(line) - most // 3 + 1 :]}"
+    return line
+
 
 class InputError(ValueError):
     """Bad input: the message is one line that names the thing and the mend.
@@ -11,7 +44,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(one_line(message))
 
 
 class StorageError(InputError):
@@ -40,11 +73,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
         To be raised by the caller.
     """
     known = list(known)
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    near = get_close_matches(name, known, n=3, cutoff=0.5) if len(name) <= LONGEST else []
     if near:
         hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"
     elif known:
         hint = "there are: " + ", ".join(known[:8]) + ("…" if len(known) > 8 else "")
     else:
         hint = "there are none"
-    return InputError(f"unknown {kind} {name!r}: {hint}")
+    return InputError(f"unknown {kind} {one_line(name, 200)!r}: {hint}")

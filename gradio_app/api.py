@@ -6,6 +6,7 @@ to begin one, and send back the one that is returned to go on with it.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,11 +198,22 @@ def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
     }
 
 
+KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "a file"}
+"""What endpoints take, in words."""
+
+
+def _typed(parameter: inspect.Parameter, given: Any) -> Any:
+    """An argument of the kind that its endpoint declares; null where there is a default means that."""
+    if given is None and parameter.default is not inspect.Parameter.empty:
+        return parameter.default
+    if not isinstance(given, parameter.annotation) or isinstance(given, bool):
+        raise InputError(f"`{parameter.name}` must be {KINDS[parameter.annotation]}, not {given!r:.40}")
+    return given
+
+
 def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Callable[..., dict]:
     """Give an endpoint its visitor, add `session` as its last argument, turn bad input into a clear
     refusal."""
-    import inspect
-
     signature = inspect.signature(fn)
     parameters = list(signature.parameters.values())[1:]
     parameters.append(
@@ -213,6 +225,7 @@ def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Call
         *rest, token = args
         visitor, _ = visitors.get(token)
         try:
+            rest = [_typed(p, given) for p, given in zip(parameters, rest)]
             said = plain({"session": visitor.token, **fn(visitor, *rest)})
             return said if fn.__name__ in GIVES_FILES else without_files(said)
         except InputError as error:

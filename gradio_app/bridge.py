@@ -203,7 +203,7 @@ class Bridge:
         """Another λ for every class."""
         try:
             lam = float(request.get("lam", ""))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError("λ is a number above 0, for instance 0.0025") from None
         return self._moved(visitor, request, visitor.session.set_lambda(lam))
 
@@ -217,7 +217,7 @@ class Bridge:
         """Two nodes side by side, for the selected class where it differs."""
         found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
         cls = request.get("cls")
-        shown = cls if cls in found.classes else next(iter(found.classes), None)
+        shown = cls if isinstance(cls, str) and cls in found.classes else next(iter(found.classes), None)
         moved = ""
         if shown is not None:
             change = found.classes[shown]

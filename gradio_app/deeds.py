@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.errors import InputError, unknown
+from inficond.core.errors import InputError, one_line, unknown
 from inficond.core.progress import Progress
 from inficond.gradio_app.pack import plain
 from inficond.gradio_app.shown import bars_of, number
@@ -277,7 +277,8 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
     from inficond.core.models.cache import cache_folder
     from inficond.core.project.build import BuildOptions
 
-    name = " ".join(str(request.get("name") or "").split())[:80]
+    request = {key: _sendable(text) for key, text in request.items()}
+    name = one_line(request.get("name") or "", 80)
     folder = str(request.get("folder") or "")
     teacher, encoder = (str(request.get(k) or "embedded") for k in ("teacher", "encoder"))
     if not local_folders and (folder or teacher != "embedded" or encoder != "embedded"):
@@ -285,9 +286,7 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
     home = cache_folder("projects")
     home.mkdir(parents=True, exist_ok=True)
     if folder:
-        images = Path(folder).expanduser()
-        if not images.exists():
-            raise InputError(f"there is no {folder}: name a folder of photographs on this machine")
+        images = _existing(folder)
         asked = f"{images.resolve()}\0{request.get('classes')}\0{teacher}\0{encoder}"
         key = hashlib.sha256(asked.encode()).hexdigest()[:8]
         out = home / f"{_stem(name or images.name)}-{key}"
@@ -314,7 +313,9 @@ def origin(visitor: Visitor) -> dict[str, Any] | None:
     config = visitor.project.config
     encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
     images = str((config.get("source") or {}).get("images") or "")
-    if not images or not Path(images).exists():
+    try:
+        _existing(images)
+    except InputError:
         return None
     labels: Mapping[str, list[str]] = config.get("class_labels") or {}
     lines = [f"{name}: {', '.join(labels.get(name) or [name])}" for name in visitor.project.classes]
@@ -327,18 +328,41 @@ def origin(visitor: Visitor) -> dict[str, Any] | None:
     }
 
 
+def _sendable(value: Any) -> Any:
+    """A text of a request without halves of surrogates, which are no characters; anything else as it is."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _existing(folder: str) -> Path:
+    """The folder that the machine's owner named."""
+    try:
+        images = Path(folder).expanduser()
+        there = images.exists()
+    except (OSError, RuntimeError, ValueError):  # too long a name, nobody's home
+        there = False
+    if not there:
+        raise InputError(f"there is no {folder}: name a folder of photographs on this machine")
+    return images
+
+
 def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
     """Uploads with the names that they get in a folder of ours, no name twice."""
     if not isinstance(files, list) or not files:
         raise InputError("choose images to upload, or name a folder")
     if len(files) > MOST_FILES:
         raise InputError(f"{len(files)} images are more than the {MOST_FILES} that can be uploaded at once")
-    found: dict[str, Path] = {}
+    found: dict[Path, str] = {}
+    taken: set[str] = set()
     for i, entry in enumerate(e for e in files if isinstance(e, Mapping)):
         file = uploaded(entry.get("path"), uploads)
+        if file in found:
+            continue
         name = _file_name(str(entry.get("name") or file.name))
-        found[name if name not in found else f"{i}-{name}"] = file
-    return [(file, name) for name, file in found.items()]
+        while name.casefold() in taken:
+            name = f"{i}-{name}"
+        found[file] = name
+        taken.add(name.casefold())
+    return list(found.items())
 
 
 def _digest(files: list[tuple[Path, str]], request: Mapping[str, Any]) -> str:
@@ -385,5 +409,6 @@ def _stem(name: str) -> str:
 
 def _file_name(name: str) -> str:
     """A name that is safe in a folder of ours, whatever a browser sent."""
-    base = re.split(r"[\\/]", name)[-1]
-    return re.sub(r"[\x00-\x1f<>:\"|?*]+", "_", base).strip(". ")[-120:] or "image"
+    base = re.split(r"[\\/]", name.encode("utf-8", "replace").decode())[-1]
+    short = re.sub(r"[\x00-\x1f<>:\"|?*]+", "_", base).strip(". ").encode()[-120:].decode("utf-8", "ignore")
+    return short.strip(". ") or "image"

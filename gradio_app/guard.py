@@ -132,7 +132,7 @@ class Guard:
             free = min(shutil.disk_usage(folder).free for folder in self.folders)
             limit = max(0, min(MAX_UPLOADS, free - SPARE_DISK))
         said = headers.get("content-length", "0")
-        if not said.isdecimal() or int(said) > limit:
+        if not said.isdecimal() or len(said) > 18 or int(said) > limit:
             return limit, (413, TOO_LONG)
         return limit, None
 

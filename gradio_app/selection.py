@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.errors import one_line
 from inficond.core.students.subsets import SUBSETS
 
 if TYPE_CHECKING:
@@ -102,4 +103,4 @@ def resolve(asked: Any, visitor: "Visitor") -> tuple[Selection, str | None]:
         notes.append("the slice is no longer there, all images are shown")
         slice_id = None
     chosen = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
-    return chosen, ("; ".join(notes) + ".").capitalize() if notes else None
+    return chosen, one_line(("; ".join(notes) + ".").capitalize()) if notes else None

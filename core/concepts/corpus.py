@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -207,8 +208,8 @@ def _from_csv(path: Path, text: str) -> list[Concept]:
 
 def _from_json(path: Path, text: str) -> list[Concept]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise InputError(f"{path} is no JSON: {error}") from error
     if isinstance(value, dict):
         value = value.get("concepts")

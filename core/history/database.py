@@ -320,7 +320,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite does not check its texts
             raise StorageError(explain(self.path, error)) from error
 
 
@@ -329,7 +329,7 @@ def _called(owner: str) -> str:
     return "the project's own branch" if owner == "main" else "a visitor"
 
 
-def explain(path: Path, error: sqlite3.DatabaseError) -> str:
+def explain(path: Path, error: Exception) -> str:
     """SQLite's complaint as one line that tells the mend."""
     said = str(error).lower()
     if "disk i/o" in said:

@@ -19,6 +19,36 @@ from inficond.core.tuning.state import ClassState
 KINDS = ("root", "tune", "add", "drop", "override", "lambda", "threshold")
 
 
+def check_node(node: "Node") -> None:
+    """What `Node.from_json` made holds what every reader of nodes relies on.
+
+    Raises
+    ------
+    ValueError
+        It does not.
+    """
+    named = (node.id, node.parent, node.when, node.who, node.note, node.data, node.code, *node.classes)
+    if not all(isinstance(text, str) for text in (*named, *node.added, *node.dropped)):
+        raise ValueError("a name is no text")
+    if node.kind not in KINDS[1:] or not 0 < node.lam < np.inf:
+        raise ValueError(f"its kind is {node.kind!r:.40} and its λ {node.lam!r:.40}")
+    sections = (
+        node.detail,
+        node.solver,
+        node.before,
+        node.after,
+        *node.before.values(),
+        *node.after.values(),
+    )
+    if not all(isinstance(section, Mapping) for section in sections):
+        raise ValueError("a section is no object")
+    if not (node.focus is None or isinstance(node.focus, Mapping)):
+        raise ValueError("its focus is no object")
+    if not all(isinstance(w.cls, str) and isinstance(w.concept, str) for w in node.weights):
+        raise ValueError("a weight has no name")
+    str(node.title)  # what it is made of is there
+
+
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 

@@ -1,11 +1,11 @@
 """A branch as a recipe: the steps without the numbers, to be replayed on this or another project."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.history.node import KINDS, Node
 from inficond.core.tuning.actions import Action
@@ -159,10 +159,12 @@ class Recipe:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise InputError(f"{path} is too large for a recipe")
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(path.read_bytes())
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-        except (ValueError, RecursionError) as error:
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(f"{path} is no recipe: {error}") from None
         return cls.from_json(data)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from inficond.core.errors import InputError, StorageError
+from inficond.core.errors import InputError, StorageError, one_line
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, Step
 from inficond.core.students import SUBSETS
@@ -28,7 +28,7 @@ class Skipped:
     why: str
 
     def __str__(self) -> str:
-        return f"step {self.step}: {self.what}: {self.why}"
+        return one_line(f"step {self.step}: {one_line(self.what, 200)}: {self.why}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ docs/tuning.md.
 
 import json
 import sqlite3
+import struct
 import time
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +19,7 @@ import numpy as np
 
 from inficond.core.errors import StorageError
 from inficond.core.history.database import Database
-from inficond.core.history.node import Node
+from inficond.core.history.node import Node, check_node
 from inficond.core.tuning.bounds import Bound
 from inficond.core.tuning.state import ClassState, Focus
 
@@ -80,7 +81,15 @@ class History:
                 return None
             self._file.believe(db, owner)
             row = db.execute("SELECT node, redo FROM head WHERE owner = ?", (owner,)).fetchone()
-            return (row[0], json.loads(row[1])) if row else None
+            if row is None:
+                return None
+            try:
+                redo = json.loads(row[1])
+                if not isinstance(redo, list) or not all(isinstance(node, str) for node in (row[0], *redo)):
+                    raise ValueError("no list of nodes")
+            except (TypeError, ValueError, RecursionError) as error:
+                raise self._unreadable("where an owner stands", error) from error
+            return row[0], redo
 
     def remarks(self, owner: str) -> dict[str, tuple[str, str]]:
         """Name and note of the nodes that have some."""
@@ -89,7 +98,7 @@ class History:
                 return {}
             self._file.believe(db, owner)
             found = db.execute("SELECT node, name, note FROM remark WHERE owner = ?", (owner,))
-            return {node: (name, note) for node, name, note in found}
+            return {str(node): (str(name), str(note)) for node, name, note in found}
 
     def owners(self) -> dict[str, float]:
         """When each owner was last seen, in seconds since 1970."""
@@ -159,24 +168,36 @@ class History:
             for table in ("node", "head", "remark"):
                 self._file.drop(db, table, "owner = ?", (owner,), owner)
 
+    def _unreadable(self, what: str, error: Exception) -> StorageError:
+        return StorageError(
+            f"{self.path} is damaged ({what} cannot be read: {type(error).__name__} {error}): restore a copy"
+        )
+
     def _node(self, db: sqlite3.Connection, seq: int, name: str, info: str, hashed: bool = False) -> Node:
-        states = {}
-        for row in db.execute(
+        rows = db.execute(
             "SELECT class, size, columns, weights, bias, bounds, focus, mask, overrides FROM state"
             " WHERE node = ?",
             (seq,),
-        ):
-            states[row[0]] = _state(row)
+        )
         try:
-            node = Node.from_json(json.loads(info), states)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StorageError(
-                f"{self.path} is damaged (a node cannot be read: {error}): restore a copy"
-            ) from error
+            node = Node.from_json(_parsed(info), {row[0]: _state(row) for row in rows})
+            if node.id != name:
+                raise ValueError("its id is not its row's")
+            check_node(node)
+        except _DAMAGE as error:
+            raise self._unreadable("a node", error) from error
         # Where the file keeps no sums (format 1) the node's own hash tells a changed byte.
         if (hashed or not self._file.sealed) and node.computed_id() != name:
             raise StorageError(f"node {name} of {self.path} is not what was written: restore a copy")
         return node
+
+
+_DAMAGE = (
+    AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error
+)  # fmt: skip
+"""What becomes of bytes that are not what was written, or that somebody else wrote."""
+MOST_CONCEPTS = 1 << 20
+"""Weights of a class: the size is read before they are there."""
 
 
 def _row(seq: int | None, cls: str, state: ClassState) -> tuple[Any, ...]:
@@ -198,17 +219,34 @@ def _row(seq: int | None, cls: str, state: ClassState) -> tuple[Any, ...]:
 
 def _state(row: tuple[Any, ...]) -> ClassState:
     _, size, columns, values, bias, bounds, focus, mask, overrides = row
+    if not 0 <= size <= MOST_CONCEPTS:
+        raise ValueError(f"{size} weights")
     weights = np.zeros(size, np.float32)
     weights[np.frombuffer(columns, "<i4")] = np.frombuffer(values, "<f4")
+    if not np.isfinite(weights).all() or not np.isfinite(bias):
+        raise ValueError("weights that are not finite")
+    said = _parsed(overrides)
+    if not all(0 <= value <= 1 for value in said.values()):
+        raise ValueError("overrides that are no probabilities")
     return ClassState(
         weights,
         bias,
-        {k: Bound.from_json(b) for k, b in json.loads(bounds).items()},
-        None if focus is None else _focus(json.loads(focus), mask),
-        json.loads(overrides),
+        {k: Bound.from_json(b) for k, b in _parsed(bounds).items()},
+        None if focus is None else _focus(_parsed(focus), mask),
+        said,
     )
+
+
+def _parsed(text: str) -> Any:
+    """What a JSON text of ours says; a half of a surrogate in it could be hashed and written no more."""
+    value = json.loads(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _focus(said: list[Any], mask: bytes) -> Focus:
     label, factor, size = said
-    return Focus(label, factor, size, mask)
+    if not isinstance(mask, bytes) or not 0 < factor <= 1e4:
+        raise ValueError("a focus that is none")
+    return Focus(str(label), float(factor), int(size), mask)

@@ -12,6 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inficond.core.errors import one_line
+
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000",
     "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
@@ -47,8 +49,8 @@ class UnreadableImage(ValueError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = one_line(reason)
+        super().__init__(self.reason)
 
 
 @dataclass(frozen=True)

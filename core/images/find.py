@@ -145,10 +145,14 @@ def _from_list(source: Path, note: Note) -> list[ImageFile]:
 
 def _from_csv(source: Path, note: Note) -> list[ImageFile]:
     reader = csv.DictReader(_text(source).splitlines())
-    if "path" not in (reader.fieldnames or []):
-        raise InputError(f"{source} has no column `path`: it has {', '.join(reader.fieldnames or ['none'])}")
+    try:
+        columns, table = reader.fieldnames or [], list(reader)
+    except csv.Error as error:
+        raise InputError(f"{source} is no CSV: {error}") from error
+    if "path" not in columns:
+        raise InputError(f"{source} has no column `path`: it has {', '.join(columns or ['none'])}")
     rows: list[tuple[Path, str | None, Split | None]] = []
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(table, start=2):
         path = (row["path"] or "").strip()
         if not path:
             note(f"{source.name} line {number}", "no path")

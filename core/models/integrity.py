@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from inficond.core.errors import InputError
@@ -29,6 +30,8 @@ def check_file(path: Path, entry: Mapping[str, Any] | None) -> None:
         raise InputError(f"{path} is missing: copy the whole folder, or export the model again") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if not S_ISREG(stat.st_mode):
+        raise InputError(f"{path} is no plain file: put the file itself there")
     if stat.st_size > MAX_BYTES:
         raise InputError(f"{path} is too large ({stat.st_size:,} bytes)")
     if entry is None:

@@ -43,8 +43,12 @@ def locate(spec: str | Path, kind: Kind) -> Path:
         if not (folder / MANIFEST).is_file():
             raise InputError(f"the embedded {kind} is missing from this installation: install InFiConD again")
         return folder
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(spec).expanduser()
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long a name, half a surrogate, nobody's home
+        path, there, is_folder = Path(), False, False
+    if is_folder:
         if not (path / MANIFEST).is_file():
             hint = (
                 f"make one with `inficond export {kind} {path} --out DIR`"
@@ -54,7 +58,7 @@ def locate(spec: str | Path, kind: Kind) -> Path:
             raise InputError(f"{path} is no model folder (it has no {MANIFEST}): {hint}")
         return path
     text = str(spec)
-    if path.exists():
+    if there:
         raise InputError(f"{path} is a file, not a model folder")
     if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
         raise InputError(

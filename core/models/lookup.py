@@ -7,12 +7,12 @@ mixed
 into the word's vector.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.models.manifest import Manifest
 
@@ -73,14 +73,42 @@ def read_lookup(manifest: Manifest) -> ClassLookup | None:
     try:
         words_file, vectors_file = str(said["words"]), str(said["vectors"])
         weight = float(said.get("weight", 1.0))
+        if not 0 <= weight <= 1e6:  # false for NaN
+            raise ValueError
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise InputError(f"{manifest.folder}: `text.lookup` must name `words` and `vectors`") from error
+        raise InputError(
+            f"{manifest.folder}: `text.lookup` must name `words` and `vectors`; its `weight` is 0 or more"
+        ) from error
     for name in (words_file, vectors_file):
         if Path(name).name != name or name not in manifest.files:
             raise InputError(f"{manifest.folder}: `text.lookup` names {name!r}, which is not among its files")
-    words = json.loads(manifest.path_of(words_file).read_bytes())["words"]
-    vectors = np.load(manifest.path_of(vectors_file), allow_pickle=False).astype(np.float32)
-    most = max((max(rows) for rows in words.values() if rows), default=-1)
-    if vectors.ndim != 2 or vectors.shape[1] != manifest.dim or most >= len(vectors):
+    vectors = _vectors(manifest.path_of(vectors_file))
+    if vectors.ndim != 2 or vectors.shape[1] != manifest.dim or not np.isfinite(vectors).all():
         raise InputError(f"{manifest.folder}: the class vectors do not fit the encoder: export it again")
-    return ClassLookup(words, vectors, weight)
+    return ClassLookup(_words(manifest.path_of(words_file), len(vectors)), vectors, weight)
+
+
+def _words(path: Path, classes: int) -> dict[str, list[int]]:
+    """The words of a table and the rows of the classes below each."""
+    try:
+        words = parse_json(path.read_bytes())["words"]
+        rows = [row for rows in words.values() for row in rows]
+        if not all(type(row) is int and 0 <= row < classes for row in rows):
+            raise ValueError(f"a class is no whole number below {classes}")
+        return {str(word): list(rows) for word, rows in words.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is no table of words and classes ({error}): export the encoder again"
+        ) from error
+
+
+def _vectors(path: Path) -> np.ndarray:
+    try:
+        # Mapped: no size is believed before it is there.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype.kind != "f":
+            raise ValueError(f"it holds {array.dtype.name}")
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    except Exception as error:  # a header is Python text to NumPy: damage has many names
+        raise InputError(f"{path} holds no vectors ({error}): export the encoder again") from error

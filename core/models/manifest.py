@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 
 FORMAT = 1
@@ -171,12 +172,12 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        raw = json.loads(path.read_bytes())
+        raw = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{folder} is no model folder: it has no {MANIFEST}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is no JSON: {error}") from error
     # A version that is not known may sum otherwise: `_Reader` says which version it is.
     ours = isinstance(raw, dict) and raw.get("format", FORMAT) == FORMAT
@@ -186,6 +187,29 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
             "the model again; who changed it on purpose removes the line `checksum`"
         )
     return _Reader(path, raw).manifest(kind)
+
+
+def read_image_input(where: Path, said: Any) -> ImageInput:
+    """How a picture becomes a graph's input, as a section of a manifest or a student's metadata says it.
+
+    Parameters
+    ----------
+    where : Path
+        What errors call the file.
+    said : object
+        The section ``image``.
+
+    Returns
+    -------
+    ImageInput
+        Checked.
+
+    Raises
+    ------
+    InputError
+        A field is missing or wrong.
+    """
+    return _Reader(where, {}).image(said)
 
 
 class _Reader:
@@ -268,8 +292,8 @@ class _Reader:
             path = self.path.parent / self.file_name("groups", value)
             check_file(path, self.raw.get("files", {}).get(value))
             try:
-                value = json.loads(path.read_bytes())
-            except (ValueError, RecursionError) as error:
+                value = parse_json(path.read_bytes())
+            except ValueError as error:
                 raise InputError(f"{path} is no JSON: {error}") from error
         if value is None:
             return None
@@ -369,9 +393,9 @@ class _Reader:
         if (
             not isinstance(value, list)
             or len(value) != 3
-            or not all(isinstance(v, int | float) for v in value)
+            or not all(isinstance(v, int | float) and -1e6 <= v <= 1e6 for v in value)  # false for NaN
         ):
-            raise self.fail(name, "three numbers", value)
+            raise self.fail(name, "three numbers within ±1,000,000", value)
         return cast(tuple[float, float, float], tuple(float(v) for v in value))
 
 

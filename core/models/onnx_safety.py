@@ -31,6 +31,7 @@ MAX_UNFOLDED = 1 << 31
 _BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16, 16: 2,
           17: 1, 18: 1, 19: 1, 20: 1, 21: 0.5, 22: 0.5, 23: 0.5, 24: 1}  # fmt: skip
 _STRING = 8
+_ENDLESS = 1 << 64
 _FLOATS: dict[int, np.dtype] = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
 _BFLOAT16 = 16
 _SAME_SIZE = frozenset({
@@ -190,6 +191,18 @@ def _numbers(value: int | memoryview) -> list[int]:
     return found
 
 
+def _product(numbers: list[int]) -> int:
+    """How many elements a shape has; past any size that could be held it is not worked out further."""
+    if 0 in numbers:
+        return 0
+    total = 1
+    for n in numbers:
+        total *= abs(n)
+        if total > _ENDLESS:
+            break
+    return total
+
+
 def _declared(data: memoryview) -> tuple[str, tuple[int, ...]]:
     """Name and shape of a ValueInfoProto; 0 for a dynamic dimension."""
     name, dims = "", []
@@ -220,7 +233,7 @@ class _Tensor:
 
     @property
     def elements(self) -> int:
-        return math.prod(self.dims)
+        return _product(self.dims)
 
     @property
     def bytes(self) -> float:
@@ -353,15 +366,15 @@ class _Walk:
             size, shapes[outputs[0] if outputs else ""] = own.bytes, own.values()
         elif operator == "ConstantOfShape":
             shape = shapes.get(inputs[0]) if inputs else None
-            size = None if shape is None else math.prod(shape) * (_BYTES.get(own.kind, 4) if own else 4)
+            size = None if shape is None else _product(shape) * (_BYTES.get(own.kind, 4) if own else 4)
         elif operator in ("RandomNormal", "RandomUniform"):
-            size = math.prod(listed) * 4 if listed else None
+            size = _product(listed) * 4 if listed else None
         elif operator == "Expand" and len(inputs) > 1:
             shape = shapes.get(inputs[1])
-            size = None if shape is None else math.prod(abs(n) for n in shape) * 4
+            size = None if shape is None else _product(shape) * 4
         elif operator == "Tile" and len(inputs) > 1 and inputs[0] in sizes:
             repeats = shapes.get(inputs[1])
-            size = None if repeats is None else sizes[inputs[0]] * math.prod(repeats)
+            size = None if repeats is None else sizes[inputs[0]] * _product(repeats)
         elif operator == "Concat" and inputs and all(i in sizes for i in inputs):
             size = sum(sizes[i] for i in inputs)
         elif operator in _SAME_SIZE and any(i in sizes for i in inputs):

@@ -1,7 +1,6 @@
 """A student in one ONNX file: what `inficond export student` wrote, read back and run."""
 
 import hashlib
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.models.hardware import available_cores
-from inficond.core.models.manifest import ImageInput
+from inficond.core.models.manifest import LINKS, read_image_input
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import Session, open_session
@@ -21,6 +21,8 @@ from inficond.core.models.wire import put
 
 FORMAT = "inficond-student-onnx"
 FORMAT_VERSION = 1
+_DOCUMENTS = ("classes", "concepts", "thresholds", "image", "encoder", "provenance")
+"""Metadata that are JSON."""
 
 
 @dataclass(frozen=True)
@@ -80,32 +82,26 @@ class Predictor:
                 f" {FORMAT_VERSION}: use the version of inficond that wrote it"
             )
         try:
-            self.classes: list[str] = [str(c) for c in json.loads(metadata["classes"])]
-            self.concepts: list[str] = [str(c) for c in json.loads(metadata["concepts"])]
-            self.thresholds = np.array(json.loads(metadata["thresholds"]), np.float32)
-            self.link = metadata["link"]
-            self.provenance: dict[str, Any] = json.loads(metadata["provenance"])
-            self.encoder: dict[str, Any] = json.loads(metadata["encoder"])
-            self.students_sha256 = metadata["students_sha256"]
-            image = json.loads(metadata["image"])
-            crop, resize = image["crop"], image["resize"]
-            self.preprocess = Preprocess(
-                ImageInput(
-                    file=self.path.name,
-                    size=(int(image["size"][0]), int(image["size"][1])),
-                    resize=resize if isinstance(resize, int) else (int(resize[0]), int(resize[1])),
-                    crop=None if crop is None else (int(crop[0]), int(crop[1])),
-                    interpolation=str(image["interpolation"]),
-                )
-            )
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+            said = {key: parse_json(metadata[key]) for key in _DOCUMENTS}
+            self.link, self.students_sha256 = metadata["link"], metadata["students_sha256"]
+            self.classes, self.concepts = _names(said["classes"]), _names(said["concepts"])
+            self.thresholds = np.array([float(t) for t in said["thresholds"]], np.float32)
+            image = {**said["image"], "file": "graph.onnx"}
+        except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"{self.path} is damaged: its metadata lack or garble {error}") from None
+        self.preprocess = Preprocess(read_image_input(self.path, image))
+        self.provenance: dict[str, Any] = said["provenance"]
+        self.encoder: dict[str, Any] = said["encoder"]
+        sections = isinstance(self.provenance, dict) and isinstance(self.encoder, dict)
+        if not sections or self.link not in LINKS:
+            raise InputError(f"{self.path} is damaged: its metadata garble link, encoder or provenance")
         shape = session.inputs.get("pixels", ("", ()))[1]
         if tuple(shape[1:]) != (*self.preprocess.size, 3) or "probabilities" not in session.outputs:
             raise InputError(f"{self.path} is damaged: its graph does not take the pixels its metadata state")
-        if len(self.thresholds) != len(self.classes):
+        if len(self.thresholds) != len(self.classes) or not np.isfinite(self.thresholds).all():
             raise InputError(
-                f"{self.path} is damaged: {len(self.thresholds)} thresholds for {len(self.classes)} classes"
+                f"{self.path} is damaged: {len(self.thresholds)} thresholds, not all of them numbers, for "
+                f"{len(self.classes)} classes"
             )
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
@@ -174,6 +170,15 @@ class Predictor:
             Prediction(path, None, reasons[path]) if path in reasons else Prediction(path, next(rows))
             for path in paths
         ]
+
+
+def _names(said: Any) -> list[str]:
+    """Names of a student's metadata: at least one, all different, all to be shown."""
+    if not isinstance(said, list) or not all(isinstance(n, str) and n.isprintable() for n in said):
+        raise ValueError("its names")
+    if not said or len(set(said)) < len(said):
+        raise ValueError("its names: there are none, or one stands twice")
+    return said
 
 
 def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:

@@ -1,6 +1,8 @@
 """Tables that people bring: a teacher's responses and ground-truth labels, CSV or Parquet, long or wide."""
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,8 @@ import numpy as np
 from inficond.core.errors import InputError
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".pq", ".tsv")
+MOST_CELLS = 1 << 29
+"""Numbers of a table (2 GiB): a small file of many names would unfold to any size."""
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "id")
 
 
@@ -161,7 +165,7 @@ def _columns(path: Path) -> dict[str, list[Any]]:
             if not header.strip():
                 raise InputError(f"{path} is empty")
             delimiter = max(",;\t", key=header.count)
-            names = next(csv.reader([header.strip("\r\n")], delimiter=delimiter))
+            names = next(csv.reader(re.split("[\r\n]", header.strip("\r\n"))[:1], delimiter=delimiter))
             table = pc.read_csv(
                 path,
                 parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -173,12 +177,22 @@ def _columns(path: Path) -> dict[str, list[Any]]:
         raise InputError(f"there is no file {path}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8") from None
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
-    repeated = {n for n in table.column_names if table.column_names.count(n) > 1}
-    if repeated:
-        raise InputError(f"{path} has the column {sorted(repeated)[0]!r} twice: rename one")
-    return {name.strip().lstrip("\ufeff"): table[name].to_pylist() for name in table.column_names}
+    except (pa.ArrowException, OSError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
+    try:
+        names = [name.strip().lstrip("\ufeff") for name in table.column_names]
+        columns = [column.to_pylist() for column in table.columns]
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # no UTF-8; a time out of range
+        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
+    if len(set(names)) < len(names):
+        first = next(name for name, count in Counter(names).items() if count > 1)
+        raise InputError(f"{path} has the column {first!r} twice: rename one")
+    return dict(zip(names, columns))
+
+
+def _first_line(error: Exception) -> str:
+    """What a library says went wrong, without the rest of what it says."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _number(path: Path, row: int, value: Any) -> float:
@@ -219,6 +233,11 @@ class _Grid:
             self.repeated.append(image)
 
     def table(self, fill: float = np.nan) -> Table:
+        if len(self.rows) * len(self.columns) > MOST_CELLS:
+            raise InputError(
+                f"{self.path} names {len(self.rows):,} images and {len(self.columns):,} classes: their table "
+                f"has more than the {MOST_CELLS:,} numbers that are held; keep fewer classes or images"
+            )
         values = np.full((len(self.rows), len(self.columns)), fill, np.float32)
         if self.cells:
             where = np.array(list(self.cells), np.int64)

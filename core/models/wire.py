@@ -99,7 +99,7 @@ class Graph:
         """
         try:
             return cls._parse(memoryview(data))
-        except Malformed as error:
+        except (Malformed, RecursionError) as error:
             raise InputError(f"{name} is no ONNX file, or is cut short: {error}") from None
 
     @classmethod
@@ -113,12 +113,14 @@ class Graph:
                 graph.head += put(number, content)
             if number == 8 and isinstance(content, memoryview):
                 said = dict(fields(content))
-                if _text(said.get(1, b"")) in ("", "ai.onnx"):
-                    graph.opset = int(said.get(2, 0))  # type: ignore[arg-type]
+                version = said.get(2, 0)
+                if _text(said.get(1, b"")) in ("", "ai.onnx") and isinstance(version, int):
+                    graph.opset = version
         for number, content in fields(inner):
             if not isinstance(content, memoryview):
                 continue
             if number == 1:
+                reads(content)  # its names can be read
                 graph.nodes.append(bytes(content))
             elif number == 5:
                 graph.initializers[_name(content, 8)] = bytes(content)
@@ -177,7 +179,10 @@ def reads(block: bytes | memoryview) -> tuple[list[str], list[str]]:
 
 
 def _text(content: Mapping | int | bytes | memoryview) -> str:
-    return bytes(content).decode() if isinstance(content, bytes | memoryview) else ""
+    try:
+        return bytes(content).decode() if isinstance(content, bytes | memoryview) else ""
+    except UnicodeDecodeError:
+        raise Malformed("a name is no UTF-8 text") from None
 
 
 def _name(block: memoryview, number: int) -> str:

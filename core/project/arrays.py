@@ -133,14 +133,14 @@ def open_array(path: Path, entry: dict[str, Any]) -> np.ndarray:
         if path.stat().st_size != entry["bytes"]:
             raise ValueError(f"it has {path.stat().st_size:,} bytes instead of {entry['bytes']:,}")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if list(array.shape) != list(entry["shape"]) or array.dtype.name != entry["dtype"]:
+            raise ValueError(
+                f"it holds {array.dtype.name} {array.shape}, not {entry['dtype']} {entry['shape']}"
+            )
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None
-    except Exception as error:  # a header is Python text to NumPy: damage has many names
+    except Exception as error:  # a header is Python text to NumPy, an entry may lack anything
         raise damaged(path, str(error)) from error
-    if list(array.shape) != list(entry["shape"]) or array.dtype.name != entry["dtype"]:
-        raise damaged(
-            path, f"it holds {array.dtype.name} {array.shape}, not {entry['dtype']} {entry['shape']}"
-        )
     return array
 
 
@@ -163,8 +163,13 @@ def sha256_of(path: Path) -> str:
 _verified: dict[tuple[str, int, int, str], bool] = {}
 
 
-def verify(path: Path, sha256: str) -> None:
+def verify(path: Path, sha256: str) -> bool:
     """Check a file against its checksum; once per process while size and time of change stay the same.
+
+    Returns
+    -------
+    bool
+        Whether it was read now; False where an earlier check still holds.
 
     Raises
     ------
@@ -175,7 +180,7 @@ def verify(path: Path, sha256: str) -> None:
         stat = path.stat()
         key = (str(path), stat.st_size, stat.st_mtime_ns, sha256)
         if key in _verified:
-            return
+            return False
         if sha256_of(path) != sha256:
             raise damaged(path, "its bytes have changed: sha256 does not match")
     except FileNotFoundError:
@@ -183,6 +188,7 @@ def verify(path: Path, sha256: str) -> None:
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
     _verified[key] = True
+    return True
 
 
 def row_checksums(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, StorageError, one_line
 from inficond.core.history.node import Node
 from inficond.core.history.store import MAIN, History
 from inficond.core.history.tree import Remark, Tree
@@ -26,6 +26,9 @@ from inficond.core.tuning.state import BranchState
 
 if TYPE_CHECKING:
     from inficond.core.project.project import Project
+
+LONGEST_NOTE = 4000
+"""Characters of a note."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,7 @@ class Branch(Reading):
         self._store = store or self.shared.history
         self._lock = threading.RLock()
         self._tree = Tree(self.shared.root, self.workspace.root)
+        self._described: set[str] = set()  # nodes that this session named or wrote about
         self._take_in(self.shared.history, MAIN)
         if token is not None and not self.persistent:
             if self._store.head(token) is None:
@@ -104,10 +108,29 @@ class Branch(Reading):
         with history.reading():
             nodes = history.nodes(owner, known=self._tree)
             remarks, head = history.remarks(owner), history.head(owner)
+        for node in nodes:
+            self._check(node, history)
         self._tree.add(map(self.shared.one_of, nodes))
         self._tree.remarks.update({n: Remark(*said) for n, said in remarks.items()})
+        if owner == self.token:
+            self._described |= remarks.keys()
         if head is not None:
             self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
+
+    def _check(self, node: Node, history: History) -> None:
+        """Hold a node against the project: classes, columns and images that it speaks of are there."""
+        w, words, added = self.workspace, self.workspace.base.index.keys(), set(node.added)
+        fits = node.dropped - words <= added and all(
+            cls in w.root.classes
+            and len(one.weights) == len(words) + len(node.added)
+            and one.bounds.keys() - words <= added
+            and one.overrides.keys() <= w.image_index.keys()
+            for cls, one in node.changed.items()
+        )
+        if not fits:
+            raise StorageError(
+                f"node {node.id} of {history.path} does not fit this project: restore a copy of the history"
+            )
 
     @property
     def changed(self) -> bool:
@@ -156,7 +179,7 @@ class Branch(Reading):
             actions=tuple(actions),
             focus=focus,
             detail=dict(detail or {}),
-            note=note,
+            note=_writable(note),
             lam=state.lam,
             solver={
                 "link": self.workspace.students.link,
@@ -276,11 +299,11 @@ class Branch(Reading):
 
     def name(self, node: str, text: str) -> None:
         """Call a node something; an empty text takes the name away."""
-        self._remark(node, name=_line(text, 80))
+        self._remark(node, name=one_line(text, 80))
 
     def annotate(self, node: str, text: str) -> None:
         """Write a note about a node."""
-        self._remark(node, note=str(text)[:4000])
+        self._remark(node, note=_writable(text))
 
     def _remark(self, node: str, **said: str) -> None:
         with self._lock:
@@ -293,6 +316,7 @@ class Branch(Reading):
             if self.persistent:
                 self._store.remark(MAIN, found, remark.name, remark.note)
             self._tree.remarks[found] = remark
+            self._described.add(found)
 
     # -- keeping it
 
@@ -309,7 +333,8 @@ class Branch(Reading):
                 own = [n for n in self._tree if n.parent is not None]
                 with self._store.writing():
                     self._store.add(self.token, own, self.node, self._tree.redo)
-                    for node, remark in self._tree.remarks.items():
+                    for node in self._described:
+                        remark = self._tree.remarks[node]
                         self._store.remark(self.token, node, remark.name, remark.note)
             return self.token
 
@@ -330,8 +355,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in metrics.items() if k not in ("notes", "threshold", "teacher_threshold", "anec5")}
 
 
-def _line(text: str, limit: int) -> str:
-    return " ".join(str(text).split())[:limit]
+def _writable(text: str) -> str:
+    """A person's note, cut to what is kept; halves of surrogates, which no file takes, as question marks."""
+    return str(text)[:LONGEST_NOTE].encode("utf-8", "replace").decode()
 
 
 def _user() -> str:

@@ -1,6 +1,5 @@
 """Class sets: which of a teacher's labels are the classes of a project, and the responses that follow."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError, unknown
 
 MOST = 20
@@ -103,7 +103,7 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
     if not isinstance(source, Mapping):
         where = str(source)
         try:
-            data = json.loads(Path(source).read_text("utf-8-sig"), object_pairs_hook=_no_repeats)
+            data = parse_json(Path(source).read_bytes(), _no_repeats)
         except FileNotFoundError:
             presets = " or ".join(f"`{p}`" for p in PRESETS)
             raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None
@@ -113,7 +113,7 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
             raise InputError(f"{source} is not UTF-8 text") from error
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise InputError(f"{source} is no JSON: {error}") from error
     if isinstance(data, list) and all(isinstance(label, str) for label in data):
         data = {label: [label] for label in data}
@@ -132,9 +132,10 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
                 f"{where}: the class {str(name)!r:.60} needs a list of teacher labels: write {form}"
             )
         clean = " ".join(str(name).split())
-        if not clean or len(clean) > 100 or clean in result:
+        if not clean.isprintable() or not clean or len(clean) > 100 or clean in result:
             raise InputError(
-                f"{where}: {str(name)!r:.60} is no name for a class: empty, too long or there twice"
+                f"{where}: {str(name)!r:.60} is no name for a class: empty, too long, not to be printed, or "
+                "there twice"
             )
         result[clean] = list(labels)
     return result

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inficond.core import __version__
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.project.arrays import (
     ArrayLike,
@@ -328,12 +329,12 @@ def read_json(path: Path) -> dict[str, Any]:
         It is missing, no JSON, or no object.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise damaged(path, f"no JSON: {error}") from error
     if not isinstance(data, dict):
         raise damaged(path, "no JSON object")

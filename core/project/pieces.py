@@ -6,7 +6,6 @@ it does not matter which run made it. The format is described in docs/formats.md
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +106,7 @@ class PieceStore:
             return False
         try:
             piece = self.load(sources)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        except Exception:  # damage reaches zip, NumPy and JSON as everything that they can raise
             path.unlink(missing_ok=True)
             return False
         if any(reason.startswith(("cannot be read", "not enough memory")) for _, reason in piece.skipped):
@@ -151,6 +150,9 @@ class PieceStore:
         arrays = (piece.regions, piece.assignment, piece.responses, piece.sizes, piece.thumbnails)
         if any(len(a) != n for a in arrays):
             raise ValueError("the arrays of a piece do not fit each other")
+        told = [text for pair in (*piece.skipped, *piece.remarks) for text in pair]
+        if not all(isinstance(text, str) for text in (*piece.ids, *told)):
+            raise ValueError("the names of a piece are no texts")
         return piece
 
     def array(self, sources: Sequence[SourceFile], name: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,17 @@ from inficond.core.project.arrays import damaged, open_array, row_checksum, veri
 if TYPE_CHECKING:
     from inficond.core.project.session import Session
     from inficond.core.students import Students
+
+
+def _texts(values: Any) -> list[str]:
+    """A list, if there is nothing but texts in it."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("a name is no text")
+    return values
+
+
+_CRC = {files.REGIONS: "regions_crc32", files.ASSIGNMENT: "assignment_crc32"}
+"""The column of `images.parquet` that a row of an array is held against."""
 
 
 class Project:
@@ -58,7 +69,9 @@ class Project:
         self.config: dict[str, Any] = files.read_project(self.path)
         try:
             self._load()
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
             raise damaged(self.path / files.PROJECT, f"a field is missing or wrong: {error}") from error
 
     @classmethod
@@ -109,8 +122,18 @@ class Project:
 
     def _load(self) -> None:
         self._files: dict[str, dict[str, Any]] = self.config["files"]
+        for file, entry in self._files.items():
+            parts = PurePosixPath(file).parts
+            if not isinstance(entry["sha256"], str) or file.startswith("/") or ".." in parts or "\0" in file:
+                raise ValueError(f"the entry of the file {file!r:.80}")
+        for file in (files.CONCEPTS, files.IMAGES, files.CONCEPT_VECTORS, files.RESPONSES, files.STUDENTS):
+            if file not in self._files:
+                raise KeyError(file)
+        for section in ("encoder", "teacher"):
+            if not isinstance(self.config.get(section) or {}, dict):
+                raise TypeError(f"the section {section}")
         self.name: str = str(self.config["name"])
-        self.classes: list[str] = [str(c) for c in self.config["classes"]]
+        self.classes: list[str] = _texts(self.config["classes"])
         self._thumbnails = str(self.config["thumbnails"])
         if self._thumbnails not in files.THUMBNAIL_KINDS.values():
             raise KeyError(f"thumbnails {self._thumbnails!r}")
@@ -119,12 +142,14 @@ class Project:
         for name in (files.CONCEPTS, files.IMAGES):
             verify(self.path / name, self._files[name]["sha256"])
         words = files.read_json(self.path / files.CONCEPTS)["concepts"]
-        self.concepts: list[str] = [w["name"] for w in words]
-        self.concept_groups: list[str] = [w["group"] for w in words]
-        self.concept_prompts: list[list[str]] = [list(w["prompts"]) for w in words]
+        self.concepts: list[str] = _texts([w["name"] for w in words])
+        self.concept_groups: list[str] = _texts([w["group"] for w in words])
+        self.concept_prompts: list[list[str]] = [_texts(w["prompts"]) for w in words]
         self._load_images()
-        self.X = self._array(files.CONCEPT_VECTORS)
-        self.T = self._array(files.RESPONSES)
+        if self.is_validation.all():
+            raise damaged(self.path / files.IMAGES, "no image is left that a student could be fitted to")
+        self.X = self._array(files.CONCEPT_VECTORS, (-1e6, 1e6))
+        self.T = self._array(files.RESPONSES, (0.0, 1.0))
         self.labels = self._array(files.LABELS) if files.LABELS in self._files else None
         self.concept_embeddings: np.ndarray | None = (
             self._array(files.CONCEPT_EMBEDDINGS) if files.CONCEPT_EMBEDDINGS in self._files else None
@@ -132,6 +157,11 @@ class Project:
         n = len(self.image_ids)
         if self.X.shape != (n, len(self.concepts)) or self.T.shape != (n, len(self.classes)):
             raise damaged(self.path / files.PROJECT, "the arrays do not fit the images, concepts and classes")
+        if self.labels is not None and self.labels.shape != self.T.shape:
+            raise damaged(self.path / files.LABELS, "it does not fit the images and classes")
+        words_of = self.concept_embeddings
+        if words_of is not None and (words_of.ndim != 2 or len(words_of) != len(self.concepts)):
+            raise damaged(self.path / files.CONCEPT_EMBEDDINGS, "it does not fit the concepts")
 
     def _load_images(self) -> None:
         import pyarrow as pa
@@ -139,21 +169,33 @@ class Project:
 
         try:
             table = pq.read_table(self.path / files.IMAGES)
-        except (pa.ArrowException, OSError) as error:
+            self.image_ids: list[str] = _texts(table["id"].to_pylist())
+            self.image_groups: list[str | None] = table["group"].cast(pa.string()).to_pylist()
+            self.is_validation: np.ndarray = table["validation"].cast(pa.bool_()).to_numpy()
+            self._paths: list[str] = _texts(table["path"].to_pylist())
+            self._sizes: list[tuple[int | None, int | None]] = list(
+                zip(*(table[name].cast(pa.int64()).to_pylist() for name in ("width", "height")))
+            )
+            named = [name for name in table.column_names if name.endswith("_crc32")]
+            self._crc = {name: table[name].cast(pa.uint32()).to_numpy() for name in named}
+            wanted = {_CRC[file] for file in self._files if file in _CRC} | {"thumbnail_crc32"}
+            if missing := sorted(wanted - self._crc.keys()):
+                raise ValueError(f"it has no column {missing[0]}")
+            if any(table[name].null_count for name in ("validation", *named)):
+                raise ValueError("a value is missing")
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise damaged(self.path / files.IMAGES, str(error)) from error
-        self.image_ids: list[str] = table["id"].to_pylist()
-        self.image_groups: list[str | None] = table["group"].to_pylist()
-        self.is_validation: np.ndarray = table["validation"].to_numpy()
-        self._paths: list[str] = table["path"].to_pylist()
-        self._sizes: list[tuple[int | None, int | None]] = list(
-            zip(table["width"].to_pylist(), table["height"].to_pylist())
-        )
-        self._crc = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_crc32")}
 
-    def _array(self, name: str, checked: bool = True) -> np.ndarray:
+    def _array(
+        self, name: str, limits: tuple[float, float] | None = None, checked: bool = True
+    ) -> np.ndarray:
         array = open_array(self.path / name, self._files[name])
-        if checked:
-            verify(self.path / name, self._files[name]["sha256"])
+        if checked and verify(self.path / name, self._files[name]["sha256"]) and limits is not None:
+            low, high = limits
+            for start in range(0, len(array), 4096):
+                block = array[start : start + 4096]
+                if block.size and not low <= block.min() <= block.max() <= high:  # false for NaN
+                    raise damaged(self.path / name, f"it holds numbers outside {low:g} … {high:g}")
         return array
 
     def __len__(self) -> int:
@@ -235,18 +277,21 @@ class Project:
 
     def regions(self, row: int) -> np.ndarray:
         """Region embeddings of one image, (R, D) float16, unit length."""
-        return self._checked(self._region_rows, row, "regions_crc32", files.REGIONS)
+        return self._checked(self._region_rows, row, files.REGIONS)
 
     def assignment(self, row: int) -> np.ndarray:
         """The region of each cell of one image, (h, w) uint8."""
-        flat = self._checked(self._assignment_rows, row, "assignment_crc32", files.ASSIGNMENT)
-        assert self.grid is not None
+        flat = self._checked(self._assignment_rows, row, files.ASSIGNMENT)
+        if self.grid is None or flat.size != self.grid[0] * self.grid[1]:
+            raise damaged(self.path / files.PROJECT, f"the grid {self.grid} does not fit {files.ASSIGNMENT}")
         return flat.reshape(self.grid)
 
-    def _checked(self, array: np.ndarray, row: int, column: str, name: str) -> np.ndarray:
+    def _checked(self, array: np.ndarray, row: int, name: str) -> np.ndarray:
         row = self._row(row)
+        if len(array) != len(self):
+            raise damaged(self.path / name, "it does not fit the images")
         values = np.array(array[row])
-        if row_checksum(values) != int(self._crc[column][row]):
+        if row_checksum(values) != int(self._crc[_CRC[name]][row]):
             raise damaged(self.path / name, f"the bytes of image {self.image_ids[row]!r} have changed")
         return values
 
@@ -289,9 +334,11 @@ class Project:
         width, height = self._sizes[self._row(row)]
         if not width or not height:
             return 0.0, 0.0, 1.0, 1.0
-        kept = self.config.get("encoder", {}).get("crop_share", 1.0)
+        kept = (self.config.get("encoder") or {}).get("crop_share", 1.0)
         if kept is None:  # stretched whole
             return 0.0, 0.0, 1.0, 1.0
+        if not isinstance(kept, int | float) or not 0 < kept <= 1:
+            raise damaged(self.path / files.PROJECT, f"the encoder's crop_share is {kept!r:.40}")
         side = min(width, height) * float(kept)
         left, top = (1 - side / width) / 2, (1 - side / height) / 2
         return left, top, 1 - left, 1 - top

@@ -105,6 +105,8 @@ class Session(Branch):
                 mask,
                 preview_replicates(len(self.workspace.validation_rows)),
             )
+            if not moved:  # under a softmax nothing at all would change: that is told of what was asked for
+                moved = compare_states(self.workspace, self.state, state, classes, mask)
         return Preview(
             title=f"{', '.join(classes)}: {spell(given)}",
             classes={name: moved[name] for name in classes},
@@ -229,9 +231,13 @@ class Session(Branch):
         InputError
             Not a positive finite number.
         """
-        lam = float(lam)
-        if not 0 < lam < np.inf:
-            raise InputError(f"λ must be a finite number above 0, not {lam:g}")
+        try:
+            number = float(lam)
+        except (TypeError, ValueError, OverflowError):
+            number = np.nan
+        if not 0 < number < np.inf:
+            raise InputError(f"λ must be a finite number above 0, not {lam!r:.40}")
+        lam = number
         with self._lock:
             state, certificates = refit(self.workspace, replace(self.state, lam=lam), self.state.classes)
             return self._commit("lambda", state, certificates, detail={"lam": lam}, note=note)

@@ -1,6 +1,7 @@
 """The students of a project: one linear model per class over standardised concept vectors, and their file."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -383,7 +384,7 @@ def _names(kind: str, names: Any) -> tuple[str, ...]:
         if not isinstance(name, str) or not name.strip() or len(name) > 500 or not name.isprintable():
             raise InputError(f"{name!r:.60} is no {kind} name: it must be printable text of 1 to 500 letters")
     if len(set(names)) != len(names):
-        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise InputError(f"the {kind} {twice!r} stands twice; give every {kind} once")
     return tuple(names)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.leftovers import temporary_name
 
@@ -135,7 +136,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE:
                 raise InputError(f"{path} is too large for a student ({size:,} bytes; at most {MAX_FILE:,})")
-            data = file.read(MAX_FILE)
+            data = file.read(size)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     return parse(data, str(path))
@@ -172,12 +173,12 @@ def parse(data: bytes, where: str = "the file") -> tuple[dict[str, np.ndarray], 
         raise bad(f"its header claims {length:,} bytes")
     if length > len(data) - 8:
         raise bad("it ends inside its header")
-    try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise bad(f"its header cannot be read ({type(error).__name__})") from None
-    if not isinstance(header, dict):
+    if data[8:9] != b"{":
         raise bad("its header is no object")
+    try:
+        header = parse_json(data[8 : 8 + length], _unique)
+    except ValueError as error:
+        raise bad(f"its header cannot be read ({type(error).__name__})") from None
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise bad("its metadata is not text")
@@ -199,7 +200,7 @@ def parse(data: bytes, where: str = "the file") -> tuple[dict[str, np.ndarray], 
         wanted = _DTYPES[dtype].itemsize
         for n in shape:  # Python's integers do not overflow
             wanted *= n
-        if wanted != span[1] - span[0]:
+        if wanted != span[1] - span[0] or max(shape, default=0) > MAX_FILE:
             raise bad(f"the tensor {name!r:.80} has a shape that does not fit its bytes")
         spans.append((span[0], span[1]))
         tensors[name] = np.frombuffer(body[span[0] : span[1]], _DTYPES[dtype]).reshape(shape).copy()

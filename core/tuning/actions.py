@@ -85,15 +85,15 @@ class Action:
         if isinstance(data, Action):
             return data
         if not isinstance(data, Mapping) or "kind" not in data or "concept" not in data:
-            raise InputError(f"an action needs 'kind' and 'concept', not {data!r}")
+            raise InputError(f"an action needs 'kind' and 'concept', not {data!r:.80}")
         return cls(str(data["kind"]), str(data["concept"]), data.get("value"))
 
 
 def _number(value: Any, action: Action) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{action.kind} {action.concept!r}: {value!r} is no number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{action.kind} {action.concept!r}: {value!r:.80} is no number") from None
 
 
 def expand(

@@ -61,8 +61,8 @@ def resolve(
         factor = focus.get("factor", factor)
         if not isinstance(factor, int | float):
             raise InputError(f"the focus factor must be a number, not {factor!r:.40}")
-    if not (np.isfinite(factor) and 0 < factor <= 1e4):
-        raise InputError(f"the focus factor {factor:g} must lie above 0 and below 10,000")
+    if not 0 < factor <= 1e4:  # false for NaN too
+        raise InputError(f"the focus factor {factor!r:.40} must lie above 0 and at most at 10,000")
     record, mask = _found(focus, workspace, state, cls)
     training = mask & ~workspace.is_validation
     if not training.any():

@@ -41,8 +41,8 @@ def checked_overrides(
     if value is not None:
         try:
             value = float(value)
-        except (TypeError, ValueError):
-            raise InputError(f"an override needs a probability, not {value!r}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"an override needs a probability, not {value!r:.80}") from None
         if not 0.0 <= value <= 1.0:
             raise InputError(f"an override needs a probability between 0 and 1, not {value:g}")
     return dict.fromkeys(wanted, value)

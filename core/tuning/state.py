@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.errors import StorageError
 from inficond.core.tuning.bounds import Bound
 
 
@@ -48,8 +49,14 @@ class Focus:
 
     def mask(self, n_images: int) -> NDArray[np.bool_]:
         """(N,) true for the images in focus."""
-        bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
-        return np.unpackbits(bits, count=n_images).astype(bool)
+        wanted = -(-n_images // 8)
+        try:
+            bits = zlib.decompressobj().decompress(self.packed, wanted + 1)
+        except zlib.error:
+            bits = b""
+        if len(bits) != wanted:
+            raise StorageError(f"the focus on {self.label} is damaged in the history: restore a copy of it")
+        return np.unpackbits(np.frombuffer(bits, np.uint8), count=n_images).astype(bool)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Arrows point down this list only: a package may import those before it.
 CORE_ORDER = [
-    "errors", "progress", "leftovers", "archive", "images", "models", "concepts", "solver", "students",
+    "errors", "documents", "progress", "leftovers", "archive",
+    "images", "models", "concepts", "solver", "students",
     "tuning", "history", "project", "report", "demo", "bench", "cli",
 ]  # fmt: skip
 FORBIDDEN = {

@@ -113,3 +113,14 @@ def test_the_tool_prints_constraints() -> None:
         [sys.executable, "-m", "tests.tools.floors"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\n")
     assert [line for line in told if line] == floors()
+
+
+@nightly
+def test_what_is_locked_installs_by_its_hashes_and_opens_the_demo(wheel: Path, tmp_path: Path) -> None:
+    bin_ = environment(tmp_path / "environment", "--require-hashes", "-r", ROOT / "requirements.lock")
+    alone = packages(bin_) - {"pip", "setuptools"}
+    pip = [bin_ / "python", "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", wheel], check=True)
+    subprocess.run([bin_ / "python", "-m", "pip", "check"], check=True)
+    assert {"gradio", "numba", "pillow"} <= alone
+    opens_the_demo(bin_, tmp_path / "home")

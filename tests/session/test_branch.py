@@ -1,6 +1,7 @@
 """Going back and forth in the tree, keeping it, carrying it elsewhere, many visitors at once."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from inficond.core import Project
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, StorageError
 from inficond.core.history.recipe import Recipe
+from inficond.core.history.seal import keep_sum, owner_sum
 from inficond.core.project.session import Session
+from inficond.core.project.shared import shared_of
 from inficond.core.project.visitors import Visitors
 from inficond.core.tuning.actions import Action
 
@@ -276,3 +279,63 @@ def test_two_hundred_sessions_cost_less_than_two_megabytes_each(small_project: P
     assert [s.state.classes["boat"].weights[i % 20] for i, s in enumerate(sessions)] == [
         np.float32(i / 100) for i in range(200)
     ]
+
+
+def test_half_a_surrogate_in_a_name_or_note_keeps_nobody_from_being_saved(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    """A browser can send one; no file takes it. Saving an idle visitor must not end another's request."""
+    now = 0.0
+    visitors = Visitors(make_project(), tmp_path / "visitors.sqlite", idle=10, clock=lambda: now)
+    first = visitors.open()
+    node = first.apply("boat", Action("mute", "c1"), note="half \ud800")
+    first.name(node.id, "a \ud800 name")
+    first.annotate(node.id, "line one\nline \udfff")
+    token, now = first.token, 11.0
+    visitors.open()
+    assert token not in visitors
+    again = next(t for t in visitors.open(token).tree() if t.node.id == node.id)
+    assert again.node.note == "half ?"
+    assert again.name == r"a \ud800 name"
+    assert again.note == "line one\nline ?"
+
+
+def test_who_comes_back_sees_what_was_written_on_the_projects_branch_meanwhile(
+    make_project: MakeProject,
+) -> None:
+    """What a visitor only saw is not kept as theirs; what they wrote is."""
+    project = make_project()
+    main = project.session("main")
+    seen, own = (main.apply("boat", Action("mute", f"c{k}")).id for k in range(2))
+    main.name(seen, "before")
+    main.name(own, "also before")
+    visitor = project.session()
+    visitor.name(own, "mine")
+    token = visitor.save()
+    main.name(seen, "after")
+    main.name(own, "theirs")
+    names = {t.node.id: t.name for t in project.session(token).tree()}
+    assert names[seen] == "after"
+    assert names[own] == "mine"
+
+
+def test_the_history_of_another_project_is_told_where_its_nodes_do_not_fit(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    """Whoever can make every sum fit can write any node; what it speaks of must be in the project too."""
+    project = make_project(k=12)
+    session = project.session("main")
+    session.apply("boat", Action("mute", "c1"))
+    session.shared.history.close()
+    made = make_project(k=9)
+    for name in ("history.sqlite", "history.sqlite-seal"):
+        (made.path / name).write_bytes((project.path / name).read_bytes())
+    with sqlite3.connect(made.path / "history.sqlite") as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'data'", (shared_of(made).data_hash,))
+        root = shared_of(made).root.id
+        (info,) = db.execute("SELECT info FROM node").fetchone()
+        info = json.dumps({**json.loads(info), "parent": root})
+        db.execute("UPDATE node SET parent = ?, info = ?", (root, info))
+        keep_sum(db, "main", owner_sum(db, "main"))
+    with pytest.raises(StorageError, match="does not fit this project"):
+        made.session("main")

@@ -417,3 +417,14 @@ def test_similar_images_are_others_nearest_first(small_project: Project) -> None
     cos = (z @ z[5]) / np.linalg.norm(z, axis=1)
     cos[5] = -np.inf
     assert session.similar(5, 6).tolist() == np.argsort(-cos)[:6].tolist()
+
+
+def test_a_preview_of_what_changes_nothing_says_so_under_a_softmax_too(
+    make_project: Callable[..., Project],
+) -> None:
+    session = make_project(link="softmax").session()
+    seen = session.preview("boat", Action("free", "c0"))
+    assert list(seen.classes) == ["boat"]
+    assert not seen.others
+    assert not seen.classes["boat"].weights
+    assert seen.state.classes["boat"].same_as(session.state.classes["boat"])

@@ -169,10 +169,9 @@ def read_focus(given: str | None) -> Any:
 
     if given is None or given in SUBSETS:
         return given
-    path = Path(given)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = Path(given).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:  # a name may hold what no file's does
         raise InputError(
             f"--focus {given!r} is neither {', '.join(SUBSETS)} nor a file that can be read ({error})"
         ) from None

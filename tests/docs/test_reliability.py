@@ -1,0 +1,40 @@
+"""docs/reliability.md is written from what was measured, and never loses what it tells."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+import reliability  # noqa: E402
+
+FUZZ: dict[str, Any] = {
+    "cases": 1000, "accepted": 250, "sessions": 20, "steps": 400, "bugs": [], "failed": False,
+    "date": "2026-11-25", "commit": "abc", "machine": "m",
+    "parsers": [{"name": "recipe", "cases": 1000, "accepted": 250, "steps": 0, "seconds": 7.4},
+                {"name": "sessions, sigmoid", "cases": 20, "accepted": 0, "steps": 400, "seconds": 2}],
+}  # fmt: skip
+
+
+def test_the_page_tells_what_was_fuzzed() -> None:
+    text = reliability.page({"fuzz": FUZZ})
+    row = next(line for line in text.split("\n") if line.startswith(reliability.TOLD["fuzz"]))
+    assert "1,000 inputs to 1 parsers, 400 steps of 20 pairs of sessions" in row
+    assert "0 bugs" in row
+    assert "2026-11-25, `abc`" in row
+    assert "| recipe | 1,000 | 250 |  | 7 |" in text
+
+
+def test_a_bug_or_a_failure_is_told() -> None:
+    assert "1 bugs" in reliability.page({"fuzz": {**FUZZ, "bugs": ["recipe: KeyError"]}})
+    assert "- recipe: KeyError" in reliability.page({"fuzz": {**FUZZ, "bugs": ["recipe: KeyError"]}})
+    assert "the tests failed" in reliability.page({"fuzz": {**FUZZ, "failed": True}})
+
+
+def test_a_part_that_is_told_and_not_at_hand_keeps_the_page_from_being_written() -> None:
+    told = reliability.PAGE.read_text(encoding="utf-8")
+    rows = [name for name, row in reliability.TOLD.items() if f"\n{row}" in told]
+    assert {"attacks", "kills", "flips", "load"} <= set(rows)
+    assert reliability.unknown_here(told, {"fuzz": FUZZ}) == [name for name in rows if name != "fuzz"]
+    assert reliability.unknown_here(reliability.page({}), {}) == []
+    assert set(reliability.TOLD) == set(reliability.PARTS)

@@ -1,0 +1,105 @@
+"""Every input that once broke something, tried again: `cases/PARSER.json` says what it did and does."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from inficond.core.errors import InputError
+from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.tables import read_labels, read_responses
+from inficond.core.models.wire import put
+from inficond.core.students.student import _names
+from inficond.core.tuning.state import Focus
+from tests.fuzz.harness import decoded, encoded, folder_in, judge, kept_cases, watched
+from tests.fuzz.inputs import Long, Pairs, Raw
+from tests.fuzz.parsers import MAKERS, parser_of
+from tests.fuzz.workshop import Workshop
+
+CASES = kept_cases()
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [(name, case) for name, _, case in CASES], ids=[f"{n} {i}" for n, i, _ in CASES]
+)
+def test_what_was_found_once_is_not_found_again(
+    name: str, case: dict[str, Any], workshop: Workshop, tmp_path: Path
+) -> None:
+    with folder_in(tmp_path) as place:
+        assert judge(parser_of(name, workshop), decoded(case["input"]), place) == case["now"], (
+            f"it was: {case['was']}"
+        )
+
+
+def test_every_kept_case_is_of_a_parser_that_is_fuzzed() -> None:
+    assert {name for name, _, _ in CASES} <= set(MAKERS)
+    assert len(CASES) > 100
+
+
+# Too large to be kept as files; each took minutes, or tens of gigabytes.
+
+
+def test_a_small_table_of_many_names_does_not_unfold(tmp_path: Path) -> None:
+    """Each line names an image and a class of its own: their table would have 4,294,967,296 numbers."""
+    lines = [f"i{n},c{n}" for n in range(1 << 16)]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(["image,class", *lines]))
+    with (
+        watched(tmp_path),
+        pytest.raises(InputError, match=r"labels.csv names 65,536 images and 65,536 classes"),
+    ):
+        read_labels(path)
+    path.write_text("\n".join(["image,class,probability", *(f"{line},0.5" for line in lines)]))
+    with watched(tmp_path), pytest.raises(InputError, match="keep fewer classes"):
+        read_responses(path)
+
+
+def test_a_table_of_very_many_columns_is_read(tmp_path: Path) -> None:
+    names = [f"c{n}" for n in range(20_000)]
+    path = tmp_path / "wide.parquet"
+    pq.write_table(pa.table({"image": ["a.jpg"], **{n: [1.0] for n in names}}), path)
+    with watched(tmp_path):
+        table = read_labels(path)
+    assert table.classes == tuple(names)
+    assert table.values.sum() == len(names)
+
+
+def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> None:
+    names = [f"word {n}" for n in range(300_000)]
+    with watched(tmp_path), pytest.raises(InputError, match="'word 299999' stands twice"):
+        _names("concept", [*names, names[-1]])
+
+
+def test_a_tensor_of_very_many_dimensions_is_refused(tmp_path: Path) -> None:
+    tensor = put(1, 2**62) * 400_000 + put(2, 1) + put(9, b"x")
+    model = put(1, 9) + put(8, put(1, "") + put(2, 17)) + put(7, put(2, "g") + put(5, tensor))
+    with watched(tmp_path), pytest.raises(InputError, match="claims"):
+        check_graph(model, "deep.onnx")
+
+
+def test_the_focus_of_a_history_does_not_unfold(tmp_path: Path) -> None:
+    """A packed mask of a kilobyte may say that it is a gigabyte long."""
+    packer = zlib.compressobj(9)
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # after it, it may begin anew
+    bomb = head + block * 3000
+    assert len(bomb) < 4_000_000
+    with watched(tmp_path), pytest.raises(InputError, match="damaged in the history"):
+        Focus("missed", 5.0, 3, bomb).mask(60)
+    mask = np.arange(60) % 7 == 0
+    assert (Focus.of("x", mask, 2).mask(60) == mask).all()
+
+
+def test_a_case_survives_its_file() -> None:
+    given = [
+        b"\0\xff",
+        (Long("a", 3), Raw("[")),
+        Pairs((("k", 1), ("k", [None]))),
+        {"x": "\ud800", "n": 10**400},
+    ]
+    assert decoded(json.loads(json.dumps(encoded(given)))) == given

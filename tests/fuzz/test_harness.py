@@ -1,0 +1,194 @@
+"""The harness sees a bug: each kind that it is there for is made on purpose and found."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from inficond.core.errors import InputError
+from inficond.core.history.tree import Tree
+from inficond.core.models.onnx_safety import Malformed, fields
+from inficond.core.models.wire import put
+from inficond.core.project import session as sessions
+from inficond.core.tuning.state import ClassState
+from tests.fuzz import harness
+from tests.fuzz.harness import ACCEPTED, REFUSED, Bug, Parser, fuzz, judge
+from tests.fuzz.inputs import documents, mangled, messages, text, value
+from tests.fuzz.parsers import parser_of
+from tests.fuzz.test_sessions import run
+from tests.fuzz.workshop import Workshop
+
+
+def parser(
+    parse: Callable[[Any, Path], Any], holds: Callable[[Any, Any, Path], None] = lambda *_: None
+) -> Parser:
+    return Parser("made up", st.integers(0, 1000), parse, holds, ("number",))
+
+
+def refuse(line: str) -> Callable[[Any, Path], Any]:
+    def parse(given: Any, place: Path) -> Any:
+        error = InputError("number")
+        error.args = (line,)
+        raise error
+
+    return parse
+
+
+def call(*_: Any) -> None:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", 9), 1):
+        pass
+
+
+def no_patience(*_: Any) -> None:
+    while True:
+        pass
+
+
+def greedy(*_: Any) -> Any:
+    return np.empty(harness.MEMORY // 8 + (64 << 20))
+
+
+@pytest.mark.parametrize(
+    ("parse", "what"),
+    [
+        (refuse(""), "no printable line"),
+        (refuse("a number\nand more"), "no printable line"),
+        (refuse("the number \x1b[2J"), "no printable line"),
+        (refuse("number " * 1000), "7,000 characters"),
+        (refuse("something is wrong"), "names none of"),
+        (lambda given, place: (place.parent / "outside").write_text("x"), "outside its folder: open"),
+        (lambda given, place: (place.parent / "outside").mkdir(), r"outside its folder: os\.mkdir"),
+        (call, r"outside its folder: socket\."),
+    ],
+)  # fmt: skip
+def test_what_no_parser_may_do_is_seen(parse: Callable[[Any, Path], Any], what: str, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    with pytest.raises(Bug, match=what):
+        judge(parser(parse), 1, place)
+
+
+def test_a_hang_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "PATIENCE", 0.2)
+    with pytest.raises(Bug, match="not done after"):
+        judge(parser(no_patience), 1, tmp_path)
+    assert judge(parser(lambda *_: time.sleep(0.5)), 1, tmp_path) == ACCEPTED, "to wait is not to work"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells and limits")
+def test_memory_without_end_is_seen(tmp_path: Path) -> None:
+    with pytest.raises(Bug, match="needs more than"):
+        judge(parser(greedy), 1, tmp_path)
+    assert greedy().nbytes > harness.MEMORY, "and nothing is limited afterwards"
+
+
+def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> None:
+    def parse(given: int, place: Path) -> int:
+        if given > 700:
+            raise KeyError(given)
+        if given % 2:
+            raise InputError(f"the number {given} is odd")
+        return given
+
+    with pytest.raises(KeyError, match="701"):
+        fuzz(parser(parse), 200, tmp_path, repeatable=True)
+    tally = harness.TALLIES.pop()
+    assert tally.bugs
+    tally = fuzz(
+        Parser("made up", st.integers(0, 600), parse, lambda *_: None, ("number",)), 150, tmp_path, True
+    )
+    assert harness.TALLIES.pop() is tally
+    assert tally.cases == 150, "different ones, counted"
+    assert 0 < tally.accepted < tally.cases
+    assert not tally.bugs
+    assert judge(parser(parse), 3, tmp_path) == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "broken"),
+    [
+        ("archive", "inficond.core.archive._check_name", lambda name, archive: None),
+        ("recipe", "inficond.core.history.recipe._names", lambda value: True),
+        ("onnx", "inficond.core.models.wire._text", lambda content: bytes(content).decode()),
+        ("manifest", "inficond.core.models.manifest._Reader.count", lambda self, name, value: value),
+        ("safetensors", "inficond.core.students.tensorfile._counts", lambda value: isinstance(value, list)),
+        ("page request", "inficond.gradio_app.bridge._string", lambda request, name: request.get(name)),
+    ],
+)  # fmt: skip
+def test_a_check_that_is_taken_out_is_missed(
+    name: str,
+    where: str,
+    broken: Callable[..., Any],
+    workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The parsers themselves, each with one check gone: the inputs that are tried find that it is."""
+    made = parser_of(name, workshop)
+    monkeypatch.setattr(where, broken)
+    with pytest.raises(BaseException) as found:
+        fuzz(made, 1500, tmp_path, repeatable=True, shrink=False)
+    harness.TALLIES.pop()
+    assert not isinstance(found.value, KeyboardInterrupt)
+
+
+def test_a_session_that_forgets_is_seen(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these lies is found by a few sequences of steps."""
+    state = Tree.state
+    lies: list[tuple[Any, str, Any]] = [
+        (Tree, "state", lambda self, node: state(self, self.root.id)),
+        (ClassState, "same_as", lambda self, other: True),
+        (sessions, "bounds_of", lambda actions, weights, columns, in_force: dict(in_force or {})),
+    ]
+    for owner, name, lie in lies:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, lie)
+            with pytest.raises((AssertionError, InputError, KeyError, ExceptionGroup)):
+                run(workshop, "sigmoid", 30, 15, repeatable=True, shrink=False)
+        harness.TALLIES.pop()
+
+
+def drawn(strategy: st.SearchStrategy[Any]) -> list[Any]:
+    found: list[Any] = []
+
+    @settings(max_examples=300, derandomize=True, database=None, deadline=None, phases=(Phase.generate,))
+    @given(strategy)
+    def each(one: Any) -> None:
+        found.append(one)
+
+    each()
+    return found
+
+
+def test_inputs_are_nearly_right() -> None:
+    """Some are as they were, most are changed in few places; of a changed message the lengths fit again."""
+    seed = {"a": [1, {"b": "text"}], "c": None, "d": "more"}
+    made = drawn(documents([seed]))
+    assert sum(d == seed for d in made) > 5
+    assert sum(isinstance(d, dict) and d != seed and len(d.keys() & seed.keys()) >= 2 for d in made) > 100
+    assert all(isinstance(text(d), str) for d in made)
+    assert json.loads(text(seed)) == value(seed) == seed
+    line = b"0123456789" * 5
+    made = drawn(mangled([line]))
+    assert line in made
+    assert len(set(made)) > 120
+    assert sum(b[:10] == b"0123456789" for b in made) > 50
+    message = put(1, put(2, 7) + put(3, "name")) + put(2, 9)
+    made = drawn(messages([message]))
+    assert len(set(made)) > 100
+    assert sum(reads_to_the_end(m) for m in made) > 200
+
+
+def reads_to_the_end(message: bytes) -> bool:
+    try:
+        return bool(list(fields(memoryview(message))))
+    except Malformed:
+        return False

@@ -1,0 +1,184 @@
+"""The valid things that inputs are made from, each made once when first asked for."""
+
+import hashlib
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inficond.core import Project
+from inficond.core.models import wire
+from inficond.core.models.encoder import load_encoder
+from inficond.core.models.manifest import checksum_of
+from inficond.core.project.student_file import student_graph
+from inficond.core.students import Students
+from tests import tiny_models
+from tests.conftest import write_small_project
+
+
+class Workshop:
+    """A folder of valid models, projects and files that nobody writes to.
+
+    Parameters
+    ----------
+    root : Path
+        An empty folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.made: dict[str, Any] = {}
+
+    @cached_property
+    def encoder(self) -> Path:
+        return tiny_models.write_encoder(self.root / "encoder")
+
+    @cached_property
+    def teacher(self) -> Path:
+        return tiny_models.write_teacher(self.root / "teacher")
+
+    @cached_property
+    def manifests(self) -> list[dict[str, Any]]:
+        """Of an encoder with a lookup table, of a teacher with groups, and each without a checksum."""
+        encoder = json.loads((self.encoder / "manifest.json").read_text())
+        encoder["text"]["lookup"] = {"words": "words.json", "vectors": "vectors.npy", "weight": 0.5}
+        teacher = json.loads((self.teacher / "manifest.json").read_text())
+        teacher["groups"] = {"warm": ["red"], "cold": ["blue", "green"]}
+        named = {**teacher, "groups": "groups.json", "output_kind": "probabilities"}
+        bare = {"format": 1, "kind": "teacher", "name": "mine", "labels": ["cat", "dog", "cat"],
+                "link": "sigmoid",
+                "image": {"file": "model.onnx", "size": [24, 20], "resize": [32, 32], "crop": [24, 20],
+                          "interpolation": "bicubic", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2],
+                          "input_layout": "float_bchw"}}  # fmt: skip
+        return [encoder, teacher, named, bare, {**encoder, "checksum": checksum_of(encoder)}]
+
+    @cached_property
+    def project(self) -> Project:
+        """60 images, 9 concepts, 2 classes."""
+        return write_small_project(self.root / "small", n=60, k=9, classes=("boat", "bird"))
+
+    @cached_property
+    def softmax_project(self) -> Project:
+        """The same with students that share one probability."""
+        return write_small_project(
+            self.root / "joint", n=60, k=9, classes=("boat", "bird", "barn"), link="softmax"
+        )
+
+    @cached_property
+    def students(self) -> Students:
+        """Over the tiny encoder's words."""
+        words = list(tiny_models.WORDS)
+        rng = np.random.default_rng(3)
+        return Students(
+            ["boat", "bird"],
+            words,
+            rng.normal(size=(2, len(words))).astype(np.float32),
+            np.array([0.1, -0.2], np.float32),
+            np.full(len(words), 0.2, np.float32),
+            np.full(len(words), 0.3, np.float32),
+            encoder="tiny-colours",
+        )
+
+    @cached_property
+    def exported(self) -> bytes:
+        """A student in one ONNX file."""
+        encoder = load_encoder(self.encoder, "cpu", 1)
+        words = encoder.embed_words(list(tiny_models.WORDS))
+        return student_graph(encoder, self.students, words, {"project": "small", "node": "0" * 12})
+
+    @cached_property
+    def graphs(self) -> list[bytes]:
+        """ONNX files: of the tiny models, a student, and what a graph may unfold to."""
+        folders = [(self.encoder, "image.onnx"), (self.encoder, "text.onnx"), (self.teacher, "teacher.onnx")]
+        made = [(folder / name).read_bytes() for folder, name in folders]
+        shape = wire.tensor("shape", np.array([2, 3], np.int64))
+        four = wire.put(1, 3) + wire.put(2, 22) + wire.put(8, "four") + wire.put(9, b"\x12\x03")
+        outside = wire.put(1, 2) + wire.put(2, 1) + wire.put(8, "w")
+        outside += wire.put(13, wire.put(1, "location") + wire.put(2, "weights.bin")) + wire.put(14, 1)
+        nodes = [
+            wire.node("ConstantOfShape", ["shape"], ["zeros"]),
+            wire.node("Expand", ["zeros", "shape"], ["wide"]),
+            wire.node("Tile", ["wide", "shape"], ["tiled"]),
+            wire.node("Concat", ["tiled", "tiled"], ["both"], axis=0),
+            wire.node("RandomNormal", [], ["noise"], shape=[2, 3]),
+        ]
+        for constants in ([shape], [shape, four], [shape, outside]):
+            graph = b"".join(wire.put(1, n) for n in nodes) + wire.put(2, "g")
+            graph += b"".join(wire.put(5, c) for c in constants)
+            graph += wire.put(11, wire.value("x", 1, ["n", 3])) + wire.put(12, wire.value("both", 1, [8, 6]))
+            opset = wire.put(8, wire.put(1, "") + wire.put(2, 17))
+            made.append(
+                wire.put(1, 9)
+                + opset
+                + wire.put(7, graph)
+                + wire.put(14, wire.put(1, "k") + wire.put(2, "v"))
+            )
+        return [*made, self.exported]
+
+    @cached_property
+    def pictures(self) -> list[bytes]:
+        """A small picture in every format that is read; turned, grey, deep and with a palette too."""
+        rng = np.random.default_rng(2)
+        rgb = Image.fromarray(rng.integers(0, 255, (12, 10, 3), dtype=np.uint8))
+        made = []
+
+        def keep(image: Image.Image, kind: str, **how: Any) -> None:
+            from io import BytesIO
+
+            file = BytesIO()
+            try:
+                image.save(file, kind, **how)
+            except (OSError, KeyError):  # this Pillow was built without it
+                return
+            made.append(file.getvalue())
+
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        for kind in (
+            "AVIF",
+            "BMP",
+            "DIB",
+            "GIF",
+            "JPEG",
+            "JPEG2000",
+            "PCX",
+            "PNG",
+            "PPM",
+            "QOI",
+            "TGA",
+            "TIFF",
+            "WEBP",
+        ):
+            keep(rgb, kind)
+        keep(rgb, "JPEG", exif=turned)
+        keep(rgb, "JPEG", progressive=True)
+        keep(rgb.convert("CMYK"), "JPEG")
+        keep(rgb.convert("P"), "GIF", save_all=True, append_images=[rgb.convert("P")] * 3)
+        keep(rgb.convert("RGBA"), "PNG")
+        keep(rgb.convert("P"), "PNG", transparency=0)
+        keep(Image.fromarray(rng.integers(0, 65535, (9, 9), dtype=np.uint16)), "PNG")
+        keep(Image.fromarray(rng.random((9, 9), dtype=np.float32)), "TIFF")
+        keep(rgb, "TIFF", compression="tiff_lzw")
+        keep(rgb.convert("L"), "TIFF", compression="jpeg")
+        keep(rgb, "TGA", compression="tga_rle")
+        keep(rgb.convert("1"), "PPM")
+        return made
+
+    def copy_of(self, project: Project, place: Path) -> Path:
+        """A project in a folder of its own; its unchanging files are shared with the first."""
+        folder = place / "project"
+        for file in sorted(project.path.rglob("*")):
+            if file.is_file() and not file.name.startswith("history"):
+                target = folder / file.relative_to(project.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(file, target)
+        return folder
+
+
+def entry_of(data: bytes) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -1,0 +1,134 @@
+"""The lock holds all that runs, at versions that are allowed; the bill of materials is of that lock."""
+
+import hashlib
+import json
+import re
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, metadata, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+import sbom  # noqa: E402
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+BILL = (ROOT / "sbom.cdx.json").read_text(encoding="utf-8")
+FLOORS = {"gradio": (6, 31), "pillow": (12, 3), "onnx": (1, 21)}
+"""See SECURITY.md."""
+
+
+@pytest.fixture(scope="module")
+def locked() -> list[sbom.Locked]:
+    return sbom.read_lock(LOCK)
+
+
+def test_every_direct_dependency_is_locked_at_a_version_it_allows(locked: list[sbom.Locked]) -> None:
+    for text in PROJECT["dependencies"]:
+        wanted = Requirement(text)
+        found = [one for one in locked if one.name == canonicalize_name(wanted.name)]
+        assert found, f"make lock: {text} is not in it"
+        assert all(wanted.specifier.contains(one.version) for one in found), f"make lock: {text}"
+        assert all("inficond" in one.via for one in found)
+        assert bool(wanted.marker) == any(one.marker for one in found if one.name.startswith("onnx")), text
+
+
+def test_nothing_is_locked_that_nobody_needs(locked: list[sbom.Locked]) -> None:
+    names = {one.name for one in locked}
+    for one in locked:
+        assert one.via
+        assert set(one.via) <= names | {"inficond"}, one.name
+
+
+def test_the_lock_keeps_the_floors_of_security(locked: list[sbom.Locked]) -> None:
+    versions = {one.name: one.version for one in locked}
+    assert {"gradio", "pillow"} <= versions.keys()
+    for name, floor in FLOORS.items():
+        if name in versions:
+            assert tuple(int(n) for n in re.findall(r"\d+", versions[name])[:2]) >= floor
+
+
+def test_every_file_is_held_against_its_hash_and_none_is_named_by_address(locked: list[sbom.Locked]) -> None:
+    assert all(one.hashes and len(set(one.hashes)) == len(one.hashes) for one in locked)
+    for text in (LOCK, BILL):
+        assert not re.search(
+            r"file:|--(extra-)?index-url|--find-links|https?://(?!cyclonedx\.org/schema/)", text
+        )
+
+
+@pytest.mark.parametrize(("machine", "runtime"), [("x86_64", "onnxruntime-gpu"), ("aarch64", "onnxruntime")])
+def test_one_runtime_is_installed_wherever_it_is(
+    locked: list[sbom.Locked], machine: str, runtime: str
+) -> None:
+    """The GPU build on x86-64 under Linux and Windows, the other one elsewhere; never both, never none."""
+    here = {"platform_machine": machine, "sys_platform": "linux", "python_full_version": "3.11.9"}
+    chosen = {
+        one.name
+        for one in locked
+        if not one.marker or Requirement(f"{one.name}=={one.version}; {one.marker}").marker.evaluate(here)  # type: ignore[union-attr]
+    }
+    assert {n for n in chosen if n.startswith("onnxruntime")} == {runtime}
+    assert {"numpy", "gradio", "numba"} <= chosen
+
+
+def test_the_bill_lists_exactly_the_lock(locked: list[sbom.Locked]) -> None:
+    parts = json.loads(BILL)["components"]
+    assert sorted((p["name"], p["version"]) for p in parts) == sorted((o.name, o.version) for o in locked)
+    for part in parts:
+        assert part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}"
+        assert part["licenses"], part["name"]
+
+
+def told(bill: str) -> list[Any]:
+    """What a bill says, however the library of today writes it."""
+    said = json.loads(bill)
+    parts = [[p["bom-ref"], p["type"], p.get("licenses"), p.get("properties")] for p in said["components"]]
+    needs = sorted((d["ref"], sorted(d.get("dependsOn", []))) for d in said["dependencies"])
+    return [sorted(parts, key=str), needs, said["metadata"]["properties"], said["serialNumber"]]
+
+
+def test_the_bill_is_what_the_tool_makes_of_this_lock() -> None:
+    """Of these very bytes, and a document of CycloneDX by its schema."""
+    made = sbom.document(LOCK, sbom.known_licences(BILL))
+    assert told(made) == told(BILL), "run `make sbom`"
+    digest = hashlib.sha256(LOCK.encode()).hexdigest()
+    assert json.loads(BILL)["metadata"]["properties"] == [
+        {"name": "inficond:lock", "value": f"sha256:{digest}"}
+    ]
+    assert told(sbom.document(LOCK + "# later\n", sbom.known_licences(BILL))) != told(BILL)
+
+
+def test_licences_are_those_that_installed_packages_declare(locked: list[sbom.Locked]) -> None:
+    told = sbom.known_licences(BILL)
+    compared = 0
+    for one in locked:
+        try:
+            if version(one.name) != one.version:
+                continue
+        except PackageNotFoundError:
+            continue
+        found = metadata(one.name)
+        said = sbom.declared({
+            "license_expression": found.get("License-Expression"),
+            "license": found.get("License"),
+            "classifier": found.get_all("Classifier") or [],
+        })  # fmt: skip
+        assert told[one.name, one.version] == said, one.name
+        compared += 1
+    if not compared:
+        pytest.skip("no package is installed at the lock's version")
+
+
+def test_the_tool_sees_a_lock_that_is_none() -> None:
+    with pytest.raises(ValueError, match="no pinned package"):
+        sbom.read_lock("gradio>=6.31\n")
+    with pytest.raises(ValueError, match="no pinned package"):
+        sbom.read_lock("gradio==6.31.0\n")
+    with pytest.raises(ValueError, match="CycloneDX"):
+        sbom.check('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "x"}]}')
