@@ -313,6 +313,8 @@ def origin(visitor: Visitor) -> dict[str, Any] | None:
     config = visitor.project.config
     encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
     images = str((config.get("source") or {}).get("images") or "")
+    if not images:
+        return None
     try:
         _existing(images)
     except InputError:

@@ -46,6 +46,8 @@ def check_node(node: "Node") -> None:
         raise ValueError("its focus is no object")
     if not all(isinstance(w.cls, str) and isinstance(w.concept, str) for w in node.weights):
         raise ValueError("a weight has no name")
+    if node.thresholds is not None and not all(0 <= at <= 1 for at in node.thresholds):
+        raise ValueError("a threshold is no probability")
     str(node.title)  # what it is made of is there
 
 

@@ -108,6 +108,11 @@ class Branch(Reading):
         with history.reading():
             nodes = history.nodes(owner, known=self._tree)
             remarks, head = history.remarks(owner), history.head(owner)
+        C = self.workspace.students.n_classes
+        if any(node.thresholds is not None and len(node.thresholds) != C for node in nodes):
+            raise InputError(
+                f"a step of {history.path} has not one threshold for each of the {C} classes: restore a copy"
+            )
         for node in nodes:
             self._check(node, history)
         self._tree.add(map(self.shared.one_of, nodes))

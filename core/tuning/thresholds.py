@@ -29,7 +29,7 @@ def thresholds_at(
         Neither a number within (0, 1) nor ``matched``.
     """
     students = workspace.students
-    if at == MATCHED:
+    if isinstance(at, str) and at == MATCHED:
         T = workspace.targets(state, "training")
         found = [
             matched_threshold(T[:, c], workspace.score(state, cls, "training"))
@@ -38,7 +38,7 @@ def thresholds_at(
         return MATCHED, tuple(found)
     try:
         value = float(at)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = np.nan
     if isinstance(at, bool) or not 0 < value < 1:
         raise InputError(f"a threshold is a number between 0 and 1, or {MATCHED!r}, not {str(at)[:40]!r}")

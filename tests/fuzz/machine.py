@@ -97,7 +97,7 @@ class Model:
 def state_of(session: Session) -> bytes:
     """All that a node stands for, as bytes."""
     state = session.state
-    said = [state.lam, list(state.added), sorted(state.dropped)]
+    said = [state.lam, list(state.added), sorted(state.dropped), state.thresholds]
     for name, one in state.classes.items():
         bounds = {k: b.to_json() for k, b in sorted(one.bounds.items())}
         focus = None if one.focus is None else [one.focus.label, one.focus.factor, one.focus.packed.hex()]
@@ -283,6 +283,16 @@ class Sessions(RuleBasedStateMachine):
     def set_lambda(self, name: str, lam: float) -> None:
         self.take(name, lambda s: s.set_lambda(lam), must=True)
 
+    @rule(name=who, at=st.sampled_from([0.5, 0.3, 0.9, "matched"]))
+    def set_thresholds(self, name: str, at: float | str) -> None:
+        session = self.sessions[name]
+        before = [one.weights.tobytes() for one in session.state.classes.values()]
+        self.take(name, lambda s: s.set_thresholds(at), must=True)
+        found = session.students.thresholds
+        assert ((found >= 0) & (found <= 1)).all()
+        assert at == "matched" or (found == np.float32(at)).all()
+        assert [one.weights.tobytes() for one in session.state.classes.values()] == before
+
     # -- moving
 
     @rule(name=who)
@@ -392,6 +402,9 @@ class Sessions(RuleBasedStateMachine):
             lambda s: s.override([], s.classes[0], 0.5),
             lambda s: s.set_lambda(0.0),
             lambda s: s.set_lambda(bad),
+            lambda s: s.set_thresholds(bad),
+            lambda s: s.set_thresholds(1.0),
+            lambda s: s.set_thresholds(10**400),
             lambda s: s.replay({"format": bad}),
             lambda s: s.subset(s.classes[0], bad),
             lambda s: s.evidence(60, "c0"),

@@ -54,6 +54,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "drop_concept": {"token": "$token", "concept": "c3"},
     "override": {"token": "$token", "cls": "boat", "image": "photos/0003.jpg", "value": 0.5},
     "set_lambda": {"token": "$token", "lam": 0.01},
+    "set_thresholds": {"token": "$token", "at": 0.4},
+    "origin": {"token": "$token"},
     "compare": {"token": "$token", "a": "$node", "b": "$node", "cls": "boat"},
     "job": {"token": "$token", "job": "x"},
     "cancel_job": {"token": "$token", "job": "x"},
