@@ -44,6 +44,25 @@ def test_tune_writes_one_node(run: Callable[..., Any]) -> None:
     assert history["nodes"][1]["note"] == "why"
 
 
+def test_lambda_and_thresholds_are_steps_too(run: Callable[..., Any]) -> None:
+    fewer = run("tune", "--lam", "0.05")
+    assert len(fewer["weights"]) > 0
+    assert fewer["after"]["boat"]["nec"] < fewer["before"]["boat"]["nec"]
+    matched = run("tune", "--threshold", "matched")
+    assert matched["weights"] == []
+    assert matched["parent"] == fewer["node"]
+    fixed = run("tune", "--threshold", "0.9")
+    assert fixed["after"]["boat"]["counts"]["extra"] <= matched["after"]["boat"]["counts"]["extra"]
+    assert run("undo")["node"] == matched["node"]
+    for wrong in ("0", "1.5", "often", "nan"):
+        code, line = run("tune", "--threshold", wrong)
+        assert code == 2
+        assert "threshold" in line
+    code, line = run("tune", "--lam", "-1")
+    assert code == 2
+    assert "above 0" in line
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) -> None:
     dry = run("tune", "--class", "boat", "--down", "group:water", "--dry-run")
     assert len(run("history")["nodes"]) == 1

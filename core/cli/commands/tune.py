@@ -4,6 +4,7 @@ examples:
   inficond tune DIR --class boat --mute water --up sail=2
   inficond tune DIR --class boat --down group:water --focus extra --dry-run
   inficond tune DIR --class boat --suggest
+  inficond tune DIR --threshold matched
 """
 
 import argparse
@@ -60,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--override", metavar="IMAGE=p", action="append", default=[], help="the teacher is wrong: p is right"
     )
+    parser.add_argument("--lam", metavar="L", help="refit every class with another λ")
+    parser.add_argument(
+        "--threshold",
+        metavar="P|matched",
+        help="from which probability on all say yes, or as often as the teacher",
+    )
     parser.add_argument("--suggest", action="store_true", help="print the actions most likely to help")
     parser.add_argument("--note", default="", help="a remark kept with the step")
     parser.add_argument("--dry-run", action="store_true", help="show what it would do, change nothing")
@@ -71,16 +78,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     actions = [parse(kind, text) for kind, text in args.actions]
     other = [
-        bool(actions),
-        bool(args.add_concept),
-        bool(args.drop_concept),
-        bool(args.override),
-        args.suggest,
-    ]
+        bool(actions), bool(args.add_concept), bool(args.drop_concept), bool(args.override),
+        args.lam is not None, args.threshold is not None, args.suggest,
+    ]  # fmt: skip
     if sum(other) != 1:
         raise InputError(
             "say one thing to do: actions such as --mute water, or one of --add-concept, --drop-concept, "
-            "--override, --suggest"
+            "--override, --lam, --threshold, --suggest"
         )
     if not args.classes and (actions or args.override or args.suggest):
         raise InputError("say which class: --class NAME")
@@ -106,6 +110,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
             node = session.add_concept(args.add_concept, args.note)
         elif args.drop_concept:
             node = session.drop_concept(args.drop_concept, args.note)
+        elif args.lam is not None:
+            node = session.set_lambda(args.lam, args.note)
+        elif args.threshold is not None:
+            node = session.set_thresholds(args.threshold, args.note)
         else:
             node = _override(session, args)
     assert node.parent is not None
