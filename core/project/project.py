@@ -146,8 +146,6 @@ class Project:
         self.concept_groups: list[str] = _texts([w["group"] for w in words])
         self.concept_prompts: list[list[str]] = [_texts(w["prompts"]) for w in words]
         self._load_images()
-        if self.is_validation.all():
-            raise damaged(self.path / files.IMAGES, "no image is left that a student could be fitted to")
         self.X = self._array(files.CONCEPT_VECTORS, (-1e6, 1e6))
         self.T = self._array(files.RESPONSES, (0.0, 1.0))
         self.labels = self._array(files.LABELS) if files.LABELS in self._files else None

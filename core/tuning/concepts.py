@@ -38,6 +38,7 @@ def added(
     InputError
         The word is a concept already, or is no printable text of at most 100 letters.
     """
+    workspace.check_tunable()
     word = word.strip()
     if not word or len(word) > MAX_LENGTH or not word.isprintable():
         raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable letters")

@@ -118,6 +118,7 @@ def missing_concepts(
         Best first by the fall of the training objective; only words whose gradient exceeds λ, that is, which
         a refit would use, and whose predicted loss on validation images falls.
     """
+    workspace.check_tunable()
     c, columns = workspace.students.class_index(cls), workspace.columns(state.added)
     have = {name.casefold() for name in columns.names}
     fresh = [i for i, word in enumerate(words) if word.casefold() not in have]

@@ -86,6 +86,7 @@ def refit(
         Of the classes that were fitted; a class of which nothing is asked any more takes back the weights it
         was fitted with when the project was made, and is not among them.
     """
+    workspace.check_tunable()
     columns = workspace.columns(state.added)
     if workspace.students.link == "softmax":
         if _as_made(workspace, state, state.classes):

@@ -146,6 +146,7 @@ def suggest(
     c = workspace.students.class_index(cls)
     if subset is not None and subset not in SUBSETS:
         raise unknown("subset", subset, SUBSETS)
+    workspace.check_tunable()
     t = workspace.targets(state, "validation")[:, c]
     s = workspace.score(state, cls, "validation")
     threshold = workspace.threshold(state, c)

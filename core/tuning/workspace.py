@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.errors import InputError
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students import Students
 from inficond.core.students.student import probabilities
@@ -153,6 +154,20 @@ class Workspace:
     def image_index(self) -> Mapping[str, int]:
         """Row of each image id."""
         return {name: i for i, name in enumerate(self.image_ids)}
+
+    def check_tunable(self) -> None:
+        """Something can be fitted.
+
+        Raises
+        ------
+        InputError
+            All images are held out for validation: their students can be looked at, not tuned.
+        """
+        if not self.training_rows.size:
+            raise InputError(
+                "all images of this project are held out for validation, so that nothing can be fitted: its "
+                "students can be looked at, not tuned"
+            )
 
     @cached_property
     def T_training(self) -> Float32:

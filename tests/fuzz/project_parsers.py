@@ -84,7 +84,8 @@ def project(shop: Workshop) -> Parser:
         assert all(isinstance(line, str) for line in made.verify())
         for ask in (lambda: made.session().summary(), lambda: made.crop(0), lambda: made.thumbnail(0),
                     lambda: made.image_path(0), lambda: made.regions(0), lambda: made.assignment(0),
-                    lambda: made.session().influence(made.classes[0]), lambda: tuned(made)):  # fmt: skip
+                    lambda: made.session().influence(made.classes[0]), lambda: tuned(made),
+                    lambda: made.session().suggest(made.classes[0])):  # fmt: skip
             told(ask)
 
     return Parser("project", given, parse, holds, (place_name,))

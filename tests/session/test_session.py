@@ -428,3 +428,23 @@ def test_a_preview_of_what_changes_nothing_says_so_under_a_softmax_too(
     assert not seen.others
     assert not seen.classes["boat"].weights
     assert seen.state.classes["boat"].same_as(session.state.classes["boat"])
+
+
+def test_students_of_a_project_without_training_images_can_be_looked_at_not_tuned(
+    make_project: Callable[..., Project],
+) -> None:
+    session = make_project().session()
+    workspace = session.workspace
+    workspace.is_validation = np.ones(workspace.n_images, bool)
+    workspace.training_rows, workspace.validation_rows = np.flatnonzero([0]), np.arange(workspace.n_images)
+    assert session.summary()["validation"] == 300
+    for step in (
+        lambda: session.apply("boat", Action("mute", "c0")),
+        lambda: session.preview("boat", Action("mute", "c0")),
+        lambda: session.drop_concept("c0"),
+        lambda: session.add_concept("harbour"),
+        lambda: session.set_lambda(0.1),
+        lambda: session.suggest("boat"),
+    ):
+        with pytest.raises(InputError, match="can be looked at, not tuned"):
+            step()
