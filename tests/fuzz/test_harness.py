@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -74,6 +75,31 @@ def test_what_no_parser_may_do_is_seen(parse: Callable[[Any, Path], Any], what: 
     place.mkdir()
     with pytest.raises(Bug, match=what):
         judge(parser(parse), 1, place)
+
+
+def test_a_thread_of_the_parser_is_watched_and_one_at_other_work_is_not(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    go, wrote = threading.Event(), threading.Event()
+
+    def other_work() -> None:
+        go.wait(30)
+        (tmp_path / "other").write_text("x")
+        wrote.set()
+
+    def parse(given: Any, place: Path) -> None:
+        go.set()
+        assert wrote.wait(30)
+
+    def parse_in_a_thread(given: Any, place: Path) -> None:
+        thread = threading.Thread(target=(place.parent / "outside").write_text, args=("x",))
+        thread.start()
+        thread.join()
+
+    threading.Thread(target=other_work, daemon=True).start()
+    assert judge(parser(parse), 1, place) == ACCEPTED
+    with pytest.raises(Bug, match="outside its folder: open"):
+        judge(parser(parse_in_a_thread), 1, place)
 
 
 def test_a_hang_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
