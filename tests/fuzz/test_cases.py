@@ -16,7 +16,7 @@ from inficond.core.models.tables import read_labels, read_responses
 from inficond.core.models.wire import put
 from inficond.core.students.student import _names
 from inficond.core.tuning.state import Focus
-from tests.fuzz.harness import decoded, encoded, folder_in, judge, kept_cases, watched
+from tests.fuzz.harness import ACCEPTED, decoded, encoded, folder_in, judge, kept_cases, watched
 from tests.fuzz.inputs import Long, Pairs, Raw
 from tests.fuzz.parsers import MAKERS, parser_of
 from tests.fuzz.workshop import Workshop
@@ -39,6 +39,16 @@ def test_what_was_found_once_is_not_found_again(
 def test_every_kept_case_is_of_a_parser_that_is_fuzzed() -> None:
     assert {name for name, _, _ in CASES} <= set(MAKERS)
     assert len(CASES) > 100
+
+
+def test_a_file_whose_precision_the_project_does_not_tell_is_read_all_the_same(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """It was: KeyError: 'dtype'. Not among the `cases`: checksums of products differ between processors."""
+    config = json.loads((workshop.project.path / "project.json").read_text())
+    del config["checksum"], config["files"]["regions/embeddings.npy"]["dtype"]
+    with folder_in(tmp_path) as place:
+        assert judge(parser_of("project", workshop), ("project.json", config), place) == ACCEPTED
 
 
 # Too large to be kept as files; each took minutes, or tens of gigabytes.

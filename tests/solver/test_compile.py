@@ -70,6 +70,18 @@ def test_code_is_not_loaded_from_a_folder_that_others_can_write(tmp_path, monkey
     assert (value, kind) == ("8.0", "NullCache")
 
 
+def test_code_into_which_another_file_was_inlined_is_made_anew_when_that_changes(tmp_path):
+    for value in (2.0, 3.0):
+        (tmp_path / "factor.py").write_text(f"def factor():\n    return {value}\n")
+        setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
+        script = CODE.replace("2 * x", "factor() * x")
+        (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=_compile.__file__))
+        told = subprocess.run(
+            [sys.executable, tmp_path / "kernel.py"], capture_output=True, text=True, check=True
+        ).stdout
+        assert told.split()[0] == str(value * 4)
+
+
 @pytest.mark.slow
 def test_the_second_process_compiles_nothing():
     code = (

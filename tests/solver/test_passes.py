@@ -7,6 +7,7 @@ import pytest
 
 from inficond.core.solver import fit, links
 from inficond.core.solver.design import Design
+from inficond.core.solver.kernels.dense import gather
 from inficond.core.solver.targets import Targets
 
 N, K = 1237, 90  # no multiple of any block or tile
@@ -67,3 +68,14 @@ def test_the_number_of_threads_changes_no_bit(threads: int, link: str) -> None:
     other = fit(X, T, lam=1e-2, link=link, n_threads=threads, tol=1e-2)
     assert np.array_equal(one.weights, other.weights)
     assert np.array_equal(one.gap, other.gap)
+
+
+def test_corrections_that_are_not_there_are_not_read() -> None:
+    """Memory that was not written may hold anything: what it holds must not reach the model."""
+    rng = np.random.default_rng(3)
+    G = rng.random((6, 6)).astype(np.float32)
+    columns = np.array([4, 1, 5])
+    B = np.full((3, 3), np.nan, np.float32)
+    nothing = np.full((2, 6), np.nan, np.float32)
+    gather.py_func(G, 0.5, 1e-3, nothing, nothing[:, 0], 0, columns, 0, 3, B, nothing)
+    assert pytest.approx(0.5 * G[np.ix_(columns, columns)] + 1e-3 * np.eye(3), rel=1e-6) == B

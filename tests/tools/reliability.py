@@ -317,7 +317,8 @@ def _load_more(m: dict[str, Any]) -> list[str]:
         f"Page and driver share the machine. Memory {memory['start']:.0f} MB at first, {memory['middle']:.0f} half-way, "
         f"{memory['end']:.0f} at the end, {memory['most']:.0f} at most. Hostile requests: {h['refused']:,} refused or",
         f"answered with a line, {h['faults']} faults of the server. `/health` at the end: {m['health']}; "
-        f"{m['tracebacks']} tracebacks in the log.",
+        f"{m['tracebacks']} tracebacks in the log. {m['put_off']:,} searches found no turn in time, were told to "
+        "ask again, and did.",
         "",
         "| action | n | p50 ms | p95 ms | p99 ms |",
         "|---|---|---|---|---|",

@@ -2,12 +2,17 @@
 
 Explicit signatures compile when the module is imported, so that a first fit never waits half-way; the
 machine code is kept beside the source, else in the user's cache, else in a private temporary folder.
+
+Numba asks of kept code only whether the file of the function itself is the same. What is inlined into it
+comes from the files beside it, so the name under which it is kept tells of all of them.
 """
 
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +39,7 @@ def jit(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        function.__qualname__ += f"_{version(Path(function.__code__.co_filename).parent)}"
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
         listed: Sequence[Any] = list(signatures)
         try:
@@ -52,6 +58,16 @@ def jit(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
             config.CACHE_DIR = before
 
     return decorate
+
+
+@cache
+def version(folder: Path) -> str:
+    """Eight hexadecimal digits that are others when any Python file of the folder is another."""
+    digest = hashlib.blake2b(digest_size=4)
+    for path in sorted(folder.glob("*.py")):
+        data = path.read_bytes()
+        digest.update(f"{path.name} {len(data)} ".encode() + data)
+    return digest.hexdigest()
 
 
 def read_only_rows(precision: Any) -> Any:

@@ -49,7 +49,7 @@ def gather(
         part = UA[k]
         for a in range(m):
             part[a] = u[A[a]]
-    f = U[0, 0] - U[0, 0] + scale
+    f = G[0, 0] - G[0, 0] + scale  # in the precision of G
     for a in range(m):
         low = first if a < first else 0
         row = G[A[a]]
