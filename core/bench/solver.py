@@ -9,7 +9,6 @@ which other programs on the machine disturb less than the clock. Accuracy is (F 
 """
 
 import argparse
-import time
 import warnings
 from pathlib import Path
 from statistics import median
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.bench.processor import processor_time
 from inficond.core.bench.solver_data import INSTANCES, Instance, objective
 from inficond.core.bench.solver_peers import LADDER, SOFTMAX
 from inficond.core.errors import InputError, unknown
@@ -79,10 +79,8 @@ def _timed(name: str, instance: Instance, X: Any, T: Any, tol: float) -> tuple[f
     solver = LADDER[name][0]
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
-        start = time.process_time()
-        weights, bias = solver(instance, X, T, tol)
-        taken = time.process_time() - start
-    return taken, objective(instance, X, T, np.asarray(weights), np.asarray(bias))
+        taken, (weights, bias) = processor_time(lambda: solver(instance, X, T, tol))
+        return taken, objective(instance, X, T, np.asarray(weights), np.asarray(bias))
 
 
 def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
