@@ -37,7 +37,9 @@ TARGETS = {
     "apply": 400.0,
     "gallery opens": 1000.0,
 }
-"""Milliseconds, medians; the gallery must scroll at 50 frames a second or more and the first page stay below 300 kB."""
+"""Milliseconds, medians, at most."""
+FRAMES, KILOBYTES = 50, 300
+"""Frames a second that the gallery scrolls at, at least; size of the first page, at most."""
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -117,8 +119,11 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             out.say(
                 f"  {what:16} {value:8.1f} ms   (at most {bound:g}{'' if value <= bound else ', missed'})"
             )
-        out.say(f"  gallery scrolls  {found['frames_per_second']:8.1f} frames/s   (at least 50)")
-        out.say(f"  first page       {found['bytes'] / 1000:8.0f} kB beside images   (at most 300)")
+        frames, kilobytes = found["frames_per_second"], found["bytes"] / 1000
+        low = "" if frames >= FRAMES else ", missed"
+        heavy = "" if kilobytes <= KILOBYTES else ", missed"
+        out.say(f"  gallery scrolls  {frames:8.1f} frames/s   (at least {FRAMES}{low})")
+        out.say(f"  first page       {kilobytes:8.0f} kB beside images   (at most {KILOBYTES}{heavy})")
         out.say(f"  memory           {found['heap_growth_mb']:8.1f} MB more after 500 interactions")
     out.result(results)
     return 0

@@ -43,7 +43,7 @@ def _table(report: dict[str, Any]) -> str:
         "",
         f"Made by `inficond bench solver`; medians of {report['repeats']} runs of ours and up to three of others, taken in turns (one run of what is",
         f"twice the best other's time or more) of processor time, one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
-        "class. Ratios hold; milliseconds depend on the machine and on what else it does.",
+        "class. Ratios depend on machine and moment too, less than milliseconds do.",
         "",
         _setting(),
         "",
@@ -54,7 +54,10 @@ def _table(report: dict[str, Any]) -> str:
         medians = row["medians"]
         others = {n: t for n, t in sorted(medians.items(), key=lambda i: i[1]) if n != "ours"}
         told = [f"{n} {_ms(t)}" for n, t in others.items() if n != row["best_peer"]]
-        told += [f"{n}: {note}" for n, note in row["notes"].items()]
+        notes: dict[str, list[str]] = {}
+        for name, note in row["notes"].items():
+            notes.setdefault(note, []).append(name)
+        told += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
         best = f"{row['best_peer']} {_ms(medians[row['best_peer']])}" if row["best_peer"] else "none"
         ours = _ms(medians["ours"]) if "ours" in medians else "not reached"
         ratio = f"{row['ratio']:.1f}×" if row["ratio"] else "–"
@@ -96,6 +99,7 @@ def _plot(report: dict[str, Any], path: Path) -> None:
 
         matplotlib.use("Agg")
         from matplotlib import pyplot as plt
+        from matplotlib.ticker import NullFormatter
     except ModuleNotFoundError:
         return
     rows = list(report["instances"].values())
@@ -110,11 +114,10 @@ def _plot(report: dict[str, Any], path: Path) -> None:
         for name, points in row["curves"].items():
             shown = [(p["seconds"], max(p["suboptimality"], 1e-9)) for p in points]
             if shown:
-                axis.plot(
-                    *zip(*sorted(shown)), "o-", label=name, color=colours[name], lw=2 if name == "ours" else 1
-                )
+                axis.plot(*zip(*shown), "o-", label=name, color=colours[name], lw=2 if name == "ours" else 1)
         axis.axhline(report["wanted"], color="0.6", lw=0.8, ls="--")
         axis.set(xscale="log", yscale="log", title=row["title"], xlabel="seconds, one thread")
+        axis.xaxis.set_minor_formatter(NullFormatter())  # else they overlap where a panel spans one decade
         axis.title.set_fontsize(9)
     axes[0, 0].set_ylabel("(F − F*) / F*, worst class")
     handles = [plt.Line2D([], [], marker="o", color=colours[n], label=n) for n in names]
