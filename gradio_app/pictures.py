@@ -153,10 +153,12 @@ class Pictures:
                     step_back()  # the first sheet is on the first page, the others are not
                 try:
                     self.sheet(project, number)
+                except FileNotFoundError:
+                    return  # the page was closed meanwhile, and its folder is being removed
                 except OSError:
                     if self.folder.is_dir():
                         raise
-                    return  # the page was closed meanwhile
+                    return
 
         threading.Thread(target=work, name="inficond-sheets", daemon=True).start()
 
