@@ -132,7 +132,7 @@ def test_somebody_elses_temporary_folder_is_not_trusted(tmp_path, monkeypatch):
         demo_project()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_building_again_gives_what_ships(tmp_path):
     from inficond.core.demo.build import build_demo
     from inficond.core.demo.packed import unpack_bytes, unpack_regions

@@ -37,7 +37,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.browser
 def test_the_example_view_is_on_the_page_and_linked(
     extended: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

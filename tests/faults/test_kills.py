@@ -13,7 +13,7 @@ import subject
 KILLS = 9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # in every run `test_history` and `test_build` kill
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
 def test_nothing_is_lost_and_the_command_run_again_ends_the_same(tmp_path: Path) -> None:
     done = subprocess.run(

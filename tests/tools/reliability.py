@@ -136,7 +136,7 @@ def attacks(quick: bool) -> dict[str, Any]:
 
 def fuzz(quick: bool) -> dict[str, Any]:
     """New inputs to every parser, and sessions under new sequences of steps: as many as in a night."""
-    cases = 2_000 if quick else 100_000
+    cases = int(os.environ.get("INFICOND_FUZZ_CASES", 2_000 if quick else 100_000))
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "nightly", str(ROOT / "tests" / "fuzz")]
