@@ -154,11 +154,7 @@ class Pictures:
                 try:
                     self.sheet(project, number)
                 except FileNotFoundError:
-                    return  # the page was closed meanwhile, and its folder is being removed
-                except OSError:
-                    if self.folder.is_dir():
-                        raise
-                    return
+                    return  # the page was closed meanwhile, and its folder is removed
 
         threading.Thread(target=work, name="inficond-sheets", daemon=True).start()
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.bench.processor import processor_time, settle
 from inficond.core.bench.solver_data import Instance, objective
 from inficond.core.solver import fit, preview
 
@@ -38,7 +37,6 @@ print(first - start - (second - first))
 
 
 def _clock(work: Callable[[], Any]) -> float:
-    settle()
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -46,7 +44,9 @@ def _clock(work: Callable[[], Any]) -> float:
 
 def _processor(work: Callable[[], Any]) -> float:
     """Processor time: other programs disturb it less than the clock, and all here use one thread."""
-    return processor_time(work)[0]
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def two_threads(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[str, Any]:
