@@ -133,3 +133,21 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
         return write_small_project(tmp_path / f"project {made}", **how)
 
     return make
+
+
+SERVERS = ("app", "attacks", "bench", "browser", "docs", "faults", "report", "spaces")
+"""Folders whose tests start servers or browsers: each takes the first free port, so they take turns."""
+
+BUILDERS = ("house",)
+"""Folders whose tests build a wheel in the repository's own `build` folder."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process (pytest-xdist): those of a file, which share what it makes, and
+    all that would be in each other's way."""
+    root = Path(__file__).resolve().parent
+    for item in items:
+        place = item.path.relative_to(root)
+        groups = {"servers": SERVERS, "builders": BUILDERS}
+        group = next((name for name, folders in groups.items() if place.parts[0] in folders), str(place))
+        item.add_marker(pytest.mark.xdist_group(group))

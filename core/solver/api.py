@@ -97,7 +97,8 @@ def fit(
         model, objective = _start(problem, link, init, tol)
         if init is None:
             newton.approach(problem, model, workers)
-        outcome = newton.solve(problem, model, tol, max_iter, workers, objective)
+        near = init is not None and init.model is not None and init.model.design is design
+        outcome = newton.solve(problem, model, tol, max_iter, workers, objective, near)
         outcome = newton.finish(problem, outcome, tol, max_iter, workers)
     weights, bias = outward(design, outcome.weights.reshape(C, K + 1), lower, upper)
     result = FitResult(

@@ -157,6 +157,6 @@ def lengths(G: Array, M: Array, ray: Array, weights: Array) -> tuple[Array, Arra
     keep = np.abs(ratio) > SAME
     mix = ((D @ V[:, keep]) * np.sqrt(np.abs(ratio[keep]))).astype(G.dtype)  # (2C, r)
     narrow = M.astype(G.dtype)
-    U = np.matmul(narrow, mix[C:].T[:, :, None] * GW)
+    U = ((mix[C:].T[:, None, :] * narrow).reshape(-1, C) @ GW).reshape(-1, C, K1)
     U[:, :, -1] += mix[:C].T @ narrow
     return U.reshape(len(U), C * K1), np.sign(ratio[keep]).astype(G.dtype)

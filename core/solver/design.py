@@ -22,7 +22,9 @@ Array = NDArray[np.floating]
 GRAM_ROWS = 2048  # enough rows for the shape of the curvature; what they miss, the corrections learn
 GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
+HALVED = 2  # times that the Gram matrix is cut for its symmetry
 COPIED = 512  # rows that one thread copies at a time
+COLUMN_BYTES = 1 << 28  # of rows that are also kept column by column
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
 
 
@@ -153,6 +155,12 @@ class Design:
         return (G - residual[:, None] * self.centre) * self.multiplier
 
     @property
+    def nbytes(self) -> int:
+        """Memory of what was made of the rows, not counting those themselves."""
+        by_column = self.__dict__.get("columns")
+        return sum(g.nbytes for g in self.grams.values()) + (0 if by_column is None else by_column.nbytes)
+
+    @property
     def gram_rows(self) -> int:
         """Rows that the Gram matrix is of, at most."""
         return max(GRAM_ROWS, 2 * self.shape[1])
@@ -190,6 +198,20 @@ class Design:
         rows, grams = every(self.X, step, workers), {self.gram_rows: self.gram(workers)}
         return replace(self, X=rows, source=rows, seal=fingerprint(rows), grams=grams)
 
+    @cached_property
+    def columns(self) -> Array | None:
+        """(K, N) the raw rows transposed, for a class that needs few of them; None where that is too much.
+
+        Not of memory maps, whose rows are more than what memory should hold.
+        """
+        if self.explicit or self.X.nbytes > COLUMN_BYTES or mapped(self.X):
+            return None
+        N, K = self.shape
+        out = np.empty((K, N), self.X.dtype)
+        for low in range(0, N, COPIED):
+            out[:, low : low + COPIED] = self.X[low : low + COPIED].T
+        return out
+
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""
         threads.run(task, range(len(self.groups)), workers)
@@ -222,22 +244,39 @@ def every(X: Array, step: int, workers: int) -> Array:
 
 
 def squared(X: Array, workers: int) -> Array:
-    """(K, K) X^T X: the blocks on the diagonal, being symmetric, cost together what those off it do."""
+    """(K, K) X^T X: one of each two blocks off the diagonal; those on it cost half by their symmetry."""
     K = X.shape[1]
-    half = K // 2
     out = np.empty((K, K), X.dtype)
-    left, right = X[:, :half], X[:, half:]
+    blocks: list[tuple[slice, slice]] = []
 
-    def off() -> None:
-        out[:half, half:] = left.T @ right
-        out[half:, :half] = out[:half, half:].T
+    def divide(low: int, high: int, depth: int) -> None:
+        if depth == 0:
+            blocks.append((slice(low, high), slice(low, high)))
+            return
+        middle = (low + high) // 2
+        blocks.append((slice(low, middle), slice(middle, high)))
+        divide(low, middle, depth - 1)
+        divide(middle, high, depth - 1)
 
-    def on() -> None:
-        out[:half, :half] = left.T @ left
-        out[half:, half:] = right.T @ right
+    def multiply(block: tuple[slice, slice]) -> None:
+        rows, columns = block
+        np.matmul(X[:, rows].T, X[:, columns], out=out[block])
+        if rows != columns:
+            out[columns, rows] = out[block].T
 
-    threads.run(lambda part: part(), [off, on], workers)
+    divide(0, K, HALVED if K >= 64 else 0)
+    threads.run(multiply, sorted(blocks, key=lambda block: block[0] == block[1]), workers)
     return out
+
+
+def mapped(X: Array) -> bool:
+    """Whether an array lies in a file that is mapped into memory."""
+    at: Any = X
+    while isinstance(at, np.ndarray):
+        if isinstance(at, np.memmap):
+            return True
+        at = at.base
+    return False
 
 
 def fingerprint(X: Array) -> int:

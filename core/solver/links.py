@@ -19,6 +19,7 @@ from inficond.core.solver.targets import Targets
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 PART = 8  # one row in PART serves the correction of the dual point for the intercept
+ADDED = 4096  # rows whose sums are taken in the data's precision
 CLASSES = 32  # whose sums one thread puts together
 
 
@@ -202,18 +203,9 @@ class Softmax:
     def entropy(self) -> Array:
         """(1,) weighted mean of the entropy of the targets."""
         t = self.targets
-        whole = t.T.sum(0, dtype=np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            h = (
-                whole * np.log(whole)
-                if np.all(whole > 0)
-                else np.where(whole > 0, whole * np.log(whole), 0.0)
-            )
-            for row in t.T.astype(np.float64, copy=False):
-                h = h - np.where(row > 0, row * np.log(row), 0.0)
-        if len(t.S):
-            h = h * t.S[0]
-        return np.array([h.sum() / t.total[0]])
+        found = np.zeros(1)
+        losses.entropies(t.T, t.S[0] if len(t.S) else np.empty(0, t.T.dtype), found)
+        return found / t.total[:1]
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
         """One pass over the rows at `weights` (1, C (K+1))."""
@@ -228,13 +220,17 @@ class Softmax:
         count = len(design.groups)
         gradients = np.zeros((count, C, K), dtype)
         residuals = np.zeros((count, C))
-        moments = np.zeros((count, C, C))
         rays = np.zeros((count, 2 * C, 2 * C))
         seen = np.zeros(count)
         shift = offset - W[:, K].astype(dtype)
         fused = C <= FEW and not design.explicit
         sums = np.zeros((count, 2))
-        kept: list[list[tuple[int, Array, Array]]] = [[] for _ in range(count)]
+        # Of the rows that serve the dual point: those at the start of each chunk.
+        chunks = [chunk for group in design.groups for chunk in group]
+        edge = np.cumsum([0, *(-(-(high - low) // max(PART, 2)) for low, high in chunks)])
+        place = {low: slice(a, b) for (low, _), a, b in zip(chunks, edge, edge[1:])}
+        some = np.empty((C, edge[-1]), dtype)
+        less = np.empty((C, edge[-1]), dtype)
 
         def work(group: int) -> None:
             product = np.empty((C, K), dtype)
@@ -242,7 +238,7 @@ class Softmax:
             for low, high in design.groups[group]:
                 rows = design.rows(low, high, scratch)
                 n = high - low
-                part = -(-n // PART)
+                part = place[low].stop - place[low].start
                 half = -(-n // 2)
                 p = np.empty((C, half), dtype)
                 mass = np.empty(half, dtype)
@@ -266,17 +262,18 @@ class Softmax:
                 gradients[group] += product
                 rays[group] += moments_along(p, length, mass)
                 seen[group] += mass.sum(dtype=np.float64)
-                some = p[:, :part].copy()
-                less = some * mass[:part]
-                moments[group] += np.diag(less.sum(1, dtype=np.float64)) - less @ some.T
-                kept[group].append((low, some, less))
+                some[:, place[low]] = p[:, :part]
+                np.multiply(p[:, :part], mass[:part], out=less[:, place[low]])
 
         design.each_group(work, workers)
         total = targets.total[0]
         loss, chi2 = sums.sum(0) / total
         residual = residuals.sum(0) / total
         G = gradients.sum(0, dtype=np.float64) / total
-        M = moments.sum(0) / total  # over a part of the rows only
+        M = np.zeros((C, C))  # over a part of the rows only
+        for part in threads.slices(len(some.T), ADDED):
+            M += np.diag(less[:, part].sum(1, dtype=np.float64)) - less[:, part] @ some[:, part].T
+        M /= total
         gradient = np.empty((C, K + 1))
         gradient[:, :K] = design.decode(G, residual)
         gradient[:, K] = residual
@@ -291,12 +288,11 @@ class Softmax:
             moved = np.zeros((C, K))
             away = np.zeros(C)
             small = delta.astype(dtype)
-            for group in kept:
-                for low, p, weighted in group:
-                    rows = design.rows(low, low + p.shape[1], [])
-                    change = weighted * (small[:, None] - small @ p)
-                    moved += change @ rows
-                    away += change.sum(1, dtype=np.float64)
+            for part in threads.slices(len(some.T), ADDED):
+                less[:, part] *= small[:, None] - small @ some[:, part]
+                away += less[:, part].sum(1, dtype=np.float64)
+            for low, part in place.items():
+                moved += less[:, part] @ design.rows(low, low + part.stop - part.start, [])
             dual[:, :K] = gradient[:, :K] - design.decode(moved / total, away / total)
             second = float(delta @ M @ delta)
         else:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.solver import certificate, curvature, threads
-from inficond.core.solver.kernels import dense
+from inficond.core.solver.kernels import columns, dense
 from inficond.core.solver.kernels.joint import step_block
 from inficond.core.solver.links import Link, Pass, Sigmoid
 from inficond.core.solver.result import Model
@@ -26,6 +26,9 @@ FLOOR = 1e-3  # objectives below this count as this in the stopping rule
 SAMPLE_ROWS, SAMPLE_STEP = 4096, 8  # a cold start begins on an eighth of the rows, but no fewer than this
 SAMPLE_TOL, SAMPLE_PASSES = 0.1, 12
 RIDGE = 1e-6  # of the curvature, added to it
+FEW = 1 / 3  # of the columns: a class that uses more gains little from passes over those alone
+ENOUGH = 0.3  # of the tolerance: the part of the gap that weights in use may cause
+COLUMN_PASSES = 12  # between two passes over the rows, at most
 TOGETHER = 32  # changes of weights that are multiplied by the Gram matrix at once
 
 
@@ -148,8 +151,31 @@ def advance(
     return decrease
 
 
+def settle(problem: Problem, model: Model, trial: Array, objective: float, tol: float) -> None:
+    """Improve the answer `trial` (1, n) for one class in place, by passes over the columns in use."""
+    link = problem.link
+    design, targets = link.design, link.targets
+    if np.count_nonzero(trial) > FEW * trial.shape[1] or (by_column := design.columns) is None:
+        return
+    scale = float(model.curvature[0, 0, 0])
+    columns.settle(
+        by_column, design.centre, design.multiplier, targets.T, targets.S, float(targets.total[0]),
+        design.gram(), scale, RIDGE * scale, model.ray[0], model.S[0], model.Y[0], model.GS[0],
+        model.pairs[0], model.newest[0], model.gradient[0], model.weights[0], objective,
+        trial[0], problem.lam[0], problem.low[0], problem.high[0], STOP_ALONE, ENOUGH * tol, problem.rounding,
+        SWEEPS, COLUMN_PASSES,
+    )  # fmt: skip
+    np.clip(trial, problem.low, problem.high, out=trial)
+
+
 def solve(
-    problem: Problem, model: Model, tol: float, max_iter: int, workers: int, objective: Array | None = None
+    problem: Problem,
+    model: Model,
+    tol: float,
+    max_iter: int,
+    workers: int,
+    objective: Array | None = None,
+    near: bool = False,
 ) -> Outcome:
     """Minimise from `model.weights`.
 
@@ -162,6 +188,8 @@ def solve(
     workers : threads
     objective : (B,) at the model's weights where its gradient is already that of this problem, so that no
         pass is spent on the start; infinite where those weights are outside the bounds
+    near : whether the start is that of a fit under other bounds, so that the weights in use are known but
+        for a few
 
     Returns
     -------
@@ -201,6 +229,8 @@ def solve(
                 )
                 own.update(zip(new.tolist(), made))
         decrease = advance(problem, model, damp, trial, left, workers, own=own)[left]
+        if near and B == 1 and not own and isinstance(problem.link, Sigmoid):
+            settle(problem, model, trial, float(objective[0]), tol)
         found, value, slack = problem.look(left, trial[left], workers)
         n_iter[left] += 1
         change = trial[left] - model.weights[left], found.gradient - model.gradient[left]
@@ -284,7 +314,11 @@ def remember(
     GS = np.empty_like(change)
 
     def multiply(rows: slice) -> None:
-        np.matmul(change[rows], G, out=GS[rows])
+        some = np.flatnonzero(change[rows].any(0))
+        if 4 * len(some) < len(G):  # as of one class: the rest of the matrix need not be read
+            np.matmul(change[rows][:, some], G[some], out=GS[rows])
+        else:
+            np.matmul(change[rows], G, out=GS[rows])
 
     threads.run(multiply, threads.slices(len(change), TOGETHER), workers)
     model.GS[b, at] = GS.reshape(len(b), s.shape[1])

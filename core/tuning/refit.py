@@ -278,12 +278,15 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
     from inficond.core.solver import fit
 
     columns, students = workspace.columns(state.added), workspace.students
-    return fit(
+    learnt = fit(
         columns.training, workspace.T_training, lam=students.lam, link=students.link, standardize=False
     )
+    if students.link == "sigmoid" and learnt.model is not None:
+        _ = learnt.model.design.columns  # made here: not when a person first lets go of a slider
+    return learnt
 
 
 def _bytes(result: Any, gram: bool = True) -> int:
     model = result.model
-    shared = sum(g.nbytes for g in model.design.grams.values()) if gram else 0
+    shared = model.design.nbytes if gram else 0
     return int(model.nbytes + model.targets.T.nbytes + shared)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from inficond.core.solver import fit, lambda_max, validate
+from inficond.core.solver import fit, lambda_max
 
 from . import reference
 from .problems import cases
@@ -18,12 +18,6 @@ def many(n):
         max_examples=n, deadline=None, derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )  # fmt: skip
-
-
-@pytest.fixture
-def single(monkeypatch):
-    """Small problems in float32 too, as large ones are."""
-    monkeypatch.setattr(validate, "SMALL", 0)
 
 
 def check_certificate(case, r, slack):

@@ -64,7 +64,8 @@ def sigmoid_pass(
                     p = inv if eta >= zero else e * inv
                     r = p - t[i]
                     d = e * inv * inv
-                    loss += s[i] * (max(eta, zero) - t[i] * eta + log1p_unit(e))
+                    # Not max(eta, 0) - t eta: sums of either would be rounded where their difference is tiny.
+                    loss += s[i] * (eta * ((one if eta >= zero else zero) - t[i]) + log1p_unit(e))
                     residual += s[i] * r
                     curvature += s[i] * d
                     u = eta - intercept
@@ -80,7 +81,7 @@ def sigmoid_pass(
                     p = inv if eta >= zero else e * inv
                     r = p - t[i]
                     d = e * inv * inv
-                    loss += max(eta, zero) - t[i] * eta + log1p_unit(e)
+                    loss += eta * ((one if eta >= zero else zero) - t[i]) + log1p_unit(e)
                     residual += r
                     curvature += d
                     u = eta - intercept
@@ -224,3 +225,37 @@ def binary_entropy(t: Any, out: Any) -> None:
         x = t[i]
         y = one - x
         out[i] = -(x * log_positive(max(x, tiny)) + y * log_positive(max(y, tiny)))
+
+
+@jit("void(f4[:,::1], f4[::1], f8[::1])", "void(f8[:,::1], f8[::1], f8[::1])")
+def entropies(T: Any, S: Any, total: Any) -> None:
+    """total[0] += sum_n s_n (tau_n log tau_n - sum_c t_cn log t_cn) of targets T (C, N), tau their sum.
+
+    Parameters
+    ----------
+    T : (C, N) targets
+    S : (0,) no weights or (N,)
+    total : (1,) float64, added to
+    """
+    C, N = T.shape
+    zero = T[0, 0] - T[0, 0]
+    tiny = zero + np.float32(1e-37)
+    tau = np.empty(BLOCK, T.dtype)
+    h = np.empty(BLOCK, T.dtype)
+    for low in range(0, N, BLOCK):
+        n = min(BLOCK, N - low)
+        tau[:] = zero
+        h[:] = zero
+        for c in range(C):
+            t = T[c, low : low + n]
+            for i in range(n):
+                x = t[i]
+                tau[i] += x
+                h[i] -= x * log_positive(max(x, tiny))
+        for i in range(n):
+            h[i] += tau[i] * log_positive(max(tau[i], tiny))
+        if S.shape[0] > 0:
+            for i in range(n):
+                h[i] *= S[low + i]
+        for i in range(n):
+            total[0] += h[i]

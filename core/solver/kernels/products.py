@@ -14,7 +14,9 @@ FEW = 48
 
 @inline
 def logits(X: Any, first: int, n: int, W: Any, Z: Any) -> None:
-    """Z[:, :n] = W times the rows first to first + n of X, transposed; four rows by four classes at a time.
+    """Z[:, :n] = W times the rows first to first + n of X, transposed; four rows by three classes at a time.
+
+    Twelve sums and what they are of fit into the sixteen registers of AVX2.
 
     Parameters
     ----------
@@ -28,37 +30,51 @@ def logits(X: Any, first: int, n: int, W: Any, Z: Any) -> None:
     while i + 4 <= n:
         x0, x1, x2, x3 = X[first + i], X[first + i + 1], X[first + i + 2], X[first + i + 3]
         c = 0
-        while c + 4 <= C:
-            w0, w1, w2, w3 = W[c], W[c + 1], W[c + 2], W[c + 3]
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
+        while c + 3 <= C:
+            w0, w1, w2 = W[c], W[c + 1], W[c + 2]
+            a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = zero
             for k in range(K):
-                f0, f1, f2, f3 = w0[k], w1[k], w2[k], w3[k]
+                f0, f1, f2 = w0[k], w1[k], w2[k]
                 y = x0[k]
                 a0 += f0 * y
                 a1 += f1 * y
                 a2 += f2 * y
-                a3 += f3 * y
                 y = x1[k]
                 b0 += f0 * y
                 b1 += f1 * y
                 b2 += f2 * y
-                b3 += f3 * y
                 y = x2[k]
                 c0 += f0 * y
                 c1 += f1 * y
                 c2 += f2 * y
-                c3 += f3 * y
                 y = x3[k]
                 d0 += f0 * y
                 d1 += f1 * y
                 d2 += f2 * y
-                d3 += f3 * y
             Z[c, i], Z[c, i + 1], Z[c, i + 2], Z[c, i + 3] = a0, b0, c0, d0
             Z[c + 1, i], Z[c + 1, i + 1], Z[c + 1, i + 2], Z[c + 1, i + 3] = a1, b1, c1, d1
             Z[c + 2, i], Z[c + 2, i + 1], Z[c + 2, i + 2], Z[c + 2, i + 3] = a2, b2, c2, d2
-            Z[c + 3, i], Z[c + 3, i + 1], Z[c + 3, i + 2], Z[c + 3, i + 3] = a3, b3, c3, d3
-            c += 4
+            c += 3
+        if c + 2 == C:
+            w0, w1 = W[c], W[c + 1]
+            a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = zero
+            for k in range(K):
+                f0, f1 = w0[k], w1[k]
+                y = x0[k]
+                a0 += f0 * y
+                a1 += f1 * y
+                y = x1[k]
+                b0 += f0 * y
+                b1 += f1 * y
+                y = x2[k]
+                c0 += f0 * y
+                c1 += f1 * y
+                y = x3[k]
+                d0 += f0 * y
+                d1 += f1 * y
+            Z[c, i], Z[c, i + 1], Z[c, i + 2], Z[c, i + 3] = a0, b0, c0, d0
+            Z[c + 1, i], Z[c + 1, i + 1], Z[c + 1, i + 2], Z[c + 1, i + 3] = a1, b1, c1, d1
+            c += 2
         while c < C:
             w0 = W[c]
             a0 = b0 = c0 = d0 = zero
