@@ -92,7 +92,7 @@ def fit(
     workers = threads.available() if n_threads is None else max(1, int(n_threads))
     with threads.single_threaded_blas():
         design = _design(source, X, standardize, init, workers)
-        targets = Targets.build(T, sample_weight, X.dtype, link == "softmax")
+        targets = Targets.build(T, sample_weight, X.dtype, link == "softmax", workers)
         problem = problem_of(design, targets, link, lam, lower, upper)
         model, objective = _start(problem, link, init, tol)
         if init is None:

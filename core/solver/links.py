@@ -65,7 +65,7 @@ class Link(Protocol):
         """One pass over the rows at `weights` (B, n)."""
         ...
 
-    def entropy(self) -> Array:
+    def entropy(self, workers: int) -> Array:
         """(blocks,) the least loss that any student could have: that of the targets themselves."""
         ...
 
@@ -82,10 +82,10 @@ class Sigmoid:
         """1: a class by itself."""
         return 1
 
-    def entropy(self) -> Array:
+    def entropy(self, workers: int) -> Array:
         """(C,) weighted mean of the binary entropy of the targets."""
         t = self.targets
-        return t.mean_of(losses.binary_entropy)
+        return t.mean_of(losses.binary_entropy, workers)
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Pass:
         """One pass over the rows at `weights` (B, K+1): two products, the loss between them."""
@@ -200,7 +200,7 @@ class Softmax:
         """C."""
         return len(self.targets.T)
 
-    def entropy(self) -> Array:
+    def entropy(self, workers: int) -> Array:
         """(1,) weighted mean of the entropy of the targets."""
         t = self.targets
         found = np.zeros(1)

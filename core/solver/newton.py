@@ -1,7 +1,6 @@
 """The outer loop: quadratic model, coordinate descent on it, one pass over the rows, certificate, again."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ RIDGE = 1e-6  # of the curvature, added to it
 FEW = 1 / 3  # of the columns: a class that uses more gains little from passes over those alone
 ENOUGH = 0.3  # of the tolerance: the part of the gap that weights in use may cause
 COLUMN_PASSES = 12  # between two passes over the rows, at most
-TOGETHER = 32  # changes of weights that are multiplied by the Gram matrix at once
+TOGETHER = 8  # changes of weights that are multiplied by the Gram matrix at once
 
 
 @dataclass
@@ -47,6 +46,7 @@ class Problem:
     low: Array
     high: Array
     noise: Array = field(init=False)
+    _entropy: Array | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         # How far rounding may move a gradient: the sums behind it are of residuals times raw columns.
@@ -56,10 +56,11 @@ class Problem:
         noise[:, :-1] = eps * 2 * targets.mean[:, None] * design.amplification
         self.noise = noise.reshape(self.lam.shape)
 
-    @cached_property
-    def entropy(self) -> Array:
+    def entropy(self, workers: int) -> Array:
         """(B,) the least loss that any student could have."""
-        return self.link.entropy()
+        if self._entropy is None:
+            self._entropy = self.link.entropy(workers)
+        return self._entropy
 
     @property
     def rounding(self) -> float:
@@ -72,8 +73,8 @@ class Problem:
         found = self.link.evaluate(blocks, at, workers)
         objective = found.loss + np.sum(lam * np.abs(at), axis=1)
         gap = certificate.gap(
-            found, objective, at, lam, low, high, self.entropy[blocks], self.noise[blocks], self.rounding,
-            workers,
+            found, objective, at, lam, low, high, self.entropy(workers)[blocks], self.noise[blocks],
+            self.rounding, workers,
         )  # fmt: skip
         return found, objective, gap
 

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.solver import threads
+
 Array = NDArray[np.floating]
+COPIED = 4096  # rows that one thread transposes at a time
 
 
 @dataclass
@@ -28,10 +31,17 @@ class Targets:
     mean: Array
 
     @classmethod
-    def build(cls, T: Array, sample_weight: Array | None, dtype: Any, softmax: bool = False) -> "Targets":
+    def build(
+        cls, T: Array, sample_weight: Array | None, dtype: Any, softmax: bool = False, workers: int = 1
+    ) -> "Targets":
         """Transpose T (N, C) and sample_weight (N,) or (N, C), both checked before."""
         N, C = T.shape
-        rows = np.array(T.T, dtype, order="C")
+        rows = np.empty((C, N), dtype)
+
+        def transpose(part: slice) -> None:
+            rows[:, part] = T[part].T
+
+        threads.run(transpose, threads.slices(N, COPIED), workers)
         if sample_weight is None:
             return cls(rows, np.empty((0, N), dtype), np.full(C, float(N)), rows.mean(1, dtype=np.float64))
         if softmax and np.ndim(sample_weight) == 2:
@@ -52,7 +62,7 @@ class Targets:
             )
         weights = np.array(np.atleast_2d(np.asarray(sample_weight).T), dtype, order="C")
         if len(weights) == 1 and np.all(weights == 1):
-            return cls.build(T, None, dtype)
+            return cls.build(T, None, dtype, workers=workers)
         total = np.broadcast_to(weights.sum(1, dtype=np.float64), (C,)).copy()
         mean = np.einsum("cn,cn->c", np.broadcast_to(weights, rows.shape), rows, dtype=np.float64) / total
         return cls(rows, weights, total, mean)
@@ -89,13 +99,16 @@ class Targets:
             and np.array_equal(self.S, other.S)
         )
 
-    def mean_of(self, function: Callable[[Array, Array], None]) -> Array:
+    def mean_of(self, function: Callable[[Array, Array], None], workers: int = 1) -> Array:
         """(C,) weighted mean of a function of the targets; it fills its second argument."""
         out = np.empty(len(self.T))
-        value = np.empty(self.T.shape[1], self.T.dtype)
-        for c, t in enumerate(self.T):
-            function(t, value)
-            weights = self.S[min(c, len(self.S) - 1)] if len(self.S) else 1.0
-            weighted = np.sum(value * weights, dtype=np.float64)
-            out[c] = weighted / self.total[c]
+
+        def add(c: int) -> None:
+            value = np.empty(self.T.shape[1], self.T.dtype)
+            function(self.T[c], value)
+            if len(self.S):
+                value *= self.S[min(c, len(self.S) - 1)]
+            out[c] = np.sum(value, dtype=np.float64) / self.total[c]
+
+        threads.run(add, range(len(self.T)), workers)
         return out
