@@ -142,6 +142,7 @@ BUILDERS = ("house",)
 """Folders whose tests build a wheel in the repository's own `build` folder."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay in one process (pytest-xdist): those of a file, which share what it makes, and
     all that would be in each other's way."""

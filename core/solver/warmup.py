@@ -16,4 +16,5 @@ def warm_up() -> None:
         T = np.hstack([t, 1 - t]).astype(precision)
         result = fit(X, T, 0.05, tol=1e-2)
         preview(result, lower=result.weights, upper=result.weights)
+        fit(X, T[:, :1], 0.05, init=result.select([0]), lower=0.9 * result.weights[:1], tol=1e-2)
         fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=np.arange(1.0, N + 1))

@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inficond.core.solver.kernels import _compile
@@ -14,16 +17,19 @@ from inficond.core.solver.kernels import _compile
 CODE = """
 import importlib.util
 import numba
+import numpy as np
 {setup}
 spec = importlib.util.spec_from_file_location("_compile", {module!r})
 _compile = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(_compile)
 
-@_compile.jit("f8(f8)")
+@_compile.jit(double="f8(f8[::1])")
 def twice(x):
-    return 2 * x
+    return 2 * x[0]
 
-print(twice(4.0), type(twice._cache).__name__, getattr(twice._cache, "_cache_path", None))
+print(twice(np.array([4.0])), end=" ")
+made = twice._loaded[np.dtype(np.float64)]
+print(type(made._cache).__name__, getattr(made._cache, "_cache_path", None))
 """
 
 
@@ -74,7 +80,7 @@ def test_code_into_which_another_file_was_inlined_is_made_anew_when_that_changes
     for value in (2.0, 3.0):
         (tmp_path / "factor.py").write_text(f"def factor():\n    return {value}\n")
         setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
-        script = CODE.replace("2 * x", "factor() * x")
+        script = CODE.replace("2 * x[0]", "factor() * x[0]")
         (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=_compile.__file__))
         told = subprocess.run(
             [sys.executable, tmp_path / "kernel.py"], capture_output=True, text=True, check=True
@@ -98,3 +104,32 @@ def test_the_second_process_compiles_nothing():
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+def test_a_kernel_is_loaded_when_it_is_first_asked_for():
+    code = (
+        "import numpy as np\n"
+        "from inficond.core.solver import fit\n"
+        "from inficond.core.solver.kernels import dense, joint, passes\n"
+        "X = np.random.default_rng(0).random((600, 600), dtype=np.float32)\n"
+        "fit(X, X[:, :2], 0.05, tol=1e-2)\n"
+        "kernels = dense.step_classes, passes.sigmoid_rows, joint.step_block\n"
+        "print([sorted(map(str, kernel._loaded)) for kernel in kernels])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[['float32'], ['float32'], []]"
+
+
+def test_many_threads_load_a_kernel_once(monkeypatch):
+    calls = []
+    made = _compile._dispatcher
+    monkeypatch.setattr(_compile, "_dispatcher", lambda f: (calls.append(1), time.sleep(0.05), made(f))[2])
+
+    @_compile.jit(single="f4(f4[::1])", double="f8(f8[::1])")
+    def thrice(x):
+        return 3 * x[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: thrice(np.array([i], (np.float32, np.float64)[i % 2])), range(16)))
+    assert found == [3.0 * i for i in range(16)]
+    assert len(calls) == 2

@@ -1,7 +1,7 @@
-"""How the kernels are compiled: ahead of use, cached on disk, and without the interpreter's lock.
+"""How the kernels are compiled: once, cached on disk, and without the interpreter's lock.
 
-Explicit signatures compile when the module is imported, so that a first fit never waits half-way; the
-machine code is kept beside the source, else in the user's cache, else in a private temporary folder.
+Explicit signatures leave nothing to be guessed from arguments. `warm_up` asks for all; the machine code is
+kept beside the source, else in the user's cache, else in a private temporary folder.
 
 Numba asks of kept code only whether the file of the function itself is the same. What is inlined into it
 comes from the files beside it, so the name under which it is kept tells of all of them.
@@ -11,12 +11,15 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 njit: Any = numba.njit
 config: Any = numba.config
@@ -24,40 +27,66 @@ config: Any = numba.config
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 
-def jit(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile for each of the `signatures` at import, or load the cached code.
+class Kernel:
+    """A kernel for Python to call, in both precisions: that of its first array decides.
+
+    Each is loaded (the first time ever: compiled) when it is first asked for, since most processes use few.
+    """
+
+    def __init__(self, function: Callable[..., Any], single: Any, double: Any) -> None:
+        function.__qualname__ += f"_{version(Path(function.__code__.co_filename).parent)}"
+        self._function = function
+        self._signatures = {np.dtype(np.float32): single, np.dtype(np.float64): double}
+        self._loaded: dict[np.dtype[Any], Any] = {}
+        self._lock = Lock()
+
+    def __call__(self, first: NDArray[np.floating], *rest: Any) -> Any:
+        made = self._loaded.get(first.dtype)
+        return (self._load(first.dtype) if made is None else made)(first, *rest)
+
+    def _load(self, precision: np.dtype[Any]) -> Any:
+        with self._lock:
+            if precision not in self._loaded:
+                made = _dispatcher(self._function)
+                made.compile(self._signatures[precision])
+                made.disable_compile()
+                self._loaded[precision] = made
+            return self._loaded[precision]
+
+
+def jit(single: Any = None, double: Any = None) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a function a `Kernel`; what it calls must be `inline`.
 
     Parameters
     ----------
-    *signatures : str or numba.core.typing.Signature
-        E.g. ``"void(f4[::1], f8)"``.
+    single, double : str or numba.core.typing.Signature
+        E.g. ``"void(f4[::1], f8)"``; left out where the first array is never of that precision.
 
     Returns
     -------
     callable
         The decorator; what it returns holds no lock while it runs.
     """
+    return lambda function: Kernel(function, single, double)
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        function.__qualname__ += f"_{version(Path(function.__code__.co_filename).parent)}"
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
-        listed: Sequence[Any] = list(signatures)
-        try:
-            return njit(listed, cache=True, **options)(function)
-        except RuntimeError as error:
-            if "locator" not in str(error):
-                raise
-        folder = private_folder()
-        if folder is None:
-            return njit(listed, **options)(function)
-        before = config.CACHE_DIR
-        config.CACHE_DIR = str(folder)
-        try:
-            return njit(listed, cache=True, **options)(function)
-        finally:
-            config.CACHE_DIR = before
 
-    return decorate
+def _dispatcher(function: Callable[..., Any]) -> Any:
+    """What compiles a function and keeps its code."""
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "locator" not in str(error):
+            raise
+    folder = private_folder()
+    if folder is None:
+        return njit(**options)(function)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        return njit(cache=True, **options)(function)
+    finally:
+        config.CACHE_DIR = before
 
 
 @cache

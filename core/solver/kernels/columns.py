@@ -11,8 +11,8 @@ import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
 from inficond.core.solver.kernels.dense import SWEEPS_BETWEEN, full_slope, gather, product, subspace, sweep
-from inficond.core.solver.kernels.descent import corrections, dot, violation
-from inficond.core.solver.kernels.losses import LOSS, RESIDUAL, sigmoid_pass
+from inficond.core.solver.kernels.descent import correct, dot, violation
+from inficond.core.solver.kernels.losses import LOSS, RESIDUAL, sigmoid_block
 
 ROWS = 512  # taken together: the columns' parts stay in the cache between logits and gradient
 NEAR = 0.6  # of the penalty: a weight of zero whose slope the model says is beyond that may be wanted
@@ -30,7 +30,7 @@ def look(
     columns : (K, N)
     A : (m,) the columns
     raw : (m,) multipliers of the raw columns
-    offset, bias : (1,) as for `losses.sigmoid_pass`, as are T (1, N) and S (0 or 1, N)
+    offset, bias : (1,) as for `losses.sigmoid_block`, as are T (1, N) and S (0 or 1, N)
     own : (1,) zero: the row of T
     sums : (1, 7) out
     out : (m,) float64 out: products of the residuals with the columns
@@ -66,7 +66,7 @@ def look(
             for i in range(n):
                 z[i] += f0 * c0[i]
             a += 1
-        sigmoid_pass(Z, n, T, low, S, offset, bias, V, 0, sums, own)
+        sigmoid_block(Z, n, T, low, S, offset, bias, V, 0, sums, own)
         a = 0
         while a + 4 <= m:
             c0, c1 = columns[A[a], low:high], columns[A[a + 1], low:high]
@@ -161,7 +161,7 @@ def settle(
     sign = np.empty(2 * memory + 2, dtype)
     M = np.empty((1, 1))
     M[0, 0] = scale
-    r = corrections(G, M, ridge, ray, origin, SS, Y, GS, pairs, newest, U, sign, 0)
+    r = correct(G, M, ridge, ray, origin, SS, Y, GS, pairs, newest, U, sign, 0)
     q = np.empty(n, dtype)
     d = np.empty(n, dtype)
     gc = np.empty(n, dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
-from inficond.core.solver.kernels.descent import best_at, corrections, dot, violation
+from inficond.core.solver.kernels.descent import best_at, correct, dot, violation
 
 SWEEPS_BETWEEN = 4  # sweeps of coordinate descent between two runs of conjugate gradients
 SETTLED = 1e-12
@@ -256,7 +256,7 @@ def step_classes(
     for at in range(classes.shape[0]):
         c = classes[at]
         M[0, 0] = scale[c]
-        r = corrections(G, M, ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign, 0)
+        r = correct(G, M, ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign, 0)
         m = 0
         taken[:] = False
         worst = 0.0

@@ -182,13 +182,8 @@ def along_ray(G: Any, scale: float, a: float, m1: float, m2: float, w: Any, U: A
     return 2
 
 
-@jit(
-    "i8(f4[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, f4[:,::1],"
-    " f4[::1], i8)",
-    "i8(f8[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, f8[:,::1],"
-    " f8[::1], i8)",
-)
-def corrections(
+@inline
+def correct(
     G: Any, M: Any, ridge: float, ray: Any, w: Any, S: Any, Y: Any, GS: Any, pairs: int, newest: int,
     U: Any, sign: Any, known: int,
 ) -> int:  # fmt: skip
@@ -225,3 +220,12 @@ def corrections(
             for j in range(n):
                 b[j] += f * U[k, j]
     return quasi_newton(U, sign, used, S, Y, BS, order, pairs, 1e-7)
+
+
+corrections = jit(
+    "i8(f4[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, f4[:,::1],"
+    " f4[::1], i8)",
+    "i8(f8[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, f8[:,::1],"
+    " f8[::1], i8)",
+)(correct.py_func)
+"""`correct`, for Python to call."""

@@ -8,7 +8,7 @@ from inficond.core.solver.kernels._compile import jit
 
 
 @jit(
-    "void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
+    double="void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
     " f8[::1], f8[::1], f8[::1])"
 )
 def young(

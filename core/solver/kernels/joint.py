@@ -10,7 +10,7 @@ import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
 from inficond.core.solver.kernels.dense import gather, subspace, sweep
-from inficond.core.solver.kernels.descent import corrections, violation
+from inficond.core.solver.kernels.descent import correct, violation
 
 SWEEPS = 3  # of coordinate descent through a class at each visit
 MANY = 48  # coordinates from which conjugate gradients are worth their while
@@ -198,9 +198,7 @@ def step_block(
     for b in blocks:
         U[:known] = R
         sign[:known] = sign_r
-        r = corrections(
-            G, M[b], ridge[b], ray, origin[b], S[b], Y[b], GS[b], pairs[b], newest[b], U, sign, known
-        )
+        r = correct(G, M[b], ridge[b], ray, origin[b], S[b], Y[b], GS[b], pairs[b], newest[b], U, sign, known)
         decrease[b] = descend(
             G, M[b], ridge[b], U, sign, r, g[b], origin[b], w[b], lam[b], low[b], high[b], stop, rounds
         )

@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit, read_only_rows
+from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
 from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
 # Columns of `sums`, per class: what one pass over the rows adds up.
@@ -13,11 +13,8 @@ LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART, RAY, RAY2 = range(7)
 BLOCK = 128  # rows summed in the data's own precision before they are added in float64
 
 
-@jit(
-    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
-    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
-)
-def sigmoid_pass(
+@inline
+def sigmoid_block(
     Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, bias: Any, V: Any, part: int, sums: Any,
     classes: Any,
 ) -> None:  # fmt: skip
@@ -114,6 +111,13 @@ def sigmoid_pass(
         sums[c, CURVATURE_PART] += kept
 
 
+sigmoid_pass = jit(
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
+)(sigmoid_block.py_func)
+"""`sigmoid_block`, for Python to call."""
+
+
 @jit(
     numba.void(
         read_only_rows(numba.float32), numba.int64, numba.int64, numba.float64[::1], numba.float64[::1]
@@ -141,11 +145,8 @@ def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
             squares[k] += square[k]
 
 
-@jit(
-    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, i8, f8[::1], f8[::1])",
-    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, i8, f8[::1], f8[::1])",
-)
-def softmax_pass(
+@inline
+def softmax_block(
     Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, mass: Any, at: int, part: int,
     residual: Any, sums: Any,
 ) -> None:  # fmt: skip
@@ -213,6 +214,13 @@ def softmax_pass(
         for i in range(n):
             if at + low + i < part:
                 mass[at + low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
+
+
+softmax_pass = jit(
+    "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, i8, f8[::1], f8[::1])",
+    "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, i8, f8[::1], f8[::1])",
+)(softmax_block.py_func)
+"""`softmax_block`, for Python to call."""
 
 
 @jit("void(f4[::1], f4[::1])", "void(f8[::1], f8[::1])")

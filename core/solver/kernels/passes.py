@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from inficond.core.solver.kernels._compile import jit, read_only_rows
-from inficond.core.solver.kernels.losses import sigmoid_pass, softmax_pass
+from inficond.core.solver.kernels.losses import sigmoid_block, softmax_block
 from inficond.core.solver.kernels.prefetch import LINE, prefetch
 from inficond.core.solver.kernels.products import add_rows, logits
 
@@ -40,7 +40,7 @@ def sigmoid_rows(
     X : (N, K)
     low, high : the rows
     W : (C, K) weights of the raw columns
-    T, S, offset, bias, classes, sums : as for `losses.sigmoid_pass`
+    T, S, offset, bias, classes, sums : as for `losses.sigmoid_block`
     every : one row in so many serves `shift`
     flat : whether W is zero, as at a cold start
     gradient : (C, K) added to: s (p - t) times the rows
@@ -60,7 +60,7 @@ def sigmoid_rows(
             Z[:] = 0.0
         else:
             logits(X, start, n, W, Z)
-        sigmoid_pass(Z, n, T, start, S, offset, bias, V, part, sums, classes)
+        sigmoid_block(Z, n, T, start, S, offset, bias, V, part, sums, classes)
         for i in range(0, n, AHEAD):
             j = start + BLOCK + i
             for row in range(j, min(j + AHEAD, high)):
@@ -97,7 +97,7 @@ def softmax_rows(
     X : (N, K)
     low, high : the rows
     W : (C, K) weights of the raw columns
-    T, S, offset, residual, sums : as for `losses.softmax_pass`
+    T, S, offset, residual, sums : as for `losses.softmax_block`
     shift : (C,) what must be added to products with the rows to give the part of the logits that is of the
         weights
     P, length, mass : (C, part), (C, part) and (part,) out: of the first `part` rows, probabilities, the part
@@ -118,7 +118,7 @@ def softmax_rows(
         for c in range(C):
             for i in range(min(n, part - at)):
                 length[c, at + i] = Z[c, i] + shift[c]
-        softmax_pass(Z, n, T, start, S, offset, P, mass, at, part, residual, sums)
+        softmax_block(Z, n, T, start, S, offset, P, mass, at, part, residual, sums)
         for i in range(0, n, AHEAD):
             j = start + BLOCK + i
             for row in range(j, min(j + AHEAD, high)):
