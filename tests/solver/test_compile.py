@@ -120,6 +120,22 @@ def test_a_kernel_is_loaded_when_it_is_first_asked_for():
     assert done.stdout.strip() == "[['float32'], ['float32'], []]"
 
 
+def test_what_is_not_kept_yet_is_compiled_at_import_and_what_is_waits(tmp_path):
+    setup = (
+        "import numba.core.event as event\n"
+        "class Seen(event.Listener):\n"
+        "    def on_start(self, event): print('compiled', end=' ')\n"
+        "    def on_end(self, event): pass\n"
+        "event.register('numba:compile', Seen())"
+    )
+    assert run(tmp_path, setup)[:2] == ["compiled", "8.0"]
+    assert run(tmp_path, setup)[0] == "8.0"
+    (tmp_path / "kernel.py").write_text((tmp_path / "kernel.py").read_text().split("print(twice")[0])
+    alone = subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True, check=True)
+    assert alone.stdout == b"compiled "  # another source, not called
+    assert not subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True).stdout
+
+
 def test_many_threads_load_a_kernel_once(monkeypatch):
     calls = []
     made = _compile._dispatcher
@@ -132,4 +148,4 @@ def test_many_threads_load_a_kernel_once(monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: thrice(np.array([i], (np.float32, np.float64)[i % 2])), range(16)))
     assert found == [3.0 * i for i in range(16)]
-    assert len(calls) == 2
+    assert len(calls) == 3  # one more looks whether anything is kept

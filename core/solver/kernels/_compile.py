@@ -30,15 +30,23 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 class Kernel:
     """A kernel for Python to call, in both precisions: that of its first array decides.
 
-    Each is loaded (the first time ever: compiled) when it is first asked for, since most processes use few.
+    Each is loaded when it is first asked for, since most processes use few; where nothing is kept yet, both
+    are compiled at import, so that nobody waits half-way.
     """
 
     def __init__(self, function: Callable[..., Any], single: Any, double: Any) -> None:
         function.__qualname__ += f"_{version(Path(function.__code__.co_filename).parent)}"
         self._function = function
-        self._signatures = {np.dtype(np.float32): single, np.dtype(np.float64): double}
+        self._signatures: dict[np.dtype[Any], Any] = {
+            np.dtype(np.float32): single,
+            np.dtype(np.float64): double,
+        }
         self._loaded: dict[np.dtype[Any], Any] = {}
         self._lock = Lock()
+        if not kept(_dispatcher(function)):
+            for precision, signature in self._signatures.items():
+                if signature is not None:
+                    self._load(precision)
 
     def __call__(self, first: NDArray[np.floating], *rest: Any) -> Any:
         made = self._loaded.get(first.dtype)
@@ -87,6 +95,14 @@ def _dispatcher(function: Callable[..., Any]) -> Any:
         return njit(cache=True, **options)(function)
     finally:
         config.CACHE_DIR = before
+
+
+def kept(dispatcher: Any) -> bool:
+    """Whether code of a function is in the cache, made by this Numba of this source."""
+    try:
+        return bool(dispatcher._cache._cache_file._load_index())
+    except (AttributeError, OSError):  # another Numba keeps it otherwise, or nothing can be kept
+        return False
 
 
 @cache
