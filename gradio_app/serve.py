@@ -80,8 +80,11 @@ def _wait() -> None:
         pass
 
 
-def free_port(host: str, port: int | None) -> int:
-    """The wanted port, or the first free one from 7860; `InputError` where none can be listened on."""
+def free_port(host: str, port: int | None, reuse: bool = False) -> int:
+    """The wanted port, or the first free one from 7860; `InputError` where none can be listened on.
+
+    A port on which a server has just ended is free only to one that will `reuse` it, which Gradio does not.
+    """
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
     reason = ""
     for number in wanted:
@@ -89,7 +92,8 @@ def free_port(host: str, port: int | None) -> int:
             raise InputError(f"--port {number}: a port is a number from 1 to 65535")
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if reuse:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 s.bind((host, number))
                 return number
         except OSError as error:

@@ -135,11 +135,8 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
     return make
 
 
-SERVERS = ("app", "attacks", "bench", "browser", "docs", "faults", "report", "spaces")
-"""Folders whose tests start servers or browsers: each takes the first free port, so they take turns."""
-
-BUILDERS = ("house",)
-"""Folders whose tests build a wheel in the repository's own `build` folder."""
+ALONE = ("app", "attacks", "bench", "browser", "docs", "faults", "house", "report", "spaces")
+"""Folders whose tests start servers or browsers, each on the first free port, or build in the repository."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
@@ -149,6 +146,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).resolve().parent
     for item in items:
         place = item.path.relative_to(root)
-        groups = {"servers": SERVERS, "builders": BUILDERS}
-        group = next((name for name, folders in groups.items() if place.parts[0] in folders), str(place))
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group("alone" if place.parts[0] in ALONE else str(place)))
