@@ -12,6 +12,7 @@ from inficond.gradio_app.serve import free_port
 def just_left() -> int:
     """A port of loopback whose server has ended with a connection not yet forgotten (TIME_WAIT)."""
     with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = int(server.getsockname()[1])
