@@ -12,8 +12,8 @@ def warm_up() -> None:
     rng = np.random.default_rng(0)
     for N, precision in ((600, np.float32), (40, np.float64)):
         X = rng.random((N, 512)).astype(precision)
-        t = rng.random((N, 1))
-        T = np.hstack([t, 1 - t]).astype(precision)
+        t = X[:, :1]  # told by a column, so that weights are not zero and every kernel has its turn
+        T = np.hstack([t, 1 - t])
         result = fit(X, T, 0.05, tol=1e-2)
         preview(result, lower=result.weights, upper=result.weights)
         fit(X, T[:, :1], 0.05, init=result.select([0]), lower=0.9 * result.weights[:1], tol=1e-2)

@@ -136,6 +136,19 @@ def test_what_is_not_kept_yet_is_compiled_at_import_and_what_is_waits(tmp_path):
     assert not subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True).stdout
 
 
+def test_warming_up_leaves_nothing_to_be_loaded():
+    code = (
+        "from inficond.core.solver import warm_up\n"
+        "from inficond.core.solver.kernels import columns, dense, gap, joint, losses, passes\n"
+        "warm_up()\n"
+        "used = [columns.settle, dense.step_classes, joint.step_block, passes.sigmoid_rows,\n"
+        "        passes.softmax_rows, losses.moments, losses.binary_entropy, losses.entropies]\n"
+        "print([k._function.__name__ for k in used if len(k._loaded) < 2], len(gap.young._loaded))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] 1"
+
+
 def test_many_threads_load_a_kernel_once(monkeypatch):
     calls = []
     made = _compile._dispatcher
