@@ -10,7 +10,7 @@ demo: $(VENV)/.run ## open the app on the built-in project
 	$(BIN)/inficond demo $(ARGS)
 
 test: $(VENV)/.test ## the tests
-	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

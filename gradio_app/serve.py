@@ -1,6 +1,7 @@
 """Serving the page from a command: a free port, one line that says where, a tidy end."""
 
 import importlib.util
+import os
 import signal
 import socket
 import sys
@@ -47,7 +48,7 @@ def serve_project(
     """
     if mcp and importlib.util.find_spec("mcp") is None:
         raise InputError("--mcp needs one more package: pip install 'inficond[mcp]'")
-    port = free_port(host, port)
+    free_port(host, port)  # says in one line why none can be listened on, before anything is loaded
     from inficond.gradio_app.app import build_page
     from inficond.gradio_app.guard import is_loopback
 
@@ -80,10 +81,11 @@ def _wait() -> None:
         pass
 
 
-def free_port(host: str, port: int | None, reuse: bool = False) -> int:
+def free_port(host: str, port: int | None) -> int:
     """The wanted port, or the first free one from 7860; `InputError` where none can be listened on.
 
-    A port on which a server has just ended is free only to one that will `reuse` it, which Gradio does not.
+    Another program may take it a moment later: who may choose (Gradio does, without a port) had better look
+    for one and listen in one step.
     """
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
     reason = ""
@@ -92,7 +94,7 @@ def free_port(host: str, port: int | None, reuse: bool = False) -> int:
             raise InputError(f"--port {number}: a port is a number from 1 to 65535")
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
-                if reuse:
+                if os.name == "posix":  # or a port that a server has just left counts as taken for a minute
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 s.bind((host, number))
                 return number

@@ -139,11 +139,19 @@ ALONE = ("app", "attacks", "bench", "browser", "docs", "faults", "house", "repor
 """Folders whose tests start servers or browsers, each on the first free port, or build in the repository."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process (pytest-xdist): those of a file, which share what it makes, and
-    all that would be in each other's way."""
-    root = Path(__file__).resolve().parent
-    for item in items:
-        place = item.path.relative_to(root)
-        item.add_marker(pytest.mark.xdist_group("alone" if place.parts[0] in ALONE else str(place)))
+@pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests stay in one process: those of a file, which share what it makes, and all that would be in
+    each other's way.
+
+    A scheduler rather than `xdist_group` marks: pytest-xdist 3.8 writes those into a field that pytest 9.2 no
+    longer reads, so that every test went its own way.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            place = nodeid.split("::", 1)[0]
+            return "alone" if Path(place).parts[1] in ALONE else place
+
+    return ByPlace(config, log)

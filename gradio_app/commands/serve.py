@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, out: Output) -> None:
     from inficond.gradio_app.serve import free_port
     from inficond.gradio_app.student_service import build_service
 
-    port = free_port(args.host, args.port, reuse=True)
+    port = free_port(args.host, args.port)
     out.say(f"{args.student.name} ({predictor.provider}): http://{args.host}:{port}/predict")
     out.result({"url": f"http://{args.host}:{port}", "provider": predictor.provider})
     uvicorn.run(build_service(predictor, args.batch), host=args.host, port=port, log_level="warning")

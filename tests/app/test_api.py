@@ -15,7 +15,6 @@ from inficond.core.demo import demo_project
 from inficond.core.project.project import Project
 from inficond.core.students import Students
 from inficond.gradio_app.app import Page, build_page
-from inficond.gradio_app.serve import free_port
 
 CLASS = "water bird"
 ENDPOINTS = (
@@ -34,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def page(project: Project) -> Iterator[Page]:
     page = build_page(project, local_folders=True)
-    page.launch(port=free_port("127.0.0.1", None), prevent_thread_lock=True)
+    page.launch(prevent_thread_lock=True)
     yield page
     page.close()
 

@@ -1,10 +1,16 @@
 """Which port a page is opened on."""
 
+import json
 import socket
+import subprocess
+import sys
 
+import httpx
 import pytest
 
+from inficond.core import Project
 from inficond.core.errors import InputError
+from inficond.gradio_app.app import build_page
 from inficond.gradio_app.serve import free_port
 
 
@@ -23,14 +29,52 @@ def just_left() -> int:
     return port
 
 
-def test_a_port_that_a_server_has_just_left_is_not_free_to_a_page(just_left: int) -> None:
-    assert free_port("127.0.0.1", just_left, reuse=True) == just_left
-    with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{just_left} .*choose another --port"):
-        free_port("127.0.0.1", just_left)
+def test_a_page_is_served_on_a_port_that_a_server_has_just_left(
+    just_left: int, small_project: Project
+) -> None:
+    assert free_port("127.0.0.1", just_left) == just_left
+    page = build_page(small_project)
+    try:
+        _, url, _ = page.launch(port=just_left, prevent_thread_lock=True)
+        assert url == f"http://127.0.0.1:{just_left}/"
+        assert httpx.get(url).status_code == 200
+    finally:
+        page.close()
+
+
+def test_a_port_in_use_is_refused() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{port} .*choose another --port"):
+            free_port("127.0.0.1", port)
+
+
+def test_pages_opened_at_once_find_each_a_port(small_project: Project) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "inficond.core.cli.main",
+        "launch",
+        str(small_project.path),
+        "--no-browser",
+        "--json",
+    ]
+    served = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        urls = [json.loads(process.stdout.readline())["url"] for process in served if process.stdout]
+        assert len(set(urls)) == 2
+        assert [httpx.get(url).status_code for url in urls] == [200, 200]
+    finally:
+        for process in served:
+            process.terminate()
+            process.wait()
 
 
 def test_the_first_free_port_is_taken() -> None:
     with socket.socket() as taken:
         first = free_port("127.0.0.1", None)
         taken.bind(("127.0.0.1", first))
+        taken.listen()
         assert free_port("127.0.0.1", None) > first

@@ -15,7 +15,6 @@ import pytest
 
 from inficond.core.project.project import Project
 from inficond.gradio_app.app import Page, build_page
-from inficond.gradio_app.serve import free_port
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tiny_models
@@ -144,7 +143,7 @@ def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arena(hostile_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """The page as strangers see it."""
     page = build_page(Project.open(hostile_project))
-    _, url, _ = page.launch(port=free_port("127.0.0.1", None), prevent_thread_lock=True)
+    _, url, _ = page.launch(prevent_thread_lock=True)
     secret = hostile_project / "secret.txt"
     secret.write_text(SECRET)
     with httpx.Client(base_url=url, timeout=60) as client:

@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from inficond.core.project.project import Project
 from inficond.gradio_app.app import Page as Served
 from inficond.gradio_app.app import build_page
-from inficond.gradio_app.serve import free_port
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -64,7 +63,7 @@ def browser() -> Iterator[Browser]:
 def serve(project: Project, **options: object) -> Served:
     """Serve a project on a free port of loopback; `url` is where."""
     page = build_page(project, **options)  # type: ignore[arg-type]
-    _, url, _ = page.launch(port=free_port("127.0.0.1", None), prevent_thread_lock=True)
+    _, url, _ = page.launch(prevent_thread_lock=True)
     page.options["url"] = url
     return page
 

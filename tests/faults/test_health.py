@@ -49,8 +49,7 @@ def page(made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         lambda page: PageHealth(page, fresh=0.0, patience=3.0, stall=1.0),
     )
     page = build_page(Project.open(tmp_path / "project"))
-    port = free_port("127.0.0.1", None)
-    _, url, _ = page.launch("127.0.0.1", port, prevent_thread_lock=True)
+    _, url, _ = page.launch(prevent_thread_lock=True)
     yield page, url
     page.close()
 
