@@ -162,6 +162,47 @@ def _answers(url: str) -> bool:
         return False
 
 
+LOAD = """
+import json, sys
+from pathlib import Path
+import compiled
+folder, url, pid, visitors, seconds = sys.argv[1:]
+compiled.use(Path(folder))
+from inficond.core.bench.visitors import visit
+from inficond.core.bench.visits import MIXES
+found = visit(url, int(pid), Path(folder, "demo"), MIXES["tuning"], int(visitors), float(seconds))
+print(json.dumps(found))
+"""
+
+
+def load(folder: Path, environment: Path, space: Running, visitors: int, seconds: float) -> dict[str, Any]:
+    """Send visitors to a Space that runs, and hold its answers against the folder's own package.
+
+    The reference runs the same machine code as the Space: another processor's would round otherwise, and a
+    fit that ends when it is good enough then ends elsewhere now and then.
+
+    Parameters
+    ----------
+    folder, environment : Path
+    space : Running
+    visitors : int
+        At once.
+    seconds : float
+
+    Returns
+    -------
+    dict
+        As `inficond bench visitors` tells it.
+    """
+    command = [environment / "bin" / "python", "-c", LOAD, folder, space.url, space.pid, visitors, seconds]
+    variables = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [str(word) for word in command], env=variables, cwd=environment, check=True, stdout=subprocess.PIPE
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def trial(folder: Path, visitors: int, minutes: float) -> dict[str, Any]:
     """Install, start, visit; what it took.
 
@@ -171,17 +212,14 @@ def trial(folder: Path, visitors: int, minutes: float) -> dict[str, Any]:
         `install_s`, `packages`, `first_page_s` (from the start of the process), `load` (as
         `inficond bench visitors` tells it), `log` (what the server printed).
     """
-    from inficond.core.bench.visitors import visit
-    from inficond.core.bench.visits import MIXES
-
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         seconds, packages = install(folder, scratch / "environment")
         with running(folder, scratch / "environment", scratch) as space:
-            load = visit(space.url, space.pid, folder / "demo", MIXES["tuning"], visitors, 60 * minutes)
+            found = load(folder, scratch / "environment", space, visitors, 60 * minutes)
             log = space.log.read_text(errors="replace")
     first = {"install_s": seconds, "packages": len(packages), "first_page_s": space.seconds}
-    return {**first, "load": load, "log": log}
+    return {**first, "load": found, "log": log}
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ def tune(visit: Visit) -> None:
 
 def _possible(visit: Visit, focus: str | None) -> str | None:
     """The focus, where the tuning view offers it."""
-    offered = {f["id"] for f in visit.parts.get("tuning.state", {}).get("focuses", [])}
+    offered = {f["id"] for f in visit.parts.get("tuning.state", {}).get("focuses", []) if f["usable"]}
     return focus if focus in offered else None
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inficond.core.errors import InputError, unknown
 from inficond.core.students import SUBSETS, ClassMetrics, Students, class_metrics
 from inficond.core.students.subsets import subset_codes
+from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.bounds import Bound, box
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Columns, Workspace
@@ -245,6 +246,11 @@ class Reading:
             threshold=w.threshold(self.state, c),
         )
 
+    def focus_size(self, cls: str, focus: Any) -> int:
+        """How many training images a focus would weigh; with 0 a step refuses it. Errors as `preview`."""
+        self.class_index(cls)
+        return focusing.training_size(focus, self.workspace, self.state, cls)
+
     def bounds(self, cls: str) -> Mapping[str, Bound]:
         """The bounds in force for a class, by concept."""
         self.class_index(cls)
@@ -310,10 +316,8 @@ class Reading:
 
     def slice_images(self, one: "Slice") -> NDArray[np.intp]:
         """All images that meet a slice's conditions, training ones included, ascending."""
-        from inficond.core.tuning.focus import slice_mask
-
         wanted = [(c.concept, c.high) for c in one.conditions]
-        return np.flatnonzero(slice_mask(self.workspace, self.state, wanted))
+        return np.flatnonzero(focusing.slice_mask(self.workspace, self.state, wanted))
 
     # -- one image
 

@@ -149,6 +149,12 @@ def slice_mask(
     return mask
 
 
+def training_size(focus: Any, workspace: Workspace, state: BranchState, cls: str) -> int:
+    """How many training images a subset, slice or list of images holds; with none, `resolve` refuses it."""
+    _, mask = _found(focus, workspace, state, cls)
+    return int(np.count_nonzero(mask & ~workspace.is_validation))
+
+
 def subset_mask(workspace: Workspace, state: BranchState, cls: str, name: str) -> NDArray[np.bool_]:
     """(N,) the images of one of the four subsets, training and validation."""
     c = workspace.students.class_index(cls)

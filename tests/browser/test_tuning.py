@@ -1,11 +1,14 @@
 """Tuning on the page: preview while dragging, apply, undo, the tree, words of one's own."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from inficond.core.tuning.actions import Action
 from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, select_class, settle
 
@@ -192,6 +195,36 @@ def test_a_selected_slice_can_be_the_focus(open_page: Opener, served: Served, cl
     page.get_by_role("button", name="Apply", exact=True).click()
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"focus on {found.name}")
     assert page.evaluate("() => window.inficond.store.state.focus") is None, "the slice is no longer selected"
+
+
+def test_a_focus_that_no_fit_can_heed_is_not_offered(
+    open_page: Opener, served: Served, classes: list[str]
+) -> None:
+    """Only training images enter a fit, while subsets are counted on validation images."""
+    project = served.visitors.projects[served.visitors.home]
+
+    def step_that_leaves_none() -> Iterator[tuple[str, str, str, str]]:
+        for cls in classes:
+            found = project.session().influence(cls)
+            for name in (found.concepts[k] for k in np.argsort(-np.abs(found.weights))[:6]):
+                for kind in ("up", "mute"):
+                    session = project.session()
+                    session.apply(cls, Action(kind, name))
+                    for subset in ("missed", "extra"):
+                        if len(session.subset(cls, subset)) and not session.focus_size(cls, subset):
+                            yield cls, name, kind, subset
+
+    cls, name, kind, subset = next(step_that_leaves_none(), ("", "", "", ""))
+    if not cls:
+        pytest.skip("no single step leaves a subset without training images")
+    page = open_page()
+    select_class(page, cls)
+    settle(page)
+    page.evaluate("([c, kind]) => window.inficond.store.propose(c, { kind })", [name, kind])
+    page.get_by_role("button", name="Apply", exact=True).click()
+    option = page.locator(f"#view-tuning select option[value={subset}]")
+    expect(option).to_contain_text("none for training")
+    expect(option).to_be_disabled()
 
 
 def test_thresholds_are_set_seen_and_taken_back(open_page: Opener) -> None:

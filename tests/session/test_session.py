@@ -169,6 +169,11 @@ def test_focus_on_a_subset_reports_that_subset(small_project: Project) -> None:
 def test_a_focus_without_training_images_is_refused(small_project: Project) -> None:
     session = small_project.session()
     held_out = [small_project.image_ids[i] for i in small_project.validation_rows[:3]]
+    assert session.focus_size("boat", held_out) == 0
+    assert (
+        session.focus_size("boat", [*held_out, small_project.image_ids[session.workspace.training_rows[0]]])
+        == 1
+    )
     with pytest.raises(InputError, match="holds no training image"):
         session.apply("boat", Action("mute", "c1"), focus=held_out)
     with pytest.raises(InputError, match="unknown subset 'mised': did you mean 'missed'"):

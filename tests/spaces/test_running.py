@@ -10,12 +10,10 @@ import pytest
 from gradio_client import Client, handle_file
 
 from inficond.core.bench.page_process import resident
-from inficond.core.bench.visitors import visit
-from inficond.core.bench.visits import MIXES
 from inficond.core.project.project import Project
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
-from trial import Running, install, running
+from trial import Running, install, load, running
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.nightly
@@ -68,8 +66,10 @@ def test_no_visitor_may_name_a_folder_of_its_machine(space: Running) -> None:
         client.predict("/etc", "", "", "", api_name="/distill")
 
 
-def test_thirty_visitors_are_answered_rightly_in_little_memory(space: Running, folder: Path) -> None:
-    found = visit(space.url, space.pid, folder / "demo", MIXES["tuning"], visitors=30, seconds=45)
+def test_thirty_visitors_are_answered_rightly_in_little_memory(
+    space: Running, folder: Path, installed: tuple[Path, list[str]]
+) -> None:
+    found = load(folder, installed[0], space, visitors=30, seconds=45)
     assert found["problems"] == {}
     assert found["wrong_answers"] == []
     assert found["checked"] > 200

@@ -51,15 +51,18 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
         )
     metrics = session.metrics(selection.cls)
     counts = metrics.counts
-    focuses: list[dict[str, Any]] = [
-        {"id": name, "label": f"focus: {name} ({counts[name]})", "focus": name}
-        for name in ("missed", "extra")
-        if counts[name]
+    offered: list[tuple[str, str, int, Any]] = [
+        (name, name, counts[name], name) for name in ("missed", "extra") if counts[name]
     ]
     chosen = visitor.slice(selection.cls, selection.slice) if selection.slice else None
     if chosen is not None:
+        offered.append(("slice", chosen.name, chosen.size, chosen.to_dict()))
+    focuses = []
+    for key, name, size, focus in offered:
+        usable = session.focus_size(selection.cls, focus) > 0
+        more = "" if usable else ", none for training"
         focuses.append(
-            {"id": "slice", "label": f"focus: {chosen.name} ({chosen.size})", "focus": chosen.to_dict()}
+            {"id": key, "label": f"focus: {name} ({size}{more})", "focus": focus, "usable": usable}
         )
     return plain(
         {
