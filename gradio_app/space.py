@@ -1,5 +1,7 @@
 """The page as a Hugging Face Space serves it: one read-only project, many visitors, nothing of them kept."""
 
+import contextlib
+import ctypes
 import os
 from pathlib import Path
 
@@ -19,6 +21,7 @@ def serve(project: Path) -> None:
     -----
     The address comes from `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT`, which a Space sets.
     """
+    _share_memory()
     page = space_page(project)
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
     page.launch(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
@@ -29,3 +32,10 @@ def space_page(project: Path) -> Page:
     page = build_page(Project.open(project), local_folders=False)
     page.visitors.keep_nothing()
     return page
+
+
+def _share_memory() -> None:
+    """Let threads allocate from two arenas (glibc): each keeps what it once needed, and a server has many."""
+    M_ARENA_MAX = -8
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)

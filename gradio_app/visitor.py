@@ -9,8 +9,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,10 +52,10 @@ class Visitor:
         """Where pictures for the page are made."""
         return self._visitors.pictures
 
-    @cached_property
-    def image_index(self) -> dict[str, int]:
+    @property
+    def image_index(self) -> Mapping[str, int]:
         """Image id -> row."""
-        return dict(self.session.workspace.image_index)
+        return self.session.workspace.image_index
 
     @property
     def concept_index(self) -> dict[str, int]:

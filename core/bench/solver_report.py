@@ -65,9 +65,15 @@ def _table(report: dict[str, Any]) -> str:
             f"| {row['title']} | {row['nec']:.0f} | {ours} | {_ms(row['certified'])} | {best} | {ratio} | {'; '.join(told)} |"
         )
     if "threads" in report:
-        lines += ["", "| two threads against one | one | two | ratio |", "|---|---|---|---|"]
+        lines += [
+            "",
+            "| two threads against one | one | two | ratio | the machine itself |",
+            "|---|---|---|---|---|",
+        ]
         for name, row in report["threads"].items():
-            lines.append(f"| ({name}) | {_ms(row['one'])} | {_ms(row['two'])} | {row['ratio']:.2f}× |")
+            lines.append(
+                f"| ({name}) | {_ms(row['one'])} | {_ms(row['two'])} | {row['ratio']:.2f}× | {row['machine']:.2f}× |"
+            )
     if "refit" in report:
         lines += [
             "",

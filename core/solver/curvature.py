@@ -121,7 +121,7 @@ def second_derivatives(design: Design, v: Array, rows: int = ROWS) -> Array:
     return B
 
 
-def lengths(G: Array, M: Array, ray: Array, weights: Array) -> tuple[Array, Array]:
+def lengths(G: Array, M: Array, ray: Array, weights: Array) -> tuple[Array, Array, Array]:
     """Corrections that give a softmax's model its second derivatives by intercepts and weights' lengths.
 
     As `kernels.descent.along_ray`, for C classes at once: D holds each class's intercept and its weights, 2 C
@@ -138,7 +138,7 @@ def lengths(G: Array, M: Array, ray: Array, weights: Array) -> tuple[Array, Arra
 
     Returns
     -------
-    U : (r, C (K+1)), and its signs (r,)
+    mix (2 C, r), their signs (r,), and GW (C, K+1), G times the weights: `written_out` tells what they mean
     """
     C, K1 = len(M), len(G)
     H = ray.reshape(2 * C, 2 * C)
@@ -151,12 +151,18 @@ def lengths(G: Array, M: Array, ray: Array, weights: Array) -> tuple[Array, Arra
     size, axes = np.linalg.eigh(P)
     keep = size > NEGLIGIBLE * size[-1]
     if not H.any() or not keep.any():
-        return np.zeros((0, C * K1), G.dtype), np.zeros(0, G.dtype)
+        return np.zeros((2 * C, 0), G.dtype), np.zeros(0, G.dtype), GW
     D = axes[:, keep] / np.sqrt(size[keep])
     ratio, V = np.linalg.eigh(D.T @ H @ D - np.eye(D.shape[1]))
     keep = np.abs(ratio) > SAME
     mix = ((D @ V[:, keep]) * np.sqrt(np.abs(ratio[keep]))).astype(G.dtype)  # (2C, r)
-    narrow = M.astype(G.dtype)
+    return np.ascontiguousarray(mix), np.sign(ratio[keep]).astype(G.dtype), GW
+
+
+def written_out(M: Array, mix: Array, GW: Array) -> Array:
+    """(r, C (K+1)) the corrections of `lengths` as vectors over all coordinates."""
+    C, K1 = GW.shape
+    narrow = M.astype(GW.dtype)
     U = ((mix[C:].T[:, None, :] * narrow).reshape(-1, C) @ GW).reshape(-1, C, K1)
     U[:, :, -1] += mix[:C].T @ narrow
-    return U.reshape(len(U), C * K1), np.sign(ratio[keep]).astype(G.dtype)
+    return U.reshape(len(U), C * K1)

@@ -28,6 +28,7 @@ RIDGE = 1e-6  # of the curvature, added to it
 FEW = 1 / 3  # of the columns: a class that uses more gains little from passes over those alone
 ENOUGH = 0.3  # of the tolerance: the part of the gap that weights in use may cause
 COLUMN_PASSES = 12  # between two passes over the rows, at most
+SHARES = 4  # of the classes per thread: some take much longer than others
 TOGETHER = 8  # changes of weights that are multiplied by the Gram matrix at once
 
 
@@ -105,12 +106,18 @@ def advance(
     workers: int,
     stop: float | None = None,
     own: dict[int, curvature.Own] | None = None,
-) -> Array:
-    """Minimise the model of some blocks from `trial`, in place; returns (all blocks,) predicted decreases.
+) -> tuple[Array, Array]:
+    """Minimise the model of some blocks from `trial`, in place.
 
     `own` holds the blocks that have second derivatives of their own, with corrections to those.
+
+    Returns
+    -------
+    decrease : (all blocks,) predicted decreases of the objective
+    moved : (all blocks, n) the Gram matrix times each change, but for those in `own`
     """
     decrease = np.zeros(len(trial))
+    moved = np.zeros(trial.shape, model.GS.dtype)
     M = model.curvature * damp[:, None, None]
     ridge = RIDGE * np.einsum("bcc->b", M) / M.shape[1]
     G = model.design.gram(workers)
@@ -126,7 +133,7 @@ def advance(
         dense.step_classes(
             B, scale, ridge[at], ray, model.S[at], model.Y[at], GS, pairs, model.newest[at], part,
             model.gradient[at], model.weights[at], trial[at], problem.lam[at], problem.low[at],
-            problem.high[at], stop, SWEEPS, decrease[at],
+            problem.high[at], stop, SWEEPS, moved[at], decrease[at],
         )  # fmt: skip
 
     def work(part: Indices) -> None:
@@ -144,12 +151,14 @@ def advance(
         known = curvature.lengths(G, M[0], ray[0], model.weights[0])
         step_block(
             G, M, ridge, *known, model.S, model.Y, model.GS, model.pairs, model.newest, part, model.gradient,
-            model.weights, trial, problem.lam, problem.low, problem.high, stop, SWEEPS, decrease,
+            model.weights, trial, problem.lam, problem.low, problem.high, stop, SWEEPS, moved,
+            decrease,
         )  # fmt: skip
 
-    parts = [np.ascontiguousarray(blocks[i::workers]) for i in range(min(workers, len(blocks)))]
+    count = min(SHARES * workers if workers > 1 else 1, len(blocks))
+    parts = [np.ascontiguousarray(blocks[i::count]) for i in range(count)]
     threads.run(work, parts, workers)
-    return decrease
+    return decrease, moved
 
 
 def settle(problem: Problem, model: Model, trial: Array, objective: float, tol: float) -> None:
@@ -229,13 +238,16 @@ def solve(
                     link.design, link.targets, new, model.weights[new], workers, model.S.shape[1]
                 )
                 own.update(zip(new.tolist(), made))
-        decrease = advance(problem, model, damp, trial, left, workers, own=own)[left]
+        decrease, moved = advance(problem, model, damp, trial, left, workers, own=own)
+        decrease = decrease[left]
+        products: Array | None = moved
         if near and B == 1 and not own and isinstance(problem.link, Sigmoid):
             settle(problem, model, trial, float(objective[0]), tol)
+            products = None
         found, value, slack = problem.look(left, trial[left], workers)
         n_iter[left] += 1
         change = trial[left] - model.weights[left], found.gradient - model.gradient[left]
-        remember(model, left, *change, own, workers)
+        remember(model, left, *change, products, own, workers)
         before = objective[left]
         rounding = eps * np.abs(np.where(np.isfinite(before), before, 0.0))
         better = value <= before - 1e-4 * np.maximum(decrease, 0.0) + rounding
@@ -301,17 +313,36 @@ def approach(problem: Problem, model: Model, workers: int) -> None:
 
 
 def remember(
-    model: Model, blocks: Indices, s: Array, y: Array, own: dict[int, curvature.Own], workers: int
-) -> None:
-    """Append a change of weights and of gradient, (len(blocks), n) each, to the corrections."""
+    model: Model, blocks: Indices, s: Array, y: Array, Gs: Array | None, own: dict[int, curvature.Own],
+    workers: int,
+) -> None:  # fmt: skip
+    """Append a change of weights and of gradient, (len(blocks), n) each, to the corrections.
+
+    `Gs` (all blocks, n) is the Gram matrix times the former, for blocks that are not in `own`; None where
+    it is not known.
+    """
     memory = model.S.shape[1]
     moved = np.any(s != 0, axis=1)
     b = blocks[moved]
     at = (model.newest[b] + 1) % memory
     model.S[b, at] = s[moved]
     model.Y[b, at] = y[moved]
+    if Gs is not None:
+        model.GS[b, at] = Gs[b]
+    missing = np.array([Gs is None or block in own for block in b.tolist()], bool)
+    if missing.any():
+        model.GS[b[missing], at[missing]] = _times_gram(model, s[moved][missing], workers)
+    for i, block in enumerate(b.tolist()):
+        if block in own:
+            own[block].learn(at[i], model.S[block])
+    model.newest[b] = at
+    model.pairs[b] = np.minimum(model.pairs[b] + 1, memory)
+
+
+def _times_gram(model: Model, s: Array, workers: int) -> Array:
+    """(some, n) changes of weights times the Gram matrix."""
     G = model.design.gram()
-    change = s[moved].astype(G.dtype).reshape(-1, len(G))
+    change = s.astype(G.dtype).reshape(-1, len(G))
     GS = np.empty_like(change)
 
     def multiply(rows: slice) -> None:
@@ -322,9 +353,4 @@ def remember(
             np.matmul(change[rows], G, out=GS[rows])
 
     threads.run(multiply, threads.slices(len(change), TOGETHER), workers)
-    model.GS[b, at] = GS.reshape(len(b), s.shape[1])
-    for i, block in enumerate(b.tolist()):
-        if block in own:
-            own[block].learn(at[i], model.S[block])
-    model.newest[b] = at
-    model.pairs[b] = np.minimum(model.pairs[b] + 1, memory)
+    return GS.reshape(s.shape)

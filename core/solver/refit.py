@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from inficond.core.solver import api, newton, threads, validate
 from inficond.core.solver import curvature as curvatures
 from inficond.core.solver.design import outward
-from inficond.core.solver.kernels.descent import corrections
+from inficond.core.solver.kernels import descent, joint
 from inficond.core.solver.result import FitResult, Model
 
 Array = NDArray[np.floating]
@@ -66,7 +66,7 @@ def preview(
     trial = np.clip(model.weights, problem.low, problem.high)
     B = len(trial)
     with threads.single_threaded_blas():
-        decrease = newton.advance(problem, model, np.ones(B), trial, np.arange(B), 1, stop=PREVIEW_STOP)
+        decrease, _ = newton.advance(problem, model, np.ones(B), trial, np.arange(B), 1, stop=PREVIEW_STOP)
     weights, bias = outward(model.design, trial.reshape(C, K + 1), low, high)
     return Preview(weights, bias, -decrease)
 
@@ -144,14 +144,23 @@ def curvature(result: FitResult, c: int) -> Array:
     ridge = newton.RIDGE * float(np.trace(M)) / len(M)
     memory, n = model.S.shape[1:]
     ray, weights = model.ray[block], model.weights[block]
-    known, signs = curvatures.lengths(G, M, ray, weights) if len(M) > 1 else (np.empty((0, n)), np.empty(0))
-    U = np.empty((2 * memory + 2 + len(known), n), G.dtype)
-    sign = np.empty(len(U), G.dtype)
-    U[: len(known)], sign[: len(known)] = known, signs
-    r = corrections(
-        G, M, ridge, ray, weights, model.S[block], model.Y[block], model.GS[block], model.pairs[block],
-        model.newest[block], U, sign, len(known),
-    )  # fmt: skip
+    if result.link == "softmax":
+        mix, signs, GW = curvatures.lengths(G, M, ray, weights)
+        known = len(signs)
+        sign = np.empty(known + 2 * memory, G.dtype)
+        sign[:known] = signs
+        U = np.empty((known + 2 * memory, n), G.dtype)
+        U[:known] = curvatures.written_out(M, mix, GW)
+        r = known + joint.corrections(
+            GW, M, ridge, mix, sign, known, model.S[block], model.Y[block], model.GS[block],
+            model.pairs[block], model.newest[block], U[known:],
+        )  # fmt: skip
+    else:
+        U, sign = np.empty((2 * memory + 2, n), G.dtype), np.empty(2 * memory + 2, G.dtype)
+        r = descent.corrections(
+            G, M[0, 0], ridge, ray, weights, model.S[block], model.Y[block], model.GS[block],
+            model.pairs[block], model.newest[block], U, sign,
+        )  # fmt: skip
     part = U[:r, row * K1 : (row + 1) * K1].astype(np.float64)
     return M[row, row] * G.astype(np.float64) + ridge * np.eye(K1) + (part.T * sign[:r]) @ part
 

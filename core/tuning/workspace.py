@@ -24,8 +24,9 @@ from inficond.core.tuning.overrides import overridden
 from inficond.core.tuning.state import BranchState, ClassState
 
 Float32 = NDArray[np.float32]
-CACHE_BYTES = 64 * 2**20
-"""For scores and added columns of all sessions together."""
+LEAST_CACHE, MOST_CACHE = 20 * 2**20, 64 * 2**20
+"""Bytes for scores, added columns and starts of fits, of all sessions together: four times the concept
+vectors, but within these."""
 
 
 class Cache:
@@ -143,7 +144,7 @@ class Workspace:
         self._image_groups = image_groups
         self._column = column
         self._lock = threading.RLock()
-        self.cache = Cache(CACHE_BYTES)
+        self.cache = Cache(min(MOST_CACHE, max(LEAST_CACHE, 4 * X.nbytes)))
 
     @property
     def n_images(self) -> int:

@@ -77,5 +77,5 @@ def test_corrections_that_are_not_there_are_not_read() -> None:
     columns = np.array([4, 1, 5])
     B = np.full((3, 3), np.nan, np.float32)
     nothing = np.full((2, 6), np.nan, np.float32)
-    gather.py_func(G, 0.5, 1e-3, nothing, nothing[:, 0], 0, columns, 0, 3, B, nothing)
+    gather.py_func(G, 0.5, 1e-3, nothing, nothing[:, 0], 0, columns, 0, 3, B)
     assert pytest.approx(0.5 * G[np.ix_(columns, columns)] + 1e-3 * np.eye(3), rel=1e-6) == B

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inficond.core.solver import curvature, fit, refit
+from inficond.core.solver.kernels import lengths
 from inficond.core.solver.links import moments_along
 
 from .test_fit import problem
@@ -74,7 +75,8 @@ def test_a_softmax_model_has_the_second_derivatives_along_all_its_weights(monkey
     r, _, _ = fitted("softmax")
     model = r.model
     G, M, ray, C = model.design.gram(), model.curvature[0], model.ray[0], 4
-    U, sign = curvature.lengths(G, M, ray, model.weights[0])
+    mix, sign, GW = curvature.lengths(G, M, ray, model.weights[0])
+    U = curvature.written_out(M, mix, GW)
     W = model.weights[0].reshape(C, -1)
     H = ray.reshape(2 * C, 2 * C)
     rng = np.random.default_rng(1)
@@ -87,3 +89,25 @@ def test_a_softmax_model_has_the_second_derivatives_along_all_its_weights(monkey
         assert corrected == pytest.approx(change @ H @ change, rel=1e-6)
     B = np.kron(M, G) + (U.T * sign) @ U
     assert np.linalg.eigvalsh(B).min() > -1e-9
+
+
+def test_a_softmax_applies_its_corrections_without_writing_them_out():
+    rng = np.random.default_rng(4)
+    C, K1, r = 5, 12, 7
+    M = rng.random((C, C))
+    M = M + M.T
+    mix, x = rng.normal(size=(2 * C, r)), rng.normal(size=r)
+    GW = rng.normal(size=(C, K1))
+    GW[:, -1] = 0  # standardised columns have nothing to do with the intercept
+    U = curvature.written_out(M, mix, GW)
+    R = np.zeros((C, K1))
+    lengths.add_along.py_func(mix, r, x, GW, R)
+    assert (M @ R).ravel() == pytest.approx(x @ U)
+    d, found = rng.normal(size=C * K1), np.full(r, np.nan)
+    lengths.products_along.py_func(M, mix, r, GW, d, found, np.full(K1, np.nan))
+    assert found == pytest.approx(U @ d)
+    for columns in ([3, 11, 0], [2], []):
+        UA = np.full((r, 3), np.nan)
+        some = np.full((C, K1), np.nan)
+        lengths.rows_along.py_func(M, mix, r, GW, 2, np.array(columns, int), len(columns), UA, some)
+        assert UA[:, : len(columns)] == pytest.approx(U.reshape(r, C, K1)[:, 2, columns])

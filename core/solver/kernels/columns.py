@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
-from inficond.core.solver.kernels.dense import SWEEPS_BETWEEN, full_slope, gather, product, subspace, sweep
+from inficond.core.solver.kernels.dense import full_slope, gather, minimise, product, take
 from inficond.core.solver.kernels.descent import correct, dot, violation
 from inficond.core.solver.kernels.losses import LOSS, RESIDUAL, sigmoid_block
 
@@ -159,16 +159,14 @@ def settle(
     memory = SS.shape[0]
     U = np.empty((2 * memory + 2, n), dtype)
     sign = np.empty(2 * memory + 2, dtype)
-    M = np.empty((1, 1))
-    M[0, 0] = scale
-    r = correct(G, M, ridge, ray, origin, SS, Y, GS, pairs, newest, U, sign, 0)
+    r = correct(G, scale, ridge, ray, origin, SS, Y, GS, pairs, newest, U, sign)
     q = np.empty(n, dtype)
     d = np.empty(n, dtype)
     gc = np.empty(n, dtype)
     for j in range(n):
         d[j] = w[j] - origin[j]
         gc[j] = g[j]
-    full_slope(G, scale, ridge, U, sign, r, gc, d, q)
+    full_slope(G, scale, ridge, U, sign, r, gc, d, np.empty(n, dtype), q)
     A = np.empty(n, np.int64)
     m = 0
     for j in range(K):
@@ -180,7 +178,8 @@ def settle(
     A = A[:m]
     B = np.empty((m, m), dtype)
     UA = np.empty((2 * memory + 2, m), dtype)
-    gather(G, scale, ridge, U, sign, r, A, 0, m, B, UA)
+    take(U, r, A, m, UA, 0)
+    gather(G, scale, ridge, UA, sign, r, A, 0, m, B)
     scratch = np.empty((12, m), dtype)
     wide = np.empty((8, m))
     qa, h, s, y, Bs = scratch[0], scratch[1], scratch[8], scratch[9], scratch[10]
@@ -245,18 +244,7 @@ def settle(
         # Scaling the dual point until it is feasible costs so much of the gap.
         if worst == 0.0 or stuck > 1 or excess * penalty <= enough * best:
             break
-        for k in range(rounds):
-            largest = 0.0
-            for _ in range(SWEEPS_BETWEEN):
-                largest = sweep(B, m, h, qa, wa, la, lo, hi)
-                if largest <= 0.5 * stop * worst:
-                    break
-            if largest <= 0.5 * stop * worst:
-                break
-            subspace(
-                B, m, h, qa, wa, la, lo, hi, min(m, 10 + 5 * k),
-                scratch[2], scratch[3], scratch[4], scratch[5], scratch[6], scratch[7],
-            )  # fmt: skip
+        minimise(B, m, h, qa, wa, la, lo, hi, 0.5 * stop * worst, rounds, scratch[2:8])
     for a in range(m):
         w[A[a]] = at[a]
     return passes

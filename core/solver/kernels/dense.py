@@ -10,25 +10,27 @@ from typing import Any
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
-from inficond.core.solver.kernels.descent import best_at, correct, dot, violation
+from inficond.core.solver.kernels.descent import best_at, correct, dot, violations
 
 SWEEPS_BETWEEN = 4  # sweeps of coordinate descent between two runs of conjugate gradients
 SETTLED = 1e-12
 
 
 @inline
-def full_slope(G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, g: Any, d: Any, q: Any) -> None:
-    """q = g + B d over all coordinates; d is mostly zero."""
+def full_slope(
+    G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, g: Any, d: Any, Gd: Any, q: Any
+) -> None:
+    """q = g + B d over all coordinates, and Gd = G d; d is mostly zero."""
     n = G.shape[0]
-    q[:] = 0.0
+    Gd[:] = 0.0
     for j in range(n):
         f = d[j]
         if f != 0.0:
             row = G[j]
             for k in range(n):
-                q[k] += f * row[k]
+                Gd[k] += f * row[k]
     for k in range(n):
-        q[k] = scale * q[k] + ridge * d[k] + g[k]
+        q[k] = scale * Gd[k] + ridge * d[k] + g[k]
     for k in range(r):
         u = U[k]
         f = sign[k] * dot(u, d)
@@ -37,18 +39,23 @@ def full_slope(G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, g:
 
 
 @inline
-def gather(
-    G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, A: Any, first: int, m: int, B: Any, UA: Any
-) -> None:
-    """B[:m, :m] = the model's second derivatives on the coordinates A[:m]; UA (>=r, >=m) is scratch.
-
-    Those of A[:first] are there already.
-    """
+def take(U: Any, r: int, A: Any, m: int, UA: Any, at: int) -> None:
+    """UA[at:at + r, :m] = U[:r, A[:m]]."""
     for k in range(r):
         u = U[k]
-        part = UA[k]
+        part = UA[at + k]
         for a in range(m):
             part[a] = u[A[a]]
+
+
+@inline
+def gather(
+    G: Any, scale: float, ridge: float, UA: Any, sign: Any, r: int, A: Any, first: int, m: int, B: Any
+) -> None:
+    """B[:m, :m] = the model's second derivatives on the coordinates A[:m], those of A[:first] being there.
+
+    UA (>=r, >=m) holds the corrections at A[:m], see `take`.
+    """
     f = G[0, 0] - G[0, 0] + scale  # in the precision of G
     for a in range(m):
         low = first if a < first else 0
@@ -211,17 +218,38 @@ def subspace(
     return t
 
 
+@inline
+def minimise(
+    B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any, end: float, rounds: int,
+    scratch: Any,
+) -> None:  # fmt: skip
+    """Coordinate descent, conjugate gradients between: until a round changes no slope by more than `end`."""
+    for k in range(rounds):
+        largest = 0.0
+        for _ in range(SWEEPS_BETWEEN):
+            largest = sweep(B, m, h, q, w, lam, low, high)
+            if largest <= end:
+                break
+        if largest <= end:
+            break
+        subspace(
+            B, m, h, q, w, lam, low, high, min(m, 10 + 5 * k),
+            scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5],
+        )  # fmt: skip
+
+
 @jit(
     "void(f4[:,::1], f8[::1], f8[::1], f8[:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1],"
     " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
-    " f8[:,::1], f8, i8, f8[::1])",
+    " f8[:,::1], f8, i8, f4[:,::1], f8[::1])",
     "void(f8[:,::1], f8[::1], f8[::1], f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1],"
     " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
-    " f8[:,::1], f8, i8, f8[::1])",
+    " f8[:,::1], f8, i8, f8[:,::1], f8[::1])",
 )
 def step_classes(
     G: Any, scale: Any, ridge: Any, ray: Any, S: Any, Y: Any, GS: Any, pairs: Any, newest: Any, classes: Any,
-    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int, decrease: Any,
+    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int, moved: Any,
+    decrease: Any,
 ) -> None:  # fmt: skip
     """One model step for each of the `classes`, independently.
 
@@ -235,6 +263,7 @@ def step_classes(
     g, origin, w, lam, low, high : (C, K+1); g is the gradient at the origin; w is changed in place
     stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
     rounds : of coordinate descent with conjugate gradients, at most
+    moved : (C, K+1) out: G times the change from the origin
     decrease : (C,) out: predicted decrease of the objective from the origin
     """
     memory = S.shape[1]
@@ -247,7 +276,7 @@ def step_classes(
     d = np.empty(n, dtype)
     A = np.empty(n, np.int64)
     taken = np.empty(n, np.bool_)
-    M = np.empty((1, 1))
+    excess = np.empty(n, dtype)
     size = 0
     B = np.empty((1, 1), dtype)
     scratch = np.empty((10, n), dtype)
@@ -255,8 +284,7 @@ def step_classes(
     UA = np.empty((2 * memory + 2, n), dtype)
     for at in range(classes.shape[0]):
         c = classes[at]
-        M[0, 0] = scale[c]
-        r = correct(G, M, ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign, 0)
+        r = correct(G, scale[c], ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign)
         m = 0
         taken[:] = False
         worst = 0.0
@@ -266,18 +294,15 @@ def step_classes(
         for outer in range(20):
             for j in range(n):
                 d[j] = w[c, j] - origin[c, j]
-            full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, q)
-            worst = 0.0
-            for j in range(n):
-                worst = max(worst, violation(w[c, j], q[j], lam[c, j], low[c, j], high[c, j]))
+            full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, moved[c], q)
+            worst = violations(w[c], q, lam[c], low[c], high[c], excess)
             if outer == 0:
                 target = stop * worst
             if worst <= target or worst == 0.0:
                 break
             first = m
             for j in range(n):
-                v = violation(w[c, j], q[j], lam[c, j], low[c, j], high[c, j])
-                if not taken[j] and (v > target or w[c, j] != 0.0):
+                if not taken[j] and (excess[j] > target or w[c, j] != 0.0):
                     taken[j] = True
                     A[m] = j
                     m += 1
@@ -285,7 +310,8 @@ def step_classes(
                 size = min(n, max(2 * m, 64))
                 B = np.empty((size, size), dtype)
                 first = 0
-            gather(G, scale[c], ridge[c], U, sign, r, A, first, m, B, UA)
+            take(U, r, A, m, UA, 0)
+            gather(G, scale[c], ridge[c], UA, sign, r, A, first, m, B)
             qa, h = scratch[0, :m], scratch[1, :m]
             wa, la, lo, hi = wide[0, :m], wide[1, :m], wide[2, :m], wide[3, :m]
             for a in range(m):
@@ -294,24 +320,13 @@ def step_classes(
                 base = scale[c] * G[j, j] + ridge[c]
                 h[a] = max(B[a, a], 1e-3 * base + 1e-30)
                 wa[a], la[a], lo[a], hi[a] = w[c, j], lam[c, j], low[c, j], high[c, j]
-            for k in range(rounds):
-                largest = 0.0
-                for _ in range(SWEEPS_BETWEEN):
-                    largest = sweep(B, m, h, qa, wa, la, lo, hi)
-                    if largest <= 0.5 * target:
-                        break
-                if largest <= 0.5 * target:
-                    break
-                subspace(
-                    B, m, h, qa, wa, la, lo, hi, min(m, 10 + 5 * k),
-                    scratch[2], scratch[3], scratch[4], scratch[5], scratch[6], scratch[7],
-                )  # fmt: skip
+            minimise(B, m, h, qa, wa, la, lo, hi, 0.5 * target, rounds, scratch[2:8])
             for a in range(m):
                 w[c, A[a]] = wa[a]
         total = 0.0
         for j in range(n):
             d[j] = w[c, j] - origin[c, j]
-        full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, q)
+        full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, moved[c], q)
         for j in range(n):
             if d[j] != 0.0:
                 step = w[c, j] - origin[c, j]

@@ -56,6 +56,33 @@ def violation(w: float, gradient: float, lam: float, low: float, high: float) ->
 
 
 @inline
+def violations(w: Any, gradient: Any, lam: Any, low: Any, high: Any, out: Any) -> float:
+    """`violation` of every coordinate, without branches; returns the largest."""
+    for i in range(w.shape[0]):
+        v = -gradient[i]
+        x = w[i]
+        a = v - (lam[i] if x >= 0.0 else -lam[i])
+        b = v + (lam[i] if x <= 0.0 else -lam[i])
+        up = a if x < high[i] else 0.0
+        down = -b if x > low[i] else 0.0
+        worst = up if up > down else down
+        out[i] = worst if worst > 0.0 else 0.0
+    zero = out[0] - out[0]
+    m0 = m1 = m2 = m3 = zero
+    i = 0
+    while i + 4 <= w.shape[0]:
+        m0 = max(m0, out[i])
+        m1 = max(m1, out[i + 1])
+        m2 = max(m2, out[i + 2])
+        m3 = max(m3, out[i + 3])
+        i += 4
+    while i < w.shape[0]:
+        m0 = max(m0, out[i])
+        i += 1
+    return max(max(m0, m1), max(m2, m3))
+
+
+@inline
 def dot(a: Any, b: Any) -> float:
     """Inner product, in the arrays' precision."""
     total = a[0] * b[0]
@@ -184,48 +211,35 @@ def along_ray(G: Any, scale: float, a: float, m1: float, m2: float, w: Any, U: A
 
 @inline
 def correct(
-    G: Any, M: Any, ridge: float, ray: Any, w: Any, S: Any, Y: Any, GS: Any, pairs: int, newest: int,
-    U: Any, sign: Any, known: int,
+    G: Any, scale: float, ridge: float, ray: Any, w: Any, S: Any, Y: Any, GS: Any, pairs: int, newest: int,
+    U: Any, sign: Any,
 ) -> int:  # fmt: skip
-    """Fill U (2 memory + 2 + known, n) and sign from what one block has learnt; returns how many rows count.
+    """Fill U (2 memory + 2, K+1) and sign from what one class has learnt; returns how many rows count.
 
-    The first `known` rows are filled already (softmax); a sigmoid's come from `ray` (3,), see `along_ray`.
+    The first come from `ray` (3,), see `along_ray`, the others from pairs of changes. A softmax's: `joint`.
     """
     memory, n = S.shape
-    C = M.shape[0]
-    K1 = G.shape[0]
     BS = np.empty((memory, n), G.dtype)
     order = np.empty(memory, np.int64)
+    used = along_ray(G, scale, ray[0], ray[1], ray[2], w, U, sign)
+    f = G[0, 0] - G[0, 0] + scale
     for m in range(pairs):
         p = (newest - pairs + 1 + m + memory) % memory
         order[m] = p
         b = BS[p]
         s = S[p]
+        product = GS[p]
         for i in range(n):
-            b[i] = ridge * s[i]
-        for c in range(C):
-            out = b[c * K1 : (c + 1) * K1]
-            for e in range(C):
-                f = b[0] - b[0] + M[c, e]
-                product = GS[p, e * K1 : (e + 1) * K1]
-                for j in range(K1):
-                    out[j] += f * product[j]
-    used = known
-    if C == 1:
-        used = along_ray(G, M[0, 0], ray[0], ray[1], ray[2], w, U, sign)
-    for m in range(pairs):
-        b = BS[order[m]]
+            b[i] = ridge * s[i] + f * product[i]
         for k in range(used):
-            f = sign[k] * dot(U[k], S[order[m]])
+            x = sign[k] * dot(U[k], s)
             for j in range(n):
-                b[j] += f * U[k, j]
+                b[j] += x * U[k, j]
     return quasi_newton(U, sign, used, S, Y, BS, order, pairs, 1e-7)
 
 
 corrections = jit(
-    "i8(f4[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, f4[:,::1],"
-    " f4[::1], i8)",
-    "i8(f8[:,::1], f8[:,::1], f8, f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, f8[:,::1],"
-    " f8[::1], i8)",
+    "i8(f4[:,::1], f8, f8, f8[::1], f8[::1], f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, f4[:,::1], f4[::1])",
+    "i8(f8[:,::1], f8, f8, f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], i8, i8, f8[:,::1], f8[::1])",
 )(correct.py_func)
 """`correct`, for Python to call."""

@@ -6,11 +6,13 @@ several times while it is in the cache; only then is what it changed told to the
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
-from inficond.core.solver.kernels.dense import gather, subspace, sweep
-from inficond.core.solver.kernels.descent import correct, violation
+from inficond.core.solver.kernels.dense import gather, subspace, sweep, take
+from inficond.core.solver.kernels.descent import quasi_newton, violations
+from inficond.core.solver.kernels.lengths import add_along, products_along, rows_along
 
 SWEEPS = 3  # of coordinate descent through a class at each visit
 MANY = 48  # coordinates from which conjugate gradients are worth their while
@@ -18,107 +20,192 @@ MANY = 48  # coordinates from which conjugate gradients are worth their while
 
 @inline
 def all_slopes(
-    M: Any, Q: Any, ridge: float, U: Any, x: Any, r: int, g: Any, origin: Any, w: Any, q: Any
-) -> None:
-    """q = derivatives of the model's smooth part by all coordinates."""
+    M: Any, Q: Any, mix: Any, GW: Any, ridge: float, U: Any, x: Any, known: int, r: int, g: Any, origin: Any,
+    w: Any, R: Any, q: Any,
+) -> None:  # fmt: skip
+    """q = derivatives of the model's smooth part by all coordinates; R (C, K+1) is scratch."""
     C, K1 = Q.shape
     zero = q[0] - q[0]
+    R[:] = Q
+    if known > 0:
+        add_along(mix, known, x, GW, R)
     for i in range(q.shape[0]):
         q[i] = g[i] + ridge * (w[i] - origin[i])
     for c in range(C):
         out = q[c * K1 : (c + 1) * K1]
         for e in range(C):
             f = zero + M[c, e]
-            other = Q[e]
+            other = R[e]
             for j in range(K1):
                 out[j] += f * other[j]
-    for k in range(r):
-        u = U[k]
+    for k in range(known, r):
+        u = U[k - known]
         f = x[k]
         for i in range(q.shape[0]):
             q[i] += f * u[i]
 
 
 @inline
+def learnt(
+    GW: Any, M: Any, ridge: float, mix: Any, sign: Any, known: int, S: Any, Y: Any, GS: Any, pairs: int,
+    newest: int, U: Any,
+) -> int:  # fmt: skip
+    """Fill U (2 memory, n) and sign[known:] from the pairs of a softmax; returns how many rows count."""
+    memory, n = S.shape
+    C, K1 = GW.shape
+    BS = np.empty((memory, n), GW.dtype)
+    order = np.empty(memory, np.int64)
+    R = np.empty((C, K1), GW.dtype)
+    x = np.empty(known + 1, GW.dtype)
+    some = np.empty(K1, GW.dtype)
+    for m in range(pairs):
+        p = (newest - pairs + 1 + m + memory) % memory
+        order[m] = p
+        b = BS[p]
+        s = S[p]
+        R[:] = GS[p].reshape(C, K1)
+        if known > 0:
+            products_along(M, mix, known, GW, s, x, some)
+            for k in range(known):
+                x[k] *= sign[k]
+            add_along(mix, known, x, GW, R)
+        for i in range(n):
+            b[i] = ridge * s[i]
+        for c in range(C):
+            out = b[c * K1 : (c + 1) * K1]
+            for e in range(C):
+                f = b[0] - b[0] + M[c, e]
+                product = R[e]
+                for j in range(K1):
+                    out[j] += f * product[j]
+    return quasi_newton(U, sign[known:], 0, S, Y, BS, order, pairs, 1e-7)
+
+
+def _learnt_signature(f: Any) -> Any:
+    matrix, vector, count = f[:, ::1], f[::1], numba.int64
+    curvature = numba.float64[:, ::1]
+    return numba.int64(
+        matrix, curvature, numba.float64, matrix, vector, count, matrix, matrix, matrix, count, count, matrix
+    )
+
+
+corrections = jit(_learnt_signature(numba.float32), _learnt_signature(numba.float64))(learnt.py_func)
+"""`learnt`, for Python to call."""
+
+
+@inline
 def descend(
-    G: Any, M: Any, ridge: float, U: Any, sign: Any, r: int,
-    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int,
+    G: Any, M: Any, ridge: float, mix: Any, GW: Any, U: Any, sign: Any, known: int, r: int,
+    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int, Q: Any,
 ) -> float:  # fmt: skip
     """Minimise the model about `origin`, from w, in place; returns its predicted decrease from the origin.
 
     Parameters
     ----------
-    G : (K+1, K+1); M : (C, C); U : (>=r, n) and sign : (>=r,) are the model's corrections
+    G : (K+1, K+1); M : (C, C)
+    mix, GW, known : the first corrections, in factors (see `lengths`)
+    U : (>=r - known, n) the others; sign : (>=r,) those of all r
     g, origin, w, lam, low, high : (n,), n = C (K+1); w is changed in place and must lie within the bounds
     stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
     rounds : through all classes, at most
+    Q : (C, K+1) out: (w - origin) G, class by class
     """
     C = M.shape[0]
     K1 = G.shape[0]
     n = C * K1
     dtype = G.dtype
-    Q = np.zeros((C, K1), dtype)  # (w - origin) G, class by class
-    x = np.zeros(r, dtype)  # diag(sign) U (w - origin)
+    Q[:] = 0.0
+    x = np.zeros(r + 1, dtype)  # diag(sign) U (w - origin)
     q = np.zeros(n, dtype)
-    A = np.empty(n, np.int64)
-    edge = np.zeros(C + 1, np.int64)
+    A = np.empty(
+        (C, K1), np.int64
+    )  # the coordinates of each class that matter, in the order of their finding
+    taken = np.zeros(n, np.bool_)
+    count = np.zeros(C, np.int64)
+    known_before = np.zeros(C, np.int64)
+    room = np.full(C, -1, np.int64)
     square = np.zeros(C + 1, np.int64)
-    UA = np.empty((r, K1), dtype)
+    strip = np.zeros(C + 1, np.int64)
+    matrices = np.empty(0, dtype)
+    strips = np.empty(0, dtype)
+    across = np.empty(0, dtype)
+    R = np.empty((C, K1), dtype)
+    excess = np.empty(n, dtype)
+    settled = False
     wide = np.empty((4, K1))
     scratch = np.empty((8, K1), dtype)
     before = np.empty(K1)
+    one = np.empty(1, np.int64)
+    column = np.empty((r + 1, 1), dtype)
     target = 0.0
     for i in range(n):
         d = w[i] - origin[i]
         if d != 0.0:
             c = i // K1
             f = q[0] - q[0] + d
-            row = G[i - c * K1]
+            one[0] = i - c * K1
+            row = G[one[0]]
             for m in range(K1):
                 Q[c, m] += f * row[m]
+            rows_along(M, mix, known, GW, c, one, 1, column, R)
+            take(U[:, c * K1 : (c + 1) * K1], r - known, one, 1, column, known)
             for k in range(r):
-                x[k] += f * sign[k] * U[k, i]
+                x[k] += f * sign[k] * column[k, 0]
     for outer in range(20):
-        all_slopes(M, Q, ridge, U, x, r, g, origin, w, q)
-        worst = 0.0
-        for i in range(n):
-            worst = max(worst, violation(w[i], q[i], lam[i], low[i], high[i]))
+        all_slopes(M, Q, mix, GW, ridge, U, x, known, r, g, origin, w, R, q)
+        worst = violations(w, q, lam, low, high, excess)
         if outer == 0:
             target = stop * worst
-        if worst <= target or worst == 0.0:
+        settled = worst <= target or worst == 0.0
+        if settled:
             break
+        full = False
         for c in range(C):
-            m = edge[c]
+            m = known_before[c] = count[c]
             for j in range(K1):
                 i = c * K1 + j
-                if w[i] != 0.0 or violation(w[i], q[i], lam[i], low[i], high[i]) > target:
-                    A[m] = j
+                if not taken[i] and (w[i] != 0.0 or excess[i] > target):
+                    taken[i] = True
+                    A[c, m] = j
                     m += 1
-            edge[c + 1] = m
-            square[c + 1] = square[c] + (m - edge[c]) ** 2
-        matrices = np.empty(square[C], dtype)
-        V = np.empty((edge[C], r), dtype)
+            count[c] = m
+            full = full or m > room[c]
+        if full:
+            for c in range(C):
+                known_before[c] = 0
+                room[c] = min(K1, count[c] + count[c] // 4 + 8)
+                square[c + 1] = square[c] + room[c] * room[c]
+                strip[c + 1] = strip[c] + room[c] * r
+            matrices = np.empty(square[C], dtype)
+            strips = np.empty(strip[C], dtype)
+            across = np.empty(strip[C], dtype)
         for c in range(C):
-            m = edge[c + 1] - edge[c]
-            columns = A[edge[c] : edge[c + 1]]
-            part = U[:, c * K1 : (c + 1) * K1]
-            B = matrices[square[c] : square[c + 1]].reshape(m, m)
-            gather(G, M[c, c], ridge, part, sign, r, columns, 0, m, B, UA)
-            for a in range(m):
+            first, m = known_before[c], count[c]
+            if first == m:
+                continue
+            UA = strips[strip[c] : strip[c + 1]].reshape(r, room[c])
+            new = UA[:, first:]
+            rows_along(M, mix, known, GW, c, A[c, first:], m - first, new, R)
+            take(U[:, c * K1 : (c + 1) * K1], r - known, A[c, first:], m - first, new, known)
+            B = matrices[square[c] : square[c + 1]].reshape(room[c], room[c])
+            gather(G, M[c, c], ridge, UA, sign, r, A[c], first, m, B)
+            V = across[strip[c] : strip[c + 1]].reshape(room[c], r)
+            for a in range(first, m):
                 for k in range(r):
-                    V[edge[c] + a, k] = UA[k, a]
+                    V[a, k] = UA[k, a]
         for _ in range(rounds):
             largest = 0.0
             for c in range(C):
-                m = edge[c + 1] - edge[c]
-                columns = A[edge[c] : edge[c + 1]]
-                B = matrices[square[c] : square[c + 1]].reshape(m, m)
+                m = count[c]
+                columns = A[c]
+                B = matrices[square[c] : square[c + 1]].reshape(room[c], room[c])
+                V = across[strip[c] : strip[c + 1]].reshape(room[c], r)
                 qa, h = scratch[0, :m], scratch[1, :m]
                 wa, la, lo, hi = wide[0, :m], wide[1, :m], wide[2, :m], wide[3, :m]
                 for a in range(m):
                     i = c * K1 + columns[a]
                     total = q[0] - q[0]
-                    v = V[edge[c] + a]
+                    v = V[a]
                     for k in range(r):
                         total += v[k] * x[k]
                     slope = g[i] + ridge * (w[i] - origin[i])
@@ -149,13 +236,14 @@ def descend(
                         mine = Q[c]
                         for j in range(K1):
                             mine[j] += f * row[j]
-                        v = V[edge[c] + a]
+                        v = V[a]
                         for k in range(r):
                             x[k] += f * sign[k] * v[k]
             if largest <= 0.5 * target:
                 break
     decrease = 0.0
-    all_slopes(M, Q, ridge, U, x, r, g, origin, w, q)
+    if not settled:
+        all_slopes(M, Q, mix, GW, ridge, U, x, known, r, g, origin, w, R, q)
     for i in range(n):
         d = w[i] - origin[i]
         if d != 0.0:
@@ -164,18 +252,20 @@ def descend(
     return decrease
 
 
-@jit(
-    "void(f4[:,::1], f8[:,:,::1], f8[::1], f4[:,::1], f4[::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1],"
-    " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8,"
-    " f8[::1])",
-    "void(f8[:,::1], f8[:,:,::1], f8[::1], f8[:,::1], f8[::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1],"
-    " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8, i8,"
-    " f8[::1])",
-)
+def _signature(f: Any) -> Any:
+    vector, matrix, rings = f[::1], f[:, ::1], f[:, :, ::1]
+    places, wide, wide2 = numba.int64[::1], numba.float64[::1], numba.float64[:, ::1]
+    return numba.void(
+        matrix, numba.float64[:, :, ::1], wide, matrix, vector, matrix, rings, rings, rings, places, places,
+        places, wide2, wide2, wide2, wide2, wide2, wide2, numba.float64, numba.int64, matrix, wide,
+    )  # fmt: skip
+
+
+@jit(_signature(numba.float32), _signature(numba.float64))
 def step_block(
-    G: Any, M: Any, ridge: Any, R: Any, sign_r: Any, S: Any, Y: Any, GS: Any, pairs: Any, newest: Any,
-    blocks: Any, g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int,
-    decrease: Any,
+    G: Any, M: Any, ridge: Any, mix: Any, signs: Any, GW: Any, S: Any, Y: Any, GS: Any, pairs: Any,
+    newest: Any, blocks: Any, g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float,
+    rounds: int, moved: Any, decrease: Any,
 ) -> None:  # fmt: skip
     """One model step of each of the `blocks` (a softmax has one).
 
@@ -183,22 +273,21 @@ def step_block(
     ----------
     G : (K+1, K+1) shared Gram matrix
     M, ridge : (B, C, C) its multipliers, and (B,) what is added to the diagonal
-    R, sign_r : (r, n), (r,) corrections known from the rows (see `curvature.lengths`)
+    mix, signs, GW : (2 C, r), (r,), (C, K+1) corrections known from the rows (see `curvature.lengths`)
     S, Y, GS : (B, memory, n) changes of weights and of gradients, and G times the former; ring buffers
     pairs, newest : (B,) how many pairs there are, and where the newest lies
     g, origin, w, lam, low, high : (B, n); g is the gradient at the origin; w is changed in place
+    moved : (B, n) out: G times the change from the origin, class by class
     decrease : (B,) out: predicted decrease of the objective from the origin
     """
     memory = S.shape[1]
-    n = S.shape[2]
-    known = R.shape[0]
-    U = np.empty((2 * memory + known, n), G.dtype)
-    sign = np.empty(2 * memory + known, G.dtype)
-    ray = np.zeros(3)
+    known = mix.shape[1]
+    U = np.empty((2 * memory, S.shape[2]), G.dtype)
+    sign = np.empty(known + 2 * memory, G.dtype)
+    sign[:known] = signs
     for b in blocks:
-        U[:known] = R
-        sign[:known] = sign_r
-        r = correct(G, M[b], ridge[b], ray, origin[b], S[b], Y[b], GS[b], pairs[b], newest[b], U, sign, known)
+        r = known + learnt(GW, M[b], ridge[b], mix, sign, known, S[b], Y[b], GS[b], pairs[b], newest[b], U)
         decrease[b] = descend(
-            G, M[b], ridge[b], U, sign, r, g[b], origin[b], w[b], lam[b], low[b], high[b], stop, rounds
-        )
+            G, M[b], ridge[b], mix, GW, U, sign, known, r, g[b], origin[b], w[b], lam[b], low[b], high[b],
+            stop, rounds, moved[b].reshape(GW.shape),
+        )  # fmt: skip
