@@ -48,7 +48,7 @@ def serve_project(
     """
     if mcp and importlib.util.find_spec("mcp") is None:
         raise InputError("--mcp needs one more package: pip install 'inficond[mcp]'")
-    free_port(host, port)  # says in one line why none can be listened on, before anything is loaded
+    open_port(host, port).close()  # says in one line why none can be listened on, before anything is loaded
     from inficond.gradio_app.app import build_page
     from inficond.gradio_app.guard import is_loopback
 
@@ -81,24 +81,28 @@ def _wait() -> None:
         pass
 
 
-def free_port(host: str, port: int | None) -> int:
-    """The wanted port, or the first free one from 7860; `InputError` where none can be listened on.
+def open_port(host: str, port: int | None) -> socket.socket:
+    """A socket that listens on the wanted port, or on the first free one from 7860.
 
-    Another program may take it a moment later: who may choose (Gradio does, without a port) had better look
-    for one and listen in one step.
+    Raises
+    ------
+    InputError
+        None can be listened on.
     """
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
     reason = ""
     for number in wanted:
         if not 0 < number < 65536:
             raise InputError(f"--port {number}: a port is a number from 1 to 65535")
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
-                if os.name == "posix":  # or a port that a server has just left counts as taken for a minute
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind((host, number))
-                return number
+            if os.name == "posix":  # or a port that a server has just left counts as taken for a minute
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, number))
+            listener.listen()
+            return listener
         except OSError as error:
+            listener.close()
             reason = error.strerror or str(error)
     if port is not None:
         raise InputError(f"cannot listen on {host}:{port} ({reason}): choose another --port")

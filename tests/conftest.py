@@ -135,8 +135,12 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
     return make
 
 
-ALONE = ("app", "attacks", "bench", "browser", "docs", "faults", "house", "report", "spaces")
-"""Folders whose tests start servers or browsers, each on the first free port, or build in the repository."""
+TOGETHER = {
+    "app": "pages", "attacks": "pages", "browser": "pages", "report": "pages",
+    "bench": "repository", "docs": "repository", "faults": "repository", "house": "repository",
+    "spaces": "repository",
+}  # fmt: skip
+"""Folders whose tests stay in one process: browsers share one event loop, and builds the repository."""
 
 
 @pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
@@ -152,6 +156,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByPlace(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             place = nodeid.split("::", 1)[0]
-            return "alone" if Path(place).parts[1] in ALONE else place
+            return TOGETHER.get(Path(place).parts[1], place)
 
     return ByPlace(config, log)

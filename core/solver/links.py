@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inficond.core.solver import threads
 from inficond.core.solver.design import Design
 from inficond.core.solver.kernels import losses, passes
+from inficond.core.solver.kernels.lengths import moments_along
 from inficond.core.solver.kernels.products import FEW
 from inficond.core.solver.targets import Targets
 
@@ -165,29 +166,6 @@ class Sigmoid:
         )
 
 
-def moments_along(p: Array, length: Array, mass: Array) -> Array:
-    """(2C, 2C) sum over rows of mass (diag p - p p^T) by intercepts and lengths of the classes' weights.
-
-    Parameters
-    ----------
-    p : (C, n) probabilities
-    length : (C, n) logits less intercepts: how they change with the weights' length
-    mass : (n,)
-    """
-    C = len(p)
-    both = np.concatenate([p, p * length])
-    weighted = both * mass
-    out = -(weighted @ both.T).astype(np.float64)
-    own = np.arange(C)
-    cross = weighted[C:].sum(1)
-    out[own, own] += weighted[:C].sum(1)
-    out[own, own + C] += cross
-    out[own + C, own] += cross
-    length *= weighted[C:]
-    out[own + C, own + C] += length.sum(1)
-    return out
-
-
 @dataclass
 class Softmax:
     """A softmax over the classes with cross-entropy; all classes are one block."""
@@ -260,7 +238,7 @@ class Softmax:
                     )  # fmt: skip
                     np.matmul(z, rows, out=product)
                 gradients[group] += product
-                rays[group] += moments_along(p, length, mass)
+                moments_along(p, length, mass, rays[group])
                 seen[group] += mass.sum(dtype=np.float64)
                 some[:, place[low]] = p[:, :part]
                 np.multiply(p[:, :part], mass[:part], out=less[:, place[low]])

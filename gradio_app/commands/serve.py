@@ -28,10 +28,12 @@ def run(args: argparse.Namespace, out: Output) -> None:
     predictor = load_predictor(args.student, args.provider)
     import uvicorn
 
-    from inficond.gradio_app.serve import free_port
+    from inficond.gradio_app.serve import open_port
     from inficond.gradio_app.student_service import build_service
 
-    port = free_port(args.host, args.port)
-    out.say(f"{args.student.name} ({predictor.provider}): http://{args.host}:{port}/predict")
-    out.result({"url": f"http://{args.host}:{port}", "provider": predictor.provider})
-    uvicorn.run(build_service(predictor, args.batch), host=args.host, port=port, log_level="warning")
+    listener = open_port(args.host, args.port)
+    url = f"http://{args.host}:{listener.getsockname()[1]}"
+    out.say(f"{args.student.name} ({predictor.provider}): {url}/predict")
+    out.result({"url": url, "provider": predictor.provider})
+    service = build_service(predictor, args.batch)
+    uvicorn.Server(uvicorn.Config(service, log_level="warning")).run(sockets=[listener])

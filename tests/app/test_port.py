@@ -11,7 +11,7 @@ import pytest
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.gradio_app.app import build_page
-from inficond.gradio_app.serve import free_port
+from inficond.gradio_app.serve import open_port
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def just_left() -> int:
 def test_a_page_is_served_on_a_port_that_a_server_has_just_left(
     just_left: int, small_project: Project
 ) -> None:
-    assert free_port("127.0.0.1", just_left) == just_left
+    open_port("127.0.0.1", just_left).close()
     page = build_page(small_project)
     try:
         _, url, _ = page.launch(port=just_left, prevent_thread_lock=True)
@@ -48,7 +48,7 @@ def test_a_port_in_use_is_refused() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1:{port} .*choose another --port"):
-            free_port("127.0.0.1", port)
+            open_port("127.0.0.1", port)
 
 
 def test_pages_opened_at_once_find_each_a_port(small_project: Project) -> None:
@@ -73,8 +73,5 @@ def test_pages_opened_at_once_find_each_a_port(small_project: Project) -> None:
 
 
 def test_the_first_free_port_is_taken() -> None:
-    with socket.socket() as taken:
-        first = free_port("127.0.0.1", None)
-        taken.bind(("127.0.0.1", first))
-        taken.listen()
-        assert free_port("127.0.0.1", None) > first
+    with open_port("127.0.0.1", None) as first, open_port("127.0.0.1", None) as second:
+        assert second.getsockname()[1] > first.getsockname()[1]

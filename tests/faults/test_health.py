@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import sys
 import threading
@@ -31,7 +32,6 @@ from inficond.core.project.shared import shared_of
 from inficond.gradio_app import health as health_module
 from inficond.gradio_app.app import Page, build_page
 from inficond.gradio_app.health import PageHealth
-from inficond.gradio_app.serve import free_port
 from inficond.gradio_app.student_service import build_service
 
 
@@ -216,8 +216,9 @@ def test_asking_often_costs_one_trial(page: tuple[Page, str], monkeypatch: pytes
 
 
 def test_doctor_says_that_nobody_answers() -> None:
-    port = free_port("127.0.0.1", None)
-    found = doctor._page(f"http://127.0.0.1:{port}")
+    with socket.socket() as silent:  # holds a port, and listens to nobody
+        silent.bind(("127.0.0.1", 0))
+        found = doctor._page(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert not found["ok"]
     assert "is it running?" in found["error"]
     with pytest.raises(InputError, match="give an address"):

@@ -198,7 +198,7 @@ def test_inputs_are_nearly_right() -> None:
     """Some are as they were, most are changed in few places; of a changed message the lengths fit again."""
     seed = {"a": [1, {"b": "text"}], "c": None, "d": "more"}
     made = drawn(documents([seed]))
-    assert sum(d == seed for d in made) > 5
+    assert seed in made, "how often is not said: Hypothesis leaves out what it has tried"
     assert sum(isinstance(d, dict) and d != seed and len(d.keys() & seed.keys()) >= 2 for d in made) > 100
     assert all(isinstance(text(d), str) for d in made)
     assert json.loads(text(seed)) == value(seed) == seed
