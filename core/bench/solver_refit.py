@@ -63,7 +63,7 @@ def two_threads(instances: Sequence[Instance], repeats: int, out: "Output") -> d
         own: dict[int, list[float]] = {1: [], 2: []}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for _ in range(repeats + 1):
+            for _ in range(2 * repeats + 1):
                 for threads in times:
                     times[threads].append(
                         _clock(lambda n=threads: fit(X, T, instance.lam, tol=1e-2, n_threads=n))  # type: ignore[misc]

@@ -41,8 +41,8 @@ def _table(report: dict[str, Any]) -> str:
     lines = [
         "# The solver beside others",
         "",
-        f"Made by `inficond bench solver`; medians of {report['repeats']} runs of ours and up to three of others, taken in turns (one run of what is",
-        f"twice the best other's time or more) of processor time, one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
+        f"Made by `inficond bench solver`; medians of {report['repeats']} to {report['turns']} runs of ours and 3 to {report['turns']} of others, taken in turns (one run of what",
+        f"takes twice the best other's time or more) of processor time, one thread each, preparation included, to (F − F*)/F* ≤ {report['wanted']:g} of the worst",
         "class. Ratios depend on machine and moment too, less than milliseconds do.",
         "",
         _setting(),
