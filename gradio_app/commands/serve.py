@@ -1,6 +1,7 @@
 """Serve an exported student over HTTP: POST a picture to /predict, ask /health how it is."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from inficond.core.cli.output import Output
@@ -32,8 +33,10 @@ def run(args: argparse.Namespace, out: Output) -> None:
     from inficond.gradio_app.student_service import build_service
 
     listener = open_port(args.host, args.port)
-    url = f"http://{args.host}:{listener.getsockname()[1]}"
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    url = f"http://{host}:{listener.getsockname()[1]}"
     out.say(f"{args.student.name} ({predictor.provider}): {url}/predict")
     out.result({"url": url, "provider": predictor.provider})
-    service = build_service(predictor, args.batch)
-    uvicorn.Server(uvicorn.Config(service, log_level="warning")).run(sockets=[listener])
+    server = uvicorn.Server(uvicorn.Config(build_service(predictor, args.batch), log_level="warning"))
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])

@@ -117,12 +117,10 @@ def descend(
     Q[:] = 0.0
     x = np.zeros(r + 1, dtype)  # diag(sign) U (w - origin)
     q = np.zeros(n, dtype)
-    A = np.empty(
-        (C, K1), np.int64
-    )  # the coordinates of each class that matter, in the order of their finding
+    A = np.empty((C, K1), np.int64)  # of each class, those that matter, in the order of their finding
     taken = np.zeros(n, np.bool_)
     count = np.zeros(C, np.int64)
-    known_before = np.zeros(C, np.int64)
+    earlier = np.zeros(C, np.int64)
     room = np.full(C, -1, np.int64)
     square = np.zeros(C + 1, np.int64)
     strip = np.zeros(C + 1, np.int64)
@@ -161,7 +159,7 @@ def descend(
             break
         full = False
         for c in range(C):
-            m = known_before[c] = count[c]
+            m = earlier[c] = count[c]
             for j in range(K1):
                 i = c * K1 + j
                 if not taken[i] and (w[i] != 0.0 or excess[i] > target):
@@ -172,7 +170,7 @@ def descend(
             full = full or m > room[c]
         if full:
             for c in range(C):
-                known_before[c] = 0
+                earlier[c] = 0
                 room[c] = min(K1, count[c] + count[c] // 4 + 8)
                 square[c + 1] = square[c] + room[c] * room[c]
                 strip[c + 1] = strip[c] + room[c] * r
@@ -180,7 +178,7 @@ def descend(
             strips = np.empty(strip[C], dtype)
             across = np.empty(strip[C], dtype)
         for c in range(C):
-            first, m = known_before[c], count[c]
+            first, m = earlier[c], count[c]
             if first == m:
                 continue
             UA = strips[strip[c] : strip[c + 1]].reshape(r, room[c])
