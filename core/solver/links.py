@@ -21,7 +21,7 @@ Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 PART = 8  # one row in PART serves the correction of the dual point for the intercept
 ADDED = 4096  # rows whose sums are taken in the data's precision
-CLASSES = 32  # whose sums one thread puts together
+CLASSES = 8  # whose sums one thread puts together
 
 
 @dataclass
