@@ -58,13 +58,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from inficond.core.project.student_file import encoder_of, export_student
 
     project = Project.open(args.project)
+    rows = np.linspace(0, len(project) - 1, min(args.images, len(project))).round().astype(int)
+    rows = np.array([r for r in rows if project.image_path(r) != Path(project.thumbnail(r))], int)
+    if not len(rows):
+        raise InputError(
+            f"{project.path} holds thumbnails alone, as the demo does: choose a project whose photographs "
+            "are still at hand"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "student.onnx"
         export_student(project, path)
         student = load_predictor(path, "cpu", threads=1)
         size = {"student": path.stat().st_size / 1e6}
     encoder = load_encoder(encoder_of(project).manifest.folder, "cpu", threads=1)
-    rows = np.linspace(0, len(project) - 1, min(args.images, len(project))).round().astype(int)
     answers = list(student.predict_files([project.image_path(int(r)) for r in rows]))
     seen = [i for i, a in enumerate(answers) if a.probabilities is not None]
     if not seen:
