@@ -152,7 +152,7 @@ def curvature(result: FitResult, c: int) -> Array:
         U = np.empty((known + 2 * memory, n), G.dtype)
         U[:known] = curvatures.written_out(M, mix, GW)
         r = known + joint.corrections(
-            GW, M, ridge, mix, sign, known, model.S[block], model.Y[block], model.GS[block],
+            GW, M.astype(G.dtype), ridge, mix, sign, known, model.S[block], model.Y[block], model.GS[block],
             model.pairs[block], model.newest[block], U[known:],
         )  # fmt: skip
     else:

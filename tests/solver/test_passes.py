@@ -4,10 +4,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inficond.core.solver import fit, links
 from inficond.core.solver.design import Design
 from inficond.core.solver.kernels.dense import gather
+from inficond.core.solver.kernels.products import add_rows
 from inficond.core.solver.targets import Targets
 
 N, K = 1237, 90  # no multiple of any block or tile
@@ -41,6 +44,25 @@ def test_it_finds_what_two_products_find(
     for field in fields(links.Pass):
         one, two = getattr(once, field.name), getattr(twice, field.name)
         assert one == pytest.approx(two, rel=close, abs=close), field.name
+
+
+@settings(deadline=None)  # the first compiles
+@given(
+    C=st.integers(1, 13), K=st.integers(1, 70), n=st.integers(0, 9), low=st.integers(0, 69),
+    precision=st.sampled_from([np.float32, np.float64]),
+)  # fmt: skip
+def test_residuals_times_rows_by_tiles_of_any_shape(C: int, K: int, n: int, low: int, precision: type) -> None:
+    rng = np.random.default_rng(C * K)
+    low = min(low, K)
+    X, R = (rng.normal(size=shape).astype(precision) for shape in ((n + 3, K), (C, n + 2)))
+    X[[0, 1, -1]], R[:, n:] = np.nan, np.nan  # what is not asked for is not read
+    G = rng.normal(size=(C + 1, K)).astype(precision)
+    wanted = G.copy()
+    wanted[:C, low:] += R[:, :n] @ X[2 : 2 + n, low:]
+    add_rows(X, 2, R, n, G, low, K)
+    assert np.array_equal(G[:, :low], wanted[:, :low])
+    assert np.array_equal(G[C], wanted[C])
+    assert pytest.approx(wanted, rel=1e-5, abs=1e-5) == G
 
 
 def test_few_classes_are_passed_over_once_and_many_by_a_blas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_a_softmax_applies_its_corrections_without_writing_them_out():
     lengths.add_along.py_func(mix, r, x, GW, R)
     assert (M @ R).ravel() == pytest.approx(x @ U)
     d, found = rng.normal(size=C * K1), np.full(r, np.nan)
-    lengths.products_along.py_func(M, mix, r, GW, d, found, np.full(K1, np.nan))
+    lengths.products_along.py_func(M, mix, r, GW, d, found, np.full((C, K1), np.nan))
     assert found == pytest.approx(U @ d)
     for columns in ([3, 11, 0], [2], []):
         UA = np.full((r, 3), np.nan)

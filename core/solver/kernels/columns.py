@@ -91,14 +91,13 @@ def look(
 @inline
 def learn(B: Any, m: int, s: Any, y: Any, Bs: Any) -> None:
     """Correct B (m, m) by a change s of weights and y of gradients (BFGS; as `descent.quasi_newton`)."""
-    product(B, m, s, Bs)
+    product(B, m, m, s, Bs)
     sBs = dot(s[:m], Bs[:m])
     sy = dot(s[:m], y[:m])
     if sBs <= 0.0 or sy <= 1e-7 * sBs:
         return
-    zero = B[0, 0] - B[0, 0]
-    fy = zero + 1.0 / sy
-    fb = zero + 1.0 / sBs
+    fy = B.dtype.type(1.0 / sy)
+    fb = B.dtype.type(1.0 / sBs)
     for a in range(m):
         b = B[a, :m]
         u = fy * y[a]

@@ -11,9 +11,34 @@ import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
 from inficond.core.solver.kernels.descent import best_at, correct, dot, violations
+from inficond.core.solver.kernels.products import add_rows
 
 SWEEPS_BETWEEN = 4  # sweeps of coordinate descent between two runs of conjugate gradients
 SETTLED = 1e-12
+
+
+@inline
+def add_chosen(G: Any, A: Any, d: Any, m: int, out: Any) -> None:
+    """out += sum_a d[a] G[A[a]] for the d[:m] that are not zero; four at a time, so that out is read less often."""
+    chosen = np.empty(4, np.int64)
+    n = out.shape[0]
+    count = 0
+    for a in range(m):
+        if d[a] == 0.0:
+            continue
+        chosen[count] = a
+        count += 1
+        if count == 4:
+            count = 0
+            a0, a1, a2, a3 = chosen[0], chosen[1], chosen[2], chosen[3]
+            g0, g1, g2, g3 = G[A[a0]], G[A[a1]], G[A[a2]], G[A[a3]]
+            f0, f1, f2, f3 = d[a0], d[a1], d[a2], d[a3]
+            for k in range(n):
+                out[k] += (f0 * g0[k] + f1 * g1[k]) + (f2 * g2[k] + f3 * g3[k])
+    for i in range(count):
+        g0, f0 = G[A[chosen[i]]], d[chosen[i]]
+        for k in range(n):
+            out[k] += f0 * g0[k]
 
 
 @inline
@@ -23,12 +48,7 @@ def full_slope(
     """q = g + B d over all coordinates, and Gd = G d; d is mostly zero."""
     n = G.shape[0]
     Gd[:] = 0.0
-    for j in range(n):
-        f = d[j]
-        if f != 0.0:
-            row = G[j]
-            for k in range(n):
-                Gd[k] += f * row[k]
+    add_chosen(G, np.arange(n), d, n, Gd)
     for k in range(n):
         q[k] = scale * Gd[k] + ridge * d[k] + g[k]
     for k in range(r):
@@ -56,32 +76,20 @@ def gather(
 
     UA (>=r, >=m) holds the corrections at A[:m], see `take`.
     """
-    f = G[0, 0] - G[0, 0] + scale  # in the precision of G
-    for a in range(m):
-        low = first if a < first else 0
+    f = G.dtype.type(scale)
+    factors = np.empty((m - first, r), G.dtype)
+    for a in range(first, m):
         row = G[A[a]]
-        b = B[a, low:m]
-        columns = A[low:m]
-        n = b.shape[0]
-        for e in range(n):
-            b[e] = f * row[columns[e]]
-        if a >= first:
-            b[a] += ridge
-        # Four at a time keep the row in registers.
-        k = 0
-        while k + 4 <= r:
-            u0, u1, u2, u3 = UA[k, low:m], UA[k + 1, low:m], UA[k + 2, low:m], UA[k + 3, low:m]
-            f0, f1 = sign[k] * UA[k, a], sign[k + 1] * UA[k + 1, a]
-            f2, f3 = sign[k + 2] * UA[k + 2, a], sign[k + 3] * UA[k + 3, a]
-            for e in range(n):
-                b[e] += (f0 * u0[e] + f1 * u1[e]) + (f2 * u2[e] + f3 * u3[e])
-            k += 4
-        while k < r:
-            u0 = UA[k, low:m]
-            f0 = sign[k] * UA[k, a]
-            for e in range(n):
-                b[e] += f0 * u0[e]
-            k += 1
+        b = B[a]
+        for e in range(m):
+            b[e] = f * row[A[e]]
+        b[a] += ridge
+        for k in range(r):
+            factors[a - first, k] = sign[k] * UA[k, a]
+    add_rows(UA, 0, factors, r, B[first:m], 0, m)
+    for a in range(first):
+        for e in range(first, m):
+            B[a, e] = B[e, a]
 
 
 @inline
@@ -94,7 +102,7 @@ def sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any)
         if step != 0.0:
             w[a] = new
             b = B[a, :m]
-            f = q[0] - q[0] + step
+            f = q.dtype.type(step)
             for e in range(m):
                 q[e] += f * b[e]
             largest = max(largest, abs(step) * h[a])
@@ -102,11 +110,11 @@ def sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any)
 
 
 @inline
-def product(B: Any, m: int, x: Any, out: Any) -> None:
-    """out = B x on the first m coordinates, B symmetric; eight rows at a time use the memory best."""
+def product(B: Any, rows: int, m: int, x: Any, out: Any) -> None:
+    """out[:rows] = B[:rows, :m] x[:m]; eight rows at a time use the memory best."""
     x = x[:m]
     a = 0
-    while a + 8 <= m:
+    while a + 8 <= rows:
         b0, b1, b2, b3 = B[a, :m], B[a + 1, :m], B[a + 2, :m], B[a + 3, :m]
         b4, b5, b6, b7 = B[a + 4, :m], B[a + 5, :m], B[a + 6, :m], B[a + 7, :m]
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = x[0] - x[0]
@@ -123,7 +131,7 @@ def product(B: Any, m: int, x: Any, out: Any) -> None:
         out[a], out[a + 1], out[a + 2], out[a + 3] = s0, s1, s2, s3
         out[a + 4], out[a + 5], out[a + 6], out[a + 7] = s4, s5, s6, s7
         a += 8
-    while a < m:
+    while a < rows:
         out[a] = dot(B[a, :m], x)
         a += 1
 
@@ -152,20 +160,20 @@ def subspace(
     for _ in range(limit):
         if rho <= 1e-4 * first or rho <= 1e-30:
             break
-        product(B, m, p, Bp)
+        product(B, m, m, p, Bp)
         curve = 0.0
         for a in range(m):
             curve += p[a] * Bp[a]
         if curve <= 0.0:
             break
-        alpha = rho / curve
+        alpha = x.dtype.type(rho / curve)
         new = 0.0
         for a in range(m):
             x[a] += alpha * p[a]
             res[a] -= alpha * Bp[a] * free[a]
             z[a] = res[a] / h[a]
             new += res[a] * z[a]
-        beta = new / rho
+        beta = p.dtype.type(new / rho)
         rho = new
         for a in range(m):
             p[a] = z[a] + beta * p[a]
@@ -190,7 +198,7 @@ def subspace(
             p[a] = f
             if f != 0.0:
                 change += lam[a] * (abs(to) - abs(w[a]))
-        product(B, m, p, Bp)
+        product(B, m, m, p, Bp)
         for a in range(m):
             change += p[a] * (q[a] + 0.5 * Bp[a])
         if change < 0.0:
@@ -212,7 +220,7 @@ def subspace(
                 w[a] = 0.0
             step = w[a] - before
             b = B[a, :m]
-            g = q[0] - q[0] + step
+            g = q.dtype.type(step)
             for e in range(m):
                 q[e] += g * b[e]
     return t

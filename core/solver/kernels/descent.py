@@ -116,8 +116,8 @@ def quasi_newton(
         sy = dot(s, y)
         if sbs <= 0.0 or sy <= eps * sbs:
             continue
-        fy = 1.0 / np.sqrt(sy)
-        fb = 1.0 / np.sqrt(sbs)
+        fy = U.dtype.type(1.0 / np.sqrt(sy))
+        fb = U.dtype.type(1.0 / np.sqrt(sbs))
         for j in range(n):
             U[used, j] = y[j] * fy
             U[used + 1, j] = b[j] * fb
@@ -145,12 +145,11 @@ def along_ray(G: Any, scale: float, a: float, m1: float, m2: float, w: Any, U: A
         return 0
     u = U[0]
     v = U[1]
-    f = G[0, 0] - G[0, 0] + scale
     u[:] = 0.0
     for j in range(K):
         if w[j] != 0.0:
             row = G[j]
-            x = f * w[j]
+            x = G.dtype.type(scale * w[j])
             for k in range(K + 1):
                 u[k] += x * row[k]
     k11 = 0.0
@@ -222,7 +221,7 @@ def correct(
     BS = np.empty((memory, n), G.dtype)
     order = np.empty(memory, np.int64)
     used = along_ray(G, scale, ray[0], ray[1], ray[2], w, U, sign)
-    f = G[0, 0] - G[0, 0] + scale
+    f, own = G.dtype.type(scale), G.dtype.type(ridge)
     for m in range(pairs):
         p = (newest - pairs + 1 + m + memory) % memory
         order[m] = p
@@ -230,7 +229,7 @@ def correct(
         s = S[p]
         product = GS[p]
         for i in range(n):
-            b[i] = ridge * s[i] + f * product[i]
+            b[i] = own * s[i] + f * product[i]
         for k in range(used):
             x = sign[k] * dot(U[k], s)
             for j in range(n):

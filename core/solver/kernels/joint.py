@@ -10,9 +10,10 @@ import numba
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
-from inficond.core.solver.kernels.dense import gather, subspace, sweep, take
+from inficond.core.solver.kernels.dense import add_chosen, gather, product, subspace, sweep, take
 from inficond.core.solver.kernels.descent import quasi_newton, violations
 from inficond.core.solver.kernels.lengths import add_along, products_along, rows_along
+from inficond.core.solver.kernels.products import add_rows
 
 SWEEPS = 3  # of coordinate descent through a class at each visit
 MANY = 48  # coordinates from which conjugate gradients are worth their while
@@ -24,20 +25,13 @@ def all_slopes(
     w: Any, R: Any, q: Any,
 ) -> None:  # fmt: skip
     """q = derivatives of the model's smooth part by all coordinates; R (C, K+1) is scratch."""
-    C, K1 = Q.shape
-    zero = q[0] - q[0]
     R[:] = Q
     if known > 0:
         add_along(mix, known, x, GW, R)
     for i in range(q.shape[0]):
         q[i] = g[i] + ridge * (w[i] - origin[i])
-    for c in range(C):
-        out = q[c * K1 : (c + 1) * K1]
-        for e in range(C):
-            f = zero + M[c, e]
-            other = R[e]
-            for j in range(K1):
-                out[j] += f * other[j]
+    C, K1 = R.shape
+    add_rows(R, 0, M, C, q.reshape(C, K1), 0, K1)
     for k in range(known, r):
         u = U[k - known]
         f = x[k]
@@ -57,7 +51,8 @@ def learnt(
     order = np.empty(memory, np.int64)
     R = np.empty((C, K1), GW.dtype)
     x = np.empty(known + 1, GW.dtype)
-    some = np.empty(K1, GW.dtype)
+    some = np.empty((C, K1), GW.dtype)
+    own = GW.dtype.type(ridge)
     for m in range(pairs):
         p = (newest - pairs + 1 + m + memory) % memory
         order[m] = p
@@ -70,22 +65,15 @@ def learnt(
                 x[k] *= sign[k]
             add_along(mix, known, x, GW, R)
         for i in range(n):
-            b[i] = ridge * s[i]
-        for c in range(C):
-            out = b[c * K1 : (c + 1) * K1]
-            for e in range(C):
-                f = b[0] - b[0] + M[c, e]
-                product = R[e]
-                for j in range(K1):
-                    out[j] += f * product[j]
+            b[i] = own * s[i]
+        add_rows(R, 0, M, C, b.reshape(C, K1), 0, K1)
     return quasi_newton(U, sign[known:], 0, S, Y, BS, order, pairs, 1e-7)
 
 
 def _learnt_signature(f: Any) -> Any:
     matrix, vector, count = f[:, ::1], f[::1], numba.int64
-    curvature = numba.float64[:, ::1]
     return numba.int64(
-        matrix, curvature, numba.float64, matrix, vector, count, matrix, matrix, matrix, count, count, matrix
+        matrix, matrix, numba.float64, matrix, vector, count, matrix, matrix, matrix, count, count, matrix
     )
 
 
@@ -126,13 +114,13 @@ def descend(
     strip = np.zeros(C + 1, np.int64)
     matrices = np.empty(0, dtype)
     strips = np.empty(0, dtype)
-    across = np.empty(0, dtype)
     R = np.empty((C, K1), dtype)
     excess = np.empty(n, dtype)
     settled = False
     wide = np.empty((4, K1))
     scratch = np.empty((8, K1), dtype)
     before = np.empty(K1)
+    along = np.empty(r + 1, dtype)
     one = np.empty(1, np.int64)
     column = np.empty((r + 1, 1), dtype)
     target = 0.0
@@ -140,7 +128,7 @@ def descend(
         d = w[i] - origin[i]
         if d != 0.0:
             c = i // K1
-            f = q[0] - q[0] + d
+            f = q.dtype.type(d)
             one[0] = i - c * K1
             row = G[one[0]]
             for m in range(K1):
@@ -176,7 +164,6 @@ def descend(
                 strip[c + 1] = strip[c] + room[c] * r
             matrices = np.empty(square[C], dtype)
             strips = np.empty(strip[C], dtype)
-            across = np.empty(strip[C], dtype)
         for c in range(C):
             first, m = earlier[c], count[c]
             if first == m:
@@ -187,29 +174,23 @@ def descend(
             take(U[:, c * K1 : (c + 1) * K1], r - known, A[c, first:], m - first, new, known)
             B = matrices[square[c] : square[c + 1]].reshape(room[c], room[c])
             gather(G, M[c, c], ridge, UA, sign, r, A[c], first, m, B)
-            V = across[strip[c] : strip[c + 1]].reshape(room[c], r)
-            for a in range(first, m):
-                for k in range(r):
-                    V[a, k] = UA[k, a]
         for _ in range(rounds):
             largest = 0.0
             for c in range(C):
                 m = count[c]
                 columns = A[c]
                 B = matrices[square[c] : square[c + 1]].reshape(room[c], room[c])
-                V = across[strip[c] : strip[c + 1]].reshape(room[c], r)
+                UA = strips[strip[c] : strip[c + 1]].reshape(r, room[c])
                 qa, h = scratch[0, :m], scratch[1, :m]
                 wa, la, lo, hi = wide[0, :m], wide[1, :m], wide[2, :m], wide[3, :m]
+                qa[:] = 0.0
+                add_rows(UA, 0, x.reshape(1, r + 1), r, qa.reshape(1, m), 0, m)
                 for a in range(m):
                     i = c * K1 + columns[a]
-                    total = q[0] - q[0]
-                    v = V[a]
-                    for k in range(r):
-                        total += v[k] * x[k]
                     slope = g[i] + ridge * (w[i] - origin[i])
                     for e in range(C):
                         slope += M[c, e] * Q[e, columns[a]]
-                    qa[a] = slope + total
+                    qa[a] += slope
                     base = M[c, c] * G[columns[a], columns[a]] + ridge
                     h[a] = max(B[a, a], 1e-3 * base + 1e-30)
                     wa[a], la[a], lo[a], hi[a] = w[i], lam[i], low[i], high[i]
@@ -225,18 +206,14 @@ def descend(
                             B, m, h, qa, wa, la, lo, hi, 10,
                             scratch[2], scratch[3], scratch[4], scratch[5], scratch[6], scratch[7],
                         )  # fmt: skip
+                change = scratch[2, :m]
                 for a in range(m):
-                    d = wa[a] - before[a]
-                    if d != 0.0:
-                        w[c * K1 + columns[a]] = wa[a]
-                        f = q[0] - q[0] + d
-                        row = G[columns[a]]
-                        mine = Q[c]
-                        for j in range(K1):
-                            mine[j] += f * row[j]
-                        v = V[a]
-                        for k in range(r):
-                            x[k] += f * sign[k] * v[k]
+                    change[a] = wa[a] - before[a]
+                    w[c * K1 + columns[a]] = wa[a]
+                add_chosen(G, columns, change, m, Q[c])
+                product(UA, r, m, change, along)
+                for k in range(r):
+                    x[k] += sign[k] * along[k]
             if largest <= 0.5 * target:
                 break
     decrease = 0.0
@@ -284,8 +261,9 @@ def step_block(
     sign = np.empty(known + 2 * memory, G.dtype)
     sign[:known] = signs
     for b in blocks:
-        r = known + learnt(GW, M[b], ridge[b], mix, sign, known, S[b], Y[b], GS[b], pairs[b], newest[b], U)
+        narrow = M[b].astype(G.dtype)
+        r = known + learnt(GW, narrow, ridge[b], mix, sign, known, S[b], Y[b], GS[b], pairs[b], newest[b], U)
         decrease[b] = descend(
-            G, M[b], ridge[b], mix, GW, U, sign, known, r, g[b], origin[b], w[b], lam[b], low[b], high[b],
+            G, narrow, ridge[b], mix, GW, U, sign, known, r, g[b], origin[b], w[b], lam[b], low[b], high[b],
             stop, rounds, moved[b].reshape(GW.shape),
         )  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
 from inficond.core.solver.kernels.descent import dot
+from inficond.core.solver.kernels.products import add_rows
 
 BLOCK = 128  # rows whose sums are taken in the data's precision
 
@@ -110,20 +111,14 @@ def add_along(mix: Any, r: int, x: Any, GW: Any, R: Any) -> None:
 
 @inline
 def products_along(M: Any, mix: Any, r: int, GW: Any, d: Any, x: Any, some: Any) -> None:
-    """x[:r] = U d; `some` (K+1,) is scratch, d (C (K+1),)."""
+    """x[:r] = U d; `some` (C, K+1) is scratch, d (C (K+1),)."""
     C, K1 = GW.shape
-    zero = d[0] - d[0]
-    for k in range(r):
-        x[k] = zero
+    some[:] = 0.0
+    add_rows(d.reshape(C, K1), 0, M, C, some, 0, K1)
+    x[:r] = 0.0
     for e in range(C):
-        some[:] = zero
-        for c in range(C):
-            f = zero + M[e, c]
-            part = d[c * K1 : (c + 1) * K1]
-            for j in range(K1):
-                some[j] += f * part[j]
-        weights = dot(GW[e], some)  # the intercept's entry of GW is zero
-        bias = some[K1 - 1]
+        weights = dot(GW[e], some[e])  # the intercept's entry of GW is zero
+        bias = some[e, K1 - 1]
         for k in range(r):
             x[k] += weights * mix[C + e, k] + bias * mix[e, k]
 
@@ -132,35 +127,16 @@ def products_along(M: Any, mix: Any, r: int, GW: Any, d: Any, x: Any, some: Any)
 def rows_along(M: Any, mix: Any, r: int, GW: Any, c: int, A: Any, m: int, UA: Any, some: Any) -> None:
     """UA[:r, :m] = U at the coordinates A[:m] of class c; `some` (C, >=m) is scratch."""
     C, K1 = GW.shape
-    zero = GW[0, 0] - GW[0, 0]
-    intercept = -1
-    for a in range(m):
-        if A[a] == K1 - 1:
-            intercept = a
+    factors = np.empty((r, C), GW.dtype)
     for e in range(C):
+        for k in range(r):
+            factors[k, e] = M[c, e] * mix[C + e, k]
         for a in range(m):
             some[e, a] = GW[e, A[a]]
-    for k in range(r):
-        row = UA[k, :m]
-        row[:] = 0.0
-        bias = zero
-        for e in range(C):
-            bias += M[c, e] * mix[e, k]
-        e = 0
-        while e + 4 <= C:  # four at a time keep the row in registers
-            p0, p1, p2, p3 = some[e, :m], some[e + 1, :m], some[e + 2, :m], some[e + 3, :m]
-            f0 = zero + M[c, e] * mix[C + e, k]
-            f1 = zero + M[c, e + 1] * mix[C + e + 1, k]
-            f2 = zero + M[c, e + 2] * mix[C + e + 2, k]
-            f3 = zero + M[c, e + 3] * mix[C + e + 3, k]
-            for a in range(m):
-                row[a] += (f0 * p0[a] + f1 * p1[a]) + (f2 * p2[a] + f3 * p3[a])
-            e += 4
-        while e < C:
-            p0 = some[e, :m]
-            f0 = zero + M[c, e] * mix[C + e, k]
-            for a in range(m):
-                row[a] += f0 * p0[a]
-            e += 1
-        if intercept >= 0:
-            row[intercept] += bias
+    UA[:r, :m] = 0.0
+    add_rows(some, 0, factors, C, UA, 0, m)
+    for a in range(m):
+        if A[a] == K1 - 1:
+            for k in range(r):
+                for e in range(C):
+                    UA[k, a] += M[c, e] * mix[e, k]

@@ -166,54 +166,68 @@ def softmax_block(
     C = Z.shape[0]
     zero = offset[0] - offset[0]
     one = zero + np.float32(1.0)
-    top = np.empty(BLOCK, Z.dtype)
-    whole = np.empty(BLOCK, Z.dtype)
-    tau = np.empty(BLOCK, Z.dtype)
-    dot = np.empty(BLOCK, Z.dtype)
+    scratch = np.empty((5, BLOCK), Z.dtype)
     for low in range(0, rows, BLOCK):
-        n = min(BLOCK, rows - low)
+        # Slices, and loops from 0, as above; what depends on the weights is decided outside the loops.
+        high = min(low + BLOCK, rows)
+        n = high - low
+        top, whole, tau, dot, s = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
+        weighted = S.shape[0] > 0
+        first, o = Z[0, low:high], offset[0]
         for i in range(n):
-            top[i] = Z[0, low + i] + offset[0]
+            top[i] = first[i] + o
             whole[i] = zero
             tau[i] = zero
             dot[i] = zero
+            s[i] = one
+        if weighted:
+            given = S[0, start + low : start + high]
+            for i in range(n):
+                s[i] = given[i]
         for c in range(1, C):
+            z, o = Z[c, low:high], offset[c]
             for i in range(n):
-                top[i] = max(top[i], Z[c, low + i] + offset[c])
+                top[i] = max(top[i], z[i] + o)
         for c in range(C):
+            z, t, o = Z[c, low:high], T[c, start + low : start + high], offset[c]
             for i in range(n):
-                eta = Z[c, low + i] + offset[c] - top[i]
-                t = T[c, start + low + i]
+                eta = z[i] + o - top[i]
                 e = exp_negative(eta)
                 whole[i] += e
-                tau[i] += t
-                dot[i] += t * eta
-                Z[c, low + i] = e
+                tau[i] += t[i]
+                dot[i] += t[i] * eta
+                z[i] = e
         loss = 0.0
         for i in range(n):
-            s = S[0, start + low + i] if S.shape[0] > 0 else one
-            loss += s * (tau[i] * np.log(whole[i]) - dot[i])
+            loss += s[i] * (tau[i] * log_positive(whole[i]) - dot[i])
             whole[i] = one / whole[i]
         sums[0] += loss
+        kept = max(0, min(n, part - at - low))
+        place = at + low
         chi = zero
         for c in range(C):
+            z, t = Z[c, low:high], T[c, start + low : start + high]
             added = zero
             for i in range(n):
-                s = S[0, start + low + i] if S.shape[0] > 0 else one
-                t = T[c, start + low + i]
-                p = Z[c, low + i] * whole[i]
-                if at + low + i < part:
-                    P[c, at + low + i] = p
-                r = tau[i] * p - t
-                if tau[i] > zero:
-                    chi += s * (r * r / (tau[i] * p))
-                added += s * r
-                Z[c, low + i] = s * r
+                z[i] *= whole[i]
+            if kept > 0:
+                p = P[c, place : place + kept]
+                for i in range(kept):
+                    p[i] = z[i]
+            for i in range(n):
+                q = tau[i] * z[i]
+                r = q - t[i]
+                # Without targets there is neither a residual nor what to divide it by.
+                chi += s[i] * (r * r / (q if tau[i] > zero else one))
+                r *= s[i]
+                added += r
+                z[i] = r
             residual[c] += added
         sums[1] += chi
-        for i in range(n):
-            if at + low + i < part:
-                mass[at + low + i] = tau[i] * (S[0, start + low + i] if S.shape[0] > 0 else one)
+        if kept > 0:
+            m = mass[place : place + kept]
+            for i in range(kept):
+                m[i] = tau[i] * s[i]
 
 
 softmax_pass = jit(

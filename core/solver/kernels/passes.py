@@ -10,14 +10,24 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit, read_only_rows
+from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
 from inficond.core.solver.kernels.losses import sigmoid_block, softmax_block
 from inficond.core.solver.kernels.prefetch import LINE, prefetch
-from inficond.core.solver.kernels.products import add_rows, logits
+from inficond.core.solver.kernels.products import STRIP, add_rows, logits
 
 BLOCK = 128  # rows: two blocks stay in the second cache
-AHEAD = 6  # rows asked for at a time
 TOGETHER = 8  # blocks summed before they are added to the rest: sums of fewer rows keep more digits
+
+
+@inline
+def ask(X: Any, start: int, end: int, share: int, shares: int) -> None:
+    """Ask for one of `shares` shares of the block of rows that begins at `start`, none beyond `end`."""
+    rows = -(-BLOCK // shares)
+    first = start + share * rows
+    line = LINE // X.itemsize
+    for row in range(first, min(first + rows, start + BLOCK, end)):
+        for k in range(0, X.shape[1], line):
+            prefetch(X, row, k)
 
 
 def _sigmoid_signature(f: Any) -> Any:
@@ -47,7 +57,8 @@ def sigmoid_rows(
     shift : (C, K) added to: s p (1 - p) times a part of the rows
     """
     C, K = W.shape
-    line = LINE // X.itemsize
+    strip = STRIP // X.itemsize
+    strips = -(-K // strip)
     Z = np.empty((C, BLOCK), X.dtype)
     V = np.empty((C, BLOCK), X.dtype)
     g = np.zeros((C, K), X.dtype)
@@ -61,13 +72,10 @@ def sigmoid_rows(
         else:
             logits(X, start, n, W, Z)
         sigmoid_block(Z, n, T, start, S, offset, bias, V, part, sums, classes)
-        for i in range(0, n, AHEAD):
-            j = start + BLOCK + i
-            for row in range(j, min(j + AHEAD, high)):
-                for k in range(0, K, line):
-                    prefetch(X, row, k)
-            add_rows(X, start, Z, i, min(i + AHEAD, n), g)
-        add_rows(X, start, V, 0, part, v)
+        for k in range(0, K, strip):
+            ask(X, start + BLOCK, high, k // strip, strips)
+            add_rows(X, start, Z, n, g, k, min(k + strip, K))
+            add_rows(X, start, V, part, v, k, min(k + strip, K))
         if start == last or (start - low) // BLOCK % TOGETHER == TOGETHER - 1:
             for c in range(C):
                 for k in range(K):
@@ -106,7 +114,8 @@ def softmax_rows(
     gradient : (C, K) added to: s (tau p - t) times the rows
     """
     C, K = W.shape
-    line = LINE // X.itemsize
+    strip = STRIP // X.itemsize
+    strips = -(-K // strip)
     Z = np.empty((C, BLOCK), X.dtype)
     for start in range(low, high, BLOCK):
         n = min(BLOCK, high - start)
@@ -119,9 +128,6 @@ def softmax_rows(
             for i in range(min(n, part - at)):
                 length[c, at + i] = Z[c, i] + shift[c]
         softmax_block(Z, n, T, start, S, offset, P, mass, at, part, residual, sums)
-        for i in range(0, n, AHEAD):
-            j = start + BLOCK + i
-            for row in range(j, min(j + AHEAD, high)):
-                for k in range(0, K, line):
-                    prefetch(X, row, k)
-            add_rows(X, start, Z, i, min(i + AHEAD, n), gradient)
+        for k in range(0, K, strip):
+            ask(X, start + BLOCK, high, k // strip, strips)
+            add_rows(X, start, Z, n, gradient, k, min(k + strip, K))

@@ -6,10 +6,15 @@ lie, in tiles whose sums stay in registers.
 
 from typing import Any
 
+import numpy as np
+
 from inficond.core.solver.kernels._compile import inline
+from inficond.core.solver.kernels.tiles import BYTES, CLASSES, VECTORS, tile
 
 FEW = 48
 """Up to so many classes these are faster than a BLAS."""
+STRIP = VECTORS * BYTES
+"""Bytes of each row that `add_rows` takes at a time: of a block of rows, they stay in the first cache."""
 
 
 @inline
@@ -98,44 +103,60 @@ def logits(X: Any, first: int, n: int, W: Any, Z: Any) -> None:
         i += 1
 
 
+def _across(vectors: int) -> Any:
+    """One column of tiles: all classes by `vectors` vectors of columns."""
+    four, three, two, one = (tile(classes, vectors) for classes in (CLASSES, 3, 2, 1))
+
+    @inline
+    def add(R: Any, n: int, X: Any, first: int, k: int, G: Any, column: int) -> None:
+        """G[:, column:] += R[:, :n] times the columns from k on of the rows first to first + n of X."""
+        C = R.shape[0]
+        c = 0
+        while c + CLASSES <= C:
+            four(R, c, n, X, first, k, G, c, column)
+            c += CLASSES
+        if c + 3 == C:
+            three(R, c, n, X, first, k, G, c, column)
+        elif c + 2 == C:
+            two(R, c, n, X, first, k, G, c, column)
+        elif c + 1 == C:
+            one(R, c, n, X, first, k, G, c, column)
+
+    return add
+
+
+_wide, _narrow = _across(VECTORS), _across(1)
+
+
 @inline
-def add_rows(X: Any, first: int, R: Any, low: int, high: int, G: Any) -> None:
-    """G += R[:, low:high] times the rows first + low to first + high of X; six rows by two classes at a time.
+def add_rows(X: Any, first: int, R: Any, n: int, G: Any, low: int, high: int) -> None:
+    """G[:, low:high] += R[:, :n] times the columns low to high of the rows first to first + n of X.
 
     Parameters
     ----------
     X : (N, K)
-    R : (C, >=high)
-    G : (C, K) added to
+    R : (C, >=n)
+    G : (>=C, >=high) added to
+    low, high : best a multiple of `STRIP` bytes wide
     """
-    C, K = G.shape
-    i = low
-    while i + 6 <= high:
-        j = first + i
-        x0, x1, x2, x3, x4, x5 = X[j], X[j + 1], X[j + 2], X[j + 3], X[j + 4], X[j + 5]
-        c = 0
-        while c + 2 <= C:
-            g, h = G[c], G[c + 1]
-            a0, a1, a2 = R[c, i], R[c, i + 1], R[c, i + 2]
-            a3, a4, a5 = R[c, i + 3], R[c, i + 4], R[c, i + 5]
-            b0, b1, b2 = R[c + 1, i], R[c + 1, i + 1], R[c + 1, i + 2]
-            b3, b4, b5 = R[c + 1, i + 3], R[c + 1, i + 4], R[c + 1, i + 5]
-            for k in range(K):
-                y0, y1, y2, y3, y4, y5 = x0[k], x1[k], x2[k], x3[k], x4[k], x5[k]
-                g[k] += ((a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)) + (a4 * y4 + a5 * y5)
-                h[k] += ((b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)) + (b4 * y4 + b5 * y5)
-            c += 2
-        if c < C:
-            g = G[c]
-            a0, a1, a2 = R[c, i], R[c, i + 1], R[c, i + 2]
-            a3, a4, a5 = R[c, i + 3], R[c, i + 4], R[c, i + 5]
-            for k in range(K):
-                g[k] += ((a0 * x0[k] + a1 * x1[k]) + (a2 * x2[k] + a3 * x3[k])) + (a4 * x4[k] + a5 * x5[k])
-        i += 6
-    while i < high:
-        x0 = X[first + i]
+    C = R.shape[0]
+    lanes = BYTES // X.itemsize
+    k = low
+    while k + VECTORS * lanes <= high:
+        _wide(R, n, X, first, k, G, k)
+        k += VECTORS * lanes
+    while k + lanes <= high:
+        _narrow(R, n, X, first, k, G, k)
+        k += lanes
+    if k < high and high >= lanes:
+        # The last vector overlaps those before; what they have is left as it is.
+        last = np.zeros((C, lanes), G.dtype)
+        _narrow(R, n, X, first, high - lanes, last, 0)
         for c in range(C):
-            g, a0 = G[c], R[c, i]
-            for k in range(K):
-                g[k] += a0 * x0[k]
-        i += 1
+            for j in range(k, high):
+                G[c, j] += last[c, j - (high - lanes)]
+    elif k < high:
+        for i in range(n):
+            for c in range(C):
+                for j in range(k, high):
+                    G[c, j] += R[c, i] * X[first + i, j]
