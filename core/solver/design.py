@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 
 from inficond.core.solver import threads
 from inficond.core.solver.kernels.losses import moments
+from inficond.core.solver.kernels.passes import BLOCK
 
 Array = NDArray[np.floating]
 
 GRAM_ROWS = 2048  # enough rows for the shape of the curvature; what they miss, the corrections learn
 GROUPS = 16  # fixed, so that sums are added in the same order whatever the number of threads
+EVEN = 4  # a multiple of which their number is
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
 HALVED = 2  # times that the Gram matrix is cut for its symmetry
 COPIED = 512  # rows that one thread copies at a time
+MEASURED = 128  # columns that one thread takes the mean of at a time
 COLUMN_BYTES = 1 << 28  # of rows that are also kept column by column
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
 
@@ -121,13 +124,18 @@ class Design:
 
     @cached_property
     def groups(self) -> list[list[tuple[int, int]]]:
-        """Row ranges, in groups that one thread works through."""
+        """Row ranges, in groups that one thread works through, as even as may be for two threads or four."""
         N = self.shape[0]
-        edges = [*range(0, N, self.chunk), N]
+        unit = min(BLOCK, self.chunk)
+        units = -(-N // unit)
+        count = -(-units // (self.chunk // unit))
+        even = GROUPS if count > GROUPS else EVEN
+        if units >= 2 * EVEN:
+            count = min(units, -(-count // even) * even)
+        edges = [min(N, round(i * units / count) * unit) for i in range(count + 1)]
         chunks = list(pairwise(edges))
-        count = min(GROUPS, len(chunks))
-        cut = [round(i * len(chunks) / count) for i in range(count + 1)]
-        return [chunks[a:b] for a, b in pairwise(cut)]
+        share = -(-count // GROUPS)
+        return [chunks[i : i + share] for i in range(0, count, share)]
 
     def rows(self, low: int, high: int, scratch: list[Array]) -> Array:
         """The rows low to high, centred and scaled where that must be explicit."""
@@ -148,11 +156,12 @@ class Design:
         raw = weights * self.multiplier
         return raw, -(raw @ self.centre)
 
-    def decode(self, G: Array, residual: Array) -> Array:
-        """Products with the rows (C, K) and sums of the residuals (C,), as gradients in solver's units."""
+    @cached_property
+    def units(self) -> tuple[Array, Array]:
+        """(K,) and (K,): by what `kernels.sums` decodes products with the rows; the inverse of `encode`."""
         if self.explicit:
-            return G
-        return (G - residual[:, None] * self.centre) * self.multiplier
+            return np.zeros(self.shape[1]), np.ones(self.shape[1])
+        return self.centre, self.multiplier
 
     @property
     def nbytes(self) -> int:
@@ -179,13 +188,7 @@ class Design:
                 G[:K, :K] = Z.T @ Z / len(Z)
             else:
                 # About the sample's own mean, so that the matrix stays positive semi-definite.
-                centre = X.mean(0, dtype=np.float64)
-                product = squared(X, workers)
-                product /= len(X)
-                c, narrow = centre.astype(X.dtype), m.astype(X.dtype)
-                product -= c[:, None] * c
-                product *= narrow[:, None] * narrow
-                G[:K, :K] = product
+                covariance(X, m.astype(X.dtype), workers, G[:K, :K])
             G[K, K] = 1.0
             # Every direction keeps some curvature: rounding must not make it negative.
             diagonal = np.einsum("ii->i", G)
@@ -243,10 +246,18 @@ def every(X: Array, step: int, workers: int) -> Array:
     return out
 
 
-def squared(X: Array, workers: int) -> Array:
-    """(K, K) X^T X: one of each two blocks off the diagonal; those on it cost half by their symmetry."""
-    K = X.shape[1]
-    out = np.empty((K, K), X.dtype)
+def covariance(X: Array, multiplier: Array, workers: int, out: Array) -> None:
+    """out (K, K) = that of the columns of X times `multiplier` (K,).
+
+    One of each two blocks off the diagonal is worked out; those on it cost half by their symmetry.
+    """
+    N, K = X.shape
+    mean = np.empty(K, X.dtype)
+
+    def measure(part: slice) -> None:
+        mean[part] = X[:, part].mean(0, dtype=np.float64)
+
+    threads.run(measure, threads.slices(K, MEASURED), workers)
     blocks: list[tuple[slice, slice]] = []
 
     def divide(low: int, high: int, depth: int) -> None:
@@ -260,13 +271,16 @@ def squared(X: Array, workers: int) -> Array:
 
     def multiply(block: tuple[slice, slice]) -> None:
         rows, columns = block
-        np.matmul(X[:, rows].T, X[:, columns], out=out[block])
+        product = X[:, rows].T @ X[:, columns]
+        product /= N
+        product -= mean[rows, None] * mean[columns]
+        product *= multiplier[rows, None] * multiplier[columns]
+        out[block] = product
         if rows != columns:
-            out[columns, rows] = out[block].T
+            out[columns, rows] = product.T
 
     divide(0, K, HALVED if K >= 64 else 0)
     threads.run(multiply, sorted(blocks, key=lambda block: block[0] == block[1]), workers)
-    return out
 
 
 def mapped(X: Array) -> bool:

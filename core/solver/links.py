@@ -15,6 +15,7 @@ from inficond.core.solver.design import Design
 from inficond.core.solver.kernels import losses, passes
 from inficond.core.solver.kernels.lengths import moments_along
 from inficond.core.solver.kernels.products import FEW
+from inficond.core.solver.kernels.sums import add_decoded
 from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
@@ -71,6 +72,14 @@ class Link(Protocol):
         ...
 
 
+def add_product(residuals: Array, rows: Array, out: Array, first: bool) -> None:
+    """out (C, K) += residuals (C, n) times rows (n, K), or = where this is the first product."""
+    if first:
+        np.matmul(residuals, rows, out=out)
+    else:
+        out += residuals @ rows
+
+
 @dataclass
 class Sigmoid:
     """Independent sigmoids with binary cross-entropy; a block is a class."""
@@ -99,22 +108,22 @@ class Sigmoid:
         offset = (offset + weights[:, K]).astype(dtype)
         bias = weights[:, K].astype(dtype)
         count = len(design.groups)
-        gradients = np.zeros((count, C, K), dtype)
-        shifts = np.zeros((count, C, K), dtype)
+        gradients = np.empty((count, C, K), dtype)
+        shifts = np.empty((count, C, K), dtype)
         sums = np.zeros((count, C, 7))
         fused = C <= FEW and not design.explicit
 
         def work(group: int) -> None:
             if fused:
+                gradients[group] = shifts[group] = 0
                 low, high = design.groups[group][0][0], design.groups[group][-1][1]
                 passes.sigmoid_rows(
                     design.X, low, high, raw, targets.T, targets.S, offset, bias, blocks, PART, flat,
                     gradients[group], shifts[group], sums[group],
                 )  # fmt: skip
                 return
-            product = np.empty((C, K), dtype)
             scratch: list[Array] = []
-            for low, high in design.groups[group]:
+            for i, (low, high) in enumerate(design.groups[group]):
                 rows = design.rows(low, high, scratch)
                 n = high - low
                 part = -(-n // PART)
@@ -127,30 +136,28 @@ class Sigmoid:
                 losses.sigmoid_pass(
                     z, n, targets.T, low, targets.S, offset, bias, v, part, sums[group], blocks
                 )
-                np.matmul(z, rows, out=product)
-                gradients[group] += product
-                np.matmul(v, rows[:part], out=product)
-                shifts[group] += product
+                add_product(z, rows, gradients[group], i == 0)
+                add_product(v, rows[:part], shifts[group], i == 0)
 
         design.each_group(work, workers)
-        total = targets.total[blocks]
+        total = np.ascontiguousarray(targets.total[blocks])
         add = sums.sum(0) / total[:, None]
-        residual, kept = add[:, losses.RESIDUAL], add[:, losses.CURVATURE_PART]
+        residual, kept = (add[:, i].copy() for i in (losses.RESIDUAL, losses.CURVATURE_PART))
         # p' = p - delta p (1 - p) on a part of the rows, so that its mean is the targets'.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             delta = np.where(residual == 0, 0.0, residual / kept)
         reach = np.where(np.isfinite(delta), np.abs(delta), 1.0)
         delta = np.where(reach <= 0.5, delta, 0.0)
-        gradient = np.empty((C, K + 1))
+        gradient = np.zeros((C, K + 1))
         dual = np.zeros_like(gradient)
         gradient[:, K] = residual
+        units = design.units
 
         def assemble(part: slice) -> None:
-            mass = total[part, None]
-            found = design.decode(gradients[:, part].sum(0, dtype=np.float64) / mass, residual[part])
-            shift = design.decode(shifts[:, part].sum(0, dtype=np.float64) / mass, kept[part])
-            gradient[part, :K] = found
-            dual[part, :K] = found - delta[part, None] * shift
+            low, high = part.start, part.stop
+            add_decoded(gradients, low, high, total, residual, *units, np.ones(C), gradient)
+            dual[part, :K] = gradient[part, :K]
+            add_decoded(shifts, low, high, total, kept, *units, -delta, dual)
 
         threads.run(assemble, threads.slices(C, CLASSES), workers)
         curvature = np.maximum(add[:, losses.CURVATURE], 1e-8)
@@ -196,7 +203,7 @@ class Softmax:
         flat = not bool(raw.any())  # as at a cold start
         offset = (offset + W[:, K]).astype(dtype)
         count = len(design.groups)
-        gradients = np.zeros((count, C, K), dtype)
+        gradients = np.empty((count, C, K), dtype)
         residuals = np.zeros((count, C))
         rays = np.zeros((count, 2 * C, 2 * C))
         seen = np.zeros(count)
@@ -211,9 +218,9 @@ class Softmax:
         less = np.empty((C, edge[-1]), dtype)
 
         def work(group: int) -> None:
-            product = np.empty((C, K), dtype)
             scratch: list[Array] = []
-            for low, high in design.groups[group]:
+            gradients[group] = 0
+            for i, (low, high) in enumerate(design.groups[group]):
                 rows = design.rows(low, high, scratch)
                 n = high - low
                 part = place[low].stop - place[low].start
@@ -222,10 +229,9 @@ class Softmax:
                 mass = np.empty(half, dtype)
                 if fused:
                     length = np.empty((C, half), dtype)
-                    product[:] = 0
                     passes.softmax_rows(
                         design.X, low, high, raw, targets.T, targets.S, offset, shift, p, length, mass, half,
-                        flat, product, residuals[group], sums[group],
+                        flat, gradients[group], residuals[group], sums[group],
                     )  # fmt: skip
                 else:
                     z = np.zeros((C, n), dtype)
@@ -236,8 +242,7 @@ class Softmax:
                         z, n, targets.T, low, targets.S, offset, p, mass, 0, half, residuals[group],
                         sums[group],
                     )  # fmt: skip
-                    np.matmul(z, rows, out=product)
-                gradients[group] += product
+                    add_product(z, rows, gradients[group], i == 0)
                 moments_along(p, length, mass, rays[group])
                 seen[group] += mass.sum(dtype=np.float64)
                 some[:, place[low]] = p[:, :part]
@@ -247,14 +252,14 @@ class Softmax:
         total = targets.total[0]
         loss, chi2 = sums.sum(0) / total
         residual = residuals.sum(0) / total
-        G = gradients.sum(0, dtype=np.float64) / total
         M = np.zeros((C, C))  # over a part of the rows only
         for part in threads.slices(len(some.T), ADDED):
             M += np.diag(less[:, part].sum(1, dtype=np.float64)) - less[:, part] @ some[:, part].T
         M /= total
-        gradient = np.empty((C, K + 1))
-        gradient[:, :K] = design.decode(G, residual)
+        gradient = np.zeros((C, K + 1))
         gradient[:, K] = residual
+        mass, units = np.full(C, total), design.units
+        add_decoded(gradients, 0, C, mass, residual, *units, np.ones(C), gradient)
         # p'_c = p_c (1 - delta_c + p.delta) on a part of the rows, so that its mean is the targets'.
         size, axes = np.linalg.eigh(M)
         along = np.where(size > 1e-5 * size[-1], size, np.inf)
@@ -263,15 +268,16 @@ class Softmax:
         dual = np.zeros_like(gradient)
         second = 0.0
         if np.isfinite(reach) and reach <= 0.5:
-            moved = np.zeros((C, K))
+            moved = np.empty((len(place), C, K), dtype)
             away = np.zeros(C)
             small = delta.astype(dtype)
             for part in threads.slices(len(some.T), ADDED):
                 less[:, part] *= small[:, None] - small @ some[:, part]
                 away += less[:, part].sum(1, dtype=np.float64)
-            for low, part in place.items():
-                moved += less[:, part] @ design.rows(low, low + part.stop - part.start, [])
-            dual[:, :K] = gradient[:, :K] - design.decode(moved / total, away / total)
+            for i, (low, part) in enumerate(place.items()):
+                np.matmul(less[:, part], design.rows(low, low + part.stop - part.start, []), out=moved[i])
+            dual[:, :K] = gradient[:, :K]
+            add_decoded(moved, 0, C, mass, away / total, *units, -np.ones(C), dual)
             second = float(delta @ M @ delta)
         else:
             reach = 1.0

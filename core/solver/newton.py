@@ -29,6 +29,7 @@ FEW = 1 / 3  # of the columns: a class that uses more gains little from passes o
 ENOUGH = 0.3  # of the tolerance: the part of the gap that weights in use may cause
 COLUMN_PASSES = 12  # between two passes over the rows, at most
 SHARES = 4  # of the classes per thread: some take much longer than others
+SHARE = 5  # classes in each, at least
 TOGETHER = 8  # changes of weights that are multiplied by the Gram matrix at once
 
 
@@ -70,12 +71,12 @@ class Problem:
 
     def look(self, blocks: Indices, at: Array, workers: int) -> tuple[Pass, Array, Array]:
         """What a pass at the weights `at` finds, the objectives and their gaps."""
-        lam, low, high = self.lam[blocks], self.low[blocks], self.high[blocks]
+        lam, low, high, noise = (of(a, blocks) for a in (self.lam, self.low, self.high, self.noise))
         found = self.link.evaluate(blocks, at, workers)
-        objective = found.loss + np.sum(lam * np.abs(at), axis=1)
+        objective = found.loss + np.einsum("bn,bn->b", lam, np.abs(at))
         gap = certificate.gap(
-            found, objective, at, lam, low, high, self.entropy(workers)[blocks], self.noise[blocks],
-            self.rounding, workers,
+            found, objective, at, lam, low, high, self.entropy(workers)[blocks], noise, self.rounding,
+            workers,
         )  # fmt: skip
         return found, objective, gap
 
@@ -90,6 +91,11 @@ class Outcome:
     n_iter: Indices
     converged: NDArray[np.bool_]
     model: Model
+
+
+def of(a: Array, blocks: Indices) -> Array:
+    """Some blocks of an array, in order; the array itself where they are all, for copies cost time."""
+    return a if len(blocks) == len(a) else a[blocks]
 
 
 def converged(objective: Array, gap: Array, tol: float) -> NDArray[np.bool_]:
@@ -155,7 +161,7 @@ def advance(
             decrease,
         )  # fmt: skip
 
-    count = min(SHARES * workers if workers > 1 else 1, len(blocks))
+    count = min(SHARES * workers if workers > 1 else 1, -(-len(blocks) // SHARE))
     parts = [np.ascontiguousarray(blocks[i::count]) for i in range(count)]
     threads.run(work, parts, workers)
     return decrease, moved
@@ -228,7 +234,8 @@ def solve(
         left = np.flatnonzero(~converged(objective, gap, tol) & (hopeless < 4))
         if not len(left):
             break
-        trial[left] = np.clip(model.weights[left], problem.low[left], problem.high[left])
+        low, high = of(problem.low, left), of(problem.high, left)
+        trial[left] = np.clip(of(model.weights, left), low, high)
         if isinstance(problem.link, Sigmoid):
             ask = ~refined & curvature.wanted(model.weights, n_iter, gain, model.design)
             if len(new := left[ask[left]]):
@@ -244,9 +251,10 @@ def solve(
         if near and B == 1 and not own and isinstance(problem.link, Sigmoid):
             settle(problem, model, trial, float(objective[0]), tol)
             products = None
-        found, value, slack = problem.look(left, trial[left], workers)
+        at = of(trial, left)
+        found, value, slack = problem.look(left, at, workers)
         n_iter[left] += 1
-        change = trial[left] - model.weights[left], found.gradient - model.gradient[left]
+        change = at - of(model.weights, left), found.gradient - of(model.gradient, left)
         remember(model, left, *change, products, own, workers)
         before = objective[left]
         rounding = eps * np.abs(np.where(np.isfinite(before), before, 0.0))
@@ -257,8 +265,8 @@ def solve(
         took, kept = left[better], left[~better]
         with np.errstate(invalid="ignore"):
             gain[left] = (before - value) / np.maximum(np.abs(value), FLOOR)
-        model.weights[took] = trial[took]
-        model.gradient[took] = found.gradient[better]
+        model.weights[took] = of(trial, took)
+        model.gradient[took] = of(found.gradient, np.flatnonzero(better))
         model.loss[took] = found.loss[better]
         model.curvature[took] = found.curvature[better]
         model.ray[took] = found.ray[better]
@@ -325,13 +333,15 @@ def remember(
     moved = np.any(s != 0, axis=1)
     b = blocks[moved]
     at = (model.newest[b] + 1) % memory
-    model.S[b, at] = s[moved]
-    model.Y[b, at] = y[moved]
+    changed = np.flatnonzero(moved)
+    s, y = of(s, changed), of(y, changed)
+    model.S[b, at] = s
+    model.Y[b, at] = y
     if Gs is not None:
-        model.GS[b, at] = Gs[b]
+        model.GS[b, at] = of(Gs, b)
     missing = np.array([Gs is None or block in own for block in b.tolist()], bool)
     if missing.any():
-        model.GS[b[missing], at[missing]] = _times_gram(model, s[moved][missing], workers)
+        model.GS[b[missing], at[missing]] = _times_gram(model, s[missing], workers)
     for i, block in enumerate(b.tolist()):
         if block in own:
             own[block].learn(at[i], model.S[block])

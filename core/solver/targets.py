@@ -11,6 +11,7 @@ from inficond.core.solver import threads
 
 Array = NDArray[np.floating]
 COPIED = 4096  # rows that one thread transposes at a time
+TOGETHER = 1 << 16  # entries that one thread sums at a time
 
 
 @dataclass
@@ -103,12 +104,12 @@ class Targets:
         """(C,) weighted mean of a function of the targets; it fills its second argument."""
         out = np.empty(len(self.T))
 
-        def add(c: int) -> None:
-            value = np.empty(self.T.shape[1], self.T.dtype)
-            function(self.T[c], value)
+        def add(part: slice) -> None:
+            value = np.empty_like(self.T[part])
+            function(self.T[part].reshape(-1), value.reshape(-1))
             if len(self.S):
-                value *= self.S[min(c, len(self.S) - 1)]
-            out[c] = np.sum(value, dtype=np.float64) / self.total[c]
+                value *= self.S[part] if len(self.S) > 1 else self.S
+            out[part] = np.sum(value, axis=1, dtype=np.float64) / self.total[part]
 
-        threads.run(add, range(len(self.T)), workers)
+        threads.run(add, threads.slices(len(self.T), max(1, TOGETHER // self.T.shape[1])), workers)
         return out

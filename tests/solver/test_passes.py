@@ -51,7 +51,7 @@ def test_it_finds_what_two_products_find(
     C=st.integers(1, 13), K=st.integers(1, 70), n=st.integers(0, 9), low=st.integers(0, 69),
     precision=st.sampled_from([np.float32, np.float64]),
 )  # fmt: skip
-def test_residuals_times_rows_by_tiles_of_any_shape(C: int, K: int, n: int, low: int, precision: type) -> None:
+def test_residuals_times_rows_of_any_shape(C: int, K: int, n: int, low: int, precision: type) -> None:
     rng = np.random.default_rng(C * K)
     low = min(low, K)
     X, R = (rng.normal(size=shape).astype(precision) for shape in ((n + 3, K), (C, n + 2)))

@@ -19,7 +19,7 @@ SETTLED = 1e-12
 
 @inline
 def add_chosen(G: Any, A: Any, d: Any, m: int, out: Any) -> None:
-    """out += sum_a d[a] G[A[a]] for the d[:m] that are not zero; four at a time, so that out is read less often."""
+    """out += sum_a d[a] G[A[a]] over the d[:m] that are not zero, four at a time: out is read less often."""
     chosen = np.empty(4, np.int64)
     n = out.shape[0]
     count = 0

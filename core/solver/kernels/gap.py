@@ -4,7 +4,24 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit
+from inficond.core.solver.kernels._compile import inline, jit
+
+
+@inline
+def _least(x: Any) -> float:
+    """The smallest entry of a vector, or 1."""
+    m0 = m1 = m2 = m3 = 1.0
+    i = 0
+    while i + 4 <= x.shape[0]:
+        m0 = min(m0, x[i])
+        m1 = min(m1, x[i + 1])
+        m2 = min(m2, x[i + 2])
+        m3 = min(m3, x[i + 3])
+        i += 4
+    while i < x.shape[0]:
+        m0 = min(m0, x[i])
+        i += 1
+    return min(min(m0, m1), min(m2, m3))
 
 
 @jit(
@@ -34,35 +51,33 @@ def young(
     size : (B,) out: sum of lam |w|, less what the box forces it to be (the slack at p' = t)
     """
     B, n = dual.shape
+    factors = np.empty(n)
     for b in range(B):
-        keep = 1.0
+        # Loops without branches, so that they vectorise.
+        d, w, l, e = dual[b], weights[b], lam[b], noise[b]
+        lo, hi = low[b], high[b]
         for j in range(n):
-            g = dual[b, j]
-            over = 0.0
-            if high[b, j] == np.inf:
-                over = -g
-            if low[b, j] == -np.inf:
-                over = max(over, g)
-            if over > 0.0 and over > lam[b, j] - noise[b, j]:
-                keep = min(keep, lam[b, j] / (over + noise[b, j]) if lam[b, j] > 0.0 else 0.0)
+            up = -d[j] if hi[j] == np.inf else 0.0
+            down = d[j] if lo[j] == -np.inf else 0.0
+            over = max(max(up, down), 0.0)
+            inside = over <= max(l[j] - e[j], 0.0)
+            factors[j] = 1.0 if inside else l[j] / (over + e[j])
+        keep = _least(factors)
         if not reach[b] <= 0.5:
             keep = 0.0
         kappa[b] = 1.0 - keep
         total = 0.0
         slack = 0.0
         for j in range(n):
-            g = dual[b, j] * keep
-            w = weights[b, j]
-            l = lam[b, j]
-            inside = min(max(0.0, low[b, j]), high[b, j])
-            best = -g * inside - l * abs(inside)
-            if high[b, j] < np.inf:
-                x = high[b, j]
-                best = max(best, noise[b, j] * abs(x) - g * x - l * abs(x))
-            if low[b, j] > -np.inf:
-                x = low[b, j]
-                best = max(best, noise[b, j] * abs(x) - g * x - l * abs(x))
-            total += max(l * abs(w) + g * w + best, 0.0)
-            slack += l * (abs(w) - abs(inside))
+            g = d[j] * keep
+            inside = min(max(0.0, lo[j]), hi[j])
+            # A bound that is infinite asks nothing more than what lies inside.
+            x = hi[j] if hi[j] < np.inf else inside
+            y = lo[j] if lo[j] > -np.inf else inside
+            best = -g * inside - l[j] * abs(inside)
+            best = max(best, e[j] * abs(x) - g * x - l[j] * abs(x))
+            best = max(best, e[j] * abs(y) - g * y - l[j] * abs(y))
+            total += max(l[j] * abs(w[j]) + g * w[j] + best, 0.0)
+            slack += l[j] * (abs(w[j]) - abs(inside))
         linear[b] = total
         size[b] = slack

@@ -171,7 +171,8 @@ def softmax_block(
         # Slices, and loops from 0, as above; what depends on the weights is decided outside the loops.
         high = min(low + BLOCK, rows)
         n = high - low
-        top, whole, tau, dot, s = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
+        top, whole, tau, dot = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
+        s = scratch[4, :n]
         weighted = S.shape[0] > 0
         first, o = Z[0, low:high], offset[0]
         for i in range(n):

@@ -2,7 +2,8 @@
 
 LLVM vectorises the innermost loop. Where that runs over columns, as with residuals times rows, each sum is
 read from the cache and written back for every few rows; where it runs over rows, what it reads is not
-contiguous. Here the vectors are written out: a few classes by a few vectors of columns are summed over all rows.
+contiguous. Here the vectors are written out: a few classes by a few vectors of columns are summed over all
+rows before anything is written.
 """
 
 from typing import Any
@@ -29,9 +30,9 @@ def tile(classes: int, vectors: int) -> Any:
     Returns
     -------
     callable
-        ``add(R, c, n, X, first, k, G, row, column)``: G[row:, column:] += R[c:, :n] X[first : first + n, k:], for
-        `classes` rows and as many columns as the vectors hold. All matrices are of the same precision and
-        in C order; the tile must lie inside them.
+        ``add(R, c, n, X, first, k, G, row, column)``: G[row:, column:] += R[c:, :n] X[first : first + n, k:],
+        for `classes` rows and as many columns as the vectors hold. All matrices are of the same precision,
+        their rows contiguous; the tile must lie inside them.
     """
 
     @intrinsic
