@@ -49,7 +49,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure what `args.only` names, print and write it."""
     if args.repeats < 1:
         raise InputError(f"--repeats must be at least 1: it is {args.repeats}")
-    names = args.only.split(",") if args.only else [*INSTANCES, *EXTRAS]
+    # First what others' thread pools and memory could disturb.
+    names = args.only.split(",") if args.only else ["threads", *INSTANCES, "refit", "first"]
     for name in names:
         if name not in INSTANCES and name not in EXTRAS:
             raise unknown("instance", name, [*INSTANCES, *EXTRAS])

@@ -22,7 +22,7 @@ Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 PART = 8  # one row in PART serves the correction of the dual point for the intercept
 ADDED = 4096  # rows whose sums are taken in the data's precision
-CLASSES = 8  # whose sums one thread puts together
+CLASSES = 25  # whose sums one thread puts together: to wake another costs as much as those of a few
 
 
 @dataclass

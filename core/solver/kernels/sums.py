@@ -18,7 +18,7 @@ def add_decoded(
     parts: Any, low: int, high: int, mass: Any, residual: Any, centre: Any, multiplier: Any, factor: Any,
     out: Any,
 ) -> None:  # fmt: skip
-    """For each class c, out[c, :K] += factor[c] (sum_g parts[g, c] / mass[c] - residual[c] centre) multiplier.
+    """For each class, out[c, :K] += factor[c] (sum_g parts[g, c] / mass[c] - residual[c] centre) multiplier.
 
     Parameters
     ----------
