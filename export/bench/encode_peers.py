@@ -3,7 +3,8 @@
 Ours: float32 with fused attention, float32 in standard operators (what a plain export gives), int8; each
 is the bare session and returns image embedding and regions. Torch: eager, SDPA, compiled, and half precision
 where the device is an accelerator; each returns the image embedding only. Peers (open_clip, fastembed) run
-their own copy of the architecture where they are installed. Rounds alternate; medians are compared.
+their own copy of the architecture where they are installed. Rounds alternate; medians are compared. Beside
+them one product alone in float32 and in 8 bits (`products`): no model can gain more than that by 8 bits.
 """
 
 import argparse
@@ -56,6 +57,9 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         out.say(f"  {name:44} {speed:8.2f} images/s")
     for name, ratio in result["ratios"].items():
         out.say(f"  {name:44} {ratio:8.2f} ×")
+    out.say("One product of such a model alone, billions of operations a second:")
+    for name, speed in result["products"].items():
+        out.say(f"  {name:44} {speed:8.1f}  {speed / result['products']['float32']:5.2f} ×")
     for name, reason in result["absent"].items():
         out.say(f"  {name}: not measured, {reason}")
     out.result(result)
@@ -64,6 +68,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """All rounds; see the module."""
+    from inficond.export.bench.products import measure_products
     from inficond.export.source import find_source
 
     source = find_source(args.model or str(random_vit_b16(scratch / "model")))
@@ -86,6 +91,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "threads": args.threads,
         "images_per_second": {name: statistics.median(v) for name, v in speeds.items()},
         "ratios": ratios(speeds),
+        "products": measure_products(args.threads, 3 * args.rounds, clock),
         "absent": absent,
     }
 
