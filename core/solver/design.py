@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.solver import threads
+from inficond.core.solver.copies import every, transposed
 from inficond.core.solver.kernels.losses import moments
 from inficond.core.solver.kernels.passes import BLOCK
 
@@ -25,7 +26,6 @@ GROUPS = 16  # fixed, so that sums are added in the same order whatever the numb
 EVEN = 4  # a multiple of which their number is
 CHUNK_BYTES = 1 << 21  # rows read together: they stay in the cache between the two products of a pass
 HALVED = 2  # times that the Gram matrix is cut for its symmetry
-COPIED = 512  # rows that one thread copies at a time
 MEASURED = 128  # columns that one thread takes the mean of at a time
 COLUMN_BYTES = 1 << 28  # of rows that are also kept column by column
 FAR_FROM_ZERO = 64.0  # |mean| / spread from which implicit centring would lose too many digits
@@ -209,11 +209,7 @@ class Design:
         """
         if self.explicit or self.X.nbytes > COLUMN_BYTES or mapped(self.X):
             return None
-        N, K = self.shape
-        out = np.empty((K, N), self.X.dtype)
-        for low in range(0, N, COPIED):
-            out[:, low : low + COPIED] = self.X[low : low + COPIED].T
-        return out
+        return transposed(self.X, self.X.dtype)
 
     def each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` on the number of every group of rows, `workers` at a time."""
@@ -232,18 +228,6 @@ def outward(design: Design, weights: Array, lower: Array, upper: Array) -> tuple
     """Solver's weights (C, K+1) in user's units, (C, K) and (C,); bounds hold exactly."""
     w = np.clip(weights[:, :-1] * design.ratio, lower, upper) + 0.0  # no negative zero
     return w, weights[:, -1] - (w / design.scale) @ (design.centre - design.mean)
-
-
-def every(X: Array, step: int, workers: int) -> Array:
-    """A copy of every `step`-th row."""
-    rows = X[::step]
-    out = np.empty(rows.shape, X.dtype)
-
-    def copy(part: slice) -> None:
-        out[part] = rows[part]
-
-    threads.run(copy, threads.slices(len(out), COPIED), workers)
-    return out
 
 
 def covariance(X: Array, multiplier: Array, workers: int, out: Array) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.solver import threads
+from inficond.core.solver.copies import transposed
 
 Array = NDArray[np.floating]
-COPIED = 4096  # rows that one thread transposes at a time
 TOGETHER = 1 << 16  # entries that one thread sums at a time
 
 
@@ -37,12 +37,7 @@ class Targets:
     ) -> "Targets":
         """Transpose T (N, C) and sample_weight (N,) or (N, C), both checked before."""
         N, C = T.shape
-        rows = np.empty((C, N), dtype)
-
-        def transpose(part: slice) -> None:
-            rows[:, part] = T[part].T
-
-        threads.run(transpose, threads.slices(N, COPIED), workers)
+        rows = transposed(T, dtype, workers)
         if sample_weight is None:
             return cls(rows, np.empty((0, N), dtype), np.full(C, float(N)), rows.mean(1, dtype=np.float64))
         if softmax and np.ndim(sample_weight) == 2:

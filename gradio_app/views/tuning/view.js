@@ -247,7 +247,7 @@ view.part("tuning.state", (now) => {
   data = now;
   focusOf.clear();
   for (const f of data.focuses) focusOf.set(f.id, f.focus);
-  keyed(focus, [{ id: "", label: "no focus" }, ...data.focuses], (f) => f.id, (f) => h("option", { value: f.id }), (node, f) => { text(node, f.label); node.disabled = Boolean(f.id) && !f.usable; });
+  keyed(focus, [{ id: "", label: "no focus", usable: true }, ...data.focuses], (f) => f.id, (f) => h("option", { value: f.id }), (node, f) => { text(node, f.label); node.disabled = !f.usable; });
   const wanted = JSON.stringify(store.state.focus);
   const kept = data.focuses.find((f) => f.usable && JSON.stringify(f.focus) === wanted);
   focus.value = kept ? kept.id : "";
