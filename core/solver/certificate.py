@@ -8,7 +8,7 @@ from inficond.core.solver.kernels.gap import young
 from inficond.core.solver.links import Pass
 
 Array = NDArray[np.floating]
-BLOCKS = 32  # of whose sums one thread adds up
+BLOCKS = 100  # of whose sums one thread adds up
 
 
 def gap(
