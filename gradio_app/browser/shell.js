@@ -250,7 +250,9 @@
       for (const type of ["mouseenter", "focus"]) node.addEventListener(type, () => node.__item.kind === "concept" && look(node.__item.name));
       return node;
     };
+    let shown;
     const select = (row) => {
+      shown = row;
       for (const b of list.children) attr(b, "aria-pressed", b.__row === row ? "true" : "false");
       text(heading, `Why the student says ${fmt.percent(row.student)} to “${row.name}”`);
       app.chart.contributions(why, row.bars, reason);
@@ -268,7 +270,8 @@
         h("div", {}, h("div", { class: "trial-head muted", "aria-hidden": "true" }, h("span", {}, "class"), h("span", {}, "teacher"), h("span", {}, "student")), list, heading, why, sum)),
       h("p", { class: "muted" }, t.line),
     ], { wide: true, onclose: () => store.call("forget_trial", {}, { quiet: true }).catch(() => {}) });
-    picture.decode().catch(() => {}).then(() => select(t.rows[0]));
+    select(t.rows[0]);
+    picture.decode().catch(() => {}).then(() => select(shown)); // now that the picture has a size, its evidence too
   }
 
   // ---------------------------------------------------------------- a new project
