@@ -226,19 +226,14 @@ def solve(
     damp = np.ones(B)
     hopeless = np.zeros(B, np.int64)
     refused = np.zeros(B, np.int64)
-    trial = model.weights.copy()
+    trial = np.clip(model.weights, problem.low, problem.high)  # a step never leaves the bounds
     gain = np.full(B, np.inf)
     own: dict[int, curvature.Own] = {}
     refined = np.zeros(B, bool)
-    first = True
     while n_iter.max(initial=0) < max_iter:
         left = np.flatnonzero(~converged(objective, gap, tol) & (hopeless < 4))
         if not len(left):
             break
-        trial[left] = of(model.weights, left)
-        if first:  # a step never leaves the bounds
-            np.clip(trial, problem.low, problem.high, out=trial)
-            first = False
         if isinstance(problem.link, Sigmoid):
             ask = ~refined & curvature.wanted(model.weights, n_iter, gain, model.design)
             if len(new := left[ask[left]]):
@@ -287,6 +282,7 @@ def solve(
             own.pop(int(b), None)
             smallest = float(np.diag(model.curvature[b]).min())
             damp[b] = max(damp[b], 0.5 / max(smallest, 1e-8))
+        trial[kept] = model.weights[kept]
     return Outcome(model.weights.copy(), objective, gap, n_iter, converged(objective, gap, tol), model)
 
 
