@@ -15,9 +15,8 @@ test: $(VENV)/.test ## the tests
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(VENV)/.test ## mypy over the package names that users import
-	mkdir -p .typecheck/inficond && for p in core export gradio_app; do ln -sfn ../../$$p .typecheck/inficond/$$p; done
-	cd .typecheck && MYPYPATH=. $(abspath $(BIN))/mypy --config-file ../pyproject.toml -p inficond.core -p inficond.export -p inficond.gradio_app
+types: $(VENV)/.test ## mypy and pyright over the package names that users import
+	$(BIN)/mypy && $(BIN)/pyright
 
 check: lint types test
 
@@ -26,12 +25,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.run: pyproject.toml setup.py | $(BIN)/python
+$(VENV)/.run: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e .
 	$(BIN)/inficond demo --prepare-only
 	touch $@
 
-$(VENV)/.test: pyproject.toml setup.py constraints.txt | $(BIN)/python
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
@@ -56,4 +55,4 @@ space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make spa
 	$(BIN)/python spaces/assemble.py $(OUT)
 
 clean:
-	rm -rf $(VENV) build .typecheck artifacts *.egg-info
+	rm -rf $(VENV) build artifacts src/*.egg-info

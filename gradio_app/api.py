@@ -15,11 +15,11 @@ import gradio as gr
 
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
-from inficond.gradio_app import deeds
-from inficond.gradio_app.pack import plain
-from inficond.gradio_app.rows import rows_of
+from inficond.gradio_app import actions
+from inficond.gradio_app.presenters import preview_of, suggestion_of
+from inficond.gradio_app.queries import rows_of
 from inficond.gradio_app.selection import Selection
-from inficond.gradio_app.shown import preview_of, suggestion_of
+from inficond.gradio_app.serialization import plain
 from inficond.gradio_app.visitor import Visitor, Visitors
 from inficond.gradio_app.zero_gpu import build_project
 
@@ -133,14 +133,16 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     def predict(visitor: Visitor, image: dict) -> dict[str, Any]:
         """Teacher and student on one image; nothing of it is kept."""
         name = image.get("orig_name") if isinstance(image, dict) else None
-        found = deeds.classify(visitor, image.get("path") if isinstance(image, dict) else None, name, uploads)
+        found = actions.classify(
+            visitor, image.get("path") if isinstance(image, dict) else None, name, uploads
+        )
         visitor.pictures.forget_own(visitor.token, "trial")
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
     @with_session
     def export_student(visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
         """The student as a file: safetensors, onnx, recipe or report."""
-        path = deeds.export_file(visitor, kind, Silent())
+        path = actions.export_file(visitor, kind, Silent())
         return {"file": gr.FileData(path=str(path), orig_name=path.name).model_dump()}
 
     @with_session
@@ -149,7 +151,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
         from inficond.core.project.project import Project
 
         request = {"folder": images, "name": name, "classes": classes}
-        options = deeds.project_options(request, uploads, local_folders)
+        options = actions.project_options(request, uploads, local_folders)
         project = Project.open(build_project(options, Silent()))
         key = visitors.add(project, visitor.token)
         fresh = visitors.choose(visitor.token, key)

@@ -11,11 +11,11 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from inficond.gradio_app import api, theme
-from inficond.gradio_app.bridge import Bridge
 from inficond.gradio_app.compress import CompressPage
 from inficond.gradio_app.guard import Guard, is_loopback, refuse_addresses
 from inficond.gradio_app.health import PageHealth
 from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.rpc import Bridge
 from inficond.gradio_app.views import all_views
 from inficond.gradio_app.visitor import Visitors
 

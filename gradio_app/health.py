@@ -24,8 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from inficond.core.errors import InputError
-from inficond.core.project.shared import shared_of
+from inficond.core.sessions.project_context import shared_of
 
 if TYPE_CHECKING:
     from inficond.core.project.project import Project
@@ -236,41 +235,3 @@ def _takes(folder: Path) -> str | None:
     except OSError as error:
         return f"the disk cannot be written: {(error.strerror or 'unknown reason').lower()}"
     return None
-
-
-async def student_health(predictor: Any, scheduler: Any, last: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """The health of a served student: a picture goes through its own queue, at most once in `FRESH` seconds.
-
-    Parameters
-    ----------
-    predictor : Predictor
-    scheduler : Scheduler
-    last : dict
-        Kept by the caller from one asking to the next.
-
-    Returns
-    -------
-    ok : bool
-    said : dict
-        Figures of the scheduler and, where it is not ok, why; no path, no error's text.
-    """
-    from inficond.core.models.scheduler import Busy
-
-    state = scheduler.health()
-    said = {k: v for k, v in asdict(state).items() if k != "last_error"}
-    now = time.monotonic()
-    fresh = last.get("well", False) and now - last["tried"] < FRESH
-    if state.ok and not fresh:
-        last["tried"], last["well"] = now, False
-        try:
-            pixels = np.full((*predictor.preprocess.size, 3), GREY, np.uint8)
-            future = scheduler.submit(pixels, patience=0.0)
-            await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
-            last["well"] = True
-        except Busy:
-            last["well"] = True  # full, and moving: the scheduler would say so if it were not
-        except TimeoutError:
-            said |= {"ok": False, "reason": f"the model gave no answer for {PATIENCE:g} s"}
-        except (InputError, RuntimeError):
-            said |= {"ok": False, "reason": "the model does not answer"}
-    return bool(said["ok"]), said

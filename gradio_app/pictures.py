@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
-from inficond.gradio_app.lanes import step_back
+from inficond.gradio_app.request_queue import step_back
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import one_line
-from inficond.core.students.subsets import SUBSETS
+from inficond.core.evaluation.subsets import SUBSETS
 
 if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
-from inficond.core.project.visitors import Visitors as Sessions
+from inficond.core.sessions.visitors import Visitors as Sessions
 from inficond.core.tuning.actions import Action
-from inficond.gradio_app.lanes import step_back
+from inficond.gradio_app.request_queue import step_back
 
 if TYPE_CHECKING:
+    from inficond.core.evaluation import Slice
     from inficond.core.project.project import Project
-    from inficond.core.project.session import Session
-    from inficond.core.students import Slice
+    from inficond.core.sessions.session import Session
     from inficond.gradio_app.pictures import Pictures
 
 SWEEP_SECONDS = 60.0
@@ -107,7 +107,7 @@ class Visitor:
         return self._visitors.shared(key, lambda: self._intervals(cls))
 
     def _intervals(self, cls: str) -> dict[str, Any]:
-        from inficond.core.students import bootstrap_intervals
+        from inficond.core.evaluation import bootstrap_intervals
 
         session = self.session
         rows, c = self.project.validation_rows, session.class_index(cls)

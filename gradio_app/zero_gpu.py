@@ -16,7 +16,7 @@ from inficond.core.errors import Cancelled, InputError
 from inficond.core.progress import Progress
 
 if TYPE_CHECKING:
-    from inficond.core.project.build import BuildOptions
+    from inficond.core.pipeline.build import BuildOptions
 
 LOG = logging.getLogger("inficond.page")
 LENT = "SPACES_ZERO_GPU"
@@ -51,7 +51,7 @@ def lent(fn: Callable[..., Any], seconds: int = SECONDS) -> Callable[..., Any]:
 
 def _build(options: "BuildOptions") -> str:
     """In the worker: a progress does not cross the fork, a path does."""
-    from inficond.core.project.build import build
+    from inficond.core.pipeline.build import build
 
     return str(build(options))
 
@@ -78,7 +78,7 @@ def build_project(options: "BuildOptions", progress: Progress) -> Path:
     Raises
     ------
     InputError, Cancelled
-        As `inficond.core.project.build.build`.
+        As `inficond.core.pipeline.build.build`.
     """
     if _lent_build is not _build:
         progress.start("encoding on a GPU", 1)
@@ -91,6 +91,6 @@ def build_project(options: "BuildOptions", progress: Progress) -> Path:
         except Exception as error:
             LOG.warning("no GPU was lent (%s): encoding on the processor", error)
             progress.note("no GPU was free: encoding on the processor")
-    from inficond.core.project.build import build
+    from inficond.core.pipeline.build import build
 
     return build(options, progress)

@@ -168,8 +168,8 @@ from pathlib import Path
 import compiled
 folder, url, pid, visitors, seconds = sys.argv[1:]
 compiled.use(Path(folder))
-from inficond.core.bench.visitors import visit
-from inficond.core.bench.visits import MIXES
+from inficond.gradio_app.bench.visitors import visit
+from inficond.gradio_app.bench.load_scenarios import MIXES
 found = visit(url, int(pid), Path(folder, "demo"), MIXES["tuning"], int(visitors), float(seconds))
 print(json.dumps(found))
 """
@@ -228,7 +228,7 @@ if __name__ == "__main__":
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=5.0)
     args = parser.parse_args()
-    from inficond.core.bench.visitors import told
+    from inficond.gradio_app.bench.visitors import told
 
     found = trial(args.folder.resolve(), args.visitors, args.minutes)
     print(f"installed in {found['install_s']:.0f} s: {found['packages']} packages")

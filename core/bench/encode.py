@@ -62,8 +62,8 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.hardware import available_cores, peak_memory
     from inficond.core.models.teacher import load_teacher
-    from inficond.core.project.encode import Encoding
-    from inficond.core.project.pieces import SourceFile
+    from inficond.core.pipeline.encode import Encoding
+    from inficond.core.pipeline.shards import SourceFile
 
     cores = args.workers or available_cores()
     found = find_images(args.images or generated(scratch, args.number))

@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from inficond.core.models.predictor import load_predictor
     from inficond.core.models.teacher import load_teacher
     from inficond.core.project.project import Project
-    from inficond.core.project.student_file import encoder_of, export_student
+    from inficond.core.sessions.onnx_export import encoder_of, export_student
 
     project = Project.open(args.project)
     rows = np.linspace(0, len(project) - 1, min(args.images, len(project))).round().astype(int)

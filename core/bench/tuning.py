@@ -23,7 +23,7 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
     from inficond.core.project.project import Project
-    from inficond.core.project.session import Session
+    from inficond.core.sessions.session import Session
 
 SUMMARY = "preview, apply and suggestions at N images; memory of a session"
 CONCEPTS, CLASSES = 584, 20

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
+from inficond.core.strict_json import parse_json
 
 if TYPE_CHECKING:
     from inficond.core.models.encoder import Encoder

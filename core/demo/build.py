@@ -22,8 +22,8 @@ from inficond.core.demo.packed import pack_bytes, pack_regions, unpack_regions
 from inficond.core.demo.plan import HABITAT, SEED, scenes
 from inficond.core.demo.project import ARRAYS, BASELINE, CONFIG, STUDENTS, scene_file
 from inficond.core.demo.words import group_of
+from inficond.core.models.class_sets import share_among
 from inficond.core.progress import Progress, Terminal
-from inficond.core.project.classes import share_among
 
 STEP = 0.008  # of the grid on which region embeddings are rounded: error 0.0023 along any direction
 LAM = 2e-2
@@ -96,7 +96,7 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
         Open.
     """
     from inficond.core.models.teacher import load_teacher
-    from inficond.core.project.build import BuildOptions, build
+    from inficond.core.pipeline.build import BuildOptions, build
     from inficond.core.project.project import Project
 
     plan = scenes()

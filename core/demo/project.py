@@ -80,7 +80,7 @@ def fingerprint() -> str:
 
 def _places() -> Iterator[Path]:
     """Folders that may hold the project, best first."""
-    from inficond.core.models.cache import cache_folder
+    from inficond.core.models.cache_directory import cache_folder
 
     yield cache_folder()
     owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError, StorageError
-from inficond.core.history import seal
+from inficond.core.history import integrity
 
 FORMAT = 2
 """Version of the layout; 1 had no sums and is brought up to this when it is next written."""
@@ -133,19 +133,21 @@ class Database:
                         db.execute("ROLLBACK")
                     raise
                 self._believed.update(sums)
-                seal.note_generation(self.path, self._identity, generation)
+                integrity.note_generation(self.path, self._identity, generation)
 
     # -- sums
 
     def put(self, db: sqlite3.Connection, table: str, row: tuple[Any, ...], owner: str) -> None:
         """Insert a row, all columns, and add it to its owner's sum."""
         db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
-        self._add(owner, seal.row_hash(table, row))
+        self._add(owner, integrity.row_hash(table, row))
 
     def drop(self, db: sqlite3.Connection, table: str, where: str, key: tuple[Any, ...], owner: str) -> None:
         """Delete rows and take them out of their owner's sum."""
-        for row in db.execute(f"SELECT {seal.COLUMNS[table]} FROM {table} WHERE {where}", key).fetchall():
-            self._add(owner, -seal.row_hash(table, row))
+        for row in db.execute(
+            f"SELECT {integrity.COLUMNS[table]} FROM {table} WHERE {where}", key
+        ).fetchall():
+            self._add(owner, -integrity.row_hash(table, row))
         db.execute(f"DELETE FROM {table} WHERE {where}", key)
 
     def _add(self, owner: str, number: int) -> None:
@@ -155,9 +157,9 @@ class Database:
         """Bring sums and generation up to date inside the transaction that changes the rows."""
         sums = {}
         for owner, change in self._changed.items():
-            before = seal.kept_sum(db, owner)
-            total = (before + change) % seal.MODULUS
-            seal.keep_sum(db, owner, total)
+            before = integrity.kept_sum(db, owner)
+            total = (before + change) % integrity.MODULUS
+            integrity.keep_sum(db, owner, total)
             if self._believed.get(owner, 0) == before:
                 sums[owner] = total
         generation = self._generation(db) + 1
@@ -174,10 +176,10 @@ class Database:
         """
         if not self._sealed or owner in self._changed:
             return
-        kept = seal.kept_sum(db, owner)
+        kept = integrity.kept_sum(db, owner)
         if self._believed.get(owner) == kept:
             return
-        if seal.owner_sum(db, owner) != kept:
+        if integrity.owner_sum(db, owner) != kept:
             raise StorageError(
                 f"{self.path} is damaged (what it keeps of {_called(owner)} is not what was written): "
                 "restore a copy, or move it away to begin a new history"
@@ -245,7 +247,7 @@ class Database:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-                if existed and not tables and (noted := seal.noted_generation(self.path, None)):
+                if existed and not tables and (noted := integrity.noted_generation(self.path, None)):
                     raise self._lost(noted)  # they were in the log only
                 if "seal" not in tables:
                     self._create(db)
@@ -269,7 +271,7 @@ class Database:
                 db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
             db.execute("UPDATE meta SET value = ? WHERE key = 'format' AND value = '1'", (str(FORMAT),))
             for (owner,) in db.execute(OWNERS).fetchall():
-                seal.keep_sum(db, owner, seal.owner_sum(db, owner))
+                integrity.keep_sum(db, owner, integrity.owner_sum(db, owner))
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -296,7 +298,7 @@ class Database:
                 f"{self.path} is damaged (its tables are not ours): restore a copy, or move it away"
             )
         self._identity = str(meta.get("identity", ""))
-        came, noted = self._generation(db), seal.noted_generation(self.path, self._identity)
+        came, noted = self._generation(db), integrity.noted_generation(self.path, self._identity)
         if came < noted:
             raise self._lost(noted - came)
 
@@ -304,7 +306,7 @@ class Database:
         return StorageError(
             f"{self.path} has lost its last {writes} writes (the file is older than what was written, or its "
             f"log {self.path.name}-wal is damaged or missing): restore both from a copy, or remove "
-            f"{seal.seal_file(self.path).name} to go on from the last step that is there"
+            f"{integrity.seal_file(self.path).name} to go on from the last step that is there"
         )
 
     def _generation(self, db: sqlite3.Connection) -> int:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.history.node import KINDS, Node
+from inficond.core.strict_json import parse_json
 from inficond.core.tuning.actions import Action
 
 FORMAT = "inficond-recipe"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inficond.core.errors import InputError, StorageError, one_line
+from inficond.core.evaluation import SUBSETS
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, Step
-from inficond.core.students import SUBSETS
 from inficond.core.tuning.actions import GROUP_PREFIX, Action
 
 

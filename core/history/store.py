@@ -2,7 +2,7 @@
 
 Write-ahead logging and ``BEGIN IMMEDIATE``: two processes that write at once wait for each other, and a kill
 at any moment leaves a file that opens with every node whose write had returned. What is read is held against
-the sums of `core.history.seal` first: a byte that changed is told, never answered with. The layout is in
+the sums of `core.history.integrity` first: a byte that changed is told, never answered with. The layout is in
 docs/tuning.md.
 """
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.models.locate import locate
 from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.pixels import prepared
 from inficond.core.models.preprocess import Preprocess
+from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import Session, open_session
 
 if TYPE_CHECKING:
-    from inficond.core.models.lookup import ClassLookup
-    from inficond.core.models.words import WordEmbedder
+    from inficond.core.models.class_lookup import ClassLookup
+    from inficond.core.models.text_embedder import WordEmbedder
 
 
 class Encoded(NamedTuple):
@@ -125,7 +125,7 @@ class Encoder:
 
     def _embedder(self) -> "WordEmbedder":
         if self._words is None:
-            from inficond.core.models.words import word_embedder
+            from inficond.core.models.text_embedder import word_embedder
 
             self._words = word_embedder(self.manifest)
         return self._words

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
+from inficond.core.strict_json import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.models.hardware import available_cores
 from inficond.core.models.manifest import LINKS, read_image_input
+from inficond.core.models.onnx_protobuf import put
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import Session, open_session
-from inficond.core.models.wire import put
+from inficond.core.strict_json import parse_json
 
 FORMAT = "inficond-student-onnx"
 FORMAT_VERSION = 1

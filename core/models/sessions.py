@@ -238,7 +238,7 @@ def _settings(name: str, inputs: dict[str, tuple[int, ...]] | None = None) -> di
             "cudnn_conv_algo_search": "HEURISTIC",
         }
     if name == "tensorrt":
-        from inficond.core.models.cache import cache_folder
+        from inficond.core.models.cache_directory import cache_folder
 
         return tensorrt_settings(cache_folder("tensorrt"), inputs or {})
     return {}

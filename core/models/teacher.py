@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.models.locate import locate
 from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.pixels import prepared
 from inficond.core.models.preprocess import Preprocess
+from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import Session, open_session
 
 

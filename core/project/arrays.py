@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from inficond.core.atomic_io import temporary_name
 from inficond.core.errors import InputError
-from inficond.core.leftovers import temporary_name
 
 BLOCK = 1 << 22
 """Bytes moved at a time when an array is copied or hashed."""

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from inficond.core import __version__
-from inficond.core.documents import parse_json
 from inficond.core.errors import InputError
 from inficond.core.project.arrays import (
     ArrayLike,
@@ -26,6 +25,7 @@ from inficond.core.project.arrays import (
     save_array,
     sha256_of,
 )
+from inficond.core.strict_json import parse_json
 
 FORMAT = 1
 """Version of the folder's layout; a reader refuses a higher one."""

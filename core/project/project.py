@@ -14,7 +14,7 @@ from inficond.core.project import files
 from inficond.core.project.arrays import damaged, open_array, row_checksum, verify
 
 if TYPE_CHECKING:
-    from inficond.core.project.session import Session
+    from inficond.core.sessions.session import Session
     from inficond.core.students import Students
 
 
@@ -100,11 +100,11 @@ class Project:
         progress: Progress | None = None,
         **options: Any,
     ) -> "Project":
-        """Images → concept vectors → teacher responses → fitted students; see `inficond.core.project.build`.
+        """Images → concept vectors → teacher responses → fitted students; see `inficond.core.pipeline.build`.
 
         Interrupted, it goes on where it was when called again with the same arguments.
         """
-        from inficond.core.project.build import BuildOptions, build
+        from inficond.core.pipeline.build import BuildOptions, build
 
         given = BuildOptions(
             images=images,
@@ -235,7 +235,7 @@ class Project:
 
     def session(self, token: str | None = None) -> "Session":
         """A cheap, isolated view to tune in: what a visitor, a command or a script holds."""
-        from inficond.core.project.session import Session
+        from inficond.core.sessions.session import Session
 
         return Session(self, token)
 

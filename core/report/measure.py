@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from inficond.core import __version__
 from inficond.core.errors import InputError
-from inficond.core.progress import Progress, Silent
-from inficond.core.report import wording
-from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
-from inficond.core.students.bootstrap import bootstrap_intervals, paired_bootstrap
-from inficond.core.students.distil import keep_largest
-from inficond.core.students.metrics import (
+from inficond.core.evaluation.bootstrap import bootstrap_intervals, paired_bootstrap
+from inficond.core.evaluation.metrics import (
     ClassMetrics,
     average_precision,
     class_metrics,
     mean_kl,
     plain_number,
 )
-from inficond.core.students.slices import Slice, find_slices
+from inficond.core.evaluation.slices import Slice, find_slices
+from inficond.core.evaluation.subsets import SUBSETS, subsets
+from inficond.core.progress import Progress, Silent
+from inficond.core.report import wording
+from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
+from inficond.core.students.distil import keep_largest
 from inficond.core.students.student import Students
-from inficond.core.students.subsets import SUBSETS, subsets
 
 if TYPE_CHECKING:
     from inficond.core.project.project import Project
-    from inficond.core.project.session import Session
+    from inficond.core.sessions.session import Session
 
 FORMAT = 1
 """Version of the report's JSON; a field may be added under the same number, none removed."""

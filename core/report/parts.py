@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.evaluation.subsets import SUBSETS
 from inficond.core.report.wording import figure, signed
-from inficond.core.students.subsets import SUBSETS
 
 if TYPE_CHECKING:
     from inficond.core.report.pictures import Pictures

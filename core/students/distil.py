@@ -114,7 +114,7 @@ def with_matched_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> S
     Students
         With new `thresholds`; 0.5 where the teacher never or always says yes.
     """
-    from inficond.core.students.metrics import matched_threshold
+    from inficond.core.evaluation.metrics import matched_threshold
 
     S, T = students.predict(X), np.asarray(T)
     found = [matched_threshold(T[:, c], S[:, c]) for c in range(students.n_classes)]

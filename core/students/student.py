@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError, unknown
-from inficond.core.students import tensorfile
+from inficond.core.students import safetensors_io
 
 if TYPE_CHECKING:
     from inficond.core.solver import FitResult
@@ -297,7 +297,7 @@ class Students:
             "lam": repr(self.lam),
             "encoder": self.encoder,
         }
-        tensorfile.write(Path(path), tensors, tensorfile.sealed(tensors, metadata))
+        safetensors_io.write(Path(path), tensors, safetensors_io.sealed(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Students":
@@ -318,10 +318,10 @@ class Students:
         InputError
             No such file, no students in it, a newer version, or contents that do not fit together.
         """
-        tensors, metadata = tensorfile.read(Path(path))
+        tensors, metadata = safetensors_io.read(Path(path))
         # A file from before there were checksums has none.
-        said = metadata.get(tensorfile.CHECKSUM)
-        if said is not None and said != tensorfile.content_sum(tensors, metadata):
+        said = metadata.get(safetensors_io.CHECKSUM)
+        if said is not None and said != safetensors_io.content_sum(tensors, metadata):
             raise InputError(
                 f"{path} is damaged (its checksum does not match its contents): copy it again, or save the "
                 "student again from its project"

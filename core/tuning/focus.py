@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError, unknown
-from inficond.core.students import SUBSETS, Slice
-from inficond.core.students.slices import SHARE
-from inficond.core.students.subsets import subset_codes
+from inficond.core.evaluation import SUBSETS, Slice
+from inficond.core.evaluation.slices import SHARE
+from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.tuning.state import BranchState, Focus
 from inficond.core.tuning.workspace import Workspace
 

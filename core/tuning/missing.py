@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.concepts import concept_vectors
-from inficond.core.students import Change, paired_bootstrap
+from inficond.core.evaluation import Change, paired_bootstrap
 from inficond.core.students.student import probabilities
 from inficond.core.tuning.sensitivity import sensitivity
 from inficond.core.tuning.state import BranchState

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.students import SUBSETS, Change
-from inficond.core.students.bootstrap import changes_between, replicates_for, resampled
-from inficond.core.students.subsets import subset_codes
+from inficond.core.evaluation import SUBSETS, Change
+from inficond.core.evaluation.bootstrap import changes_between, replicates_for, resampled
+from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.tuning.changes import WeightChange, changes
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import unknown
+from inficond.core.evaluation import SUBSETS, Change
+from inficond.core.evaluation.metrics import Ranking
+from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.solver.threads import single_threaded_blas
-from inficond.core.students import SUBSETS, Change
-from inficond.core.students.metrics import Ranking
-from inficond.core.students.subsets import subset_codes
 from inficond.core.tuning.actions import GROUP_PREFIX, Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
 from inficond.core.tuning.preview import ClassChange, compare_states, preview_replicates

@@ -3,7 +3,7 @@
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.students import matched_threshold
+from inficond.core.evaluation import matched_threshold
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 

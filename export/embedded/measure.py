@@ -264,7 +264,7 @@ def _teacher(data: Path, encoder: Encoder) -> dict[str, Any]:
 
 def data_manifest() -> Path:
     """The manifest of the shipped teacher."""
-    from inficond.core.models.locate import embedded_folder
+    from inficond.core.models.resolve import embedded_folder
 
     return embedded_folder("teacher") / "manifest.json"
 

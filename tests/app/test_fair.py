@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inficond.gradio_app.lanes import MOST_WAITING, FairLane, Full, Lanes
+from inficond.gradio_app.request_queue import MOST_WAITING, FairLane, Full, Lanes
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_fault_or_a_cancelled_request_frees_its_thread(lane: FairLane) -> None
 
 
 def test_the_page_refuses_in_a_line() -> None:
-    from inficond.gradio_app.bridge import _plainly
+    from inficond.gradio_app.rpc import _plainly
 
     gate, lanes = threading.Event(), Lanes(lambda name, request: False)
 

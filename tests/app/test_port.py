@@ -10,8 +10,8 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.errors import InputError
+from inficond.core.serving.ports import open_port
 from inficond.gradio_app.app import build_page
-from inficond.gradio_app.serve import open_port
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
 from inficond.core.project.project import Project
-from inficond.gradio_app import deeds
-from inficond.gradio_app.bridge import Bridge
-from inficond.gradio_app.pack import plain, quantised, shares
+from inficond.gradio_app import actions
 from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.rpc import Bridge
 from inficond.gradio_app.selection import resolve
+from inficond.gradio_app.serialization import plain, quantised, shares
 from inficond.gradio_app.theme import squeezed
 from inficond.gradio_app.views import all_parts, all_views
 from inficond.gradio_app.visitor import Visitors
@@ -157,7 +157,7 @@ def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> No
     (uploads / "a.jpg").write_bytes(b"x")
     (tmp_path / "secret").write_bytes(b"y")
     (uploads / "link.jpg").symlink_to(tmp_path / "secret")
-    assert deeds.uploaded(str(uploads / "a.jpg"), uploads).name == "a.jpg"
+    assert actions.uploaded(str(uploads / "a.jpg"), uploads).name == "a.jpg"
     for path in (
         tmp_path / "secret",
         uploads / "link.jpg",
@@ -169,15 +169,15 @@ def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> No
         3,
     ):
         with pytest.raises(InputError):
-            deeds.uploaded(path if path is None or isinstance(path, int) else str(path), uploads)
+            actions.uploaded(path if path is None or isinstance(path, int) else str(path), uploads)
 
 
 def test_classes_are_read_line_by_line() -> None:
-    assert deeds.read_class_lines("boat: canoe, gondola\ndog\n\n") == {
+    assert actions.read_class_lines("boat: canoe, gondola\ndog\n\n") == {
         "boat": ["canoe", "gondola"],
         "dog": ["dog"],
     }
-    assert deeds.read_class_lines("  \n") is None
+    assert actions.read_class_lines("  \n") is None
 
 
 def test_numbers_arrive_as_they_left() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tests.attacks.conftest import SECRET, Arena
 
 from inficond.core.errors import InputError
-from inficond.gradio_app import deeds
-from tests.attacks.conftest import SECRET, Arena
+from inficond.gradio_app import actions
 
 Visit = Callable[[], tuple[str, str]]
 CLIMB = "../" * 12
@@ -220,7 +220,7 @@ def test_a_new_projects_name_chooses_no_place(
     uploads.mkdir()
     (uploads / "a.jpg").write_bytes(b"x")
     files = [{"path": str(uploads / "a.jpg"), "name": name}]
-    options = deeds.project_options({"files": files, "name": name}, uploads.resolve(), local_folders=False)
+    options = actions.project_options({"files": files, "name": name}, uploads.resolve(), local_folders=False)
     home = (tmp_path / "cache").resolve()
     assert Path(options.out).resolve().is_relative_to(home)
     [kept] = [f for f in Path(options.images).rglob("*") if f.is_file()]
@@ -250,4 +250,4 @@ def test_an_upload_that_is_a_link_is_no_upload(tmp_path: Path) -> None:
     os.symlink(tmp_path, uploads / "folder")
     for path in (uploads / "a.jpg", uploads / "folder" / "secret.jpg", uploads / "folder"):
         with pytest.raises(InputError):
-            deeds.uploaded(str(path), uploads.resolve())
+            actions.uploaded(str(path), uploads.resolve())

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.attacks.conftest import Arena
 
 from inficond.gradio_app.guard import MAX_BODY
-from tests.attacks.conftest import Arena
 
 Visit = Callable[[], tuple[str, str]]
 ADDRESSES = [
@@ -255,7 +255,7 @@ def test_any_value_anywhere_is_a_line_and_no_fault(
     value: Any, arena: Arena, visit: Visit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every function of the page, every field: bad input is one line, never a fault of ours in the log."""
-    from inficond.gradio_app.bridge import ALLOWED
+    from inficond.gradio_app.rpc import ALLOWED
 
     token, cls = visit()
     concept = arena.project.concepts[0]

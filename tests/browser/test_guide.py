@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-
-from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, settle
 from tests.browser.test_layout import shot
+
+from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
 

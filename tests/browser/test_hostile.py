@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
+from tests.browser.conftest import Opener, select_class, serve, settle
 
 from inficond.core.project.files import ImageRow, write_project
 from inficond.core.project.project import Project
 from inficond.gradio_app.app import Page as Served
-from tests.browser.conftest import Opener, select_class, serve, settle
 
 pytestmark = pytest.mark.browser
 

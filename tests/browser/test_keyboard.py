@@ -4,7 +4,6 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
-
 from tests.browser.conftest import Opener, settle
 from tests.browser.test_layout import SMALL, check_axe, shot
 

@@ -5,10 +5,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
-
-from inficond.gradio_app import bridge
-from inficond.gradio_app.app import Page as Served
 from tests.browser.conftest import Opener, select_class, settle
+
+from inficond.gradio_app import rpc
+from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
 
@@ -331,7 +331,7 @@ def test_a_search_that_must_wait_for_others_says_so_and_comes_by_itself(
     """Many people search at once: the page tells it, asks again, and shows what it finds."""
     lanes, gate = served.bridge.lanes, threading.Event()
     monkeypatch.setattr(lanes, "_patience", 0.2)
-    monkeypatch.setattr(bridge, "AGAIN", 0.5)
+    monkeypatch.setattr(rpc, "AGAIN", 0.5)
     others = [lanes._slow.submit(f"somebody {i}", lambda: str(gate.wait(60))) for i in range(64)]
     try:
         page = open_page()

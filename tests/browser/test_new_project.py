@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.browser.conftest import Opener, ready, serve
+from tests.browser.test_layout import shot
 
 from inficond.core.project.project import Project
 from inficond.gradio_app.app import Page as Served
-from tests.browser.conftest import Opener, ready, serve
-from tests.browser.test_layout import shot
 
 pytestmark = [pytest.mark.browser, pytest.mark.data, pytest.mark.slow]
 
@@ -149,7 +149,7 @@ def test_a_folder_of_this_machine_becomes_a_project(
 def test_other_classes_of_the_same_images_are_a_form_filled_in_already(
     open_page: Opener, photographs: list[Path], tmp_path: Path
 ) -> None:
-    from inficond.core.project.build import BuildOptions, build
+    from inficond.core.pipeline.build import BuildOptions, build
 
     folder = build(
         BuildOptions(

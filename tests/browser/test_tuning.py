@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
+from tests.browser.conftest import Opener, select_class, settle
 
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.app import Page as Served
-from tests.browser.conftest import Opener, select_class, settle
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inficond.core.demo.plan import scenes
-from inficond.core.students import paired_bootstrap
+from inficond.core.evaluation import paired_bootstrap
 
 CLASS = "water bird"
 

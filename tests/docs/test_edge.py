@@ -47,7 +47,7 @@ def test_the_image_is_built_from_files_that_exist_and_holds_the_packages() -> No
     for line in re.findall(r"^COPY (.+)$", DOCKER, re.M):
         *sources, _ = line.split()
         copied |= set(sources)
-    assert {"core", "export", "gradio_app", "pyproject.toml", "setup.py"} <= copied
+    assert {"core", "export", "gradio_app", "pyproject.toml", "src"} <= copied
     assert all((ROOT / name).exists() for name in copied)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Error, sync_playwright
 
-from inficond.core.bench.page_client import PageClient
-from inficond.core.bench.page_process import page_process
 from inficond.core.demo import demo_project
+from inficond.gradio_app.bench.page_client import PageClient
+from inficond.gradio_app.bench.page_process import page_process
 
 sys.path.insert(0, str(Path(__file__).parent))
 from documents import ROOT, blocks

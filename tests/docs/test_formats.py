@@ -17,7 +17,7 @@ from inficond.core.cli.main import main
 from inficond.core.history.recipe import Recipe
 from inficond.core.models.predictor import FORMAT, load_predictor
 from inficond.core.models.sessions import open_session
-from inficond.core.students import tensorfile
+from inficond.core.students import safetensors_io
 from inficond.core.students.student import Students
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +56,10 @@ def of_model(project: Project, place: Path) -> Path:
 def of_students(project: Project, place: Path) -> Path:
     path = place / "student.safetensors"
     project.students.save(path)
-    tensors, metadata = tensorfile.read(path)
-    tensorfile.write(path, tensors, tensorfile.sealed(tensors, metadata | {"format_version": str(UNKNOWN)}))
+    tensors, metadata = safetensors_io.read(path)
+    safetensors_io.write(
+        path, tensors, safetensors_io.sealed(tensors, metadata | {"format_version": str(UNKNOWN)})
+    )
     return path
 
 

@@ -12,7 +12,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.predictor import load_predictor
 from inficond.core.project.project import Project
-from inficond.core.project.student_file import encoder_of, export_student, student_graph, words_of
+from inficond.core.sessions.onnx_export import encoder_of, export_student, student_graph, words_of
 from inficond.export.encoder import export_encoder
 from inficond.export.teacher import export_teacher
 
@@ -190,9 +190,10 @@ def test_nothing_is_overwritten_or_left_half(project, exported, tmp_path, monkey
         export_student(project, taken)
     with pytest.raises(InputError, match="is a folder"):
         export_student(project, tmp_path)
-    from inficond.core.project import student_file
 
-    monkeypatch.setattr(student_file, "compare_with_project", lambda *a: (0.5, 3))
+    from inficond.core.sessions import onnx_export
+
+    monkeypatch.setattr(onnx_export, "compare_with_project", lambda *a: (0.5, 3))
     with pytest.raises(InputError, match="differs from the project"):
         export_student(project, taken, overwrite=True)
     assert taken.read_bytes() == b"mine"

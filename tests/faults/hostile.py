@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from inficond.core.bench.page_client import CALL, PageClient, PageFault
-from inficond.gradio_app.bridge import FAULT
+from inficond.gradio_app.bench.page_client import CALL, PageClient, PageFault
+from inficond.gradio_app.rpc import FAULT
 
 AT_ONCE = 48
 """Requests that a heavy visitor keeps in flight."""

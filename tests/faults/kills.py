@@ -372,7 +372,7 @@ def _count(path: Path) -> int:
 
 
 def _pack(made: subject.Made, frozen: Path) -> None:
-    from inficond.core.archive import pack
+    from inficond.core.bundle import pack
 
     pack([frozen, made.weights], made.root / "reference.inficond")
 
@@ -384,9 +384,9 @@ def warm() -> None:
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
 
-    import inficond.core.project.build
-    import inficond.core.project.session
-    import inficond.core.project.student_file
+    import inficond.core.pipeline.build
+    import inficond.core.sessions.onnx_export
+    import inficond.core.sessions.session
     import inficond.core.solver
     import inficond.core.students  # noqa: F401
 

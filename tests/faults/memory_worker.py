@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.project.project import Project
-from inficond.gradio_app.bridge import NO_MEMORY, Bridge
 from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.rpc import NO_MEMORY, Bridge
 from inficond.gradio_app.visitor import Visitors
 
 

@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tiny_models
 
 from inficond.core import Project
-from inficond.core.archive import pack, unpack
+from inficond.core.bundle import pack, unpack
 from inficond.core.images import decode
 from inficond.core.models import integrity
 from inficond.core.models.predictor import load_predictor
-from inficond.core.project import arrays, shared
-from inficond.core.project.student_file import export_student
+from inficond.core.project import arrays
+from inficond.core.sessions import project_context
+from inficond.core.sessions.onnx_export import export_student
 from inficond.core.students import Students
 from inficond.core.tuning.actions import Action
 
@@ -165,7 +166,7 @@ def command(arguments: list[str]) -> None:
 
 def close_histories() -> None:
     """Let go of every history that this process has open."""
-    for one in list(shared._all.values()):
+    for one in list(project_context._all.values()):
         one.history.close()
 
 

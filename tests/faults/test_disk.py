@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import subject
 
 from inficond.core import Project
-from inficond.core.archive import pack, unpack
+from inficond.core.bundle import pack, unpack
 from inficond.core.errors import InputError, StorageError
 from inficond.core.history import database
-from inficond.core.project.build import BuildOptions, build
-from inficond.core.project.student_file import export_student
+from inficond.core.pipeline.build import BuildOptions, build
+from inficond.core.sessions.onnx_export import export_student
 from inficond.core.tuning.actions import Action
 
 MakeProject = Callable[..., Project]
@@ -209,7 +209,7 @@ def test_a_clock_that_goes_back_changes_no_order(
     made = []
     for i, jump in enumerate((0.0, -86400.0 * 365, 3600.0, -5.0, -86400.0 * 9000)):
         monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
-        monkeypatch.setattr("inficond.core.project.branch.datetime", _Clock(now + jump))
+        monkeypatch.setattr("inficond.core.sessions.session_history.datetime", _Clock(now + jump))
         made.append(session.apply("boat", Action("set", f"c{i}", 0.2)).id)
     assert len({n.node.when[:10] for n in session.tree()[1:]}) > 2, "the clock did jump"
     again = project.session("main")

@@ -12,7 +12,7 @@ import subject
 
 from inficond.core.errors import InputError
 from inficond.core.project.project import Project
-from inficond.core.students import Students, tensorfile
+from inficond.core.students import Students, safetensors_io
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="leaves a history as a killed process does")
 
@@ -32,9 +32,9 @@ def test_no_changed_byte_gives_a_wrong_answer_in_silence(tmp_path: Path, killed:
 def test_the_harness_would_see_a_wrong_answer(tmp_path: Path) -> None:
     """The check itself is checked: with its checksum gone, a changed weight is called wrong."""
     made = subject.make(tmp_path / "all")
-    tensors, said = tensorfile.read(made.weights)
-    said.pop(tensorfile.CHECKSUM)
-    tensorfile.write(made.weights, tensors, said)
+    tensors, said = safetensors_io.read(made.weights)
+    said.pop(safetensors_io.CHECKSUM)
+    safetensors_io.write(made.weights, tensors, said)
     keep = tmp_path / "keep"
     shutil.copytree(made.root, keep)
     reference = subject.ask_weights(made.weights)

@@ -27,12 +27,12 @@ from inficond.core.cli.commands import doctor
 from inficond.core.errors import InputError
 from inficond.core.models.predictor import load_predictor
 from inficond.core.project.project import Project
-from inficond.core.project.session import Session
-from inficond.core.project.shared import shared_of
+from inficond.core.serving.service import build_service
+from inficond.core.sessions.project_context import shared_of
+from inficond.core.sessions.session import Session
 from inficond.gradio_app import health as health_module
 from inficond.gradio_app.app import Page, build_page
 from inficond.gradio_app.health import PageHealth
-from inficond.gradio_app.student_service import build_service
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ import subject
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.models.sessions import Session as OnnxSession
+from inficond.core.pipeline.build import BuildOptions, build
 from inficond.core.project.arrays import sha256_of
-from inficond.core.project.build import BuildOptions, build
-from inficond.gradio_app.bridge import FAULT, Bridge
 from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.rpc import FAULT, Bridge
 from inficond.gradio_app.visitor import Visitors
 
 WORKER = Path(__file__).with_name("memory_worker.py")
@@ -91,7 +91,7 @@ def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterward
 
 
 def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made: subject.Made) -> None:
-    from inficond.core.project.shared import shared_of
+    from inficond.core.sessions.project_context import shared_of
 
     project = Project.open(made.project)
     pictures = Pictures()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.fuzz.harness import TALLIES
 from tests.fuzz.workshop import Workshop
 

@@ -25,10 +25,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from tests.fuzz.inputs import Long, Pairs, Raw
 
 from inficond.core.errors import JOINERS, InputError
 from inficond.core.images import UnreadableImage
-from tests.fuzz.inputs import Long, Pairs, Raw
 
 MEMORY = 2 << 30
 """Bytes of address space that one input may cost beyond what the process has (where the system can tell)."""

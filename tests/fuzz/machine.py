@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.fuzz.harness import Tally, check_line
+from tests.fuzz.inputs import texts, value
+from tests.fuzz.registry import printable
+from tests.fuzz.workshop import Workshop
 
 from inficond.core import Project
 from inficond.core.errors import InputError, one_line
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe
-from inficond.core.project.session import Session
-from inficond.core.project.shared import shared_of
+from inficond.core.sessions.project_context import shared_of
+from inficond.core.sessions.session import Session
 from inficond.core.students import Students
 from inficond.core.tuning.actions import KINDS, Action
 from inficond.core.tuning.bounds import box, typical_weight
-from tests.fuzz.harness import Tally, check_line
-from tests.fuzz.inputs import texts, value
-from tests.fuzz.registry import printable
-from tests.fuzz.workshop import Workshop
 
 WORDS = ("harbour", "lantern", "meadow")
 """Words that a text tower knows, beside the project's concepts."""

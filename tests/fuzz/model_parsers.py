@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-
-from inficond.core.errors import InputError
-from inficond.core.models import locate as locating
-from inficond.core.models import wire
-from inficond.core.models.lookup import read_lookup
-from inficond.core.models.manifest import INTERPOLATIONS, read_manifest
-from inficond.core.models.onnx_safety import check_graph
-from inficond.core.models.pixels import prepared
-from inficond.core.models.predictor import load_predictor, sealed
-from inficond.core.models.preprocess import Preprocess
-from inficond.core.students import Students, tensorfile
 from tests.fuzz import inputs
 from tests.fuzz.harness import Parser
 from tests.fuzz.inputs import Pairs, content, documents, mangled, messages, texts, value
 from tests.fuzz.registry import PICTURE, finite, npy_seeds, parser, place_name, plain_text
 from tests.fuzz.workshop import Workshop, entry_of
+
+from inficond.core.errors import InputError
+from inficond.core.models import onnx_protobuf
+from inficond.core.models import resolve as locating
+from inficond.core.models.class_lookup import read_lookup
+from inficond.core.models.manifest import INTERPOLATIONS, read_manifest
+from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.pixels import prepared
+from inficond.core.models.predictor import load_predictor, sealed
+from inficond.core.models.preprocess import Preprocess
+from inficond.core.students import Students, safetensors_io
 
 
 @parser("manifest", 1.5)
@@ -100,15 +100,15 @@ def onnx(shop: Workshop) -> Parser:
         try:
             facts = check_graph(given, "case-graph")
         except InputError:
-            wire.Graph.parse(given, "case-graph")  # on its own account it must not fail otherwise
+            onnx_protobuf.Graph.parse(given, "case-graph")  # on its own account it must not fail otherwise
             raise
-        return facts, wire.Graph.parse(given, "case-graph")
+        return facts, onnx_protobuf.Graph.parse(given, "case-graph")
 
     def holds(made: Any, given: bytes, place: Path) -> None:
         facts, graph = made
         assert facts.weights >= 0
         assert all(n >= 0 for shape in facts.inputs.values() for n in shape)
-        again = wire.Graph.parse(graph.dump("g"), "again")
+        again = onnx_protobuf.Graph.parse(graph.dump("g"), "again")
         assert again.nodes == graph.nodes
         assert again.initializers == graph.initializers
         assert again.inputs == graph.inputs
@@ -123,7 +123,7 @@ def onnx(shop: Workshop) -> Parser:
 
 @parser("exported student", 1.5)
 def exported_student(shop: Workshop) -> Parser:
-    graph = wire.Graph.parse(shop.exported, "exported")
+    graph = onnx_protobuf.Graph.parse(shop.exported, "exported")
     said = {k: (json.loads(v) if v[:1] in '[{"' else v) for k, v in graph.metadata.items()} or metadata_of(
         shop.exported
     )
@@ -164,13 +164,13 @@ def metadata_of(model: bytes) -> dict[str, Any]:
 
 def with_metadata(model: bytes, said: Any) -> bytes:
     """The same graph with other metadata, sealed as the program seals it."""
-    graph = wire.Graph.parse(model, "exported")
+    graph = onnx_protobuf.Graph.parse(model, "exported")
     items = said.items if isinstance(said, Pairs) else said.items() if isinstance(said, dict) else ()
     pairs = b""
     for key, given in items:
         text = given if isinstance(given, str) else inputs.text(given)
         key, text = (str(value(t)).encode("utf-8", "replace") for t in (key, text))
-        pairs += wire.put(14, wire.put(1, key) + wire.put(2, text))
+        pairs += onnx_protobuf.put(14, onnx_protobuf.put(1, key) + onnx_protobuf.put(2, text))
     graph.metadata = {}
     return sealed(graph.dump("inficond student") + pairs)
 
@@ -204,7 +204,7 @@ def safetensors(shop: Workshop) -> Parser:
         "bias": np.zeros(2, np.float16),
         "n": np.arange(4),
     }
-    seed = tensorfile.dump(tensors, {"format": "x", "k": "é"})
+    seed = safetensors_io.dump(tensors, {"format": "x", "k": "é"})
     length = int.from_bytes(seed[:8], "little")
     header, body = json.loads(seed[8 : 8 + length]), seed[8 + length :]
 
@@ -214,12 +214,12 @@ def safetensors(shop: Workshop) -> Parser:
             text = content(given)
             data = len(text).to_bytes(8, "little") + text + body
         (place / "student.safetensors").write_bytes(data)
-        return tensorfile.read(place / "student.safetensors")
+        return safetensors_io.read(place / "student.safetensors")
 
     def holds(made: Any, given: Any, place: Path) -> None:
         tensors, metadata = made
         assert all(isinstance(v, str) for v in metadata.values())
-        again, said = tensorfile.parse(tensorfile.dump(tensors, metadata))
+        again, said = safetensors_io.parse(safetensors_io.dump(tensors, metadata))
         assert said == metadata
         for name, array in tensors.items():
             assert again[name].tobytes() == array.tobytes()
@@ -266,7 +266,7 @@ def students(shop: Workshop) -> Parser:
             except (ValueError, TypeError, OverflowError):
                 found[name] = np.zeros((2, 1), kind)
         with suppress(ValueError):  # half a surrogate cannot be sealed: it is tried without a checksum
-            texts = tensorfile.sealed(found, texts)
+            texts = safetensors_io.sealed(found, texts)
         header = {n: v for n, v in json.loads(tensorfile_header(found)).items() if n != "__metadata__"}
         text = json.dumps({"__metadata__": texts, **header}).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + tensorfile_body(found))
@@ -302,12 +302,12 @@ def students(shop: Workshop) -> Parser:
 
 def tensorfile_header(tensors: dict[str, np.ndarray]) -> bytes:
     """The header of a safetensors file of these arrays."""
-    data = tensorfile.dump(ascii_names(tensors), {})
+    data = safetensors_io.dump(ascii_names(tensors), {})
     return data[8 : 8 + int.from_bytes(data[:8], "little")]
 
 
 def tensorfile_body(tensors: dict[str, np.ndarray]) -> bytes:
-    data = tensorfile.dump(ascii_names(tensors), {})
+    data = safetensors_io.dump(ascii_names(tensors), {})
     return data[8 + int.from_bytes(data[:8], "little") :]
 
 

@@ -10,22 +10,22 @@ from typing import Any
 import gradio as gr
 import pytest
 from hypothesis import strategies as st
-
-from inficond.core.errors import InputError
-from inficond.core.project.classes import read_classes
-from inficond.core.students import SUBSETS
-from inficond.gradio_app.api import endpoints
-from inficond.gradio_app.bridge import ALLOWED, FAULT, Bridge
-from inficond.gradio_app.deeds import project_options
-from inficond.gradio_app.guard import Guard, is_loopback
-from inficond.gradio_app.jobs import Job
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.selection import SCOPES, resolve
-from inficond.gradio_app.visitor import Visitors
 from tests.fuzz.harness import Bug, Parser
 from tests.fuzz.inputs import documents, texts, value
 from tests.fuzz.registry import parser, printable, told
 from tests.fuzz.workshop import Workshop
+
+from inficond.core.errors import InputError
+from inficond.core.evaluation import SUBSETS
+from inficond.core.models.class_sets import read_classes
+from inficond.gradio_app.actions import project_options
+from inficond.gradio_app.api import endpoints
+from inficond.gradio_app.guard import Guard, is_loopback
+from inficond.gradio_app.jobs import Job
+from inficond.gradio_app.pictures import Pictures
+from inficond.gradio_app.rpc import ALLOWED, FAULT, Bridge
+from inficond.gradio_app.selection import SCOPES, resolve
+from inficond.gradio_app.visitor import Visitors
 
 SELECTION = {
     "cls": "boat",

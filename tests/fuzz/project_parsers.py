@@ -10,19 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
-
-from inficond.core import Project
-from inficond.core.history import seal
-from inficond.core.project import files
-from inficond.core.project.pieces import PieceStore, SourceFile
-from inficond.core.project.shared import shared_of
-from inficond.core.tuning.actions import Action
 from tests.fuzz import inputs
 from tests.fuzz.harness import Parser
 from tests.fuzz.inputs import content, documents, mangled, odd, texts, value
 from tests.fuzz.registry import finite, npy_seeds, parser, place_name, told
 from tests.fuzz.table_parsers import columns
 from tests.fuzz.workshop import Workshop, entry_of
+
+from inficond.core import Project
+from inficond.core.history import integrity
+from inficond.core.pipeline.shards import PieceStore, SourceFile
+from inficond.core.project import files
+from inficond.core.sessions.project_context import shared_of
+from inficond.core.tuning.actions import Action
 
 
 @parser("project", 1.5)
@@ -260,7 +260,7 @@ def rewritten(path: Path, changes: list[tuple[str, str, Any]]) -> None:
             "SELECT owner FROM node UNION SELECT owner FROM head UNION SELECT owner FROM remark"
         ).fetchall():
             try:
-                seal.keep_sum(db, owner, seal.owner_sum(db, owner))
+                integrity.keep_sum(db, owner, integrity.owner_sum(db, owner))
             except (sqlite3.Error, UnicodeDecodeError):
                 continue
         db.commit()
@@ -272,7 +272,7 @@ def rewritten(path: Path, changes: list[tuple[str, str, Any]]) -> None:
 def piece(shop: Workshop) -> Parser:
     """A finished piece of a build that was killed."""
     from inficond.core.images import ImageFile
-    from inficond.core.project.pieces import Piece
+    from inficond.core.pipeline.shards import Piece
 
     sources = [SourceFile(ImageFile("a.jpg", Path("/nowhere/a.jpg")), 1, 2)]
     store = PieceStore(shop.root / "pieces", "basis")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from inficond.core.errors import JOINERS, InputError
 from tests.fuzz.harness import Parser, check_line
 from tests.fuzz.workshop import Workshop
+
+from inficond.core.errors import JOINERS, InputError
 
 Maker = Callable[[Workshop], Parser]
 MAKERS: dict[str, tuple[Maker, float]] = {}

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from PIL import Image
-
-from inficond.core.archive import unpack
-from inficond.core.concepts.corpus import LONGEST, MOST, read_corpus_file
-from inficond.core.errors import InputError
-from inficond.core.images import decode, find_images
-from inficond.core.models.tables import read_labels, read_responses
-from inficond.core.project.classes import class_set, read_classes
-from inficond.core.project.pieces import SourceFile
-from inficond.core.project.truth import aligned_labels
 from tests.fuzz import inputs
 from tests.fuzz.harness import Parser
 from tests.fuzz.inputs import content, documents, mangled, tables, texts, value
 from tests.fuzz.registry import parser, plain_text
 from tests.fuzz.workshop import Workshop, entry_of
+
+from inficond.core.bundle import unpack
+from inficond.core.concepts.corpus import LONGEST, MOST, read_corpus_file
+from inficond.core.errors import InputError
+from inficond.core.images import decode, find_images
+from inficond.core.models.class_sets import class_set, read_classes
+from inficond.core.models.tables import read_labels, read_responses
+from inficond.core.pipeline.label_alignment import aligned_labels
+from inficond.core.pipeline.shards import SourceFile
 
 IDS = ["a.jpg", "b/c.png", "d.webp"]
 

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from inficond.core.errors import InputError
-from inficond.core.models.onnx_safety import check_graph
-from inficond.core.models.tables import read_labels, read_responses
-from inficond.core.models.wire import put
-from inficond.core.students.student import _names
-from inficond.core.tuning.state import Focus
 from tests.fuzz.harness import ACCEPTED, decoded, encoded, folder_in, judge, kept_cases, watched
 from tests.fuzz.inputs import Long, Pairs, Raw
 from tests.fuzz.parsers import MAKERS, parser_of
 from tests.fuzz.workshop import Workshop
+
+from inficond.core.errors import InputError
+from inficond.core.models.onnx_protobuf import put
+from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.tables import read_labels, read_responses
+from inficond.core.students.student import _names
+from inficond.core.tuning.state import Focus
 
 CASES = kept_cases()
 

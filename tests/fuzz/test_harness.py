@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
-from inficond.core.errors import InputError
-from inficond.core.history.tree import Tree
-from inficond.core.models.onnx_safety import Malformed, fields
-from inficond.core.models.wire import put
-from inficond.core.project import session as sessions
-from inficond.core.tuning.state import ClassState
 from tests.fuzz import harness
 from tests.fuzz.harness import ACCEPTED, REFUSED, Bug, Parser, fuzz, judge
 from tests.fuzz.inputs import documents, mangled, messages, text, value
 from tests.fuzz.parsers import parser_of
 from tests.fuzz.test_sessions import run
 from tests.fuzz.workshop import Workshop
+
+from inficond.core.errors import InputError
+from inficond.core.history.tree import Tree
+from inficond.core.models.onnx_protobuf import put
+from inficond.core.models.onnx_safety import Malformed, fields
+from inficond.core.sessions import session as sessions
+from inficond.core.tuning.state import ClassState
 
 
 def parser(
@@ -141,12 +141,16 @@ def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "where", "broken"),
     [
-        ("archive", "inficond.core.archive._check_name", lambda name, archive: None),
+        ("archive", "inficond.core.bundle._check_name", lambda name, archive: None),
         ("recipe", "inficond.core.history.recipe._names", lambda value: True),
-        ("onnx", "inficond.core.models.wire._text", lambda content: bytes(content).decode()),
+        ("onnx", "inficond.core.models.onnx_protobuf._text", lambda content: bytes(content).decode()),
         ("manifest", "inficond.core.models.manifest._Reader.count", lambda self, name, value: value),
-        ("safetensors", "inficond.core.students.tensorfile._counts", lambda value: isinstance(value, list)),
-        ("page request", "inficond.gradio_app.bridge._string", lambda request, name: request.get(name)),
+        (
+            "safetensors",
+            "inficond.core.students.safetensors_io._counts",
+            lambda value: isinstance(value, list),
+        ),
+        ("page request", "inficond.gradio_app.rpc._string", lambda request, name: request.get(name)),
     ],
 )  # fmt: skip
 def test_a_check_that_is_taken_out_is_missed(

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tests.fuzz.harness import CI_CASES, NIGHTLY_CASES, fuzz
 from tests.fuzz.parsers import MAKERS, parser_of
 from tests.fuzz.workshop import Workshop

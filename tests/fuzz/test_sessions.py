@@ -5,7 +5,6 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-
 from tests.fuzz.harness import NIGHTLY_CASES, Tally
 from tests.fuzz.machine import machine
 from tests.fuzz.workshop import Workshop

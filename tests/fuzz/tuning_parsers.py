@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-
-from inficond.core.cli.commands.tune import parse as parse_action
-from inficond.core.cli.commands.tune import read_focus
-from inficond.core.history.recipe import Recipe
-from inficond.core.tuning.actions import KINDS, Action, expand
 from tests.fuzz import inputs
 from tests.fuzz.harness import Parser
 from tests.fuzz.inputs import content, documents, mangled, texts, value
 from tests.fuzz.registry import finite, parser, plain_text, printable
 from tests.fuzz.workshop import Workshop
+
+from inficond.core.cli.commands.tune import parse as parse_action
+from inficond.core.cli.commands.tune import read_focus
+from inficond.core.history.recipe import Recipe
+from inficond.core.tuning.actions import KINDS, Action, expand
 
 
 @parser("command line")

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-
-from inficond.core import Project
-from inficond.core.models import wire
-from inficond.core.models.encoder import load_encoder
-from inficond.core.models.manifest import checksum_of
-from inficond.core.project.student_file import student_graph
-from inficond.core.students import Students
 from tests import tiny_models
 from tests.conftest import write_small_project
+
+from inficond.core import Project
+from inficond.core.models import onnx_protobuf
+from inficond.core.models.encoder import load_encoder
+from inficond.core.models.manifest import checksum_of
+from inficond.core.sessions.onnx_export import student_graph
+from inficond.core.students import Students
 
 
 class Workshop:
@@ -95,27 +95,36 @@ class Workshop:
         """ONNX files: of the tiny models, a student, and what a graph may unfold to."""
         folders = [(self.encoder, "image.onnx"), (self.encoder, "text.onnx"), (self.teacher, "teacher.onnx")]
         made = [(folder / name).read_bytes() for folder, name in folders]
-        shape = wire.tensor("shape", np.array([2, 3], np.int64))
-        four = wire.put(1, 3) + wire.put(2, 22) + wire.put(8, "four") + wire.put(9, b"\x12\x03")
-        outside = wire.put(1, 2) + wire.put(2, 1) + wire.put(8, "w")
-        outside += wire.put(13, wire.put(1, "location") + wire.put(2, "weights.bin")) + wire.put(14, 1)
+        shape = onnx_protobuf.tensor("shape", np.array([2, 3], np.int64))
+        four = (
+            onnx_protobuf.put(1, 3)
+            + onnx_protobuf.put(2, 22)
+            + onnx_protobuf.put(8, "four")
+            + onnx_protobuf.put(9, b"\x12\x03")
+        )
+        outside = onnx_protobuf.put(1, 2) + onnx_protobuf.put(2, 1) + onnx_protobuf.put(8, "w")
+        outside += onnx_protobuf.put(
+            13, onnx_protobuf.put(1, "location") + onnx_protobuf.put(2, "weights.bin")
+        ) + onnx_protobuf.put(14, 1)
         nodes = [
-            wire.node("ConstantOfShape", ["shape"], ["zeros"]),
-            wire.node("Expand", ["zeros", "shape"], ["wide"]),
-            wire.node("Tile", ["wide", "shape"], ["tiled"]),
-            wire.node("Concat", ["tiled", "tiled"], ["both"], axis=0),
-            wire.node("RandomNormal", [], ["noise"], shape=[2, 3]),
+            onnx_protobuf.node("ConstantOfShape", ["shape"], ["zeros"]),
+            onnx_protobuf.node("Expand", ["zeros", "shape"], ["wide"]),
+            onnx_protobuf.node("Tile", ["wide", "shape"], ["tiled"]),
+            onnx_protobuf.node("Concat", ["tiled", "tiled"], ["both"], axis=0),
+            onnx_protobuf.node("RandomNormal", [], ["noise"], shape=[2, 3]),
         ]
         for constants in ([shape], [shape, four], [shape, outside]):
-            graph = b"".join(wire.put(1, n) for n in nodes) + wire.put(2, "g")
-            graph += b"".join(wire.put(5, c) for c in constants)
-            graph += wire.put(11, wire.value("x", 1, ["n", 3])) + wire.put(12, wire.value("both", 1, [8, 6]))
-            opset = wire.put(8, wire.put(1, "") + wire.put(2, 17))
+            graph = b"".join(onnx_protobuf.put(1, n) for n in nodes) + onnx_protobuf.put(2, "g")
+            graph += b"".join(onnx_protobuf.put(5, c) for c in constants)
+            graph += onnx_protobuf.put(11, onnx_protobuf.value("x", 1, ["n", 3])) + onnx_protobuf.put(
+                12, onnx_protobuf.value("both", 1, [8, 6])
+            )
+            opset = onnx_protobuf.put(8, onnx_protobuf.put(1, "") + onnx_protobuf.put(2, 17))
             made.append(
-                wire.put(1, 9)
+                onnx_protobuf.put(1, 9)
                 + opset
-                + wire.put(7, graph)
-                + wire.put(14, wire.put(1, "k") + wire.put(2, "v"))
+                + onnx_protobuf.put(7, graph)
+                + onnx_protobuf.put(14, onnx_protobuf.put(1, "k") + onnx_protobuf.put(2, "v"))
             )
         return [*made, self.exported]
 

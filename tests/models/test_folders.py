@@ -14,7 +14,7 @@ from PIL import Image
 
 from inficond.core.errors import InputError
 from inficond.core.models import load_encoder, load_teacher, read_manifest
-from inficond.core.models import locate as locating
+from inficond.core.models import resolve as locating
 from inficond.core.models.manifest import ImageInput, numbered
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.teacher import apply_link

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inficond.core import Project
 from inficond.core.errors import InputError
-from inficond.core.project.session import Session
+from inficond.core.sessions.session import Session
 from inficond.core.tuning.actions import KINDS, Action
 from inficond.core.tuning.bounds import bounds_of, box, typical_weight
 

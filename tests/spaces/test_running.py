@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 
-from inficond.core.bench.page_process import resident
 from inficond.core.project.project import Project
+from inficond.gradio_app.bench.page_process import resident
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
 from trial import Running, install, load, running

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from inficond.core.errors import InputError
+from inficond.core.evaluation.metrics import average_precision
 from inficond.core.students import distil, keep_largest, random_concept_baseline
 from inficond.core.students.baseline import random_concept_vectors, random_directions
-from inficond.core.students.metrics import average_precision
 
 N, K, C, D, R = 600, 40, 3, 48, 4
 CLASSES, CONCEPTS = [f"class {c}" for c in range(C)], [f"word {k}" for k in range(K)]
@@ -76,7 +76,7 @@ def test_five_largest_concepts_are_kept_and_refitted(world, link: str) -> None:
     # Refitting is at least as good as only cutting, in the loss that both are about.
     from dataclasses import replace
 
-    from inficond.core.students.metrics import bce, mean_kl
+    from inficond.core.evaluation.metrics import bce, mean_kl
 
     loss = (lambda S: bce(T, S).mean()) if link == "sigmoid" else (lambda S: mean_kl(T, S))
     assert loss(few.predict(X)) < loss(replace(students, weights=cut).predict(X))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
-from inficond.core.students import Students, contributions, tensorfile
+from inficond.core.students import Students, contributions, safetensors_io
 from inficond.core.students.student import probabilities
 
 CLASSES, CONCEPTS = ("boat", "bird"), ("water", "wing", "tree")
@@ -147,10 +147,10 @@ def test_saved_students_come_back_bit_for_bit(tmp_path: Path, link: str) -> None
 def saved_with(tmp_path: Path, drop: str = "", **metadata: str) -> Path:
     """A good file with some of its contents replaced."""
     make().save(tmp_path / "good.safetensors")
-    tensors, said = tensorfile.read(tmp_path / "good.safetensors")
+    tensors, said = safetensors_io.read(tmp_path / "good.safetensors")
     tensors.pop(drop, None)
-    said = {k: v for k, v in (said | metadata).items() if k not in (drop, tensorfile.CHECKSUM)}
-    tensorfile.write(tmp_path / "bad.safetensors", tensors, said)
+    said = {k: v for k, v in (said | metadata).items() if k not in (drop, safetensors_io.CHECKSUM)}
+    safetensors_io.write(tmp_path / "bad.safetensors", tensors, said)
     return tmp_path / "bad.safetensors"
 
 
@@ -218,8 +218,9 @@ def test_predict_regions_equals_predict_on_concept_vectors() -> None:
 
 def test_a_function_and_its_module_of_one_name_do_not_collide() -> None:
     code = (
-        "import inficond.core.students.subsets, inficond.core.students.distil\n"
-        "import inficond.core.students.contributions, inficond.core.students as s\n"
-        "assert all(callable(f) for f in (s.subsets, s.distil, s.contributions))\n"
+        "import inficond.core.evaluation.subsets, inficond.core.students.distil\n"
+        "import inficond.core.students.contributions\n"
+        "import inficond.core.students as s, inficond.core.evaluation as e\n"
+        "assert all(callable(f) for f in (e.subsets, s.distil, s.contributions))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

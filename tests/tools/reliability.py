@@ -82,9 +82,9 @@ def load(quick: bool) -> dict[str, Any]:
     """Many visitors, one in a hundred hostile; then a few with one who asks for everything at once."""
     import hostile
 
-    from inficond.core.bench.page_process import page_process
-    from inficond.core.bench.visitors import _copy, visit
-    from inficond.core.bench.visits import Mix
+    from inficond.gradio_app.bench.load_scenarios import Mix
+    from inficond.gradio_app.bench.page_process import page_process
+    from inficond.gradio_app.bench.visitors import _copy, visit
 
     mixed = Mix(
         {"switch": 6, "narrow": 2, "look": 3, "drag": 3, "tune": 3, "undo": 1, "redo": 0.5, "export": 0.2, "upload": 1},

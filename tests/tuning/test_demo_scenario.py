@@ -10,8 +10,8 @@ import pytest
 from inficond.core import Project
 from inficond.core.demo import demo_project
 from inficond.core.demo.plan import scenes
-from inficond.core.project.session import Session
-from inficond.core.students import Change, paired_bootstrap
+from inficond.core.evaluation import Change, paired_bootstrap
+from inficond.core.sessions.session import Session
 from inficond.core.tuning.actions import Action
 
 CLASS = "water bird"

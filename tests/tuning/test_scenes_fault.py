@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from inficond.core import Project
+from inficond.core.evaluation import Change, paired_bootstrap
 from inficond.core.project.files import ImageRow, write_project
-from inficond.core.students import Change, distil, paired_bootstrap
+from inficond.core.students import distil
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 

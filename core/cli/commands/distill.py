@@ -81,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the project and tell how its students do on images they have not seen."""
-    from inficond.core.project.build import BuildOptions, build
+    from inficond.core.pipeline.build import BuildOptions, build
     from inficond.core.project.project import Project
 
     if args.workers is not None and args.workers < 1:
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def summarise(project: Any) -> dict[str, Any]:
     """How the students do on validation images, class by class, with the random-concept row beside them."""
-    from inficond.core.students.metrics import class_metrics
+    from inficond.core.evaluation.metrics import class_metrics
 
     rows = project.validation_rows
     T, S = np.asarray(project.T[rows]), project.students.predict(np.asarray(project.X[rows]))

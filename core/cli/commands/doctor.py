@@ -157,7 +157,7 @@ def _probe(provider: str, reference: np.ndarray | None) -> tuple[dict[str, Any],
 
 
 def _writable_cache() -> dict[str, Any]:
-    from inficond.core.models.cache import cache_folder
+    from inficond.core.models.cache_directory import cache_folder
 
     folder = cache_folder()
     try:

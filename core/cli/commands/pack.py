@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from inficond.core.archive import pack
+from inficond.core.bundle import pack
 from inficond.core.cli.output import Output
 
 SUMMARY = "pack projects and models into one file for an offline machine"

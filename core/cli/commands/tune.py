@@ -173,7 +173,7 @@ def parse(kind: str, text: str) -> Action:
 
 def read_focus(given: str | None) -> Any:
     """A subset's name as it is, or the image ids of a file, one a line."""
-    from inficond.core.students.subsets import SUBSETS
+    from inficond.core.evaluation.subsets import SUBSETS
 
     if given is None or given in SUBSETS:
         return given
@@ -256,7 +256,7 @@ def _override(session: Any, args: argparse.Namespace) -> Any:
 
 
 def _suggest(session: Any, args: argparse.Namespace, out: Output) -> int:
-    from inficond.core.students.subsets import SUBSETS
+    from inficond.core.evaluation.subsets import SUBSETS
 
     subset = args.focus if args.focus in SUBSETS else None
     found = {cls: session.suggest(cls, subset) for cls in args.classes}

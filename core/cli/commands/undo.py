@@ -2,7 +2,7 @@
 
 import argparse
 
-from inficond.core.cli.commands._move import configure, move
+from inficond.core.cli.history_step import configure, move
 from inficond.core.cli.output import Output
 
 __all__ = ["SUMMARY", "configure", "run"]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from inficond.core.archive import unpack
+from inficond.core.bundle import unpack
 from inficond.core.cli.output import Output
 
 SUMMARY = "unpack such a file, its hashes checked"

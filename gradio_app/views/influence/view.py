@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inficond.gradio_app.pack import ints, octets, plain, quantised
-from inficond.gradio_app.rows import codes_of, columns_of, rows_of, spread
+from inficond.gradio_app.queries import codes_of, columns_of, rows_of, spread
+from inficond.gradio_app.serialization import ints, octets, plain, quantised
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.students.subsets import SUBSETS
+from inficond.core.evaluation.subsets import SUBSETS
 from inficond.gradio_app import pictures
-from inficond.gradio_app.pack import ints, octets, plain, quantised, shares
-from inficond.gradio_app.rows import codes_of, columns_of, rows_of
-from inficond.gradio_app.shown import bars_of
+from inficond.gradio_app.presenters import bars_of
+from inficond.gradio_app.queries import codes_of, columns_of, rows_of
+from inficond.gradio_app.serialization import ints, octets, plain, quantised, shares
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inficond.gradio_app.pack import plain
+from inficond.gradio_app.serialization import plain
 from inficond.gradio_app.views import Part, View
 from inficond.gradio_app.visitor import slice_id
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from inficond.gradio_app.pack import plain
-from inficond.gradio_app.shown import change_of, step_title
+from inficond.gradio_app.presenters import change_of, step_title
+from inficond.gradio_app.serialization import plain
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:
-    from inficond.core.project.branch import TreeNode
+    from inficond.core.sessions.session_history import TreeNode
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 

@@ -7,8 +7,8 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.bounds import typical_weight
-from inficond.gradio_app.pack import plain
-from inficond.gradio_app.shown import missing_more, now_of, suggestion_of
+from inficond.gradio_app.presenters import missing_more, now_of, suggestion_of
+from inficond.gradio_app.serialization import plain
 from inficond.gradio_app.views import Part, View
 
 if TYPE_CHECKING:

@@ -1,0 +1,29 @@
+"""What `undo` and `redo` share: a step along the history, told in the same way."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from inficond.core.cli.output import Output
+
+if TYPE_CHECKING:
+    from inficond.core.history.node import Node
+    from inficond.core.sessions.session import Session
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("project", metavar="DIR", help="project folder")
+
+
+def move(args: argparse.Namespace, out: Output, step: "Callable[[Session], Node]") -> int:
+    """Move the project's own branch by `step`, and say where it stands now."""
+    from inficond.core.project.project import Project
+
+    session = Project.open(args.project).session("main")
+    with session.exclusive():
+        left = session.node
+        node = step(session)
+    out.say(f"now at {node.id}  {node.title}")
+    out.result({"node": node.id, "left": left, "title": node.title})
+    return 0

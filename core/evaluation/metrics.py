@@ -1,0 +1,346 @@
+"""How well a student follows its teacher, and how right both are; one class at a time."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inficond.core.errors import InputError
+from inficond.core.evaluation import metric_kernels
+from inficond.core.evaluation.subsets import SUBSETS, subset_codes
+
+METRICS = ("agreement", "balanced_agreement", "ap", "f1", "bce")
+"""What `class_metrics` and `paired_bootstrap` measure of a student against a target."""
+HIGHER_IS_BETTER: Mapping[str, bool] = {name: name != "bce" for name in METRICS}
+_CLIP = 1e-7
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How right someone is against ground truth; NaN where undefined."""
+
+    ap: float
+    """Average precision of the probabilities ranking the true positives."""
+    f1: float
+    """At the threshold."""
+    balanced_accuracy: float
+    """Mean of the hit rates among true yes and true no, at the threshold."""
+    n: int
+    """Images whose label is known."""
+    positives: int
+    """Of them, how many hold the class."""
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Everything measured about one student on one set of images; NaN where a measure is undefined.
+
+    Fidelity compares with the teacher, accuracy with ground truth; the two never mix.
+    """
+
+    n: int
+    """Images."""
+    positives: int
+    """The teacher's yes among them."""
+    said: int
+    """The student's yes among them."""
+    agreement: float
+    """Share of images on which both say the same. Flatters a student that never says yes."""
+    balanced_agreement: float
+    """Mean of the shares agreed among the teacher's yes and among its no."""
+    ap: float
+    """Average precision of the student's probabilities ranking the teacher's yes."""
+    f1: float
+    """Of the student's yes against the teacher's."""
+    bce: float
+    """Mean binary cross-entropy in nats, the teacher's probabilities as targets."""
+    threshold: float = 0.5
+    """The student's; at or above it means yes."""
+    teacher_threshold: float = 0.5
+    """The teacher's."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Images in each of the four subsets."""
+    teacher_accuracy: Accuracy | None = None
+    """The teacher against ground truth, where there is any."""
+    student_accuracy: Accuracy | None = None
+    """The student against ground truth, where there is any."""
+    nec: int | None = None
+    """Number of effective concepts."""
+    anec5: float | None = None
+    """Average precision with only the five largest concepts, refitted; see `distil.keep_largest`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that say which measures are undefined, and why."""
+        out = []
+        if self.n == 0:
+            return ("there are no images to measure on",)
+        if self.positives == 0:
+            out.append(
+                "the teacher never says yes on these images: average precision, balanced agreement "
+                "and F1 say nothing here"
+            )
+        elif self.positives == self.n:
+            out.append("the teacher says yes to every image: there is nothing to tell apart")
+        elif self.positives < 10:
+            out.append(
+                f"the teacher says yes to only {self.positives} of these images: every figure is rough"
+            )
+        if self.positives > 0 and self.said == 0:
+            out.append("the student never says yes at its threshold")
+        if self.nec == 0:
+            out.append("the student uses no concept: it gives every image the same probability")
+        return tuple(out)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; None where a measure is undefined."""
+        out: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Accuracy):
+                value = {a.name: plain_number(getattr(value, a.name)) for a in fields(value)}
+            elif isinstance(value, Mapping):
+                value = dict(value)
+            else:
+                value = plain_number(value)
+            out[f.name] = value
+        out["notes"] = list(self.notes)
+        return out
+
+
+def plain_number(value: Any) -> Any:
+    """A float as JSON can hold it: None for NaN and the infinities."""
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Images in descending order of score: sorted once, used by every metric and replicate."""
+
+    order: NDArray[np.intp]
+    """(n,) rows, highest score first."""
+    last: NDArray[np.uint8]
+    """(n,) 1 at the last of every run of equal scores."""
+
+    @classmethod
+    def of(cls, scores: NDArray[Any]) -> "Ranking":
+        """Sort scores (n,)."""
+        order = np.argsort(scores)[::-1]  # ties in any order: nothing looks inside a run of equal scores
+        ranked = scores[order]
+        last = np.ones(len(order), np.uint8)
+        if len(order) > 1:
+            last[:-1] = ranked[:-1] != ranked[1:]
+        return cls(order, last)
+
+
+def average_precision(yes: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision, ties counted as one step (as scikit-learn's `average_precision_score`).
+
+    Parameters
+    ----------
+    yes : array (n,), bool
+        What should rank high.
+    scores : array (n,)
+        What ranks.
+
+    Returns
+    -------
+    float
+        In (0, 1]; NaN without a positive.
+    """
+    yes, scores = _column("yes", yes), _column("scores", scores)
+    _same_length(yes, scores)
+    ranking = Ranking.of(scores)
+    return float(
+        metric_kernels.sorted_average_precision((yes[ranking.order] != 0).astype(np.uint8), ranking.last)
+    )
+
+
+def bce(t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
+    """Binary cross-entropy of each image in nats, targets may be soft.
+
+    Parameters
+    ----------
+    t, s : array (...)
+        Target and predicted probabilities; predictions are kept 1e-7 away from 0 and 1.
+
+    Returns
+    -------
+    array (...), float64
+        Non-negative.
+    """
+    t, s = np.asarray(t, np.float64), np.asarray(s, np.float64)
+    p = np.clip(s, _CLIP, 1 - _CLIP)
+    return -(t * np.log(p) + (1 - t) * np.log1p(-p))
+
+
+def class_metrics(
+    t: ArrayLike,
+    s: ArrayLike,
+    *,
+    threshold: float = 0.5,
+    teacher_threshold: float = 0.5,
+    labels: ArrayLike | None = None,
+    nec: int | None = None,
+    anec5: float | None = None,
+) -> ClassMetrics:
+    """Measure one student on one set of images.
+
+    Parameters
+    ----------
+    t, s : array (n,)
+        Probabilities of the class by teacher and student.
+    threshold, teacher_threshold : float
+        At or above it means yes.
+    labels : array (n,), optional
+        Ground truth: 1, 0, or NaN where unknown.
+    nec : int, optional
+        Number of effective concepts, carried along.
+    anec5 : float, optional
+        ANEC-5, carried along.
+
+    Returns
+    -------
+    ClassMetrics
+        With NaN, never an error, for a teacher that is constant or a class without positives.
+
+    Raises
+    ------
+    InputError
+        Arrays of different lengths.
+    """
+    t, s = _column("teacher's responses", t), _column("student's responses", s)
+    _same_length(t, s)
+    yes, said = t >= teacher_threshold, s >= threshold
+    n, positives, n_said = len(t), int(yes.sum()), int(said.sum())
+    hits = int((yes & said).sum())
+    counts = np.bincount(
+        subset_codes(t, s, threshold=threshold, teacher_threshold=teacher_threshold), minlength=len(SUBSETS)
+    )
+    negatives, rejected = n - positives, int(counts[1])
+    teacher_accuracy = student_accuracy = None
+    if labels is not None:
+        truth = _column("labels", labels)
+        _same_length(t, truth)
+        teacher_accuracy = accuracy(truth, t, teacher_threshold)
+        student_accuracy = accuracy(truth, s, threshold)
+    return ClassMetrics(
+        n=n,
+        positives=positives,
+        said=n_said,
+        agreement=_ratio(hits + rejected, n),
+        balanced_agreement=0.5 * (_ratio(hits, positives) + _ratio(rejected, negatives)),
+        ap=average_precision(yes, s),
+        f1=_ratio(2 * hits, positives + n_said),
+        bce=float(bce(t, s).mean()) if n else math.nan,
+        threshold=float(threshold),
+        teacher_threshold=float(teacher_threshold),
+        counts={name: int(k) for name, k in zip(SUBSETS, counts)},
+        teacher_accuracy=teacher_accuracy,
+        student_accuracy=student_accuracy,
+        nec=nec,
+        anec5=anec5,
+    )
+
+
+def accuracy(labels: ArrayLike, s: ArrayLike, threshold: float = 0.5) -> Accuracy:
+    """Measure probabilities against ground truth.
+
+    Parameters
+    ----------
+    labels : array (n,)
+        1, 0, or NaN where unknown (left out).
+    s : array (n,)
+        Probabilities.
+    threshold : float
+        At or above it means yes.
+
+    Returns
+    -------
+    Accuracy
+        NaN where undefined.
+    """
+    truth, scores = _column("labels", labels), _column("responses", s)
+    _same_length(truth, scores)
+    known = ~np.isnan(truth) if truth.dtype.kind == "f" else np.ones(len(truth), bool)
+    yes, scores = truth[known] >= 0.5, scores[known]
+    said = scores >= threshold
+    n, positives, hits = len(yes), int(yes.sum()), int((yes & said).sum())
+    rejected = int((~yes & ~said).sum())
+    return Accuracy(
+        ap=average_precision(yes, scores),
+        f1=_ratio(2 * hits, positives + int(said.sum())),
+        balanced_accuracy=0.5 * (_ratio(hits, positives) + _ratio(rejected, n - positives)),
+        n=n,
+        positives=positives,
+    )
+
+
+def matched_threshold(t: ArrayLike, s: ArrayLike, teacher_threshold: float = 0.5) -> float:
+    """The student's threshold at which it says yes as often as the teacher.
+
+    Parameters
+    ----------
+    t, s : array (n,)
+        Probabilities on the images that the choice may see (the training ones).
+    teacher_threshold : float
+        At or above it the teacher says yes.
+
+    Returns
+    -------
+    float
+        Half way between the last score that must say yes and the next lower one; a float32 value, so that a
+        student's file holds it exactly. 0.5 where the teacher never or always says yes: no rate to match.
+    """
+    t, s = _column("teacher's responses", t), _column("student's responses", s)
+    _same_length(t, s)
+    k = int((t >= teacher_threshold).sum())
+    if k == 0 or k == len(t):
+        return 0.5
+    ranked = np.sort(s.astype(np.float32))[::-1]
+    upper, lower = ranked[k - 1], ranked[k]
+    # With a tie across the border either side errs; the lower one keeps every teacher's yes reachable.
+    middle = np.float32(0.5) * (upper + lower)
+    return float(middle if middle > lower else upper)
+
+
+def mean_kl(T: ArrayLike, S: ArrayLike) -> float:
+    """Mean Kullback–Leibler divergence of single-label responses, in nats.
+
+    Parameters
+    ----------
+    T, S : array (n, C)
+        Rows that sum to at most one; what is missing counts as one more class, "none of these".
+
+    Returns
+    -------
+    float
+        Mean over images of Σ T log(T/S); NaN without images.
+    """
+    T, S = np.asarray(T, np.float64), np.asarray(S, np.float64)
+    if not len(T):
+        return math.nan
+    T, S = (np.column_stack([P, np.maximum(0.0, 1.0 - P.sum(axis=1))]) for P in (T, S))
+    ratio = np.log(np.maximum(T, 1e-12)) - np.log(np.clip(S, _CLIP, 1.0))
+    return float(np.maximum((T * ratio).sum(axis=1), 0.0).mean())
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else math.nan
+
+
+def _column(name: str, value: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(value)
+    if array.ndim != 1:
+        raise InputError(f"the {name} must be one number per image, not an array of shape {array.shape}")
+    return array
+
+
+def _same_length(a: NDArray[Any], b: NDArray[Any]) -> None:
+    if len(a) != len(b):
+        raise InputError(f"{len(a)} responses cannot be compared with {len(b)}: give one of each per image")

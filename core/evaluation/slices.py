@@ -1,0 +1,316 @@
+"""Groups of misaligned images that one or two concepts describe, found automatically and tested for chance.
+
+A misaligned image is missed (the teacher says yes, the student no) or extra (the other way round). Each kind
+is looked for among the images of which the teacher says the same: missed among its yes, extra among its no.
+Otherwise every slice would only repeat that a class is rare.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inficond.core.errors import InputError
+from inficond.core.evaluation import slice_kernels as kernels
+
+ALPHA = 0.05
+"""Probability of showing any slice at all where there is none, over both kinds and all conditions tried."""
+SHARE = 0.2
+"""A concept is high in the fifth of the images that have most of it, low in the fifth that have least."""
+MIN_SIZE, MIN_WRONG = 8, 4
+PERMUTATIONS = 199
+BEAM = 16
+_COVERED = 0.5
+_MANY_SOURCES, _SMALL_SOURCE = 40, 5.0
+Shuffle = Callable[[], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One concept being high or low."""
+
+    concept: str
+    column: int
+    high: bool
+
+    def __str__(self) -> str:
+        return f"{self.concept} {'high' if self.high else 'low'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A group of images that share one or two conditions and on which student and teacher agree less."""
+
+    kind: str
+    """``"missed"`` or ``"extra"``: the misaligned subset it belongs to."""
+    conditions: tuple[Condition, ...]
+    """One or two."""
+    rows: NDArray[np.intp]
+    """Images of the group, as rows of what `find_slices` was given."""
+    misaligned: NDArray[np.intp]
+    """Those of them on which teacher and student differ."""
+    agreement: float
+    """Share of the group on which they agree."""
+    elsewhere: float
+    """The same among the other images of which the teacher says the same."""
+    p_value: float
+    """Probability that noise gives any slice as marked as this one, anywhere in the search."""
+
+    @property
+    def size(self) -> int:
+        """Images in the group."""
+        return len(self.rows)
+
+    @property
+    def gap(self) -> float:
+        """How much the agreement is lower than elsewhere."""
+        return self.elsewhere - self.agreement
+
+    @property
+    def score(self) -> float:
+        """Size × gap: misaligned images beyond what the rate elsewhere explains. Slices are ranked by it."""
+        return self.size * self.gap
+
+    @property
+    def name(self) -> str:
+        """``"grass high and fence high"``."""
+        return " and ".join(map(str, self.conditions))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.size} images, agreement {100 * self.agreement:.0f} % "
+            f"against {100 * self.elsewhere:.0f} %"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "text": str(self),
+            "conditions": [
+                {"concept": c.concept, "level": "high" if c.high else "low"} for c in self.conditions
+            ],
+            "rows": self.rows.tolist(),
+            "misaligned": self.misaligned.tolist(),
+            "size": self.size,
+            "agreement": self.agreement,
+            "elsewhere": self.elsewhere,
+            "gap": self.gap,
+            "score": self.score,
+            "p_value": self.p_value,
+        }
+
+
+def find_slices(
+    X: ArrayLike,
+    t: ArrayLike,
+    s: ArrayLike,
+    concepts: Sequence[str],
+    *,
+    groups: ArrayLike | None = None,
+    threshold: float = 0.5,
+    teacher_threshold: float = 0.5,
+    kinds: Sequence[str] = ("missed", "extra"),
+    alpha: float = ALPHA,
+    limit: int = 10,
+    seed: int = 0,
+) -> list[Slice]:
+    """Find what misaligned images of a class have in common.
+
+    Parameters
+    ----------
+    X : array (n, K)
+        Concept vectors of the validation images.
+    t, s : array (n,)
+        Probabilities of teacher and student for the class.
+    concepts : sequence of str
+        K names.
+    groups : array (n,), optional
+        Images of equal value share a source; chance is then judged without breaking sources up.
+    threshold, teacher_threshold : float
+        At or above it means yes.
+    kinds : sequence of {"missed", "extra"}
+        Which misaligned subsets to describe.
+    alpha : float
+        Probability of reporting anything where misalignment has nothing to do with any concept.
+    limit : int
+        How many slices at most.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    list of Slice
+        Ranked by size × gap; a slice whose misaligned images are mostly told by those before it is left out.
+
+    Raises
+    ------
+    InputError
+        Lengths that do not fit.
+
+    Notes
+    -----
+    The score of a condition is the likelihood ratio of "a rate of misalignment of its own" over "the rate of
+    all". All singles are scored, and all pairs with one of the `BEAM` best. The same search over permuted
+    misalignment gives the distribution of the largest score (Westfall and Young 1993), which corrects for
+    everything tried, correlated as it is; each of several kinds gets its part of `alpha`. Where images share
+    sources, whole sources change places if there are many small ones; otherwise images change places only
+    within their source, so that a slice cannot be a source in disguise.
+    """
+    X = np.asarray(X)
+    t, s = np.asarray(t), np.asarray(s)
+    n, K = X.shape if X.ndim == 2 else (-1, -1)
+    if t.shape != (n,) or s.shape != (n,) or len(concepts) != K:
+        raise InputError(
+            f"slices need one row per image: X {X.shape}, {t.shape}, {s.shape}, {len(concepts)} names"
+        )
+    if n < 2 * MIN_SIZE or K == 0:
+        return []
+    member = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    said, yes = s >= threshold, t >= teacher_threshold
+    level = alpha / max(1, len(kinds))
+    flags: NDArray[np.uint8] | None = None
+    found: list[Slice] = []
+    for i, kind in enumerate(kinds):
+        if kind not in ("missed", "extra"):
+            raise InputError(f"slices are of the subsets missed or extra, not {kind!r:.40}")
+        population = np.flatnonzero(yes if kind == "missed" else ~yes)
+        wrong = (said != yes)[population]
+        M = int(wrong.sum())
+        if M < MIN_WRONG or len(population) - M < MIN_WRONG or len(population) < 2 * MIN_SIZE:
+            continue
+        if flags is None:
+            flags = _conditions(X)
+        search = _Search(flags[population], wrong)
+        rng = np.random.default_rng([seed, i])
+        sources = None if member is None else member[population]
+        for columns, p in search.significant(_shuffler(wrong, sources, rng), level):
+            holds = search.flags[:, columns].all(axis=1)
+            inside, outside = wrong[holds], wrong[~holds]
+            found.append(
+                Slice(
+                    kind=kind,
+                    conditions=tuple(Condition(concepts[f % K], int(f % K), bool(f < K)) for f in columns),
+                    rows=population[holds],
+                    misaligned=population[holds & wrong],
+                    agreement=1.0 - float(inside.mean()),
+                    elsewhere=1.0 - float(outside.mean()),
+                    p_value=min(1.0, p * len(kinds)),
+                )
+            )
+    return _distinct(found, limit)
+
+
+def _conditions(X: NDArray[Any]) -> NDArray[np.uint8]:
+    """(n, 2K): concept k is high, then concept k is low; a value at the border counts as neither."""
+    n = len(X)
+    columns = np.ascontiguousarray(X.T)
+    rank = max(1, round(SHARE * n))
+    parted = np.partition(columns, (rank, n - rank - 1), axis=1)
+    # Strict on both sides: where most images have one value (0, say), that value is neither high nor low.
+    high, low = np.greater(X, parted[:, n - rank - 1]), np.less(X, parted[:, rank])
+    return np.concatenate([high, low], axis=1).astype(np.uint8)
+
+
+class _Search:
+    """All conditions of one kind of misalignment, as bits."""
+
+    def __init__(self, flags: NDArray[np.uint8], wrong: NDArray[np.bool_]) -> None:
+        self.n, F = flags.shape
+        self.M = int(wrong.sum())
+        self.flags, self.wrong = flags, wrong
+        self.bits = self._bits(np.arange(self.n))
+        self.size = flags.sum(axis=0, dtype=np.int64)
+        self.sizes, self.known = np.empty((F, F), np.uint16), np.zeros(F, np.uint8)
+        counts = np.arange(self.n + 1, dtype=float)
+        self.xlogx = counts * np.log(np.maximum(counts, 1.0))
+        self.single, self.best = np.empty(F), np.empty(min(BEAM, F), np.int64)
+
+    def _bits(self, images: NDArray[np.int64]) -> NDArray[np.uint64]:
+        out = np.empty((-(-len(images) // 64), self.flags.shape[1]), np.uint64)
+        kernels.pack(self.flags, images, out)
+        return out
+
+    def run(self, wrong: NDArray[np.bool_], pair: NDArray[np.float64]) -> float:
+        """The largest score where `wrong` images are misaligned; fills `pair` where it has rows."""
+        return kernels.search(
+            self.bits, self._bits(np.flatnonzero(wrong)), self.size, self.sizes, self.known, self.M, self.n,
+            self.xlogx, MIN_SIZE, MIN_WRONG, self.single, self.best, pair,
+        )  # fmt: skip
+
+    def significant(self, shuffle: Shuffle, level: float) -> list[tuple[list[int], float]]:
+        """Conditions that noise matches in at most a share `level` of the permutations: (columns, p)."""
+        F = len(self.single)
+        pair = np.empty((len(self.best), F))
+        top = self.run(self.wrong, pair)
+        if top <= 0:
+            return []
+        single, best = self.single.copy(), self.best.copy()
+        null, nothing = np.empty(PERMUTATIONS), np.empty((0, F))
+        allowed = math.floor(level * (PERMUTATIONS + 1) + 1e-9) - 1
+        beaten = 0
+        for b in range(PERMUTATIONS):
+            null[b] = self.run(shuffle(), nothing)
+            beaten += null[b] >= top
+            if beaten > allowed:  # not even the best one can pass any more
+                return []
+        # A score above this one is matched by at most `allowed` permutations.
+        bar = np.sort(null)[PERMUTATIONS - 1 - allowed]
+        found = [(float(single[f]), [int(f)]) for f in np.flatnonzero(single > bar)]
+        # A pair must say more than the better half of it, by more than the best of F noise conditions adds
+        # (the upper tail of half a chi-square of one degree of freedom, Bonferroni over F).
+        extra = math.log(F / level) - 0.5 * math.log(4 * math.pi * 8)
+        for b, f in zip(*np.nonzero(pair > bar)):
+            a = best[b]
+            if pair[b, f] >= max(single[a], single[f]) + extra:
+                found.append((float(pair[b, f]), [int(a), int(f)]))
+        return [(columns, (1 + int((null >= score).sum())) / (PERMUTATIONS + 1)) for score, columns in found]
+
+
+def _shuffler(
+    wrong: NDArray[np.bool_], sources: NDArray[np.intp] | None, rng: np.random.Generator
+) -> Shuffle:
+    """What permutes misalignment as the null hypothesis allows."""
+    if sources is None:
+        return lambda: rng.permutation(wrong)
+    order = np.argsort(sources, kind="stable")
+    _, starts, sizes = np.unique(sources[order], return_index=True, return_counts=True)
+    ranked = wrong[order]
+    if len(sizes) >= _MANY_SOURCES and len(wrong) / len(sizes) <= _SMALL_SOURCE:
+        # Sources of one size change places as wholes.
+        blocks = [starts[sizes == size][:, None] + np.arange(size) for size in np.unique(sizes)]
+
+        def between() -> NDArray[np.bool_]:
+            out = np.empty_like(wrong)
+            for block in blocks:
+                out[order[block]] = ranked[rng.permutation(block)]
+            return out
+
+        return between
+
+    key = np.repeat(np.arange(len(sizes)), sizes)
+
+    def within() -> NDArray[np.bool_]:
+        out = np.empty_like(wrong)
+        out[order] = ranked[np.lexsort((rng.random(len(wrong)), key))]
+        return out
+
+    return within
+
+
+def _distinct(found: list[Slice], limit: int) -> list[Slice]:
+    """The highest-ranked slices, without those that the ones before them tell already."""
+    kept: list[Slice] = []
+    told: set[int] = set()
+    for one in sorted(found, key=lambda x: (-x.score, len(x.conditions), x.name)):
+        mine = set(one.misaligned.tolist())
+        if len(mine & told) <= _COVERED * len(mine):
+            kept.append(one)
+            told |= mine
+            if len(kept) == limit:
+                break
+    return kept

@@ -1,0 +1,233 @@
+"""Class sets: which of a teacher's labels are the classes of a project, and the responses that follow."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.strict_json import parse_json
+
+MOST = 20
+"""Classes that are chosen where nobody says which."""
+
+PRESETS = ("groups", "labels")
+"""What may be given instead of a file: readable groups of the teacher's labels, or the labels themselves."""
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Classes, each a group of the teacher's labels whose probabilities are summed.
+
+    Parameters
+    ----------
+    names : tuple of C str
+    members : tuple of C tuples of int
+        Indices of the teacher's labels.
+    origin : str
+        Where the set comes from, for people.
+    """
+
+    names: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    origin: str
+
+    def responses(self, probabilities: np.ndarray) -> np.ndarray:
+        """The classes' responses.
+
+        Parameters
+        ----------
+        probabilities : (n, L) float32
+            Of the teacher's labels.
+
+        Returns
+        -------
+        (n, C) float32 in [0, 1]
+        """
+        out = np.empty((len(probabilities), len(self.names)), np.float32)
+        for c, indices in enumerate(self.members):
+            total = np.zeros(len(probabilities), np.float64)
+            for index in indices:  # one at a time: the sum does not depend on how rows are cut into pieces
+                total += probabilities[:, index]
+            out[:, c] = np.clip(total, 0.0, 1.0)
+        return out
+
+    def keep(self, which: Sequence[int], origin: str | None = None) -> "ClassSet":
+        """The set with only some of its classes, in the order given."""
+        return ClassSet(
+            tuple(self.names[c] for c in which), tuple(self.members[c] for c in which), origin or self.origin
+        )
+
+
+def share_among(responses: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Responses given that the picture shows one of the classes.
+
+    A teacher of a thousand labels spreads its belief over many that belong to no class here; what the classes
+    got is divided among them, after temperature scaling (Guo, Pleiss, Sun and Weinberger 2017).
+
+    Parameters
+    ----------
+    responses : (n, C) float32
+        From `ClassSet.responses`.
+    temperature : float
+        Below 1 it sharpens, as a teacher needs that was trained with smoothed labels.
+
+    Returns
+    -------
+    (n, C) float32
+        Rows sum to 1.
+    """
+    power = np.maximum(responses.astype(np.float64), 1e-12) ** (1.0 / temperature)
+    return (power / power.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, list[str]] | str | None:
+    """A class file, checked for form (its labels are checked against the teacher later).
+
+    Parameters
+    ----------
+    source : Path, mapping, ``"groups"``, ``"labels"`` or None
+        JSON ``{"class name": ["teacher label", …]}``, or a list of labels.
+
+    Raises
+    ------
+    InputError
+        No such file, no JSON, or not of that form.
+    """
+    if source is None or (isinstance(source, str) and source in PRESETS):
+        return source  # type: ignore[return-value]  # a preset's name
+    where = "classes"
+    data: Any = source
+    if not isinstance(source, Mapping):
+        where = str(source)
+        try:
+            data = parse_json(Path(source).read_bytes(), _no_repeats)
+        except FileNotFoundError:
+            presets = " or ".join(f"`{p}`" for p in PRESETS)
+            raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None
+        except OSError as error:
+            raise InputError(f"cannot read {source}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source} is not UTF-8 text") from error
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+        except ValueError as error:
+            raise InputError(f"{source} is no JSON: {error}") from error
+    if isinstance(data, list) and all(isinstance(label, str) for label in data):
+        data = {label: [label] for label in data}
+    form = '{"class name": ["teacher label", …]}'
+    if not isinstance(data, Mapping) or not data:
+        raise InputError(f"{where} holds no classes: write {form}")
+    result: dict[str, list[str]] = {}
+    for name, labels in data.items():
+        labels = [labels] if isinstance(labels, str) else labels
+        if (
+            not isinstance(labels, list | tuple)
+            or not labels
+            or not all(isinstance(label, str) for label in labels)
+        ):
+            raise InputError(
+                f"{where}: the class {str(name)!r:.60} needs a list of teacher labels: write {form}"
+            )
+        clean = " ".join(str(name).split())
+        if not clean.isprintable() or not clean or len(clean) > 100 or clean in result:
+            raise InputError(
+                f"{where}: {str(name)!r:.60} is no name for a class: empty, too long, not to be printed, or "
+                "there twice"
+            )
+        result[clean] = list(labels)
+    return result
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise InputError(f"the class {key!r} is there twice: join its labels")
+        seen[key] = value
+    return seen
+
+
+def class_set(
+    given: Mapping[str, Sequence[str]] | str | None,
+    labels: Sequence[str],
+    groups: Mapping[str, Sequence[str]] | None,
+) -> ClassSet:
+    """All classes that may be used: those given, or every group or label of the teacher.
+
+    Parameters
+    ----------
+    given : mapping, ``"groups"``, ``"labels"`` or None
+        From `read_classes`.
+    labels : sequence of L str
+        The teacher's.
+    groups : mapping, optional
+        Readable groups of the teacher's labels, where it brings some.
+
+    Raises
+    ------
+    InputError
+        A label that the teacher does not have (the message names near ones), or no groups where asked for.
+    """
+    if isinstance(given, Mapping):
+        return _resolved(given, labels, "given")
+    if given == "groups" and not groups:
+        raise InputError("this teacher brings no groups of labels: give a class file, or `labels`")
+    if groups and given != "labels":
+        return _resolved(groups, labels, "the teacher's groups")
+    return ClassSet(tuple(labels), tuple((i,) for i in range(len(labels))), "the teacher's labels")
+
+
+def _resolved(sets: Mapping[str, Sequence[str]], labels: Sequence[str], origin: str) -> ClassSet:
+    exact = {label: i for i, label in enumerate(labels)}
+    folded: dict[str, int] = {}
+    for i, label in enumerate(labels):
+        folded.setdefault(label.casefold(), i)
+    members = []
+    for wanted in sets.values():
+        indices: dict[int, None] = {}
+        for label in wanted:
+            index = exact.get(label, folded.get(label.casefold()))
+            if index is None:
+                raise unknown("teacher label", label, labels)
+            indices[index] = None
+        members.append(tuple(indices))
+    return ClassSet(tuple(sets), tuple(members), origin)
+
+
+def most_frequent(candidates: ClassSet, pieces: Iterable[np.ndarray], most: int = MOST) -> ClassSet:
+    """The classes that the teacher sees most often.
+
+    Parameters
+    ----------
+    candidates : ClassSet
+    pieces : iterable of (n, L) float32
+        The teacher's probabilities of all images, in pieces.
+    most : int
+
+    Returns
+    -------
+    ClassSet
+        Those with the most images at or above 0.5, most first; where no class reaches 0.5 anywhere, those of
+        the highest mean.
+
+    Raises
+    ------
+    InputError
+        There are no images.
+    """
+    yes = np.zeros(len(candidates.names), np.int64)
+    total = np.zeros(len(candidates.names), np.float64)
+    n = 0
+    for piece in pieces:
+        responses = candidates.responses(piece)
+        yes += (responses >= 0.5).sum(axis=0)
+        total += responses.sum(axis=0, dtype=np.float64)
+        n += len(piece)
+    if n == 0:
+        raise InputError("there are no images to choose classes from")
+    order = np.lexsort((-total, -yes))
+    chosen = [int(c) for c in order if yes[c] > 0][:most] or [int(c) for c in order][:most]
+    return candidates.keep(chosen, f"the most frequent of {candidates.origin}")

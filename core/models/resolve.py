@@ -1,0 +1,101 @@
+"""From what a person writes for a model (``embedded``, a folder, a hub id) to a model folder."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from inficond.core.errors import InputError
+from inficond.core.models.cache_directory import cache_folder
+from inficond.core.models.manifest import MANIFEST, Kind
+
+EMBEDDED = "embedded"
+EXPORTERS = "inficond.exporters"
+"""Entry-point group: ``encoder`` and ``teacher`` -> callable(model id, folder to be made)."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def embedded_folder(kind: Kind) -> Path:
+    """The model folder of that kind inside the package."""
+    return Path(__file__).resolve().parent.parent / "assets" / kind
+
+
+def locate(spec: str | Path, kind: Kind) -> Path:
+    """The model folder that a spec means; a hub id is exported once and cached.
+
+    Parameters
+    ----------
+    spec : str
+        ``embedded``, a folder made by `inficond export`, or a Hugging Face id such as
+        ``openai/clip-vit-base-patch16``.
+    kind : {"encoder", "teacher"}
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or the id cannot be exported here.
+    """
+    if str(spec) == EMBEDDED:
+        folder = embedded_folder(kind)
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"the embedded {kind} is missing from this installation: install InFiConD again")
+        return folder
+    try:
+        path = Path(spec).expanduser()
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long a name, half a surrogate, nobody's home
+        path, there, is_folder = Path(), False, False
+    if is_folder:
+        if not (path / MANIFEST).is_file():
+            hint = (
+                f"make one with `inficond export {kind} {path} --out DIR`"
+                if _is_checkpoint(path)
+                else "name another"
+            )
+            raise InputError(f"{path} is no model folder (it has no {MANIFEST}): {hint}")
+        return path
+    text = str(spec)
+    if there:
+        raise InputError(f"{path} is a file, not a model folder")
+    if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
+        raise InputError(
+            f"no {kind} {text!r}: give `embedded`, a model folder, or a Hugging Face id like owner/name"
+        )
+    return _from_hub(text, kind)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _from_hub(model: str, kind: Kind) -> Path:
+    target = cache_folder("models", kind, model.replace("/", "--"))
+    if (target / MANIFEST).is_file():
+        return target
+    export = _exporter(kind)
+    if export is None:
+        raise InputError(
+            f"{model} is no folder here; as a Hugging Face id it needs the `export` extra: "
+            f'pip install "inficond[export]", or run `inficond export {kind} {model} --out DIR` where it is'
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as scratch:
+        made = Path(scratch) / "model"
+        export(model, made)
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+    return target
+
+
+def _exporter(kind: Kind) -> Callable[[str, Path], object] | None:
+    """The exporter of the `export` extra, or None where it, or what it needs, is not installed."""
+    for entry in entry_points(group=EXPORTERS):
+        if entry.name == kind:
+            try:
+                return entry.load()
+            except ImportError:
+                return None
+    return None

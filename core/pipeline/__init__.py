@@ -1,0 +1,1 @@
+"""The build pipeline: images to a finished project."""

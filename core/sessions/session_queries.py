@@ -1,0 +1,425 @@
+"""What a session tells without changing anything: scores, metrics, subsets, influence, reasons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.evaluation import SUBSETS, ClassMetrics, class_metrics
+from inficond.core.evaluation.subsets import subset_codes
+from inficond.core.students import Students
+from inficond.core.tuning import focus as focusing
+from inficond.core.tuning.bounds import Bound, box
+from inficond.core.tuning.state import BranchState
+from inficond.core.tuning.workspace import Columns, Workspace
+
+if TYPE_CHECKING:
+    from inficond.core.concepts import Evidence
+    from inficond.core.evaluation import Slice
+    from inficond.core.sessions.project_context import Shared
+    from inficond.core.students import Contributions
+
+BINS = 16
+"""Bins of a concept's histogram."""
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """The weights of a class, and how each concept's values differ between agreeing and misaligned images.
+
+    Parameters
+    ----------
+    cls : str
+        The class.
+    concepts, groups : tuple of K str
+        Columns, words added in this session last.
+    weights : ndarray of shape (K,)
+        In standardised units.
+    lower, upper : ndarray of shape (K,)
+        The box in force, infinite where nothing is asked.
+    bounds : mapping from concept to Bound
+        The actions behind the box.
+    dropped : frozenset of str
+        Concepts whose weight is 0 in every class.
+    gap : ndarray of shape (K,)
+        Mean of the standardised value in misaligned validation images minus that in agreeing ones; NaN
+        where one side is empty.
+    means : mapping from subset to ndarray of shape (K,)
+        Mean raw value in each of the four subsets of the validation images, NaN for an empty one.
+    edges : ndarray of shape (K, BINS + 1)
+        Of the histograms, in raw units.
+    agreeing, misaligned : ndarray of shape (K, BINS), int32
+        Validation images by value of the concept.
+    """
+
+    cls: str
+    concepts: tuple[str, ...]
+    groups: tuple[str, ...]
+    weights: NDArray[np.float32]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    bounds: Mapping[str, Bound]
+    dropped: frozenset[str]
+    gap: NDArray[np.float32]
+    means: Mapping[str, NDArray[np.float32]]
+    edges: NDArray[np.float32] = field(repr=False)
+    agreeing: NDArray[np.int32] = field(repr=False)
+    misaligned: NDArray[np.int32] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One's own image, seen by teacher and student; nothing of it is kept.
+
+    Parameters
+    ----------
+    classes : tuple of C str
+        The classes.
+    teacher : ndarray of shape (C,) or None
+        Its responses; None where the teacher is only a file of responses.
+    student : ndarray of shape (C,)
+        Probabilities at this node.
+    x : ndarray of shape (K,)
+        Its concept vector.
+    regions : ndarray of shape (R, D), float16
+        Its regions.
+    assignment : ndarray of shape (h, w), uint8
+        The region of each cell.
+    contributions : mapping from class to Contributions
+        Why the student says so.
+    """
+
+    classes: tuple[str, ...]
+    teacher: NDArray[np.float32] | None
+    student: NDArray[np.float32]
+    x: NDArray[np.float32] = field(repr=False)
+    regions: NDArray[np.float16] = field(repr=False)
+    assignment: NDArray[np.uint8] = field(repr=False)
+    contributions: "Mapping[str, Contributions]" = field(repr=False)
+
+
+class Reading:
+    """The read side of a session; `Session` adds what changes a branch."""
+
+    shared: "Shared"
+    state: BranchState
+
+    @property
+    def workspace(self) -> Workspace:
+        """Arrays shared by all sessions on the project."""
+        return self.shared.workspace
+
+    @property
+    def columns(self) -> Columns:
+        """Concept vectors under this branch's concepts."""
+        return self.workspace.columns(self.state.added)
+
+    @property
+    def X(self) -> NDArray[np.float32]:
+        """(N, K) raw concept vectors, added words last; read-only and shared."""
+        return self.columns.X
+
+    @property
+    def concepts(self) -> list[str]:
+        """K names; dropped ones keep their place with weight 0 (see `dropped`)."""
+        return list(self.columns.names)
+
+    @property
+    def concept_groups(self) -> list[str]:
+        """The group of each concept; ``added`` for words of this branch."""
+        return list(self.columns.groups)
+
+    @property
+    def classes(self) -> list[str]:
+        """C names."""
+        return list(self.state.classes)
+
+    @property
+    def image_ids(self) -> Sequence[str]:
+        """(N,) the names of the project's images."""
+        return self.workspace.image_ids
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Concepts whose weight is 0 in every class."""
+        return self.state.dropped
+
+    @property
+    def students(self) -> Students:
+        """The students at this node, ready to predict, save or export."""
+        root, columns = self.workspace.students, self.columns
+        students = Students(
+            root.classes,
+            columns.names,
+            self.state.weights(),
+            self.state.bias().astype(np.float32),
+            columns.mean,
+            columns.scale,
+            link=root.link,
+            lam=self.state.lam,
+            thresholds=self.workspace.thresholds(self.state),
+            encoder=root.encoder,
+        )
+        embeddings = self._embeddings()
+        if embeddings is not None:
+            # Shared, not copied: 584 words of 512 numbers would weigh more than the rest of the session.
+            object.__setattr__(students, "embeddings", embeddings)
+        return students
+
+    def _embeddings(self) -> NDArray[np.float32] | None:
+        stored = self.shared.project.concept_embeddings
+        if stored is None or not self.state.added:
+            return stored
+        added = self.state.added
+        return self.workspace.cache.get(
+            ("embeddings", added),
+            lambda: np.concatenate([stored, np.stack([self.shared.embedding(w) for w in added])]),
+            lambda x: x.nbytes,
+        )
+
+    def class_index(self, cls: str) -> int:
+        """Column of a class; `InputError` with the nearest names where it is not there."""
+        return self.workspace.students.class_index(cls)
+
+    def concept_index(self, name: str) -> int:
+        """Column of a concept, added ones included; `InputError` with the nearest names."""
+        if name not in self.columns.index:
+            raise unknown("concept", name, self.columns.names)
+        return self.columns.index[name]
+
+    # -- numbers
+
+    def scores(self) -> NDArray[np.float32]:
+        """(N, C) the students' probabilities at this node, for all images."""
+        return self.workspace.scores(self.state, "all")
+
+    def targets(self, cls: str, overrides: bool = True) -> NDArray[np.float32]:
+        """(N,) the teacher's probability of a class, with the person's overrides unless told otherwise."""
+        c, w = self.class_index(cls), self.workspace
+        out = np.empty(w.n_images, np.float32)
+        out[w.training_rows] = w.targets(self.state, "training", overrides)[:, c]
+        out[w.validation_rows] = w.targets(self.state, "validation", overrides)[:, c]
+        return out
+
+    def metrics(self, cls: str, overrides: bool = True) -> ClassMetrics:
+        """Fidelity, accuracy where there are labels, NEC and subset counts of a class on validation images.
+
+        Parameters
+        ----------
+        cls : str
+            The class.
+        overrides : bool
+            Hold the student against the person's overrides (True) or the teacher alone.
+
+        Returns
+        -------
+        ClassMetrics
+            `anec5` is None: it needs fits of its own (see the report).
+        """
+        return self._metrics(self.state, cls, overrides)
+
+    def _metrics(self, state: BranchState, cls: str, overrides: bool = True) -> ClassMetrics:
+        c, w = self.class_index(cls), self.workspace
+        labels = w.labels_validation[:, c] if w.labels is not None else None
+        if labels is not None and np.isnan(labels).all():
+            labels = None
+        return class_metrics(
+            w.targets(state, "validation", overrides)[:, c],
+            w.score(state, cls, "validation"),
+            threshold=w.threshold(state, c),
+            labels=labels,
+            nec=int(np.count_nonzero(state.classes[cls].weights)),
+        )
+
+    def subset(self, cls: str, name: str) -> NDArray[np.intp]:
+        """Validation rows in one of the four subsets of a class, ascending."""
+        if name not in SUBSETS:
+            raise unknown("subset", name, SUBSETS)
+        return self.workspace.validation_rows[self._codes(cls) == SUBSETS.index(name)]
+
+    def _codes(self, cls: str) -> NDArray[np.uint8]:
+        c, w = self.class_index(cls), self.workspace
+        return subset_codes(
+            w.targets(self.state, "validation")[:, c],
+            w.score(self.state, cls, "validation"),
+            threshold=w.threshold(self.state, c),
+        )
+
+    def focus_size(self, cls: str, focus: Any) -> int:
+        """How many training images a focus would weigh; with 0 a step refuses it. Errors as `preview`."""
+        self.class_index(cls)
+        return focusing.training_size(focus, self.workspace, self.state, cls)
+
+    def bounds(self, cls: str) -> Mapping[str, Bound]:
+        """The bounds in force for a class, by concept."""
+        self.class_index(cls)
+        return dict(self.state.classes[cls].bounds)
+
+    def influence(self, cls: str) -> Influence:
+        """Weights, bounds and the distribution of every concept in agreeing and misaligned images."""
+        codes, columns, w = self._codes(cls), self.columns, self.workspace
+        one = self.state.classes[cls]
+        lower, upper = box(one.bounds, columns.index, len(columns.names), self.state.dropped)
+        edges, bins = w.histogram_bins(self.state.added, BINS)
+        K = len(columns.names)
+        total = w.histogram(self.state.added, BINS)
+        wrong = np.flatnonzero(codes >= 2)
+        flat = bins[wrong].astype(np.int64) + np.arange(K) * BINS
+        misaligned = np.bincount(flat.ravel(), minlength=K * BINS).reshape(K, BINS).astype(np.int32)
+        sums = {name: _sum(columns.validation, codes == i) for i, name in enumerate(SUBSETS)}
+        size = {name: int((codes == i).sum()) for i, name in enumerate(SUBSETS)}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = {
+                n: (columns.mean + columns.scale * (sums[n] / size[n])).astype(np.float32) for n in SUBSETS
+            }
+            gap = (sums["missed"] + sums["extra"]) / (size["missed"] + size["extra"]) - (
+                sums["agree-pos"] + sums["agree-neg"]
+            ) / (size["agree-pos"] + size["agree-neg"])
+        return Influence(
+            cls,
+            columns.names,
+            columns.groups,
+            one.weights,
+            lower,
+            upper,
+            dict(one.bounds),
+            self.state.dropped,
+            gap.astype(np.float32),
+            means,
+            edges,
+            total - misaligned,
+            misaligned,
+        )
+
+    def slices(self, cls: str) -> "list[Slice]":
+        """Misaligned groups of validation images described by one or two concepts, most telling first.
+
+        Returns
+        -------
+        list of Slice
+            `rows` and `misaligned` are rows of the project; significant after correction for all tried.
+        """
+        from inficond.core.evaluation.slices import find_slices
+
+        c, w, columns = self.class_index(cls), self.workspace, self.columns
+        found = find_slices(
+            columns.validation,
+            w.targets(self.state, "validation")[:, c],
+            w.score(self.state, cls, "validation"),
+            columns.names,
+            groups=w.validation_groups,
+            threshold=w.threshold(self.state, c),
+        )
+        rows = w.validation_rows
+        return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]
+
+    def slice_images(self, one: "Slice") -> NDArray[np.intp]:
+        """All images that meet a slice's conditions, training ones included, ascending."""
+        wanted = [(c.concept, c.high) for c in one.conditions]
+        return np.flatnonzero(focusing.slice_mask(self.workspace, self.state, wanted))
+
+    # -- one image
+
+    def contributions(self, cls: str, row: int) -> "Contributions":
+        """Why the student says what it says of an image."""
+        from inficond.core.students.contributions import contributions
+
+        return contributions(self.students, self.class_index(cls), self.X[self._row(row)])
+
+    def evidence(self, row: int, concept: str) -> "Evidence":
+        """The region of an image that gives a concept its value."""
+        from inficond.core.concepts import evidence
+
+        self.concept_index(concept)
+        project = self.shared.project
+        row = self._row(row)
+        return evidence(project.regions(row), project.assignment(row), self.shared.embedding(concept))
+
+    def similar(self, row: int, n: int = 12) -> NDArray[np.intp]:
+        """The n images most like one, itself left out: cosine of standardised concept vectors."""
+        row, w, columns = self._row(row), self.workspace, self.columns
+        parts = ((w.training_rows, columns.training), (w.validation_rows, columns.validation))
+        z = (np.asarray(self.X[row], np.float32) - columns.mean) / columns.scale
+        like = np.empty(w.n_images, np.float32)
+        for (rows, Z), norms in zip(parts, w.norms(self.state.added)):
+            like[rows] = (Z @ z) / norms
+        like[row] = -np.inf
+        n = int(min(max(n, 0), w.n_images - 1))
+        best = np.argpartition(-like, n)[:n] if n < w.n_images else np.arange(w.n_images)
+        return best[np.argsort(-like[best], kind="stable")]
+
+    def classify(self, rgb: NDArray[np.uint8]) -> Trial:
+        """Teacher and student on one's own picture.
+
+        Parameters
+        ----------
+        rgb : ndarray of shape (H, W, 3), uint8
+            The upright picture.
+
+        Returns
+        -------
+        Trial
+            Nothing of it is kept in the session.
+        """
+        from inficond.core.concepts import concept_vectors
+        from inficond.core.students.contributions import contributions
+
+        shared, students = self.shared, self.students
+        encoder = shared.encoder
+        seen = encoder.encode(encoder.preprocess(rgb)[None])
+        regions = np.asarray(seen.regions[0], np.float16)
+        words = self._embeddings()
+        if words is None:
+            raise InputError(
+                f"the project {shared.project.name!r} keeps no concept embeddings: build it again"
+            )
+        x = concept_vectors(regions[None], np.asarray(words, np.float32))[0]
+        teacher = shared.respond(rgb)
+        return Trial(
+            tuple(self.classes),
+            teacher,
+            students.predict(x[None])[0],
+            x,
+            regions,
+            np.asarray(seen.assignment[0], np.uint8).reshape(encoder.grid),
+            {cls: contributions(students, c, x) for c, cls in enumerate(self.classes)},
+        )
+
+    def _row(self, row: int) -> int:
+        n = self.workspace.n_images
+        if not 0 <= int(row) < n:
+            raise InputError(f"there is no image {row}: the project has {n}, counted from 0")
+        return int(row)
+
+    def row_of(self, image: str) -> int:
+        """The row of an image id; `InputError` with the nearest names where it is not there."""
+        if image not in self.workspace.image_index:
+            raise unknown("image", image, self.workspace.image_ids)
+        return self.workspace.image_index[image]
+
+    def summary(self) -> dict[str, Any]:
+        """What view 1 shows: project, sizes, models, λ, and every class's metrics, as plain values."""
+        p = self.shared.project
+        return {
+            "name": p.name,
+            "images": len(p.image_ids),
+            "validation": int(self.workspace.validation_rows.size),
+            "concepts": len(self.columns.names),
+            "added": list(self.state.added),
+            "dropped": sorted(self.state.dropped),
+            "classes": {cls: self.metrics(cls).to_dict() for cls in self.classes},
+            "lam": self.state.lam,
+            "link": self.workspace.students.link,
+            "encoder": p.config.get("encoder"),
+            "teacher": p.config.get("teacher"),
+            "corpus": p.config.get("corpus"),
+            "split": p.config.get("split"),
+        }
+
+
+def _sum(Z: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Sum of chosen rows: one pass over Z whatever is kept."""
+    return keep.astype(np.float32) @ Z

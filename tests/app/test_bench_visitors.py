@@ -1,0 +1,152 @@
+"""`inficond bench visitors`: wrong answers are found, failed ones counted, only loopback is driven."""
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inficond.core.cli.main import main
+from inficond.core.errors import InputError
+from inficond.core.project.project import Project
+from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix
+from inficond.gradio_app.bench.page_client import PageClient, PageFault
+from inficond.gradio_app.bench.page_process import Memory, PageProcess, page_process, resident
+from inficond.gradio_app.bench.response_checks import differences, facts_of, replayed
+from inficond.gradio_app.bench.visitors import _copy, pictures_of, visit
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _copy(None, tmp_path_factory.mktemp("visited"))
+
+
+@pytest.fixture(scope="module")
+def project(folder: Path) -> Project:
+    return Project.open(folder)
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Iterator[PageProcess]:
+    with page_process(folder) as running:
+        yield running
+
+
+def test_the_true_answer_agrees_and_a_touched_one_does_not(project: Project) -> None:
+    session = project.session()
+    cls = project.classes[0]
+    held = session.influence(cls)
+    k = int(np.abs(held.weights).argmax())
+    rows = project.validation_rows[:50]
+    scores = session.scores()[rows, session.class_index(cls)]
+    m = session.metrics(cls)
+
+    def said(weight: float, scores: np.ndarray, extra: int) -> list[str]:
+        facts = {
+            "table": {cls: [m.ap, m.counts["missed"], extra, m.nec]},
+            "weights": (cls, {held.concepts[k]: weight}),
+            "gallery": (
+                cls,
+                base64.b64encode(rows.astype("<i4").tobytes()).decode(),
+                base64.b64encode(np.round(scores * 65535).astype("<u2").tobytes()).decode(),
+            ),
+            "opened": (cls, int(rows[0]), float(session.targets(cls)[rows[0]]), float(scores[0])),
+        }
+        return differences(session, Exchange("look", 0, 0, facts=facts))
+
+    weight, extra = float(held.weights[k]), m.counts["extra"]
+    assert said(weight, scores, extra) == []
+    assert len(said(weight * 1.01, scores, extra)) == 1
+    assert len(said(weight, scores, extra + 1)) == 1
+    assert len(said(weight, np.roll(scores, 1), extra)) == 2, "the gallery, and the opened image"
+
+
+def test_another_visitors_step_in_an_answer_is_a_wrong_answer(project: Project) -> None:
+    """What a leak between sessions would look like."""
+    cls = project.classes[0]
+    mine, theirs = project.session(), project.session()
+    word = str(theirs.influence(cls).concepts[int(np.abs(theirs.influence(cls).weights).argmax())])
+    theirs.apply(cls, [{"kind": "mute", "concept": word}])
+
+    def table(session: object) -> dict:
+        m = session.metrics(cls)  # type: ignore[attr-defined]
+        return {cls: [m.ap, m.counts["missed"], m.counts["extra"], m.nec]}
+
+    assert replayed(project, [Exchange("look", 0, 0, facts={"table": table(mine)})]) == []
+    assert len(replayed(project, [Exchange("look", 0, 0, facts={"table": table(theirs)})])) == 1
+    request = {"cls": cls, "actions": [{"kind": "mute", "concept": word}], "focus": None}
+    step = Exchange("apply", 0, 0, name="apply", request=request, facts={"table": table(theirs)})
+    assert replayed(project, [step]) == []
+    failed = Exchange("apply", 0, 0, "timeout", "apply", request)
+    assert replayed(project, [failed, Exchange("look", 0, 0, facts={"table": table(theirs)})]) == []
+
+
+def test_facts_are_taken_from_every_part_that_has_them() -> None:
+    assert facts_of({"error": "no"}) == {}
+    assert set(facts_of({"preview": {"weights": {"sea": 0.1}}})) == {"preview"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.7:7860", "https://127.0.0.1:7860", "http://example.test", "ftp://127.0.0.1"]
+)
+def test_only_this_machine_is_driven(url: str) -> None:
+    with pytest.raises(InputError, match="only a page on 127.0.0.1"):
+        PageClient(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--visitors", "0"], "--visitors must lie in 1"),
+        (["--visitors", "10000"], "--visitors must lie in 1"),
+        (["--minutes", "0"], "--minutes must lie above 0"),
+        (["--minutes", "1e9"], "--minutes must lie above 0"),
+        (["--mix", "shopping"], "tuning"),
+        (["--check", "2"], "--check"),
+    ],
+)
+def test_bad_options_are_one_line(options: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "visitors", *options]) == 2
+    said = capsys.readouterr().err.strip()
+    assert line in said
+    assert "\n" not in said
+
+
+def test_mixes_name_actions_that_exist() -> None:
+    assert all(set(mix.actions) <= set(ACTIONS) and mix.think[0] <= mix.think[1] for mix in MIXES.values())
+
+
+def test_memory_is_watched_and_growth_seen() -> None:
+    watched = Memory(os.getpid())
+    watched.looks = [(float(t), (400 + t) * 2**20) for t in range(120)]
+    told = watched.summary()
+    assert told is not None
+    assert told["slope_per_minute"] == pytest.approx(60)
+    assert told["end"] > told["middle"] > told["start"]
+    assert resident(os.getpid()) or not Path("/proc/self/statm").exists()
+
+
+@pytest.mark.slow
+def test_visitors_are_answered_rightly_at_once(page: PageProcess, folder: Path) -> None:
+    mix = Mix({**MIXES["tuning"].actions, "upload": 2, "export": 1}, (0.1, 0.3))
+    found = visit(page.url, page.pid, folder, mix, visitors=4, seconds=8, pictures=pictures_of(folder, 3))
+    assert found["problems"] == {}
+    assert found["wrong_answers"] == []
+    assert found["checked"] > 40
+    assert {"class switch", "preview", "apply", "first view"} <= set(found["waits"])
+    json.dumps(found)
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_server_is_an_error_not_an_answer(page: PageProcess) -> None:
+    client = PageClient(page.url)
+    client.enter()
+    with pytest.raises(PageFault, match="answered 404"):
+        client.call("no_such_function", {})
+    assert "lacks" in client.call("preview", {"cls": ""})["error"]
+    status, _ = client.upload("a.jpg", b"no picture")
+    assert status == 200
+    client.close()

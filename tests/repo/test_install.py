@@ -1,0 +1,126 @@
+"""What a stranger's machine gets: the wheel alone, from a source archive, and at the lowest versions allowed.
+
+Each in a fresh environment with an empty home, outside the repository; only the package index is asked.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from inficond.gradio_app.bench.page_client import PageClient
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from floors import floors
+
+ROOT = Path(__file__).resolve().parents[2]
+nightly = pytest.mark.nightly
+BUILD = "from setuptools import build_meta; import sys; build_meta.build_sdist(sys.argv[1])"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the source archive, as a packager would."""
+    place = tmp_path_factory.mktemp("built")
+    subprocess.run([sys.executable, "-c", BUILD, place], cwd=ROOT, check=True, capture_output=True)
+    archive = next(place.glob("*.tar.gz"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", place, archive]
+    subprocess.run(pip, check=True, capture_output=True)
+    return next(place.glob("*.whl"))
+
+
+def environment(place: Path, *wanted: str | Path) -> Path:
+    """A fresh one with these installed; its `bin`."""
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True)
+    return place / "bin"
+
+
+def packages(bin_: Path) -> set[str]:
+    told = subprocess.run(
+        [bin_ / "python", "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True
+    )
+    return {p["name"].lower() for p in json.loads(told.stdout)}
+
+
+def opens_the_demo(bin_: Path, home: Path) -> None:
+    """`inficond demo` from an empty home answers, and its first view is drawn without a fault."""
+    home.mkdir()
+    variables = {"PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        [bin_ / "inficond", "demo", "--no-browser", "--json"],
+        cwd=home, env=variables, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"].rstrip("/")
+        with urllib.request.urlopen(url, timeout=60) as page:
+            assert page.status == 200
+        client = PageClient(url, timeout=180)
+        client.enter()
+        answer = client.call("hello", {"selection": {}})
+        assert answer["failed"] == {}
+        cls, word = answer["selection"]["cls"], answer["parts"]["tuning.state"]["rows"][0]["name"]
+        step = {"token": answer["token"], "cls": cls, "actions": [{"kind": "mute", "concept": word}]}
+        assert "error" not in client.call("apply", step)
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@nightly
+def test_the_wheel_brings_neither_torch_nor_transformers_and_opens_the_demo(
+    wheel: Path, tmp_path: Path
+) -> None:
+    bin_ = environment(tmp_path / "environment", wheel)
+    assert not packages(bin_) & {"torch", "transformers", "onnx", "onnxscript"}
+    opens_the_demo(bin_, tmp_path / "home")
+
+
+@nightly
+def test_the_lowest_versions_allowed_work(wheel: Path, tmp_path: Path) -> None:
+    """They install together, and everything from photographs to predictions runs."""
+    (tmp_path / "floors.txt").write_text("\n".join(floors()))
+    bin_ = environment(tmp_path / "environment", "-c", tmp_path / "floors.txt", wheel)
+    opens_the_demo(bin_, tmp_path / "home")
+    variables = {**os.environ, "PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(tmp_path / "home")}
+    variables.pop("PYTHONPATH", None)
+    photos = next((tmp_path / "home").rglob("thumbnails"))
+    script = (
+        f"inficond distill '{photos}' --out mine && inficond report mine --html r.html && "
+        "inficond export student mine --out s.onnx && "
+        f"inficond predict s.onnx '{photos}' --json > p.json && inficond pack mine --out m.inficond && "
+        "inficond doctor"
+    )
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=variables, check=True)
+    assert (tmp_path / "p.json").stat().st_size > 1000
+
+
+def test_every_dependency_has_a_lowest_version() -> None:
+    """`floors` raises where one has none; here also the ones that security demands."""
+    lowest = dict(line.split(" ;")[0].split("==") for line in floors(("export",)))
+    assert {"gradio", "pillow", "onnx", "numpy", "numba"} <= set(lowest)
+    assert tuple(map(int, lowest["gradio"].split("."))) >= (6, 31)
+
+
+def test_the_tool_prints_constraints() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.tools.floors"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    assert [line for line in told if line] == floors()
+
+
+@nightly
+def test_what_is_locked_installs_by_its_hashes_and_opens_the_demo(wheel: Path, tmp_path: Path) -> None:
+    bin_ = environment(tmp_path / "environment", "--require-hashes", "-r", ROOT / "requirements.lock")
+    alone = packages(bin_) - {"pip", "setuptools"}
+    pip = [bin_ / "python", "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", wheel], check=True)
+    subprocess.run([bin_ / "python", "-m", "pip", "check"], check=True)
+    assert {"gradio", "numba", "pillow"} <= alone
+    opens_the_demo(bin_, tmp_path / "home")
