@@ -1,4 +1,4 @@
-# Needs nothing but Python 3.11 or newer and a package index.
+# Requires only Python 3.11 or newer and a package index.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
@@ -6,10 +6,10 @@ EXTRAS ?= test,embedded
 
 .PHONY: demo test lint types check nightly reliability floors lock sbom space clean
 
-demo: $(VENV)/.run ## open the app on the built-in project
+demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
 
-test: $(VENV)/.test ## the tests
+test: $(VENV)/.test ## run the tests
 	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 $(ARGS)
 
 lint: $(VENV)/.test
@@ -34,24 +34,24 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $@
 
-nightly: $(VENV)/.test ## the tests that take many minutes
+nightly: $(VENV)/.test ## run the tests that take many minutes
 	$(BIN)/python -m pytest -m nightly $(ARGS)
 
-reliability: $(VENV)/.test ## measure kills, changed bytes and load; write docs/reliability.md (half an hour): ARGS="--only kills"
+reliability: $(VENV)/.test ## measure kills, changed bytes and load and write docs/reliability.md (30 minutes): ARGS="--only kills"
 	$(BIN)/python tests/tools/reliability.py $(ARGS)
 
-floors: $(VENV)/.test ## fresh environments with the lowest versions allowed, and with the newest
+floors: $(VENV)/.test ## test in fresh environments with the lowest allowed and the newest versions
 	$(BIN)/python -m pytest -m nightly tests/house/test_install.py $(ARGS)
 
-lock: $(VENV)/.test ## the newest versions of all that runs, each by its hashes: requirements.lock
+lock: $(VENV)/.test ## write requirements.lock: the newest versions with their hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 		--annotation-style line --custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
 
-sbom: $(VENV)/.test ## what is in the lock, with licences, as CycloneDX: sbom.cdx.json
+sbom: $(VENV)/.test ## write sbom.cdx.json: packages of the lock with licences (CycloneDX)
 	$(BIN)/python tests/tools/sbom.py $(ARGS)
 
-space: $(VENV)/.run ## assemble what is pushed to a Hugging Face Space: make space OUT=folder
-	@test -n "$(OUT)" || { echo 'say where to: make space OUT=folder' >&2; exit 2; }
+space: $(VENV)/.run ## assemble the folder of a Hugging Face Space: make space OUT=folder
+	@test -n "$(OUT)" || { echo 'name the output folder: make space OUT=folder' >&2; exit 2; }
 	$(BIN)/python spaces/assemble.py $(OUT)
 
 clean:

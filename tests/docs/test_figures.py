@@ -10,8 +10,8 @@ NUMBER = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?![\w])")
 
 
 def rows() -> list[tuple[str, str, Path]]:
-    """Rows of the table under *Measured* whose command, or that of the row above (″), cites a document."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Measured")[1].split("\n## ")[0]
+    """Rows of the table under *Benchmarks* whose command, or that of the row above (″), cites a document."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Benchmarks")[1].split("\n## ")[0]
     table = [[c.strip() for c in line.strip("|").split("|")] for line in text.split("\n") if line[:1] == "|"]
     found, block = [], []
     for what, figure, by in table[2:]:
