@@ -124,7 +124,7 @@ class Branch(Reading):
 
     def _check(self, node: Node, history: History) -> None:
         """Hold a node against the project: classes, columns and images that it speaks of are there."""
-        w, words, added = self.workspace, self.workspace.base.index.keys(), set(node.added)
+        w, words, added = self.workspace, self.workspace.concept_names, set(node.added)
         fits = node.dropped - words <= added and all(
             cls in w.root.classes
             and len(one.weights) == len(words) + len(node.added)

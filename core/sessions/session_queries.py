@@ -13,8 +13,9 @@ from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.students import Students
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.bounds import Bound, box
+from inficond.core.tuning.columns import Columns
 from inficond.core.tuning.state import BranchState
-from inficond.core.tuning.workspace import Columns, Workspace
+from inficond.core.tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     from inficond.core.concepts import Evidence

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.tuning.bounds import box
+from inficond.core.tuning.columns import Columns
 from inficond.core.tuning.state import BranchState, ClassState
-from inficond.core.tuning.workspace import Columns, Workspace
+from inficond.core.tuning.workspace import Workspace, group_of
 
 TOLERANCE = 1e-4
 """Relative: a fit ends when its certified gap is at most this part of the objective."""
@@ -244,7 +245,9 @@ def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
     That fit is the same in every process, and the gradient is taken anew at the weights, so the answer
     depends on the state alone. Both are made once for all sessions; every refit shares the Gram matrix.
     """
-    base = workspace.cache.get(("curvature", state.added), lambda: _learn(workspace, state), _bytes)
+    base = workspace.cache.get(
+        ("curvature", state.added), lambda: _learn(workspace, state), _bytes, group_of(state.added)
+    )
     if cls is None:
         parts: tuple[Any, ...] = (state.weights(), state.bias(), base, workspace.targets(state, "training"))
     else:

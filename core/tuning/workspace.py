@@ -1,124 +1,93 @@
-"""What all sessions on one project share: training and validation arrays, added columns, scores, bootstrap
-groups.
+"""Arrays and caches shared by all sessions on a project.
 
-A session keeps only weights; everything that grows with the number of images lives here, once, in a bounded
-cache.
+A session holds only weights. Everything that grows with the number of images is held here, once.
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.cache import PINNED, Cache
 from inficond.core.errors import InputError
+from inficond.core.models.hardware import available_memory
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students import Students
 from inficond.core.students.student import probabilities
+from inficond.core.tuning.columns import Columns, Float32, standardize
 from inficond.core.tuning.overrides import overridden
 from inficond.core.tuning.state import BranchState, ClassState
 
-Float32 = NDArray[np.float32]
-LEAST_CACHE, MOST_CACHE = 20 * 2**20, 64 * 2**20
-"""Bytes for scores, added columns and starts of fits, of all sessions together: four times the concept
-vectors, but within these."""
+CACHE_SETTING = "INFICOND_CACHE_MB"
+"""Environment variable: budget of a project's cache, in megabytes (2**20 bytes)."""
+LEAST_RESERVE = 64 * 2**20
+"""Bytes of the default budget for values that can be evicted, at least."""
+RESERVE_ROWS = 6
+"""The same as a multiple of the concept vectors: room for the concepts of several visitors' added words."""
+MODEL_ROWS = 3 * 40
+"""Vectors over a class's weights in the curvature model of a fit, at most."""
 
 
-class Cache:
-    """Least recently used first out, by bytes; one per workspace, for all threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
-        self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def clear(self) -> None:
-        """Let go of everything; it is made again when asked for."""
-        with self._lock:
-            self._items.clear()
-            self._size = 0
-
-    def get(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """The value under `key`, made where it is missing (two threads at once make the same)."""
-        with self._lock:
-            if key in self._items:
-                self._items.move_to_end(key)
-                return self._items[key][0]
-        value = make()
-        with self._lock:
-            if key not in self._items:
-                self._items[key] = (value, size(value))
-                self._size += self._items[key][1]
-                while self._size > self._limit and len(self._items) > 1:
-                    self._size -= self._items.popitem(last=False)[1][1]
-        return value
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """The concept vectors under one list of concepts (the project's own and, after them, added words).
+def cache_budget(pinned: int, X_bytes: int) -> int:
+    """Return the budget of a project's cache in bytes.
 
     Parameters
     ----------
-    names, groups : tuple of K str
-        The concepts and their groups.
-    X : ndarray of shape (N, K)
-        All images, raw.
-    training, validation : ndarray of shape (n, K), (m, K), float32
-        Standardised rows of X: fits and scores work on these, so that every weight of a branch, focused or
-        not, has the units of the project's students. Training images lie row by row, as fits read them,
-        validation images column by column: few weights are not zero, and only their columns are read.
-    mean, scale : ndarray of shape (K,), float32
-        Of the training images; what standardises a column.
+    pinned : int
+        Bytes that every step needs, see `Workspace.pinned_bytes`.
+    X_bytes : int
+        Bytes of the concept vectors.
+
+    Returns
+    -------
+    int
+        The value of the environment variable `INFICOND_CACHE_MB`; by default `pinned` and, beside it,
+        six times the concept vectors but at most half of the free memory and at least 64 MB.
+
+    Raises
+    ------
+    InputError
+        The environment variable is not a positive whole number.
     """
-
-    names: tuple[str, ...]
-    groups: tuple[str, ...]
-    X: Float32
-    training: Float32
-    validation: Float32
-    mean: Float32
-    scale: Float32
-
-    @cached_property
-    def index(self) -> Mapping[str, int]:
-        """Column of each concept."""
-        return {name: k for k, name in enumerate(self.names)}
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held."""
-        return self.X.nbytes + self.training.nbytes + self.validation.nbytes
+    given = os.environ.get(CACHE_SETTING, "").strip()
+    if given:
+        if not given.isdecimal() or not 0 < int(given) < 2**40:
+            raise InputError(
+                f"{CACHE_SETTING} is {given[:40]!r}: set it to a whole number of megabytes, such as 512"
+            )
+        return int(given) * 2**20
+    free = available_memory()
+    reserve = RESERVE_ROWS * X_bytes if free is None else min(RESERVE_ROWS * X_bytes, free // 2)
+    return pinned + max(LEAST_RESERVE, reserve)
 
 
 class Workspace:
-    """The shared side of a project's sessions.
+    """The part of a project's sessions that they share.
 
     Parameters
     ----------
     students : Students
         As fitted when the project was made: link, λ, thresholds, standardisation.
     X : ndarray of shape (N, K)
-        Raw concept vectors, maybe memory-mapped.
+        Raw concept vectors; may be memory-mapped.
     T : ndarray of shape (N, C)
         Teacher responses.
     is_validation : ndarray of shape (N,), bool
-        Never seen by a fit.
+        Images that no fit uses.
     image_ids : sequence of N str
         Names of the images.
     concept_groups : sequence of K str
         Group of each concept.
     image_groups : sequence of N str or None
-        Images of one group are resampled together; None stands alone.
+        Images of one group are resampled together; None is a group of its own.
     labels : ndarray of shape (N, C), optional
         Ground truth, NaN where unknown.
     column : callable, optional
-        ``column(word) -> (N,) float32``: the concept vector entries of a word typed by a person.
+        ``column(word) -> (N,) float32``: the raw concept vector entries of a word that is not a concept.
     """
 
     def __init__(
@@ -143,41 +112,49 @@ class Workspace:
         self._concept_groups = tuple(concept_groups)
         self._image_groups = image_groups
         self._column = column
-        self._lock = threading.RLock()
-        self.cache = Cache(min(MOST_CACHE, max(LEAST_CACHE, 4 * X.nbytes)))
+        self.cache = Cache(
+            cache_budget(self.pinned_bytes, X.nbytes),
+            "cache of the project",
+            f"previews are slow while it lasts: raise {CACHE_SETTING}",
+        )
 
     @property
     def n_images(self) -> int:
-        """N."""
+        """Number of images N."""
         return len(self.image_ids)
 
     @cached_property
     def image_index(self) -> Mapping[str, int]:
-        """Row of each image id."""
+        """Row of each image."""
         return {name: i for i, name in enumerate(self.image_ids)}
 
+    @cached_property
+    def concept_names(self) -> frozenset[str]:
+        """The project's own concepts."""
+        return frozenset(self.students.concepts)
+
     def check_tunable(self) -> None:
-        """Something can be fitted.
+        """Check that the project has training images.
 
         Raises
         ------
         InputError
-            All images are held out for validation: their students can be looked at, not tuned.
+            It has none.
         """
         if not self.training_rows.size:
             raise InputError(
-                "all images of this project are held out for validation, so that nothing can be fitted: its "
-                "students can be looked at, not tuned"
+                "this project has no training images (all are held out for validation): its students can be "
+                "inspected but not tuned"
             )
 
     @cached_property
     def T_training(self) -> Float32:
-        """(n, C) the teacher on training images."""
+        """(n, C) teacher responses on training images."""
         return np.ascontiguousarray(self.T[self.training_rows], np.float32)
 
     @cached_property
     def T_validation(self) -> Float32:
-        """(m, C) the teacher on validation images."""
+        """(m, C) teacher responses on validation images."""
         return np.ascontiguousarray(self.T[self.validation_rows], np.float32)
 
     @cached_property
@@ -189,7 +166,7 @@ class Workspace:
 
     @cached_property
     def validation_groups(self) -> NDArray[np.int32] | None:
-        """(m,) the source of each validation image, or None where every image stands alone."""
+        """(m,) resampling group of each validation image; None where each is a group of its own."""
         if self._image_groups is None:
             return None
         names = [self._image_groups[i] for i in self.validation_rows.tolist()]
@@ -201,66 +178,55 @@ class Workspace:
 
     @cached_property
     def root(self) -> BranchState:
-        """The state in which every branch begins."""
+        """The state at the root of every branch."""
         s = self.students
         return BranchState(
             {name: ClassState(s.weights[c], float(s.bias[c])) for c, name in enumerate(s.classes)}, lam=s.lam
         )
 
-    @cached_property
-    def base(self) -> Columns:
-        """The project's own concepts."""
+    @property
+    def pinned_bytes(self) -> int:
+        """Bytes that every step needs: standardised rows, transposed rows, Gram matrix, curvature, bins."""
+        (K, C), n, m = (self.X.shape[1], self.students.n_classes), *map(len, self._parts)
+        needed = 4 * K * (2 * n + m) + m * K + 4 * (K + 1) ** 2 + 4 * C * (MODEL_ROWS * (K + 1) + n)
+        return max(needed, 2**22)  # at least: the solver works on small problems in double precision
+
+    @property
+    def _parts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return self.training_rows, self.validation_rows
+
+    def columns(self, added: tuple[str, ...] = ()) -> Columns:
+        """Return the project's concepts followed by added words; sessions with the same words share it."""
+        return self.cache.get(
+            ("columns", added), lambda: self._columns(added), lambda c: c.nbytes, group_of(added)
+        )
+
+    def _columns(self, added: tuple[str, ...]) -> Columns:
+        if added:
+            X = np.stack([self.word(name) for name in added], axis=1)
+            return self.columns().append(added, X, *self._parts)
         s = self.students
         return Columns(
             tuple(s.concepts),
             self._concept_groups,
             self.X,
-            standardised(self.X, self.training_rows, s.mean, s.scale),
-            np.asfortranarray(standardised(self.X, self.validation_rows, s.mean, s.scale)),
+            standardize(self.X, self.training_rows, s.mean, s.scale),
+            np.asfortranarray(standardize(self.X, self.validation_rows, s.mean, s.scale)),
             s.mean,
             s.scale,
         )
 
-    def columns(self, added: tuple[str, ...] = ()) -> Columns:
-        """The project's concepts and some added words; made once for all sessions that added the same."""
-        with self._lock:
-            base = self.base
-            if not added:
-                return base
-            return self.cache.get(("columns", added), lambda: self._with(base, added), lambda c: c.nbytes)
-
     def word(self, name: str) -> Float32:
-        """(N,) the column of a word that is no concept of the project."""
+        """Return the raw column (N,) of a word that is not a concept of the project."""
         if self._column is None:
-            raise ValueError("this workspace was made without a way to turn words into columns")
+            raise ValueError("this workspace has no function that makes columns of words")
         make = self._column
         return self.cache.get(
             ("word", name), lambda: np.ascontiguousarray(make(name), np.float32), lambda x: x.nbytes
         )
 
-    def _with(self, base: Columns, added: tuple[str, ...]) -> Columns:
-        new = np.stack([self.word(name) for name in added], axis=1)
-        fresh = new[self.training_rows].astype(np.float64)
-        spread = fresh.std(axis=0)
-        mean = fresh.mean(axis=0).astype(np.float32)
-        # A constant column keeps weight 0 whatever its scale.
-        scale = np.where(spread > 1e-7, spread, 1.0).astype(np.float32)
-        training, validation = (
-            np.concatenate([old, standardised(new, rows, mean, scale)], axis=1)
-            for old, rows in ((base.training, self.training_rows), (base.validation, self.validation_rows))
-        )
-        return Columns(
-            base.names + added,
-            base.groups + ("added",) * len(added),
-            np.concatenate([np.asarray(self.X, np.float32), new], axis=1),
-            training,
-            np.asfortranarray(validation),
-            np.concatenate([base.mean, mean]),
-            np.concatenate([base.scale, scale]),
-        )
-
     def norms(self, added: tuple[str, ...]) -> tuple[Float32, Float32]:
-        """Length of every standardised concept vector, of training and of validation images; never 0."""
+        """Return the norms of the standardised concept vectors, (n,) training, (m,) validation; above 0."""
         columns = self.columns(added)
         return self.cache.get(
             ("norms", added),
@@ -272,7 +238,8 @@ class Workspace:
         )
 
     def correlations(self, added: tuple[str, ...], columns: tuple[int, ...]) -> Float32:
-        """(m, K) correlation of some columns with all, over at most 8,192 training images."""
+        """Return the correlations (len(columns), K) of some columns with all, over at most 8,192 training
+        images."""
 
         def make() -> Float32:
             Z = self.columns(added).training
@@ -284,7 +251,7 @@ class Workspace:
         return self.cache.get(("correlations", added, columns), make, lambda x: x.nbytes)
 
     def histogram_bins(self, added: tuple[str, ...], bins: int) -> tuple[Float32, NDArray[np.uint8]]:
-        """Edges (K, bins + 1) in raw units, and the bin of each validation value, (m, K)."""
+        """Return bin edges (K, bins + 1) in raw units and the bin of each validation value (m, K)."""
 
         def make() -> tuple[Float32, NDArray[np.uint8]]:
             columns = self.columns(added)
@@ -297,10 +264,12 @@ class Workspace:
             edges = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, bins + 1)
             return (edges * columns.scale[:, None] + columns.mean[:, None]).astype(np.float32), codes
 
-        return self.cache.get(("bins", added, bins), make, lambda x: x[0].nbytes + x[1].nbytes)
+        return self.cache.get(
+            ("bins", added, bins), make, lambda x: x[0].nbytes + x[1].nbytes, group_of(added)
+        )
 
     def histogram(self, added: tuple[str, ...], bins: int) -> NDArray[np.int32]:
-        """(K, bins) all validation images by value of each concept."""
+        """Return the number of validation images per bin of each concept, (K, bins)."""
 
         def make() -> NDArray[np.int32]:
             codes = self.histogram_bins(added, bins)[1]
@@ -313,7 +282,7 @@ class Workspace:
     # -- scores
 
     def logits(self, weights: Float32, bias: float, added: tuple[str, ...], part: str) -> Float32:
-        """Logits of one class.
+        """Return the logits of one class.
 
         Parameters
         ----------
@@ -322,9 +291,9 @@ class Workspace:
         bias : float
             The intercept.
         added : tuple of str
-            The words added so far.
+            The added words of the branch.
         part : {"training", "validation", "all"}
-            Of which images.
+            Images.
 
         Returns
         -------
@@ -341,7 +310,7 @@ class Workspace:
             out[self.training_rows] = self.logits(weights, bias, added, "training")
             out[self.validation_rows] = self.logits(weights, bias, added, "validation")
         else:
-            # OpenBLAS's threads wait busily for a while after a product, in the way of the solver's own.
+            # Idle OpenBLAS threads spin after a product and would slow the solver's threads.
             with single_threaded_blas():
                 if part == "training":
                     out = columns.training @ weights
@@ -353,32 +322,31 @@ class Workspace:
         return out
 
     def scores(self, state: BranchState, part: str) -> Float32:
-        """(n, C) probabilities of all classes on ``training``, ``validation`` or ``all`` images."""
+        """Return the probabilities (n, C) on ``training``, ``validation`` or ``all`` images."""
         logits = [self.logits(c.weights, c.bias, state.added, part) for c in state.classes.values()]
         return probabilities(np.stack(logits, axis=1), self.students.link)
 
     def score(self, state: BranchState, cls: str, part: str) -> Float32:
-        """(n,) probabilities of one class."""
+        """Return the probabilities (n,) of one class."""
         if self.students.link == "softmax":
             return self.scores(state, part)[:, self.students.class_index(cls)]
         c = state.classes[cls]
         return probabilities(self.logits(c.weights, c.bias, state.added, part), "sigmoid")
 
     def thresholds(self, state: BranchState) -> Float32:
-        """(C,) the probability from which each class's student says yes."""
+        """Return the decision threshold (C,) of each class."""
         if state.thresholds is None:
             return self.students.thresholds
         return np.array(state.thresholds, np.float32)
 
     def threshold(self, state: BranchState, c: int) -> float:
-        """The same of the class in column `c`."""
+        """Return the decision threshold of the class in column `c`."""
         return float(self.students.thresholds[c] if state.thresholds is None else state.thresholds[c])
 
     def targets(self, state: BranchState, part: str, overrides: bool = True) -> Float32:
-        """(n, C) what the classes are fitted to or held against: the teacher, with overrides unless told
-        otherwise.
+        """Return the target probabilities (n, C): teacher responses, with overrides if `overrides` is true.
 
-        The result is shared where there are no overrides: do not write into it.
+        Read-only: the array is shared where there are no overrides.
         """
         rows = self.training_rows if part == "training" else self.validation_rows
         T = self.T_training if part == "training" else self.T_validation
@@ -394,30 +362,6 @@ class Workspace:
         return overridden(T, self.students.link, asked)
 
 
-def standardised(
-    X: NDArray[Any], rows: NDArray[np.intp], mean: Float32, scale: Float32, block: int = 8192
-) -> Float32:
-    """Rows of X in standard units, a block at a time.
-
-    Parameters
-    ----------
-    X : ndarray of shape (N, K)
-        Raw, maybe memory-mapped.
-    rows : ndarray of int
-        Which rows.
-    mean, scale : ndarray of shape (K,)
-        Per column.
-    block : int
-        Rows handled at once.
-
-    Returns
-    -------
-    ndarray of shape (len(rows), K), float32
-        Contiguous.
-    """
-    out = np.empty((len(rows), X.shape[1]), np.float32)
-    for start in range(0, len(rows), block):
-        part = out[start : start + block]
-        np.subtract(X[rows[start : start + block]], mean, out=part)
-        part /= scale
-    return out
+def group_of(added: tuple[str, ...]) -> Hashable:
+    """Return the cache group of what every step on a branch with these added words needs."""
+    return ("added", *added) if added else PINNED

@@ -451,5 +451,5 @@ def test_students_of_a_project_without_training_images_can_be_looked_at_not_tune
         lambda: session.set_lambda(0.1),
         lambda: session.suggest("boat"),
     ):
-        with pytest.raises(InputError, match="can be looked at, not tuned"):
+        with pytest.raises(InputError, match="can be inspected but not tuned"):
             step()

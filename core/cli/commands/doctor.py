@@ -182,7 +182,16 @@ def _project(path: Path) -> dict[str, Any]:
         "images": len(project),
         "faults": project.verify(),
         "writable": _takes_a_file(path),
+        "cache": _memory(project),
     }
+
+
+def _memory(project: Any) -> dict[str, int]:
+    """Bytes that every tuning step of a project needs, and the budget of the cache that holds them."""
+    from inficond.core.sessions.project_context import shared_of
+
+    workspace = shared_of(project).workspace
+    return {"needed": workspace.pinned_bytes, "budget": workspace.cache.usage.budget}
 
 
 def _takes_a_file(folder: Path) -> bool:
@@ -252,6 +261,13 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"project {found['project']['path']}: " + ("every byte is right" if not faults else "DAMAGED")
         )
         lines += [f"  {fault}" for fault in faults]
+        memory = found["project"].get("cache")
+        if memory:
+            needed, budget = (f"{memory[key] / 2**20:,.0f} MB" for key in ("needed", "budget"))
+            line = f"  memory of its tuning steps: {needed} needed, budget {budget}"
+            if memory["needed"] > memory["budget"]:
+                line += ": EXCEEDED, raise INFICOND_CACHE_MB"
+            lines.append(line)
         if found["project"].get("writable") is False:
             lines.append("  its folder cannot be written: tuning lives in memory only and is not kept")
     if "page" in found:
