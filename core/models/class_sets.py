@@ -1,5 +1,6 @@
 """Class sets: which of a teacher's labels are the classes of a project, and the responses that follow."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,20 +182,55 @@ def class_set(
 
 
 def _resolved(sets: Mapping[str, Sequence[str]], labels: Sequence[str], origin: str) -> ClassSet:
-    exact = {label: i for i, label in enumerate(labels)}
-    folded: dict[str, int] = {}
-    for i, label in enumerate(labels):
-        folded.setdefault(label.casefold(), i)
+    """A class set of the labels named; only the teacher's own groups may name one of several like-named."""
+    index_of = {label: i for i, label in enumerate(labels)}
+    like_named = _like_named(labels)
     members = []
-    for wanted in sets.values():
+    for name, wanted in sets.items():
         indices: dict[int, None] = {}
         for label in wanted:
-            index = exact.get(label, folded.get(label.casefold()))
-            if index is None:
+            found = [index_of[label]] if label in index_of else []
+            if origin == "given" or not found:
+                found = _candidates(label, index_of, like_named)
+            if not found:
                 raise unknown("teacher label", label, labels)
-            indices[index] = None
+            if len(found) > 1:
+                choices = " and ".join(repr(c) for c in _names_of(found, labels, label))
+                raise InputError(
+                    f"class {name!r}: the teacher has {len(found)} labels named {label!r} (numbers "
+                    f"{', '.join(map(str, found))}): write {choices} for the one meant, or list them all"
+                )
+            indices[found[0]] = None
         members.append(tuple(indices))
     return ClassSet(tuple(sets), tuple(members), origin)
+
+
+def _like_named(labels: Sequence[str]) -> dict[str, list[int]]:
+    """Indices by name, for names that `manifest.numbered` had to number (``crane``, ``crane (2)``)."""
+    index_of = {label: i for i, label in enumerate(labels)}
+    groups: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        numbered = re.fullmatch(r"(.+) \((\d+)\)", label, re.DOTALL)
+        if numbered and int(numbered[2]) > 1 and numbered[1] in index_of:
+            groups.setdefault(numbered[1], [index_of[numbered[1]]]).append(i)
+    return groups
+
+
+def _candidates(label: str, index_of: Mapping[str, int], like_named: Mapping[str, list[int]]) -> list[int]:
+    """Indices that a label in a class file may mean: by its exact name, else without regard to case."""
+    if label in like_named:
+        return like_named[label]
+    if label in index_of:
+        return [index_of[label]]
+    first = label.removesuffix(" (1)")
+    if first != label and first in like_named:
+        return like_named[first][:1]
+    return [i for known, i in index_of.items() if known.casefold() == label.casefold()]
+
+
+def _names_of(indices: Sequence[int], labels: Sequence[str], label: str) -> list[str]:
+    """Names by which each of several like-named labels can be written in a class file."""
+    return [f"{label} (1)" if labels[i] == label else labels[i] for i in indices]
 
 
 def most_frequent(candidates: ClassSet, pieces: Iterable[np.ndarray], most: int = MOST) -> ClassSet:

@@ -17,6 +17,9 @@ CHECKSUM = "checksum"
 LINKS = ("sigmoid", "softmax")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
 LAYOUTS = ("uint8_bhwc", "float_bchw")
+CROP_OFFSETS = ("floor", "round")
+REDUCING_GAP = 3.0
+"""Of manifests that state none: pictures six or more times too large are first reduced by a whole factor."""
 
 Kind = Literal["encoder", "teacher"]
 
@@ -39,6 +42,11 @@ class ImageInput:
     mean, std : three floats
         Used outside the graph for the layout `float_bchw` only.
     input_layout : str
+    crop_offset : {"floor", "round"}
+        How half a pixel is rounded where an odd number of pixels is cropped off: "floor" as transformers
+        does, "round" (to even) as torchvision and timm do.
+    reducing_gap : float or None
+        Pillow's `reducing_gap`; None resamples every picture in one step.
     """
 
     file: str
@@ -49,6 +57,8 @@ class ImageInput:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     input_layout: str = "uint8_bhwc"
+    crop_offset: str = "floor"
+    reducing_gap: float | None = REDUCING_GAP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,6 +341,14 @@ class _Reader:
         layout = value.get("input_layout", "uint8_bhwc")
         if layout not in LAYOUTS:
             raise self.fail("image.input_layout", " or ".join(LAYOUTS), layout)
+        offset = value.get("crop_offset", "floor")
+        if offset not in CROP_OFFSETS:
+            raise self.fail("image.crop_offset", " or ".join(CROP_OFFSETS), offset)
+        gap = value.get("reducing_gap", REDUCING_GAP)
+        if gap is not None and (
+            isinstance(gap, bool) or not isinstance(gap, int | float) or not 1 <= gap <= 100
+        ):
+            raise self.fail("image.reducing_gap", "null or a number from 1 to 100", gap)
         std = self.triple("image.std", value.get("std", [1, 1, 1]))
         if min(std) <= 0:
             raise self.fail("image.std", "above 0", value.get("std"))
@@ -343,6 +361,8 @@ class _Reader:
             mean=self.triple("image.mean", value.get("mean", [0, 0, 0])),
             std=std,
             input_layout=layout,
+            crop_offset=offset,
+            reducing_gap=None if gap is None else float(gap),
         )
 
     def crop(self, value: Any, size: tuple[int, int]) -> tuple[int, int] | None:

@@ -25,6 +25,8 @@ class Preprocess:
         self.size = image.size
         self._resize, self._crop = image.resize, image.crop
         self._filter = FILTERS[image.interpolation]
+        self._gap = image.reducing_gap
+        self._round_offset = image.crop_offset == "round"
 
     @property
     def at_least(self) -> int:
@@ -52,8 +54,8 @@ class Preprocess:
             across, down = (self._resize * side // shorter for side in (width, height))
         else:
             down, across = self._resize
-        left, right = _middle(across, self._crop[1], width)
-        top, bottom = _middle(down, self._crop[0], height)
+        left, right = self._middle(across, self._crop[1], width)
+        top, bottom = self._middle(down, self._crop[0], height)
         return left, top, right, bottom
 
     def __call__(self, picture: Image.Image | np.ndarray) -> np.ndarray:
@@ -72,10 +74,10 @@ class Preprocess:
         box = self.box(*image.size)
         if image.size == size and box == (0, 0, *size):
             return np.asarray(image)
-        return np.asarray(image.resize(size, self._filter, box=box, reducing_gap=3.0))
+        return np.asarray(image.resize(size, self._filter, box=box, reducing_gap=self._gap))
 
-
-def _middle(resized: int, crop: int, side: int) -> tuple[float, float]:
-    """The central `crop` of `resized` pixels, in units of the `side` pixels they were resized from."""
-    first = max(0, (resized - crop) // 2)
-    return first * side / resized, min(first + crop, resized) * side / resized
+    def _middle(self, resized: int, crop: int, side: int) -> tuple[float, float]:
+        """The central `crop` of `resized` pixels, in units of the `side` pixels they were resized from."""
+        spare = max(0, resized - crop)
+        first = round(spare / 2) if self._round_offset else spare // 2
+        return first * side / resized, min(first + crop, resized) * side / resized

@@ -1,4 +1,4 @@
-"""Teachers that look at pictures: a classifier as an ONNX folder. (Teachers in a file: `responses`.)"""
+"""Teachers that classify pictures: a classifier as an ONNX folder."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from inficond.core.models.pixels import prepared
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.teacher_trial import output_kind, trial_pictures
 
 
 class Teacher:
@@ -28,9 +29,13 @@ class Teacher:
     groups : mapping of str to tuple of str, or None
         Readable groups of the labels, where the folder brings some.
     preprocess : Preprocess
-        Picture -> (S, S, 3) uint8.
+        Picture -> (H, W, 3) uint8.
     provider : str
-        What it really runs on.
+        The execution provider in use.
+    output_kind : {"logits", "probabilities"}
+        What the graph returns.
+    notes : list of str
+        What a user should know about the model.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
@@ -44,6 +49,15 @@ class Teacher:
             known = ", ".join(session.outputs)
             raise InputError(f"{session.path} has no output {manifest.output!r}: it has {known}")
         self._output = manifest.output or session.outputs[0]
+        self.output_kind = manifest.output_kind
+        self.notes: list[str] = []
+        if len(self.labels) == 1 and self.link == "softmax" and self.output_kind == "logits":
+            raise InputError(
+                f"the teacher {self.name!r} has a single label, whose softmax is always 1: set `link` to "
+                '"sigmoid" in its manifest.json, or export it with --link sigmoid'
+            )
+        batch = session.inputs[self._input][1][0] if session.inputs[self._input][1] else None
+        self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
     def respond(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities of a batch.
@@ -62,19 +76,70 @@ class Teacher:
         InputError
             The graph failed, gave another number of outputs than there are labels, or numbers not finite.
         """
-        (raw,) = self.session.run({self._input: prepared(pixels, self.manifest.image)}, (self._output,))
-        if raw.shape != (len(pixels), len(self.labels)):
-            raise InputError(
-                f"the teacher {self.name!r} gives {raw.shape[1:]} outputs for {len(self.labels)} labels: "
-                "mend `labels` in its manifest"
-            )
-        if not np.isfinite(raw).all():
-            raise InputError(f"the teacher {self.name!r} gave numbers that are not finite on {self.provider}")
-        if self.manifest.output_kind == "probabilities":
+        raw = self.outputs(pixels)
+        if self.output_kind == "probabilities":
             if raw.min() < -1e-4 or raw.max() > 1 + 1e-4:
-                raise InputError(f"the teacher {self.name!r} gives logits: set `output_kind` to `logits`")
+                raise InputError(
+                    f'the teacher {self.name!r} returns logits: set `output_kind` to "logits" in its '
+                    "manifest.json"
+                )
             return np.clip(raw, 0.0, 1.0).astype(np.float32)
         return apply_link(raw, self.link)
+
+    def outputs(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the graph's outputs for a batch, without the link.
+
+        A graph with a fixed batch size is run as often as needed; the last batch is filled up.
+
+        Parameters
+        ----------
+        pixels : (B, H, W, 3) uint8
+
+        Returns
+        -------
+        (B, L)
+
+        Raises
+        ------
+        InputError
+            As for `respond`.
+        """
+        feed = prepared(pixels, self.manifest.image)
+        step = self._batch or max(1, len(feed))
+        parts = []
+        for start in range(0, len(feed), step):
+            part = feed[start : start + step]
+            padding = (step - len(part)) if self._batch else 0
+            whole = np.concatenate([part, np.repeat(part[-1:], padding, axis=0)]) if padding else part
+            (answer,) = self.session.run({self._input: whole}, (self._output,))
+            parts.append(answer[: len(part)] if answer.ndim else answer)
+        raw = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
+        if raw.shape != (len(pixels), len(self.labels)):
+            raise InputError(
+                f"the teacher {self.name!r} returns {'×'.join(map(str, raw.shape[1:]))} outputs per picture "
+                f"for {len(self.labels)} labels: correct `labels` in its manifest.json"
+            )
+        if not np.isfinite(raw).all():
+            raise InputError(f"the teacher {self.name!r} returned NaN or infinite values on {self.provider}")
+        return raw
+
+    def check_outputs(self) -> None:
+        """Run the model on made-up pictures and set `output_kind` and `notes` accordingly.
+
+        Raises
+        ------
+        InputError
+            As for `outputs` and `teacher_trial.output_kind`.
+        """
+        outputs = self.outputs(trial_pictures(self.manifest.image.size))
+        self.output_kind, note = output_kind(outputs, self.manifest.raw.get("output_kind"), self.name)
+        if note:
+            self.notes.append(note)
+        if self._batch:
+            self.notes.append(
+                f"the graph of {self.name!r} has a fixed batch size of {self._batch}, which is slower: "
+                "export it with a dynamic batch axis"
+            )
 
 
 def apply_link(logits: np.ndarray, link: str) -> np.ndarray:
@@ -111,4 +176,7 @@ def load_teacher(
         No such teacher, a damaged folder, or a provider that does not run here.
     """
     manifest = read_manifest(locate(spec, "teacher"), "teacher")
-    return Teacher(manifest, open_session(manifest.path_of(manifest.image.file), provider, threads))
+    teacher = Teacher(manifest, open_session(manifest.path_of(manifest.image.file), provider, threads))
+    if "verification" not in manifest.raw:  # written by hand: `inficond export` checks what it writes
+        teacher.check_outputs()
+    return teacher

@@ -195,6 +195,8 @@ class _Build:
         self.started = time.monotonic()
 
     def run(self) -> Path:
+        for note in self.teacher.notes if self.teacher else ():
+            self.notes.remark(note)
         sources = self._sources()
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():

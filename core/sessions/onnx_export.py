@@ -138,6 +138,8 @@ def _metadata(
             "resize": image.resize if isinstance(image.resize, int) else list(image.resize),
             "crop": None if image.crop is None else list(image.crop),
             "interpolation": image.interpolation,
+            "crop_offset": image.crop_offset,
+            "reducing_gap": image.reducing_gap,
         },
         "encoder": {
             "name": encoder.name,

@@ -67,7 +67,7 @@ def test_the_teacher_applies_its_link(folders: tuple[Path, Path], tmp_path: Path
 
 def test_labels_must_be_as_many_as_outputs(tmp_path: Path) -> None:
     teacher = load_teacher(tiny_models.write_teacher(tmp_path / "t", labels=("a", "b")), "cpu")
-    with pytest.raises(InputError, match="outputs for 2 labels"):
+    with pytest.raises(InputError, match="outputs per picture for 2 labels"):
         teacher.respond(pictures(1, 24))
 
 

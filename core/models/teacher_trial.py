@@ -1,0 +1,82 @@
+"""Trial run of a classifier on made-up pictures, to find out whether it returns logits or probabilities."""
+
+import numpy as np
+
+from inficond.core.errors import InputError
+
+PICTURES = 8
+_SEED = 20261128
+
+
+def trial_pictures(size: tuple[int, int]) -> np.ndarray:
+    """Return made-up pictures that differ in colour, shape and texture.
+
+    Parameters
+    ----------
+    size : (H, W)
+
+    Returns
+    -------
+    (8, H, W, 3) uint8
+        A shape on a gradient with noise; the same at each call.
+    """
+    rng = np.random.default_rng(_SEED)
+    height, width = size
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    pictures = np.empty((PICTURES, height, width, 3), np.uint8)
+    for picture in pictures:
+        start, end, shape = rng.uniform(0, 255, (3, 3))
+        ground = start + (end - start) * (x if rng.random() < 0.5 else y)[..., None]
+        (cy, cx), radius = rng.uniform(0.25, 0.75, 2), rng.uniform(0.1, 0.4)
+        inside = (np.hypot(y - cy, x - cx) < radius)[..., None]
+        noise = rng.normal(0, rng.uniform(2, 40), (height, width, 3))
+        picture[:] = np.clip(np.where(inside, shape, ground) + noise, 0, 255)
+    return pictures
+
+
+def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str, str]:
+    """Decide whether a classifier returns logits or probabilities.
+
+    Parameters
+    ----------
+    outputs : (n, L) float
+        Of n different pictures, as the graph returns them.
+    stated : {"logits", "probabilities"} or None
+        What its manifest says.
+    name : str
+        Of the model, for messages.
+
+    Returns
+    -------
+    kind : {"logits", "probabilities"}
+    note : str
+        One line that says how the kind was found; empty where it is the stated one.
+
+    Raises
+    ------
+    InputError
+        The outputs contradict what is stated, or nothing is stated and they could be either.
+    """
+    said = f"the outputs of {name!r} on {len(outputs)} made-up pictures"
+    within = bool(outputs.min() >= -1e-4 and outputs.max() <= 1 + 1e-4)
+    sum_to_one = within and outputs.shape[1] > 1 and bool(np.abs(outputs.sum(axis=1) - 1).max() < 1e-3)
+    if stated == "probabilities":
+        if not within:
+            raise InputError(
+                f"{said} reach from {outputs.min():.3g} to {outputs.max():.3g}, so they are not "
+                'probabilities: set `output_kind` to "logits" in its manifest.json'
+            )
+        return "probabilities", ""
+    if sum_to_one:
+        if stated == "logits":
+            raise InputError(
+                f"{said} sum to 1, so the graph ends in a softmax and a second one would flatten them: "
+                'set `output_kind` to "probabilities" in its manifest.json'
+            )
+        return "probabilities", f"{said} sum to 1: they are used as probabilities, without another softmax"
+    if stated is None and within:
+        raise InputError(
+            f"{said} all lie between 0 and 1 but do not sum to 1, so they may be logits or the probabilities "
+            'of a sigmoid: set `output_kind` to "logits" or "probabilities" in its manifest.json'
+        )
+    return "logits", ""
