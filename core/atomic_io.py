@@ -1,19 +1,67 @@
-"""Files under a temporary name: written beside their place, cleared away where their writer was killed."""
+"""Atomic replacement of files.
+
+A file is written under a temporary name in the folder of its final name, flushed to the disk and renamed, so
+that the final name never refers to part of a file.
+"""
 
 import glob
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from inficond.core.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces `path` when the block ends without an exception.
+
+    A symbolic link keeps pointing to its target, which is replaced; an existing file keeps its permissions.
+    Devices and pipes are written directly.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written or the disk is full; the old file is unchanged.
+    """
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with open(path, "wb") as file:
+                yield file
+            return
+        final = Path(os.path.realpath(path)) if path.is_symlink() else path
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(final)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if final.is_file():
+                with suppress(OSError):
+                    shutil.copymode(final, temporary)
+            os.replace(temporary, final)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
 
 
 def temporary_name(path: Path, kind: str = "part") -> Path:
-    """Where to write what is to become `path`; what killed processes left there for it is removed first.
+    """Return a temporary name for `path`; delete the temporary files of processes that no longer run.
 
     Parameters
     ----------
     path : Path
-        The final place.
+        Final name.
     kind : str
-        Suffix of the temporary name, which also holds this process's number.
+        Suffix of the temporary name, which also holds the id of this process.
 
     Returns
     -------
@@ -28,7 +76,7 @@ def temporary_name(path: Path, kind: str = "part") -> Path:
 
 
 def lives(process: int) -> bool:
-    """Whether a process of this number runs on this machine; where that cannot be told, it counts as one."""
+    """Return whether a process with this id runs on this machine; true where the system cannot tell."""
     if os.name != "posix":
         return True
     try:

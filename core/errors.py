@@ -8,6 +8,19 @@ LONGEST = 1000
 """Characters of a line that is told."""
 
 
+def printable(text: str) -> str:
+    """Return text with control and direction characters, line breaks and lone surrogates escaped.
+
+    Names in a folder, a table, a project or an archive may come from strangers; printed as they are, they
+    could control a terminal or forge a line of output.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def one_line(text: object, most: int = LONGEST) -> str:
     """Text as one line that any terminal and browser can show, whoever wrote what stands in it.
 
@@ -28,10 +41,7 @@ def one_line(text: object, most: int = LONGEST) -> str:
     if len(said) > 20 * most:
         said = f"{said[: 10 * most]} {said[-10 * most :]}"
     line = " ".join(said.split())
-    if not line.isprintable():
-        line = "".join(
-            c if c.isprintable() or c in JOINERS else c.encode("unicode_escape").decode() for c in line
-        )
+    line = printable(line)
     if len(line) > most:
         line = f"{line[: most * 2 // 3]}…{line[len(line) - most // 3 + 1 :]}"
     return line

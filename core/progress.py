@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Protocol, TextIO
 
-from inficond.core.errors import Cancelled
+from inficond.core.errors import Cancelled, printable
 
 
 class Progress(Protocol):
@@ -104,7 +104,7 @@ class Terminal(Silent):
         """Print a line above the progress line."""
         super().note(message)
         self.clear()
-        self._stream.write(message + "\n")
+        self._stream.write(printable(message) + "\n")
 
     def clear(self) -> None:
         """Take the progress line away."""

@@ -89,7 +89,8 @@ def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
     """One instance: every solver's curve, and medians at the wanted accuracy."""
     from inficond.core.solver import fit
 
-    out.say(f"\n{instance.title}, lambda={instance.lam:g}, {instance.link}")
+    out.say()
+    out.say(f"{instance.title}, lambda={instance.lam:g}, {instance.link}")
     X, T = instance.make()
     sure = fit(X, T, instance.lam, link=instance.link, tol=1e-6, max_iter=400, warn=False)
     least = objective(instance, X, T, sure.weights, sure.bias)

@@ -1,10 +1,10 @@
-"""The `inficond` command: finds its subcommands by entry point, runs one, turns errors into exit codes.
+"""The `inficond` command: loads subcommands by entry point, runs one and converts errors to exit codes.
 
-Exit codes: 0 done; 2 wrong use or bad input (one line on stderr); 1 a fault of ours (traceback).
+Exit codes: 0 success; 2 wrong use or bad input (one line on stderr); 1 an internal error (traceback); 130
+interrupted.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from inficond.core import __version__
 from inficond.core.cli.completion import PrintCompletion
-from inficond.core.cli.output import Output
-from inficond.core.errors import Cancelled, InputError
+from inficond.core.cli.output import Output, complain, discard, prepare_streams
+from inficond.core.errors import Cancelled, InputError, one_line
 
 ORDER = [
     "demo", "distill", "launch", "report", "tune", "history", "undo", "redo", "checkout", "compare",
@@ -22,38 +22,38 @@ ORDER = [
 ]  # fmt: skip
 
 DESCRIPTION = """\
-Distil an image classifier (the teacher) into small, readable students: linear models over visual
-concepts such as "wheel", "water" or "fur"; then correct them without code.
+Distil an image classifier (the teacher) into small, readable linear models (the students) over visual
+concepts such as "wheel", "water" or "fur", and correct them without code.
 """
 
 EPILOG = """\
 first steps:
-  inficond demo                          see it work, offline
-  inficond distill PHOTOS --out DIR      your photographs -> concept vectors -> students
-  inficond launch DIR                    look at them, correct them
+  inficond demo                          open the built-in demo, offline
+  inficond distill PHOTOS --out DIR      build a project from your photographs
+  inficond launch DIR                    inspect and correct its students
 
-`inficond COMMAND --help` tells more about each. For completion of commands in bash:
+`inficond COMMAND --help` describes a command. To complete commands in bash:
   eval "$(inficond --print-completion bash)"
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but wrong use is one line that also says where help is."""
+    """Argument parser that reports wrong use as one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see `{self.prog} --help`)", file=sys.stderr)
+        complain(f"{self.prog}: {one_line(message)} (see `{self.prog} --help`)")
         raise SystemExit(2)
 
 
 def commands() -> dict[str, EntryPoint]:
-    """The installed subcommands, in the order in which help shows them."""
+    """Return the installed subcommands in the order of the help text."""
     found = {e.name: e for e in entry_points(group="inficond.commands")}
     rank = {name: i for i, name in enumerate(ORDER)}
     return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(ORDER)), item[0])))
 
 
 def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
-    """The parser; only the command `wanted` is imported, or all of them when it is None (for help)."""
+    """Return the parser; only the command `wanted` is imported, or all of them when it is None (for help)."""
     parser = _Parser(
         prog="inficond",
         description=DESCRIPTION,
@@ -64,7 +64,7 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
-        help="print what makes a shell complete these commands (bash, zsh, tcsh)",
+        help="print the completion script for a shell (bash, zsh, tcsh)",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, entry in commands().items():
@@ -91,28 +91,35 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `inficond` with `argv`; returns the exit code."""
+    """Run `inficond` with `argv`; return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    wanted = argv[0] if argv and argv[0] in commands() else None
-    parser = build_parser(wanted)
-    args = parser.parse_args(argv)
-    if args.command is None:
-        parser.print_help()
-        return 0
-    out = Output(args.json)
+    prepare_streams()
+    name = "inficond"
     try:
-        return int(args.run(args, out) or 0)
+        wanted = argv[0] if argv and argv[0] in commands() else None
+        parser = build_parser(wanted)
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return 0
+        name, out = f"inficond {args.command}", Output(args.json)
+        code = int(args.run(args, out) or 0)
+        out.flush()
+        return code
     except InputError as error:
-        print(f"inficond {args.command}: {error}", file=sys.stderr)
+        complain(f"{name}: {error}")
+        return 2
+    except MemoryError:
+        complain(f"{name}: not enough memory; close other programs or use a machine with more memory")
         return 2
     except Cancelled as error:
-        print(f"inficond {args.command}: {error}; run it again to go on", file=sys.stderr)
+        complain(f"{name}: {error}; run it again to continue")
         return 130
     except KeyboardInterrupt:
-        print(f"\ninficond {args.command}: stopped; what was finished is kept", file=sys.stderr)
+        complain(f"\n{name}: interrupted; finished work is kept")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 0
 
 

@@ -1,15 +1,46 @@
-"""What a command prints: for people, or one JSON object."""
+"""Output of a command: text for people, or one JSON object."""
 
+import codecs
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from inficond.core.errors import InputError, printable
 from inficond.core.progress import Progress, Silent, Terminal
+
+PLAIN = str.maketrans(
+    {"→": "->", "…": "...", "“": '"', "”": '"', "−": "-", "–": "-", "×": "x", "·": "-", "±": "+/-",
+     "≥": ">=", "≤": "<=", "λ": "lambda", "φ": "phi", "°": " deg"}
+)  # fmt: skip
+"""Replacements of characters that the encoding of a stream lacks."""
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr take every character: those that their encoding lacks are replaced or escaped."""
+    codecs.register_error("inficond", _replace)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="inficond")
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
 
 
 class Output:
-    """Where a command's result goes: text for people, or with `--json` one object and nothing else."""
+    """Where a command's result goes: text for people, or one JSON object with `--json`.
+
+    Raises
+    ------
+    InputError
+        From `say` and `result`: stdout cannot be written, for instance because its disk is full. The command
+        itself has been carried out.
+    """
 
     def __init__(self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.as_json = as_json
@@ -17,27 +48,74 @@ class Output:
         self._stderr = stderr or sys.stderr
 
     def progress(self) -> Progress:
-        """A progress line on stderr; silent but for its notes where stderr is no terminal."""
+        """Return a progress line on stderr; only its notes are shown where stderr is not a terminal."""
         return Silent() if self.as_json else Terminal(self._stderr)
 
     def say(self, line: str = "") -> None:
-        """A line for people; nothing with `--json`."""
+        """Print one line for people; nothing with `--json`. Control characters are escaped."""
         if not self.as_json:
-            print(line, file=self._stdout)
+            self._write(printable(line) + "\n")
 
     def warn(self, line: str) -> None:
-        """A line on stderr, in either mode."""
-        print(line, file=self._stderr)
+        """Print a line on stderr, in either mode."""
+        complain(printable(line), self._stderr)
 
     def result(self, data: Mapping[str, Any]) -> None:
-        """The object that `--json` prints; nothing for people."""
+        """Print the JSON object of `--json`; nothing for people."""
         if self.as_json:
-            json.dump(data, self._stdout, ensure_ascii=False, default=_plain)
-            self._stdout.write("\n")
+            self._write(self._json(data, None) + "\n")
+
+    def document(self, data: Mapping[str, Any]) -> None:
+        """Print a JSON object in either mode, indented for people."""
+        self._write(self._json(data, None if self.as_json else 1) + "\n")
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._write("")
+
+    def _json(self, data: Mapping[str, Any], indent: int | None) -> str:
+        """Return JSON in which characters that stdout lacks, or that control a terminal, are escaped."""
+        encoding = (getattr(self._stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+        text = json.dumps(data, indent=indent, ensure_ascii=encoding != "utf8", default=_plain)
+        if text.replace("\n", "").isprintable():
+            return text
+        return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stdout.write(text)
+            if not text:
+                self._stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            discard(self._stdout)
+            raise InputError(
+                f"cannot write the output ({error.strerror or error}); the command itself was carried out"
+            ) from None
+
+
+def complain(line: str, stream: TextIO | None = None) -> None:
+    """Print a line on stderr; a stderr that cannot be written is ignored."""
+    stream = stream or sys.stderr
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Send the rest of a stream to the null device, so that the interpreter's exit does not fail on it."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        return
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays, paths and the like, as JSON knows them."""
+    """Return NumPy scalars and arrays, paths and the like as JSON values."""
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.atomic_io import replacing
 from inficond.core.images.find import ImageFile
-from inficond.core.project.arrays import replacing
 
 PIECE = 128
 """Images in a piece: what a kill can cost at most."""

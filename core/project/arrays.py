@@ -4,17 +4,15 @@ A file appears under its name only when it is complete: it is written beside it 
 """
 
 import hashlib
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from inficond.core.atomic_io import temporary_name
+from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 
 BLOCK = 1 << 22
@@ -55,32 +53,6 @@ class _Hashing:
         self.sha256.update(data)
         self.bytes += memoryview(data).nbytes
         return self._file.write(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path` only when the block ends well and the bytes are on the disk.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written, or the disk is full.
-    """
-    temporary = temporary_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def save_array(path: Path, array: ArrayLike) -> dict[str, Any]:

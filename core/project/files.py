@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from inficond.core import __version__
+from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 from inficond.core.project.arrays import (
     ArrayLike,
     Chunks,
     damaged,
-    replacing,
     row_checksums,
     save_array,
     sha256_of,

@@ -262,7 +262,7 @@ def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _write_words(path: Path, words: dict[str, NDArray[np.float32]]) -> None:
     """Keep words and their vectors; a cache that cannot be written is no reason to stop."""
-    from inficond.core.project.arrays import replacing
+    from inficond.core.atomic_io import replacing
 
     try:
         with replacing(path) as file:

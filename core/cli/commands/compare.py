@@ -21,7 +21,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     session = Project.open(args.project).session("main")
     found = session.compare(args.a, args.b)
-    out.say(f"{found.a.id}  {found.a.title}\n{found.b.id}  {found.b.title}")
+    for node in (found.a, found.b):
+        out.say(f"{node.id}  {node.title}")
     if not found.classes:
         out.say("  no class differs")
     ids = session.image_ids

@@ -1,15 +1,14 @@
-"""The steps from the beginning to where the project stands, as a file to replay here or on another project.
+"""Print the steps of the project's branch as a recipe, to be replayed on this or another project.
 
 example:
   inficond recipe DIR > RECIPE.json
 """
 
 import argparse
-import json
 
 from inficond.core.cli.output import Output
 
-SUMMARY = "print the steps taken, to be replayed elsewhere"
+SUMMARY = "print the steps of the branch as a recipe"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Print JSON, whether asked for or not: the output is the recipe."""
+    """Print JSON in either mode: the output is the recipe."""
     from inficond.core.project.project import Project
 
-    recipe = Project.open(args.project).session("main").recipe().to_json()
-    out.say(json.dumps(recipe, indent=1, ensure_ascii=False))
-    out.result(recipe)
+    out.document(Project.open(args.project).session("main").recipe().to_json())
     return 0

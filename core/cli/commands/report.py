@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from inficond.core.atomic_io import replacing
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
@@ -37,13 +38,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if target is not None:
         pictures = Pictures(session.project, session.shared.embedding)
         text = render_html(data, pictures).encode("utf-8")
-        try:
-            target.write_bytes(text)
-        except OSError as error:
-            raise InputError(f"cannot write {target}: {error.strerror or error}") from None
+        with replacing(target) as file:
+            file.write(text)
     _say(data, out)
     if target is not None:
-        out.say(f"\npage: {target} ({len(text) / 2**20:.1f} MB, opens offline)")
+        out.say()
+        out.say(f"page: {target} ({len(text) / 2**20:.1f} MB, opens offline)")
     out.result({**data, "html": None if target is None else str(target)})
     return 0
 
@@ -66,7 +66,8 @@ def _say(data: dict[str, Any], out: Output) -> None:
     for c in data["classes"]:
         if c["concepts"]:
             words = ", ".join(f"{k['name']} {k['weight']:+.2f}" for k in c["concepts"][:6])
-            out.say(f"\n{c['name']}: {words}")
+            out.say()
+            out.say(f"{c['name']}: {words}")
         for s in c["slices"][:3]:
             out.say(f"  {s['kind']}: {s['text']} (p ≤ {s['p_value']:.2g})")
         for note in c["metrics"]["notes"]:
