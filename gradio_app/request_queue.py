@@ -7,7 +7,7 @@ in others. Neither blocks the server's own threads while it waits for its turn.
 
 Inside a lane visitors take turns. A session takes its steps one after another, so a second thread on the same
 session would only wait for the first: each visitor has one request at work, and those who keep many in flight
-queue behind themselves, up to `MAX_WAITING`. A search whose turn does not come in time is let go of: whoever
+queue behind themselves, up to `MOST_WAITING`. A search whose turn does not come in time is let go of: whoever
 asks again later may have turned to something else by then.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from inficond.core.errors import InputError
 
-MAX_WAITING = 32
+MOST_WAITING = 32
 """Requests of one visitor that may wait; a page has a handful in flight at most."""
 PATIENCE = 15.0
 """Seconds that a search may wait for its turn; then it is refused, to be asked for again."""
@@ -38,21 +38,21 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def lower_thread_priority() -> None:
+def step_back() -> None:
     """Let other threads go first; only Linux gives a priority to a thread."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
 
 
-class QueueFull(InputError):
+class Full(InputError):
     """A visitor has more requests in flight than can be kept."""
 
 
-class RetryLater(InputError):
+class Later(InputError):
     """A search whose turn did not come in time; nothing was begun."""
 
 
-class FairQueue:
+class FairLane:
     """Threads that visitors share in turns.
 
     Parameters
@@ -76,14 +76,14 @@ class FairQueue:
 
         Raises
         ------
-        QueueFull
+        Full
             So many of theirs wait already.
         """
         future: Future[str] = Future()
         with self._lock:
             queue = self._waiting.setdefault(who, deque())
-            if who is not None and len(queue) >= MAX_WAITING:
-                raise QueueFull("too many of your requests wait already: wait for their answers")
+            if who is not None and len(queue) >= MOST_WAITING:
+                raise Full("too many of your requests wait already: wait for their answers")
             queue.append((future, work))
             self._start()
         return future
@@ -132,7 +132,7 @@ class FairQueue:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class RequestQueue:
+class Lanes:
     """The threads that answer a page.
 
     Parameters
@@ -147,17 +147,17 @@ class RequestQueue:
         n = processors()
         self._is_slow = is_slow
         self._patience = patience
-        self._quick = FairQueue(max(4, 2 * n), "inficond-quick")
-        self._slow = FairQueue(max(1, n // 2), "inficond-slow", lower_thread_priority)
+        self._quick = FairLane(max(4, 2 * n), "inficond-quick")
+        self._slow = FairLane(max(1, n // 2), "inficond-slow", step_back)
 
     async def run(self, name: str, method: Callable[[Any], str], request: Any) -> str:
         """The method's answer, when its lane came to it.
 
         Raises
         ------
-        QueueFull
+        Full
             Too many of this visitor's requests wait.
-        RetryLater
+        Later
             A search whose turn did not come in time.
         """
         slow = isinstance(request, Mapping) and self._is_slow(name, request)
@@ -169,7 +169,7 @@ class RequestQueue:
         if slow:
             done, _ = await asyncio.wait([answer], timeout=self._patience)
             if not done and future.cancel():  # what has begun is waited for
-                raise RetryLater("Many people are searching just now: this is looked for again in a moment.")
+                raise Later("Many people are searching just now: this is looked for again in a moment.")
         return await answer
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Serialization of payloads for the browser: numeric columns as base64, all else as JSON without NaN."""
+"""Numbers on their way to the browser: columns as base64, the rest as plain JSON without NaN."""
 
 import base64
 import json
@@ -6,49 +6,41 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-class QuantizedRows(TypedDict):
-    """Rows of an array as bytes, each row scaled to its own range."""
-
-    low: list[float]
-    high: list[float]
-    bytes: str
-
-
-def encode_probabilities(values: ArrayLike) -> str:
-    """Encode numbers in [0, 1] as base64 of little-endian uint16; 65535 stands for 1."""
+def shares(values: ArrayLike) -> str:
+    """Numbers in [0, 1] as little-endian uint16, base64: read with `unpack(…, Uint16Array)` and divide by
+    65535."""
     scaled = np.round(np.clip(np.asarray(values, np.float64), 0, 1) * 65535)
     return base64.b64encode(np.ascontiguousarray(scaled, "<u2").tobytes()).decode()
 
 
-def encode_int32(values: ArrayLike) -> str:
-    """Encode integers as base64 of little-endian int32."""
+def ints(values: ArrayLike) -> str:
+    """Little-endian int32, base64: read with `unpack(…, Int32Array)`."""
     return base64.b64encode(np.ascontiguousarray(values, "<i4").tobytes()).decode()
 
 
-def encode_uint8(values: ArrayLike) -> str:
-    """Encode integers in [0, 255] as base64 of bytes."""
+def octets(values: ArrayLike) -> str:
+    """Bytes, base64: read with `unpack(…, Uint8Array)`."""
     return base64.b64encode(np.ascontiguousarray(values, np.uint8).tobytes()).decode()
 
 
-def quantize_rows(values: ArrayLike) -> QuantizedRows:
-    """Quantize each row of an array to 8 bits between its minimum and its maximum.
-
-    The error is at most 0.2 % of the range of the row.
+def quantised(values: ArrayLike) -> dict[str, Any]:
+    """An array as bytes, each row between its own least and greatest value (an error of at most 0.2 % of
+    the range).
 
     Parameters
     ----------
-    values : array of shape (m, n)
+    values : array (m, n)
 
     Returns
     -------
-    QuantizedRows
-        `low` and `high` hold m numbers; `bytes` is the base64 of m × n bytes, row by row.
+    dict
+        `low`, `high` (lists of m) and `bytes` (base64, row by row).
     """
     rows = np.atleast_2d(np.asarray(values, np.float32))
     if rows.size == 0:
@@ -56,48 +48,39 @@ def quantize_rows(values: ArrayLike) -> QuantizedRows:
     low, high = rows.min(1), rows.max(1)
     span = np.where(high > low, high - low, 1)[:, None]
     return {
-        "low": to_plain(low),
-        "high": to_plain(high),
-        "bytes": encode_uint8(np.round((rows - low[:, None]) / span * 255)),
+        "low": plain(low),
+        "high": plain(high),
+        "bytes": octets(np.round((rows - low[:, None]) / span * 255)),
     }
 
 
-def to_plain(value: Any) -> Any:
-    """Convert dataclasses, arrays and mappings to JSON types.
+def plain(value: Any) -> Any:
+    """Anything core returns as JSON knows it: dataclasses and arrays unfolded, NaN and infinities as null.
 
-    NaN and infinities become None. Floats are rounded to six significant digits, which is more than the page
-    shows.
+    Floats are rounded to six significant digits, more than a screen shows.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, np.ndarray):
-        return to_plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return to_plain(value.item())
+        return plain(value.item())
     if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, list | tuple | set | frozenset):
-        return [to_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "to_json"):
-        return to_plain(value.to_json())
+        return plain(value.to_json())
     return str(value)
 
 
-def to_json(value: Any) -> str:
-    """Serialize a payload as compact JSON text in valid UTF-8.
-
-    Lone surrogates, which UTF-8 cannot encode, become question marks.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the payload holds arrays, NaN or other values that `to_plain` converts.
-    """
+def dumps(value: Any) -> str:
+    """Compact JSON text that can be sent; what holds no arrays is expected to be plain already."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()  # half a surrogate cannot be sent

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
-from inficond.core.sessions.visitors import Visitors as CoreSessions
+from inficond.core.sessions.visitors import Visitors as Sessions
 from inficond.core.tuning.actions import Action
-from inficond.gradio_app.request_queue import lower_thread_priority
+from inficond.gradio_app.request_queue import step_back
 
 if TYPE_CHECKING:
     from inficond.core.evaluation import Slice
     from inficond.core.project.project import Project
     from inficond.core.sessions.session import Session
-    from inficond.gradio_app.page_files import PageFiles
+    from inficond.gradio_app.pictures import Pictures
 
 SWEEP_SECONDS = 60.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{12,64}")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Visitor:
     """One tab: its session, and what was worked out of it for the screen, `most` values of it."""
 
-    def __init__(self, key: str, session: "Session", visitors: "VisitorRegistry", most: int = 64) -> None:
+    def __init__(self, key: str, session: "Session", visitors: "Visitors", most: int = 64) -> None:
         self.key = key
         self.session = session
         self.token = session.token
@@ -43,14 +43,14 @@ class Visitor:
         self._memo: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     @property
-    def available_projects(self) -> "dict[str, Project]":
+    def shelf(self) -> "dict[str, Project]":
         """The projects that this visitor can choose: those of the page, and their own."""
-        return self._visitors.available_projects(self.token)
+        return self._visitors.shelf(self.token)
 
     @property
-    def files(self) -> "PageFiles":
-        """The files that the page serves."""
-        return self._visitors.files
+    def pictures(self) -> "Pictures":
+        """Where pictures for the page are made."""
+        return self._visitors.pictures
 
     @property
     def image_index(self) -> Mapping[str, int]:
@@ -60,9 +60,13 @@ class Visitor:
     @property
     def concept_index(self) -> dict[str, int]:
         """Concept -> column, words added by this visitor included."""
-        return self.cached(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
+        return self.memo(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
 
-    def cached(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    def vocabulary(self) -> list[str]:
+        """Words offered while one types a concept: the corpus's, those not in use first."""
+        return []
+
+    def memo(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """The value of `make`, kept while it is in use; another node of the history has another value."""
         node = self.session.node
         full = (node, *key)
@@ -78,13 +82,13 @@ class Visitor:
                     self._memo.popitem(last=False)
         return value
 
-    def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
+    def memo_of_node(self, node: str, make: Callable[[], T]) -> T:
         """A value that belongs to a step of the history, wherever the visitor stands."""
-        return self._visitors.cached_for_all((self.key, "node", self.token, node), make)
+        return self._visitors.shared((self.key, "node", self.token, node), make)
 
-    def default_class(self) -> str:
+    def first_class(self) -> str:
         """What a newcomer sees first: the class with the most images on which student and teacher part."""
-        return self.cached(("first",), self._first_class)
+        return self.memo(("first",), self._first_class)
 
     def _first_class(self) -> str:
         def parted(cls: str) -> int:
@@ -100,7 +104,7 @@ class Visitor:
         overrides = tuple(sorted(state.overrides.items()))
         at = float(self.session.students.thresholds[self.session.class_index(cls)])
         key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
-        return self._visitors.cached_for_all(key, lambda: self._intervals(cls))
+        return self._visitors.shared(key, lambda: self._intervals(cls))
 
     def _intervals(self, cls: str) -> dict[str, Any]:
         from inficond.core.evaluation import bootstrap_intervals
@@ -118,19 +122,19 @@ class Visitor:
 
     def slices(self, cls: str) -> "list[Slice]":
         """The class's slices, as core found them."""
-        return self.cached(("slices", cls), lambda: list(self.session.slices(cls)))
+        return self.memo(("slices", cls), lambda: list(self.session.slices(cls)))
 
     def slice(self, cls: str, name: str) -> "Slice | None":
         """A slice by its id, or None."""
         return next((s for s in self.slices(cls) if slice_id(s) == name), None)
 
-    def image_url(self, row: int) -> str:
+    def picture_url(self, row: int) -> str:
         """Where the browser finds one image, large."""
-        return self.files.url(self.files.opened(self.project, row))
+        return self.pictures.url(self.pictures.opened(self.project, row))
 
     def sheet_url(self, number: int, make: bool = False) -> str | None:
         """Where the browser finds a sheet of thumbnails; None while it is not made, unless `make`."""
-        return self.files.sheet_url(self.project, number, make)
+        return self.pictures.sheet_url(self.project, number, make)
 
 
 def slice_id(found: "Slice") -> str:
@@ -138,27 +142,27 @@ def slice_id(found: "Slice") -> str:
     return f"{found.kind}: {found.name}"
 
 
-class VisitorRegistry:
-    """All visitors of a running page, over the projects on its available_projects.
+class Visitors:
+    """All visitors of a running page, over the projects on its shelf.
 
     Parameters
     ----------
     project : Project
         What a newcomer sees first.
-    files : PageFiles
+    pictures : Pictures
         Where pictures for browsers are made.
     store : Path, optional
         File in which idle visitors' tuning is kept; each project's own history file by default.
     """
 
-    def __init__(self, project: "Project", files: "PageFiles", store: Path | None = None) -> None:
+    def __init__(self, project: "Project", pictures: "Pictures", store: Path | None = None) -> None:
         self.projects: dict[str, Project] = {}
-        self.files = files
+        self.pictures = pictures
         self._store = store
-        self._sessions: dict[str, CoreSessions] = {}
+        self._sessions: dict[str, Sessions] = {}
         self._owners: dict[str, set[str]] = {}
         self._visitors: dict[str, Visitor] = {}
-        self._readers: dict[str, Visitor] = {}
+        self._untouched: dict[str, Visitor] = {}
         self._keeps = True
         self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -168,7 +172,7 @@ class VisitorRegistry:
     def __len__(self) -> int:
         return len(self._visitors)
 
-    def disable_saving(self) -> None:
+    def keep_nothing(self) -> None:
         """From now on, idle visits are let go of for good: nothing of a stranger's reaches the disk."""
         self._keeps = False
         for sessions in self._sessions.values():
@@ -192,27 +196,27 @@ class VisitorRegistry:
         self.projects[key] = project
         if owner is not None:
             self._owners[key] = {owner}
-        self._sessions[key] = CoreSessions(project, self._store)
+        self._sessions[key] = Sessions(project, self._store)
         self._sessions[key].saves = self._keeps
-        self._readers[key] = Visitor(key, project.session(), self, most=1000)
-        self.files.warm(project)
+        self._untouched[key] = Visitor(key, project.session(), self, most=1000)
+        self.pictures.warm(project)
         threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
         return key
 
     def _warm(self, key: str) -> None:
         """Work out what every newcomer is shown first, before the first one comes."""
         from inficond.gradio_app.selection import Selection
-        from inficond.gradio_app.views import view_parts
+        from inficond.gradio_app.views import all_parts
 
-        visitor = self._readers[key]
+        visitor = self._untouched[key]
         try:
             for cls in visitor.project.classes:
                 visitor.intervals(cls)
-            first = visitor.default_class()
+            first = visitor.first_class()
             heaviest = int(abs(visitor.session.influence(first).weights).argmax())
             visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
-            lower_thread_priority()  # the rest is shown after the first page and must not hold it up
-            for part in sorted(view_parts().values(), key=lambda part: part.slow):
+            step_back()  # the rest is shown after the first page and must not hold it up
+            for part in sorted(all_parts().values(), key=lambda part: part.slow):
                 if part.slow:
                     part.read(visitor, Selection(first))
         except Exception:  # a visitor will meet the same fault, and is told
@@ -256,21 +260,21 @@ class VisitorRegistry:
             self._visitors[session.token] = visitor
         return visitor
 
-    def shared_reader(self, visitor: Visitor) -> Visitor:
+    def reader(self, visitor: Visitor) -> Visitor:
         """Who works out the slow parts for a visitor: one for all who stand where everybody begins.
 
         Nobody tunes through it, so it stays there; a node of the history has one state, whoever asks.
         """
-        untouched = self._readers[visitor.key]
+        untouched = self._untouched[visitor.key]
         return untouched if untouched.session.node == visitor.session.node else visitor
 
-    def available_projects(self, token: str) -> "dict[str, Project]":
+    def shelf(self, token: str) -> "dict[str, Project]":
         """The projects that the holder of a token may choose."""
         return {k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]}
 
     def choose(self, token: str, key: Any) -> Visitor:
         """A new visit to a project; the earlier one is kept under its own token until it is idle for long."""
-        if not isinstance(key, str) or key not in self.available_projects(token):
+        if not isinstance(key, str) or key not in self.shelf(token):
             raise InputError("that project is no longer open: choose another")
         visitor = self._enter(key, self._sessions[key].open())
         for owners in self._owners.values():
@@ -278,7 +282,7 @@ class VisitorRegistry:
                 owners.add(visitor.token)
         return visitor
 
-    def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """A value that is the same for every visitor; the most recent thousand are kept."""
         with self._lock:
             if key in self._shared:
@@ -306,7 +310,7 @@ class VisitorRegistry:
             for token in gone:
                 del self._visitors[token]
         for token in gone:
-            self.files.forget(token)
+            self.pictures.forget(token)
 
     def close(self) -> None:
         """Save what visitors did, so that their tokens find it again."""

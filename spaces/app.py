@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import compiled_kernels
+import compiled
 
 HERE = Path(__file__).resolve().parent
-compiled_kernels.use(HERE)
+compiled.use(HERE)
 
 from inficond.gradio_app.space import serve  # noqa: E402  (Numba reads its settings when it is imported)
 

@@ -1,14 +1,18 @@
 """Which files are the images: a folder searched through, a list of paths, or a CSV with a `path` column."""
 
-import csv
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+from unicodedata import normalize
 
 from inficond.core.errors import InputError
+from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
+from inficond.core.tables import RawTable, TableOptions, decode_text, read_table
+from inficond.core.tables.columns import image_column
+from inficond.core.tables.names import normal_name
 
 SUFFIXES = frozenset(
     {
@@ -45,16 +49,20 @@ class ImageFile:
     split: Split | None = None
 
 
-def find_images(source: Path | str, note: Note | None = None) -> list[ImageFile]:
+def find_images(
+    source: Path | str, note: Note | None = None, options: TableOptions | None = None
+) -> list[ImageFile]:
     """Find the images of a source, sorted by id.
 
     Parameters
     ----------
     source : Path or str
-        A folder (searched recursively; symbolic links are followed, each folder once), a CSV file with a
-        column `path` and optionally `group` and `split`, or a text file with a path in each line.
+        A folder (searched recursively; symbolic links are followed, each folder once), a table with a column
+        `path` and optionally `group` and `split`, or a text file with a path in each line.
     note : callable, optional
-        Told of every file left out here, and why.
+        Called with every file that is left out, and the reason.
+    options : TableOptions, optional
+        How a table or text file is read.
 
     Returns
     -------
@@ -64,9 +72,9 @@ def find_images(source: Path | str, note: Note | None = None) -> list[ImageFile]
     Raises
     ------
     InputError
-        The source is not there, or holds no image.
+        The source is missing, unreadable, or holds no image.
     """
-    source, note = Path(source), note or (lambda file, reason: None)
+    source, note, options = Path(source), note or (lambda file, reason: None), options or TableOptions()
     try:
         mode = source.stat().st_mode
     except OSError as error:
@@ -77,12 +85,12 @@ def find_images(source: Path | str, note: Note | None = None) -> list[ImageFile]
             raise InputError(
                 f"no images in {source}: none of its files ends in .jpg, .png, .webp or another image format"
             )
-    elif source.suffix.lower() == ".csv":
-        found = _from_csv(source, note)
+    elif source.suffix.lower() in TABLE_SUFFIXES:
+        found = _from_table(source, note, options)
     elif source.suffix.lower() in SUFFIXES:
         raise InputError(f"{source} is one image: give the folder that holds the images, or a list of paths")
     else:
-        found = _from_list(source, note)
+        found = _from_list(source, note, options)
     return found
 
 
@@ -135,36 +143,35 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _from_list(source: Path, note: Note) -> list[ImageFile]:
-    lines = [line.strip() for line in _text(source).splitlines()]
-    rows: list[tuple[Path, str | None, Split | None]] = [
-        (Path(line), None, None) for line in lines if line and not line.startswith("#")
+def _from_list(source: Path, note: Note, options: TableOptions) -> list[ImageFile]:
+    try:
+        text, _ = decode_text(_bytes(source), source, options.encoding)
+    except InputError as error:
+        raise InputError(f"{error}; give a folder, a text file of paths or a table") from error
+    lines = [line.strip() for line in text.splitlines()]
+    rows: list[tuple[str, str | None, Split | None]] = [
+        (line, None, None) for line in lines if line and not line.startswith("#")
     ]
     return _named(source, rows, note)
 
 
-def _from_csv(source: Path, note: Note) -> list[ImageFile]:
-    reader = csv.DictReader(_text(source).splitlines())
-    try:
-        columns, table = reader.fieldnames or [], list(reader)
-    except csv.Error as error:
-        raise InputError(f"{source} is no CSV: {error}") from error
-    if "path" not in columns:
-        raise InputError(f"{source} has no column `path`: it has {', '.join(columns or ['none'])}")
-    rows: list[tuple[Path, str | None, Split | None]] = []
-    for number, row in enumerate(table, start=2):
-        path = (row["path"] or "").strip()
-        if not path:
-            note(f"{source.name} line {number}", "no path")
+def _from_table(source: Path, note: Note, options: TableOptions) -> list[ImageFile]:
+    table = read_table(source, options)
+    column = image_column(table, options)
+    by_name = {normal_name(c.name): c.texts for c in table.columns if c is not column}
+    groups, splits = by_name.get("group"), by_name.get("split")
+    rows: list[tuple[str, str | None, Split | None]] = []
+    for row, path in enumerate(column.texts):
+        if not path.strip():
+            note(table.where(row).replace(str(source), source.name), "no path")
             continue
-        rows.append(
-            (Path(path), (row.get("group") or "").strip() or None, _split(row.get("split"), source, number))
-        )
+        group = groups[row].strip() if groups else ""
+        rows.append((path.strip(), group or None, _split(splits[row] if splits else "", table, row)))
     return _named(source, rows, note)
 
 
-def _split(text: str | None, source: Path, number: int) -> Split | None:
-    text = (text or "").strip().lower()
+def _split(text: str, table: RawTable, row: int) -> Split | None:
+    text = text.strip().lower()
     known = {
         "": None,
         "train": "train",
@@ -174,28 +181,32 @@ def _split(text: str | None, source: Path, number: int) -> Split | None:
         "validation": "val",
     }
     if text not in known:
-        raise InputError(f"{source} line {number}: split {text!r} is neither train nor val")
+        raise InputError(f"{table.where(row)}: split {text!r} is neither train nor val")
     return cast(Split | None, known[text])
 
 
-def _text(source: Path) -> str:
+def _bytes(source: Path) -> bytes:
     try:
-        text = source.read_text("utf-8-sig")
+        return source.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{source} is not UTF-8 text: give a folder, a text file of paths or a CSV"
-        ) from error
-    if "\0" in text:
-        raise InputError(f"{source} is no text file: give a folder, a text file of paths or a CSV")
-    return text
 
 
-def _named(source: Path, rows: list[tuple[Path, str | None, Split | None]], note: Note) -> list[ImageFile]:
+def _existing(home: Path, text: str) -> Path:
+    """The path of a listed file; written with backslashes or in another Unicode form where that exists."""
+    path = Path(os.path.normpath(home / text))
+    if ("\\" in text or not text.isascii()) and not os.path.exists(path):
+        for form in ("NFC", "NFD"):
+            other = Path(os.path.normpath(home / normalize(form, text.replace("\\", "/"))))
+            if os.path.exists(other):
+                return other
+    return path
+
+
+def _named(source: Path, rows: list[tuple[str, str | None, Split | None]], note: Note) -> list[ImageFile]:
     """Ids relative to the list's own folder where all paths lie in it, else to their common folder."""
     home = source.resolve().parent
-    paths = [Path(os.path.normpath(home / path)) for path, _, _ in rows]
+    paths = [_existing(home, text) for text, _, _ in rows]
     if not paths:
         raise InputError(f"no images in {source}: it lists no path")
     root = home

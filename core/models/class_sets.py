@@ -1,4 +1,4 @@
-"""Class sets: which of a teacher's labels are the classes of a project, and the responses that follow."""
+"""Class sets: the classes of a project as groups of a teacher's labels."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,13 @@ import numpy as np
 
 from inficond.core.errors import InputError, unknown
 from inficond.core.strict_json import parse_json
+from inficond.core.tables import decode_text
 
-MOST = 20
-"""Classes that are chosen where nobody says which."""
+MAX_DEFAULT = 20
+"""Number of classes that are chosen by default."""
 
 PRESETS = ("groups", "labels")
-"""What may be given instead of a file: readable groups of the teacher's labels, or the labels themselves."""
+"""Values accepted instead of a file: readable groups of the teacher's labels, or the labels themselves."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ClassSet:
     origin: str
 
     def responses(self, probabilities: np.ndarray) -> np.ndarray:
-        """The classes' responses.
+        """Return the responses of the classes.
 
         Parameters
         ----------
@@ -50,30 +51,30 @@ class ClassSet:
         out = np.empty((len(probabilities), len(self.names)), np.float32)
         for c, indices in enumerate(self.members):
             total = np.zeros(len(probabilities), np.float64)
-            for index in indices:  # one at a time: the sum does not depend on how rows are cut into pieces
+            for index in indices:  # one at a time, so that the sum does not depend on the size of shards
                 total += probabilities[:, index]
             out[:, c] = np.clip(total, 0.0, 1.0)
         return out
 
     def keep(self, which: Sequence[int], origin: str | None = None) -> "ClassSet":
-        """The set with only some of its classes, in the order given."""
+        """Return the set with only some of its classes, in the order given."""
         return ClassSet(
             tuple(self.names[c] for c in which), tuple(self.members[c] for c in which), origin or self.origin
         )
 
 
 def share_among(responses: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Responses given that the picture shows one of the classes.
+    """Return responses conditional on the picture showing one of the classes.
 
-    A teacher of a thousand labels spreads its belief over many that belong to no class here; what the classes
-    got is divided among them, after temperature scaling (Guo, Pleiss, Sun and Weinberger 2017).
+    A teacher of a thousand labels gives part of the probability to labels outside the classes. The share of
+    the classes is normalised to 1 after temperature scaling (Guo, Pleiss, Sun and Weinberger 2017).
 
     Parameters
     ----------
     responses : (n, C) float32
         From `ClassSet.responses`.
     temperature : float
-        Below 1 it sharpens, as a teacher needs that was trained with smoothed labels.
+        Below 1 sharpens the distribution, for teachers that were trained with label smoothing.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def share_among(responses: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, list[str]] | str | None:
-    """A class file, checked for form (its labels are checked against the teacher later).
+    """Read a class file; its labels are compared with the teacher's later.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
     Raises
     ------
     InputError
-        No such file, no JSON, or not of that form.
+        The file is missing, not JSON, or of another form.
     """
     if source is None or (isinstance(source, str) and source in PRESETS):
         return source  # type: ignore[return-value]  # a preset's name
@@ -104,23 +105,23 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
     if not isinstance(source, Mapping):
         where = str(source)
         try:
-            data = parse_json(Path(source).read_bytes(), _no_repeats)
+            text, _ = decode_text(Path(source).read_bytes(), source)
         except FileNotFoundError:
             presets = " or ".join(f"`{p}`" for p in PRESETS)
             raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None
         except OSError as error:
             raise InputError(f"cannot read {source}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{source} is not UTF-8 text") from error
+        try:
+            data = parse_json(text, _no_repeats)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
         except ValueError as error:
-            raise InputError(f"{source} is no JSON: {error}") from error
+            raise InputError(f"{source} is not JSON: {error}") from error
     if isinstance(data, list) and all(isinstance(label, str) for label in data):
         data = {label: [label] for label in data}
     form = '{"class name": ["teacher label", …]}'
     if not isinstance(data, Mapping) or not data:
-        raise InputError(f"{where} holds no classes: write {form}")
+        raise InputError(f"{where} lists no classes; write {form}")
     result: dict[str, list[str]] = {}
     for name, labels in data.items():
         labels = [labels] if isinstance(labels, str) else labels
@@ -129,14 +130,12 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
             or not labels
             or not all(isinstance(label, str) for label in labels)
         ):
-            raise InputError(
-                f"{where}: the class {str(name)!r:.60} needs a list of teacher labels: write {form}"
-            )
+            raise InputError(f"{where}: class {str(name)!r:.60} needs a list of teacher labels; write {form}")
         clean = " ".join(str(name).split())
         if not clean.isprintable() or not clean or len(clean) > 100 or clean in result:
             raise InputError(
-                f"{where}: {str(name)!r:.60} is no name for a class: empty, too long, not to be printed, or "
-                "there twice"
+                f"{where}: {str(name)!r:.60} cannot name a class: names must be unique, printable and "
+                "have 1 to 100 characters"
             )
         result[clean] = list(labels)
     return result
@@ -146,7 +145,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for key, value in pairs:
         if key in seen:
-            raise InputError(f"the class {key!r} is there twice: join its labels")
+            raise InputError(f"class {key!r} is there twice; join its labels")
         seen[key] = value
     return seen
 
@@ -156,7 +155,7 @@ def class_set(
     labels: Sequence[str],
     groups: Mapping[str, Sequence[str]] | None,
 ) -> ClassSet:
-    """All classes that may be used: those given, or every group or label of the teacher.
+    """Return all candidate classes: those given, or every group or label of the teacher.
 
     Parameters
     ----------
@@ -165,17 +164,17 @@ def class_set(
     labels : sequence of L str
         The teacher's.
     groups : mapping, optional
-        Readable groups of the teacher's labels, where it brings some.
+        Readable groups of the teacher's labels, if it has any.
 
     Raises
     ------
     InputError
-        A label that the teacher does not have (the message names near ones), or no groups where asked for.
+        The teacher does not have a label (the message names similar ones), or has no groups.
     """
     if isinstance(given, Mapping):
         return _resolved(given, labels, "given")
     if given == "groups" and not groups:
-        raise InputError("this teacher brings no groups of labels: give a class file, or `labels`")
+        raise InputError("this teacher has no groups of labels; give a class file, or `labels`")
     if groups and given != "labels":
         return _resolved(groups, labels, "the teacher's groups")
     return ClassSet(tuple(labels), tuple((i,) for i in range(len(labels))), "the teacher's labels")
@@ -233,21 +232,21 @@ def _names_of(indices: Sequence[int], labels: Sequence[str], label: str) -> list
     return [f"{label} (1)" if labels[i] == label else labels[i] for i in indices]
 
 
-def most_frequent(candidates: ClassSet, pieces: Iterable[np.ndarray], most: int = MOST) -> ClassSet:
-    """The classes that the teacher sees most often.
+def most_frequent(candidates: ClassSet, pieces: Iterable[np.ndarray], most: int = MAX_DEFAULT) -> ClassSet:
+    """Return the classes with the most positive responses.
 
     Parameters
     ----------
     candidates : ClassSet
     pieces : iterable of (n, L) float32
-        The teacher's probabilities of all images, in pieces.
+        The teacher's probabilities of all images, in shards.
     most : int
 
     Returns
     -------
     ClassSet
-        Those with the most images at or above 0.5, most first; where no class reaches 0.5 anywhere, those of
-        the highest mean.
+        Those with the most responses of at least 0.5, in descending order; where no response reaches 0.5,
+        those with the highest means.
 
     Raises
     ------

@@ -1,21 +1,25 @@
-"""Tables that people bring: a teacher's responses and ground-truth labels, CSV or Parquet, long or wide."""
+"""Tables of teacher responses and of ground-truth labels."""
 
-import csv
-import re
-from collections import Counter
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.strict_json import parse_json
+from inficond.core.tables import SUFFIXES, Column, Matching, RawTable, TableOptions, match_names, read_table
+from inficond.core.tables.columns import Roles, find_roles
+from inficond.core.tables.names import LIST_COLUMNS, normal_name
+from inficond.core.tables.numbers import NumberReader
 
-TABLE_SUFFIXES = (".csv", ".parquet", ".pq", ".tsv")
-MOST_CELLS = 1 << 29
+TABLE_SUFFIXES = SUFFIXES
+MAX_CELLS = 1 << 29
 """Numbers of a table (2 GiB): a small file of many names would unfold to any size."""
-IMAGE_COLUMNS = ("image", "path", "file", "filename", "id")
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Table:
         As the file names them, in its order.
     classes : tuple of str
     values : (len(images), len(classes)) float32
-        NaN where the file says nothing.
+        NaN where the file has no value.
     notes : tuple of str
-        What was put right while reading, a line each.
+        How the file was understood and what was changed while reading, one line each.
     """
 
     path: Path
@@ -40,270 +44,263 @@ class Table:
     values: np.ndarray
     notes: tuple[str, ...] = field(default=())
 
+    def match(self, ids: Sequence[str]) -> Matching:
+        """Match image ids with the rows of the table; see `match_names`."""
+        return match_names(self.images, ids)
+
     def rows_for(self, ids: Sequence[str]) -> np.ndarray:
-        """The row of each image id, (len(ids),) int, −1 where the file does not name it.
-
-        An id matches by its whole path, else by its file name where that is unambiguous on both sides.
-        """
-        exact = {_posix(name): row for row, name in enumerate(self.images)}
-        by_name = _unique_names(list(exact))
-        ids_by_name = _unique_names(list(ids))
-        rows = np.full(len(ids), -1, np.int64)
-        for i, id in enumerate(ids):
-            if id in exact:
-                rows[i] = exact[id]
-                continue
-            name = PurePosixPath(id).name
-            if name in by_name and ids_by_name.get(name) == id:
-                rows[i] = exact[by_name[name]]
-        return rows
+        """Return the row of each image id, (len(ids),) int64, −1 where the table does not name it."""
+        return self.match(ids).rows
 
 
-def _posix(name: str) -> str:
-    name = name.replace("\\", "/")
-    return name[2:] if name.startswith("./") else name
-
-
-def _unique_names(paths: list[str]) -> dict[str, str]:
-    """File name -> path, for names that only one path has."""
-    seen: dict[str, str] = {}
-    twice = set()
-    for path in paths:
-        name = PurePosixPath(path).name
-        if name in seen:
-            twice.add(name)
-        seen[name] = path
-    return {name: path for name, path in seen.items() if name not in twice}
-
-
-def read_responses(path: Path) -> Table:
+def read_responses(path: Path, options: TableOptions | None = None) -> Table:
     """Read a teacher's responses.
 
     Parameters
     ----------
     path : Path
-        CSV or Parquet; columns `image`, `class`, `probability`, or `image` and one column per class.
+        A table with columns `image`, `class` and `probability`, or `image` and a column for each class, or
+        `image` and `class` for a teacher that only names a class.
+    options : TableOptions, optional
+
+    Returns
+    -------
+    Table
+        Probabilities; pairs of image and class without a value are 0, images without any value are left out.
 
     Raises
     ------
     InputError
-        Unreadable, no such columns, or a value that is no probability; the line is named.
+        The file cannot be read or understood, or a value is not a probability; row and column are named.
     """
-    table = _read(path, "probability")
-    bad = np.argwhere((table.values < -1e-6) | (table.values > 1 + 1e-6) | np.isinf(table.values))
-    if len(bad):
-        row, column = bad[0]
-        raise InputError(
-            f"{path}: {table.values[row, column]:g} for image {table.images[row]!r}, class "
-            f"{table.classes[column]!r} is no probability: give numbers from 0 to 1, not logits"
+    options = options or TableOptions()
+    raw = read_table(path, options)
+    roles = find_roles(raw, "responses", options)
+    grid = _grid(raw, roles, fill=0.0 if roles.label is not None and roles.value is None else np.nan)
+    values, notes = _probabilities(grid, options), list(grid.notes)
+    answered = ~np.isnan(values).all(axis=1)
+    if not answered.any():
+        raise InputError(f"{path} has no value for any image")
+    if not answered.all():
+        first = grid.images[int(np.argmin(answered))]
+        notes.append(
+            f"{path.name}: {int((~answered).sum()):,} image(s) without values left out, first {first!r:.80}"
         )
-    missing = int(np.isnan(table.values).sum())
-    notes = table.notes
+    missing = int(np.isnan(values[answered]).sum())
     if missing:
-        notes = (
-            *notes,
-            f"{path.name}: {missing:,} of {table.values.size:,} pairs of image and class missing, taken as 0",
+        notes.append(
+            f"{path.name}: {missing:,} of {values[answered].size:,} pairs of image and class missing, "
+            "taken as 0"
         )
-    return Table(
-        path, table.images, table.classes, np.clip(np.nan_to_num(table.values, nan=0.0), 0, 1), notes
-    )
+    if roles.label is not None and roles.value is None:
+        notes.append(
+            f"{path.name}: no column of probabilities: the named class counts as 1, every other as 0"
+        )
+    images = tuple(image for image, keep in zip(grid.images, answered) if keep)
+    values = np.clip(np.nan_to_num(values[answered], nan=0.0), 0, 1)
+    return Table(path, images, tuple(grid.classes), values, tuple(notes))
 
 
-def read_labels(path: Path) -> Table:
+def read_labels(path: Path, options: TableOptions | None = None) -> Table:
     """Read ground truth.
 
     Parameters
     ----------
     path : Path
-        CSV or Parquet: `image` and one column of 0/1 per class; or `image` and `class` (a row for each class
-        that holds); or `image` and `label`/`labels` with names separated by ``|`` or ``;``.
+        A table with columns `image` and one column of 0/1 for each class; or `image` and `class` (a row for
+        each class that holds); or `image` and `label`/`labels` with names separated by ``|`` or ``;``.
+    options : TableOptions, optional
+
+    Returns
+    -------
+    Table
+        0, 1, or NaN where unknown.
 
     Raises
     ------
     InputError
-        Unreadable, no such columns, or a value that is neither 0, 1 nor empty.
+        The file cannot be read or understood, or a value is neither 0, 1 nor empty; row and column are named.
     """
-    table = _read(path, "label")
-    known = table.values[~np.isnan(table.values)]
-    if len(known) and not np.isin(known, (0.0, 1.0)).all():
-        wrong = known[~np.isin(known, (0.0, 1.0))][0]
-        raise InputError(f"{path}: {wrong:g} is no label: give 0, 1 or nothing (unknown)")
-    return table
-
-
-def _read(path: Path, what: str) -> Table:
-    columns = _columns(path)
-    image_column = next((c for c in columns if c.lower() in IMAGE_COLUMNS), None)
-    if image_column is None:
-        raise InputError(f"{path} has no column `image`: it has {', '.join(list(columns)[:8])}")
-    images = ["" if v is None else str(v).strip() for v in columns.pop(image_column)]
-    if not images:
-        raise InputError(f"{path} has no rows")
-    lower = {c.lower(): c for c in columns}
-    if "class" in lower and ("probability" in lower or what == "label"):
-        return _long(path, images, columns[lower["class"]], columns.get(lower.get("probability", "")), what)
-    for name in ("label", "labels"):
-        if what == "label" and name in lower and len(columns) == 1:
-            return _listed(path, images, columns[lower[name]])
-    if not columns:
-        raise InputError(f"{path} has a column `image` but no class")
-    return _wide(path, images, columns)
-
-
-def _columns(path: Path) -> dict[str, list[Any]]:
-    """The file's columns; CSV values stay text, so that a class named 1 or a path named null survives."""
-    import pyarrow as pa
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = pq.read_table(path)
-        else:
-            with open(path, "rb") as file:
-                header = file.readline(1 << 20).decode("utf-8-sig")
-            if not header.strip():
-                raise InputError(f"{path} is empty")
-            delimiter = max(",;\t", key=header.count)
-            names = next(csv.reader(re.split("[\r\n]", header.strip("\r\n"))[:1], delimiter=delimiter))
-            table = pc.read_csv(
-                path,
-                parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                convert_options=pc.ConvertOptions(
-                    column_types={n: pa.string() for n in names}, strings_can_be_null=False
-                ),
-            )
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8") from None
-    except (pa.ArrowException, OSError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
-    try:
-        names = [name.strip().lstrip("\ufeff") for name in table.column_names]
-        columns = [column.to_pylist() for column in table.columns]
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # no UTF-8; a time out of range
-        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
-    if len(set(names)) < len(names):
-        first = next(name for name, count in Counter(names).items() if count > 1)
-        raise InputError(f"{path} has the column {first!r} twice: rename one")
-    return dict(zip(names, columns))
-
-
-def _first_line(error: Exception) -> str:
-    """What a library says went wrong, without the rest of what it says."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _number(path: Path, row: int, value: Any) -> float:
-    if value is None or value == "":
-        return float("nan")
-    if isinstance(value, str) and value.strip().lower() in ("nan", "na", "null", "none", "?"):
-        return float("nan")
-    if isinstance(value, str) and value.strip().lower() in ("true", "yes"):
-        return 1.0
-    if isinstance(value, str) and value.strip().lower() in ("false", "no"):
-        return 0.0
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{path} line {row + 2}: {str(value)[:40]!r} is no number") from None
-
-
-class _Grid:
-    """Values by (image, class) with repeated ones noticed: the same value is dropped, another one refused."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[str, int] = {}
-        self.columns: dict[str, int] = {}
-        self.cells: dict[tuple[int, int], float] = {}
-        self.repeated: list[str] = []
-
-    def put(self, image: str, name: str, value: float, line: int) -> None:
-        row = self.rows.setdefault(image, len(self.rows))
-        column = self.columns.setdefault(name, len(self.columns))
-        old = self.cells.setdefault((row, column), value)
-        if old is not value:
-            if not (old == value or (np.isnan(old) and np.isnan(value))):
-                raise InputError(
-                    f"{self.path} line {line + 2}: image {image!r}, class {name!r} is there twice, "
-                    f"as {old:g} and {value:g}: keep one"
-                )
-            self.repeated.append(image)
-
-    def table(self, fill: float = np.nan) -> Table:
-        if len(self.rows) * len(self.columns) > MOST_CELLS:
-            raise InputError(
-                f"{self.path} names {len(self.rows):,} images and {len(self.columns):,} classes: their table "
-                f"has more than the {MOST_CELLS:,} numbers that are held; keep fewer classes or images"
-            )
-        values = np.full((len(self.rows), len(self.columns)), fill, np.float32)
-        if self.cells:
-            where = np.array(list(self.cells), np.int64)
-            values[where[:, 0], where[:, 1]] = list(self.cells.values())
-        return Table(
-            self.path, tuple(self.rows), tuple(self.columns), values, _repeats(self.path, self.repeated)
+    raw = read_table(path, options)
+    roles = find_roles(raw, "labels", options)
+    grid = _grid(raw, roles, fill=0.0 if roles.label is not None and roles.value is None else np.nan)
+    wrong = ~np.isnan(grid.values) & (grid.values != 0) & (grid.values != 1)
+    if wrong.any():
+        row, column = map(int, np.argwhere(wrong)[0])
+        raise InputError(
+            f"{grid.where(row, column)}: {grid.values[row, column]:g} is not a label; use 0, 1 or an empty "
+            "cell (unknown)"
         )
+    return Table(path, tuple(grid.images), tuple(grid.classes), grid.values, grid.notes)
+
+
+@dataclass(eq=False)
+class _Grid:
+    """Values by (image, class), and the cells of the file that they come from."""
+
+    raw: RawTable
+    roles: Roles
+    images: list[str]
+    classes: list[str]
+    values: np.ndarray
+    lines: np.ndarray
+    """Row of the file for each image (wide), or for each pair (long)."""
+    notes: tuple[str, ...]
+
+    def where(self, row: int, column: int) -> str:
+        """Return the place of a value, for messages."""
+        wide = self.roles.value is None and self.roles.label is None
+        cell = self.roles.classes[column] if wide else self.roles.value
+        line = int(self.lines[row] if wide else self.lines[row, column])
+        pair = f"image {self.images[row]!r:.80}" + ("" if wide else f", class {self.classes[column]!r:.80}")
+        return f"{self.raw.where(line, cell)} ({pair})"
+
+
+def _grid(raw: RawTable, roles: Roles, fill: float) -> _Grid:
+    numbers = NumberReader(raw)
+    images = roles.image.texts
+    for row, image in enumerate(images):
+        if not image.strip():
+            raise InputError(f"{raw.where(row, roles.image)}: no image name")
+    if roles.label is None:
+        found = _wide(raw, roles, images, numbers)
+    else:
+        found = _long(raw, roles, images, numbers, fill)
+    numbers.check()
+    style = [", percent signs"] * numbers.percent + [", decimal comma"] * numbers.decimal_comma
+    understood = f"{raw.path.name}: {raw.layout}{''.join(style)}; {len(raw):,} rows; {roles.spelled}"
+    found.notes = (understood, *found.notes)
+    return found
+
+
+def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader) -> _Grid:
+    values = np.stack([numbers.read(c).astype(np.float32) for c in roles.classes], axis=1)
+    first: dict[str, int] = {}
+    repeated = []
+    for row, image in enumerate(images):
+        known = first.setdefault(image, row)
+        if known != row:
+            if not np.array_equal(values[known], values[row], equal_nan=True):
+                raise InputError(
+                    f"{raw.where(row)}: image {image!r:.80} is there twice with other values; keep one row"
+                )
+            repeated.append(image)
+    lines = np.array(list(first.values()), np.int64)
+    classes = [_class_name(c.name) or f"column {c.position + 1}" for c in roles.classes]
+    return _Grid(raw, roles, list(first), classes, values[lines], lines, _repeats(raw.path, repeated))
+
+
+def _long(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader, fill: float) -> _Grid:
+    assert roles.label is not None
+    values = np.ones(len(raw)) if roles.value is None else numbers.read(roles.value)
+    rows: dict[str, int] = {}
+    columns: dict[str, int] = {}
+    cells: dict[tuple[int, int], int] = {}
+    repeated = []
+    splits = normal_name(roles.label.name) in LIST_COLUMNS and roles.value is None
+    for line, (image, names) in enumerate(zip(images, _class_names(raw, roles.label, splits))):
+        row = rows.setdefault(image, len(rows))
+        if not names and roles.value is not None and not np.isnan(values[line]):
+            raise InputError(f"{raw.where(line, roles.label)}: no class name")
+        for name in names:
+            cell = (row, columns.setdefault(name, len(columns)))
+            known = cells.setdefault(cell, line)
+            if known != line:
+                old, new = values[known], values[line]
+                if not (old == new or (np.isnan(old) and np.isnan(new))):
+                    raise InputError(
+                        f"{raw.where(line, roles.value)}: image {image!r:.80}, class {name!r:.80} is there "
+                        f"twice, as {old:g} and {new:g}; keep one row"
+                    )
+                repeated.append(image)
+    if not columns:
+        raise InputError(f"{raw.path}: {roles.label.shown} names no class")
+    if len(rows) * len(columns) > MAX_CELLS:
+        raise InputError(
+            f"{raw.path} names {len(rows):,} images and {len(columns):,} classes: their table has more than "
+            f"{MAX_CELLS:,} numbers, the largest size; keep fewer classes or images"
+        )
+    grid = np.full((len(rows), len(columns)), fill, np.float32)
+    lines = np.zeros(grid.shape, np.int32)
+    if cells:
+        at = np.array(list(cells), np.int64)
+        from_line = np.array(list(cells.values()), np.int64)
+        grid[at[:, 0], at[:, 1]] = values[from_line]
+        lines[at[:, 0], at[:, 1]] = from_line
+    return _Grid(raw, roles, list(rows), list(columns), grid, lines, _repeats(raw.path, repeated))
+
+
+def _class_names(raw: RawTable, column: Column, splits: bool) -> list[list[str]]:
+    """Names in each cell: one, or several where the cell is a list or may list them."""
+    found = []
+    for row, (text, value) in enumerate(zip(column.texts, column.values)):
+        if isinstance(value, list):
+            names = ["" if v is None else _label_of(column, v) for v in value]
+        elif splits and text.strip().startswith("[") and text.strip().endswith("]"):
+            names = _parsed_list(raw, column, row, text.strip())
+        else:
+            names = text.replace(";", "|").split("|") if splits else [text]
+        found.append([name for name in map(_class_name, names) if name])
+    return found
+
+
+def _label_of(column: Column, value: Any) -> str:
+    if column.class_names and isinstance(value, int) and 0 <= value < len(column.class_names):
+        return column.class_names[value]
+    return str(value)
+
+
+def _parsed_list(raw: RawTable, column: Column, row: int, text: str) -> list[str]:
+    """A list of names written as JSON or as Python prints it."""
+    for parse in (parse_json, ast.literal_eval):
+        try:
+            names = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(names, list) and all(isinstance(name, str | int) for name in names):
+            return [str(name) for name in names]
+    raise InputError(f'{raw.where(row, column)}: {text!r:.60} is not a list of names like ["cat", "dog"]')
+
+
+def _class_name(text: str) -> str:
+    return normalize("NFC", text.strip())
 
 
 def _repeats(path: Path, images: list[str]) -> tuple[str, ...]:
     if not images:
         return ()
-    return (
-        f"{path.name}: {len(images)} repeated row(s) with the same values ignored, first for {images[0]!r}",
-    )
+    rows = f"{len(images):,} repeated row(s) with the same values"
+    return (f"{path.name}: {rows} ignored, first for {images[0]!r:.80}",)
 
 
-def _long(path: Path, images: list[str], names: list[Any], values: list[Any] | None, what: str) -> Table:
-    grid = _Grid(path)
-    for line, (image, name) in enumerate(zip(images, names)):
-        if not image:
-            raise InputError(f"{path} line {line + 2}: no image name")
-        name = "" if name is None else str(name).strip()
-        if not name:
-            if what == "label":  # an image to which no class applies
-                grid.rows.setdefault(image, len(grid.rows))
-                continue
-            raise InputError(f"{path} line {line + 2}: no class name")
-        grid.put(image, name, 1.0 if values is None else _number(path, line, values[line]), line)
-    return grid.table(fill=0.0 if what == "label" and values is None else np.nan)
+def _probabilities(grid: _Grid, options: TableOptions) -> np.ndarray:
+    """The values as probabilities, float32; NaN where there is none."""
+    values = grid.values.astype(np.float64)
+    if options.values == "percent":
+        values = values / 100
+    elif options.values == "logit":
+        with np.errstate(over="ignore"):
+            values = 1 / (1 + np.exp(-values))
+    elif options.values == "softmax":
+        values = np.exp(values - np.nanmax(values, axis=1, keepdims=True, initial=-np.inf))
+        values /= np.nansum(values, axis=1, keepdims=True)
+    bad = np.argwhere((values < -_TOLERANCE) | (values > 1 + _TOLERANCE) | np.isinf(grid.values))
+    if len(bad):
+        row, column = map(int, bad[0])
+        said = grid.values[row, column]
+        raise InputError(
+            f"{grid.where(row, column)}: {said:g} is not a probability from 0 to 1"
+            + _advice(grid.values, options)
+        )
+    return values.astype(np.float32)
 
 
-def _listed(path: Path, images: list[str], names: list[Any]) -> Table:
-    grid = _Grid(path)
-    for line, (image, text) in enumerate(zip(images, names)):
-        listed = [n.strip() for n in str(text or "").replace(";", "|").split("|") if n.strip()]
-        grid.rows.setdefault(image, len(grid.rows))
-        for name in listed:
-            grid.put(image, name, 1.0, line)
-    return grid.table(fill=0.0)
-
-
-def _wide(path: Path, images: list[str], columns: dict[str, list[Any]]) -> Table:
-    numbers = {}
-    for name, column in columns.items():
-        try:
-            numbers[name] = np.array([_number(path, row, v) for row, v in enumerate(column)], np.float32)
-        except InputError:
-            if name.lower() in ("split", "group", "width", "height"):
-                continue
-            raise
-    if not numbers:
-        raise InputError(f"{path} has a column `image` but no class")
-    values = np.stack(list(numbers.values()), axis=1)
-    first: dict[str, int] = {}
-    repeated = []
-    for row, image in enumerate(images):
-        if not image:
-            raise InputError(f"{path} line {row + 2}: no image name")
-        if image in first:
-            if not np.array_equal(values[first[image]], values[row], equal_nan=True):
-                raise InputError(
-                    f"{path} line {row + 2}: image {image!r} is there twice with other values: keep one"
-                )
-            repeated.append(image)
-        else:
-            first[image] = row
-    keep = list(first.values())
-    return Table(path, tuple(first), tuple(numbers), values[keep], _repeats(path, repeated))
+def _advice(values: np.ndarray, options: TableOptions) -> str:
+    if options.values != "probability":
+        return f" after reading it as {options.values} (--values)"
+    known = values[np.isfinite(values)]
+    if (known < 0).any():
+        return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"
+    if len(known) and known.max() <= 100:
+        return "; if the values are percent or logits, say so with --values percent, logit or softmax"
+    return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"

@@ -18,13 +18,14 @@ from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.encode import Encoding, encode_pieces
-from inficond.core.pipeline.label_alignment import aligned_labels
+from inficond.core.pipeline.label_alignment import aligned_labels, unmatched
 from inficond.core.pipeline.lock import locked
 from inficond.core.pipeline.shard_reader import Whole
 from inficond.core.pipeline.shards import PieceStore, SourceFile
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.project.arrays import sha256_of
+from inficond.core.tables import TableOptions
 
 if TYPE_CHECKING:
     from inficond.core.concepts.corpus import Corpus
@@ -69,6 +70,8 @@ class BuildOptions:
         Of the project; the folder's by default.
     workers : int, optional
         Threads that decode and encode; every available core by default.
+    tables : TableOptions
+        How tables of images, responses and labels are read.
     """
 
     images: Path | str
@@ -86,6 +89,7 @@ class BuildOptions:
     baseline: bool = True
     name: str | None = None
     workers: int | None = None
+    tables: TableOptions = field(default_factory=TableOptions)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.lam) and self.lam >= 0):
@@ -142,7 +146,7 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     out = Path(options.out)
     _check_folder(out)
     classes = read_classes(options.classes)
-    labels = None if options.labels is None else read_labels(Path(options.labels))
+    labels = None if options.labels is None else read_labels(Path(options.labels), options.tables)
     encoder = load_encoder(options.encoder, options.provider, threads=1)
     teacher = _teacher(options)
     corpus = _corpus(options, encoder)
@@ -162,7 +166,7 @@ def _check_folder(out: Path) -> None:
 def _teacher(options: BuildOptions) -> Teacher | Table:
     path = Path(options.teacher)
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return read_responses(path)
+        return read_responses(path, options.tables)
     return load_teacher(options.teacher, options.provider, threads=1)
 
 
@@ -254,7 +258,7 @@ class _Build:
         out = self.out.resolve()
         found = [
             f
-            for f in find_images(self.options.images, self.notes.skip)
+            for f in find_images(self.options.images, self.notes.skip, self.options.tables)
             if not f.path.resolve().is_relative_to(out)
         ]
         if self.table is not None:
@@ -263,21 +267,23 @@ class _Build:
         return [SourceFile.of(f) for f in found]
 
     def _with_response(self, found: list[ImageFile], table: Table) -> list[ImageFile]:
-        rows = table.rows_for([f.id for f in found])
+        ids = [f.id for f in found]
+        matching = table.match(ids)
+        rows = matching.rows
         for note in table.notes:
             self.notes.remark(note)
         if not (rows >= 0).any():
-            raise InputError(
-                f"{table.path} names none of the images: it has e.g. {table.images[0]!r}, "
-                f"the folder {found[0].id!r}"
-            )
+            raise unmatched(table, ids)
+        self.notes.remark(f"{table.path.name}: {matching.spelled}")
         for f, row in zip(found, rows):
             if row < 0:
                 self.notes.skip(f.id, f"no response in {table.path.name}")
-        absent = len(table.images) - len({int(r) for r in rows if r >= 0})
+        used = {int(row) for row in rows if row >= 0}
+        absent = [name for row, name in enumerate(table.images) if row not in used]
         if absent:
             self.notes.remark(
-                f"{table.path.name}: responses for {absent:,} images that are not there, ignored"
+                f"{table.path.name}: responses for {len(absent):,} missing image(s) ignored, "
+                f"first {absent[0]!r:.80}"
             )
         return [f for f, row in zip(found, rows) if row >= 0]
 

@@ -1,6 +1,7 @@
-"""Ground truth brought into the order of a project's images and classes."""
+"""Alignment of ground-truth labels with a project's images and classes."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import numpy as np
 
@@ -11,54 +12,52 @@ from inficond.core.models.tables import Table
 def aligned_labels(
     table: Table | None, ids: Sequence[str], classes: Sequence[str]
 ) -> tuple[np.ndarray | None, list[str]]:
-    """Labels by image and class.
+    """Return labels by image and class.
 
     Parameters
     ----------
     table : Table or None
-        As read from the person's file.
-    ids : N image ids
-    classes : C names
-        Matched without regard to case.
+        Labels as read from a file.
+    ids : sequence of N str
+        Image ids.
+    classes : sequence of C str
+        Names, matched exactly, else regardless of case where that is unique.
 
     Returns
     -------
     labels : (N, C) float32 or None
-        0, 1, or NaN where unknown; None where the file says nothing about these classes.
+        0, 1, or NaN where unknown; None where the table has no label for these classes.
     notes : list of str
-        Labels for images that are not there, images and classes without labels: a line each.
+        How the table was understood and matched; images and classes without labels; one line each.
 
     Raises
     ------
     InputError
-        The file names none of the images.
+        The table names none of the images.
     """
     if table is None:
         return None, []
-    notes = list(table.notes)
-    rows = table.rows_for(ids)
-    known = rows >= 0
+    matching = table.match(ids)
+    rows, known = matching.rows, matching.rows >= 0
     if not known.any():
-        raise InputError(
-            f"{table.path} names none of the images: it has e.g. {table.images[0]!r}, the project {ids[0]!r}"
-        )
+        raise unmatched(table, ids)
+    notes = [*table.notes, f"{table.path.name}: {matching.spelled}"]
     used = {int(row) for row in rows[known]}
     absent = [name for row, name in enumerate(table.images) if row not in used]
     if absent:
         notes.append(
-            f"{table.path.name}: labels for {len(absent):,} image(s) that are not there or not usable "
-            f"ignored, the first is {absent[0]!r}"
+            f"{table.path.name}: labels for {len(absent):,} image(s) ignored that are missing or not usable, "
+            f"first {absent[0]!r:.80}"
         )
     if not known.all():
         first = ids[int(np.argmin(known))]
-        notes.append(
-            f"{table.path.name}: no labels for {int((~known).sum()):,} image(s), the first is {first!r}"
-        )
-    columns = {name.casefold(): c for c, name in enumerate(table.classes)}
+        notes.append(f"{table.path.name}: no labels for {int((~known).sum()):,} image(s), first {first!r}")
+    columns = _columns(table.classes)
     labels = np.full((len(ids), len(classes)), np.nan, np.float32)
     without = []
     for c, name in enumerate(classes):
-        column = columns.get(name.casefold())
+        name = normalize("NFC", name)
+        column = columns.get(name, columns.get(name.casefold()))
         if column is None:
             without.append(name)
         else:
@@ -69,3 +68,28 @@ def aligned_labels(
             f"{table.path.name}: no labels for the class(es) {shown}; it has {', '.join(table.classes[:8])}"
         )
     return (None if len(without) == len(classes) else labels), notes
+
+
+def unmatched(table: Table, ids: Sequence[str]) -> InputError:
+    """Return the error for a table that names none of the images."""
+    matching = table.match(ids)
+    if matching.ambiguous is not None:
+        name, one, other = matching.ambiguous
+        return InputError(
+            f"{table.path} names none of the images uniquely: {name!r:.120} may be {one!r:.120} or "
+            f"{other!r:.120}; write their paths"
+        )
+    return InputError(
+        f"{table.path} names none of the images: it has for example {table.images[0]!r:.120}, the images are "
+        f"called like {ids[0]!r:.120}; choose another column with --image-column, or correct the names"
+    )
+
+
+def _columns(classes: Sequence[str]) -> dict[str, int]:
+    """Column by name, and by name in lower case where that is unique."""
+    columns: dict[str, int] = {}
+    folded: dict[str, int | None] = {}
+    for c, name in enumerate(classes):
+        columns[name] = c
+        folded[name.casefold()] = None if name.casefold() in folded else c
+    return {**{name: c for name, c in folded.items() if c is not None}, **columns}

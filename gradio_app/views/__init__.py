@@ -1,9 +1,8 @@
-"""Registry of the views of the page.
+"""The views: one folder each with `view.py`, `view.js` and `view.css`. A new view is a new folder and
+nothing else.
 
-A view is a folder with `view.py`, `view.js` and `view.css`. To add a view, add a folder. `view.py` defines
-one constant, `VIEW`, which names the view and lists its parts. A part is a piece of data that the view
-draws. It declares the fields of the selection that it depends on, so that the page requests only what a
-change affects.
+`view.py` has one constant, `VIEW`: what the view is called and the parts of data it draws. A part says which
+fields of the selection it depends on, so that the page asks again only for what a change concerns.
 """
 
 import pkgutil
@@ -21,29 +20,23 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", "node")
-"""Valid dependencies of a part: the fields of the selection, and the current node of the history."""
+"""What a part may depend on: the fields of the selection, and the visitor's place in the history."""
 
 
 @dataclass(frozen=True)
-class ViewPart:
+class Part:
     """A piece of data of a view.
 
     Parameters
     ----------
     name : str
-        Unique among all views. Starts with the name of the view.
+        Unique among all views; starts with the view's name.
     depends : tuple of str
-        Names from `FIELDS`. The page requests the part again when one of them changes.
+        Fields of `FIELDS`; the part is read again when one of them changes.
     read : callable
-        `(visitor, selection) -> JSON`. Reads from the visitor's session and computes nothing.
+        `(visitor, selection) -> JSON`; asks the visitor's session and computes nothing.
     slow : int
-        Above 0, the page requests the part separately, after it has drawn the others. Lower numbers come
-        first.
-
-    Raises
-    ------
-    ValueError
-        If `depends` holds a name that is not in `FIELDS`.
+        Above 0, the part is read in a request of its own after the others are drawn; lower numbers first.
     """
 
     name: str
@@ -52,9 +45,9 @@ class ViewPart:
     slow: int = 0
 
     def __post_init__(self) -> None:
-        invalid = set(self.depends) - set(FIELDS)
-        if invalid:
-            raise ValueError(f"part {self.name!r} depends on {sorted(invalid)}; valid names are {FIELDS}")
+        strange = set(self.depends) - set(FIELDS)
+        if strange:
+            raise ValueError(f"part {self.name!r} depends on {sorted(strange)}; there are {FIELDS}")
 
 
 @dataclass(frozen=True)
@@ -64,37 +57,35 @@ class View:
     Parameters
     ----------
     name : str
-        The name of its folder. Its HTML element has the id `view-<name>`.
+        Its folder; its element is `#view-<name>`.
     number : int
-        Position in the reading order, from 1.
-    title : str
-        Heading.
-    about : str
-        One line that explains the view to a newcomer.
-    parts : tuple of ViewPart
+        Its place in the reading order.
+    title, about : str
+        Its heading, and one line that says what a person is looking at.
+    parts : tuple of Part
     """
 
     name: str
     number: int
     title: str
     about: str
-    parts: tuple[ViewPart, ...]
+    parts: tuple[Part, ...]
 
-    def _read_file(self, suffix: str) -> str:
+    def _file(self, suffix: str) -> str:
         return (Path(__file__).parent / self.name / f"view.{suffix}").read_text(encoding="utf-8")
 
     @property
     def css(self) -> str:
-        """The style sheet of the view."""
-        return self._read_file("css")
+        """The view's style sheet."""
+        return self._file("css")
 
     def component(self) -> "gr.HTML":
-        """Return the view as a Gradio component with a constant template, which the view's script fills."""
+        """The view as a Gradio component: a constant template, filled by the view's script."""
         import gradio as gr
 
-        from inficond.gradio_app.theme import minify
+        from inficond.gradio_app.theme import squeezed
 
-        script = minify(self._read_file("js"))
+        script = squeezed(self._file("js"))
         return gr.HTML(
             value=None,
             html_template='<div class="view inf"></div>',
@@ -112,24 +103,18 @@ class View:
 
 @cache
 def all_views() -> tuple[View, ...]:
-    """Return all views in reading order.
-
-    Raises
-    ------
-    ValueError
-        If two parts have the same name.
-    """
-    views = []
+    """Every view there is, in reading order."""
+    found = []
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:
-            views.append(import_module(f"{__name__}.{module.name}.view").VIEW)
-    names = [part.name for view in views for part in view.parts]
+            found.append(import_module(f"{__name__}.{module.name}.view").VIEW)
+    names = [part.name for view in found for part in view.parts]
     if len(set(names)) != len(names):
-        raise ValueError(f"part names are not unique: {sorted(names)}")
-    return tuple(sorted(views, key=lambda view: view.number))
+        raise ValueError(f"two parts of views share a name: {sorted(names)}")
+    return tuple(sorted(found, key=lambda view: view.number))
 
 
 @cache
-def view_parts() -> dict[str, ViewPart]:
-    """Return the parts of all views by name."""
+def all_parts() -> dict[str, Part]:
+    """Every part by name."""
     return {part.name: part for view in all_views() for part in view.parts}

@@ -107,8 +107,8 @@ def doctor_base() -> dict[str, Any]:
 def test_a_model_whose_file_is_damaged_is_seen(made: subject.Made) -> None:
     file = made.encoder / "image.onnx"
     good = file.read_bytes()
-    trial = health_module.ModelCheck(Project.open(made.project))
-    asked = health_module.CachedCheck(trial, "the model does not answer", fresh=0.0)
+    trial = health_module.ModelTrial(Project.open(made.project))
+    asked = health_module.Trial(trial, "the model does not answer", fresh=0.0)
     file.write_bytes(good[:-20] + bytes([good[-20] ^ 1]) + good[-19:])
     try:
         assert asyncio.run(asked.ask()).said == "the model does not answer"
@@ -120,7 +120,7 @@ def test_a_model_whose_file_is_damaged_is_seen(made: subject.Made) -> None:
 
 def test_threads_that_answer_nobody_are_seen(page: tuple[Page, str]) -> None:
     gate = threading.Event()
-    lanes = page[0].rpc.queue
+    lanes = page[0].bridge.lanes
 
     async def stuck() -> None:
         await asyncio.gather(*(lanes.run("read", lambda _: str(gate.wait(60)), {}) for _ in range(64)))
@@ -176,7 +176,7 @@ def read_only(*folders: Path) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of POSIX")
 @pytest.mark.parametrize("which", ["pictures", "uploads"])
 def test_a_disk_that_cannot_be_written_is_seen(page: tuple[Page, str], which: str) -> None:
-    pictures = page[0].files
+    pictures = page[0].pictures
     folder = pictures.folder if which == "pictures" else pictures.uploads
     with read_only(folder):
         code, said = ask(page[1])
@@ -186,9 +186,9 @@ def test_a_disk_that_cannot_be_written_is_seen(page: tuple[Page, str], which: st
 
 
 def test_a_folder_that_is_gone_is_seen(page: tuple[Page, str]) -> None:
-    shutil.rmtree(page[0].files.uploads)
+    shutil.rmtree(page[0].pictures.uploads)
     assert bad(ask(page[1])[1]) == {"disk"}
-    page[0].files.uploads.mkdir()
+    page[0].pictures.uploads.mkdir()
     assert ask(page[1])[0] == 200
 
 
@@ -205,7 +205,7 @@ def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path:
 
 def test_asking_often_costs_one_trial(page: tuple[Page, str], monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
-    trial = health_module.CachedCheck(lambda: runs.append(1), "it", fresh=60.0)
+    trial = health_module.Trial(lambda: runs.append(1), "it", fresh=60.0)
 
     async def often() -> list[Any]:
         return await asyncio.gather(*(trial.ask() for _ in range(50)))
@@ -229,7 +229,7 @@ def test_a_served_student_is_well_only_while_it_answers(
     made: subject.Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load_predictor(made.onnx, "cpu", 1)
-    monkeypatch.setattr("inficond.core.serving.health.FRESH", 0.0)
+    monkeypatch.setattr(health_module, "FRESH", 0.0)
     with TestClient(build_service(predictor)) as client:
         assert client.get("/health").json()["ok"] is True
 

@@ -108,12 +108,12 @@ def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("i.csv", "file\nx.jpg\n", "no column `path`"),
+        ("i.csv", "photographer\nAnna\n", "no column `image`.*--image-column"),
         ("i.csv", "path,split\nx.jpg,maybe\n", "line 2: split 'maybe'"),
-        ("i.csv", "path\n", "lists no path"),
+        ("i.csv", "path\n", "has no rows"),
         ("i.txt", "", "lists no path"),
-        ("i.txt", "\xff\xfe", "not UTF-8"),
-        ("i.txt", "a\0b", "no text file"),
+        ("i.txt", "\x81\xfe", "not UTF-8"),
+        ("i.txt", "a b c d e\0b", "not a text file"),
         ("x.jpg", "x", "is one image"),
     ],
 )

@@ -272,8 +272,8 @@ def test_a_file_of_responses_teaches_like_the_model(built: Project, tiny: Any, t
     notes = " | ".join(project.config["source"]["notes"])
     for said in (
         "r.csv: 1 repeated row(s) with the same values ignored",
-        "r.csv: responses for 1 images that are not there, ignored",
-        "l.csv: labels for 1 image(s) that are not there or not usable ignored, the first is 'nowhere.jpg'",
+        "r.csv: responses for 1 missing image(s) ignored, first 'absent.jpg'",
+        "l.csv: labels for 1 image(s) ignored that are missing or not usable, first 'nowhere.jpg'",
         "l.csv: no labels for 100 image(s)",
         "l.csv: no labels for the class(es) blue",
     ):
@@ -334,13 +334,13 @@ REFUSED = [
     ({"images": "six", "classes": {f"c{i}": ["red"] for i in range(7)}}, "6 images for 7 classes"),
     ({"classes": {"a": ["rad"]}}, "unknown teacher label 'rad': did you mean 'red'"),
     ({"classes": {"a": []}}, "'a' needs a list of teacher labels"),
-    ({"classes": {}}, "holds no classes"),
+    ({"classes": {}}, "lists no classes"),
     ({"classes": "nowhere.json"}, "no class file nowhere.json"),
     ({"classes": "groups"}, "no groups of labels"),
     ({"labels": "conflict"}, "line 3: image 'a/00001.jpg' is there twice"),
-    ({"labels": "halves"}, "0.5 is no label"),
+    ({"labels": "halves"}, "0.5 is not a label"),
     ({"labels": "strangers"}, "names none of the images"),
-    ({"teacher": "logits"}, "is no probability: give numbers from 0 to 1, not logits"),
+    ({"teacher": "logits"}, "3.5 is not a probability from 0 to 1.*--values"),
     ({"teacher": "strangers"}, "names none of the images"),
     ({"teacher": "no/where.csv"}, "no file"),
     ({"teacher": "encoder"}, "holds an encoder, not a teacher"),

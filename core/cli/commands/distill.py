@@ -12,12 +12,14 @@ examples:
 """
 
 import argparse
+import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from inficond.core.cli.output import Output
+from inficond.core.tables.options import TableOptions, Values
 
 SUMMARY = "images and a teacher -> fitted students, a project folder"
 
@@ -67,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="find the λ at which students have N concepts on average, instead of giving λ",
     )
+    add_table_options(parser)
     add("--link", choices=("sigmoid", "softmax"), help="how students become probabilities (default sigmoid)")
     add(
         "--provider",
@@ -77,6 +80,63 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the validation split (default 0)")
     add("--workers", type=int, metavar="N", help="threads that decode and encode (default: every core)")
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of reading tables."""
+    group = parser.add_argument_group("tables of images, responses and labels")
+    add = group.add_argument
+    add(
+        "--image-column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the column that names the images (repeat it for tables with different names)",
+    )
+    add(
+        "--label-column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the column of class names",
+    )
+    add(
+        "--probability-column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the column of probabilities beside a column of class names",
+    )
+    add(
+        "--class-columns",
+        metavar="A,B,…",
+        help="the columns that are classes (default: every column of numbers)",
+    )
+    add(
+        "--values",
+        default="probability",
+        choices=get_args(Values),
+        help="meaning of the teacher's numbers: probability (default), percent, logit (of a sigmoid), "
+        "softmax (logits of a softmax)",
+    )
+    add("--table-encoding", metavar="E", help="text encoding, for example cp1252 (default: detected)")
+    add(
+        "--separator", metavar="S", help="character between columns, for example ; or tab (default: detected)"
+    )
+
+
+def table_options(args: argparse.Namespace) -> TableOptions:
+    """Return the options that `add_table_options` added."""
+    classes = next(csv.reader([args.class_columns or ""]), [])
+    return TableOptions(
+        image_columns=tuple(args.image_column),
+        label_columns=tuple(args.label_column),
+        probability_columns=tuple(args.probability_column),
+        class_columns=tuple(classes),
+        values=args.values,
+        encoding=args.table_encoding,
+        separator=args.separator,
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -103,6 +163,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         seed=args.seed,
         baseline=not args.no_baseline,
         workers=args.workers,
+        tables=table_options(args),
     )
     progress = out.progress()
     try:

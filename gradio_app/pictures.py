@@ -1,4 +1,4 @@
-"""Images for the page: thumbnails as a few sprite sheets, an opened image as one file.
+"""Pictures for the page: thumbnails as a few sprite sheets, an opened image as one file.
 
 Everything lies in one private folder, the only one that the page may serve from; no path of a project or of a
 person's photographs is ever given to a browser.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
-from inficond.gradio_app.request_queue import lower_thread_priority
+from inficond.gradio_app.request_queue import step_back
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +34,7 @@ MOST_OPENED = 400
 """Opened images kept on disk; the oldest go first."""
 
 
-class PageFiles:
+class Pictures:
     """The folder of pictures of one running page."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class PageFiles:
         def work() -> None:
             for number in range((len(project) - 1) // PER_SHEET + 1):
                 if number == 1:
-                    lower_thread_priority()  # the first sheet is on the first page, the others are not
+                    step_back()  # the first sheet is on the first page, the others are not
                 try:
                     self.sheet(project, number)
                 except FileNotFoundError:

@@ -1,0 +1,371 @@
+"""Meaning of a table's columns: image names, class names, probabilities, classes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from inficond.core.errors import InputError, unknown
+from inficond.core.tables import names
+from inficond.core.tables.names import normal_name
+from inficond.core.tables.numbers import sample_numbers
+from inficond.core.tables.options import TableOptions
+from inficond.core.tables.reader import Column, RawTable
+
+Purpose = Literal["responses", "labels"]
+
+_FILE = re.compile(r"(?s).+\.[A-Za-z]\w{1,4}(\?[^/]*)?\s*")
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """Meaning of the columns of one table.
+
+    A *long* table has a row for each image and class: `label`, and `value` unless every listed class holds.
+    A *wide* table has a row for each image and a column for each class: `classes`.
+
+    Parameters
+    ----------
+    image : Column
+    label, value : Column, optional
+        Of a long table.
+    classes : tuple of Column
+        Of a wide table.
+    unused : tuple of (Column, reason)
+    """
+
+    image: Column
+    label: Column | None = None
+    value: Column | None = None
+    classes: tuple[Column, ...] = ()
+    unused: tuple[tuple[Column, str], ...] = ()
+
+    @property
+    def spelled(self) -> str:
+        """The roles, for people."""
+        parts = [f"images in {self.image.shown}"]
+        if self.label is not None:
+            parts.append(f"classes in {self.label.shown}")
+        if self.value is not None:
+            parts.append(f"values in {self.value.shown}")
+        if self.classes:
+            shown = ", ".join(c.name for c in self.classes[:5]) + (", …" if len(self.classes) > 5 else "")
+            parts.append(f"{len(self.classes)} class column{'s' * (len(self.classes) > 1)} ({shown:.200})")
+        if self.unused:
+            shown = ", ".join(f"{c.shown.removeprefix('column ')} ({why})" for c, why in self.unused[:5])
+            parts.append(f"not used: {shown}" + (", …" if len(self.unused) > 5 else ""))
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """Content of a column, judged from a sample of its cells."""
+
+    column: Column
+    numbers: list[float | None] = field(repr=False)
+
+    @cached_property
+    def numeric(self) -> bool:
+        """At least one cell is a number."""
+        return any(n is not None for n in self.numbers)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Every cell is a whole number."""
+        return self.numeric and all(n is not None and float(n).is_integer() for n in self.numbers)
+
+    @cached_property
+    def binary(self) -> bool:
+        return self.whole and all(n in (0.0, 1.0) for n in self.numbers)
+
+    @cached_property
+    def files(self) -> bool:
+        """Most cells look like file names."""
+        cells = [text for text in self.column.texts[:1000] if text]
+        return len(cells) > 0 and sum(_FILE.fullmatch(t) is not None for t in cells) > len(cells) / 2
+
+
+class _Kinds:
+    def __init__(self) -> None:
+        self._known: dict[int, _Kind] = {}
+
+    def __getitem__(self, column: Column) -> _Kind:
+        if column.position not in self._known:
+            self._known[column.position] = _Kind(column, sample_numbers(column))
+        return self._known[column.position]
+
+
+def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None = None) -> Roles:
+    """Find the meaning of a table's columns.
+
+    Parameters
+    ----------
+    table : RawTable
+    purpose : {"responses", "labels"}
+        Whether the table holds a teacher's responses or ground truth.
+    options : TableOptions, optional
+        Choices that replace guesses.
+
+    Returns
+    -------
+    Roles
+        `label` or `classes` is set.
+
+    Raises
+    ------
+    InputError
+        A column that an option names is not there, or no rule finds the meaning of a column; the option that
+        decides is named.
+    """
+    options = options or TableOptions()
+    kinds = _Kinds()
+    image = image_column(table, options, kinds)
+    rest = [c for c in table.columns if c is not image]
+    unused: dict[int, tuple[Column, str]] = {}
+    if options.class_columns:
+        chosen = [_given(table, (name,), "--class-columns") for name in options.class_columns]
+        return _wide(image, [c for c in chosen if c is not None], rest, unused)
+    for column in list(rest):
+        if names.is_index_column(column.name) and (not column.name or kinds[column].whole):
+            unused[column.position] = column, "row numbers"
+            rest.remove(column)
+    label = _given(table, options.label_columns, "--label-column")
+    value = _given(table, options.probability_columns, "--probability-column")
+    named = [c for c in rest if normal_name(c.name) in names.CLASS_COLUMNS]
+    label = label or _named_label(table, rest, named, kinds, purpose)
+    free = [c for c in rest if c is not label and c is not value and not _is_extra(c, kinds)]
+    texts = [c for c in free if not kinds[c].numeric and not c.is_empty]
+    numbers = [c for c in free if kinds[c].numeric]
+    repeated = len(set(image.texts)) < len(image.texts)
+    if (
+        label is None
+        and len(texts) == 1
+        and len(numbers) + (value is not None) <= 1
+        and (repeated or not numbers or _named_value(table, numbers))
+    ):
+        label = texts[0]
+    if label is not None and value is None:
+        value = _named_value(table, [c for c in rest if c is not label])
+        if value is None and purpose == "labels":
+            value = _value_beside(table, label, named, kinds)
+        elif value is None and numbers and not options.label_columns:
+            value = _unnamed_value(table, label, numbers, repeated)
+            if value is None:
+                label = None
+    if label is not None:
+        return _long(image, label, value, rest, unused)
+    return _wide(image, _class_columns(table, rest, kinds, unused), rest, unused, table)
+
+
+def image_column(table: RawTable, options: TableOptions | None = None, kinds: _Kinds | None = None) -> Column:
+    """Find the column that names the images.
+
+    Parameters
+    ----------
+    table : RawTable
+    options : TableOptions, optional
+    kinds : optional
+        Contents that are known already.
+
+    Returns
+    -------
+    Column
+
+    Raises
+    ------
+    InputError
+        There is none, or several may be meant.
+    """
+    options, kinds = options or TableOptions(), kinds or _Kinds()
+    given = _given(table, options.image_columns, "--image-column")
+    if given is not None:
+        return _with_paths(table, given)
+    if any(_FILE.fullmatch(c.name) and kinds[c].files for c in table.columns):
+        shown = ",".join(c.name for c in table.columns[:4])
+        raise InputError(
+            f"{table.path} has no header: its first line is {shown}; put a line like image,class,probability "
+            "above it"
+        )
+    columns = [c for c in table.columns if c not in _given_others(table, options)]
+    known = [c for c in columns if normal_name(c.name) in names.IMAGE_COLUMNS]
+    strong = [c for c in known if normal_name(c.name) not in names.WEAK_IMAGE_COLUMNS]
+    strong = [c for c in strong if not kinds[c].numeric] or strong
+    files = [c for c in known if kinds[c].files] or [c for c in columns if not strong and kinds[c].files]
+    for candidates in (files, strong, known):
+        if candidates:
+            candidates = sorted(candidates, key=_image_rank)
+            if len(candidates) > 1 and normal_name(candidates[0].name) != "image":
+                candidates = [_longest(table, candidates)]
+            return _with_paths(table, candidates[0])
+    shown = ", ".join(c.name for c in table.columns[:8])
+    raise InputError(f"{table.path} has no column `image`: it has {shown}; choose one with --image-column")
+
+
+def _image_rank(column: Column) -> int:
+    name = normal_name(column.name)
+    return names.IMAGE_COLUMNS.index(name) if name in names.IMAGE_COLUMNS else len(names.IMAGE_COLUMNS)
+
+
+def _longest(table: RawTable, candidates: Sequence[Column]) -> Column:
+    """The candidate whose paths end with those of every other one."""
+    for column in candidates:
+        if all(
+            long.strip().replace("\\", "/").endswith(short.strip().replace("\\", "/"))
+            for other in candidates
+            for long, short in zip(column.texts, other.texts)
+        ):
+            return column
+    shown = " or ".join(repr(c.name) for c in candidates)
+    raise InputError(f"{table.path}: the images are named in {shown}; choose one with --image-column")
+
+
+def _with_paths(table: RawTable, column: Column) -> Column:
+    import pyarrow as pa
+
+    kind = column.arrow.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_list(kind):
+        raise InputError(
+            f"{table.path}, {column.shown} holds {kind}, not names of images; choose a column with "
+            "--image-column"
+        )
+    if pa.types.is_struct(kind) and (kind.get_field_index("path") < 0 or column.is_empty):
+        raise InputError(
+            f"{table.path}, {column.shown} holds pictures without a path; choose a column of names with "
+            "--image-column"
+        )
+    return column
+
+
+def _given(table: RawTable, wanted: Sequence[str], option: str) -> Column | None:
+    if not wanted:
+        return None
+    column = table.named(wanted)
+    if column is None:
+        error = unknown("column", wanted[0], [c.name for c in table.columns if c.name])
+        raise InputError(f"{table.path}: {option}: {error}")
+    return column
+
+
+def _given_others(table: RawTable, options: TableOptions) -> list[Column]:
+    wanted = (*options.label_columns, *options.probability_columns, *options.class_columns)
+    return [c for name in wanted if (c := table.named([name])) is not None]
+
+
+def _pick(table: RawTable, found: list[Column], best: str, option: str) -> Column | None:
+    if len(found) > 1:
+        exact = [c for c in found if normal_name(c.name) == best]
+        if len(exact) != 1:
+            shown = " or ".join(repr(c.name) for c in found)
+            raise InputError(f"{table.path}: {shown} may be meant; choose one with {option}")
+        return exact[0]
+    return found[0] if found else None
+
+
+def _named_label(
+    table: RawTable, rest: list[Column], named: list[Column], kinds: _Kinds, purpose: Purpose
+) -> Column | None:
+    text = [c for c in named if None in kinds[c].numbers or not kinds[c].numeric]
+    if text:
+        return _pick(table, text, "class", "--label-column")
+    whole = [c for c in named if kinds[c].whole]
+    beside = [c for c in rest if normal_name(c.name) in names.VALUE_COLUMNS]
+    others = [c for c in rest if c not in whole and kinds[c].numeric and not _is_extra(c, kinds)]
+    if beside or (purpose == "labels" and not others):
+        return _pick(table, whole, "class", "--label-column")
+    return None
+
+
+def _value_beside(table: RawTable, label: Column, named: list[Column], kinds: _Kinds) -> Column | None:
+    """The column of 0 and 1 beside class names that says whether each holds, if there is one."""
+    for column in named:
+        if column is label or not kinds[column].binary:
+            continue
+        if len(set(zip(label.texts, column.texts))) > len(set(label.texts)):
+            return column
+        if any(n == 0.0 for n in kinds[column].numbers):  # each class has one number: it may be an index
+            raise InputError(
+                f"{table.path}: {column.shown} may number the classes in {label.shown}, or say whether they "
+                "hold; choose with --probability-column, or rename it to class_id"
+            )
+    return None
+
+
+def _named_value(table: RawTable, columns: list[Column]) -> Column | None:
+    found = [c for c in columns if normal_name(c.name) in names.VALUE_COLUMNS]
+    return _pick(table, found, "probability", "--probability-column")
+
+
+def _unnamed_value(table: RawTable, label: Column, numbers: list[Column], repeated: bool) -> Column | None:
+    if len(numbers) == 1 and repeated:
+        return numbers[0]
+    if len(numbers) == 1 or repeated:
+        shown = " or ".join(repr(c.name) for c in numbers[:5])
+        raise InputError(
+            f"{table.path}: {shown} may hold the probabilities of the classes in {label.shown}, or be "
+            "classes; choose with --probability-column or --class-columns"
+        )
+    return None
+
+
+def _is_extra(column: Column, kinds: _Kinds) -> bool:
+    """Whether a column has a name that classes rarely have, and content that is not probabilities."""
+    name = normal_name(column.name)
+    return name in names.OTHER_COLUMNS and (kinds[column].whole or not kinds[column].numeric)
+
+
+def _class_columns(
+    table: RawTable, rest: list[Column], kinds: _Kinds, unused: dict[int, tuple[Column, str]]
+) -> list[Column]:
+    suspicious = set(names.OTHER_COLUMNS) | set(names.CLASS_COLUMNS) | set(names.WEAK_IMAGE_COLUMNS)
+    fractional = any(kinds[c].numeric and not kinds[c].whole for c in rest)
+    found = []
+    for column in rest:
+        kind, name = kinds[column], normal_name(column.name)
+        if not kind.numeric and kind.numbers:
+            unused[column.position] = column, "text"
+        elif not kind.numeric and name in suspicious:
+            unused[column.position] = column, "empty"
+        elif name in names.NUMBERING_COLUMNS and kind.whole:
+            unused[column.position] = column, "numbering"
+        elif name in suspicious and kind.whole and (fractional or not kind.binary):
+            unused[column.position] = column, "not probabilities"
+        elif name in suspicious and kind.binary:
+            raise InputError(
+                f"{table.path}: {column.shown} may be a class or not; list the classes with --class-columns"
+            )
+        else:
+            found.append(column)
+    return found
+
+
+def _long(
+    image: Column,
+    label: Column,
+    value: Column | None,
+    rest: list[Column],
+    unused: dict[int, tuple[Column, str]],
+) -> Roles:
+    for column in rest:
+        if column is not label and column is not value:
+            unused.setdefault(column.position, (column, "neither class nor value"))
+    return Roles(image, label, value, (), tuple(unused.values()))
+
+
+def _wide(
+    image: Column,
+    classes: list[Column],
+    rest: list[Column],
+    unused: dict[int, tuple[Column, str]],
+    table: RawTable | None = None,
+) -> Roles:
+    for column in rest:
+        if column not in classes:
+            unused.setdefault(column.position, (column, "not among the classes"))
+    if not classes and table is not None:
+        shown = ", ".join(c.shown for c, _ in unused.values()) or "nothing else"
+        raise InputError(
+            f"{table.path} has {image.shown} for the images but no classes: it has {shown:.200}; "
+            "name the column of classes with --label-column, or the class columns with --class-columns"
+        )
+    return Roles(image, None, None, tuple(classes), tuple(unused.values()))

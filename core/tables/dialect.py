@@ -1,0 +1,222 @@
+"""Detection of a text table's separator and header."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from inficond.core.errors import InputError
+
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_UNUSED = "\x1f"
+"""Separator of a table with one column: a character that text does not contain."""
+_SAMPLE_CHARACTERS = 1 << 17
+_SAMPLE_RECORDS = 200
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the text of a table is divided into cells.
+
+    Parameters
+    ----------
+    separator, quote : str
+        One character each.
+    header : tuple of str
+        Names of the columns, stripped.
+    body : int
+        Character offset of the first record after the header.
+    row_names : bool
+        Records have one leading cell more than the header, as R's `write.table` makes them.
+    trailing : bool
+        Records have one trailing empty cell more than the header.
+    first_line : int
+        Number of the line at which `body` begins.
+    """
+
+    separator: str
+    quote: str
+    header: tuple[str, ...]
+    body: int
+    row_names: bool
+    trailing: bool
+    first_line: int
+
+    @property
+    def spelled(self) -> str:
+        """The separator, for people."""
+        if self.separator == _UNUSED:
+            return "one column"
+        return f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
+
+
+@lru_cache(64)
+def _cell_pattern(separator: str, quote: str) -> re.Pattern[str]:
+    s, q = re.escape(separator), re.escape(quote)
+    return re.compile(rf"(?:{q}([^{q}]*(?:{q}{q}[^{q}]*)*)(?:{q}|\Z))?([^{s}\r\n]*)({s}|\r\n|\r|\n|\Z)")
+
+
+def records(text: str, separator: str, quote: str, start: int = 0) -> Iterator[tuple[int, int, list[str]]]:
+    """Split text into records.
+
+    Parameters
+    ----------
+    text : str
+    separator, quote : str
+        One character each; a doubled quote inside quotes is one quote.
+    start : int
+        Character offset to begin at.
+
+    Yields
+    ------
+    start, end : int
+        Character offsets of the record, its line break included.
+    cells : list of str
+        Unquoted.
+    """
+    pattern, at, end = _cell_pattern(separator, quote), start, len(text)
+    while at < end:
+        began, cells = at, []
+        while True:
+            found = pattern.match(text, at)
+            assert found is not None  # every part of the pattern may be empty
+            quoted, rest, stop = found.groups()
+            cells.append(rest if quoted is None else quoted.replace(quote * 2, quote) + rest)
+            at = found.end()
+            if stop != separator:
+                break
+        yield began, at, cells
+
+
+def sniff(text: str, is_known: Callable[[str], bool], where: object, separator: str | None = None) -> Dialect:
+    """Find the separator and the header of a text table.
+
+    The separator is the one that gives every record as many cells as the header has; between several of
+    those, the one that makes a known column name a whole cell.
+
+    Parameters
+    ----------
+    text : str
+    is_known : callable
+        Whether a cell of the header is a name that a column of image names may have.
+    where : object
+        Names the file in errors.
+    separator : str, optional
+        Replaces the detection.
+
+    Returns
+    -------
+    Dialect
+
+    Raises
+    ------
+    InputError
+        The text is empty, or no separator divides its records evenly; the line is named.
+    """
+    start = _skip_preamble(text)
+    excel = re.compile(r"sep=(.)(?:\r\n|\r|\n)").match(text, start)  # Excel's own mark
+    if excel:
+        start, separator = excel.end(), separator or excel[1]
+    if not text[start:].strip():
+        raise InputError(f"{where} is empty")
+    quote = "'" if re.compile(r"'[^'\r\n]*'[,;\t|]'").match(text, start) else '"'
+    best: tuple[tuple[object, ...], Dialect | None, str] | None = None
+    for candidate in [separator] if separator else SEPARATORS:
+        rank, dialect, fault = _judge(text, start, candidate, quote, is_known)
+        if best is None or rank > best[0]:
+            best = rank, dialect, fault
+    assert best is not None
+    rank, dialect, fault = best
+    if dialect is None:
+        raise InputError(f"{where} {fault}")
+    if len(dialect.header) == 1 and not separator:
+        return _single(text, start, quote)
+    return dialect
+
+
+def _skip_preamble(text: str) -> int:
+    """Offset of the header: blank lines and comment lines come before it."""
+    found = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*").match(text)
+    return found.end() if found else 0
+
+
+def _sample(text: str, start: int, separator: str, quote: str) -> list[tuple[int, int, list[str]]]:
+    found: list[tuple[int, int, list[str]]] = []
+    for record in records(text[: start + _SAMPLE_CHARACTERS], separator, quote, start):
+        if found and not text[record[0] : record[1]].strip("\r\n"):
+            continue
+        found.append(record)
+        if len(found) > _SAMPLE_RECORDS:
+            break
+    if len(found) > 2 and len(text) > start + _SAMPLE_CHARACTERS:
+        found.pop()  # cut off in the middle
+    return found
+
+
+def _judge(
+    text: str, start: int, separator: str, quote: str, is_known: Callable[[str], bool]
+) -> tuple[tuple[object, ...], Dialect | None, str]:
+    """Rank of a separator (larger is better), its dialect where the records agree, and what is wrong else."""
+    first, *rest = _sample(text, start, separator, quote)
+    header = tuple(cell.strip().strip("\ufeff").strip() for cell in first[2])
+    width = len(header)
+    named = any(map(is_known, header))
+    sizes = [len(cells) for _, _, cells in rest]
+    row_names = trailing = False
+    if width > 1 and sizes and all(size == width + 1 for size in sizes):
+        trailing = all(not cells[-1].strip() for _, _, cells in rest)
+        row_names = not trailing and all(cells[0].strip().isdecimal() for _, _, cells in rest)
+    expected = width + (row_names or trailing)
+    even = all(size == expected for size in sizes)
+    rank = (named and even, even and width > 1, named, width > 1, sum(s == expected for s in sizes), width)
+    if width == 1 and sizes and len(set(sizes)) == 1 and sizes[0] > 1:
+        rank = (False, False, named, True, 0, 0)
+    if even:
+        line = text.count("\n", 0, first[1]) or text.count("\r", 0, first[1])
+        made = Dialect(separator, quote, header, first[1], row_names, trailing, line + 1)
+        return rank, made, ""
+    began, size = next((began, len(cells)) for began, _, cells in rest if len(cells) != expected)
+    advice = "quote the cells that contain the separator"
+    if separator == ",":
+        advice += ", and separate columns by semicolons where numbers have a decimal comma"
+    fault = (
+        f"line {line_number(text, began)} has {size} cell{'s' * (size != 1)}, the header {width}, "
+        f"divided at each {SEPARATORS.get(separator, repr(separator))}: {advice}, or choose with --separator"
+    )
+    return rank, None, fault
+
+
+def _single(text: str, start: int, quote: str) -> Dialect:
+    first = next(records(text, _UNUSED, quote, start))
+    line = line_number(text, first[1])
+    return Dialect(_UNUSED, quote, (first[2][0].strip(),), first[1], False, False, line)
+
+
+def line_number(text: str, at: int) -> int:
+    """Return the number of the line, from 1, that a character offset lies in."""
+    before = text[:at]
+    return 1 + before.count("\n") + before.count("\r") - before.count("\r\n")
+
+
+def record_line(text: str, dialect: Dialect, row: int) -> int:
+    """Return the number of the line at which a record begins.
+
+    Parameters
+    ----------
+    text : str
+    dialect : Dialect
+    row : int
+        Of the record, from 0; blank lines are not records.
+
+    Returns
+    -------
+    int
+        From 1.
+    """
+    for began, end, _ in records(text, dialect.separator, dialect.quote, dialect.body):
+        if not text[began:end].strip("\r\n"):
+            continue
+        if row == 0:
+            return line_number(text, began)
+        row -= 1
+    return line_number(text, len(text))

@@ -1,0 +1,166 @@
+"""Numbers in the cells of a table: decimal comma, percent signs, missing values."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.tables.reader import Column, RawTable
+
+MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "?", "<na>"})
+TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
+_NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")
+
+
+class NumberReader:
+    """Reads the numbers of a table, with one decimal separator and one use of percent signs in all of it.
+
+    Parameters
+    ----------
+    table : RawTable
+    """
+
+    def __init__(self, table: RawTable) -> None:
+        self.table = table
+        self._with: dict[str, tuple[int, Column, str]] = {}
+        """The first cell with ``.``, ``,``, ``%``, or with a plain number other than 0."""
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether a cell with a decimal comma was read."""
+        return "," in self._with
+
+    @property
+    def percent(self) -> bool:
+        """Whether a cell with a percent sign was read."""
+        return "%" in self._with
+
+    def read(self, column: Column) -> np.ndarray:
+        """Read a column.
+
+        Parameters
+        ----------
+        column : Column
+
+        Returns
+        -------
+        (rows,) float64
+            NaN where a cell is empty or says that the value is missing; numbers with a percent sign are
+            divided by 100.
+
+        Raises
+        ------
+        InputError
+            A cell is not a number; its row and column are named.
+        """
+        values = self._cast(column)
+        if values is not None:
+            return values
+        return np.array(
+            [self._number(value, row, column) for row, value in enumerate(column.values)], np.float64
+        )
+
+    def _cast(self, column: Column) -> np.ndarray | None:
+        """The numbers of a column whose cells are all plain, None for other columns."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        cells = column.arrow
+        if pa.types.is_boolean(cells.type):
+            cells = cells.cast(pa.int8())
+        text = pa.types.is_string(cells.type)
+        if text and pc.any(pc.match_substring_regex(cells, r"[^0-9.eE+\-]")).as_py():
+            return None
+        if not text and not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
+            return None
+        try:
+            values = cells.cast(pa.float64()).to_numpy()
+        except pa.ArrowException:
+            return None
+        self._note_plain(values, column, text)
+        return values
+
+    def _note_plain(self, values: np.ndarray, column: Column, text: bool) -> None:
+        plain = np.flatnonzero((values != 0) & ~np.isnan(values))
+        if len(plain):
+            self._with.setdefault("plain", (int(plain[0]), column, str(column.values[plain[0]])))
+        if text:
+            for row, cell in enumerate(column.values):
+                if "." in cell:
+                    self._with.setdefault(".", (row, column, cell))
+                    break
+
+    def _number(self, value: Any, row: int, column: Column) -> float:
+        if value is None or isinstance(value, bool | int | float):
+            try:
+                return float("nan") if value is None else float(value)
+            except OverflowError:
+                value = str(value)
+        text = " ".join(str(value).split())
+        folded = text.casefold()
+        if folded in MISSING:
+            return float("nan")
+        if folded in TRUE:
+            return 1.0
+        if folded in FALSE:
+            return 0.0
+        if folded.lstrip("+-") in ("inf", "infinity"):
+            return float(folded)
+        found = _NUMBER.fullmatch(text)
+        if found is None or not (found[2] or found[4]):
+            where = self.table.where(row, column)
+            raise InputError(f"{where}: {str(value)!r:.60} is not a number")
+        sign, whole, point, fraction, exponent, percent = found.groups()
+        number = float(f"{'-' if sign in ('-', '−') else ''}{whole or '0'}.{fraction or '0'}{exponent}")
+        if point:
+            self._with.setdefault(point, (row, column, text))
+        if number:
+            self._with.setdefault(percent or "plain", (row, column, text))
+        return number / 100 if percent else number
+
+    def check(self) -> None:
+        """Raise an error where cells contradict each other.
+
+        Raises
+        ------
+        InputError
+            Decimal points beside decimal commas, or percent signs in some cells only; both cells are named.
+        """
+        for one, other, kinds in (
+            (".", ",", "a decimal point and a decimal comma: use one of them"),
+            ("%", "plain", "some cells with a percent sign and others without: use one of them"),
+        ):
+            if one in self._with and other in self._with:
+                (row, column, text), (row2, column2, text2) = self._with[one], self._with[other]
+                raise InputError(
+                    f"{self.table.where(row, column)} has {text!r:.40} and {self.table.where(row2, column2)} "
+                    f"has {text2!r:.40}, {kinds}"
+                )
+
+
+def sample_numbers(column: Column) -> list[float | None]:
+    """Read some cells of a column that hold something.
+
+    Parameters
+    ----------
+    column : Column
+
+    Returns
+    -------
+    list of float or None
+        1,000 at most, evenly spread over the column; None for a cell that is not a number.
+    """
+    reader = NumberReader(RawTable(Path(), (column,), ""))
+    step = max(1, len(column.arrow) // 1000)
+    found: list[float | None] = []
+    for cell in column.arrow[::step].to_pylist():
+        try:
+            number = reader._number(cell, 0, column)
+        except InputError:
+            found.append(None)
+        else:
+            if not np.isnan(number):
+                found.append(number)
+    return found

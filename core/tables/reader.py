@@ -1,0 +1,371 @@
+"""Reading of table files: CSV and other separated text, Parquet, Arrow, JSON Lines."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inficond.core.errors import InputError
+from inficond.core.strict_json import parse_json
+from inficond.core.tables.dialect import Dialect, record_line, sniff
+from inficond.core.tables.encoding import decode_text
+from inficond.core.tables.names import is_image_column
+from inficond.core.tables.options import TableOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+TEXT_SUFFIXES = (".csv", ".tsv")
+UNREADABLE_SUFFIXES = (".xlsx", ".xls", ".ods")
+SUFFIXES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *ARROW_SUFFIXES, *JSON_SUFFIXES, *UNREADABLE_SUFFIXES)
+"""Endings of file names that are read as tables, or refused with advice."""
+
+_FOREIGN = (
+    (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook: save the sheet as CSV in UTF-8"),
+    (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
+)
+
+
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+        Stripped; empty where the header has no name.
+    position : int
+        From 0.
+    arrow : pyarrow.ChunkedArray
+    class_names : tuple of str, optional
+        Names that the integers of the column stand for (`ClassLabel` of Hugging Face `datasets`).
+    """
+
+    def __init__(
+        self, name: str, position: int, arrow: "pa.ChunkedArray", class_names: tuple[str, ...] = ()
+    ) -> None:
+        self.name, self.position, self.arrow, self.class_names = name, position, arrow, class_names
+
+    @property
+    def shown(self) -> str:
+        """The column as messages call it."""
+        return f"column {self.name!r:.80}" if self.name else f"column {self.position + 1} (without a name)"
+
+    @cached_property
+    def values(self) -> list[Any]:
+        """The cells as Python objects."""
+        return self.arrow.to_pylist()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The cells as text; empty where there is none.
+
+        Integers that stand for class names are replaced by them, a struct by its `path`.
+        """
+        import pyarrow as pa
+
+        if pa.types.is_string(self.arrow.type) and not self.arrow.null_count:
+            return self.values
+        return [self._text(value) for value in self.values]
+
+    def _text(self, value: Any) -> str:
+        if isinstance(value, dict):
+            value = value.get("path")
+        if value is None:
+            return ""
+        if self.class_names and isinstance(value, int) and 0 <= value < len(self.class_names):
+            return self.class_names[value]
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+        return str(value)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether no cell holds anything."""
+        return not any(text.strip() for text in self.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """The columns of a table, without their meaning.
+
+    Parameters
+    ----------
+    path : Path
+    columns : tuple of Column
+    layout : str
+        How the file was read, for people.
+    text : str
+        Content of a text table; empty for other formats.
+    dialect : Dialect, optional
+        Of a text table.
+    dropped : tuple of int
+        Rows of the file that are left out because every cell is empty.
+    """
+
+    path: Path
+    columns: tuple[Column, ...]
+    layout: str
+    text: str = ""
+    dialect: Dialect | None = None
+    dropped: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.columns[0].arrow) if self.columns else 0
+
+    def where(self, row: int, column: Column | None = None) -> str:
+        """Return file, line and column of a cell, for messages."""
+        for dropped in self.dropped:
+            row += dropped <= row
+        if self.dialect is None:
+            place = f"line {row + 1}" if self.layout == "JSON Lines" else f"row {row + 1}"
+        else:
+            place = f"line {record_line(self.text, self.dialect, row)}"
+        return f"{self.path} {place}" + ("" if column is None else f", {column.shown}")
+
+    def named(self, names: Sequence[str]) -> Column | None:
+        """Return the first column that has one of these names, regardless of case where that is unique."""
+        for name in names:
+            exact = [c for c in self.columns if c.name == name.strip()]
+            folded = [c for c in self.columns if c.name.casefold() == name.strip().casefold()]
+            if exact or len(folded) == 1:
+                return (exact or folded)[0]
+        return None
+
+
+def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
+    """Read a table file.
+
+    Parameters
+    ----------
+    path : Path
+        Its ending decides between text, Parquet, Arrow and JSON Lines.
+    options : TableOptions, optional
+
+    Returns
+    -------
+    RawTable
+        At least one row; columns with unique names, except that names may be empty.
+
+    Raises
+    ------
+    InputError
+        The file is not there, damaged, empty or in an unknown format; a line and a remedy are named.
+    """
+    import pyarrow as pa
+
+    options = options or TableOptions()
+    try:
+        suffix = path.suffix.lower()
+        if suffix in PARQUET_SUFFIXES:
+            table = _from_parquet(path)
+        elif suffix in ARROW_SUFFIXES:
+            table = _from_arrow(path)
+        elif suffix in JSON_SUFFIXES:
+            table = _from_json_lines(path, options)
+        else:
+            table = _from_text(path, options)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a table") from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
+    return _checked(table)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _checked(table: RawTable) -> RawTable:
+    """Leave out columns without name and content and rows without content; refuse repeated names."""
+    path = table.path
+    columns = tuple(c for c in table.columns if c.name or not c.is_empty)
+    repeated = [name for name, count in Counter(c.name for c in columns if c.name).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path} has the column {repeated[0]!r} twice: rename one")
+    if not columns or not len(columns[0].arrow):
+        raise InputError(f"{path} has no rows")
+    return RawTable(path, columns, table.layout, table.text, table.dialect, table.dropped)
+
+
+def _from_text(path: Path, options: TableOptions) -> RawTable:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    data = path.read_bytes()
+    for magic, advice in _FOREIGN:
+        if data.startswith(magic):
+            raise InputError(f"{path} {advice}")
+    text, encoding = decode_text(data, path, options.encoding)
+
+    def is_known(cell: str) -> bool:
+        return is_image_column(cell) or cell in options.image_columns
+
+    dialect = sniff(text, is_known, path, options.separator)
+    width = len(dialect.header) + dialect.row_names + dialect.trailing
+    body = text[dialect.body :]
+    names = [str(i) for i in range(width)]
+    if not body.strip("\r\n"):
+        raise InputError(f"{path} has no rows")
+    faults: list[pc.InvalidRow] = []
+
+    def note(row: pc.InvalidRow) -> str:
+        faults.append(row)
+        return "error"
+
+    try:
+        table = pc.read_csv(
+            pa.BufferReader(body.encode()),
+            read_options=pc.ReadOptions(column_names=names, use_threads=False, block_size=1 << 26),
+            parse_options=pc.ParseOptions(
+                delimiter=dialect.separator,
+                quote_char=dialect.quote,
+                newlines_in_values=True,
+                invalid_row_handler=note,
+            ),
+            convert_options=pc.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        if not faults:
+            raise
+        fault = faults[0]
+        line = "" if fault.number is None else f" line {record_line(text, dialect, fault.number - 1)}"
+        raise InputError(
+            f"{path}{line} has {fault.actual_columns} cells, the header {len(dialect.header)}: quote "
+            "cells that contain the separator"
+        ) from None
+    header = [""] * dialect.row_names + list(dialect.header) + [""] * dialect.trailing
+    table, dropped = _without_empty_rows(table)
+    columns = tuple(Column(name, i, table.column(i)) for i, name in enumerate(header))
+    return RawTable(path, columns, f"{encoding}, {dialect.spelled}", text, dialect, dropped)
+
+
+def _without_empty_rows(table: "pa.Table") -> "tuple[pa.Table, tuple[int, ...]]":
+    """Leave out rows of which every cell is empty, as spreadsheets write them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = None
+    for column in table.columns:
+        blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+        empty = blank if empty is None else pc.and_(empty, blank)
+        if not pc.any(empty).as_py():
+            return table, ()
+    rows = pc.indices_nonzero(pa.chunked_array(empty).combine_chunks()).to_pylist()
+    return table.filter(pc.invert(empty)), tuple(rows)
+
+
+def _from_parquet(path: Path) -> RawTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        heavy = [f for f in schema if _is_picture_struct(f.type)]
+        wanted = None
+        if heavy:  # the pictures themselves are not needed
+            wanted = [
+                f.name + ".path" if f in heavy else f.name for f in schema if not pa.types.is_binary(f.type)
+            ]
+        table = file.read(columns=wanted)
+    return _from_arrow_table(path, table, "Parquet")
+
+
+def _is_picture_struct(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_struct(kind) and {"bytes", "path"} <= {
+        kind.field(i).name for i in range(kind.num_fields)
+    }
+
+
+def _from_arrow(path: Path) -> RawTable:
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as source:
+        magic = source.read(6)
+        source.seek(0)
+        opened = pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)
+        table = opened.read_all()
+    return _from_arrow_table(path, table, "Arrow")
+
+
+def _from_arrow_table(path: Path, table: "pa.Table", layout: str) -> RawTable:
+    labels = class_labels(table.schema.metadata)
+    columns = []
+    for i, field in enumerate(table.schema):
+        name = field.name.strip().removeprefix("\ufeff")
+        column = Column(name, i, table.column(i), labels.get(field.name, ()))
+        column.values  # noqa: B018  # invalid UTF-8 and times out of range are found here
+        columns.append(column)
+    return RawTable(path, tuple(columns), layout)
+
+
+def class_labels(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Return the class names that Hugging Face `datasets` stores in the metadata of Arrow and Parquet files.
+
+    Parameters
+    ----------
+    metadata : dict or None
+        Of an Arrow schema.
+
+    Returns
+    -------
+    dict
+        Column name -> class names, for `ClassLabel` columns.
+    """
+    try:
+        features = parse_json((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            name: tuple(map(str, feature["names"]))
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
+    import pyarrow as pa
+
+    text, _ = decode_text(path.read_bytes(), path, options.encoding)
+    names: dict[str, None] = {}
+    rows: list[dict[str, Any]] = []
+    blank: list[int] = []
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip():
+            blank.append(number)
+            continue
+        try:
+            row = parse_json(line)
+        except ValueError as error:
+            raise InputError(f"{path} line {number + 1} is not JSON: {_first_line(error)}") from None
+        if not isinstance(row, dict):
+            raise InputError(f'{path} line {number + 1} is not a JSON object like {{"file_name": …}}')
+        names.update(dict.fromkeys(row))
+        rows.append(row)
+    columns = []
+    for i, name in enumerate(names):
+        cells = [row.get(name) for row in rows]
+        try:
+            values = pa.chunked_array([pa.array(cells)])
+        except (pa.ArrowException, OverflowError):  # cells of several kinds
+            values = pa.chunked_array([pa.array([c if isinstance(c, str) else _spelled(c) for c in cells])])
+        columns.append(Column(name.strip(), i, values))
+    return RawTable(path, tuple(columns), "JSON Lines", dropped=tuple(blank))
+
+
+def _spelled(cell: Any) -> str | None:
+    return None if cell is None else json.dumps(cell, ensure_ascii=False)
