@@ -13,7 +13,7 @@ test: $(VENV)/.test ## run the tests
 	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 $(ARGS)
 
 lint: $(VENV)/.test
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: $(VENV)/.test ## mypy and pyright over the package names that users import
 	$(BIN)/mypy && $(BIN)/pyright

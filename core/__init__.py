@@ -1,25 +1,23 @@
-"""The engine of InFiConD: images, concepts, students, tuning and history; no page and no torch in it.
+"""The engine of InFiConD, without the page and without torch: images, concepts, students, tuning, history.
 
-Importing this package is cheap on purpose: names are loaded when they are first used.
+Names are imported at first use, so that importing this package is cheap.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.version import __version__
+
 if TYPE_CHECKING:
     from inficond.core.errors import InputError
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
-__version__ = "0.1.0"
 __all__ = ["InputError", "Project", "__version__"]
 
-_HOME = {
-    "InputError": "inficond.core.errors",
-    "Project": "inficond.core.project.project",
-}
+_MODULE_OF = {"InputError": "inficond.core.errors", "Project": "inficond.core.facade"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -133,7 +133,7 @@ def _teacher(args: argparse.Namespace, out: Output) -> int:
 
 
 def _student(args: argparse.Namespace, out: Output) -> int:
-    from inficond.core.sessions.onnx_export import export_student
+    from inficond.core.onnx_student.export import export_student
 
     said = export_student(
         args.project, args.out, node=args.node, overwrite=args.overwrite, progress=out.progress()

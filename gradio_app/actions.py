@@ -73,7 +73,7 @@ def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
 
 
 def _onnx(visitor: Visitor, path: Path, progress: Progress) -> None:
-    from inficond.core.sessions.onnx_export import export_student
+    from inficond.core.onnx_student.export import export_student
 
     export_student(visitor.session, path, overwrite=True, progress=progress)
 
@@ -84,7 +84,9 @@ def _report_page(visitor: Visitor, path: Path, progress: Progress) -> Path:
 
     session = visitor.session
     data = report(session, progress=progress)
-    path.write_text(render_html(data, Pictures(visitor.project, session.shared.embedding)), encoding="utf-8")
+    path.write_text(
+        render_html(data, Pictures(visitor.project, session.context.words.embedding)), encoding="utf-8"
+    )
     return path
 
 
@@ -205,7 +207,7 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
     rows.sort(key=lambda r: -max(r["student"], r["teacher"] or 0.0))
     seen = {}
     for word in wanted:
-        found = evidence(trial.regions, trial.assignment, session.shared.embedding(word))
+        found = evidence(trial.regions, trial.assignment, session.context.words.embedding(word))
         cells = "".join("1" if v else "0" for v in np.asarray(found.mask, bool).ravel())
         seen[word] = {"score": float(found.score), "cells": cells}
     crop = _seen(rgb.shape[1], rgb.shape[0], (project.config.get("encoder") or {}).get("crop_share", 1.0))

@@ -148,7 +148,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     @with_session
     def distill(visitor: Visitor, images: str, name: str = "", classes: str = "") -> dict[str, Any]:
         """Make a project from a folder of images of this machine and begin a session on it."""
-        from inficond.core.project.project import Project
+        from inficond.core import Project
 
         request = {"folder": images, "name": name, "classes": classes}
         options = actions.project_options(request, uploads, local_folders)

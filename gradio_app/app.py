@@ -20,7 +20,7 @@ from inficond.gradio_app.views import all_views
 from inficond.gradio_app.visitor import Visitors
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
 MAX_UPLOAD = 24 * 2**20
 """Bytes of one uploaded image."""

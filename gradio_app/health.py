@@ -24,10 +24,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from inficond.core.sessions.project_context import shared_of
-
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
     from inficond.gradio_app.app import Page
 
 LOG = logging.getLogger("inficond.page")
@@ -190,14 +188,14 @@ class ModelTrial:
         student = project.students.predict(np.asarray(project.X[:1]))
         answers: list[np.ndarray | None] = [student]
         if (project.config.get("encoder") or {}).get("spec"):
-            encoder = shared_of(project).encoder
+            encoder = project.context.encoder
             pixels = np.full((1, *encoder.size, 3), GREY, np.uint8)
             encoded = encoder.encode(pixels)
             lengths = np.linalg.norm(np.asarray(encoded.regions, np.float64), axis=-1)
             if not np.allclose(lengths, 1, atol=1e-2):
                 return "the encoder's answers are no unit vectors"
             answers.append(np.asarray(encoded.regions))
-            answers.append(shared_of(project).respond(np.full((64, 64, 3), GREY, np.uint8)))
+            answers.append(project.context.respond(np.full((64, 64, 3), GREY, np.uint8)))
         given = [a for a in answers if a is not None]
         if not all(np.isfinite(a).all() for a in given):
             return "the model's answers are no numbers"

@@ -22,7 +22,7 @@ from inficond.gradio_app.request_queue import step_back
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from inficond.core.project.project import Project
+    from inficond.core.project.folder import ProjectFolder
 
 TILE = 96
 """Pixels of a thumbnail's side in a sheet; shown at up to that size."""
@@ -52,19 +52,19 @@ class Pictures:
         """Where the browser finds a file of the folder, relative to the page."""
         return "gradio_api/file=" + quote(path.resolve().as_posix())
 
-    def folder_of(self, project: "Project") -> Path:
+    def folder_of(self, project: "ProjectFolder") -> Path:
         """Where a project's pictures lie."""
         key = hashlib.sha256(str(project.path).encode()).hexdigest()[:16]
         folder = self.folder / key
         folder.mkdir(exist_ok=True)
         return folder
 
-    def sheet(self, project: "Project", number: int) -> Path:
+    def sheet(self, project: "ProjectFolder", number: int) -> Path:
         """A sheet of `PER_SHEET` thumbnails, made when first asked for.
 
         Parameters
         ----------
-        project : Project
+        project : ProjectFolder
         number : int
             Tile `k` of sheet `s` is image `s * PER_SHEET + k` of `order_of`.
 
@@ -82,7 +82,7 @@ class Pictures:
                 self._write_sheet(project, number, path)
         return path
 
-    def _write_sheet(self, project: "Project", number: int, path: Path) -> None:
+    def _write_sheet(self, project: "ProjectFolder", number: int, path: Path) -> None:
         from PIL import Image
 
         rows = order_of(project)[number * PER_SHEET : (number + 1) * PER_SHEET].tolist()
@@ -99,14 +99,14 @@ class Pictures:
         sheet.save(part, "WEBP", quality=78, method=1)
         part.replace(path)
 
-    def sheet_url(self, project: "Project", number: int, make: bool = False) -> str | None:
+    def sheet_url(self, project: "ProjectFolder", number: int, make: bool = False) -> str | None:
         """The address of a sheet; None while it is not made, unless `make`."""
         path = self.folder_of(project) / f"sheet-{number}.webp"
         if make:
             path = self.sheet(project, number)
         return self.url(path) if path.is_file() else None
 
-    def opened(self, project: "Project", row: int) -> Path:
+    def opened(self, project: "ProjectFolder", row: int) -> Path:
         """One image, large enough to look at; the thumbnail where the original is gone."""
         path = self.folder_of(project) / f"image-{row}.webp"
         with self._lock(path):
@@ -144,7 +144,7 @@ class Pictures:
             self.folder / f"own-{hashlib.sha256(owner.encode()).hexdigest()[:24]}", ignore_errors=True
         )
 
-    def warm(self, project: "Project") -> None:
+    def warm(self, project: "ProjectFolder") -> None:
         """Make every sheet, off the first visitor's path."""
 
         def work() -> None:
@@ -169,7 +169,7 @@ class Pictures:
                 old.unlink(missing_ok=True)
 
 
-def order_of(project: "Project") -> NDArray[np.intp]:
+def order_of(project: "ProjectFolder") -> NDArray[np.intp]:
     """(N,) rows in the order of their tiles: held-out images first, as they are what is looked at first."""
     return np.concatenate([project.validation_rows, np.flatnonzero(~np.asarray(project.is_validation, bool))])
 
@@ -181,7 +181,7 @@ def _square(picture: "Image", side: int) -> "Image":
     return ImageOps.fit(picture, (side, side))
 
 
-def _original(project: "Project", row: int) -> "Image":
+def _original(project: "ProjectFolder", row: int) -> "Image":
     from PIL import Image
 
     from inficond.core.images.decode import UnreadableImage, decode

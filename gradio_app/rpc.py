@@ -277,7 +277,7 @@ class Bridge:
         options = actions.project_options(request, self.uploads, self.local_folders)
 
         def work(job: Job) -> Any:
-            from inficond.core.project.project import Project
+            from inficond.core import Project
 
             project = Project.open(build_project(options, job))
             key = self.visitors.add(project, None if self.local_folders else visitor.token)

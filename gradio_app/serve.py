@@ -12,7 +12,7 @@ from inficond.core.errors import InputError
 from inficond.core.serving.ports import open_port
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
 
 def serve_project(

@@ -5,7 +5,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.app import Page, build_page
 
 

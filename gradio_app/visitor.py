@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
-from inficond.core.sessions.visitors import Visitors as Sessions
+from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.request_queue import step_back
 
 if TYPE_CHECKING:
+    from inficond.core import Project
     from inficond.core.evaluation import Slice
-    from inficond.core.project.project import Project
     from inficond.core.sessions.session import Session
     from inficond.gradio_app.pictures import Pictures
 
@@ -102,7 +102,7 @@ class Visitor:
         same."""
         state = self.session.state.classes[cls]
         overrides = tuple(sorted(state.overrides.items()))
-        at = float(self.session.students.thresholds[self.session.class_index(cls)])
+        at = self.session.threshold(cls)
         key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
         return self._visitors.shared(key, lambda: self._intervals(cls))
 
@@ -116,7 +116,7 @@ class Visitor:
             session.targets(cls)[rows],
             session.scores()[rows, c],
             groups=groups,
-            threshold=float(session.students.thresholds[c]),
+            threshold=session.threshold(cls),
         )
         return {name: interval.to_dict() for name, interval in found.items()}
 
@@ -159,7 +159,7 @@ class Visitors:
         self.projects: dict[str, Project] = {}
         self.pictures = pictures
         self._store = store
-        self._sessions: dict[str, Sessions] = {}
+        self._sessions: dict[str, SessionRegistry] = {}
         self._owners: dict[str, set[str]] = {}
         self._visitors: dict[str, Visitor] = {}
         self._untouched: dict[str, Visitor] = {}
@@ -196,7 +196,7 @@ class Visitors:
         self.projects[key] = project
         if owner is not None:
             self._owners[key] = {owner}
-        self._sessions[key] = Sessions(project, self._store)
+        self._sessions[key] = SessionRegistry(project.context, self._store)
         self._sessions[key].saves = self._keeps
         self._untouched[key] = Visitor(key, project.session(), self, most=1000)
         self.pictures.warm(project)

@@ -21,7 +21,7 @@ SETTINGS = {
     "+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave",
 }
 MAKE = """
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.core.solver import warm_up
 from inficond.core.tuning.actions import Action
 

@@ -51,11 +51,11 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Export, compare, time."""
+    from inficond.core.facade import Project
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.predictor import load_predictor
     from inficond.core.models.teacher import load_teacher
-    from inficond.core.project.project import Project
-    from inficond.core.sessions.onnx_export import encoder_of, export_student
+    from inficond.core.onnx_student.export import export_student
 
     project = Project.open(args.project)
     rows = np.linspace(0, len(project) - 1, min(args.images, len(project))).round().astype(int)
@@ -70,7 +70,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         export_student(project, path)
         student = load_predictor(path, "cpu", threads=1)
         size = {"student": path.stat().st_size / 1e6}
-    encoder = load_encoder(encoder_of(project).manifest.folder, "cpu", threads=1)
+    encoder = load_encoder(project.context.encoder.manifest.folder, "cpu", threads=1)
     answers = list(student.predict_files([project.image_path(int(r)) for r in rows]))
     seen = [i for i, a in enumerate(answers) if a.probabilities is not None]
     if not seen:

@@ -22,7 +22,7 @@ from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
     from inficond.core.sessions.session import Session
 
 SUMMARY = "preview, apply and suggestions at N images; memory of a session"
@@ -56,8 +56,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 def make_project(folder: Path, n: int, seed: int = 0) -> "Project":
     """A project of n images whose arrays look like a real one's."""
+    from inficond.core.facade import Project
     from inficond.core.project.files import write_project
-    from inficond.core.project.project import Project
     from inficond.core.students.distil import distil
 
     rng = np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """Completion of `inficond` in a shell: the script that the shell reads, made from the commands there are."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -11,8 +12,9 @@ FILES = {"DIR", "FILE", "IMAGES", "STUDENT", "STUDENT.onnx", "ARCHIVE", "RECIPE"
 class PrintCompletion(argparse.Action):
     """`--print-completion SHELL`: print the script and stop."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, build: Callable[[], argparse.ArgumentParser], **options: Any) -> None:
         super().__init__(**{**options, "choices": SHELLS, "metavar": "SHELL"})
+        self._build = build
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
@@ -20,9 +22,7 @@ class PrintCompletion(argparse.Action):
         """Print the script for the shell `values`."""
         import shtab
 
-        from inficond.core.cli.main import build_parser
-
-        whole = build_parser()
+        whole = self._build()
         _mark_files(whole)
         print(shtab.complete(whole, shell=values))
         parser.exit()

@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def move(args: argparse.Namespace, out: Output, step: "Callable[[Session], Node]") -> int:
     """Move the project's own branch by `step`, and say where it stands now."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")
     with session.exclusive():

@@ -11,10 +11,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
-from inficond.core import __version__
 from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
 from inficond.core.errors import Cancelled, InputError, one_line
+from inficond.core.version import __version__
 
 ORDER = [
     "demo", "distill", "launch", "report", "tune", "history", "undo", "redo", "checkout", "compare",
@@ -64,6 +64,7 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
+        build=build_parser,
         help="print the completion script for a shell (bash, zsh, tcsh)",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)

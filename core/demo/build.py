@@ -95,9 +95,9 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     Project
         Open.
     """
+    from inficond.core.facade import Project
     from inficond.core.models.teacher import load_teacher
     from inficond.core.pipeline.build import BuildOptions, build
-    from inficond.core.project.project import Project
 
     plan = scenes()
     (folder / "scenes").mkdir(parents=True, exist_ok=True)

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from inficond.core import __version__
 from inficond.core.demo.material import ASSETS
 from inficond.core.demo.packed import unpack_bytes, unpack_regions
 from inficond.core.demo.plan import HABITAT, Scene, scenes
 from inficond.core.demo.render import render
 from inficond.core.demo.words import group_of
 from inficond.core.errors import InputError
+from inficond.core.version import __version__
 
 ARRAYS = ASSETS / "arrays.npz"
 STUDENTS = ASSETS / "students.safetensors"
@@ -108,7 +108,7 @@ def _ours(folder: Path) -> bool:
 
 def _complete(folder: Path) -> bool:
     """Whether the project is there and can be opened and written to (its history is)."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     if not os.access(folder, os.W_OK):
         return False

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inficond.core import __version__
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 from inficond.core.project.arrays import (
@@ -26,6 +25,7 @@ from inficond.core.project.arrays import (
     sha256_of,
 )
 from inficond.core.strict_json import parse_json
+from inficond.core.version import __version__
 
 FORMAT = 1
 """Version of the folder's layout; a reader refuses a higher one."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core import __version__
 from inficond.core.errors import InputError
 from inficond.core.evaluation.bootstrap import bootstrap_intervals, paired_bootstrap
 from inficond.core.evaluation.metrics import (
@@ -24,9 +23,10 @@ from inficond.core.report import wording
 from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
 from inficond.core.students.distil import keep_largest
 from inficond.core.students.student import Students
+from inficond.core.version import __version__
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
     from inficond.core.sessions.session import Session
 
 FORMAT = 1

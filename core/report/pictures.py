@@ -12,7 +12,7 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from inficond.core.project.project import Project
+    from inficond.core.project.folder import ProjectFolder
 
 SIDE = 136
 """Pixels of a square picture; shown at two thirds of it, for sharp screens."""
@@ -24,13 +24,13 @@ class Pictures:
 
     Parameters
     ----------
-    project : Project
+    project : ProjectFolder
         Gives thumbnails, regions and the part of the picture that the encoder saw.
     embedding : callable
         Name of a concept to its embedding (D,).
     """
 
-    def __init__(self, project: "Project", embedding: Any) -> None:
+    def __init__(self, project: "ProjectFolder", embedding: Any) -> None:
         self._project = project
         self._embedding = embedding
         self._plain: dict[int, str] = {}

@@ -1,28 +1,31 @@
-"""A visitor's branch of a project: read it, preview a step, take it, go back, branch, compare, carry it
-elsewhere.
+"""One person's work on a project: preview and take tuning steps, move in the history, query, save."""
 
-Many sessions share one read-only project; each keeps only the weights that differ. A session is in memory
-unless its token is ``main``, the project's own branch, whose every step is written to the history file at
-once.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, recipe_of
 from inficond.core.history.replay import Replayed, replay
+from inficond.core.history.store import History
 from inficond.core.progress import Progress
-from inficond.core.sessions.session_history import Branch
+from inficond.core.project.folder import ProjectFolder
+from inficond.core.sessions.project_context import ProjectContext
+from inficond.core.sessions.session_history import SessionHistory
+from inficond.core.sessions.session_queries import SessionQueries
+from inficond.core.students import Students
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
+from inficond.core.tuning.columns import Columns
 from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
 from inficond.core.tuning.preview import Preview, compare_states, preview_replicates
@@ -30,27 +33,58 @@ from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
 from inficond.core.tuning.thresholds import thresholds_at
-
-if TYPE_CHECKING:
-    pass
+from inficond.core.tuning.workspace import Workspace
 
 Actions = Iterable[Action | Mapping[str, Any]] | Action
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Session(Branch):
-    """A branch of a project.
+def _from_queries(
+    method: Callable[Concatenate[SessionQueries, P], R],
+) -> Callable[Concatenate["Session", P], R]:
+    """Make a method of `Session` that calls a method of its queries."""
+
+    @wraps(method)
+    def forward(self: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(self.queries, *args, **kwargs)
+
+    return forward
+
+
+def _from_history(
+    method: Callable[Concatenate[SessionHistory, P], R],
+) -> Callable[Concatenate["Session", P], R]:
+    """Make a method of `Session` that calls a method of its history."""
+
+    @wraps(method)
+    def forward(self: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(self.history, *args, **kwargs)
+
+    return forward
+
+
+class Session:
+    """One person's work on a project.
+
+    Many sessions share one read-only project; each stores only the weights that differ. A session is in
+    memory unless its token is ``main``, the project's own history, whose every step is written to disk at
+    once.
 
     Parameters
     ----------
-    project : Project
-        Read-only, shared.
-    token : str, optional
-        None: a new session that begins where the project's own branch stands. ``main``: that branch itself.
-        Otherwise the token of a saved session.
-    who : str, optional
-        Said in every node; the user's name by default, ``visitor`` for sessions with a token of their own.
-    store : History, optional
-        Where sessions are saved; the project's history file by default.
+    context : ProjectContext
+        Shared by all sessions on the project.
+    token, who, store
+        See `SessionHistory`.
+
+    Attributes
+    ----------
+    context : ProjectContext
+    history : SessionHistory
+        The session's position in the tree of steps.
+    queries : SessionQueries
+        What can be read at the current node.
 
     Raises
     ------
@@ -58,17 +92,29 @@ class Session(Branch):
         No session was saved under the token, or the history cannot be read.
     """
 
+    def __init__(
+        self,
+        context: ProjectContext,
+        token: str | None = None,
+        who: str | None = None,
+        store: History | None = None,
+    ) -> None:
+        self.context = context
+        self.history = SessionHistory(context, token, who, store)
+        self.queries = SessionQueries(context, self.history)
+        self._lock = self.history.lock
+
     # -- steps
 
     def preview(self, cls: str | Sequence[str], actions: Actions, focus: Any = None) -> Preview:
-        """What a step would do, without taking it.
+        """Compute what a step would change, without taking it.
 
         Parameters
         ----------
         cls : str or sequence of str
             One class or several.
         actions : Action, mapping, or iterable of them
-            What is asked of each of the classes.
+            Applied to each of the classes.
         focus : optional
             A subset by name, a slice, image ids, or a mask over the images; see
             `inficond.core.tuning.focus.resolve`.
@@ -76,7 +122,7 @@ class Session(Branch):
         Returns
         -------
         Preview
-            The weights that `apply` would give (with a focus: those of a fit ten times less exact), metrics
+            The weights that `apply` would give (with a focus: fitted with ten times the tolerance), metrics
             and their intervals.
 
         Raises
@@ -85,10 +131,10 @@ class Session(Branch):
             Unknown class, concept, group, subset or image; contradictory actions; a focus without training
             images.
         """
-        classes = self._classes(cls)
-        given = _listed(actions)
+        classes = self._class_list(cls)
+        given = _action_list(actions)
         with self._lock:
-            asked, _, mask = self._asked(classes, given, focus)
+            asked, _, mask = self._with_actions(classes, given, focus)
             state, certificates = refit(
                 self.workspace,
                 asked,
@@ -105,7 +151,7 @@ class Session(Branch):
                 mask,
                 preview_replicates(len(self.workspace.validation_rows)),
             )
-            if not moved:  # under a softmax nothing at all would change: that is told of what was asked for
+            if not moved:  # with softmax, no class changes: report that for the classes that were asked for
                 moved = compare_states(self.workspace, self.state, state, classes, mask)
         return Preview(
             title=f"{', '.join(classes)}: {spell(given)}",
@@ -116,14 +162,14 @@ class Session(Branch):
         )
 
     def apply(self, cls: str | Sequence[str], actions: Actions, focus: Any = None, note: str = "") -> Node:
-        """Take a step: refit under the bounds of the whole branch, and keep a node of it.
+        """Take a step: refit under all bounds of the current path and commit the result.
 
         Parameters
         ----------
         cls, actions, focus
             As for `preview`.
         note : str
-            A remark to keep with the node.
+            Stored with the node.
 
         Returns
         -------
@@ -133,28 +179,28 @@ class Session(Branch):
         Raises
         ------
         InputError
-            As for `preview`, and where the history cannot be written; nothing is changed then.
+            As for `preview`, or the history cannot be written. The session is then unchanged.
         """
-        classes = self._classes(cls)
-        given = _listed(actions)
+        classes = self._class_list(cls)
+        given = _action_list(actions)
         with self._lock:
-            asked, record, _ = self._asked(classes, given, focus)
+            asked, record, _ = self._with_actions(classes, given, focus)
             state, certificates = refit(self.workspace, asked, classes, before=self.state)
-            return self._commit(
+            return self.history.commit(
                 "tune", state, certificates, classes=classes, actions=given, focus=record, note=note
             )
 
-    def _asked(
+    def _with_actions(
         self, classes: Sequence[str], actions: Sequence[Action], focus: Any
     ) -> tuple[BranchState, dict[str, Any] | None, Any]:
-        """The state with the new bounds and focus, not yet refitted; the focus's record and mask."""
+        """Return the state with new bounds and focus, not yet refitted; the focus's record; its mask."""
         columns = self.columns
         single = expand(actions, columns.names, columns.groups, self.state.dropped)
         resolved, record, mask = focusing.resolve(focus, self.workspace, self.state, classes[0])
         changed = {}
         for i, name in enumerate(classes):
             if i and record is not None and record["label"] in SUBSETS:
-                # A subset by name is another set of images for every class.
+                # A subset given by name is a different set of images for each class.
                 resolved, _, more = focusing.resolve(focus, self.workspace, self.state, name)
                 mask = more if mask is None or more is None else mask | more
             one = self.state.classes[name]
@@ -163,65 +209,67 @@ class Session(Branch):
         return self.state.with_classes(changed), record, mask
 
     def add_concept(self, word: str, note: str = "") -> Node:
-        """Make a typed word (or a dropped concept) a concept of this branch and refit every class that uses
-        it.
+        """Add a word, or restore a dropped concept, and refit every class.
 
         Raises
         ------
         InputError
-            The word is a concept already, is no printable text, the project keeps no regions, or its encoder
-            is not here.
+            The word is a concept already or not printable, the project stores no regions, or its encoder
+            cannot be loaded.
         """
         with self._lock:
             state, certificates = concept_steps.added(self.workspace, self.state, word)
-            return self._commit("add", state, certificates, detail={"concept": word.strip()}, note=note)
+            return self.history.commit(
+                "add", state, certificates, detail={"concept": word.strip()}, note=note
+            )
 
     def drop_concept(self, name: str, note: str = "") -> Node:
-        """Take a concept out of every class: its weights become 0 and stay so.
+        """Fix the weight of a concept to 0 in every class and refit.
 
         Raises
         ------
         InputError
-            Unknown, or dropped before.
+            Unknown concept, or dropped before.
         """
         with self._lock:
             state, certificates = concept_steps.dropped(self.workspace, self.state, name)
-            return self._commit("drop", state, certificates, detail={"concept": name}, note=note)
+            return self.history.commit("drop", state, certificates, detail={"concept": name}, note=note)
 
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str = "") -> Node:
-        """Say that the teacher is wrong about a class in some images; the class is refitted to the new
-        targets.
+        """Override the teacher's responses for a class in some images and refit the class.
 
         Parameters
         ----------
         images : iterable of str
-            Image ids. Validation images never enter a fit: for them only the measures change.
+            Image ids. Validation images never enter a fit: for them only the metrics change.
         cls : str
             The class.
         value : float or None
-            The right response in [0, 1]; None gives the word back to the teacher.
+            The correct response in [0, 1]; None removes the override.
         note : str
-            Kept with the node.
+            Stored with the node.
 
         Returns
         -------
         Node
-            Whose metrics hold the student against the new targets; `metrics(cls, overrides=False)` against
-            the teacher alone.
+            Its metrics compare the student with the overridden responses; `metrics(cls, overrides=False)`
+            compares it with the teacher alone.
 
         Raises
         ------
         InputError
             Unknown class or image, or a value outside [0, 1].
         """
-        self._classes(cls)
+        self.class_index(cls)
         asked = checked_overrides(images, value, self.workspace.image_index)
         with self._lock:
             one = self.state.classes[cls]
             state = self.state.with_classes({cls: replace(one, overrides=merged(one.overrides, asked))})
             state, certificates = refit(self.workspace, state, [cls], before=self.state)
             detail = {"images": list(asked), "value": value}
-            return self._commit("override", state, certificates, classes=[cls], detail=detail, note=note)
+            return self.history.commit(
+                "override", state, certificates, classes=[cls], detail=detail, note=note
+            )
 
     def set_lambda(self, lam: float, note: str = "") -> Node:
         """Refit every class with another λ; bounds, focus and overrides stay in force.
@@ -237,38 +285,37 @@ class Session(Branch):
             number = np.nan
         if not 0 < number < np.inf:
             raise InputError(f"λ must be a finite number above 0, not {lam!r:.40}")
-        lam = number
         with self._lock:
-            state, certificates = refit(self.workspace, replace(self.state, lam=lam), self.state.classes)
-            return self._commit("lambda", state, certificates, detail={"lam": lam}, note=note)
+            state, certificates = refit(self.workspace, replace(self.state, lam=number), self.state.classes)
+            return self.history.commit("lambda", state, certificates, detail={"lam": number}, note=note)
 
     def set_thresholds(self, at: float | str, note: str = "") -> Node:
-        """From which probability on the students say yes; nothing is refitted.
+        """Set the probability from which the students say yes; nothing is refitted.
 
         Parameters
         ----------
         at : float or "matched"
-            One threshold for every class, within (0, 1), or for each class the one at which its student, as
-            it is now, says yes to training images as often as the teacher.
+            One threshold for every class, within (0, 1); or for each class the threshold at which its
+            student says yes to the training images as often as the teacher.
         note : str
-            Kept with the node.
+            Stored with the node.
 
         Raises
         ------
         InputError
-            Neither.
+            Any other value.
         """
         with self._lock:
             value, found = thresholds_at(at, self.workspace, self.state)
             detail = {"at": value, "thresholds": list(found)}
-            return self._commit(
+            return self.history.commit(
                 "threshold", replace(self.state, thresholds=found), {}, detail=detail, note=note
             )
 
-    # -- what might help
+    # -- suggestions
 
     def suggest(self, cls: str, subset: str | None = None, count: int = 5) -> list[Suggestion]:
-        """The few actions most likely to help a class, or one of its misaligned subsets, with their effects.
+        """Return the actions that help a class, or one of its misaligned subsets, most, with their effects.
 
         Raises
         ------
@@ -284,16 +331,16 @@ class Session(Branch):
         count: int = 8,
         progress: Progress | None = None,
     ) -> list[MissingConcept]:
-        """Words that are no concepts yet and would explain what the class gets wrong.
+        """Return words that are not concepts yet and explain the errors of a class.
 
         Parameters
         ----------
         cls : str
             The class.
         words : sequence of str, optional
-            The vocabulary; by default the built-in corpus and a list of what such corpora lack.
+            Candidates; the built-in corpus and a list of further words by default.
         count : int
-            How many at most.
+            At most so many words.
         progress : Progress, optional
             Words are embedded once per project, which takes seconds.
 
@@ -305,13 +352,15 @@ class Session(Branch):
         Raises
         ------
         InputError
-            The project keeps no regions, or its encoder is not here.
+            The project stores no regions or no concept embeddings, or its encoder cannot be loaded.
         """
         self.class_index(cls)
-        vocabulary, embeddings = self.shared.vocabulary(words, progress)
-        known = self._embeddings()
+        vocabulary, embeddings = self.context.words.vocabulary(words, progress)
+        known = self.queries.embeddings
         if known is None:
-            raise InputError(f"the project {self.project.name!r} keeps no concept embeddings: build it again")
+            raise InputError(
+                f"the project {self.project.name!r} stores no concept embeddings: build it again"
+            )
         return missing_concepts(
             self.workspace,
             self.state,
@@ -323,24 +372,24 @@ class Session(Branch):
             count,
         )
 
-    # -- carrying it elsewhere
+    # -- recipes
 
     def recipe(self) -> Recipe:
-        """The steps from the root to here, to be replayed on this or another project."""
-        return recipe_of(self._tree.path(self.node), self.project.name)
+        """Return the steps from the root to the current node, to be replayed on this or another project."""
+        return recipe_of(self.history.path(), self.project.name)
 
-    def replay(self, recipe: "Recipe | Mapping[str, Any]") -> Replayed:
-        """Take the steps of a recipe from here on; what does not apply is passed over and listed.
+    def replay(self, recipe: Recipe | Mapping[str, Any]) -> Replayed:
+        """Take the steps of a recipe; those that do not apply to this project are skipped and listed.
 
         Raises
         ------
         InputError
-            No recipe, or one of another version.
+            Not a recipe, or one of another version.
         """
         with self._lock:
             return replay(self, recipe)
 
-    def _classes(self, cls: str | Sequence[str]) -> list[str]:
+    def _class_list(self, cls: str | Sequence[str]) -> list[str]:
         names = [cls] if isinstance(cls, str) else list(dict.fromkeys(cls))
         if not names:
             raise InputError("name at least one class")
@@ -348,7 +397,134 @@ class Session(Branch):
             self.class_index(name)
         return names
 
+    # -- the history, by short names
 
-def _listed(actions: Actions) -> list[Action]:
+    undo = _from_history(SessionHistory.undo)
+    redo = _from_history(SessionHistory.redo)
+    checkout = _from_history(SessionHistory.checkout)
+    tree = _from_history(SessionHistory.tree)
+    find = _from_history(SessionHistory.find)
+    compare = _from_history(SessionHistory.compare)
+    name = _from_history(SessionHistory.name)
+    annotate = _from_history(SessionHistory.annotate)
+    save = _from_history(SessionHistory.save)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Lock the project's own history and go to its current node; no effect for other sessions."""
+        return self.history.exclusive()
+
+    @property
+    def token(self) -> str:
+        """The token that resumes the session once it is saved."""
+        return self.history.token
+
+    @property
+    def persistent(self) -> bool:
+        """Whether this is the project's own history."""
+        return self.history.persistent
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to save."""
+        return self.history.changed
+
+    @property
+    def node(self) -> str:
+        """The id of the current node."""
+        return self.history.node
+
+    @property
+    def current(self) -> Node:
+        """The current node."""
+        return self.history.current
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the current node has a parent."""
+        return self.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was undone since the last step."""
+        return self.history.can_redo
+
+    @property
+    def state(self) -> BranchState:
+        """Weights, bounds, focus and overrides at the current node."""
+        return self.history.state
+
+    # -- the queries, by short names
+
+    class_index = _from_queries(SessionQueries.class_index)
+    concept_index = _from_queries(SessionQueries.concept_index)
+    row_of = _from_queries(SessionQueries.row_of)
+    scores = _from_queries(SessionQueries.scores)
+    targets = _from_queries(SessionQueries.targets)
+    metrics = _from_queries(SessionQueries.metrics)
+    threshold = _from_queries(SessionQueries.threshold)
+    subset = _from_queries(SessionQueries.subset)
+    focus_size = _from_queries(SessionQueries.focus_size)
+    bounds = _from_queries(SessionQueries.bounds)
+    influence = _from_queries(SessionQueries.influence)
+    slices = _from_queries(SessionQueries.slices)
+    slice_images = _from_queries(SessionQueries.slice_images)
+    contributions = _from_queries(SessionQueries.contributions)
+    evidence = _from_queries(SessionQueries.evidence)
+    similar = _from_queries(SessionQueries.similar)
+    classify = _from_queries(SessionQueries.classify)
+    summary = _from_queries(SessionQueries.summary)
+
+    @property
+    def project(self) -> ProjectFolder:
+        """The project, read-only."""
+        return self.context.project
+
+    @property
+    def workspace(self) -> Workspace:
+        """Arrays and caches shared by all sessions on the project."""
+        return self.context.workspace
+
+    @property
+    def columns(self) -> Columns:
+        """Concept vectors of the project's concepts and the session's added words."""
+        return self.queries.columns
+
+    @property
+    def X(self) -> NDArray[np.float32]:
+        """Raw concept vectors, (N, K), added words last; read-only and shared."""
+        return self.queries.X
+
+    @property
+    def concepts(self) -> list[str]:
+        """Names of the K concepts; dropped ones keep their column, with weight 0."""
+        return self.queries.concepts
+
+    @property
+    def concept_groups(self) -> list[str]:
+        """The group of each concept; ``added`` for words added in this session."""
+        return self.queries.concept_groups
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the C classes."""
+        return self.queries.classes
+
+    @property
+    def image_ids(self) -> Sequence[str]:
+        """Ids of the project's N images."""
+        return self.queries.image_ids
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Concepts whose weight is 0 in every class."""
+        return self.queries.dropped
+
+    @property
+    def students(self) -> Students:
+        """The students at the current node, ready to predict, save or export."""
+        return self.queries.students
+
+
+def _action_list(actions: Actions) -> list[Action]:
     given = [actions] if isinstance(actions, Action | Mapping) else list(actions)
     return [Action.from_json(a) for a in given]  # type: ignore[arg-type]

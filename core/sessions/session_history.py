@@ -1,7 +1,4 @@
-"""A place in a project's tree of steps: keep a step, go back, go anywhere, compare, name, save.
-
-`Branch` knows how a step is kept and found again, `Session` which steps there are.
-"""
+"""A session's position in the project's tree of steps: commit, undo, redo, check out, compare, save."""
 
 import getpass
 import secrets
@@ -10,39 +7,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inficond.core.errors import InputError, StorageError, one_line
 from inficond.core.history.node import Node
 from inficond.core.history.store import MAIN, History
 from inficond.core.history.tree import Remark, Tree
-from inficond.core.sessions.project_context import code_version, shared_of
-from inficond.core.sessions.session_queries import Reading
+from inficond.core.sessions.metrics import state_metrics
+from inficond.core.sessions.project_context import ProjectContext, code_version
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.changes import changes
 from inficond.core.tuning.preview import ClassChange, compare_states
 from inficond.core.tuning.refit import TOLERANCE, Certificate
 from inficond.core.tuning.state import BranchState
 
-if TYPE_CHECKING:
-    from inficond.core.project.project import Project
-
-LONGEST_NOTE = 4000
-"""Characters of a note."""
+NOTE_LIMIT = 4000
+"""Characters of a note; the rest is cut off."""
+NAME_LIMIT = 80
+"""Characters of a node's name; the middle of a longer one is left out."""
 
 
 @dataclass(frozen=True, eq=False)
 class TreeNode:
-    """A node as a view shows it.
+    """A node and its place in the tree, as a view shows it.
 
     Parameters
     ----------
     node : Node
-        What was done.
     name, note : str
-        What a person called it and wrote about it since.
+        Given to the node by a person since; empty if none.
     current : bool
-        Whether the session stands here.
+        Whether the session is at this node.
     on_path : bool
         Whether it is the current node or one of its ancestors.
     depth : int
@@ -59,14 +54,14 @@ class TreeNode:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two nodes side by side; `before` is the first, `after` the second.
+    """Differences between two nodes.
 
     Parameters
     ----------
     a, b : Node
-        The nodes.
+        The first and the second node; changes are from `a` to `b`.
     classes : mapping from class to ClassChange
-        Every class that differs: weights, metrics with intervals, images that changed sides.
+        Every class that differs: weights, metrics with intervals, images that changed subset.
     """
 
     a: Node
@@ -74,57 +69,84 @@ class Comparison:
     classes: Mapping[str, ClassChange]
 
 
-class Branch(Reading):
-    """The tree side of a session; see `inficond.core.sessions.session.Session`."""
+class SessionHistory:
+    """A session's position in the tree of steps, its nodes, and where they are saved.
+
+    Parameters
+    ----------
+    context : ProjectContext
+    token : str, optional
+        ``main``: the project's own history, in which every step is written to disk at once. The token of a
+        saved session resumes it. None: a new session with a random token.
+    who : str, optional
+        Author written into every node; the user's name by default, ``visitor`` for sessions with a token.
+    store : History, optional
+        Where the session is saved; the project's history file by default.
+
+    Attributes
+    ----------
+    token : str
+    persistent : bool
+        Whether this is the project's own history.
+    lock : RLock
+        Held during each step.
+    state : BranchState
+        Weights, bounds, focus and overrides at the current node.
+
+    Raises
+    ------
+    InputError
+        No session was saved under the token, or the history cannot be read.
+    """
 
     def __init__(
         self,
-        project: "Project",
+        context: ProjectContext,
         token: str | None = None,
         who: str | None = None,
         store: History | None = None,
     ) -> None:
-        self.project = project
-        self.shared = shared_of(project)
+        self._context, self._workspace = context, context.workspace
         self.token = token or secrets.token_urlsafe(12)
         self.persistent = self.token == MAIN
         self.who = who or (_user() if token is None or self.persistent else "visitor")
-        self._store = store or self.shared.history
-        self._lock = threading.RLock()
-        self._tree = Tree(self.shared.root, self.workspace.root)
-        self._described: set[str] = set()  # nodes that this session named or wrote about
-        self._take_in(self.shared.history, MAIN)
+        self.lock = threading.RLock()
+        self._store = store or context.history_store
+        self._tree = Tree(context.root, self._workspace.root)
+        self._annotated: set[str] = set()  # nodes that this session named or annotated
+        self._read(context.history_store, MAIN)
         if token is not None and not self.persistent:
             if self._store.head(token) is None:
                 raise InputError(
-                    f"no session was saved under the token {token!r}: it may have expired; start a new one"
+                    f"no session is saved under the token {token!r}: it may have expired; start a new one"
                 )
-            self._take_in(self._store, token)
+            self._read(self._store, token)
         self.state: BranchState = self._tree.state(self._tree.current)
-        self._began, self._size = self._tree.current, len(self._tree)
+        self._first_node, self._first_size = self._tree.current, len(self._tree)
 
-    def _take_in(self, history: History, owner: str) -> None:
-        """Read an owner's nodes, remarks and position into the tree, all as of one moment."""
+    def _read(self, history: History, owner: str) -> None:
+        """Read an owner's nodes, remarks and position in one transaction."""
         with history.reading():
             nodes = history.nodes(owner, known=self._tree)
             remarks, head = history.remarks(owner), history.head(owner)
-        C = self.workspace.students.n_classes
-        if any(node.thresholds is not None and len(node.thresholds) != C for node in nodes):
+        n_classes = self._workspace.students.n_classes
+        if any(node.thresholds is not None and len(node.thresholds) != n_classes for node in nodes):
             raise InputError(
-                f"a step of {history.path} has not one threshold for each of the {C} classes: restore a copy"
+                f"{history.path}: a step does not have one threshold for each of the {n_classes} classes: "
+                "restore a copy of the history"
             )
         for node in nodes:
             self._check(node, history)
-        self._tree.add(map(self.shared.one_of, nodes))
-        self._tree.remarks.update({n: Remark(*said) for n, said in remarks.items()})
+        self._tree.add(map(self._context.intern_node, nodes))
+        self._tree.remarks.update({n: Remark(*fields) for n, fields in remarks.items()})
         if owner == self.token:
-            self._described |= remarks.keys()
+            self._annotated |= remarks.keys()
         if head is not None:
             self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
 
     def _check(self, node: Node, history: History) -> None:
-        """Hold a node against the project: classes, columns and images that it speaks of are there."""
-        w, words, added = self.workspace, self.workspace.concept_names, set(node.added)
+        """Check that the classes, concepts and images of a node exist in the project."""
+        w, words, added = self._workspace, self._workspace.concept_names, set(node.added)
         fits = node.dropped - words <= added and all(
             cls in w.root.classes
             and len(one.weights) == len(words) + len(node.added)
@@ -134,25 +156,30 @@ class Branch(Reading):
         )
         if not fits:
             raise StorageError(
-                f"node {node.id} of {history.path} does not fit this project: restore a copy of the history"
+                f"{history.path}: node {node.id} does not match this project: restore a copy of the history"
             )
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything that `save` would have to keep."""
-        return self._tree.current != self._began or len(self._tree) > self._size
+        """Whether there is anything to save."""
+        return self._tree.current != self._first_node or len(self._tree) > self._first_size
 
     @property
     def node(self) -> str:
-        """The id of the node where the session stands."""
+        """The id of the current node."""
         return self._tree.current
 
     @property
     def current(self) -> Node:
-        """The node where the session stands."""
+        """The current node."""
         return self._tree[self._tree.current]
 
-    def _commit(
+    @property
+    def redo_nodes(self) -> tuple[str, ...]:
+        """Ids of the undone nodes; `redo` goes to the last one."""
+        return tuple(self._tree.redo)
+
+    def commit(
         self,
         kind: str,
         state: BranchState,
@@ -164,16 +191,39 @@ class Branch(Reading):
         detail: Mapping[str, Any] | None = None,
         note: str = "",
     ) -> Node:
-        """Make the node, write it where the session is persistent, and only then move."""
-        old = self.state
+        """Add a node below the current one and move to it; a persistent session writes it to disk first.
+
+        Parameters
+        ----------
+        kind : str
+            Of the step, e.g. ``tune``; see `Node`.
+        state : BranchState
+            After the step.
+        certificates : mapping from class to Certificate
+            Of the classes that were refitted.
+        classes, actions, focus, detail, note
+            Written into the node.
+
+        Returns
+        -------
+        Node
+            The new node.
+
+        Raises
+        ------
+        StorageError
+            The history file cannot be written; the session stays where it was.
+        """
+        old, w = self.state, self._workspace
         moved = {
             c: s
             for c, s in state.classes.items()
             if s is not old.classes[c] and not s.same_as(old.classes[c])
         }
-        everywhere = self.workspace.students.link == "softmax" or state.thresholds != old.thresholds
+        everywhere = w.students.link == "softmax" or state.thresholds != old.thresholds
         touched = list(state.classes) if everywhere else list({**moved, **dict.fromkeys(classes)})
-        names = {id(s): (*self.workspace.students.concepts, *s.added) for s in (old, state)}
+        concepts_before = (*w.students.concepts, *old.added)
+        concepts_after = (*w.students.concepts, *state.added)
         node = Node(
             id="",
             parent=self.node,
@@ -184,21 +234,21 @@ class Branch(Reading):
             actions=tuple(actions),
             focus=focus,
             detail=dict(detail or {}),
-            note=_writable(note),
+            note=_storable(note),
             lam=state.lam,
             solver={
-                "link": self.workspace.students.link,
+                "link": w.students.link,
                 "tol": TOLERANCE,
                 "fits": {c: certificate.to_json() for c, certificate in certificates.items()},
             },
-            data=self.shared.data_hash,
+            data=self._context.data_hash,
             code=code_version(),
-            before={c: _numbers(self._metrics(old, c).to_dict()) for c in touched},
-            after={c: _numbers(self._metrics(state, c).to_dict()) for c in touched},
+            before={c: self._numbers(old, c) for c in touched},
+            after={c: self._numbers(state, c) for c in touched},
             weights=tuple(
                 w
                 for c, s in moved.items()
-                for w in changes(c, names[id(old)], names[id(state)], old.classes[c], s)
+                for w in changes(c, concepts_before, concepts_after, old.classes[c], s)
             ),
             changed=moved,
             added=state.added,
@@ -211,44 +261,59 @@ class Branch(Reading):
         self._go(node.id, [])
         return node
 
+    def _numbers(self, state: BranchState, cls: str) -> dict[str, Any]:
+        """Return the metrics that a node records."""
+        found = state_metrics(self._workspace, state, cls).to_dict()
+        return {k: v for k, v in found.items() if k not in UNRECORDED}
+
     # -- moving in the tree
 
     def undo(self) -> Node:
-        """Back to the parent of the current node.
+        """Go to the parent of the current node.
 
         Raises
         ------
         InputError
-            Nothing was done yet.
+            The current node is the root.
         """
-        with self._lock:
+        with self.lock:
             parent = self.current.parent
             if parent is None:
                 raise InputError("nothing to undo: this is the student as it was fitted")
             return self._move(parent, [*self._tree.redo, self.node])
 
     def redo(self) -> Node:
-        """Forward to what was undone last.
+        """Go to the node that was undone last.
 
         Raises
         ------
         InputError
             Nothing was undone since the last step.
         """
-        with self._lock:
+        with self.lock:
             if not self._tree.redo:
                 raise InputError("nothing to redo")
             return self._move(self._tree.redo[-1], self._tree.redo[:-1])
 
     def checkout(self, node: str) -> Node:
-        """Go to any node by id (or the beginning of it) or name; what is done next branches off there.
+        """Go to any node; later steps branch off there.
+
+        Parameters
+        ----------
+        node : str
+            Its id, the beginning of its id, or its name.
+
+        Returns
+        -------
+        Node
+            The current node.
 
         Raises
         ------
         InputError
             No such node.
         """
-        with self._lock:
+        with self.lock:
             return self._move(self._tree[node].id, [])
 
     def _move(self, node: str, redo: list[str]) -> Node:
@@ -263,16 +328,18 @@ class Branch(Reading):
 
     @property
     def can_undo(self) -> bool:
-        """Whether `undo` has somewhere to go."""
+        """Whether the current node has a parent."""
         return self.current.parent is not None
 
     @property
     def can_redo(self) -> bool:
-        """Whether `redo` has somewhere to go."""
+        """Whether a step was undone since the last step."""
         return bool(self._tree.redo)
 
+    # -- reading the tree
+
     def tree(self) -> list[TreeNode]:
-        """All nodes that this session can go to, parents before children."""
+        """Return all nodes that the session can go to, parents before children."""
         path = {self._tree.root.id, *(n.id for n in self._tree.path(self.node))}
         depth: dict[str, int] = {}
         out = []
@@ -286,12 +353,20 @@ class Branch(Reading):
             )
         return out
 
+    def path(self) -> list[Node]:
+        """Return the steps from the root, which is left out, to the current node."""
+        return self._tree.path(self.node)
+
     def find(self, node: str) -> Node:
-        """A node by id, beginning of an id, or name."""
+        """Return a node by id, beginning of an id, or name."""
         return self._tree[node]
 
+    def state_at(self, node: str) -> BranchState:
+        """Return the state at a node, given as for `find`."""
+        return self._tree.state(self._tree[node].id)
+
     def compare(self, a: str, b: str) -> Comparison:
-        """Two nodes: weights, metrics with intervals, images that changed sides.
+        """Compare two nodes: weights, metrics with intervals, images that changed subset.
 
         Raises
         ------
@@ -299,70 +374,76 @@ class Branch(Reading):
             No such node.
         """
         first, second = self._tree[a], self._tree[b]
-        moved = compare_states(self.workspace, self._tree.state(first.id), self._tree.state(second.id))
+        moved = compare_states(self._workspace, self._tree.state(first.id), self._tree.state(second.id))
         return Comparison(first, second, moved)
 
+    # -- names and notes
+
     def name(self, node: str, text: str) -> None:
-        """Call a node something; an empty text takes the name away."""
-        self._remark(node, name=one_line(text, 80))
+        """Name a node; an empty text removes the name."""
+        self._remark(node, name=one_line(text, NAME_LIMIT))
 
     def annotate(self, node: str, text: str) -> None:
         """Write a note about a node."""
-        self._remark(node, note=_writable(text))
+        self._remark(node, note=_storable(text))
 
-    def _remark(self, node: str, **said: str) -> None:
-        with self._lock:
+    def _remark(self, node: str, **fields: str) -> None:
+        with self.lock:
             found = self._tree[node].id
-            if said.get("name") and any(
-                r.name == said["name"] and n != found for n, r in self._tree.remarks.items()
+            if fields.get("name") and any(
+                r.name == fields["name"] and n != found for n, r in self._tree.remarks.items()
             ):
-                raise InputError(f"another node is called {said['name']!r} already: choose another name")
-            remark = replace(self._tree.remarks.get(found, Remark()), **said)
+                raise InputError(f"another node is named {fields['name']!r} already: choose another name")
+            remark = replace(self._tree.remarks.get(found, Remark()), **fields)
             if self.persistent:
                 self._store.remark(MAIN, found, remark.name, remark.note)
             self._tree.remarks[found] = remark
-            self._described.add(found)
+            self._annotated.add(found)
 
-    # -- keeping it
+    # -- saving
 
     def save(self) -> str:
-        """Write the session's own nodes to the store, to be resumed by the token that is returned.
+        """Write the session's nodes to the store.
+
+        Returns
+        -------
+        str
+            The token that resumes the session.
 
         Raises
         ------
         InputError
             The store cannot be written.
         """
-        with self._lock:
+        with self.lock:
             if not self.persistent:
                 own = [n for n in self._tree if n.parent is not None]
                 with self._store.writing():
                     self._store.add(self.token, own, self.node, self._tree.redo)
-                    for node in self._described:
+                    for node in self._annotated:
                         remark = self._tree.remarks[node]
                         self._store.remark(self.token, node, remark.name, remark.note)
             return self.token
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """For the project's own branch: go to where it stands now, and let nobody else write meanwhile."""
+        """Lock the project's own history and go to its current node; no effect for other sessions."""
         if not self.persistent:
             yield
             return
-        with self._lock, self._store.writing():
-            self._take_in(self._store, MAIN)
+        with self.lock, self._store.writing():
+            self._read(self._store, MAIN)
             self._go(self._tree.current, self._tree.redo)
             yield
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a metrics dict that belong in a history: no sentences."""
-    return {k: v for k, v in metrics.items() if k not in ("notes", "threshold", "teacher_threshold", "anec5")}
+UNRECORDED = ("notes", "threshold", "teacher_threshold", "anec5")
+"""Fields of the metrics that nodes leave out."""
 
 
-def _writable(text: str) -> str:
-    """A person's note, cut to what is kept; halves of surrogates, which no file takes, as question marks."""
-    return str(text)[:LONGEST_NOTE].encode("utf-8", "replace").decode()
+def _storable(text: str) -> str:
+    """Return a note cut to `NOTE_LIMIT`, unpaired surrogates replaced: UTF-8 cannot encode them."""
+    return str(text)[:NOTE_LIMIT].encode("utf-8", "replace").decode()
 
 
 def _user() -> str:

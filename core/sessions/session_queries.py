@@ -1,4 +1,4 @@
-"""What a session tells without changing anything: scores, metrics, subsets, influence, reasons."""
+"""Read-only queries of a session: scores, metrics, subsets, influence, explanations of one image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError, unknown
-from inficond.core.evaluation import SUBSETS, ClassMetrics, class_metrics
+from inficond.core.evaluation import SUBSETS, ClassMetrics
 from inficond.core.evaluation.subsets import subset_codes
+from inficond.core.sessions.metrics import state_metrics
+from inficond.core.sessions.project_context import ProjectContext
+from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.students import Students
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.bounds import Bound, box
@@ -20,7 +23,6 @@ from inficond.core.tuning.workspace import Workspace
 if TYPE_CHECKING:
     from inficond.core.concepts import Evidence
     from inficond.core.evaluation import Slice
-    from inficond.core.sessions.project_context import Shared
     from inficond.core.students import Contributions
 
 BINS = 16
@@ -36,13 +38,13 @@ class Influence:
     cls : str
         The class.
     concepts, groups : tuple of K str
-        Columns, words added in this session last.
+        Columns; words added in this session come last.
     weights : ndarray of shape (K,)
         In standardised units.
     lower, upper : ndarray of shape (K,)
-        The box in force, infinite where nothing is asked.
+        The bounds in force, infinite where there is none.
     bounds : mapping from concept to Bound
-        The actions behind the box.
+        The actions that set the bounds.
     dropped : frozenset of str
         Concepts whose weight is 0 in every class.
     gap : ndarray of shape (K,)
@@ -72,25 +74,24 @@ class Influence:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """One's own image, seen by teacher and student; nothing of it is kept.
+class Classification:
+    """Teacher and student on an image outside the project.
 
     Parameters
     ----------
     classes : tuple of C str
-        The classes.
     teacher : ndarray of shape (C,) or None
-        Its responses; None where the teacher is only a file of responses.
+        Its responses; None if the project was made from a response table.
     student : ndarray of shape (C,)
-        Probabilities at this node.
+        Probabilities at the current node.
     x : ndarray of shape (K,)
-        Its concept vector.
+        The concept vector.
     regions : ndarray of shape (R, D), float16
-        Its regions.
+        Region embeddings.
     assignment : ndarray of shape (h, w), uint8
         The region of each cell.
     contributions : mapping from class to Contributions
-        Why the student says so.
+        How the student's probabilities come about.
     """
 
     classes: tuple[str, ...]
@@ -102,45 +103,57 @@ class Trial:
     contributions: "Mapping[str, Contributions]" = field(repr=False)
 
 
-class Reading:
-    """The read side of a session; `Session` adds what changes a branch."""
+class SessionQueries:
+    """Read-only queries of a session at its current node.
 
-    shared: "Shared"
-    state: BranchState
+    Parameters
+    ----------
+    context : ProjectContext
+    history : SessionHistory
+        Whose current node is queried.
+    """
+
+    def __init__(self, context: ProjectContext, history: SessionHistory) -> None:
+        self._context, self._history = context, history
+
+    @property
+    def state(self) -> BranchState:
+        """Weights, bounds, focus and overrides at the current node."""
+        return self._history.state
 
     @property
     def workspace(self) -> Workspace:
-        """Arrays shared by all sessions on the project."""
-        return self.shared.workspace
+        """Arrays and caches shared by all sessions on the project."""
+        return self._context.workspace
 
     @property
     def columns(self) -> Columns:
-        """Concept vectors under this branch's concepts."""
+        """Concept vectors of the project's concepts and the session's added words."""
         return self.workspace.columns(self.state.added)
 
     @property
     def X(self) -> NDArray[np.float32]:
-        """(N, K) raw concept vectors, added words last; read-only and shared."""
+        """Raw concept vectors, (N, K), added words last; read-only and shared."""
         return self.columns.X
 
     @property
     def concepts(self) -> list[str]:
-        """K names; dropped ones keep their place with weight 0 (see `dropped`)."""
+        """Names of the K concepts; dropped ones keep their column, with weight 0."""
         return list(self.columns.names)
 
     @property
     def concept_groups(self) -> list[str]:
-        """The group of each concept; ``added`` for words of this branch."""
+        """The group of each concept; ``added`` for words added in this session."""
         return list(self.columns.groups)
 
     @property
     def classes(self) -> list[str]:
-        """C names."""
+        """Names of the C classes."""
         return list(self.state.classes)
 
     @property
     def image_ids(self) -> Sequence[str]:
-        """(N,) the names of the project's images."""
+        """Ids of the project's N images."""
         return self.workspace.image_ids
 
     @property
@@ -150,7 +163,7 @@ class Reading:
 
     @property
     def students(self) -> Students:
-        """The students at this node, ready to predict, save or export."""
+        """The students at the current node, ready to predict, save or export."""
         root, columns = self.workspace.students, self.columns
         students = Students(
             root.classes,
@@ -164,29 +177,31 @@ class Reading:
             thresholds=self.workspace.thresholds(self.state),
             encoder=root.encoder,
         )
-        embeddings = self._embeddings()
+        embeddings = self.embeddings
         if embeddings is not None:
-            # Shared, not copied: 584 words of 512 numbers would weigh more than the rest of the session.
+            # Set on the frozen instance because the constructor would copy the array for every session.
             object.__setattr__(students, "embeddings", embeddings)
         return students
 
-    def _embeddings(self) -> NDArray[np.float32] | None:
-        stored = self.shared.project.concept_embeddings
+    @property
+    def embeddings(self) -> NDArray[np.float32] | None:
+        """Embeddings of the concepts, (K, D) float32, unit length; None if the project stores none."""
+        stored = self._context.project.concept_embeddings
         if stored is None or not self.state.added:
             return stored
         added = self.state.added
         return self.workspace.cache.get(
             ("embeddings", added),
-            lambda: np.concatenate([stored, np.stack([self.shared.embedding(w) for w in added])]),
+            lambda: np.concatenate([stored, np.stack([self._context.words.embedding(w) for w in added])]),
             lambda x: x.nbytes,
         )
 
     def class_index(self, cls: str) -> int:
-        """Column of a class; `InputError` with the nearest names where it is not there."""
+        """Return the column of a class; raise `InputError` with the nearest names if there is none."""
         return self.workspace.students.class_index(cls)
 
     def concept_index(self, name: str) -> int:
-        """Column of a concept, added ones included; `InputError` with the nearest names."""
+        """Return the column of a concept; raise `InputError` with the nearest names if there is none."""
         if name not in self.columns.index:
             raise unknown("concept", name, self.columns.names)
         return self.columns.index[name]
@@ -194,11 +209,11 @@ class Reading:
     # -- numbers
 
     def scores(self) -> NDArray[np.float32]:
-        """(N, C) the students' probabilities at this node, for all images."""
+        """Return the students' probabilities for all images, (N, C)."""
         return self.workspace.scores(self.state, "all")
 
     def targets(self, cls: str, overrides: bool = True) -> NDArray[np.float32]:
-        """(N,) the teacher's probability of a class, with the person's overrides unless told otherwise."""
+        """Return the teacher's probabilities of a class, (N,), by default after the person's overrides."""
         c, w = self.class_index(cls), self.workspace
         out = np.empty(w.n_images, np.float32)
         out[w.training_rows] = w.targets(self.state, "training", overrides)[:, c]
@@ -206,37 +221,30 @@ class Reading:
         return out
 
     def metrics(self, cls: str, overrides: bool = True) -> ClassMetrics:
-        """Fidelity, accuracy where there are labels, NEC and subset counts of a class on validation images.
+        """Return fidelity, accuracy where labels exist, NEC and subset counts on the validation images.
 
         Parameters
         ----------
         cls : str
             The class.
         overrides : bool
-            Hold the student against the person's overrides (True) or the teacher alone.
+            Compare with the teacher's responses after the person's overrides (True), or with the teacher
+            alone.
 
         Returns
         -------
         ClassMetrics
-            `anec5` is None: it needs fits of its own (see the report).
+            `anec5` is None: it needs fits of its own, which only the report makes.
         """
-        return self._metrics(self.state, cls, overrides)
+        self.class_index(cls)
+        return state_metrics(self.workspace, self.state, cls, overrides)
 
-    def _metrics(self, state: BranchState, cls: str, overrides: bool = True) -> ClassMetrics:
-        c, w = self.class_index(cls), self.workspace
-        labels = w.labels_validation[:, c] if w.labels is not None else None
-        if labels is not None and np.isnan(labels).all():
-            labels = None
-        return class_metrics(
-            w.targets(state, "validation", overrides)[:, c],
-            w.score(state, cls, "validation"),
-            threshold=w.threshold(state, c),
-            labels=labels,
-            nec=int(np.count_nonzero(state.classes[cls].weights)),
-        )
+    def threshold(self, cls: str) -> float:
+        """Return the probability from which the student of a class says yes."""
+        return self.workspace.threshold(self.state, self.class_index(cls))
 
     def subset(self, cls: str, name: str) -> NDArray[np.intp]:
-        """Validation rows in one of the four subsets of a class, ascending."""
+        """Return the validation rows in one of the four subsets of a class, ascending."""
         if name not in SUBSETS:
             raise unknown("subset", name, SUBSETS)
         return self.workspace.validation_rows[self._codes(cls) == SUBSETS.index(name)]
@@ -250,17 +258,17 @@ class Reading:
         )
 
     def focus_size(self, cls: str, focus: Any) -> int:
-        """How many training images a focus would weigh; with 0 a step refuses it. Errors as `preview`."""
+        """Return how many training images a focus selects; `apply` rejects a focus on none."""
         self.class_index(cls)
         return focusing.training_size(focus, self.workspace, self.state, cls)
 
     def bounds(self, cls: str) -> Mapping[str, Bound]:
-        """The bounds in force for a class, by concept."""
+        """Return the bounds in force for a class, by concept."""
         self.class_index(cls)
         return dict(self.state.classes[cls].bounds)
 
     def influence(self, cls: str) -> Influence:
-        """Weights, bounds and the distribution of every concept in agreeing and misaligned images."""
+        """Return weights, bounds, and each concept's distribution in agreeing and misaligned images."""
         codes, columns, w = self._codes(cls), self.columns, self.workspace
         one = self.state.classes[cls]
         lower, upper = box(one.bounds, columns.index, len(columns.names), self.state.dropped)
@@ -296,12 +304,13 @@ class Reading:
         )
 
     def slices(self, cls: str) -> "list[Slice]":
-        """Misaligned groups of validation images described by one or two concepts, most telling first.
+        """Find groups of misaligned validation images that share one or two concepts, most significant first.
 
         Returns
         -------
         list of Slice
-            `rows` and `misaligned` are rows of the project; significant after correction for all tried.
+            `rows` and `misaligned` are rows of the project. All are significant after correction for the
+            number of groups tried.
         """
         from inficond.core.evaluation.slices import find_slices
 
@@ -318,29 +327,29 @@ class Reading:
         return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]
 
     def slice_images(self, one: "Slice") -> NDArray[np.intp]:
-        """All images that meet a slice's conditions, training ones included, ascending."""
+        """Return the rows of all images, also training images, that meet a slice's conditions, ascending."""
         wanted = [(c.concept, c.high) for c in one.conditions]
         return np.flatnonzero(focusing.slice_mask(self.workspace, self.state, wanted))
 
     # -- one image
 
     def contributions(self, cls: str, row: int) -> "Contributions":
-        """Why the student says what it says of an image."""
+        """Return the contribution of each concept to the student's logit for an image."""
         from inficond.core.students.contributions import contributions
 
         return contributions(self.students, self.class_index(cls), self.X[self._row(row)])
 
     def evidence(self, row: int, concept: str) -> "Evidence":
-        """The region of an image that gives a concept its value."""
+        """Return the region of an image that gives a concept its value."""
         from inficond.core.concepts import evidence
 
         self.concept_index(concept)
-        project = self.shared.project
+        project = self._context.project
         row = self._row(row)
-        return evidence(project.regions(row), project.assignment(row), self.shared.embedding(concept))
+        return evidence(project.regions(row), project.assignment(row), self._context.words.embedding(concept))
 
     def similar(self, row: int, n: int = 12) -> NDArray[np.intp]:
-        """The n images most like one, itself left out: cosine of standardised concept vectors."""
+        """Return the rows of the n most similar other images, by cosine of standardised concept vectors."""
         row, w, columns = self._row(row), self.workspace, self.columns
         parts = ((w.training_rows, columns.training), (w.validation_rows, columns.validation))
         z = (np.asarray(self.X[row], np.float32) - columns.mean) / columns.scale
@@ -352,8 +361,8 @@ class Reading:
         best = np.argpartition(-like, n)[:n] if n < w.n_images else np.arange(w.n_images)
         return best[np.argsort(-like[best], kind="stable")]
 
-    def classify(self, rgb: NDArray[np.uint8]) -> Trial:
-        """Teacher and student on one's own picture.
+    def classify(self, rgb: NDArray[np.uint8]) -> Classification:
+        """Apply teacher and student to a picture outside the project.
 
         Parameters
         ----------
@@ -362,24 +371,24 @@ class Reading:
 
         Returns
         -------
-        Trial
-            Nothing of it is kept in the session.
+        Classification
+            The session does not keep it.
         """
         from inficond.core.concepts import concept_vectors
         from inficond.core.students.contributions import contributions
 
-        shared, students = self.shared, self.students
-        encoder = shared.encoder
+        context, students = self._context, self.students
+        encoder = context.encoder
         seen = encoder.encode(encoder.preprocess(rgb)[None])
         regions = np.asarray(seen.regions[0], np.float16)
-        words = self._embeddings()
+        words = students.embeddings
         if words is None:
             raise InputError(
-                f"the project {shared.project.name!r} keeps no concept embeddings: build it again"
+                f"the project {context.project.name!r} stores no concept embeddings: build it again"
             )
         x = concept_vectors(regions[None], np.asarray(words, np.float32))[0]
-        teacher = shared.respond(rgb)
-        return Trial(
+        teacher = context.respond(rgb)
+        return Classification(
             tuple(self.classes),
             teacher,
             students.predict(x[None])[0],
@@ -392,18 +401,18 @@ class Reading:
     def _row(self, row: int) -> int:
         n = self.workspace.n_images
         if not 0 <= int(row) < n:
-            raise InputError(f"there is no image {row}: the project has {n}, counted from 0")
+            raise InputError(f"image {row} does not exist: the project has {n} images, counted from 0")
         return int(row)
 
     def row_of(self, image: str) -> int:
-        """The row of an image id; `InputError` with the nearest names where it is not there."""
+        """Return the row of an image id; raise `InputError` with the nearest ids if there is none."""
         if image not in self.workspace.image_index:
             raise unknown("image", image, self.workspace.image_ids)
         return self.workspace.image_index[image]
 
     def summary(self) -> dict[str, Any]:
-        """What view 1 shows: project, sizes, models, λ, and every class's metrics, as plain values."""
-        p = self.shared.project
+        """Return name, sizes, models, λ and the metrics of every class, as plain values."""
+        p = self._context.project
         return {
             "name": p.name,
             "images": len(p.image_ids),
@@ -422,5 +431,5 @@ class Reading:
 
 
 def _sum(Z: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Sum of chosen rows: one pass over Z whatever is kept."""
+    """Return the sum of selected rows in one pass over Z."""
     return keep.astype(np.float32) @ Z

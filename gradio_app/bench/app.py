@@ -23,8 +23,8 @@ import numpy as np
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
+    from inficond.core import Project
     from inficond.core.cli.output import Output
-    from inficond.core.project.project import Project
 
 SUMMARY = "latency of the page in headless Chromium"
 LARGE = 5000
@@ -83,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
     if args.events < 3:
         raise InputError("--events must be at least 3")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
     from inficond.core.sessions.session import Session
     from inficond.gradio_app.bench.load_scenarios import Exchange
 

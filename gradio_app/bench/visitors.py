@@ -76,7 +76,7 @@ def _copy(project: str | None, scratch: Path) -> Path:
 
         source = demo_project()
     else:
-        from inficond.core.project.project import Project
+        from inficond.core import Project
 
         source = Project.open(project).path
     return shutil.copytree(source, scratch / "project", ignore=shutil.ignore_patterns("history.sqlite*"))
@@ -91,7 +91,7 @@ def _processors(n: int) -> list[int] | None:
 
 def pictures_of(folder: Path, n: int = 12) -> list[tuple[str, bytes]]:
     """Thumbnails of a project, as images that visitors may try."""
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
     project = Project.open(folder)
     rows = np.linspace(0, len(project) - 1, min(n, len(project))).astype(int)
@@ -227,7 +227,7 @@ def _spread(seconds: Sequence[float]) -> dict[str, float]:
 def _checked(
     visits: Sequence[Visit], folder: Path, share: float, pictures: Sequence[tuple[str, bytes]]
 ) -> dict[str, Any]:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
     project = Project.open(folder)
     chosen = visits[: round(share * len(visits))]

@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the demo project where it is not there yet, and serve it until interrupted."""
+    from inficond.core import Project
     from inficond.core.demo import demo_project
-    from inficond.core.project.project import Project
 
     project = Project.open(demo_project())
     if not args.prepare_only:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from inficond.core.cli.output import Output
 
 if TYPE_CHECKING:
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
 SUMMARY = "open the page on a project"
 
@@ -31,7 +31,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Serve until interrupted."""
-    from inficond.core.project.project import Project
+    from inficond.core import Project
 
     return serve(Project.open(args.project), args, out)
 

@@ -11,8 +11,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
-from inficond.core.project.project import Project
 from inficond.core.students import Students
 from inficond.gradio_app.app import Page, build_page
 

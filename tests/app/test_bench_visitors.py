@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
-from inficond.core.project.project import Project
 from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix
 from inficond.gradio_app.bench.page_client import PageClient, PageFault
 from inficond.gradio_app.bench.page_process import Memory, PageProcess, page_process, resident

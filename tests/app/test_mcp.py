@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
-from inficond.core.project.project import Project
 from inficond.gradio_app.app import build_page
 
 pytest.importorskip("mcp", reason="needs the extra `mcp`")

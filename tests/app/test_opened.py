@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
-from inficond.core.project.project import Project
 from inficond.gradio_app import pictures as module
 
 

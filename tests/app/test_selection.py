@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inficond.core import Project
 from inficond.core.errors import InputError
-from inficond.core.project.project import Project
 from inficond.gradio_app import actions
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.rpc import Bridge

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.app import Page, build_page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
 from inficond.gradio_app.app import build_page
 

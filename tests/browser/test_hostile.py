@@ -12,8 +12,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from tests.browser.conftest import Opener, select_class, serve, settle
 
+from inficond.core import Project
 from inficond.core.project.files import ImageRow, write_project
-from inficond.core.project.project import Project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Opener, ready, serve
 from tests.browser.test_layout import shot
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = [pytest.mark.browser, pytest.mark.data, pytest.mark.slow]

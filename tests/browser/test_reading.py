@@ -10,7 +10,7 @@ from playwright.sync_api import Route, expect
 from tests.browser.conftest import Opener, serve
 from tests.browser.test_tuning import drag, weights
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
 from inficond.gradio_app.glossary import WORDS
 

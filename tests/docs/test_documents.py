@@ -95,8 +95,8 @@ def test_commands_named_in_passing_exist(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if any(c.not_run is None for c in commands(ROOT / n))])
 def test_commands_run(name: str, tmp_path: Path) -> None:
     """In one folder that holds `photos/`: 120 collages of the demo, where a reader has photographs."""
+    from inficond.core import Project
     from inficond.core.demo import demo_project
-    from inficond.core.project.project import Project
 
     demo = Project.open(demo_project())
     (tmp_path / "photos").mkdir()

@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.predictor import load_predictor
-from inficond.core.project.project import Project
-from inficond.core.sessions.onnx_export import encoder_of, export_student, student_graph, words_of
+from inficond.core.onnx_student.export import export_student, word_embeddings
+from inficond.core.onnx_student.graph import student_graph
 from inficond.export.encoder import export_encoder
 from inficond.export.teacher import export_teacher
 
@@ -72,7 +73,7 @@ def test_it_holds_only_what_it_needs(project, exported):
     predictor = load_predictor(out)
     assert predictor.concepts == active
     assert said["concepts"] == len(active)
-    encoder = encoder_of(project)
+    encoder = project.context.encoder
     assert out.stat().st_size < (encoder.manifest.folder / "image.onnx").stat().st_size + 20_000
     onnx = pytest.importorskip("onnx")
     model = onnx.load(out)
@@ -125,7 +126,7 @@ def test_a_softmax_student_sums_to_one(project, noise):
 
     session = project.session()
     students = replace(session.students, link="softmax")
-    data = student_graph(encoder_of(project), students, words_of(session), {})
+    data = student_graph(project.context.encoder, students, word_embeddings(session), {})
     from inficond.export.graph import run_cpu
 
     got = run_cpu(data, {"pixels": noise(5, 32)})["probabilities"]
@@ -137,8 +138,8 @@ def test_students_without_a_weight_are_not_exported(project):
 
     session = project.session()
     none = replace(session.students, weights=np.zeros_like(session.students.weights))
-    with pytest.raises(InputError, match="weigh no concept"):
-        student_graph(encoder_of(project), none, words_of(session), {})
+    with pytest.raises(InputError, match="no concept has a weight"):
+        student_graph(project.context.encoder, none, word_embeddings(session), {})
 
 
 def test_predict_prints_what_the_file_says(project, exported, tmp_path, capsys):
@@ -171,7 +172,7 @@ def test_predict_refuses_what_is_no_student(tmp_path, exported, capsys, make, me
 
 
 def test_an_encoder_graph_is_no_student(project, capsys):
-    graph = encoder_of(project).manifest.folder / "image.onnx"
+    graph = project.context.encoder.manifest.folder / "image.onnx"
     assert main(["predict", str(graph), str(graph.parent)]) == 2
     assert "no exported student" in capsys.readouterr().err
 
@@ -191,7 +192,7 @@ def test_nothing_is_overwritten_or_left_half(project, exported, tmp_path, monkey
     with pytest.raises(InputError, match="is a folder"):
         export_student(project, tmp_path)
 
-    from inficond.core.sessions import onnx_export
+    from inficond.core.onnx_student import export as onnx_export
 
     monkeypatch.setattr(onnx_export, "compare_with_project", lambda *a: (0.5, 3))
     with pytest.raises(InputError, match="differs from the project"):
@@ -200,10 +201,11 @@ def test_nothing_is_overwritten_or_left_half(project, exported, tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["mine.onnx"]
 
 
-def test_another_version_of_the_encoder_is_refused(project, tmp_path, monkeypatch):
-    monkeypatch.setitem(project.config["encoder"], "digest", "0" * 64)
+def test_another_version_of_the_encoder_is_refused(project, tmp_path):
+    other = Project.open(project.path)
+    other.config["encoder"]["digest"] = "0" * 64
     with pytest.raises(InputError, match="another version of the encoder"):
-        export_student(project, tmp_path / "x.onnx")
+        export_student(other, tmp_path / "x.onnx")
 
 
 def put(path, data):

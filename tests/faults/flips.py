@@ -129,7 +129,6 @@ def one(
     except Exception as error:
         outcome, text = CRASH, f"{type(error).__name__}: {error}"
     finally:
-        subject.close_histories()
         _restore(made, keep)
     return Flip(name, offset, mask, outcome, text)
 

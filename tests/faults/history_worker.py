@@ -30,7 +30,7 @@ def kills(path: str, rounds: str) -> None:
     rng = random.Random(7)
     project = Project.open(path)
     step(project.session(), 5)  # what a fit needs is loaded before the fork, so that children apply at once
-    project.session().shared.history.close()
+    project.session().context.history_store.close()
     for i in range(int(rounds)):
         child = os.fork()
         if child == 0:

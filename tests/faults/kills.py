@@ -23,9 +23,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import subject
 
+from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.project import files
-from inficond.core.project.project import Project
 
 MANY = 12
 WORDS = subject.WORDS
@@ -234,7 +234,7 @@ def _built(folder: Path) -> Any:
         path = folder / "project"
         project = Project.open(path)
         faults = project.verify()
-        project.session("main").shared.history.close()
+        project.session("main").context.history_store.close()
         config = {
             k: v for k, v in project.config.items() if k not in ("created", "seconds", "checksum", "source")
         }
@@ -252,7 +252,7 @@ def _steps_left(path: Path, told: list[str]) -> tuple[str, list[str]]:
     ids = {t.node.id for t in session.tree()}
     base = int((path.parent / "steps").read_text())
     faults += [f"the step {n} was told and is not there" for n in told if n not in ids]
-    session.shared.history.close()
+    session.context.history_store.close()
     return f"{len(ids) - base} steps", faults
 
 
@@ -263,7 +263,7 @@ def _weights(path: Path) -> Any:
         subject.digest([session.state.weights(), session.state.bias(), session.scores()]),
         subject.digest(said),
     )
-    session.shared.history.close()
+    session.context.history_store.close()
     return answer
 
 
@@ -367,7 +367,7 @@ def _place(kind: Kind, made: subject.Made, folder: Path) -> Path:
 def _count(path: Path) -> int:
     session = Project.open(path).session("main")
     count = len(session.tree())
-    session.shared.history.close()
+    session.context.history_store.close()
     return count
 
 
@@ -384,8 +384,8 @@ def warm() -> None:
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
 
+    import inficond.core.onnx_student.export
     import inficond.core.pipeline.build
-    import inficond.core.sessions.onnx_export
     import inficond.core.sessions.session
     import inficond.core.solver
     import inficond.core.students  # noqa: F401

@@ -4,10 +4,11 @@ import json
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.pictures import Pictures
 from inficond.gradio_app.rpc import NO_MEMORY, Bridge
 from inficond.gradio_app.visitor import Visitors
@@ -36,13 +37,14 @@ def main(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), free[1]))
     # The step of one visitor takes more than there is: its metrics want an array that does not fit.
     visitor = bridge.visitors.get(starved)[0]
-    metrics = visitor.session._metrics
+    history = visitor.session.history
+    commit = history.commit
 
-    def greedy(*given: object) -> object:
+    def greedy(*args: Any, **kwargs: Any) -> object:
         np.ones(1 << 28)
-        return metrics(*given)
+        return commit(*args, **kwargs)
 
-    visitor.session._metrics = greedy
+    history.commit = greedy
     said = step(starved, 0.2)
     assert said.get("error") == NO_MEMORY, said
     print("starved: refused in a line")
@@ -52,7 +54,7 @@ def main(path: Path) -> None:
     assert "error" not in step(other, 0.2)
     print("other: goes on")
     resource.setrlimit(resource.RLIMIT_AS, free)
-    visitor.session._metrics = metrics
+    history.commit = commit
     assert "error" not in step(starved, 0.2)
     print("starved: goes on")
     bridge.lanes.close()

@@ -24,9 +24,8 @@ from inficond.core.bundle import pack, unpack
 from inficond.core.images import decode
 from inficond.core.models import integrity
 from inficond.core.models.predictor import load_predictor
+from inficond.core.onnx_student.export import export_student
 from inficond.core.project import arrays
-from inficond.core.sessions import project_context
-from inficond.core.sessions.onnx_export import export_student
 from inficond.core.students import Students
 from inficond.core.tuning.actions import Action
 
@@ -113,14 +112,16 @@ def make(root: Path, photos: int = 40, killed: bool = False) -> Made:
     done = subprocess.run([sys.executable, __file__, "steps", str(root)], env=environment())
     assert done.returncode == 0
     if not killed:
-        Project.open(made.project).session("main").shared.history.close()  # folds the log into the file
+        Project.open(made.project).session(
+            "main"
+        ).context.history_store.close()  # folds the log into the file
     left = root / "left"
     shutil.copytree(made.project, left)
     project = Project.open(made.project)
     session = project.session("main")
     session.students.save(made.weights)
     export_student(session, made.onnx)
-    session.shared.history.close()
+    session.context.history_store.close()
     if killed:  # reading has folded the log into the file: as it was left
         shutil.rmtree(made.project)
         left.rename(made.project)
@@ -164,12 +165,6 @@ def command(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def close_histories() -> None:
-    """Let go of every history that this process has open."""
-    for one in list(project_context._all.values()):
-        one.history.close()
-
-
 def forget_checks() -> None:
     """What this process has already checked once counts as unchecked again."""
     arrays._verified.clear()
@@ -180,8 +175,8 @@ def ask_project(path: Path, photo: Path | None = None) -> dict[str, Any]:
     """Everything that a project says, each part by its hash."""
     forget_checks()
     project = Project.open(path)
-    session = project.session("main")
     try:
+        session = project.session("main")
         said: dict[str, Any] = {
             "config": project.config,
             "names": [project.image_ids, project.image_groups, project.concepts, project.concept_groups,
@@ -198,18 +193,18 @@ def ask_project(path: Path, photo: Path | None = None) -> dict[str, Any]:
                      for t in session.tree()],
             "redo": session.can_redo, "weights": session.state.weights(), "bias": session.state.bias(),
             "scores": session.scores(),
-            "visitors": sorted(session.shared.history.owners()),
+            "visitors": sorted(session.context.history_store.owners()),
         }  # fmt: skip
         if photo is not None:
             said["trial"] = _trial(session, photo)
         return {part: digest(value) for part, value in said.items()}
     finally:
-        session.shared.history.close()
+        project.context.history_store.close()
 
 
 def _trial(session: Any, photo: Path) -> list[Any]:
     trial = session.classify(decode(photo))
-    words = session.shared.encoder.embed_words([ADDED])
+    words = session.context.encoder.embed_words([ADDED])
     return [trial.teacher, trial.student, trial.regions, trial.assignment, words]
 
 

@@ -20,8 +20,8 @@ from inficond.core import Project
 from inficond.core.bundle import pack, unpack
 from inficond.core.errors import InputError, StorageError
 from inficond.core.history import database
+from inficond.core.onnx_student.export import export_student
 from inficond.core.pipeline.build import BuildOptions, build
-from inficond.core.sessions.onnx_export import export_student
 from inficond.core.tuning.actions import Action
 
 MakeProject = Callable[..., Project]
@@ -216,7 +216,7 @@ def test_a_clock_that_goes_back_changes_no_order(
     assert [t.node.id for t in again.tree()[1:]] == made
     assert [again.undo().id for _ in range(4)] == made[3::-1]
     assert [again.redo().id for _ in range(4)] == made[1:]
-    assert again.shared.history.check() == 5
+    assert again.context.history_store.check() == 5
 
 
 class _Clock:

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import flips
 import subject
 
+from inficond.core import Project
 from inficond.core.errors import InputError
-from inficond.core.project.project import Project
 from inficond.core.students import Students, safetensors_io
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="leaves a history as a killed process does")

@@ -23,12 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import subject
 from fastapi.testclient import TestClient
 
+from inficond.core import Project
 from inficond.core.cli.commands import doctor
 from inficond.core.errors import InputError
 from inficond.core.models.predictor import load_predictor
-from inficond.core.project.project import Project
 from inficond.core.serving.service import build_service
-from inficond.core.sessions.project_context import shared_of
 from inficond.core.sessions.session import Session
 from inficond.gradio_app import health as health_module
 from inficond.gradio_app.app import Page, build_page
@@ -76,7 +75,7 @@ def test_a_page_that_is_well_says_so_and_nothing_else(page: tuple[Page, str]) ->
 
 
 def test_a_model_that_dies_at_work_is_seen(page: tuple[Page, str]) -> None:
-    encoder = shared_of(page[0].visitors.projects["p0"]).encoder
+    encoder = page[0].visitors.projects["p0"].context.encoder
     assert ask(page[1])[0] == 200
 
     class Dead:

@@ -54,7 +54,7 @@ def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: Mak
         session = Project.open(project.path).session("main")
         kept = {t.node.id for t in session.tree()}
         assert set(said) <= kept
-        assert session.shared.history.check() == len(kept) - 1
+        assert session.context.history_store.check() == len(kept) - 1
         assert len(kept) - 1 - len(said) <= begun, (
             "at most one step of each child was written but not yet said"
         )
@@ -83,7 +83,7 @@ def test_writers_that_do_not_look_branch_and_lose_nothing(make_project: MakeProj
     said = {n for w in writers for n in nodes(finish(w))}
     session = project.session("main")
     assert said == {t.node.id for t in session.tree()[1:]}
-    assert session.shared.history.check() == len(said)
+    assert session.context.history_store.check() == len(said)
 
 
 def test_a_session_opens_while_another_process_writes(
@@ -112,14 +112,14 @@ def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeP
     assert all("cannot write" in line and "nothing was changed" in line for line in refused)
     assert "same True" in lines
     assert project.session("main").node == nodes(lines)[-1]
-    assert project.session().shared.history.check() == 2
+    assert project.session().context.history_store.check() == 2
 
 
 def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeProject) -> None:
     project = make_project()
     session = project.session("main")
     session.apply("boat", Action("mute", "c1"))
-    with session.shared.history.writing() as db:
+    with session.context.history_store.writing() as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages}")
     refused = None
@@ -131,7 +131,7 @@ def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeP
             break
     assert refused is not None
     assert "the disk is full" in refused
-    session.shared.history.close()
+    session.context.history_store.close()
     kept = Project.open(project.path).session("main")
     assert kept.node == session.node
     assert {t.node.id for t in kept.tree()} == {t.node.id for t in session.tree()}

@@ -91,12 +91,11 @@ def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterward
 
 
 def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made: subject.Made) -> None:
-    from inficond.core.sessions.project_context import shared_of
 
     project = Project.open(made.project)
     pictures = Pictures()
     bridge = Bridge(Visitors(project, pictures), pictures.uploads)
-    encoder = shared_of(project).encoder
+    encoder = project.context.encoder
     real = encoder.session._ort
     object.__setattr__(encoder.session, "_ort", Dying(real, 1))
     rgb = np.full((40, 40, 3), 90, np.uint8)

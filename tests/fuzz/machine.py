@@ -26,7 +26,6 @@ from inficond.core import Project
 from inficond.core.errors import InputError, one_line
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe
-from inficond.core.sessions.project_context import shared_of
 from inficond.core.sessions.session import Session
 from inficond.core.students import Students
 from inficond.core.tuning.actions import KINDS, Action
@@ -115,7 +114,7 @@ def state_of(session: Session) -> bytes:
 def picture(session: Session) -> tuple[Any, ...]:
     """What may not change where a step is refused."""
     tree = [(t.node.id, t.name, t.note) for t in session.tree()]
-    return session.node, list(session._tree.redo), tree, state_of(session)
+    return session.node, list(session.history.redo_nodes), tree, state_of(session)
 
 
 class Sessions(RuleBasedStateMachine):
@@ -148,13 +147,13 @@ class Sessions(RuleBasedStateMachine):
         hidden = np.float32(self.project.config["hidden"])
         known = [hidden, *(rng.normal(size=(2, len(hidden))).astype(np.float32))]
         for word, vector in zip(WORDS, known):
-            shared_of(self.project)._words[word] = vector / np.linalg.norm(vector)
+            self.project.context.words.vectors[word] = vector / np.linalg.norm(vector)
 
     def teardown(self) -> None:
         try:
             self.check_file()
         finally:
-            shared_of(self.project).history.close()
+            self.project.context.history_store.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- taking steps
@@ -421,7 +420,7 @@ class Sessions(RuleBasedStateMachine):
         found = session.compare(one, two)
         assert (found.a.id, found.b.id) == (one, two)
         for cls in session.classes:
-            first, second = (session._tree.state(n).classes[cls] for n in (one, two))
+            first, second = (session.history.state_at(n).classes[cls] for n in (one, two))
             size = max(len(first.weights), len(second.weights))
             w, v = (np.pad(s.weights, (0, size - len(s.weights))) for s in (first, second))
             if cls in found.classes:
@@ -438,7 +437,6 @@ class Sessions(RuleBasedStateMachine):
         whole = json.dumps(session.recipe().to_json(), ensure_ascii=False).encode()
         (self.folder / "recipe.json").write_bytes(whole)
         again = self.project.session()
-        shared_of(self.project)  # its words are those of this project
         again.checkout(self.root)
         done = again.replay(Recipe.read(self.folder / "recipe.json"))
         assert not done.skipped
@@ -479,7 +477,7 @@ class Sessions(RuleBasedStateMachine):
         self.tally.steps += 1
         token = self.sessions[VISITOR].save()
         self.saved[token] = set(self.models[VISITOR].nodes) - {self.root}
-        shared_of(self.project).history.close()
+        self.project.context.history_store.close()
         del self.sessions
         self.open()
         self.sessions = {MAIN: self.project.session(MAIN), VISITOR: self.project.session(token)}
@@ -497,7 +495,7 @@ class Sessions(RuleBasedStateMachine):
     def check_file(self) -> None:
         """Every node is in the file once for each who wrote it, and every byte of it is right."""
         count = len(self.models[MAIN].nodes) - 1 + sum(map(len, self.saved.values()))
-        assert shared_of(self.project).history.check() == count
+        assert self.project.context.history_store.check() == count
 
     @precondition(lambda self: self.models[MAIN].nodes[self.models[MAIN].at] is not None)
     @rule(action=one_action())
@@ -529,7 +527,7 @@ class Sessions(RuleBasedStateMachine):
             tree = session.tree()
             assert {t.node.id: t.node.parent for t in tree} == model.nodes
             assert session.node == model.at
-            assert list(session._tree.redo) == model.redo
+            assert list(session.history.redo_nodes) == model.redo
             assert [t.node.id for t in tree if t.current] == [model.at]
             depth = {t.node.id: t.depth for t in tree}
             assert all(

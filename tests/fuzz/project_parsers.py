@@ -21,7 +21,6 @@ from inficond.core import Project
 from inficond.core.history import integrity
 from inficond.core.pipeline.shards import PieceStore, SourceFile
 from inficond.core.project import files
-from inficond.core.sessions.project_context import shared_of
 from inficond.core.tuning.actions import Action
 
 
@@ -153,7 +152,7 @@ def history(shop: Workshop) -> Parser:
     session.drop_concept("c3")
     session.name(first.id, "the one")
     session.undo()
-    shared_of(made).history.close()
+    made.context.history_store.close()
     seed = (folder / files.HISTORY).read_bytes()
     with sqlite3.connect(folder / files.HISTORY) as db:
         infos = [json.loads(row[0]) for row in db.execute("SELECT info FROM node")]
@@ -197,14 +196,14 @@ def history(shop: Workshop) -> Parser:
         try:
             return project, project.session("main")
         except BaseException:
-            shared_of(project).history.close()
+            project.context.history_store.close()
             raise
 
     def holds(made: Any, given: Any, place: Path) -> None:
         project, session = made
         try:
             for ask in (lambda: session.tree(), lambda: session.summary(),
-                        lambda: shared_of(project).history.check(), lambda: session.recipe().to_json(),
+                        lambda: project.context.history_store.check(), lambda: session.recipe().to_json(),
                         lambda: session.undo(), lambda: session.redo(),
                         lambda: session.students, lambda: session.influence("boat"),
                         lambda: session.apply("boat", Action("mute", "c1")),
@@ -212,7 +211,7 @@ def history(shop: Workshop) -> Parser:
                 told(ask)
             assert all(isinstance(line, str) for line in project.verify())
         finally:
-            shared_of(project).history.close()
+            project.context.history_store.close()
 
     return Parser("history", given, parse, holds, (place_name, "history", "node"))
 

@@ -16,7 +16,7 @@ from inficond.core import Project
 from inficond.core.models import onnx_protobuf
 from inficond.core.models.encoder import load_encoder
 from inficond.core.models.manifest import checksum_of
-from inficond.core.sessions.onnx_export import student_graph
+from inficond.core.onnx_student.export import student_graph
 from inficond.core.students import Students
 
 

@@ -27,7 +27,7 @@ def project(make_project: MakeProject) -> Project:
 
 
 def history_of(project: Project) -> History:
-    return History(project.path / "history.sqlite", project.session().shared.data_hash)
+    return History(project.path / "history.sqlite", project.session().context.data_hash)
 
 
 def test_nodes_come_back_to_the_bit(project: Project) -> None:
@@ -47,7 +47,7 @@ def test_nodes_come_back_to_the_bit(project: Project) -> None:
 
 def test_states_along_a_path_are_those_that_were_left(project: Project) -> None:
     session = project.session("main")
-    tree = Tree(session.shared.root, session.workspace.root)
+    tree = Tree(session.context.root, session.workspace.root)
     tree.add(history_of(project).nodes("main"))
     ids = [n.id for n in tree]
     state = tree.state(ids[-1])
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_history_is_refused(make_project: MakeProject) -> None
 
 def test_a_history_of_other_data_is_refused(project: Project, make_project: MakeProject) -> None:
     other = make_project(seed=9)
-    project.session().shared.history.close()  # the last one out writes the log into the file
+    project.session().context.history_store.close()  # the last one out writes the log into the file
     (other.path / "history.sqlite").write_bytes((project.path / "history.sqlite").read_bytes())
     with pytest.raises(InputError, match="history of other data"):
         other.session()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inficond.core import Project
 from inficond.core.evaluation import stratified_split
 from inficond.core.project.files import ImageRow, write_project
-from inficond.core.project.project import Project
 from inficond.core.students import distil
 from inficond.core.students.baseline import random_concept_vectors, random_directions
 

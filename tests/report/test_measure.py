@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS, average_precision, class_metrics
 from inficond.core.project.files import write_project
-from inficond.core.project.project import Project
 from inficond.core.report import render_html, report
 from inficond.core.report.wording import grade, reading, summary
 from inficond.core.students import Students, keep_largest, random_concept_baseline

@@ -43,7 +43,7 @@ class Elements(HTMLParser):
 @pytest.fixture(scope="module")
 def page(project) -> str:
     session = project.session()
-    return render_html(report(session), Pictures(project, session.shared.embedding))
+    return render_html(report(session), Pictures(project, session.context.words.embedding))
 
 
 def test_it_is_whole_and_asks_for_nothing(page: str) -> None:
@@ -82,7 +82,7 @@ def test_classes_subsets_and_concepts_are_all_there(project, page: str) -> None:
 
 
 def test_evidence_keeps_its_colours_and_the_rest_is_grey(project) -> None:
-    pictures = Pictures(project, project.session().shared.embedding)
+    pictures = Pictures(project, project.session().context.words.embedding)
     row, concept = int(np.flatnonzero(project.is_validation)[3]), project.concepts[2]
     lit, plain = (decoded(uri) for uri in (pictures.evidence(row, concept), pictures.image(row)))
     assert lit.shape == plain.shape == (SIDE, SIDE, 3)
@@ -100,7 +100,7 @@ def test_a_page_without_regions_or_thumbnails_has_no_holes(bare, tmp_path: Path)
     session = bare.session()
     data = report(session)
     Elements(render_html(data))
-    text = render_html(data, Pictures(bare, session.shared.embedding))
+    text = render_html(data, Pictures(bare, session.context.words.embedding))
     Elements(text)
     assert "no random-concept row" in text
     assert len(re.findall("<img ", text)) > 0

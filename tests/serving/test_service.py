@@ -10,11 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
 from inficond.core.models.predictor import load_predictor
-from inficond.core.project.project import Project
+from inficond.core.onnx_student.export import export_student
 from inficond.core.serving.service import MAX_BYTES, build_service
-from inficond.core.sessions.onnx_export import export_student
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from inficond.core import Project
 from inficond.core.errors import InputError, StorageError
 from inficond.core.history.integrity import keep_sum, owner_sum
 from inficond.core.history.recipe import Recipe
-from inficond.core.sessions.project_context import shared_of
 from inficond.core.sessions.session import Session
-from inficond.core.sessions.visitors import Visitors
+from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
 
 MakeProject = Callable[..., Project]
@@ -61,7 +60,7 @@ def test_a_step_after_undo_branches_off(small_project: Project) -> None:
     assert first.parent == second.parent
     assert not session.can_redo
     assert {t.node.id: (t.depth, t.current, t.on_path) for t in session.tree()} == {
-        session.shared.root.id: (0, False, True),
+        session.context.root.id: (0, False, True),
         first.id: (1, False, False),
         second.id: (1, True, True),
     }
@@ -77,9 +76,9 @@ def test_names_notes_and_comparing_by_name(small_project: Project) -> None:
     session.annotate("no water", "what the ranger asked for")
     assert session.find("no water") is node
     other = session.apply("boat", Action("mute", "c9"))
-    with pytest.raises(InputError, match="called 'no water' already"):
+    with pytest.raises(InputError, match="named 'no water' already"):
         session.name(other.id, "no water")
-    root = session.shared.root.id
+    root = session.context.root.id
     change = session.compare(root, "no water").classes["boat"]
     assert {w.concept for w in change.weights} >= {
         f"c{k}" for k in range(6) if small_project.students.weights[0, k]
@@ -200,76 +199,78 @@ def test_the_projects_own_branch_outlives_the_process(make_project: MakeProject)
     assert resumed.node == main.node
     assert same(resumed, main)
     assert resumed.redo().id == resumed.find("done").id
-    assert resumed.shared.history.check() == 5
+    assert resumed.context.history_store.check() == 5
     # A visitor begins where it stands, and a project's student is the tuned one.
     assert same(again.session(), resumed)
     np.testing.assert_array_equal(again.student().weights, resumed.students.weights)
 
 
 def test_what_one_session_does_no_other_sees(small_project: Project) -> None:
-    visitors = Visitors(small_project)
-    a, b = visitors.open(), visitors.open()
+    registry = SessionRegistry(small_project.context)
+    a, b = registry.open(), registry.open()
     assert a.token != b.token
     a.apply("boat", Action("mute", "c1"))
     assert len(b.tree()) == 1
     assert b.state.classes["boat"] is b.workspace.root.classes["boat"]
     with pytest.raises(InputError, match="unknown node"):
         b.checkout(a.node)
-    assert visitors.open(a.token) is a
+    assert registry.open(a.token) is a
 
 
 def test_idle_sessions_are_saved_dropped_and_resumed(make_project: MakeProject, tmp_path: Path) -> None:
     now = 0.0
-    visitors = Visitors(make_project(), store=tmp_path / "visitors.sqlite", idle=60, clock=lambda: now)
-    kept, looked = visitors.open(), visitors.open()
+    registry = SessionRegistry(
+        make_project().context, store=tmp_path / "visitors.sqlite", idle=60, clock=lambda: now
+    )
+    kept, looked = registry.open(), registry.open()
     tuned(kept)
     kept.name(kept.node, "mine")
     kept.undo()
     now = 61.0
-    assert visitors.drop_idle() == 2
-    assert len(visitors) == 0
-    again = visitors.open(kept.token)
+    assert registry.drop_idle() == 2
+    assert len(registry) == 0
+    again = registry.open(kept.token)
     assert again is not kept
     assert same(again, kept)
     assert again.node == kept.node
     assert again.redo().id == again.find("mine").id
     assert again.token == kept.token
-    assert visitors.open(looked.token).token != looked.token, "nothing was done, so nothing was kept"
-    assert visitors.open("guessed").token != "guessed"
+    assert registry.open(looked.token).token != looked.token, "nothing was done, so nothing was kept"
+    assert registry.open("guessed").token != "guessed"
     with pytest.raises(InputError):
-        visitors.open("main")
+        registry.open("main")
     assert not (again.project.path / "history.sqlite").exists()
 
 
 def test_old_saved_sessions_are_forgotten(make_project: MakeProject, tmp_path: Path) -> None:
-    visitors = Visitors(make_project(), store=tmp_path / "visitors.sqlite", keep=-1)
-    session = visitors.open()
+    registry = SessionRegistry(make_project().context, store=tmp_path / "visitors.sqlite", keep=-1)
+    session = registry.open()
     session.apply("boat", Action("mute", "c1"))
-    visitors.close()
-    assert visitors.forget_old() == 1
-    assert visitors.open(session.token).token != session.token
+    registry.close()
+    assert registry.forget_old() == 1
+    assert registry.open(session.token).token != session.token
 
 
 def test_the_most_idle_session_goes_first_when_there_are_too_many(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
-    visitors = Visitors(make_project(), store=tmp_path / "visitors.sqlite", most=3)
-    first = visitors.open()
+    registry = SessionRegistry(make_project().context, store=tmp_path / "visitors.sqlite", most=3)
+    first = registry.open()
     first.apply("boat", Action("mute", "c1"))
-    others = [visitors.open() for _ in range(3)]
-    assert first.token not in visitors
-    assert all(o.token in visitors for o in others)
-    assert same(visitors.open(first.token), first)
+    others = [registry.open() for _ in range(3)]
+    assert first.token not in registry
+    assert all(o.token in registry for o in others)
+    assert same(registry.open(first.token), first)
 
 
 def test_two_hundred_sessions_cost_less_than_two_megabytes_each(small_project: Project) -> None:
     import tracemalloc
 
-    visitors = Visitors(small_project)
-    tuned(visitors.open())  # what is shared is made now
+    registry = SessionRegistry(small_project.context)
+    tuned(registry.open())  # what is shared is made now
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    sessions = [visitors.open() for _ in range(200)]
+    sessions = [registry.open() for _ in range(200)]
     for i, session in enumerate(sessions):
         session.apply("boat", Action("set", f"c{i % 20}", i / 100))
         session.students.predict(small_project.X[:1])
@@ -286,15 +287,17 @@ def test_half_a_surrogate_in_a_name_or_note_keeps_nobody_from_being_saved(
 ) -> None:
     """A browser can send one; no file takes it. Saving an idle visitor must not end another's request."""
     now = 0.0
-    visitors = Visitors(make_project(), tmp_path / "visitors.sqlite", idle=10, clock=lambda: now)
-    first = visitors.open()
+    registry = SessionRegistry(
+        make_project().context, tmp_path / "visitors.sqlite", idle=10, clock=lambda: now
+    )
+    first = registry.open()
     node = first.apply("boat", Action("mute", "c1"), note="half \ud800")
     first.name(node.id, "a \ud800 name")
     first.annotate(node.id, "line one\nline \udfff")
     token, now = first.token, 11.0
-    visitors.open()
-    assert token not in visitors
-    again = next(t for t in visitors.open(token).tree() if t.node.id == node.id)
+    registry.open()
+    assert token not in registry
+    again = next(t for t in registry.open(token).tree() if t.node.id == node.id)
     assert again.node.note == "half ?"
     assert again.name == r"a \ud800 name"
     assert again.note == "line one\nline ?"
@@ -326,16 +329,16 @@ def test_the_history_of_another_project_is_told_where_its_nodes_do_not_fit(
     project = make_project(k=12)
     session = project.session("main")
     session.apply("boat", Action("mute", "c1"))
-    session.shared.history.close()
+    session.context.history_store.close()
     made = make_project(k=9)
     for name in ("history.sqlite", "history.sqlite-seal"):
         (made.path / name).write_bytes((project.path / name).read_bytes())
     with sqlite3.connect(made.path / "history.sqlite") as db:
-        db.execute("UPDATE meta SET value = ? WHERE key = 'data'", (shared_of(made).data_hash,))
-        root = shared_of(made).root.id
+        db.execute("UPDATE meta SET value = ? WHERE key = 'data'", (made.context.data_hash,))
+        root = made.context.root.id
         (info,) = db.execute("SELECT info FROM node").fetchone()
         info = json.dumps({**json.loads(info), "parent": root})
         db.execute("UPDATE node SET parent = ?, info = ?", (root, info))
         keep_sum(db, "main", owner_sum(db, "main"))
-    with pytest.raises(StorageError, match="does not fit this project"):
+    with pytest.raises(StorageError, match="does not match this project"):
         made.session("main")

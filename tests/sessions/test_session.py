@@ -45,7 +45,7 @@ def test_an_action_holds_after_the_refit(small_project: Project, kind: str) -> N
         "lock": after == before,
         "set": after == np.float32(0.3),
     }[kind]
-    assert node.parent == session.shared.root.id
+    assert node.parent == session.context.root.id
     assert [w.concept for w in node.weights] or kind == "lock"
 
 
@@ -99,7 +99,7 @@ def test_a_preview_is_what_apply_gives_and_commits_nothing(small_project: Projec
     session = small_project.session()
     actions = [Action("mute", k) for k in in_use(session, "boat", 2)]
     preview = session.preview("boat", actions)
-    assert session.node == session.shared.root.id
+    assert session.node == session.context.root.id
     assert len(session.tree()) == 1
     node = session.apply("boat", actions)
     assert preview.state.classes["boat"].same_as(session.state.classes["boat"])
@@ -224,7 +224,9 @@ def test_a_word_becomes_a_concept_and_is_used(
 ) -> None:
     session = small_project.session()
     hidden = np.float32(small_project.config["hidden"])
-    monkeypatch.setitem(session.shared._words, "harbour", hidden)  # what a text tower would say of the word
+    monkeypatch.setitem(
+        session.context.words.vectors, "harbour", hidden
+    )  # what a text tower would say of the word
     before = {cls: session.metrics(cls).bce for cls in session.classes}
     node = session.add_concept("harbour")
     assert session.concepts[-1] == "harbour"
@@ -252,8 +254,8 @@ def test_a_missing_concept_is_found_among_others(
     words = [f"noise {i}" for i in range(60)]
     for word in words:
         noise = rng.normal(size=12)
-        monkeypatch.setitem(session.shared._words, word, np.float32(noise / np.linalg.norm(noise)))
-    monkeypatch.setitem(session.shared._words, "harbour", np.float32(small_project.config["hidden"]))
+        monkeypatch.setitem(session.context.words.vectors, word, np.float32(noise / np.linalg.norm(noise)))
+    monkeypatch.setitem(session.context.words.vectors, "harbour", np.float32(small_project.config["hidden"]))
     for cls in session.classes:
         found = session.missing_concepts(cls, [*words, "harbour"])
         assert found[0].word == "harbour"
@@ -362,7 +364,7 @@ def test_bad_wishes_change_nothing(small_project: Project, cls: str, actions: ob
     for call in (session.preview, session.apply):
         with pytest.raises(InputError, match=said):
             call(cls, actions)
-    assert session.node == session.shared.root.id
+    assert session.node == session.context.root.id
     with pytest.raises(InputError, match="unknown image"):
         session.override(["photos/9999.jpg"], "boat", 1.0)
     with pytest.raises(InputError, match="between 0 and 1"):
@@ -406,7 +408,7 @@ def test_contributions_sum_to_the_logit(small_project: Project) -> None:
     for row in (0, 17, 250):
         found = session.contributions("boat", row)
         assert 1 / (1 + np.exp(-found.logit)) == pytest.approx(session.scores()[row, 0], abs=1e-5)
-    with pytest.raises(InputError, match="no image 300"):
+    with pytest.raises(InputError, match="image 300 does not exist"):
         session.contributions("boat", 300)
 
 

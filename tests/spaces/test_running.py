@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 
-from inficond.core.project.project import Project
+from inficond.core import Project
 from inficond.gradio_app.bench.page_process import resident
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))

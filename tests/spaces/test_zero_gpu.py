@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
 from inficond.core.errors import InputError
 from inficond.core.pipeline.build import BuildOptions
 from inficond.core.progress import Silent
-from inficond.core.project.project import Project
 from inficond.gradio_app import zero_gpu
 
 

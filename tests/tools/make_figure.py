@@ -7,8 +7,8 @@ The words and weights in it are those of the demo's student of *water bird*, rea
 import sys
 from pathlib import Path
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
-from inficond.core.project.project import Project
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 CLASS = "water bird"

@@ -23,9 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import FLAGS, copied, ready, select_class, serve, settle
 
-from inficond.core import __version__
+from inficond.core import Project, __version__
 from inficond.core.demo import demo_project
-from inficond.core.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"

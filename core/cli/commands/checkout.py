@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Move the project's own branch."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")
     with session.exclusive():

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print what differs."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")
     found = session.compare(args.a, args.b)

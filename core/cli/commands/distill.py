@@ -141,8 +141,8 @@ def table_options(args: argparse.Namespace) -> TableOptions:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the project and tell how its students do on images they have not seen."""
+    from inficond.core.facade import Project
     from inficond.core.pipeline.build import BuildOptions, build
-    from inficond.core.project.project import Project
 
     if args.workers is not None and args.workers < 1:
         from inficond.core.errors import InputError

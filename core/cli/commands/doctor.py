@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core import __version__
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+from inficond.core.version import __version__
 
 SUMMARY = "what was found: providers that really run, models, versions, memory"
 PACKAGES = (
@@ -171,7 +171,7 @@ def _writable_cache() -> dict[str, Any]:
 
 
 def _project(path: Path) -> dict[str, Any]:
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     try:
         project = Project.open(path)

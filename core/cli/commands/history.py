@@ -23,14 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the tree."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")
     if args.name:
         session.name(*args.name)
     if args.annotate:
         session.annotate(*args.annotate)
-    checked = session.shared.history.check() if args.check else None
+    checked = session.context.history_store.check() if args.check else None
     nodes = session.tree()
     for t in nodes:
         mark = "→" if t.current else " "

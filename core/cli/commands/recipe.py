@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print JSON in either mode: the output is the recipe."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     out.document(Project.open(args.project).session("main").recipe().to_json())
     return 0

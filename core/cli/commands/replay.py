@@ -15,8 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Replay from where the project stands."""
+    from inficond.core.facade import Project
     from inficond.core.history.recipe import Recipe
-    from inficond.core.project.project import Project
 
     recipe = Recipe.read(args.recipe)
     session = Project.open(args.project).session("main")

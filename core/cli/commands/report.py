@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Measure, print, and write the page where one is asked for."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
     from inficond.core.report import render_html, report
     from inficond.core.report.pictures import Pictures
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     session = Project.open(args.project).session()
     data = report(session, classes=args.classes, progress=out.progress())
     if target is not None:
-        pictures = Pictures(session.project, session.shared.embedding)
+        pictures = Pictures(session.project, session.context.words.embedding)
         text = render_html(data, pictures).encode("utf-8")
         with replacing(target) as file:
             file.write(text)

@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Take one step, or show what it would do."""
-    from inficond.core.project.project import Project
+    from inficond.core.facade import Project
 
     actions = [parse(kind, text) for kind, text in args.actions]
     other = [

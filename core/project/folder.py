@@ -1,20 +1,17 @@
 """A project: what was computed once from a folder of images, opened read-only and memory-mapped."""
 
 import zlib
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.progress import Progress
 from inficond.core.project import files
 from inficond.core.project.arrays import damaged, open_array, row_checksum, verify
 
 if TYPE_CHECKING:
-    from inficond.core.sessions.session import Session
     from inficond.core.students import Students
 
 
@@ -29,7 +26,7 @@ _CRC = {files.REGIONS: "regions_crc32", files.ASSIGNMENT: "assignment_crc32"}
 """The column of `images.parquet` that a row of an array is held against."""
 
 
-class Project:
+class ProjectFolder:
     """A project folder. Everything but the history is read-only after creation.
 
     Small files are checked against their checksums when the project is opened, a region whenever it is read;
@@ -75,7 +72,7 @@ class Project:
             raise damaged(self.path / files.PROJECT, f"a field is missing or wrong: {error}") from error
 
     @classmethod
-    def open(cls, path: Path | str) -> "Project":
+    def open(cls, path: Path | str) -> Self:
         """Open a project folder.
 
         Raises
@@ -84,41 +81,6 @@ class Project:
             No project there, an unfinished or a damaged one; the message names the file.
         """
         return cls(path)
-
-    @classmethod
-    def create(
-        cls,
-        images: Path | str,
-        out: Path | str,
-        teacher: str = "embedded",
-        encoder: str = "embedded",
-        concepts: Path | str | None = None,
-        classes: Path | str | Mapping[str, list[str]] | None = None,
-        labels: Path | str | None = None,
-        lam: float = 2.5e-3,
-        link: str | None = None,
-        progress: Progress | None = None,
-        **options: Any,
-    ) -> "Project":
-        """Images → concept vectors → teacher responses → fitted students; see `inficond.core.pipeline.build`.
-
-        Interrupted, it goes on where it was when called again with the same arguments.
-        """
-        from inficond.core.pipeline.build import BuildOptions, build
-
-        given = BuildOptions(
-            images=images,
-            out=Path(out),
-            teacher=teacher,
-            encoder=encoder,
-            concepts=concepts,
-            classes=classes,
-            labels=labels,
-            lam=lam,
-            link=link,
-            **options,
-        )
-        return cls(build(given, progress))
 
     def _load(self) -> None:
         self._files: dict[str, dict[str, Any]] = self.config["files"]
@@ -201,7 +163,7 @@ class Project:
 
     def __repr__(self) -> str:
         sizes = f"{len(self)} images, {len(self.concepts)} concepts, {len(self.classes)} classes"
-        return f"Project({str(self.path)!r}: {sizes})"
+        return f"{type(self).__name__}({str(self.path)!r}: {sizes})"
 
     @property
     def validation_rows(self) -> np.ndarray:
@@ -228,16 +190,6 @@ class Project:
 
         verify(self.path / name, self._files[name]["sha256"])
         return Students.load(self.path / name)
-
-    def student(self) -> "Students":
-        """The students as they are now, at the current node of the history."""
-        return self.session().students
-
-    def session(self, token: str | None = None) -> "Session":
-        """A cheap, isolated view to tune in: what a visitor, a command or a script holds."""
-        from inficond.core.sessions.session import Session
-
-        return Session(self, token)
 
     @cached_property
     def region_embeddings(self) -> np.ndarray:
@@ -342,7 +294,7 @@ class Project:
         return left, top, 1 - left, 1 - top
 
     def verify(self) -> list[str]:
-        """Check every byte of the project, thumbnails and history included.
+        """Check every byte of the project except the history.
 
         Returns
         -------
@@ -362,8 +314,4 @@ class Project:
                 self.thumbnail_bytes(row)
             except InputError as error:
                 faults.append(str(error))
-        try:
-            self.session("main").shared.history.check()
-        except InputError as error:
-            faults.append(str(error))
         return faults

@@ -1,6 +1,6 @@
-"""The sessions of many visitors on one project: found by token, dropped when idle, saved and resumed.
+"""Sessions of many visitors on one project: looked up by token, saved when idle, resumed, expired.
 
-A token is the only key to a session, so it is long and random; whoever holds it may resume.
+A token is the only key to a session: it is random, and whoever has it can resume the session.
 """
 
 import threading
@@ -8,28 +8,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inficond.core.errors import InputError
 from inficond.core.history.store import MAIN, History
-from inficond.core.sessions.project_context import shared_of
+from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session import Session
-
-if TYPE_CHECKING:
-    from inficond.core.project.project import Project
 
 IDLE_SECONDS = 30 * 60.0
 KEEP_SECONDS = 14 * 24 * 3600.0
 MOST = 500
 
 
-class Visitors:
+class SessionRegistry:
     """Sessions by token.
 
     Parameters
     ----------
-    project : Project
-        Shared by all, read-only.
+    context : ProjectContext
+        Shared by all sessions.
     store : Path, optional
         SQLite file in which idle sessions are kept; the project's own history file by default. Where it
         cannot be written, idle sessions are dropped for good, and `saves` says so.
@@ -45,16 +41,15 @@ class Visitors:
 
     def __init__(
         self,
-        project: "Project",
+        context: ProjectContext,
         store: Path | None = None,
         idle: float = IDLE_SECONDS,
         keep: float = KEEP_SECONDS,
         most: int = MOST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.project = project
-        shared = shared_of(project)
-        self.store = shared.history if store is None else History(store, shared.data_hash)
+        self._context = context
+        self.store = context.history_store if store is None else History(store, context.data_hash)
         self.saves = True
         self._idle, self._keep, self._most, self._clock = idle, keep, most, clock
         self._live: OrderedDict[str, tuple[Session, float]] = OrderedDict()
@@ -91,11 +86,11 @@ class Visitors:
             session = self._live[token][0] if token and token in self._live else None
             if session is None and token:
                 try:
-                    session = Session(self.project, token, store=self.store)
+                    session = Session(self._context, token, store=self.store)
                 except InputError:
                     session = None  # expired, or saved by another version: a fresh start is better than none
             if session is None:
-                session = Session(self.project, who="visitor", store=self.store)
+                session = Session(self._context, who="visitor", store=self.store)
             self._live[session.token] = (session, self._clock())
             self._live.move_to_end(session.token)
             while len(self._live) > self._most:

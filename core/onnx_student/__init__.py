@@ -1,0 +1,1 @@
+"""Students as ONNX files: the graph and its verified export."""

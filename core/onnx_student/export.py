@@ -1,0 +1,178 @@
+"""Export of a project's students as one verified ONNX file."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.atomic_io import temporary_name
+from inficond.core.concepts import concept_vectors
+from inficond.core.errors import InputError
+from inficond.core.facade import Project
+from inficond.core.images import UnreadableImage, open_picture
+from inficond.core.models.encoder import Encoder
+from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.predictor import Predictor, load_predictor
+from inficond.core.onnx_student.graph import student_graph
+from inficond.core.progress import Progress, Silent
+from inficond.core.sessions.session import Session
+from inficond.core.students import Students
+
+TOLERANCE = 1e-3
+"""Largest accepted difference between the file's probabilities and the project's."""
+CHECKED = 32
+"""Images on which every export is compared with the project."""
+
+
+def export_student(
+    project: Path | Project | Session,
+    out: Path,
+    *,
+    node: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the students of a project, or of a session, as one ONNX file.
+
+    Parameters
+    ----------
+    project : Path, Project or Session
+        A project is exported at the current node of its own history, a session at its current node.
+    out : Path
+        The file.
+    node : str, optional
+        Another node of the history.
+    overwrite : bool
+        Replace an existing file. An existing file with the same content is always accepted.
+    progress : Progress, optional
+        Reports the images compared.
+
+    Returns
+    -------
+    dict
+        `file`, `bytes`, `sha256`, `classes`, `concepts` (number with a weight), `node`, `max_error`,
+        `images` (number compared).
+
+    Raises
+    ------
+    InputError
+        The project's encoder cannot be loaded or has changed, or the file's probabilities differ from the
+        project's by more than 1e-3; nothing is written then.
+    """
+    out, progress = Path(out), progress or Silent()
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a file, such as {out / 'student.onnx'}")
+    if isinstance(project, Path | str):
+        project = Project.open(project)
+    session = project if isinstance(project, Session) else project.session("main")
+    if node is not None:
+        session = Session(session.context)
+        session.checkout(node)
+    students, words, encoder = session.students, word_embeddings(session), session.context.encoder
+    provenance = {
+        "project": session.project.name,
+        "node": session.node,
+        "project_checksum": session.project.config.get("checksum"),
+    }
+    data = student_graph(encoder, students, words, provenance)
+    if not overwrite and out.exists() and not _same(out, data):
+        raise InputError(f"{out} exists already; name another file, or replace it with --overwrite")
+    partial = temporary_name(out, "partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        check_graph(partial, str(out))
+        predictor = load_predictor(partial)
+        largest, count = compare_with_project(predictor, session, words, progress)
+        if not largest <= TOLERANCE:
+            raise InputError(
+                f"the exported student differs from the project by {largest:.1e}, more than the allowed "
+                f"{TOLERANCE:.0e}; nothing was written"
+            )
+        os.replace(partial, out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return {
+        "file": str(out),
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "classes": list(students.classes),
+        "concepts": len(predictor.concepts),
+        "node": session.node,
+        "max_error": largest,
+        "images": count,
+    }
+
+
+def _same(path: Path, data: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def word_embeddings(session: Session) -> np.ndarray:
+    """Return the embeddings of a session's concepts, (K, D) float32, words added by hand included."""
+    stored = session.queries.embeddings
+    if stored is not None:
+        return np.asarray(stored, np.float32)
+    return np.stack([session.context.words.embedding(concept) for concept in session.concepts])
+
+
+def compare_with_project(
+    predictor: Predictor,
+    session: Session,
+    words: np.ndarray,
+    progress: Progress,
+    images: int = CHECKED,
+) -> tuple[float, int]:
+    """Compare a file's probabilities with those that the project computes.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The exported file.
+    session : Session
+    words : (K, D) float32
+        Embeddings of the session's concepts.
+    progress : Progress
+    images : int
+        At most so many of the project's images, evenly spread; random pixels if no original can be read.
+
+    Returns
+    -------
+    largest : float
+        Largest difference of a probability.
+    count : int
+        Images compared.
+    """
+    project, encoder, students = session.project, session.context.encoder, session.students
+    rows = np.linspace(0, len(project) - 1, min(images, len(project))).round().astype(int)
+    progress.start("comparing the file with the project", len(rows))
+    largest, count = 0.0, 0
+    for row in dict.fromkeys(rows.tolist()):
+        progress.advance()
+        try:
+            picture = open_picture(project.image_path(row), encoder.preprocess.at_least).image
+        except (UnreadableImage, OSError, InputError):
+            continue
+        pixels = encoder.preprocess(picture)[None]
+        largest = max(largest, _difference(predictor, encoder, students, words, pixels))
+        count += 1
+    if count == 0:
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (8, *encoder.size, 3), dtype=np.uint8)
+        largest, count = _difference(predictor, encoder, students, words, pixels), 8
+    return largest, count
+
+
+def _difference(
+    predictor: Predictor, encoder: Encoder, students: Students, words: np.ndarray, pixels: np.ndarray
+) -> float:
+    regions = encoder.encode(pixels).regions.astype(np.float16)
+    expected = students.predict(concept_vectors(regions, words))
+    return float(np.abs(predictor.predict(pixels) - expected).max())

@@ -1,0 +1,140 @@
+"""Embeddings of words in a project's encoder space, each computed once."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.atomic_io import replacing
+from inficond.core.concepts import load_corpus
+from inficond.core.errors import InputError
+from inficond.core.models.cache_directory import cache_folder
+from inficond.core.models.encoder import Encoder
+from inficond.core.progress import Progress
+from inficond.core.project.folder import ProjectFolder
+from inficond.core.tuning.missing import vocabulary as missing_words
+
+BATCH = 64
+"""Words embedded in one call."""
+
+
+class WordEmbeddings:
+    """Embeddings of the project's concepts, of words a person types, and of the suggestion vocabulary.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+    encoder : callable
+        Returns the project's encoder; called only when a word is not known yet.
+
+    Attributes
+    ----------
+    vectors : dict from str to (D,) float32
+        Embeddings of words beyond the project's concepts, by word; unit length.
+    """
+
+    def __init__(self, project: ProjectFolder, encoder: Callable[[], Encoder]) -> None:
+        self._project, self._encoder = project, encoder
+        self.vectors: dict[str, NDArray[np.float32]] = {}
+        self._columns = {name: k for k, name in enumerate(project.concepts)}
+        self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
+        self._lock = threading.RLock()
+
+    def embedding(self, word: str) -> NDArray[np.float32]:
+        """Return the embedding of a word, (D,) float32, unit length.
+
+        Raises
+        ------
+        InputError
+            The word is not a concept of the project and the project's encoder cannot be loaded.
+        """
+        stored = self._project.concept_embeddings
+        if word in self._columns and stored is not None:
+            return np.asarray(stored[self._columns[word]], np.float32)
+        with self._lock:
+            if word not in self.vectors:
+                self.vectors[word] = np.asarray(self._encoder().embed_words([word])[0], np.float32)
+            return self.vectors[word]
+
+    def vocabulary(
+        self, words: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Return words that are not concepts of the project, and their embeddings.
+
+        Parameters
+        ----------
+        words : sequence of str, optional
+            The built-in corpus and the built-in list of further words by default; their embeddings are
+            cached on disk between runs.
+        progress : Progress, optional
+            Reports the words that have to be embedded.
+
+        Returns
+        -------
+        words : tuple of V str
+        embeddings : (V, D) float32
+
+        Raises
+        ------
+        InputError
+            The project's encoder is needed and cannot be loaded.
+        """
+        if words is None and self._vocabulary is not None:
+            return self._vocabulary
+        corpus = load_corpus()
+        chosen = tuple(dict.fromkeys((*corpus.names, *missing_words()) if words is None else words))
+        chosen = tuple(word for word in chosen if word not in self._columns)
+        cache = self._cache_file() if words is None else None
+        with self._lock:
+            if (self._project.config.get("encoder") or {}).get("spec") == "embedded":
+                self._add(dict(zip(corpus.names, corpus.embeddings)))  # embedded in this encoder's space
+            if cache is not None:
+                self._add(_read_words(cache))
+            unknown = [word for word in chosen if word not in self.vectors]
+            if unknown and progress is not None:
+                progress.start("embedding words", len(unknown))
+            for start in range(0, len(unknown), BATCH):
+                block = unknown[start : start + BATCH]
+                self.vectors.update(zip(block, np.asarray(self._encoder().embed_words(block), np.float32)))
+                if progress is not None:
+                    progress.advance(len(block))
+            vectors = [self.vectors[word] for word in chosen]
+        if cache is not None and unknown:
+            _write_words(cache, dict(zip(chosen, vectors)))
+        stored = self._project.concept_embeddings
+        width = 0 if stored is None else stored.shape[1]
+        result = chosen, np.stack(vectors) if vectors else np.zeros((0, width), np.float32)
+        if words is None:
+            self._vocabulary = result
+        return result
+
+    def _add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        for word, vector in vectors.items():
+            self.vectors.setdefault(word, vector)
+
+    def _cache_file(self) -> Path | None:
+        digest = str((self._project.config.get("encoder") or {}).get("digest"))
+        return cache_folder("words", f"{digest[:32]}.npz") if digest.isalnum() else None
+
+
+def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Return what `_write_words` wrote; empty if the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, vectors = file["names"], file["vectors"].astype(np.float32)
+    except Exception:  # zipfile and NumPy raise many types for damaged files; the cache is then rebuilt
+        return {}
+    if vectors.ndim != 2 or len(names) != len(vectors) or not np.isfinite(vectors).all():
+        return {}
+    return dict(zip(names.tolist(), vectors))
+
+
+def _write_words(path: Path, words: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write words and embeddings to the cache; a cache that cannot be written is ignored."""
+    try:
+        with replacing(path) as file:
+            np.savez(file, names=np.array(list(words)), vectors=np.stack(list(words.values())))
+    except (InputError, OSError):
+        return

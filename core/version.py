@@ -1,0 +1,3 @@
+"""Version of InFiConD."""
+
+__version__ = "0.1.0"
