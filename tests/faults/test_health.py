@@ -228,7 +228,7 @@ def test_a_served_student_is_well_only_while_it_answers(
     made: subject.Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load_predictor(made.onnx, "cpu", 1)
-    monkeypatch.setattr(health_module, "FRESH", 0.0)
+    monkeypatch.setattr("inficond.core.serving.health.FRESH", 0.0)
     with TestClient(build_service(predictor)) as client:
         assert client.get("/health").json()["ok"] is True
 

@@ -43,7 +43,7 @@ def built(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_a_project_holds_what_the_definitions_say(built: Project, tiny: Any) -> None:
-    from tiny_models import embedding
+    from tests.tiny_models import embedding
 
     assert len(built) == 300
     assert built.image_ids == sorted(built.image_ids)

@@ -121,7 +121,7 @@ def test_the_concepts_of_a_branch_with_added_words_are_not_remade_at_each_step(
     monkeypatch.setenv("INFICOND_CACHE_MB", "1")
     project = make_project(n=4000, k=64)
     session = project.session()
-    monkeypatch.setattr(session.shared, "embedding", lambda word: np.float32(project.config["hidden"]))
+    monkeypatch.setattr(session.context.words, "embedding", lambda word: np.float32(project.config["hidden"]))
     session.add_concept("hidden")
     session.preview("boat", Action("up", "hidden"))
     key = ("curvature", ("hidden",))

@@ -188,9 +188,7 @@ def _project(path: Path) -> dict[str, Any]:
 
 def _memory(project: Any) -> dict[str, int]:
     """Bytes that every tuning step of a project needs, and the budget of the cache that holds them."""
-    from inficond.core.sessions.project_context import shared_of
-
-    workspace = shared_of(project).workspace
+    workspace = project.context.workspace
     return {"needed": workspace.pinned_bytes, "budget": workspace.cache.usage.budget}
 
 

@@ -1,18 +1,15 @@
-"""Tiny models and photographs of coloured noise; see tests/tiny_models.py."""
+"""Small models and random photographs for builds."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import tiny_models
+from tests import tiny_models
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """What a small build needs."""
+    """Inputs of a small build."""
 
     encoder: Path
     teacher: Path
