@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.processors import available_processors
 
 MOST_WAITING = 32
 """Requests of one visitor that may wait; a page has a handful in flight at most."""
@@ -29,13 +30,6 @@ PATIENCE = 15.0
 NOBODY = ""
 BEHIND = 10
 """How much nicer slow threads are than quick ones, in Unix's scale."""
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def step_back() -> None:
@@ -144,7 +138,7 @@ class Lanes:
     """
 
     def __init__(self, is_slow: Callable[[str, Mapping[str, Any]], bool], patience: float = PATIENCE) -> None:
-        n = processors()
+        n = available_processors()
         self._is_slow = is_slow
         self._patience = patience
         self._quick = FairLane(max(4, 2 * n), "inficond-quick")

@@ -1,4 +1,4 @@
-"""Processor time of one piece of work, without what threads of earlier work still use up."""
+"""Processor time of a task, without the time that threads of earlier tasks still use."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PAUSE, IDLE, PATIENCE = 0.02, 0.002, 2.0
-"""Seconds: how long is looked, how much of that counts as rest, and how long is waited for it."""
+"""Seconds: length of an observation, processor time in it that counts as idle, and maximum wait."""
 
 
-def settle() -> None:
-    """Wait until this process rests: after a product, the threads of a BLAS look for the next for a while."""
+def wait_until_idle() -> None:
+    """Wait until this process is idle: threads of a BLAS spin for a while after a product."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         start = time.process_time()
@@ -21,8 +21,8 @@ def settle() -> None:
 
 
 def processor_time(work: Callable[[], T]) -> tuple[float, T]:
-    """Processor time of all threads of this process, in seconds, and what `work` returned."""
-    settle()
+    """Return the processor time of all threads of this process, in seconds, and the result of `work`."""
+    wait_until_idle()
     start = time.process_time()
-    found = work()
-    return time.process_time() - start, found
+    result = work()
+    return time.process_time() - start, result

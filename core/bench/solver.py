@@ -1,11 +1,11 @@
-"""`inficond bench solver`: time to the same measured suboptimality, ours beside existing solvers.
+"""`inficond bench solver`: time to the same measured suboptimality, compared with existing solvers.
 
-Every solver is run once per tolerance of its ladder, loose to tight, until it is accurate enough or a run
-takes longer than `PATIENCE`. The loosest setting that was accurate enough is then timed again, in turns with
-ours, and medians are compared. All run on one thread, so what is timed is the processor time of the process,
-which other programs on the machine disturb less than the clock. Accuracy is (F - F*) / F* of the worst class
-(or of the one softmax objective), F in float64, F* the least that any solver found, ours run to a certified
-1e-6 included.
+Every solver runs once per tolerance of its ladder, loose to tight, until it is accurate enough or a run takes
+longer than `PATIENCE`. The loosest setting that was accurate enough is then timed again, alternating with
+the other solvers, and medians are compared. Everything runs on one thread, so processor time is measured,
+which other programs affect less than wall time. Accuracy is (F - F*) / F* of the worst class (or of the
+softmax objective), with F in float64 and F* the smallest value that any solver reached, including ours at a
+certified 1e-6.
 """
 
 import argparse
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 WANTED = 1e-4
 PATIENCE = 20.0  # seconds of a single run after which a solver is not tried further
-OTHERS = 3  # runs of an existing solver, at least: some take many seconds
-TURNS, ENOUGH = 15, 4.0  # quick solvers are run so often, or for so many seconds: machines are slow in spells
-SLOW = ("glum", "saga", "adam")  # on (a) many times the best other, or never there
+OTHERS = 3  # runs of an existing solver, at least
+TURNS, ENOUGH = 15, 4.0  # runs of a fast solver, or seconds after which there are no more
+SLOW = ("glum", "saga", "adam")  # run on (a) only: far slower than the best other solver
 EXTRAS = ("threads", "refit", "first")
-SUMMARY = "time to a measured accuracy: ours beside skglm, adelie, glum, scikit-learn, torch"
+SUMMARY = "time to a measured accuracy, compared with skglm, adelie, glum, scikit-learn and torch"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,17 +39,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--only",
         metavar="NAMES",
-        help=f"comma-separated, of {', '.join([*INSTANCES, *EXTRAS])}; all when left out",
+        help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; default: all",
     )
-    add("--repeats", type=int, default=5, help="runs that each median is of (default 5)")
+    add("--repeats", type=int, default=5, help="runs per median (default 5)")
     add("--docs", metavar="DIR", help="also write table and plot into this folder")
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
-    """Measure what `args.only` names, print and write it."""
+    """Run the measurements in `args.only`; print and write the results."""
     if args.repeats < 1:
         raise InputError(f"--repeats must be at least 1: it is {args.repeats}")
-    # First what others' thread pools and memory could disturb.
+    # Thread pools and memory of other solvers would affect the thread measurement, so it is first.
     names = args.only.split(",") if args.only else ["threads", *INSTANCES, "refit", "first"]
     for name in names:
         if name not in INSTANCES and name not in EXTRAS:
@@ -86,25 +86,25 @@ def _timed(name: str, instance: Instance, X: Any, T: Any, tol: float) -> tuple[f
 
 
 def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
-    """One instance: every solver's curve, and medians at the wanted accuracy."""
+    """Measure one instance: the curve of every solver, and medians at the wanted accuracy."""
     from inficond.core.solver import fit
 
     out.say()
     out.say(f"{instance.title}, lambda={instance.lam:g}, {instance.link}")
     X, T = instance.make()
-    sure = fit(X, T, instance.lam, link=instance.link, tol=1e-6, max_iter=400, warn=False)
-    least = objective(instance, X, T, sure.weights, sure.bias)
+    accurate = fit(X, T, instance.lam, link=instance.link, tol=1e-6, max_iter=400, warn=False)
+    least = objective(instance, X, T, accurate.weights, accurate.bias)
     curves: dict[str, list[dict[str, float]]] = {}
     found: dict[str, float] = {}
     notes: dict[str, str] = {}
     for name in SOFTMAX if instance.link == "softmax" else LADDER:
         curves[name] = []
         if name in SLOW and instance.name != "a":
-            notes[name] = "left out: see (a)"
+            notes[name] = "not run, see (a)"
             continue
         ladder = LADDER[name][1]
         try:
-            if name != "ours":  # whatever compiles or loads, beforehand
+            if name != "ours":  # compile and load before timing
                 small = Instance("warm", "", 400, instance.K, instance.C, 0.05, instance.link)
                 _timed(name, small, *small.make(), ladder[0])
             for tol in ladder:
@@ -121,14 +121,14 @@ def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
                     break
         except ModuleNotFoundError as error:
             notes[name] = f"not installed ({error.name})"
-        except Exception as error:  # a peer that fails is a line of the table, not the end of the run
+        except Exception as error:  # a failing peer is reported in the table
             notes[name] = f"failed: {type(error).__name__}: {error}"[:120]
         best = min((p["suboptimality"] for p in curves[name]), default=float("nan"))
         if name not in found and name not in notes:
             notes[name] = f"not reached: {best:.1e}"
         out.say(f"  {name:8s} " + (f"tolerance {found[name]:g}" if name in found else notes[name]))
     once = {n: next(p["seconds"] for p in curves[n] if p["tol"] == found[n]) for n in found}
-    # What is far from the best of the others is not timed again and again.
+    # Solvers far slower than the best other one are timed once.
     best = min((s for n, s in once.items() if n != "ours"), default=0.0)
     quick = {n for n in found if n == "ours" or once[n] <= 2 * best}
     times: dict[str, list[float]] = {n: [] for n in found}
@@ -141,18 +141,18 @@ def _compare(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
                 times[name].append(_timed(name, instance, X, T, found[name])[0])
     medians = {n: median(t) for n, t in times.items()}
     peers = {n: t for n, t in medians.items() if n != "ours"}
-    # The certified answer too: gap <= 1e-4 of the objective, which no peer's tolerance promises.
+    # Also with a certificate, gap <= 1e-4 of the objective, which no tolerance of a peer guarantees.
     certified = median(_timed("ours", instance, X, T, 1e-4)[0] for _ in range(repeats))
     best_peer = min(peers, key=lambda n: peers[n]) if peers else None
     ratio = peers[best_peer] / medians["ours"] if best_peer and "ours" in medians else None
     for name, seconds in sorted(medians.items(), key=lambda item: item[1]):
         out.say(f"  {name:8s} {seconds * 1e3:10.1f} ms  (of {len(times[name])})")
     out.say(
-        f"  ours, certified to {WANTED:g}: {certified * 1e3:.1f} ms; best peer {best_peer}: {ratio or 0:.1f} times ours"  # noqa: E501
+        f"  ours, certified to {WANTED:g}: {certified * 1e3:.1f} ms; best peer {best_peer}: {ratio or 0:.1f} times as long"  # noqa: E501
     )
     return {
         "title": instance.title, "medians": medians, "runs": {n: len(t) for n, t in times.items()},
         "tolerances": found, "certified": certified, "best_peer": best_peer, "ratio": ratio,
-        "curves": curves, "notes": notes, "nec": float(np.count_nonzero(sure.weights, axis=1).mean()),
-        "reference_gap": float((sure.gap / sure.objective).max()),
+        "curves": curves, "notes": notes, "nec": float(np.count_nonzero(accurate.weights, axis=1).mean()),
+        "reference_gap": float((accurate.gap / accurate.objective).max()),
     }  # fmt: skip

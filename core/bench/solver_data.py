@@ -1,4 +1,4 @@
-"""Instances of the solver's benchmark: concept-like matrices and soft targets, made from a seed."""
+"""Instances of the solver benchmark: concept-like matrices and soft targets, generated from a seed."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Instance:
 
     Attributes
     ----------
-    name, title : short and long
+    name, title : short and long name
     N, K, C : images, concepts, classes
-    lam : penalty on standardised columns
+    lam : penalty on standardized columns
     link : "sigmoid" or "softmax"
     """
 
@@ -29,9 +29,12 @@ class Instance:
     link: str = "sigmoid"
 
     def make(self, seed: int = 0) -> tuple[Array, Array]:
-        """X (N, K): non-negative, low rank and noise, as cosines of pictures and words are; T (N, C): the
-        soft answer of a teacher that depends on 25 concepts per class and on things outside them, 2 to 10 %
-        positive (softmax: summing to 1)."""
+        """Generate X (N, K) and T (N, C).
+
+        X is non-negative and of low rank plus noise, like cosines of images and words. T is the soft response
+        of a teacher that depends on 25 concepts per class and on noise, with 2 to 10 % positives (softmax:
+        rows sum to 1).
+        """
         rng = np.random.default_rng(seed)
         rank = 40
         scores = rng.normal(size=(self.N, rank)).astype(np.float32)
@@ -73,7 +76,7 @@ INSTANCES = {
 
 
 def objective(instance: Instance, X: Array, T: Array, weights: Array, bias: Array) -> Array:
-    """(C,) in float64, or (1,) for softmax, at weights (C, K) in units of each column's deviation."""
+    """Return the objective (C,), or (1,) for softmax, in float64 at standardized weights (C, K)."""
     mean, scale = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
     raw = weights.astype(np.float64) / scale
     offset = bias.astype(np.float64) - raw @ mean

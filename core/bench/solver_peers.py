@@ -1,8 +1,8 @@
-"""Existing solvers on the same problem, each as its authors mean it to be used.
+"""Existing solvers on the same problem, each with the settings that its documentation recommends.
 
-A peer is a function (instance, X, T, tolerance) -> weights (C, K) in standardised units, bias (C,). The time
-counted is that of the whole call, standardisation and any change of memory layout included. `LADDER` lists
-the tolerances to try, from loose to tight; the loosest that is accurate enough is the one timed.
+A peer is a function (instance, X, T, tolerance) -> weights (C, K) in standardized units, bias (C,). The whole
+call is timed, including standardization and changes of memory layout. `LADDER` lists the tolerances to try,
+from loose to tight; the loosest that is accurate enough is timed.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,27 @@ Peer = Callable[[Instance, Array, Array, float], tuple[Array, Array]]
 
 
 def ours(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """`inficond.core.solver.fit`, on one thread."""
+    """Run `inficond.core.solver.fit` on one thread."""
     from inficond.core.solver import fit
 
     r = fit(X, T, instance.lam, link=instance.link, tol=tol, n_threads=1, warn=False)
     return r.weights, r.bias
 
 
-def standardised(X: Array, order: Any, dtype: Any = np.float32) -> Array:
-    """(N, K) columns of mean 0 and deviation 1, in a memory order and a precision."""
+def standardized(X: Array, order: Any, dtype: Any = np.float32) -> Array:
+    """Return the columns (N, K) with mean 0 and standard deviation 1, in a memory order and precision."""
     return np.asarray((X - X.mean(0)) / X.std(0), dtype=dtype, order=order)
 
 
 @cache
 def _skglm_parts(lam: float) -> tuple[Any, Any]:
-    """Compiled once: skglm's compilation is not held against it."""
+    """Return datafit and penalty, compiled once, so that compilation is not timed."""
     from skglm.datafits.base import BaseDatafit
     from skglm.penalties import L1
     from skglm.utils.jit_compilation import compiled_clone
 
     class SoftLogistic(BaseDatafit):  # type: ignore[misc]
-        """Binary cross-entropy with targets in [0, 1], which skglm does not bring along."""
+        """Binary cross-entropy with targets in [0, 1], which skglm does not have."""
 
         def __init__(self) -> None:
             pass
@@ -79,11 +79,11 @@ def _skglm_parts(lam: float) -> tuple[Any, Any]:
 
 
 def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """skglm's ProxNewton in float32 with working sets, class by class."""
+    """Run skglm's ProxNewton with working sets in float32, class by class."""
     from skglm.solvers import ProxNewton
 
     datafit, penalty = _skglm_parts(instance.lam)
-    Z = standardised(X, "F")
+    Z = standardized(X, "F")
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     solver = ProxNewton(tol=tol, fit_intercept=True, max_iter=100)
     for c in range(instance.C):
@@ -93,11 +93,11 @@ def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
 
 
 def adelie(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """adelie's pathwise coordinate descent to the one penalty, warm along its own short path."""
+    """Run adelie's coordinate descent along a short path that ends at the penalty, class by class."""
     import adelie as ad
 
     dtype = np.float64
-    Z = standardised(X, "F", dtype)
+    Z = standardized(X, "F", dtype)
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     options: dict[str, Any] = {
         "alpha": 1.0, "intercept": True, "tol": tol, "irls_tol": tol, "progress_bar": False, "n_threads": 1,
@@ -111,10 +111,10 @@ def adelie(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, A
 
 
 def glum(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """glum's irls-cd in float32, class by class."""
+    """Run glum's irls-cd in float32, class by class."""
     from glum import GeneralizedLinearRegressor
 
-    Z = standardised(X, "F")
+    Z = standardized(X, "F")
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     for c in range(instance.C):
         model = GeneralizedLinearRegressor(
@@ -131,10 +131,10 @@ def glum(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
 
 
 def saga(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """scikit-learn's saga; soft targets as one row per class with its target for weight (softmax)."""
+    """Run scikit-learn's saga; soft targets become one row per label, weighted by its probability."""
     from sklearn.linear_model import LogisticRegression
 
-    Z = standardised(X, "C")
+    Z = standardized(X, "C")
     C, N = instance.C, instance.N
     if instance.link == "softmax":
         model = LogisticRegression(
@@ -153,10 +153,10 @@ def saga(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
 
 
 def lbfgs(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """SciPy's L-BFGS-B, products in float32, weights split by sign, all classes at once."""
+    """Run SciPy's L-BFGS-B with products in float32 and weights split by sign, all classes at once."""
     from scipy.optimize import minimize
 
-    Z = standardised(X, "C")
+    Z = standardized(X, "C")
     N, K, C = instance.N, instance.K, instance.C
     top = np.clip(T.mean(0, dtype=np.float64), 1e-6, 1 - 1e-6)
     start = np.zeros((2 * K + 1, C))
@@ -168,9 +168,9 @@ def lbfgs(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
         if instance.link == "softmax":
             E -= E.max(1, keepdims=True)
             P = np.exp(E)
-            whole = P.sum(1, keepdims=True)
-            loss = float((np.log(whole[:, 0]) - (T * E).sum(1)).sum(dtype=np.float64))
-            R = P / whole - T
+            total = P.sum(1, keepdims=True)
+            loss = float((np.log(total[:, 0]) - (T * E).sum(1)).sum(dtype=np.float64))
+            R = P / total - T
         else:
             small = np.exp(-np.abs(E))
             loss = float((np.maximum(E, 0) - T * E + np.log1p(small)).sum(dtype=np.float64))
@@ -186,12 +186,12 @@ def lbfgs(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
     return (U[:K] - U[K:-1]).T, U[-1]
 
 
-def elsewhere(name: str) -> Peer:
-    """A peer that another package brings: core imports no torch. Loaded when it is first run."""
+def entry_point_peer(name: str) -> Peer:
+    """Return a peer of another package (core does not import torch), loaded when it is first called."""
 
     def peer(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-        (found,) = entry_points(group="inficond.solver_peers", name=name)
-        return found.load()(instance, X, T, tol)
+        (entry_point,) = entry_points(group="inficond.solver_peers", name=name)
+        return entry_point.load()(instance, X, T, tol)
 
     return peer
 
@@ -203,7 +203,7 @@ LADDER: dict[str, tuple[Peer, tuple[float, ...]]] = {
     "lbfgs": (lbfgs, (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)),
     "glum": (glum, (1e-3, 1e-4)),
     "saga": (saga, (1e-2,)),
-    "adam": (elsewhere("adam"), (1 / 20, 1 / 100)),
+    "adam": (entry_point_peer("adam"), (1 / 20, 1 / 100)),
 }
-# No other here has an elementwise L1 penalty with a softmax.
+# The other solvers have no elementwise L1 penalty with a softmax.
 SOFTMAX = ("ours", "lbfgs", "adam")

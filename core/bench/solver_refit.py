@@ -1,5 +1,5 @@
-# ruff: noqa: B023  (every closure is called before its loop goes on)
-"""The rest of the solver's benchmark: refits under changed bounds, two threads, first fits."""
+# ruff: noqa: B023  (every closure is called within its iteration)
+"""Further measurements of the solver benchmark: refits under changed bounds, two threads, first fits."""
 
 import contextlib
 import subprocess
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.bench.solver_data import Instance, objective
-from inficond.core.solver import fit, preview
+from inficond.core.solver import fit
 from inficond.core.solver.threads import run, single_threaded_blas
 
 if TYPE_CHECKING:
@@ -37,50 +37,50 @@ print(first - start - (second - first))
 """
 
 
-def _clock(work: Callable[[], Any]) -> float:
+def _wall_time(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def _processor(work: Callable[[], Any]) -> float:
-    """Processor time: other programs disturb it less than the clock, and all here use one thread."""
+def _processor_time(work: Callable[[], Any]) -> float:
+    """Return the processor time of single-threaded work; other programs affect it less than wall time."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def two_threads(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[str, Any]:
-    """One thread and two, in turns; seconds and their ratio.
+    """Measure fits with one thread and with two, alternately; return seconds and their ratio.
 
-    What two threads can gain here at all is measured beside it, in the same turns: matrix products that stay
-    in a processor's own cache, since two virtual processors are seldom two whole ones.
+    The possible gain of two threads on this machine is measured in the same alternation, with matrix products
+    that fit into the cache of a processor: two virtual processors are seldom two physical ones.
     """
     found: dict[str, Any] = {}
     for instance in instances:
         X, T = instance.make()
         times: dict[int, list[float]] = {1: [], 2: []}
-        own: dict[int, list[float]] = {1: [], 2: []}
+        reference: dict[int, list[float]] = {1: [], 2: []}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(2 * repeats + 1):
                 for threads in times:
                     times[threads].append(
-                        _clock(lambda n=threads: fit(X, T, instance.lam, tol=1e-2, n_threads=n))  # type: ignore[misc]
+                        _wall_time(lambda n=threads: fit(X, T, instance.lam, tol=1e-2, n_threads=n))  # type: ignore[misc]
                     )
-                    own[threads].append(_clock(lambda n=threads: _products(n)))  # type: ignore[misc]
+                    reference[threads].append(_wall_time(lambda n=threads: _products(n)))  # type: ignore[misc]
         one, two = (median(times[n][1:]) for n in (1, 2))
-        machine = median(own[1][1:]) / median(own[2][1:])
+        machine = median(reference[1][1:]) / median(reference[2][1:])
         found[instance.name] = {"one": one, "two": two, "ratio": one / two, "machine": machine}
         out.say(
             f"threads {instance.name}: {one * 1e3:.0f} ms and {two * 1e3:.0f} ms, {one / two:.2f} times "
-            f"(the machine itself: {machine:.2f})"
+            f"(possible on this machine: {machine:.2f})"
         )
     return found
 
 
 def _products(threads: int, side: int = 192, count: int = 400) -> None:
-    """Matrix products, as many in all whatever the number of threads."""
+    """Compute the same number of matrix products with any number of threads."""
     A = np.ones((side, side), np.float32)
 
     def work(share: int) -> None:
@@ -93,14 +93,14 @@ def _products(threads: int, side: int = 192, count: int = 400) -> None:
 
 
 def refits(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[str, Any]:
-    """One class, bounds on five of its weights changed: preview, refit to 1e-4, and glum started warm.
+    """Measure refits of one class after five bounds changed, and the same by glum with a warm start.
 
-    All on one thread: those of glum's pool would else wait busily beside ours, which processor time counts.
+    Everything runs on one thread: idle threads of glum's pool would spin, which processor time includes.
     """
     from threadpoolctl import threadpool_limits
 
     with contextlib.suppress(ModuleNotFoundError):
-        import glum  # noqa: F401  (only pools that are there already are held to one thread)
+        import glum  # noqa: F401  (threadpool_limits applies to loaded libraries only)
 
     found: dict[str, Any] = {}
     with threadpool_limits(1):
@@ -110,7 +110,7 @@ def refits(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[s
 
 
 def _refit(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
-    """The refits of one instance."""
+    """Measure the refits of one instance."""
     X, T = instance.make()
     one = fit(X, T, instance.lam, warn=False).select([0])
     t = T[:, [0]]
@@ -125,33 +125,29 @@ def _refit(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
         else:
             lower[0, k] = w + 0.5 * max(abs(w), tau)
     sole = Instance(instance.name, "", instance.N, instance.K, 1, instance.lam)
-    sure = fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=1e-6, warn=False)
-    least = objective(sole, X, t, sure.weights, sure.bias)
+    accurate = fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=1e-6, warn=False)
+    least = objective(sole, X, t, accurate.weights, accurate.bias)
     tol = 1e-4
     for loose in (0.1, 0.03, 0.01, 1e-3):
         r = fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=loose, n_threads=1, warn=False)
         if float(((objective(sole, X, t, r.weights, r.bias) - least) / least).max()) <= 1e-4:
             tol = loose
             break
-    seen = preview(one, lower, upper)
-    off = float(((objective(sole, X, t, seen.weights, seen.bias) - least) / least).max())
-    previews, exact, certified, glums = [], [], [], []
+    exact, certified, glums = [], [], []
     peer = _glum(X, t, instance, one, lower, upper)
     for _ in range(max(repeats, 5)):
-        previews.append(_processor(lambda: preview(one, lower, upper)))
         exact.append(
-            _processor(
+            _processor_time(
                 lambda: fit(X, t, instance.lam, init=one, lower=lower, upper=upper, tol=tol, n_threads=1)
             )
         )
         certified.append(
-            _processor(lambda: fit(X, t, instance.lam, init=one, lower=lower, upper=upper, n_threads=1))
+            _processor_time(lambda: fit(X, t, instance.lam, init=one, lower=lower, upper=upper, n_threads=1))
         )
         if peer is not None:
-            glums.append(_processor(peer[0]))
+            glums.append(_processor_time(peer[0]))
     row: dict[str, Any] = {
-        "preview": median(previews), "preview_suboptimality": off, "refit": median(exact),
-        "certified": median(certified), "passes": int(r.n_iter.max()),
+        "refit": median(exact), "certified": median(certified), "passes": int(r.n_iter.max()),
     }  # fmt: skip
     if peer is not None:
         w, b = peer[1]()
@@ -159,8 +155,8 @@ def _refit(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
         row["glum_suboptimality"] = float(((objective(sole, X, t, w, b) - least) / least).max())
         row["ratio"] = row["glum"] / row["refit"]
     out.say(
-        f"refit {instance.name}: preview {row['preview'] * 1e3:.2f} ms ({off:.1e} off), to 1e-4 "
-        f"{row['refit'] * 1e3:.1f} ms, certified {row['certified'] * 1e3:.1f} ms"
+        f"refit {instance.name}: to 1e-4 {row['refit'] * 1e3:.1f} ms, "
+        f"certified {row['certified'] * 1e3:.1f} ms"
         + (f", glum warm {row['glum'] * 1e3:.0f} ms ({row['ratio']:.0f} times)" if peer else "")
     )
     return row
@@ -169,7 +165,7 @@ def _refit(instance: Instance, repeats: int, out: "Output") -> dict[str, Any]:
 def _glum(
     X: Any, t: Any, instance: Instance, one: Any, lower: Any, upper: Any
 ) -> tuple[Callable[[], Any], Callable[[], Any]] | None:
-    """A warm-started refit by glum (standardisation not counted), and what it found."""
+    """Return a warm-started refit by glum, without standardization, and a function for its result."""
     try:
         from glum import GeneralizedLinearRegressor
     except ModuleNotFoundError:
@@ -191,7 +187,7 @@ def _glum(
 
 
 def first_fit(repeats: int, out: "Output") -> dict[str, float]:
-    """How much longer the first fit of a process takes than its second: import included, and when warmed."""
+    """Measure the excess time of the first fit of a process over the second, without and with `warm_up`."""
     found = {}
     for name, warm in (("cold", False), ("warmed", True)):
         code = FIRST.format(warm=warm)

@@ -23,6 +23,7 @@ from inficond.core.demo.plan import HABITAT, Scene, scenes
 from inficond.core.demo.render import render
 from inficond.core.demo.words import group_of
 from inficond.core.errors import InputError
+from inficond.core.processors import available_processors
 from inficond.core.version import __version__
 
 ARRAYS = ASSETS / "arrays.npz"
@@ -167,7 +168,7 @@ def write_demo(folder: Path) -> Path:
         for i, scene in enumerate(plan)
     ]
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, available_processors())) as pool:
         pictures = pool.map(scene_file, plan)
         regions = unpack_regions({key: arrays[f"regions_{key}"] for key in ("shape", "axes", "codes")})
         X = concept_vectors(regions, embeddings)

@@ -1,4 +1,4 @@
-"""Copies of rows, by parts that stay in the cache of the thread that makes them."""
+"""Copies of rows in parts that fit into the cache of the thread that makes them."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ Array = NDArray[np.floating]
 PART_BYTES = 1 << 20
 
 
-def every(X: Array, step: int, workers: int) -> Array:
-    """A copy of every `step`-th row of X (N, K)."""
+def strided_rows(X: Array, step: int, workers: int) -> Array:
+    """Copy every `step`-th row of X (N, K)."""
     rows = X[::step]
     out = np.empty(rows.shape, X.dtype)
 
@@ -24,7 +24,7 @@ def every(X: Array, step: int, workers: int) -> Array:
 
 
 def transposed(X: Array, dtype: Any, workers: int = 1) -> Array:
-    """(K, N) the columns of X (N, K), one after the other."""
+    """Copy X (N, K) to a C-contiguous array (K, N)."""
     out = np.empty(X.shape[::-1], dtype)
 
     def copy(part: slice) -> None:

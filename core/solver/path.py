@@ -1,4 +1,4 @@
-"""Regularisation paths: from the penalty at which every weight is zero, downwards, each fit warm."""
+"""Regularization paths: fits at decreasing penalties, each started from the one before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver import api, threads, validate
-from inficond.core.solver.design import Design
+from inficond.core.solver import api, newton, threads, validation
+from inficond.core.solver.data import Data
+from inficond.core.solver.datafits import DATAFITS
+from inficond.core.solver.quadratic_model import QuadraticModel
 from inficond.core.solver.result import FitResult
-from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
+NULL_TOL, NULL_PASSES = 1e-6, 100  # accuracy of the null model with unpenalized weights
+SHRINK = 0.4  # factor of lam until a fit has enough concepts
+MIN_RATIO = 1e-6  # smallest lam / lambda_max tried
 
 
 def lambda_max(
@@ -20,30 +24,41 @@ def lambda_max(
     link: str = "sigmoid",
     sample_weight: ArrayLike | None = None,
     standardize: bool = True,
+    penalty: ArrayLike | None = None,
 ) -> Array:
-    """The smallest lam at which every weight is zero, (C,); (1,) for softmax.
+    """Return the smallest lam at which every penalized weight is zero.
 
     Parameters
     ----------
-    X, T, link, sample_weight, standardize : as for `fit`
+    X, T, link, sample_weight, standardize, penalty
+        As for `fit`.
 
     Returns
     -------
-    (C,) or (1,) float64
+    (C,) or, for softmax, (1,) float64
     """
-    rows, targets = validate.rows_and_targets(X, T)
-    (N, K), C = rows.shape, targets.shape[1]
-    weights = validate.weights_of_rows(sample_weight, N, C)
+    validation.choice("link", link, api.LINKS)
+    standardize = validation.flag("standardize", standardize)
+    joint = DATAFITS[link].joint
+    data = Data.from_arguments(X, T, sample_weight, joint)
+    C, K = data.T.shape[1], data.X.shape[1]
+    infinite = np.full((C, K), np.inf)
+    multipliers = validation.multipliers(penalty, C, K, -infinite, infinite)
+    m = np.ones((C, K)) if multipliers is None else multipliers
+    bound = np.where(m == 0, np.inf, 0.0)
     workers = threads.available()
     with threads.single_threaded_blas():
-        design = Design.build(X, rows, standardize, None, None, workers)
-        columns = Targets.build(targets, weights, rows.dtype, link == "softmax")
-        none = np.full((C, K), np.inf)
-        problem = api.problem_of(design, columns, link, 0.0, -none, none)
-        at = api.start_at_zero(problem, link, 1e-9)
-        found = problem.link.evaluate(np.arange(len(at)), at, workers)
-    g = np.abs(found.gradient.reshape(C, K + 1)[:, :K]) / design.ratio
-    return g.max(axis=1) if link == "sigmoid" else np.array([g.max()])
+        design = data.design(standardize, None, workers)
+        targets = data.targets(design, joint, workers)
+        problem = api.make_problem(design, targets, link, 0.0, None, -bound, bound)
+        datafit, weights = problem.datafit, api.null_weights(problem, 1e-9)
+        if np.any(m == 0):  # the null model has weights
+            model = QuadraticModel.initial(design, targets, weights, datafit.width, datafit.memory)
+            weights = newton.solve(problem, model, NULL_TOL, NULL_PASSES, workers).weights
+        gradient = datafit.unpack(datafit.evaluate(np.arange(len(weights)), weights, workers).gradient)
+    g = np.abs(gradient[:, :K]) / design.unit_ratio
+    needed = np.where(np.isfinite(m) & (m > 0), g / np.where(m > 0, m, 1.0), 0.0)
+    return needed.max(axis=1) if not joint else np.array([needed.max()])
 
 
 def path(
@@ -54,15 +69,19 @@ def path(
     steps: int = 10,
     **options: Any,
 ) -> list[FitResult]:
-    """Fits at decreasing penalties, each started from the one before.
+    """Fit at decreasing penalties, each fit started from the one before.
 
     Parameters
     ----------
-    X, T : as for `fit`
-    lams : penalties, fitted from the largest to the smallest; when None, `steps` of them, evenly spaced in
-        their logarithm from `lambda_max` to `lam`
-    lam, steps : see lams
-    **options : of `fit`
+    X, T
+        As for `fit`.
+    lams : sequence of float, optional
+        Penalties in any order. None for `steps` values from `lambda_max` to `lam`, evenly spaced in their
+        logarithm.
+    lam, steps
+        See `lams`.
+    **options
+        Of `fit`.
 
     Returns
     -------
@@ -70,49 +89,45 @@ def path(
         In order of decreasing lam.
     """
     if lams is None:
-        keep = {k: options[k] for k in ("link", "sample_weight", "standardize") if k in options}
-        top = float(lambda_max(X, T, **keep).max())
-        lam = validate.penalty(lam)
-        if lam <= 0:
-            raise ValueError(f"lam must be positive for a path evenly spaced in its logarithm: it is {lam}")
+        lam, steps = validation.positive("lam", lam), validation.count("steps", steps)
+        top = float(lambda_max(X, T, **_lambda_max_options(options)).max())
         lams = [lam] if steps < 2 or top <= lam else list(np.geomspace(top, lam, steps))
     results: list[FitResult] = []
     init = options.pop("init", None)
-    for value in sorted((validate.penalty(v) for v in lams), reverse=True):
+    for value in sorted((validation.non_negative("lams", v) for v in lams), reverse=True):
         init = api.fit(X, T, value, init=init, **options)
         results.append(init)
     return results
 
 
 def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **options: Any) -> FitResult:
-    """The fit whose mean number of effective concepts per class is closest to `nec` from below.
-
-    Halves an interval of log lam; every fit starts from the last.
+    """Fit with the smallest lam whose mean number of effective concepts per class is at most `nec`.
 
     Parameters
     ----------
-    X, T : as for `fit`
-    nec : wanted mean number of non-zero weights per class, > 0
-    steps : fits, at most
-    **options : of `fit`, except `lam`
+    X, T
+        As for `fit`.
+    nec : float
+        Wanted mean number of non-zero weights per class, > 0.
+    steps : int
+        Largest number of bisections of the logarithm of lam; every fit starts from the last.
+    **options
+        Of `fit`, except `lam`.
 
     Returns
     -------
     FitResult
         `result.lam` is the penalty found.
     """
-    if not 0 < nec < np.inf:
-        raise ValueError(f"nec must be finite and positive: it is {nec}")
-    keep = {k: options[k] for k in ("link", "sample_weight", "standardize") if k in options}
-    high = float(lambda_max(X, T, **keep).max())
+    nec, steps = validation.positive("nec", nec), validation.count("steps", steps)
+    high = float(lambda_max(X, T, **_lambda_max_options(options)).max())
     init = options.pop("init", None)
-    if high <= 0:  # the targets say nothing that a column could
+    if high <= 0:  # no column is correlated with the targets
         return api.fit(X, T, 0.0, init=init, **options)
     best = init = api.fit(X, T, high, init=init, **options)
-    low = high
-    # Down in factors until there are enough, then halve.
-    while low > 1e-6 * high:
-        low *= 0.4
+    top = low = high
+    while low > MIN_RATIO * top:
+        low *= SHRINK
         init = api.fit(X, T, low, init=init, **options)
         if init.nec.mean() > nec:
             break
@@ -127,3 +142,8 @@ def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **op
         else:
             best, high = init, middle
     return best
+
+
+def _lambda_max_options(options: dict[str, Any]) -> dict[str, Any]:
+    names = ("link", "sample_weight", "standardize", "penalty")
+    return {name: options[name] for name in names if name in options}

@@ -1,101 +1,35 @@
-"""What a fit returns: the students, their certificate, and what makes the next fit cheap."""
+"""Result of a fit: weights, certificate and the state that makes the next fit cheap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver.design import Design, inward
-from inficond.core.solver.targets import Targets
+from inficond.core.solver import validation
+from inficond.core.solver.datafits import DATAFITS
+from inficond.core.solver.design import to_solver_units
+from inficond.core.solver.quadratic_model import QuadraticModel
 
 Array = NDArray[np.floating]
 
 
 @dataclass
-class Model:
-    """The quadratic model that a fit has learnt about its loss, in solver's units.
-
-    Arrays are over blocks: a class each for sigmoids, one of all classes for softmax (see `links`).
-
-    Attributes
-    ----------
-    design : the rows, with the Gram matrix that all classes share
-    targets : the targets and sample weights it was learnt on
-    weights : (B, n) where the gradient was taken
-    gradient, loss : (B, n) and (B,) there
-    curvature : (B, width, width) multipliers of the Gram matrix
-    ray : (B, 3) second derivatives along the weights themselves (see `links.Pass`)
-    S, Y : (B, memory, n) changes of weights and gradients: the quasi-Newton corrections
-    GS : (B, memory, n) the Gram matrix times S
-    pairs, newest : (B,) how many there are, and where the newest lies
-    """
-
-    design: Design
-    targets: Targets
-    weights: Array
-    gradient: Array
-    loss: Array
-    curvature: Array
-    ray: Array
-    S: Array
-    Y: Array
-    GS: Array
-    pairs: NDArray[np.int64]
-    newest: NDArray[np.int64]
-
-    @classmethod
-    def fresh(cls, design: Design, targets: Targets, weights: Array, width: int, memory: int) -> "Model":
-        """A model that has learnt nothing yet, about `weights` (B, n)."""
-        B, n = weights.shape
-        none = np.zeros((B, memory, n), design.X.dtype)
-        return cls(
-            design, targets, weights.copy(), np.full((B, n), np.nan), np.full(B, np.nan),
-            np.tile(np.eye(width) / 4, (B, 1, 1)),
-            np.zeros((B, 3 if width == 1 else 4 * width**2)), none, none.copy(), none.copy(),
-            np.zeros(B, np.int64), np.full(B, -1, np.int64),
-        )  # fmt: skip
-
-    def copy(self) -> "Model":
-        """A model to go on with, leaving this one as it is."""
-        return self._take(slice(None))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of what is this model's own: not the design's, and not the targets'."""
-        return sum(a.nbytes for a in self._arrays)
-
-    @property
-    def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return (
-            self.weights, self.gradient, self.loss, self.curvature, self.ray, self.S, self.Y, self.GS,
-            self.pairs, self.newest,
-        )  # fmt: skip
-
-    def _take(self, blocks: Any) -> "Model":
-        return Model(self.design, self.targets, *(a[blocks].copy() for a in self._arrays))
-
-    def select(self, classes: NDArray[np.int64]) -> "Model":
-        """The model of some classes (sigmoids)."""
-        return replace(self._take(classes), targets=self.targets.select(classes))
-
-
-@dataclass
 class FitResult:
-    """Students and their certificate.
+    """Fitted students and their certificate.
 
     Attributes
     ----------
-    weights : (C, K) float64, in standardised units where `standardize` was true
+    weights : (C, K) float64, in standardized units if `standardize` was true
     bias : (C,) float64
-    objective : (C,) mean loss + lam * l1 norm; (1,) for softmax
+    objective : (C,) mean loss plus penalty; (1,) for softmax
     gap : like `objective`: an upper bound on objective - optimum, from a dual feasible point
     n_iter : like `objective`: passes over the data
     converged : like `objective`: gap <= tol * max(objective, 0.001)
-    mean, scale : (K,) z = (x - mean) / scale are the standardised concept vectors
-    lam, link : as given to `fit`
-    model : what the next fit, a preview and sensitivities start from; None when made from weights alone
+    mean, scale : (K,) units of the weights, z = (x - mean) / scale
+    lam, link : arguments of `fit`
+    penalty : (C, K) multipliers of lam; None for 1
+    model : state from which the next fit starts; None if the result was made from weights alone
     """
 
     weights: Array
@@ -108,7 +42,8 @@ class FitResult:
     scale: Array
     lam: float
     link: str
-    model: Model | None = field(default=None, repr=False, compare=False)
+    penalty: Array | None = field(default=None, repr=False)
+    model: QuadraticModel | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_weights(
@@ -120,44 +55,53 @@ class FitResult:
         lam: float = 0.0,
         link: str = "sigmoid",
     ) -> "FitResult":
-        """A result to start from, made of saved weights: no data needed, no certificate held.
+        """Make a result to start from out of saved weights.
 
         Parameters
         ----------
         weights : (C, K)
         bias : (C,)
-        mean, scale : (K,) of the units of `weights`; 0 and 1 when left out
-        lam, link : of the fit that made them
+        mean, scale : (K,) units of the weights; 0 and 1 when omitted
+        lam, link : of the fit that produced them
 
         Returns
         -------
         FitResult
-            With an infinite gap and no model; `fit(..., init=it)` gives it both.
+            With an infinite gap and no model; ``fit(..., init=result)`` computes both.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not agree, entries are not finite, or a scale is not positive.
         """
-        w = np.array(weights, np.float64, ndmin=2)
+        w = validation.matrix("weights", weights, "(C, K)").astype(np.float64)
         C, K = w.shape
-        b = np.array(bias, np.float64).reshape(-1)
-        m = np.zeros(K) if mean is None else np.array(mean, np.float64).reshape(-1)
-        s = np.ones(K) if scale is None else np.array(scale, np.float64).reshape(-1)
-        for name, value, size in (("bias", b, C), ("mean", m, K), ("scale", s, K)):
-            if value.shape != (size,):
+        validation.choice("link", link, tuple(DATAFITS))
+        arrays = {"bias": (bias, C)}
+        arrays["mean"] = (np.zeros(K) if mean is None else mean, K)
+        arrays["scale"] = (np.ones(K) if scale is None else scale, K)
+        b, m, s = (
+            validation.real_array(name, value).astype(np.float64).reshape(-1)
+            for name, (value, _) in arrays.items()
+        )
+        for name, array, size in (("bias", b, C), ("mean", m, K), ("scale", s, K)):
+            if array.shape != (size,):
                 raise ValueError(
-                    f"{name} must have {size} entries, as weights {w.shape} have: it has {value.size}"
+                    f"{name} must have {size} entries, as weights have shape {w.shape}: it has {array.size}"
                 )
-        for name, value in (("weights", w), ("bias", b), ("mean", m), ("scale", s)):
-            if not np.all(np.isfinite(value)):
-                place = np.unravel_index(int(np.argmin(np.isfinite(value))), value.shape)
-                raise ValueError(
-                    f"{name} must be finite: {name}[{', '.join(map(str, place))}] is {value[place]}"
-                )
+        for name, array in (("weights", w), ("bias", b), ("mean", m), ("scale", s)):
+            validation.finite(name, array)
         if not np.all(s > 0):
             raise ValueError(f"scale must be positive: scale[{int(np.argmin(s))}] is {s.min()}")
-        n = 1 if link == "softmax" else C
+        n = 1 if DATAFITS[link].joint else C
         unknown = np.full(n, np.inf)
-        return cls(w, b, unknown, unknown.copy(), np.zeros(n, np.int64), np.zeros(n, bool), m, s, lam, link)
+        return cls(
+            w, b, unknown, unknown.copy(), np.zeros(n, np.int64), np.zeros(n, bool), m, s,
+            validation.non_negative("lam", lam), link,
+        )  # fmt: skip
 
-    def about(self, weights: ArrayLike, bias: ArrayLike) -> "FitResult":
-        """What this fit has learnt about the curvature, to start from other weights.
+    def at_weights(self, weights: ArrayLike, bias: ArrayLike) -> "FitResult":
+        """Return a start at other weights with the Hessian model of this fit.
 
         Parameters
         ----------
@@ -167,14 +111,14 @@ class FitResult:
         Returns
         -------
         FitResult
-            Without a certificate; the next fit begins with a pass for the gradient there.
+            Without a certificate; the next fit begins with a pass for the gradient.
         """
         moved = FitResult.from_weights(weights, bias, self.mean, self.scale, self.lam, self.link)
+        moved.penalty = self.penalty
         if self.model is not None:
             moved.model = self.model.copy()
-            moved.model.weights = inward(self.model.design, moved.weights, moved.bias).reshape(
-                self.model.weights.shape
-            )
+            coefficients = to_solver_units(self.model.design, moved.weights, moved.bias)
+            moved.model.weights = coefficients.reshape(self.model.weights.shape)
             moved.model.gradient[:], moved.model.loss[:] = np.nan, np.nan
         return moved
 
@@ -184,18 +128,23 @@ class FitResult:
         return np.count_nonzero(self.weights, axis=1)
 
     def select(self, classes: Sequence[int] | NDArray[np.int64]) -> "FitResult":
-        """The result for some classes, to refit those alone.
+        """Return the result of some classes, to refit those alone.
 
         Raises
         ------
         ValueError
-            For the softmax link, whose classes cannot be refitted apart.
+            For the softmax link, whose classes have one common objective.
         """
-        if self.link == "softmax":
-            raise ValueError("a softmax fit has one objective for all classes: it cannot be taken apart")
+        if DATAFITS[self.link].joint:
+            raise ValueError(
+                f"a {self.link} fit has one objective for all classes: classes cannot be selected"
+            )
         c = np.atleast_1d(np.asarray(classes, np.int64))
-        parts = {
-            n: getattr(self, n)[c].copy()
-            for n in ("weights", "bias", "objective", "gap", "n_iter", "converged")
-        }
-        return replace(self, **parts, model=None if self.model is None else self.model.select(c))
+        names = ("weights", "bias", "objective", "gap", "n_iter", "converged")
+        parts = {name: getattr(self, name)[c].copy() for name in names}
+        return replace(
+            self,
+            **parts,
+            penalty=None if self.penalty is None else self.penalty[c],
+            model=None if self.model is None else self.model.select(c),
+        )

@@ -1,7 +1,7 @@
-"""Threads of ours over rows and classes, each calling a single-threaded BLAS.
+"""Threads over groups of rows and classes, each calling a single-threaded BLAS.
 
-OpenBLAS's own threads under a parallel loop wait for each other, so they are switched off while a fit runs
-and put back when the last fit has ended.
+Threads of OpenBLAS under a parallel loop wait for each other, so they are switched off while a fit runs and
+restored when the last concurrent fit has ended. A forked child starts with fresh threads and locks.
 """
 
 import os
@@ -13,6 +13,10 @@ from functools import cache
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+from inficond.core.processors import available_processors as available
+
+__all__ = ["available", "run", "single_threaded_blas", "slices"]
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -27,7 +31,7 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """BLAS uses one thread inside; counted, so that fits of several visitors may overlap."""
+    """Limit BLAS to one thread inside the block; blocks of several threads may overlap."""
     global _running, _limiter
     with _lock:
         if _running == 0:
@@ -43,25 +47,38 @@ def single_threaded_blas() -> Iterator[None]:
                 _limiter = None
 
 
-def available() -> int:
-    """Processors that this process may use; `OMP_NUM_THREADS` lowers it."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(count, int(asked))) if asked.isdigit() else count
-
-
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="inficond-solver")
 
 
+def _reset_after_fork() -> None:
+    """Forget threads and locks of the parent, of which only the forking thread exists in the child."""
+    global _lock, _running, _limiter
+    _pool.cache_clear()
+    _lock = threading.Lock()
+    if _limiter is not None:
+        _limiter.restore_original_limits()
+    _running, _limiter = 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
+
+
 def slices(count: int, size: int) -> list[slice]:
-    """`count` items in runs of `size`: the same whatever the number of threads, so that results are too."""
+    """Split range(count) into slices of `size`; results do not depend on the number of threads."""
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
 def run(task: Callable[[T], None], items: Sequence[T], threads: int) -> None:
-    """Call `task` on every item, `threads` at a time; the caller's thread takes its share."""
+    """Call `task` on every item with up to `threads` threads, the calling thread included.
+
+    Raises
+    ------
+    Exception
+        Of the first task that failed, after all threads have stopped.
+    """
     if threads <= 1 or len(items) <= 1:
         for item in items:
             task(item)

@@ -1,20 +1,20 @@
-"""Everything a first fit would otherwise wait for, done beforehand."""
+"""Loading of everything that a first fit would otherwise wait for."""
 
 import numpy as np
 
 from inficond.core.solver.api import fit
-from inficond.core.solver.refit import preview
 
 
 def warm_up() -> None:
-    """Load (the first time ever: compile) the kernels and start BLAS and the threads; to be called off the
-    first user's path, for instance in a thread while the page is being served."""
+    """Load the kernels (the first time: compile them) and start BLAS and the threads.
+
+    Call it outside the path of the first user, for instance in a thread while the page is being served.
+    """
     rng = np.random.default_rng(0)
     for N, precision in ((600, np.float32), (40, np.float64)):
         X = rng.random((N, 512)).astype(precision)
-        t = X[:, :1]  # told by a column, so that weights are not zero and every kernel has its turn
+        t = X[:, :1]  # correlated with a column, so that weights are non-zero and all kernels run
         T = np.hstack([t, 1 - t])
         result = fit(X, T, 0.05, tol=1e-2)
-        preview(result, lower=result.weights, upper=result.weights)
         fit(X, T[:, :1], 0.05, init=result.select([0]), lower=0.9 * result.weights[:1], tol=1e-2)
         fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=np.arange(1.0, N + 1))

@@ -271,10 +271,13 @@ def _about(
     T: NDArray[np.float32],
 ) -> Any:
     """The model of `base` about other weights: one pass for the gradient there, no step."""
-    from inficond.core.solver import quick
+    from inficond.core.solver import fit
 
-    moved = base.about(weights.astype(np.float64), bias)
-    return quick(moved, workspace.columns(state.added).training, T, passes=1)
+    moved = base.at_weights(weights.astype(np.float64), bias)
+    return fit(
+        workspace.columns(state.added).training, T, moved.lam, moved.link, init=moved, standardize=False,
+        max_iter=1, warn=False,
+    )  # fmt: skip
 
 
 def _learn(workspace: Workspace, state: BranchState) -> Any:

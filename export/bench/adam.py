@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from inficond.core.bench.solver_data import Instance
-from inficond.core.bench.solver_peers import Array, standardised
+from inficond.core.bench.solver_peers import Array, standardized
 
 
 def adam(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
     """torch Adam on batches of 256, the penalty added to the loss, as the paper does; `tol` is 1 / epochs."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    Z = torch.from_numpy(np.ascontiguousarray(standardised(X, "C")))
+    Z = torch.from_numpy(np.ascontiguousarray(standardized(X, "C")))
     Y = torch.from_numpy(T)
     layer = torch.nn.Linear(instance.K, instance.C)
     torch.nn.init.zeros_(layer.weight)

@@ -1,11 +1,11 @@
-"""What the solver's tests share."""
+"""Fixtures of the solver's tests."""
 
 import pytest
 
-from inficond.core.solver import validate
+from inficond.core.solver import validation
 
 
 @pytest.fixture
-def single(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small problems in float32 too, as large ones are."""
-    monkeypatch.setattr(validate, "SMALL", 0)
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit small problems in float32, as large ones are."""
+    monkeypatch.setattr(validation, "SMALL_BYTES", 0)

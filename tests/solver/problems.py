@@ -1,4 +1,4 @@
-"""Random problems for property tests, unpleasant ones included."""
+"""Random problems for property tests, ill-conditioned ones included."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of one fit."""
+    """Arguments of a fit."""
 
     X: np.ndarray
     T: np.ndarray
@@ -16,6 +16,7 @@ class Case:
     lower: np.ndarray | None
     upper: np.ndarray | None
     sample_weight: np.ndarray | None
+    penalty: np.ndarray | None = None
 
     @property
     def options(self):
@@ -25,6 +26,7 @@ class Case:
             "lower": self.lower,
             "upper": self.upper,
             "sample_weight": self.sample_weight,
+            "penalty": self.penalty,
         }
 
 
@@ -34,8 +36,8 @@ WEIGHTS = (None, "rows", "rows and classes", "some zero")
 
 
 @st.composite
-def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), least=3):
-    """A problem of up to 80 rows and 24 columns; more columns than rows are as likely as fewer."""
+def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), least=3, multipliers=()):
+    """Draw a problem of up to 80 rows and 24 columns."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     N, K, C = draw(st.integers(least, 80)), draw(st.integers(1, 24)), draw(st.integers(1, 3))
     X = rng.random((N, K)) * 10.0 ** draw(st.integers(-2, 1))
@@ -65,7 +67,7 @@ def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), lea
         lower = np.where(rng.random((C, K)) < 0.5, -np.inf, rng.normal(size=(C, K)) * 0.5)
         upper = np.where(rng.random((C, K)) < 0.5, np.inf, rng.normal(size=(C, K)) * 0.5)
         upper = np.maximum(lower, upper)
-        same = rng.random((C, K)) < 0.1  # locked
+        same = rng.random((C, K)) < 0.1  # fixed
         lower = np.where(same, 0.25, lower)
         upper = np.where(same, 0.25, upper)
     weights = draw(st.sampled_from(WEIGHTS))
@@ -78,4 +80,9 @@ def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), lea
         sample_weight = np.where(rng.random(N) < 0.3, 0.0, 5.0)
         sample_weight[0] = 1.0
     dtype = dtype or draw(st.sampled_from((np.float32, np.float64)))
-    return Case(X.astype(dtype), T.astype(dtype), lam, lower, upper, sample_weight)
+    penalty = None
+    if multipliers:
+        penalty = rng.choice(multipliers, (C, K))
+        if lower is not None:  # an excluded weight must be allowed to be 0
+            penalty = np.where(np.isinf(penalty) & ((lower > 0) | (upper < 0)), 1.0, penalty)
+    return Case(X.astype(dtype), T.astype(dtype), lam, lower, upper, sample_weight, penalty)

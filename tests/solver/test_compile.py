@@ -1,4 +1,4 @@
-"""Compiled code is cached, and a fit works where nothing beside the package can be written."""
+"""Compilation and caching of the kernels, with and without a writable folder."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 
 from inficond.core.solver.kernels import _compile
 
-# The module by itself: with its package come all kernels, and where no cache can be kept they take a minute.
+# The module is imported without its package, whose kernels take minutes to compile where there is no cache.
 CODE = """
 import importlib.util
 import numba
@@ -43,12 +43,12 @@ def run(tmp_path, setup, **env):
 
 
 def printed(code):
-    """What a process of its own prints when it runs the code."""
+    """Return the output of a process that runs the code."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-# Tests may run as root, to whom every folder is writable: the locators are told that none is.
+# Tests may run as root, for whom every folder is writable, so the locators of writable folders are removed.
 NOWHERE = """
 from numba.core.caching import CacheImpl
 CacheImpl._locator_classes = [c for c in CacheImpl._locator_classes if "UserProvided" in c.__name__]
@@ -61,37 +61,37 @@ def test_code_is_cached_beside_its_source(tmp_path):
     assert Path(place).parent == tmp_path
 
 
-def test_without_a_writable_place_a_private_folder_serves(tmp_path):
+def test_code_is_cached_in_a_private_folder_without_a_writable_one(tmp_path):
     value, kind, place = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
     assert (value, kind) == ("8.0", "FunctionCache")
     assert Path(place).is_relative_to(tmp_path)
     assert any(Path(place).glob("*.nbc"))
 
 
-def test_code_is_not_loaded_from_a_folder_that_others_can_write(tmp_path, monkeypatch):
+def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(_compile.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = _compile.private_folder()
+    folder = _compile.private_cache_folder()
     assert folder is not None
     folder.chmod(0o777)
-    assert _compile.private_folder() is None
+    assert _compile.private_cache_folder() is None
     shutil.rmtree(folder)
     (tmp_path / "elsewhere").mkdir()
     folder.symlink_to(tmp_path / "elsewhere")
-    assert _compile.private_folder() is None
+    assert _compile.private_cache_folder() is None
     value, kind, _ = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
     assert (value, kind) == ("8.0", "NullCache")
 
 
-def test_code_into_which_another_file_was_inlined_is_made_anew_when_that_changes(tmp_path):
+def test_a_change_of_an_inlined_file_invalidates_the_cache(tmp_path):
     for value in (2.0, 3.0):
         (tmp_path / "factor.py").write_text(f"def factor():\n    return {value}\n")
         setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
         script = CODE.replace("2 * x[0]", "factor() * x[0]")
         (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=_compile.__file__))
-        told = subprocess.run(
+        output = subprocess.run(
             [sys.executable, tmp_path / "kernel.py"], capture_output=True, text=True, check=True
         ).stdout
-        assert told.split()[0] == str(value * 4)
+        assert output.split()[0] == str(value * 4)
 
 
 @pytest.mark.slow
@@ -111,20 +111,21 @@ def test_the_second_process_compiles_nothing():
     assert printed(code) == "0"
 
 
-def test_a_kernel_is_loaded_when_it_is_first_asked_for():
+def test_kernels_are_loaded_on_first_use():
     code = (
         "import numpy as np\n"
         "from inficond.core.solver import fit\n"
-        "from inficond.core.solver.kernels import dense, joint, passes\n"
+        "from inficond.core.solver.kernels import class_step, fused_passes, joint_step\n"
         "X = np.random.default_rng(0).random((600, 600), dtype=np.float32)\n"
         "fit(X, X[:, :2], 0.05, tol=1e-2)\n"
-        "kernels = dense.step_classes, passes.sigmoid_rows, joint.step_block\n"
+        "kernels = (class_step.minimize_class_models, fused_passes.sigmoid_pass,\n"
+        "           joint_step.minimize_joint_models)\n"
         "print([sorted(map(str, kernel._loaded)) for kernel in kernels])"
     )
     assert printed(code) == "[['float32'], ['float32'], []]"
 
 
-def test_what_is_not_kept_yet_is_compiled_at_import_and_what_is_waits(tmp_path):
+def test_code_that_is_not_cached_is_compiled_at_import(tmp_path):
     setup = (
         "import numba.core.event as event\n"
         "class Seen(event.Listener):\n"
@@ -136,26 +137,31 @@ def test_what_is_not_kept_yet_is_compiled_at_import_and_what_is_waits(tmp_path):
     assert run(tmp_path, setup)[0] == "8.0"
     (tmp_path / "kernel.py").write_text((tmp_path / "kernel.py").read_text().split("print(twice")[0])
     alone = subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True, check=True)
-    assert alone.stdout == b"compiled "  # another source, not called
+    assert alone.stdout == b"compiled "  # although it is not called
     assert not subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True).stdout
 
 
-def test_warming_up_leaves_nothing_to_be_loaded():
+def test_warm_up_loads_every_kernel():
     code = (
         "from inficond.core.solver import warm_up\n"
-        "from inficond.core.solver.kernels import columns, dense, gap, joint, losses, passes\n"
+        "from inficond.core.solver.kernels import (class_step, column_passes, fenchel_young,\n"
+        "    fused_passes, joint_step, losses, moments)\n"
         "warm_up()\n"
-        "used = [columns.settle, dense.step_classes, joint.step_block, passes.sigmoid_rows,\n"
-        "        passes.softmax_rows, losses.moments, losses.binary_entropy, losses.entropies]\n"
-        "print([k._function.__name__ for k in used if len(k._loaded) < 2], len(gap.young._loaded))"
+        "used = [column_passes.polish, class_step.minimize_class_models, joint_step.minimize_joint_models,\n"
+        "        fused_passes.sigmoid_pass, fused_passes.softmax_pass, moments.add_moments,\n"
+        "        losses.binary_entropy, losses.softmax_entropy]\n"
+        "gap = fenchel_young.fenchel_young\n"
+        "print([k._function.__name__ for k in used if len(k._loaded) < 2], len(gap._loaded))"
     )
     assert printed(code) == "[] 1"
 
 
-def test_many_threads_load_a_kernel_once(monkeypatch):
+def test_concurrent_threads_load_a_kernel_once(monkeypatch):
     calls = []
-    made = _compile._dispatcher
-    monkeypatch.setattr(_compile, "_dispatcher", lambda f: (calls.append(1), time.sleep(0.05), made(f))[2])
+    original = _compile._dispatcher
+    monkeypatch.setattr(
+        _compile, "_dispatcher", lambda f: (calls.append(1), time.sleep(0.05), original(f))[2]
+    )
 
     @_compile.jit(single="f4(f4[::1])", double="f8(f8[::1])")
     def thrice(x):
@@ -164,4 +170,4 @@ def test_many_threads_load_a_kernel_once(monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: thrice(np.array([i], (np.float32, np.float64)[i % 2])), range(16)))
     assert found == [3.0 * i for i in range(16)]
-    assert len(calls) == 3  # one more looks whether anything is kept
+    assert len(calls) == 3  # one per precision, and one that looks into the cache

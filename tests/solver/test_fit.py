@@ -1,4 +1,4 @@
-"""What a fit does besides being optimal: units, warm starts, weights of rows, threads, memory maps."""
+"""Behaviour of a fit besides optimality: units, warm starts, sample weights, threads, memory maps."""
 
 import threading
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from inficond.core.solver import FitResult, fit, path, validate
+from inficond.core.solver import FitResult, fit, path, validation
 from inficond.core.solver.design import Design
 
 from . import reference
 
 
 def problem(N=3000, K=40, C=3, seed=0):
-    """Large enough for several chunks and groups of rows."""
+    """Make a problem with several chunks and groups of rows."""
     rng = np.random.default_rng(seed)
     X = np.maximum(0, rng.normal(0.2, 0.05, (N, K))).astype(np.float32)
     W = np.where(rng.random((C, K)) < 0.2, rng.normal(size=(C, K)), 0)
@@ -24,7 +24,7 @@ def problem(N=3000, K=40, C=3, seed=0):
 X, T = problem()
 
 
-def test_weights_are_in_standardised_units():
+def test_weights_are_in_standardized_units():
     r = fit(X, T)
     assert r.mean == pytest.approx(X.mean(0, dtype=np.float64), rel=1e-6)
     assert r.scale == pytest.approx(X.std(0, dtype=np.float64), rel=1e-5)
@@ -33,7 +33,7 @@ def test_weights_are_in_standardised_units():
     assert r.nec.tolist() == np.count_nonzero(r.weights, axis=1).tolist()
 
 
-def test_without_standardisation_weights_are_in_the_data_s_units():
+def test_without_standardization_weights_are_in_units_of_the_data():
     r = fit(X, T, 1e-4, standardize=False)
     assert not r.mean.any()
     assert (r.scale == 1).all()
@@ -42,7 +42,7 @@ def test_without_standardisation_weights_are_in_the_data_s_units():
     assert reference.optimum(X, T, r, 0) >= r.objective[0] - r.gap[0]
 
 
-def test_scaling_a_column_changes_nothing_when_standardised():
+def test_scaling_columns_changes_nothing_with_standardization():
     a, b = fit(X, T, tol=1e-7), fit(X * np.float32(256), T, tol=1e-7)
     assert b.weights == pytest.approx(a.weights, abs=1e-4)
 
@@ -54,20 +54,20 @@ def test_a_column_far_from_zero_loses_no_accuracy():
     assert r.objective == pytest.approx(reference.objective(far.astype(np.float32), T, r), rel=1e-5)
 
 
-def test_more_threads_give_the_same_answer():
+def test_more_threads_give_the_same_result():
     a, b = fit(X, T, n_threads=1), fit(X, T, n_threads=3)
     assert np.array_equal(a.weights, b.weights)
     assert np.array_equal(a.gap, b.gap)
 
 
-def test_a_warm_start_spends_fewer_passes_and_ends_the_same():
+def test_a_warm_start_takes_fewer_passes_to_the_same_optimum():
     cold = fit(X, T, 2e-3, tol=1e-6)
     warm = fit(X, T, 2e-3, init=fit(X, T, 2.5e-3, tol=1e-6), tol=1e-6)
     assert warm.n_iter.sum() < cold.n_iter.sum()
     assert warm.objective == pytest.approx(cold.objective, rel=2e-6)
 
 
-def test_saved_weights_are_enough_to_start_from():
+def test_a_fit_starts_from_saved_weights():
     r = fit(X, T)
     saved = FitResult.from_weights(r.weights.astype(np.float32), r.bias, r.mean, r.scale, r.lam)
     again = fit(X, T, init=saved)
@@ -76,7 +76,7 @@ def test_saved_weights_are_enough_to_start_from():
     assert again.objective == pytest.approx(r.objective, rel=1e-4)
 
 
-def test_a_start_does_not_change_the_result_it_started_from():
+def test_a_fit_does_not_modify_its_start():
     r = fit(X, T)
     before = r.weights.copy(), r.model.S.copy()
     fit(X, T, 1e-4, init=r, lower=np.zeros(r.weights.shape))
@@ -84,7 +84,7 @@ def test_a_start_does_not_change_the_result_it_started_from():
     assert np.array_equal(r.model.S, before[1])
 
 
-def test_rows_changed_in_place_are_noticed():
+def test_rows_changed_in_place_are_detected():
     moved = X.copy()
     r = fit(moved, T)
     moved *= np.float32(1.5)
@@ -93,7 +93,7 @@ def test_rows_changed_in_place_are_noticed():
     assert again.objective == pytest.approx(reference.objective(moved, T, again), rel=1e-6)
 
 
-def test_one_class_alone_is_refitted_like_all():
+def test_a_single_class_is_refitted_to_the_same_optimum():
     r = fit(X, T)
     one = fit(X, T[:, [1]], init=r.select([1]), tol=1e-6)
     assert one.objective == pytest.approx(fit(X, T, tol=1e-6).objective[[1]], rel=2e-6)
@@ -108,15 +108,15 @@ def test_a_weight_of_two_is_the_row_twice():
     assert a.objective == pytest.approx(b.objective, rel=1e-5)
 
 
-def test_weights_per_class_are_those_of_each_class():
+def test_weights_per_class_apply_to_each_class():
     s = np.random.default_rng(1).random(T.shape)
-    both = fit(X, T, sample_weight=s, tol=1e-6)
+    both = fit(X, T, 1e-4, sample_weight=s, standardize=False, tol=1e-6)
     for c in range(3):
-        one = fit(X, T[:, [c]], sample_weight=s[:, c], tol=1e-6)
+        one = fit(X, T[:, [c]], 1e-4, sample_weight=s[:, c], standardize=False, tol=1e-6)
         assert both.objective[c] == pytest.approx(one.objective[0], rel=2e-6)
 
 
-def test_equal_bounds_lock_exactly():
+def test_equal_bounds_fix_a_weight_exactly():
     low, high = np.full((3, 40), -np.inf), np.full((3, 40), np.inf)
     value = np.nextafter(0.1, 1)
     low[1, 5] = high[1, 5] = value
@@ -128,8 +128,8 @@ def test_equal_bounds_lock_exactly():
     assert r.converged.all()
 
 
-def test_rows_are_streamed_from_a_memory_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(validate, "SMALL", 0)
+def test_rows_are_read_from_a_memory_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "SMALL_BYTES", 0)
     np.save(tmp_path / "concepts.npy", X)
     mapped = np.load(tmp_path / "concepts.npy", mmap_mode="r")
     r = fit(mapped, T)
@@ -140,33 +140,31 @@ def test_rows_are_streamed_from_a_memory_map(tmp_path, monkeypatch):
     weights[0] = 2
     for array in (frozen, weights):
         array.flags.writeable = False
-    assert fit(mapped, frozen, sample_weight=weights).converged.all(), (
-        "read-only targets and weights are fine too"
-    )
+    assert fit(mapped, frozen, sample_weight=weights).converged.all()
 
 
-def test_a_cold_start_on_a_sample_of_the_rows_ends_at_the_same_optimum(monkeypatch):
+def test_a_cold_start_on_a_sample_ends_at_the_same_optimum(monkeypatch):
     from inficond.core.solver import newton
 
-    monkeypatch.setattr(validate, "SMALL", 0)
+    monkeypatch.setattr(validation, "SMALL_BYTES", 0)
     whole = fit(X, T, tol=1e-6)
-    monkeypatch.setattr(newton, "SAMPLE_ROWS", 400)
+    monkeypatch.setattr(newton, "MIN_SAMPLE_ROWS", 400)
     sampled = fit(X, T, tol=1e-6)
     assert sampled.n_iter.max() < whole.n_iter.max()
     assert sampled.objective == pytest.approx(whole.objective, rel=2e-6)
 
 
-def test_float32_that_can_certify_no_more_goes_on_in_float64(monkeypatch):
-    monkeypatch.setattr(validate, "SMALL", 0)
-    asked = []
-    original = Design.in_double
-    monkeypatch.setattr(Design, "in_double", lambda self: asked.append(1) or original(self))
+def test_a_fit_that_float32_cannot_certify_continues_in_float64(monkeypatch):
+    monkeypatch.setattr(validation, "SMALL_BYTES", 0)
+    calls = []
+    original = Design.as_float64
+    monkeypatch.setattr(Design, "as_float64", lambda self: calls.append(1) or original(self))
     r = fit(X, T, 1e-4, tol=1e-6)
     assert r.converged.all()
-    assert asked, "the problem was meant to be too hard for float32"
+    assert calls, "float32 was expected not to suffice"
 
 
-def test_blas_threads_come_back_after_fits_of_several_threads():
+def test_blas_threads_are_restored_after_concurrent_fits():
     before = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
     results = [None] * 4
 
@@ -182,7 +180,7 @@ def test_blas_threads_come_back_after_fits_of_several_threads():
     assert [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"] == before
 
 
-def test_targets_without_information_are_fitted_by_the_intercept():
+def test_constant_targets_are_fitted_by_the_intercept():
     for value in (0.0, 1.0, 0.3):
         r = fit(X, np.full((len(X), 1), value, np.float32))
         assert not r.weights.any()
@@ -190,7 +188,7 @@ def test_targets_without_information_are_fitted_by_the_intercept():
         assert 1 / (1 + np.exp(-r.bias[0])) == pytest.approx(value, abs=1e-4)
 
 
-def test_a_path_starts_at_nothing_and_grows():
+def test_a_path_starts_at_zero_weights():
     fits = path(X, T, lam=2e-3, steps=6)
     assert [r.lam for r in fits] == sorted((r.lam for r in fits), reverse=True)
     assert not fits[0].weights.any()
@@ -198,10 +196,10 @@ def test_a_path_starts_at_nothing_and_grows():
     assert fits[-1].objective == pytest.approx(fit(X, T, 2e-3).objective, rel=2e-4)
 
 
-def test_softmax_of_two_classes_is_a_sigmoid_of_their_difference():
+def test_softmax_of_two_classes_equals_a_sigmoid():
     t = T[:, :1]
     two = fit(X, np.c_[t, 1 - t], 2e-3, "softmax", tol=1e-6)
-    # lam (|w1| + |w2|) with w1 - w2 = w is least at lam |w|.
+    # The minimum of lam (|w1| + |w2|) subject to w1 - w2 = w is lam |w|.
     one = fit(X, t, 2e-3, tol=1e-6)
     assert two.objective.shape == two.gap.shape == two.n_iter.shape == (1,)
     assert two.objective[0] == pytest.approx(one.objective[0], rel=1e-5)

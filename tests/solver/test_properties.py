@@ -1,4 +1,4 @@
-"""What holds for every fit, on random problems, ill-conditioned ones included."""
+"""Properties of every fit, on random problems, ill-conditioned ones included."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_gap_bounds_the_suboptimality(case, tol):
 
 @many(200)
 @given(cases(dtype=np.float32, lams=(1e-3, 0.3)), st.sampled_from((1e-1, 1e-3)))
-def test_the_gap_bounds_the_suboptimality_in_single_precision(single, case, tol):
+def test_the_gap_bounds_the_suboptimality_in_single_precision(single_precision, case, tol):
     check_certificate(case, fit(case.X, case.T, tol=tol, **case.options), 3e-6)
 
 
@@ -44,7 +44,7 @@ def test_the_gap_bounds_the_suboptimality_in_single_precision(single, case, tol)
 @many(3000)
 @given(cases(), st.sampled_from((1e-1, 1e-3, 1e-6)))
 def test_the_gap_bounds_the_suboptimality_on_thousands_of_problems(case, tol):
-    # Columns that vary by less than a millionth of their mean count as constant: then the problem is another.
+    # Columns that vary by less than a millionth of their mean count as constant, which changes the problem.
     spread, mean = case.X.std(0, dtype=np.float64), np.abs(case.X.mean(0, dtype=np.float64))
     assume(np.all((spread == 0) | (spread > 1e-5 * mean)))
     check_certificate(case, fit(case.X, case.T, tol=tol, **case.options), 1e-6)
@@ -61,8 +61,7 @@ def test_optimality_conditions_and_bounds_hold(case):
     assert np.all(np.isfinite(r.bias))
     assert r.converged.all()
     worst = reference.violations(case.X, case.T, r, case.lower, case.upper, case.sample_weight)
-    # A gap of e allows a violation of sqrt(2 L e), with L <= 1/4 the curvature along a standardised column;
-    # along a constant column of a weighted class it is what the mean leaves, as large at most.
+    # A gap of e allows a violation of sqrt(2 L e), with L <= 1/4 the curvature along a standardized column.
     L = 0.25 * (((case.X - r.mean) / r.scale) ** 2).max(0).max()
     allowed = np.sqrt(2 * L * (r.gap + 1e-12))[:, None] + 1e-9
     assert np.all(worst <= allowed)
@@ -83,16 +82,16 @@ def test_the_objective_never_rises_above_the_start(case, passes):
     cases(bounded=False, targets=("soft", "hard"), lams=(1e-2, 0.2), least=8),
     st.randoms(use_true_random=False),
 )
-def test_permuting_the_problem_permutes_the_answer(case, random):
+def test_permuting_the_problem_permutes_the_result(case, random):
     (N, K), C = case.X.shape, case.T.shape[1]
     rows, columns, classes = (np.array(random.sample(range(n), n)) for n in (N, K, C))
     s = case.sample_weight
-    moved = s if s is None else (s[rows] if s.ndim == 1 else s[rows][:, classes])
+    permuted = s if s is None else (s[rows] if s.ndim == 1 else s[rows][:, classes])
     a = fit(case.X, case.T, case.lam, sample_weight=s, tol=1e-8, max_iter=1000)
     X, T = case.X[rows][:, columns], case.T[rows][:, classes]
-    b = fit(X, T, case.lam, sample_weight=moved, tol=1e-8, max_iter=1000)
+    b = fit(X, T, case.lam, sample_weight=permuted, tol=1e-8, max_iter=1000)
     assert b.objective == pytest.approx(a.objective[classes], rel=1e-6)
-    # Where weights are not unique (duplicate columns) the scores still are.
+    # With duplicate columns the weights are not unique, but the logits are.
     Ea, Eb = reference.logits(case.X, a)[1], reference.logits(case.X[rows][:, columns], b)[1]
     assert np.abs(Eb - Ea[rows][:, classes]).max() < 0.03
 
@@ -132,9 +131,9 @@ def test_softmax_is_optimal_and_certified(case):
         assert np.all((r.weights >= case.lower) & (r.weights <= case.upper))
     true = reference.objective(case.X, T, r, s)
     assert r.objective == pytest.approx(true, rel=1e-5)
-    # No certificate can be checked against itself: a much longer run is the reference.
-    sure = fit(case.X, T, case.lam, "softmax", case.lower, case.upper, r, s, tol=1e-9, max_iter=1500)
-    assert true[0] - reference.objective(case.X, T, sure, s)[0] <= r.gap[0] + 1e-9
+    # A much more accurate fit is the reference.
+    accurate = fit(case.X, T, case.lam, "softmax", case.lower, case.upper, r, s, tol=1e-9, max_iter=1500)
+    assert true[0] - reference.objective(case.X, T, accurate, s)[0] <= r.gap[0] + 1e-9
     worst = reference.violations(case.X, T, r, case.lower, case.upper, s)
     L = 0.5 * (((case.X - r.mean) / r.scale) ** 2).max()
     assert worst.max() <= np.sqrt(2 * L * r.gap[0]) + 1e-6

@@ -1,1 +1,1 @@
-"""Compiled loops; each takes arrays and fills arrays, and knows nothing of classes of ours."""
+"""Compiled loops of the solver: functions over arrays, without any class of the package."""

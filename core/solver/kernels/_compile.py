@@ -1,20 +1,21 @@
-"""How the kernels are compiled: once, cached on disk, and without the interpreter's lock.
+"""Compilation of the kernels: once per installation, cached on disk, executed without the interpreter lock.
 
-Explicit signatures leave nothing to be guessed from arguments. `warm_up` asks for all; the machine code is
-kept beside the source, else in the user's cache, else in a private temporary folder.
+Explicit signatures leave no types to infer from the arguments. Machine code is cached beside the source, else
+in the cache folder of the user, else in a private temporary folder.
 
-Numba asks of kept code only whether the file of the function itself is the same. What is inlined into it
-comes from the files beside it, so the name under which it is kept tells of all of them.
+Numba invalidates cached code only when the file of the function itself changes. Functions of the other files
+are inlined into it, so the name of the cache entry contains a digest of all files of the folder.
 """
 
 import hashlib
+import logging
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numba
@@ -23,70 +24,91 @@ from numpy.typing import NDArray
 
 njit: Any = numba.njit
 config: Any = numba.config
-# What vectorisation needs. Not `nnan` and `ninf`: infinite bounds are meant, and NaN must stay NaN.
+# The flags that vectorization needs. Not `nnan` and `ninf`: infinite bounds are valid, and NaN must stay NaN.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+_log = logging.getLogger(__name__)
+_lock = RLock()
+
+
+def _reset_lock() -> None:
+    """Replace the lock in a forked child, where the thread that held it does not exist."""
+    global _lock
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_lock)
 
 
 class Kernel:
-    """A kernel for Python to call, in both precisions: that of its first array decides.
+    """A compiled function for single and double precision; the dtype of the first argument selects one.
 
-    Each is loaded when it is first asked for, since most processes use few; where nothing is kept yet, both
-    are compiled at import, so that nobody waits half-way.
+    Cached code is loaded on first use. Code that is not cached yet is compiled at import, so that no call has
+    to wait for it.
     """
 
     def __init__(self, function: Callable[..., Any], single: Any, double: Any) -> None:
-        function.__qualname__ += f"_{version(Path(function.__code__.co_filename).parent)}"
+        function.__qualname__ += f"_{source_digest(Path(function.__code__.co_filename).parent)}"
         self._function = function
         self._signatures: dict[np.dtype[Any], Any] = {
             np.dtype(np.float32): single,
             np.dtype(np.float64): double,
         }
         self._loaded: dict[np.dtype[Any], Any] = {}
-        self._lock = Lock()
-        if not kept(_dispatcher(function)):
+        if not is_cached(_dispatcher(function)):
+            announce_compilation()
             for precision, signature in self._signatures.items():
                 if signature is not None:
                     self._load(precision)
 
     def __call__(self, first: NDArray[np.floating], *rest: Any) -> Any:
-        made = self._loaded.get(first.dtype)
-        return (self._load(first.dtype) if made is None else made)(first, *rest)
+        compiled = self._loaded.get(first.dtype)
+        return (self._load(first.dtype) if compiled is None else compiled)(first, *rest)
 
     def _load(self, precision: np.dtype[Any]) -> Any:
-        with self._lock:
+        with _lock:
             if precision not in self._loaded:
-                made = _dispatcher(self._function)
-                made.compile(self._signatures[precision])
-                made.disable_compile()
-                self._loaded[precision] = made
+                compiled = _dispatcher(self._function)
+                compiled.compile(self._signatures[precision])
+                compiled.disable_compile()
+                self._loaded[precision] = compiled
             return self._loaded[precision]
 
 
 def jit(single: Any = None, double: Any = None) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a function a `Kernel`; what it calls must be `inline`.
+    """Make a `Kernel` of a function; the functions it calls must be `inline`.
 
     Parameters
     ----------
     single, double : str or numba.core.typing.Signature
-        E.g. ``"void(f4[::1], f8)"``; left out where the first array is never of that precision.
+        For example ``"void(f4[::1], f8)"``; omitted where the first array never has that precision.
 
     Returns
     -------
     callable
-        The decorator; what it returns holds no lock while it runs.
+        The decorator. The kernel releases the interpreter lock while it runs.
     """
     return lambda function: Kernel(function, single, double)
 
 
+@cache
+def announce_compilation() -> None:
+    """Log, once per process, why the import takes so long."""
+    _log.warning(
+        "inficond: compiling the solver for this processor; "
+        "this takes about two minutes, once per installation"
+    )
+
+
 def _dispatcher(function: Callable[..., Any]) -> Any:
-    """What compiles a function and keeps its code."""
+    """Return the Numba dispatcher of a function, with the first cache folder that is writable."""
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError as error:
         if "locator" not in str(error):
             raise
-    folder = private_folder()
+    folder = private_cache_folder()
     if folder is None:
         return njit(**options)(function)
     before = config.CACHE_DIR
@@ -97,17 +119,17 @@ def _dispatcher(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = before
 
 
-def kept(dispatcher: Any) -> bool:
-    """Whether code of a function is in the cache, made by this Numba of this source."""
+def is_cached(dispatcher: Any) -> bool:
+    """Whether the cache has code of a function, compiled by this Numba version from this source."""
     try:
         return bool(dispatcher._cache._cache_file._load_index())
-    except (AttributeError, OSError):  # another Numba keeps it otherwise, or nothing can be kept
+    except (AttributeError, OSError):  # another layout of Numba's cache, or no cache folder
         return False
 
 
 @cache
-def version(folder: Path) -> str:
-    """Eight hexadecimal digits that are others when any Python file of the folder is another."""
+def source_digest(folder: Path) -> str:
+    """Return eight hexadecimal digits that depend on every Python file of the folder."""
     digest = hashlib.blake2b(digest_size=4)
     for path in sorted(folder.glob("*.py")):
         data = path.read_bytes()
@@ -116,19 +138,19 @@ def version(folder: Path) -> str:
 
 
 def read_only_rows(precision: Any) -> Any:
-    """The type of a C-ordered matrix that is only read: memory maps are not writable."""
+    """Return the Numba type of a read-only C-contiguous matrix, such as a memory map."""
     return numba.types.Array(precision, 2, "C", readonly=True)
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a small function that only other kernels call; it is inlined into them."""
+    """Compile a function that only kernels call; LLVM inlines it into them."""
     return njit(error_model="numpy", fastmath=FASTMATH, nogil=True, inline="never")(function)
 
 
-def private_folder() -> Path | None:
-    """A folder for compiled code that nobody else can write to, or None.
+def private_cache_folder() -> Path | None:
+    """Return a temporary folder for compiled code that only this user can write, or None.
 
-    Compiled code is loaded and run, so a folder in a shared place counts only if it is ours alone.
+    Cached code is executed, so a folder that others can write is never used.
     """
     owner = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"

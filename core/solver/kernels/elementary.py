@@ -1,4 +1,4 @@
-"""exp and log1p that vectorise: Numba calls the scalar C library for its own, several times slower."""
+"""Vectorizable exp, log1p and log; Numba's own call the scalar C library and are several times slower."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from inficond.core.solver.kernels._compile import FASTMATH
 
-intrinsic: Any = _intrinsic  # what it makes is called without the typing context
+intrinsic: Any = _intrinsic  # intrinsics are called without the typing context
 LOG2E = 1.4426950408889634
 LN2_HIGH = 0.693145751953125
 LN2_LOW = 1.4286068203094172e-06
@@ -19,7 +19,7 @@ LN2_LOW = 1.4286068203094172e-06
 
 @intrinsic
 def _power_of_two32(typingctx: Any, n: Any) -> Any:
-    """2**n as float32, by writing its exponent bits (-126 <= n <= 127)."""
+    """Return 2**n as float32 from its exponent bits (-126 <= n <= 127)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         i32 = ir.IntType(32)
@@ -31,7 +31,7 @@ def _power_of_two32(typingctx: Any, n: Any) -> Any:
 
 @intrinsic
 def _power_of_two64(typingctx: Any, n: Any) -> Any:
-    """2**n as float64, by writing its exponent bits (-1022 <= n <= 1023)."""
+    """Return 2**n as float64 from its exponent bits (-1022 <= n <= 1023)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         i64 = ir.IntType(64)
@@ -42,7 +42,7 @@ def _power_of_two64(typingctx: Any, n: Any) -> Any:
 
 
 def exp_negative(x: float) -> float:
-    """exp(x) for x <= 0; what would be denormal is clamped to about 1e-38 (1e-308 for float64)."""
+    """Return exp(x) for x <= 0; results below about 1e-38 (1e-308 in float64) are replaced by that value."""
     raise NotImplementedError
 
 
@@ -93,13 +93,13 @@ def _exp_negative(x: Any) -> Any:
 
 
 def log1p_unit(e: float) -> float:
-    """log(1 + e) for 0 <= e <= 1."""
+    """Return log(1 + e) for 0 <= e <= 1."""
     raise NotImplementedError
 
 
 @overload(log1p_unit, jit_options={"fastmath": FASTMATH})
 def _log1p_unit(e: Any) -> Any:
-    # log(1 + e) = 2 atanh(e / (2 + e)), whose argument is at most 1/3: a short odd series.
+    # log(1 + e) = 2 atanh(e / (2 + e)); the argument is at most 1/3, so a short odd series suffices.
     if e == types.float32:
 
         def single(e: Any) -> Any:
@@ -145,7 +145,7 @@ def _log1p_unit(e: Any) -> Any:
 
 @intrinsic
 def _bits32(typingctx: Any, x: Any) -> Any:
-    """The bits of a float32."""
+    """Return the bits of a float32."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
@@ -155,7 +155,7 @@ def _bits32(typingctx: Any, x: Any) -> Any:
 
 @intrinsic
 def _float32(typingctx: Any, n: Any) -> Any:
-    """The float32 of these bits."""
+    """Return the float32 with the given bits."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())
@@ -164,7 +164,7 @@ def _float32(typingctx: Any, n: Any) -> Any:
 
 
 def log_positive(x: float) -> float:
-    """log(x) for normal x > 0, in float32; float64 is left to the C library."""
+    """Return log(x) for normal x > 0; float64 uses the C library."""
     raise NotImplementedError
 
 
@@ -175,7 +175,7 @@ def _log_positive(x: Any) -> Any:
         def single(x: Any) -> Any:
             f = numba.float32
             bits = _bits32(x)
-            # x = m 2**e with m in [2/3, 4/3), so that log m = 2 atanh((m - 1) / (m + 1)) needs few terms.
+            # x = m 2**e with m in [2/3, 4/3): log m = 2 atanh((m - 1) / (m + 1)) needs few terms.
             e = (bits - numba.int32(0x3F2AAAAB)) >> numba.int32(23)
             m = _float32(numba.int32(bits - (e << numba.int32(23))))
             s = (m - f(1.0)) / (m + f(1.0))

@@ -1,36 +1,38 @@
-"""Logits to loss, residual and curvature, once per pass, in place."""
+"""Losses: logits to loss, residual and curvature, in place."""
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
+from inficond.core.solver.kernels._compile import inline, jit
 from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
-# Columns of `sums`, per class: what one pass over the rows adds up.
-LOSS, RESIDUAL, CURVATURE, CHI2, CURVATURE_PART, RAY, RAY2 = range(7)
-BLOCK = 128  # rows summed in the data's own precision before they are added in float64
+# Columns of `sums`, per class; CURVATURE, H01 and H11 are the Hessian by intercept and along the weights.
+LOSS, RESIDUAL, CURVATURE, CHI2, PARTIAL_CURVATURE, H01, H11 = range(7)
+N_SUMS = 7
+BLOCK = 128  # rows summed in the precision of the data before they are added in float64
 
 
 @inline
-def sigmoid_block(
+def sigmoid_loss_block(
     Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, bias: Any, V: Any, part: int, sums: Any,
-    classes: Any,
+    class_rows: Any,
 ) -> None:  # fmt: skip
-    """Turn logits into weighted residuals and add up what the solver needs.
+    """Replace logits by weighted residuals of the binary cross-entropy, and add up loss and curvature.
 
     Parameters
     ----------
-    Z : (C, >=rows) in: logits without offset; out: s (p - t)
+    Z : (C, >=rows) logits without offset; overwritten by s (p - t)
+    rows : number of rows in this chunk
     T : (all classes, N) targets
     start : first row of this chunk within T and S
-    S : (0, N) no weights, (1, N) per row, or (all classes, N)
+    S : (0, N) for no weights, (1, N) per row, or (all classes, N)
     offset : (C,) added to the logits
-    bias : (C,) the part of the logits that is not of the weights
-    V : (C, >=part) out: s p (1 - p) of the first `part` rows
-    sums : (C, 7) float64, added to; columns as named above
-    classes : (C,) row of T (and S) of each class
+    bias : (C,) intercepts, the part of the logits that does not depend on the weights
+    V : (C, >=part) written: s p (1 - p) of the first `part` rows
+    part : number of rows in V
+    sums : (C, N_SUMS) float64, added to
+    class_rows : (C,) row of T (and S) of each class
     """
     weighted = S.shape[0] > 0
     per_class = S.shape[0] > 1
@@ -39,9 +41,9 @@ def sigmoid_block(
         intercept = bias[c]
         zero = o - o
         one = zero + np.float32(1.0)
-        k = classes[c]
+        k = class_rows[c]
         for low in range(0, rows, BLOCK):
-            # Slices, and loops from 0: an index that might be negative would keep the loop from vectorising.
+            # Slices, and loops from 0: an index that may be negative prevents vectorization.
             high = min(low + BLOCK, rows)
             z = Z[c, low:high]
             t = T[k, start + low : start + high]
@@ -50,8 +52,8 @@ def sigmoid_block(
             residual = zero
             curvature = zero
             chi2 = zero
-            ray = zero
-            ray2 = zero
+            h01 = zero
+            h11 = zero
             if weighted:
                 s = S[k if per_class else 0, start + low : start + high]
                 for i in range(n):
@@ -61,13 +63,14 @@ def sigmoid_block(
                     p = inv if eta >= zero else e * inv
                     r = p - t[i]
                     d = e * inv * inv
-                    # Not max(eta, 0) - t eta: sums of either would be rounded where their difference is tiny.
+                    # Not max(eta, 0) - t eta: the two sums would be rounded, and their difference may be
+                    # tiny.
                     loss += s[i] * (eta * ((one if eta >= zero else zero) - t[i]) + log1p_unit(e))
                     residual += s[i] * r
                     curvature += s[i] * d
                     u = eta - intercept
-                    ray += s[i] * d * u
-                    ray2 += s[i] * d * u * u
+                    h01 += s[i] * d * u
+                    h11 += s[i] * d * u * u
                     chi2 += s[i] * (r * r / d)
                     z[i] = s[i] * r
             else:
@@ -82,93 +85,67 @@ def sigmoid_block(
                     residual += r
                     curvature += d
                     u = eta - intercept
-                    ray += d * u
-                    ray2 += d * u * u
+                    h01 += d * u
+                    h11 += d * u * u
                     chi2 += r * r / d
                     z[i] = r
             sums[c, LOSS] += loss
             sums[c, RESIDUAL] += residual
             sums[c, CURVATURE] += curvature
             sums[c, CHI2] += chi2
-            sums[c, RAY] += ray
-            sums[c, RAY2] += ray2
-        # The residual is s (p - t), so p comes back without another exponential.
+            sums[c, H01] += h01
+            sums[c, H11] += h11
+        # p is recovered from the residual s (p - t) without another exponential.
         z = Z[c, :part]
         t = T[k, start : start + part]
         v = V[c, :part]
-        kept = 0.0
+        partial = 0.0
         if weighted:
             s = S[k if per_class else 0, start : start + part]
             for i in range(part):
                 p = (z[i] / s[i] if s[i] > zero else zero) + t[i]
                 v[i] = s[i] * max(p * (one - p), zero)
-                kept += v[i]
+                partial += v[i]
         else:
             for i in range(part):
                 p = z[i] + t[i]
                 v[i] = max(p * (one - p), zero)
-                kept += v[i]
-        sums[c, CURVATURE_PART] += kept
+                partial += v[i]
+        sums[c, PARTIAL_CURVATURE] += partial
 
 
-sigmoid_pass = jit(
+sigmoid_loss = jit(
     "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[::1], f4[:,::1], i8, f8[:,::1], i8[::1])",
     "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[::1], f8[:,::1], i8, f8[:,::1], i8[::1])",
-)(sigmoid_block.py_func)
-"""`sigmoid_block`, for Python to call."""
-
-
-@jit(
-    numba.void(
-        read_only_rows(numba.float32), numba.int64, numba.int64, numba.float64[::1], numba.float64[::1]
-    ),
-    numba.void(
-        read_only_rows(numba.float64), numba.int64, numba.int64, numba.float64[::1], numba.float64[::1]
-    ),
-)
-def moments(X: Any, low: int, high: int, total: Any, squares: Any) -> None:
-    """Add each column's sum and sum of squares, both about the first row, over rows low to high."""
-    K = X.shape[1]
-    first = X[0]
-    for a in range(low, high, 64):
-        b = min(a + 64, high)
-        part = np.zeros(K, X.dtype)
-        square = np.zeros(K, X.dtype)
-        for i in range(a, b):
-            x = X[i]
-            for k in range(K):
-                d = x[k] - first[k]
-                part[k] += d
-                square[k] += d * d
-        for k in range(K):
-            total[k] += part[k]
-            squares[k] += square[k]
+)(sigmoid_loss_block.py_func)
+"""`sigmoid_loss_block`, callable from Python."""
 
 
 @inline
-def softmax_block(
-    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, mass: Any, at: int, part: int,
+def softmax_loss_block(
+    Z: Any, rows: int, T: Any, start: int, S: Any, offset: Any, P: Any, row_weight: Any, at: int, part: int,
     residual: Any, sums: Any,
 ) -> None:  # fmt: skip
-    """Turn logits into weighted residuals and add up what the solver needs.
+    """Replace logits by weighted residuals of the cross-entropy, and add up loss and chi-square.
 
     Parameters
     ----------
-    Z : (C, rows) in: logits without offset; out: s (tau p - t), tau the sum of the row's targets
+    Z : (C, rows) logits without offset; overwritten by s (tau p - t), tau the sum of the targets of a row
+    rows : number of rows in this chunk
     T : (C, N) targets
     start : first row of this chunk within T and S
-    S : (0, N) no weights or (1, N)
+    S : (0, N) for no weights, or (1, N)
     offset : (C,) added to the logits
-    P, mass : (C, >=part) and (>=part,) out from `at` on: probabilities and s tau, up to `part`
+    P, row_weight : (C, >=part) and (>=part,) written from column `at` up to `part`: probabilities and s tau
     residual : (C,) float64, added to
-    sums : (2,) float64, added to: loss and chi2
+    sums : (2,) float64, added to: loss and chi-square
     """
     C = Z.shape[0]
     zero = offset[0] - offset[0]
     one = zero + np.float32(1.0)
     scratch = np.empty((5, BLOCK), Z.dtype)
     for low in range(0, rows, BLOCK):
-        # Slices, and loops from 0, as above; what depends on the weights is decided outside the loops.
+        # Slices, and loops from 0, as above; branches on the weights stay outside the loops.
         high = min(low + BLOCK, rows)
         n = high - low
         top, whole, tau, dot = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
@@ -203,7 +180,7 @@ def softmax_block(
             loss += s[i] * (tau[i] * log_positive(whole[i]) - dot[i])
             whole[i] = one / whole[i]
         sums[0] += loss
-        kept = max(0, min(n, part - at - low))
+        partial = max(0, min(n, part - at - low))
         place = at + low
         chi = zero
         for c in range(C):
@@ -211,36 +188,36 @@ def softmax_block(
             added = zero
             for i in range(n):
                 z[i] *= whole[i]
-            if kept > 0:
-                p = P[c, place : place + kept]
-                for i in range(kept):
+            if partial > 0:
+                p = P[c, place : place + partial]
+                for i in range(partial):
                     p[i] = z[i]
             for i in range(n):
                 q = tau[i] * z[i]
                 r = q - t[i]
-                # Without targets there is neither a residual nor what to divide it by.
+                # tau = 0: the residual is zero, and so is the variance it is divided by.
                 chi += s[i] * (r * r / (q if tau[i] > zero else one))
                 r *= s[i]
                 added += r
                 z[i] = r
             residual[c] += added
         sums[1] += chi
-        if kept > 0:
-            m = mass[place : place + kept]
-            for i in range(kept):
+        if partial > 0:
+            m = row_weight[place : place + partial]
+            for i in range(partial):
                 m[i] = tau[i] * s[i]
 
 
-softmax_pass = jit(
+softmax_loss = jit(
     "void(f4[:,::1], i8, f4[:,::1], i8, f4[:,::1], f4[::1], f4[:,::1], f4[::1], i8, i8, f8[::1], f8[::1])",
     "void(f8[:,::1], i8, f8[:,::1], i8, f8[:,::1], f8[::1], f8[:,::1], f8[::1], i8, i8, f8[::1], f8[::1])",
-)(softmax_block.py_func)
-"""`softmax_block`, for Python to call."""
+)(softmax_loss_block.py_func)
+"""`softmax_loss_block`, callable from Python."""
 
 
 @jit("void(f4[::1], f4[::1])", "void(f8[::1], f8[::1])")
 def binary_entropy(t: Any, out: Any) -> None:
-    """-t log t - (1 - t) log(1 - t) of each entry."""
+    """Compute -t log t - (1 - t) log(1 - t) of each entry."""
     zero = t[0] - t[0]
     one = zero + np.float32(1.0)
     tiny = zero + np.float32(1e-37)
@@ -251,13 +228,13 @@ def binary_entropy(t: Any, out: Any) -> None:
 
 
 @jit("void(f4[:,::1], f4[::1], f8[::1])", "void(f8[:,::1], f8[::1], f8[::1])")
-def entropies(T: Any, S: Any, total: Any) -> None:
-    """total[0] += sum_n s_n (tau_n log tau_n - sum_c t_cn log t_cn) of targets T (C, N), tau their sum.
+def softmax_entropy(T: Any, S: Any, total: Any) -> None:
+    """Add sum_n s_n (tau_n log tau_n - sum_c t_cn log t_cn) to total[0], with tau_n = sum_c t_cn.
 
     Parameters
     ----------
     T : (C, N) targets
-    S : (0,) no weights or (N,)
+    S : (0,) for no weights, or (N,)
     total : (1,) float64, added to
     """
     C, N = T.shape

@@ -1,4 +1,4 @@
-"""Memory asked for ahead of its use, which Numba has no words for."""
+"""Prefetch instruction for kernels."""
 
 from typing import Any
 
@@ -7,17 +7,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
-intrinsic: Any = _intrinsic  # what it makes is called without the typing context
+intrinsic: Any = _intrinsic  # intrinsics are called without the typing context
 LINE = 64
-"""Bytes that come together."""
+"""Bytes per cache line."""
 
 
 @intrinsic
 def prefetch(typingctx: Any, X: Any, i: Any, k: Any) -> Any:
-    """Ask for the cache line that holds X[i, k], to be read soon; a hint, which changes no result.
-
-    The place must lie inside the matrix.
-    """
+    """Prefetch the cache line of X[i, k], which must lie inside the matrix; results do not change."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
@@ -30,7 +27,7 @@ def prefetch(typingctx: Any, X: Any, i: Any, k: Any) -> Any:
         hint = builder.module.declare_intrinsic(
             "llvm.prefetch", (line,), ir.FunctionType(ir.VoidType(), [line, number, number, number])
         )
-        # To be read (0), into the second cache (2 of 3), data rather than code (1).
+        # Read access (0), into the L2 cache (locality 2 of 3), data rather than instructions (1).
         builder.call(hint, [builder.bitcast(place, line), number(0), number(2), number(1)])
         return context.get_dummy_value()
 

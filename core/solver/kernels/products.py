@@ -1,7 +1,7 @@
 """The two products of a pass for few classes: rows times weights, and residuals times rows.
 
-A BLAS first packs the rows, which for few classes costs as much as the product. Here they are used where they
-lie, in tiles whose sums stay in registers.
+A BLAS first packs the rows, which for few classes costs as much as the product. These products read the rows
+in place, in tiles whose sums stay in registers.
 """
 
 from typing import Any
@@ -11,23 +11,24 @@ import numpy as np
 from inficond.core.solver.kernels._compile import inline
 from inficond.core.solver.kernels.tiles import BYTES, CLASSES, VECTORS, tile
 
-FEW = 48
-"""Up to so many classes these are faster than a BLAS."""
+MAX_FUSED_CLASSES = 48
+"""Number of classes up to which these products are faster than a BLAS."""
 STRIP = VECTORS * BYTES
-"""Bytes of each row that `add_rows` takes at a time: of a block of rows, they stay in the first cache."""
+"""Bytes of each row that `add_product` reads at a time; those of a block of rows fit into the L1 cache."""
 
 
 @inline
 def logits(X: Any, first: int, n: int, W: Any, Z: Any) -> None:
-    """Z[:, :n] = W times the rows first to first + n of X, transposed; four rows by three classes at a time.
+    """Compute Z[:, :n] = W X[first : first + n]^T in tiles of four rows by three classes.
 
-    Twelve sums and what they are of fit into the sixteen registers of AVX2.
+    Twelve sums and their operands fit into the sixteen registers of AVX2.
 
     Parameters
     ----------
     X : (N, K)
+    first, n : first row, number of rows
     W : (C, K)
-    Z : (C, >=n) out
+    Z : (C, >=n) written
     """
     C, K = W.shape
     zero = W[0, 0] - W[0, 0]
@@ -103,13 +104,13 @@ def logits(X: Any, first: int, n: int, W: Any, Z: Any) -> None:
         i += 1
 
 
-def _across(vectors: int) -> Any:
-    """One column of tiles: all classes by `vectors` vectors of columns."""
+def _tile_column(vectors: int) -> Any:
+    """Make a function that adds one column of tiles: all classes by `vectors` vectors of columns."""
     four, three, two, one = (tile(classes, vectors) for classes in (CLASSES, 3, 2, 1))
 
     @inline
     def add(R: Any, n: int, X: Any, first: int, k: int, G: Any, column: int) -> None:
-        """G[:, column:] += R[:, :n] times the columns from k on of the rows first to first + n of X."""
+        """Add R[:, :n] X[first : first + n, k:] to G[:, column:], for as many columns as the tile has."""
         C = R.shape[0]
         c = 0
         while c + CLASSES <= C:
@@ -125,33 +126,34 @@ def _across(vectors: int) -> Any:
     return add
 
 
-_wide, _narrow = _across(VECTORS), _across(1)
+_add_wide, _add_narrow = _tile_column(VECTORS), _tile_column(1)
 
 
 @inline
-def add_rows(X: Any, first: int, R: Any, n: int, G: Any, low: int, high: int) -> None:
-    """G[:, low:high] += R[:, :n] times the columns low to high of the rows first to first + n of X.
+def add_product(X: Any, first: int, R: Any, n: int, G: Any, low: int, high: int) -> None:
+    """Add R[:, :n] X[first : first + n, low:high] to G[:C, low:high].
 
     Parameters
     ----------
     X : (N, K)
+    first, n : first row, number of rows
     R : (C, >=n)
     G : (>=C, >=high) added to
-    low, high : best a multiple of `STRIP` bytes wide
+    low, high : range of columns, preferably a multiple of `STRIP` bytes wide
     """
     C = R.shape[0]
     lanes = BYTES // X.itemsize
     k = low
     while k + VECTORS * lanes <= high:
-        _wide(R, n, X, first, k, G, k)
+        _add_wide(R, n, X, first, k, G, k)
         k += VECTORS * lanes
     while k + lanes <= high:
-        _narrow(R, n, X, first, k, G, k)
+        _add_narrow(R, n, X, first, k, G, k)
         k += lanes
     if k < high and high >= lanes:
-        # The last vector overlaps those before; what they have is left as it is.
+        # The last vector overlaps the one before it; only its new columns are added.
         last = np.zeros((C, lanes), G.dtype)
-        _narrow(R, n, X, first, high - lanes, last, 0)
+        _add_narrow(R, n, X, first, high - lanes, last, 0)
         for c in range(C):
             for j in range(k, high):
                 G[c, j] += last[c, j - (high - lanes)]

@@ -1,4 +1,4 @@
-"""What groups of rows found, put together in solver's units."""
+"""Sums over groups of rows, converted to the units of the solver."""
 
 from typing import Any
 
@@ -14,30 +14,33 @@ def _signature(f: Any) -> Any:
 
 
 @jit(_signature(numba.float32), _signature(numba.float64))
-def add_decoded(
-    parts: Any, low: int, high: int, mass: Any, residual: Any, centre: Any, multiplier: Any, factor: Any,
-    out: Any,
+def add_in_solver_units(
+    group_products: Any, low: int, high: int, total_weight: Any, residual: Any, centre: Any, multiplier: Any,
+    factor: Any, out: Any,
 ) -> None:  # fmt: skip
-    """For each class, out[c, :K] += factor[c] (sum_g parts[g, c] / mass[c] - residual[c] centre) multiplier.
+    """Convert products with the raw rows to products with the standardized rows, and add them.
+
+    out[c, :K] += factor[c] (sum_g group_products[g, c] / total_weight[c] - residual[c] centre) multiplier
 
     Parameters
     ----------
-    parts : (groups, C, K) products of the rows with something, group by group; added in that order
-    low, high : which classes
-    mass, residual : (C,) sum of the rows' weights, and the mean of that something
-    centre, multiplier : (K,) of the columns, see `Design`
+    group_products : (groups, C, K) products of the raw rows with some residuals, added in the order of the
+        groups
+    low, high : range of classes
+    total_weight, residual : (C,) sum of the sample weights, and mean of the residuals
+    centre, multiplier : (K,) standardization of the columns (see `Design`)
     factor : (C,)
     out : (C, >=K) added to
     """
-    K = parts.shape[2]
-    total = np.empty(K)
+    K = group_products.shape[2]
+    column_sum = np.empty(K)
     for c in range(low, high):
-        total[:] = 0.0
-        for g in range(parts.shape[0]):
-            part = parts[g, c]
+        column_sum[:] = 0.0
+        for g in range(group_products.shape[0]):
+            part = group_products[g, c]
             for k in range(K):
-                total[k] += part[k]
-        share, shift, f = 1.0 / mass[c], residual[c], factor[c]
+                column_sum[k] += part[k]
+        share, shift, f = 1.0 / total_weight[c], residual[c], factor[c]
         target = out[c]
         for k in range(K):
-            target[k] += f * (total[k] * share - shift * centre[k]) * multiplier[k]
+            target[k] += f * (column_sum[k] * share - shift * centre[k]) * multiplier[k]

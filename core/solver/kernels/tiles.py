@@ -1,9 +1,8 @@
-"""Products whose sums stay in registers, which Numba's loops cannot be brought to do.
+"""Matrix products whose sums stay in registers.
 
-LLVM vectorises the innermost loop. Where that runs over columns, as with residuals times rows, each sum is
-read from the cache and written back for every few rows; where it runs over rows, what it reads is not
-contiguous. Here the vectors are written out: a few classes by a few vectors of columns are summed over all
-rows before anything is written.
+LLVM vectorizes the innermost loop. If that loop runs over columns, each sum is read and written back every
+few rows; if it runs over rows, the reads are not contiguous. The tiles here are built from vector
+instructions: a few classes by a few vectors of columns are summed over all rows before anything is written.
 """
 
 from typing import Any
@@ -13,26 +12,26 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
-intrinsic: Any = _intrinsic  # what it makes is called without the typing context
+intrinsic: Any = _intrinsic  # intrinsics are called without the typing context
 BYTES = 32
-"""Of a vector."""
+"""Size of a vector."""
 CLASSES, VECTORS = 4, 3
-"""Of the largest tile: twelve sums and what they are of fit into the sixteen registers of AVX2."""
+"""Size of the largest tile: twelve sums and their operands fit into the sixteen registers of AVX2."""
 
 
 def tile(classes: int, vectors: int) -> Any:
-    """What adds one tile of a product, for kernels to call.
+    """Make a function that adds one tile of a product.
 
     Parameters
     ----------
-    classes, vectors : the tile's size, in rows of the product and in vectors of `BYTES` along them
+    classes, vectors : size of the tile, in rows of the product and in vectors of `BYTES` along them
 
     Returns
     -------
     callable
         ``add(R, c, n, X, first, k, G, row, column)``: G[row:, column:] += R[c:, :n] X[first : first + n, k:],
-        for `classes` rows and as many columns as the vectors hold. All matrices are of the same precision,
-        their rows contiguous; the tile must lie inside them.
+        for `classes` rows and as many columns as the vectors have entries. All matrices have the same
+        precision and contiguous rows, and the tile must lie inside them.
     """
 
     @intrinsic
@@ -49,8 +48,8 @@ def tile(classes: int, vectors: int) -> Any:
             lanes = BYTES // size
             number, vector = ir.IntType(64), ir.VectorType(scalar, lanes)
 
-            def at(kind: Any, matrix: Any, i: Any, j: Any) -> tuple[Any, Any]:
-                """Where an entry of a matrix lies, and how far it is to the same place in the next row."""
+            def address_of(kind: Any, matrix: Any, i: Any, j: Any) -> tuple[Any, Any]:
+                """Return the address of an entry of a matrix, and the distance to the next row."""
                 array = context.make_array(kind)(context, builder, matrix)
                 stride = cgutils.unpack_tuple(builder, array.strides)[0]
                 offset = builder.add(builder.mul(i, stride), builder.mul(j, number(size)))
@@ -59,19 +58,19 @@ def tile(classes: int, vectors: int) -> Any:
             def load(kind: Any, address: Any) -> Any:
                 return builder.load(builder.inttoptr(address, kind.as_pointer()), align=size)
 
-            def spread(value: Any) -> Any:
+            def broadcast(value: Any) -> Any:
                 none = ir.Constant(vector, ir.Undefined)
                 one = builder.insert_element(none, value, ir.IntType(32)(0))
                 zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
                 return builder.shuffle_vector(one, none, zeros)
 
-            def further(address: Any, stride: Any, steps: int) -> Any:
+            def advance(address: Any, stride: Any, steps: int) -> Any:
                 return builder.add(address, builder.mul(stride, number(steps)))
 
-            factors, apart = at(residuals, args[0], args[1], number(0))
-            start, pitch = at(rows, args[3], args[4], args[5])
-            target, below = at(product, args[6], args[7], args[8])
-            of_class = [further(factors, apart, a) for a in range(classes)]
+            factors, factor_pitch = address_of(residuals, args[0], args[1], number(0))
+            start, row_pitch = address_of(rows, args[3], args[4], args[5])
+            target, target_pitch = address_of(product, args[6], args[7], args[8])
+            of_class = [advance(factors, factor_pitch, a) for a in range(classes)]
             zero = ir.Constant(vector, [0.0] * lanes)
 
             before = builder.block
@@ -85,7 +84,7 @@ def tile(classes: int, vectors: int) -> Any:
             sums = {cell: builder.phi(vector) for cell in cells}
             values = [load(vector, builder.add(x, number(v * BYTES))) for v in range(vectors)]
             along = builder.mul(i, number(size))
-            factor = [spread(load(scalar, builder.add(address, along))) for address in of_class]
+            factor = [broadcast(load(scalar, builder.add(address, along))) for address in of_class]
             added = {}
             for (a, v), total in sums.items():
                 term = builder.fmul(factor[a], values[v], flags=("contract",))
@@ -94,7 +93,7 @@ def tile(classes: int, vectors: int) -> Any:
                 total.add_incoming(added[a, v], loop)
             following = builder.add(i, number(1))
             i.add_incoming(following, loop)
-            x.add_incoming(builder.add(x, pitch), loop)
+            x.add_incoming(builder.add(x, row_pitch), loop)
             builder.cbranch(builder.icmp_signed("<", following, args[2]), loop, done)
 
             builder.position_at_end(done)
@@ -104,9 +103,9 @@ def tile(classes: int, vectors: int) -> Any:
                 finals[cell].add_incoming(zero, before)
                 finals[cell].add_incoming(added[cell], loop)
             for (a, v), total in finals.items():
-                place = builder.add(further(target, below, a), number(v * BYTES))
-                whole = builder.fadd(load(vector, place), total)
-                builder.store(whole, builder.inttoptr(place, vector.as_pointer()), align=size)
+                place = builder.add(advance(target, target_pitch, a), number(v * BYTES))
+                updated = builder.fadd(load(vector, place), total)
+                builder.store(updated, builder.inttoptr(place, vector.as_pointer()), align=size)
             return context.get_dummy_value()
 
         return signature, codegen

@@ -1,4 +1,4 @@
-"""Refits of one class: passes over the columns in use take the place of most passes over the rows."""
+"""Warm refits of one class, which replace passes over the rows by passes over the columns in use."""
 
 from pathlib import Path
 
@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inficond.core.solver import FitResult, design, fit, links, newton
-from inficond.core.solver.kernels import columns
+from inficond.core.solver import FitResult, design, fit
+from inficond.core.solver.datafits import Sigmoid
+from inficond.core.solver.kernels import column_passes
+from inficond.core.solver.subproblems import PerClassSubproblem
 
 from . import reference
 from .problems import Case, cases
@@ -17,13 +19,13 @@ from .test_properties import check_certificate, many
 
 pytestmark = pytest.mark.filterwarnings("ignore::inficond.core.solver.NotConverged")
 TOL = 1e-5
-lam = 0.02  # few enough weights for the columns to be worth their while
-all_of_them = fit(X, T, lam, tol=TOL)
-one, t = all_of_them.select([0]), T[:, [0]]
+lam = 0.02  # large enough for few columns to be in use
+all_classes = fit(X, T, lam, tol=TOL)
+one, t = all_classes.select([0]), T[:, [0]]
 
 
 def pushed(result: FitResult, count: int, times: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds (1, K) that push the strongest weights outwards and the weakest to zero."""
+    """Return bounds (1, K) that enlarge the largest weights and set the smallest to zero."""
     w = result.weights[0]
     low, high = np.full((1, len(w)), -np.inf), np.full((1, len(w)), np.inf)
     used = np.flatnonzero(w)
@@ -35,25 +37,25 @@ def pushed(result: FitResult, count: int, times: float = 1.5) -> tuple[np.ndarra
     return low, high
 
 
-def over_rows(monkeypatch: pytest.MonkeyPatch, *args: object, **how: object) -> FitResult:
-    """The same refit without passes over columns."""
+def fit_without_polishing(monkeypatch: pytest.MonkeyPatch, *args: object, **options: object) -> FitResult:
+    """Refit without passes over columns."""
     with monkeypatch.context() as patch:
-        patch.setattr(newton, "settle", lambda *a: None)
-        return fit(*args, **how)
+        patch.setattr(PerClassSubproblem, "polish", lambda *a: None)
+        return fit(*args, **options)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
-def test_they_find_what_passes_over_rows_find(
+def test_polishing_finds_the_same_optimum_in_fewer_passes(
     monkeypatch: pytest.MonkeyPatch, precision: type, weighted: bool
 ) -> None:
     rows, targets = X.astype(precision), t.astype(precision)
     mass = np.linspace(0, 2, len(X)) if weighted else None
     start = fit(rows, targets, lam, sample_weight=mass, tol=TOL)
     low, high = pushed(start, 3)
-    how = {"lam": lam, "init": start, "lower": low, "upper": high, "sample_weight": mass, "tol": TOL}
-    found = fit(rows, targets, **how)
-    slow = over_rows(monkeypatch, rows, targets, **how)
+    options = {"lam": lam, "init": start, "lower": low, "upper": high, "sample_weight": mass, "tol": TOL}
+    found = fit(rows, targets, **options)
+    slow = fit_without_polishing(monkeypatch, rows, targets, **options)
     assert found.converged.all()
     assert found.objective == pytest.approx(slow.objective, rel=2 * TOL)
     assert found.weights == pytest.approx(slow.weights, abs=5e-3)
@@ -61,10 +63,10 @@ def test_they_find_what_passes_over_rows_find(
     assert found.n_iter[0] < slow.n_iter[0]
 
 
-def test_the_rows_are_passed_over_once_or_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refit_makes_at_most_two_passes_over_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
-    evaluate = links.Sigmoid.evaluate
-    monkeypatch.setattr(links.Sigmoid, "evaluate", lambda *a: (passes.append(1), evaluate(*a))[1])
+    evaluate = Sigmoid.evaluate
+    monkeypatch.setattr(Sigmoid, "evaluate", lambda *a: (passes.append(1), evaluate(*a))[1])
     low, high = pushed(one, 3)
     refit = fit(X, t, lam, init=one, lower=low, upper=high)
     assert refit.converged.all()
@@ -74,22 +76,22 @@ def test_the_rows_are_passed_over_once_or_twice(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_the_same_start_gives_the_same_bits() -> None:
+def test_refits_are_deterministic_for_any_number_of_threads() -> None:
     low, high = pushed(one, 3)
-    again = [fit(X, t, lam, init=one, lower=low, upper=high, n_threads=n) for n in (1, 2)]
-    assert np.array_equal(again[0].weights, again[1].weights)
-    assert np.array_equal(again[0].gap, again[1].gap)
+    fits = [fit(X, t, lam, init=one, lower=low, upper=high, n_threads=n) for n in (1, 2)]
+    assert np.array_equal(fits[0].weights, fits[1].weights)
+    assert np.array_equal(fits[0].gap, fits[1].gap)
 
 
-def test_a_refit_changes_nothing_of_what_it_started_from() -> None:
+def test_a_refit_does_not_modify_its_start() -> None:
     low, high = pushed(one, 3)
-    before = [a.copy() for a in one.model._arrays]
+    before = [a.copy() for a in one.model.arrays]
     fit(X, t, lam, init=one, lower=low, upper=high)
-    assert all(np.array_equal(a, b) for a, b in zip(before, one.model._arrays))
+    assert all(np.array_equal(a, b) for a, b in zip(before, one.model.arrays))
 
 
 def check_refit(case: Case, times: float, tol: float, slack: float) -> None:
-    """Of the first class: within its bounds, converged, and no further from the optimum than its gap says."""
+    """Check a refit of the first class: within its bounds, converged, and with a valid gap."""
     targets = case.T[:, :1]
     mass = case.sample_weight
     mass = mass if mass is None or mass.ndim == 1 else mass[:, :1]
@@ -107,42 +109,42 @@ def check_refit(case: Case, times: float, tol: float, slack: float) -> None:
 
 @many(200)
 @given(cases(dtype=np.float64, lams=(1e-2, 0.3), least=8), st.floats(0.5, 2.0), st.sampled_from((1e-2, 1e-6)))
-def test_the_gap_bounds_what_a_refit_misses(case: Case, times: float, tol: float) -> None:
+def test_the_gap_of_a_refit_bounds_the_suboptimality(case: Case, times: float, tol: float) -> None:
     check_refit(case, times, tol, 1e-9)
 
 
 @many(200)
 @given(cases(dtype=np.float32, lams=(1e-2, 0.3), least=8), st.floats(0.5, 2.0), st.sampled_from((1e-1, 1e-3)))
-def test_the_gap_bounds_what_a_refit_misses_in_single_precision(
-    single: None, case: Case, times: float, tol: float
+def test_the_gap_of_a_refit_bounds_the_suboptimality_in_single_precision(
+    single_precision: None, case: Case, times: float, tol: float
 ) -> None:
     check_refit(case, times, tol, 3e-6)
 
 
-def test_rows_kept_elsewhere_are_not_copied(single: None, tmp_path: Path) -> None:
+def test_memory_mapped_rows_are_not_copied(single_precision: None, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", X)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     start = fit(mapped, t, lam)
-    assert start.model.design.X.base is not None  # not a copy in memory
+    assert start.model.design.X.base is not None
     assert start.model.design.columns is None
     low, high = pushed(start, 3)
     assert fit(mapped, t, lam, init=start, lower=low, upper=high).converged.all()
 
 
-def test_too_many_rows_are_not_kept_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(design, "COLUMN_BYTES", X.nbytes - 1)
+def test_large_matrices_are_not_transposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(design, "TRANSPOSED_BYTES", X.nbytes - 1)
     assert fit(X, t, lam).model.design.columns is None
 
 
-def test_a_student_of_many_weights_keeps_to_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "settle", lambda *a: pytest.fail("most columns are in use"))
+def test_dense_students_are_not_polished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_passes, "polish", lambda *a: pytest.fail("most columns are in use"))
     dense = fit(X, t, 1e-6, max_iter=50)
     assert dense.nec[0] > X.shape[1] / 2
     low, high = pushed(dense, 2)
     fit(X, t, 1e-6, init=dense, lower=low, upper=high, max_iter=3)
 
 
-def test_a_class_without_any_weight_is_refitted_too() -> None:
+def test_a_class_without_weights_is_refitted() -> None:
     empty = fit(X, t, 10.0)
     assert not empty.weights.any()
     again = fit(X, t, 10.0, init=empty, sample_weight=np.linspace(1, 2, len(X)))

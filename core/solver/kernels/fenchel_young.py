@@ -1,4 +1,4 @@
-"""The certificate's sums over coordinates, block by block."""
+"""Sums over coordinates for the duality gap, block by block."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from inficond.core.solver.kernels._compile import inline, jit
 
 
 @inline
-def _least(x: Any) -> float:
-    """The smallest entry of a vector, or 1."""
+def _minimum(x: Any) -> float:
+    """Return the smallest entry of a vector, or 1 if all are larger."""
     m0 = m1 = m2 = m3 = 1.0
     i = 0
     while i + 4 <= x.shape[0]:
@@ -28,33 +28,25 @@ def _least(x: Any) -> float:
     double="void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
     " f8[::1], f8[::1], f8[::1])"
 )
-def young(
-    dual: Any,
-    reach: Any,
-    weights: Any,
-    lam: Any,
-    low: Any,
-    high: Any,
-    noise: Any,
-    kappa: Any,
-    linear: Any,
-    size: Any,
-) -> None:
-    """The step towards the targets that makes a dual point feasible, and the Fenchel-Young sum there.
+def fenchel_young(
+    dual: Any, dual_step: Any, weights: Any, lam: Any, low: Any, high: Any, gradient_error: Any, kappa: Any,
+    linear: Any, penalty_slack: Any,
+) -> None:  # fmt: skip
+    """Scale a dual point to feasibility, and sum the Fenchel-Young terms there.
 
     Parameters
     ----------
-    dual, weights, lam, low, high, noise : (B, n), as for `certificate.gap`
-    reach : (B,) above 1/2 the dual point is void
-    kappa : (B,) out: 1 - the largest factor of the dual gradient that is feasible
-    linear : (B,) out: sum of lam |w| + g' w + h*(-g')
-    size : (B,) out: sum of lam |w|, less what the box forces it to be (the slack at p' = t)
+    dual, weights, lam, low, high, gradient_error : (B, n), as for `certificate.duality_gap`
+    dual_step : (B,) the dual point is invalid above 1/2
+    kappa : (B,) written: 1 - the largest factor of the dual gradient that is feasible
+    linear : (B,) written: sum of lam |w| + g' w + h*(-g')
+    penalty_slack : (B,) written: sum of lam |w| minus its minimum over the box, the same sum at p' = t
     """
     B, n = dual.shape
     factors = np.empty(n)
     for b in range(B):
-        # Loops without branches, so that they vectorise.
-        d, w, l, e = dual[b], weights[b], lam[b], noise[b]
+        # No branches, so that the loops vectorize.
+        d, w, l, e = dual[b], weights[b], lam[b], gradient_error[b]
         lo, hi = low[b], high[b]
         for j in range(n):
             up = -d[j] if hi[j] == np.inf else 0.0
@@ -62,8 +54,8 @@ def young(
             over = max(max(up, down), 0.0)
             inside = over <= max(l[j] - e[j], 0.0)
             factors[j] = 1.0 if inside else l[j] / (over + e[j])
-        keep = _least(factors)
-        if not reach[b] <= 0.5:
+        keep = _minimum(factors)
+        if not dual_step[b] <= 0.5:
             keep = 0.0
         kappa[b] = 1.0 - keep
         total = 0.0
@@ -71,7 +63,7 @@ def young(
         for j in range(n):
             g = d[j] * keep
             inside = min(max(0.0, lo[j]), hi[j])
-            # A bound that is infinite asks nothing more than what lies inside.
+            # h*(-g) is attained at 0 (or the point of the box nearest to it) or at a finite bound.
             x = hi[j] if hi[j] < np.inf else inside
             y = lo[j] if lo[j] > -np.inf else inside
             best = -g * inside - l[j] * abs(inside)
@@ -80,4 +72,4 @@ def young(
             total += max(l[j] * abs(w[j]) + g * w[j] + best, 0.0)
             slack += l[j] * (abs(w[j]) - abs(inside))
         linear[b] = total
-        size[b] = slack
+        penalty_slack[b] = slack

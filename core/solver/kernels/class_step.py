@@ -1,8 +1,9 @@
-"""The model step of one class on the coordinates that matter, gathered into a small dense matrix.
+"""Inner solver of one class: minimizes the quadratic model plus penalty over a working set.
 
-Coordinate descent finds which weights are zero, positive, negative or at a bound; between those changes the
-model is a plain quadratic, and there conjugate gradients on the free weights take over: where many weights
-are not zero and the Gram matrix is ill-conditioned, coordinate descent alone needs hundreds of sweeps.
+The Hessian model of the working set is gathered into a small dense matrix. Coordinate descent identifies
+which weights are zero, positive, negative or at a bound; between those changes the model is a plain
+quadratic, which conjugate gradients minimize. With many non-zero weights and an ill-conditioned Gram matrix,
+coordinate descent alone needs hundreds of sweeps.
 """
 
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from inficond.core.solver.kernels._compile import inline, jit
-from inficond.core.solver.kernels.descent import best_at, correct, dot, violations
-from inficond.core.solver.kernels.products import add_rows
+from inficond.core.solver.kernels.model_corrections import class_corrections, dot
+from inficond.core.solver.kernels.penalty import prox_step, violations
+from inficond.core.solver.kernels.products import add_product
 
-SWEEPS_BETWEEN = 4  # sweeps of coordinate descent between two runs of conjugate gradients
-SETTLED = 1e-12
+SWEEPS = 4  # of coordinate descent between two runs of conjugate gradients
+MAX_WORKING_SETS = 20
 
 
 @inline
-def add_chosen(G: Any, A: Any, d: Any, m: int, out: Any) -> None:
-    """out += sum_a d[a] G[A[a]] over the d[:m] that are not zero, four at a time: out is read less often."""
+def add_weighted_rows(G: Any, A: Any, d: Any, m: int, out: Any) -> None:
+    """Compute out += sum_a d[a] G[A[a]] over the non-zero d[:m].
+
+    Four rows are added at a time, so that `out` is read and written less often.
+    """
     chosen = np.empty(4, np.int64)
     n = out.shape[0]
     count = 0
@@ -42,13 +47,13 @@ def add_chosen(G: Any, A: Any, d: Any, m: int, out: Any) -> None:
 
 
 @inline
-def full_slope(
+def model_gradient(
     G: Any, scale: float, ridge: float, U: Any, sign: Any, r: int, g: Any, d: Any, Gd: Any, q: Any
 ) -> None:
-    """q = g + B d over all coordinates, and Gd = G d; d is mostly zero."""
+    """Compute q = g + B d over all coordinates, and Gd = G d; most entries of d are zero."""
     n = G.shape[0]
     Gd[:] = 0.0
-    add_chosen(G, np.arange(n), d, n, Gd)
+    add_weighted_rows(G, np.arange(n), d, n, Gd)
     for k in range(n):
         q[k] = scale * Gd[k] + ridge * d[k] + g[k]
     for k in range(r):
@@ -59,8 +64,8 @@ def full_slope(
 
 
 @inline
-def take(U: Any, r: int, A: Any, m: int, UA: Any, at: int) -> None:
-    """UA[at:at + r, :m] = U[:r, A[:m]]."""
+def take_columns(U: Any, r: int, A: Any, m: int, UA: Any, at: int) -> None:
+    """Copy U[:r, A[:m]] to UA[at:at + r, :m]."""
     for k in range(r):
         u = U[k]
         part = UA[at + k]
@@ -69,12 +74,12 @@ def take(U: Any, r: int, A: Any, m: int, UA: Any, at: int) -> None:
 
 
 @inline
-def gather(
+def gather_hessian(
     G: Any, scale: float, ridge: float, UA: Any, sign: Any, r: int, A: Any, first: int, m: int, B: Any
 ) -> None:
-    """B[:m, :m] = the model's second derivatives on the coordinates A[:m], those of A[:first] being there.
+    """Fill B[:m, :m] with the Hessian model on the coordinates A[:m]; the part of A[:first] is already there.
 
-    UA (>=r, >=m) holds the corrections at A[:m], see `take`.
+    UA (>=r, >=m) holds the corrections at A[:m] (see `take_columns`).
     """
     f = G.dtype.type(scale)
     factors = np.empty((m - first, r), G.dtype)
@@ -86,18 +91,18 @@ def gather(
         b[a] += ridge
         for k in range(r):
             factors[a - first, k] = sign[k] * UA[k, a]
-    add_rows(UA, 0, factors, r, B[first:m], 0, m)
+    add_product(UA, 0, factors, r, B[first:m], 0, m)
     for a in range(first):
         for e in range(first, m):
             B[a, e] = B[e, a]
 
 
 @inline
-def sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any) -> float:
-    """One round of coordinate descent; returns the largest change of a weight times its curvature."""
+def coordinate_sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any) -> float:
+    """Run one round of coordinate descent; return the largest change of a weight times its curvature."""
     largest = 0.0
     for a in range(m):
-        new = best_at(w[a], q[a], h[a], lam[a], low[a], high[a])
+        new = prox_step(w[a], q[a], h[a], lam[a], low[a], high[a])
         step = new - w[a]
         if step != 0.0:
             w[a] = new
@@ -110,8 +115,8 @@ def sweep(B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any)
 
 
 @inline
-def product(B: Any, rows: int, m: int, x: Any, out: Any) -> None:
-    """out[:rows] = B[:rows, :m] x[:m]; eight rows at a time use the memory best."""
+def matvec(B: Any, rows: int, m: int, x: Any, out: Any) -> None:
+    """Compute out[:rows] = B[:rows, :m] x[:m], eight rows at a time."""
     x = x[:m]
     a = 0
     while a + 8 <= rows:
@@ -137,13 +142,20 @@ def product(B: Any, rows: int, m: int, x: Any, out: Any) -> None:
 
 
 @inline
-def subspace(
+def conjugate_gradient(
     B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any, limit: int,
     free: Any, p: Any, res: Any, z: Any, Bp: Any, x: Any,
 ) -> float:  # fmt: skip
-    """Conjugate gradients over the free weights with signs fixed, then the step that keeps model and signs.
+    """Minimize over the free weights with their signs fixed, then take the part of the step that keeps them.
 
-    Returns how much of the step could be taken (1: all of it). The rest are scratch arrays.
+    The full step is tried first, with weights that would change sign stopped at zero and weights that would
+    leave the box stopped at the bound. If the model does not decrease there, the step is shortened to the
+    first such event. `free`, `p`, `res`, `z`, `Bp` and `x` are scratch arrays (>=m,).
+
+    Returns
+    -------
+    float
+        Length of the unconstrained step, in [0, 1], up to the first such event.
     """
     rho = 0.0
     first = 0.0
@@ -160,7 +172,7 @@ def subspace(
     for _ in range(limit):
         if rho <= 1e-4 * first or rho <= 1e-30:
             break
-        product(B, m, m, p, Bp)
+        matvec(B, m, m, p, Bp)
         curve = 0.0
         for a in range(m):
             curve += p[a] * Bp[a]
@@ -177,7 +189,6 @@ def subspace(
         rho = new
         for a in range(m):
             p[a] = z[a] + beta * p[a]
-    # Try the whole step, weights that would change sign stopping at zero; else go as far as signs allow.
     t = 1.0
     for a in range(m):
         if x[a] != 0.0:
@@ -198,7 +209,7 @@ def subspace(
             p[a] = f
             if f != 0.0:
                 change += lam[a] * (abs(to) - abs(w[a]))
-        product(B, m, m, p, Bp)
+        matvec(B, m, m, p, Bp)
         for a in range(m):
             change += p[a] * (q[a] + 0.5 * Bp[a])
         if change < 0.0:
@@ -227,20 +238,31 @@ def subspace(
 
 
 @inline
-def minimise(
+def minimize_quadratic(
     B: Any, m: int, h: Any, q: Any, w: Any, lam: Any, low: Any, high: Any, end: float, rounds: int,
     scratch: Any,
 ) -> None:  # fmt: skip
-    """Coordinate descent, conjugate gradients between: until a round changes no slope by more than `end`."""
+    """Alternate coordinate descent and conjugate gradients until the gradient changes by at most `end`.
+
+    Parameters
+    ----------
+    B, m : (>=m, >=m) Hessian model of the working set, and the size of that set
+    h : (m,) positive diagonal used by coordinate descent
+    q : (m,) gradient of the model at w; updated
+    w, lam, low, high : (m,); w is updated
+    end : stopping tolerance
+    rounds : maximum number of rounds
+    scratch : (6, >=m)
+    """
     for k in range(rounds):
         largest = 0.0
-        for _ in range(SWEEPS_BETWEEN):
-            largest = sweep(B, m, h, q, w, lam, low, high)
+        for _ in range(SWEEPS):
+            largest = coordinate_sweep(B, m, h, q, w, lam, low, high)
             if largest <= end:
                 break
         if largest <= end:
             break
-        subspace(
+        conjugate_gradient(
             B, m, h, q, w, lam, low, high, min(m, 10 + 5 * k),
             scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5],
         )  # fmt: skip
@@ -254,25 +276,26 @@ def minimise(
     " i8[::1], i8[::1], i8[::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1], f8[:,::1],"
     " f8[:,::1], f8, i8, f8[:,::1], f8[::1])",
 )
-def step_classes(
-    G: Any, scale: Any, ridge: Any, ray: Any, S: Any, Y: Any, GS: Any, pairs: Any, newest: Any, classes: Any,
-    g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int, moved: Any,
-    decrease: Any,
+def minimize_class_models(
+    G: Any, scale: Any, ridge: Any, subspace_hessian: Any, S: Any, Y: Any, GS: Any, pairs: Any, newest: Any,
+    classes: Any, g: Any, origin: Any, w: Any, lam: Any, low: Any, high: Any, stop: float, rounds: int,
+    gram_step: Any, decrease: Any,
 ) -> None:  # fmt: skip
-    """One model step for each of the `classes`, independently.
+    """Minimize the model plus penalty of each of the `classes`, independently.
 
     Parameters
     ----------
     G : (K+1, K+1) shared Gram matrix
-    scale, ridge : (C,) its multipliers, and what is added to the diagonal
-    ray : (C, 3) second derivatives by intercept and along the weights (see `descent.along_ray`)
-    S, Y, GS : (C, memory, K+1) changes of weights and of gradients, and G times the former; ring buffers
-    pairs, newest : (C,) how many pairs there are, and where the newest lies
-    g, origin, w, lam, low, high : (C, K+1); g is the gradient at the origin; w is changed in place
-    stop : ends when no coordinate's optimality is violated by more than `stop` times the first violation
-    rounds : of coordinate descent with conjugate gradients, at most
-    moved : (C, K+1) out: G times the change from the origin
-    decrease : (C,) out: predicted decrease of the objective from the origin
+    scale, ridge : (C,) multipliers of G, and multiples of the identity
+    subspace_hessian : (C, 3) second derivatives by intercept and along the weights
+    S, Y, GS : (C, memory, K+1) ring buffers: changes of weights and of gradients, and G times the former
+    pairs, newest : (C,) number of pairs, and the position of the newest
+    classes : (m,) which classes
+    g, origin, w, lam, low, high : (C, K+1); g is the gradient at the origin; w is updated
+    stop : stops when the largest violation is at most `stop` times the first one
+    rounds : maximum number of rounds of `minimize_quadratic`
+    gram_step : (C, K+1) written: G times the change from the origin
+    decrease : (C,) written: predicted decrease of the objective from the origin
     """
     memory = S.shape[1]
     n = S.shape[2]
@@ -283,8 +306,8 @@ def step_classes(
     gc = np.empty(n, dtype)
     d = np.empty(n, dtype)
     A = np.empty(n, np.int64)
-    taken = np.empty(n, np.bool_)
-    excess = np.empty(n, dtype)
+    selected = np.empty(n, np.bool_)
+    violation_of = np.empty(n, dtype)
     size = 0
     B = np.empty((1, 1), dtype)
     scratch = np.empty((10, n), dtype)
@@ -292,34 +315,47 @@ def step_classes(
     UA = np.empty((2 * memory + 2, n), dtype)
     for at in range(classes.shape[0]):
         c = classes[at]
-        r = correct(G, scale[c], ridge[c], ray[c], origin[c], S[c], Y[c], GS[c], pairs[c], newest[c], U, sign)
+        r = class_corrections(
+            G,
+            scale[c],
+            ridge[c],
+            subspace_hessian[c],
+            origin[c],
+            S[c],
+            Y[c],
+            GS[c],
+            pairs[c],
+            newest[c],
+            U,
+            sign,
+        )
         m = 0
-        taken[:] = False
+        selected[:] = False
         worst = 0.0
         target = 0.0
         for j in range(n):
             gc[j] = g[c, j]
-        for outer in range(20):
+        for outer in range(MAX_WORKING_SETS):
             for j in range(n):
                 d[j] = w[c, j] - origin[c, j]
-            full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, moved[c], q)
-            worst = violations(w[c], q, lam[c], low[c], high[c], excess)
+            model_gradient(G, scale[c], ridge[c], U, sign, r, gc, d, gram_step[c], q)
+            worst = violations(w[c], q, lam[c], low[c], high[c], violation_of)
             if outer == 0:
                 target = stop * worst
             if worst <= target or worst == 0.0:
                 break
             first = m
             for j in range(n):
-                if not taken[j] and (excess[j] > target or w[c, j] != 0.0):
-                    taken[j] = True
+                if not selected[j] and (violation_of[j] > target or w[c, j] != 0.0):
+                    selected[j] = True
                     A[m] = j
                     m += 1
             if m > size:
                 size = min(n, max(2 * m, 64))
                 B = np.empty((size, size), dtype)
                 first = 0
-            take(U, r, A, m, UA, 0)
-            gather(G, scale[c], ridge[c], UA, sign, r, A, first, m, B)
+            take_columns(U, r, A, m, UA, 0)
+            gather_hessian(G, scale[c], ridge[c], UA, sign, r, A, first, m, B)
             qa, h = scratch[0, :m], scratch[1, :m]
             wa, la, lo, hi = wide[0, :m], wide[1, :m], wide[2, :m], wide[3, :m]
             for a in range(m):
@@ -328,13 +364,13 @@ def step_classes(
                 base = scale[c] * G[j, j] + ridge[c]
                 h[a] = max(B[a, a], 1e-3 * base + 1e-30)
                 wa[a], la[a], lo[a], hi[a] = w[c, j], lam[c, j], low[c, j], high[c, j]
-            minimise(B, m, h, qa, wa, la, lo, hi, 0.5 * target, rounds, scratch[2:8])
+            minimize_quadratic(B, m, h, qa, wa, la, lo, hi, 0.5 * target, rounds, scratch[2:8])
             for a in range(m):
                 w[c, A[a]] = wa[a]
         total = 0.0
         for j in range(n):
             d[j] = w[c, j] - origin[c, j]
-        full_slope(G, scale[c], ridge[c], U, sign, r, gc, d, moved[c], q)
+        model_gradient(G, scale[c], ridge[c], U, sign, r, gc, d, gram_step[c], q)
         for j in range(n):
             if d[j] != 0.0:
                 step = w[c, j] - origin[c, j]

@@ -1,0 +1,212 @@
+"""One softmax over all classes with cross-entropy."""
+
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.solver import threads
+from inficond.core.solver.datafits import base
+from inficond.core.solver.datafits.base import MAX_DUAL_STEP, Datafit, Evaluation, accumulate_product
+from inficond.core.solver.kernels import fused_passes, losses
+from inficond.core.solver.kernels.softmax_corrections import add_subspace_hessian
+from inficond.core.solver.kernels.sums import add_in_solver_units
+from inficond.core.solver.penalties import BoxedL1
+from inficond.core.solver.quadratic_model import QuadraticModel
+from inficond.core.solver.subproblems import JointSubproblem, Subproblem
+
+Array = NDArray[np.floating]
+Indices = NDArray[np.int64]
+ROWS_PER_SUM = 4096  # rows summed in the precision of the data
+
+
+class Softmax(Datafit):
+    """L(eta) = tau logsumexp(eta) - t.eta with tau = sum(t), p = softmax(eta); all classes are one block."""
+
+    name: ClassVar[str] = "softmax"
+    joint: ClassVar[bool] = True
+    memory: ClassVar[int] = 40
+
+    def null_intercepts(self, edge: float) -> Array:
+        """See `Datafit.null_intercepts`."""
+        return np.log(np.clip(self.targets.mean, edge, 1 - edge))
+
+    def entropy(self, workers: int) -> Array:
+        """(1,) weighted mean of the entropy of the targets."""
+        t = self.targets
+        total = np.zeros(1)
+        losses.softmax_entropy(t.T, t.S[0] if len(t.S) else np.empty(0, t.T.dtype), total)
+        return total / t.total[:1]
+
+    def subproblem(self, model: QuadraticModel, penalty: BoxedL1, workers: int) -> Subproblem:
+        """See `Datafit.subproblem`."""
+        return JointSubproblem(model, penalty, workers)
+
+    def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Evaluation:
+        """See `Datafit.evaluate`: two products with the loss between them, fused for few classes."""
+        design, targets = self.design, self.targets
+        C, K = self.width, design.shape[1]
+        dtype = design.dtype
+        W = weights.reshape(C, K + 1)
+        raw, offset = design.raw_weights(W[:, :K])
+        raw = raw.astype(dtype)
+        zero_weights = not bool(raw.any())
+        offset = (offset + W[:, K]).astype(dtype)
+        shift = offset - W[:, K].astype(dtype)
+        count = len(design.groups)
+        gradients = np.empty((count, C, K), dtype)
+        residuals = np.zeros((count, C))
+        hessians = np.zeros((count, 2 * C, 2 * C))
+        weight_seen = np.zeros(count)
+        fused = C <= base.MAX_FUSED_CLASSES and not design.explicit
+        sums = np.zeros((count, 2))
+        # The first rows of each chunk correct the dual point; `places` are their columns in `some` and
+        # `weighted`.
+        chunks = [chunk for group in design.groups for chunk in group]
+        stride = max(base.DUAL_STRIDE, 2)
+        edges = np.cumsum([0, *(-(-(high - low) // stride) for low, high in chunks)])
+        places = {low: slice(a, b) for (low, _), a, b in zip(chunks, edges, edges[1:])}
+        some = np.empty((C, edges[-1]), dtype)
+        weighted = np.empty((C, edges[-1]), dtype)
+
+        def work(group: int) -> None:
+            scratch: list[Array] = []
+            gradients[group] = 0
+            for i, (low, high) in enumerate(design.groups[group]):
+                rows = design.rows(low, high, scratch)
+                n = high - low
+                part = places[low].stop - places[low].start
+                half = -(-n // 2)
+                p = np.empty((C, half), dtype)
+                row_weight = np.empty(half, dtype)
+                if fused:
+                    slope = np.empty((C, half), dtype)
+                    fused_passes.softmax_pass(
+                        design.X, low, high, raw, targets.T, targets.S, offset, shift, p, slope, row_weight,
+                        half, zero_weights, gradients[group], residuals[group], sums[group],
+                    )  # fmt: skip
+                else:
+                    z = np.zeros((C, n), dtype)
+                    if not zero_weights:
+                        np.matmul(raw, rows.T, out=z)
+                    slope = z[:, :half] + shift[:, None]
+                    losses.softmax_loss(
+                        z, n, targets.T, low, targets.S, offset, p, row_weight, 0, half, residuals[group],
+                        sums[group],
+                    )  # fmt: skip
+                    accumulate_product(z, rows, gradients[group], i == 0)
+                add_subspace_hessian(p, slope, row_weight, hessians[group])
+                weight_seen[group] += row_weight.sum(dtype=np.float64)
+                some[:, places[low]] = p[:, :part]
+                np.multiply(p[:, :part], row_weight[:part], out=weighted[:, places[low]])
+
+        design.for_each_group(work, workers)
+        total = targets.total[0]
+        loss, chi2 = sums.sum(0) / total
+        residual = residuals.sum(0) / total
+        M = np.zeros((C, C))  # mean of diag p - p p^T over a part of the rows
+        for part in threads.slices(len(some.T), ROWS_PER_SUM):
+            M += np.diag(weighted[:, part].sum(1, dtype=np.float64)) - weighted[:, part] @ some[:, part].T
+        M /= total
+        gradient = np.zeros((C, K + 1))
+        gradient[:, K] = residual
+        totals, units = np.full(C, total), design.gradient_units
+        add_in_solver_units(gradients, 0, C, totals, residual, *units, np.ones(C), gradient)
+        # p'_c = p_c (1 - delta_c + p.delta) on these rows, with delta such that its mean is that of the
+        # targets.
+        eigenvalues, eigenvectors = np.linalg.eigh(M)
+        damped = np.where(eigenvalues > 1e-5 * eigenvalues[-1], eigenvalues, np.inf)
+        delta = eigenvectors @ ((eigenvectors.T @ residual) / damped)
+        dual_step = 2.0 * float(np.abs(delta).max())
+        dual_gradient = np.zeros_like(gradient)
+        divergence = 0.0
+        if np.isfinite(dual_step) and dual_step <= MAX_DUAL_STEP:
+            shifts = np.empty((len(places), C, K), dtype)
+            mean_change = np.zeros(C)
+            narrow = delta.astype(dtype)
+            for part in threads.slices(len(some.T), ROWS_PER_SUM):
+                weighted[:, part] *= narrow[:, None] - narrow @ some[:, part]
+                mean_change += weighted[:, part].sum(1, dtype=np.float64)
+            for i, (low, part) in enumerate(places.items()):
+                rows = design.rows(low, low + part.stop - part.start, [])
+                np.matmul(weighted[:, part], rows, out=shifts[i])
+            dual_gradient[:, :K] = gradient[:, :K]
+            add_in_solver_units(shifts, 0, C, totals, mean_change / total, *units, -np.ones(C), dual_gradient)
+            divergence = float(delta @ M @ delta)
+        else:
+            dual_step = 1.0
+        # The subspace Hessian of half of the rows stands for that of all.
+        hessian = hessians.sum(0) / max(float(weight_seen.sum()), 1e-300) * float(np.mean(targets.mean) * C)
+        curvature = hessian[:C, :C].copy()
+        if not float(np.trace(curvature)) > 1e-12 or C == 1:
+            curvature = np.eye(C) * 1e-8
+            hessian = np.zeros(3 if C == 1 else (2 * C, 2 * C))
+        return Evaluation(
+            np.array([loss]), gradient.reshape(1, -1), curvature[None], dual_gradient.reshape(1, -1),
+            np.array([dual_step]), np.array([divergence]), np.array([chi2]), hessian.reshape(1, -1),
+        )  # fmt: skip
+
+    def correct_dual(
+        self, block: int, weights: Array, evaluation: Evaluation, at: int, free: Indices, target: Array
+    ) -> None:
+        """See `Datafit.correct_dual`."""
+        design, targets = self.design.as_float64(), self.targets
+        C, K = self.width, design.shape[1]
+        W = weights.reshape(C, K + 1)
+        raw, offset = design.raw_weights(W[:, :K])
+        shift = offset + W[:, K]
+        # Coordinates A of all classes, ordered by class, each with its intercept.
+        by_class, wanted = [], np.zeros((C, K + 1))
+        wanted.reshape(-1)[free] = target
+        for c in range(C):
+            own = free[(free >= c * (K + 1)) & (free < (c + 1) * (K + 1))] - c * (K + 1)
+            by_class.append(np.r_[own, K])
+        edges = np.cumsum([0, *map(len, by_class)])
+        parts = [slice(a, b) for a, b in pairwise(edges)]
+        M, g = np.zeros((edges[-1], edges[-1])), np.zeros((C, K + 1))
+        chunks = [chunk for group in design.groups for chunk in group]
+        scratch: list[Array] = []
+        S = targets.S[0] if len(targets.S) else None
+
+        def forward(low: int, high: int) -> tuple[Array, Array, Array, Array]:
+            rows = np.ones((high - low, K + 1))
+            rows[:, :K] = design.rows(low, high, scratch)
+            t = targets.T[:, low:high].astype(np.float64)
+            s = t.sum(0) / targets.total[0]
+            if S is not None:
+                s *= S[low:high]
+            eta = raw @ rows[:, :K].T + shift[:, None]
+            p = np.exp(eta - eta.max(0))
+            p /= p.sum(0)
+            return rows, t, s, p
+
+        for low, high in chunks:
+            rows, t, s, p = forward(low, high)
+            tau = np.maximum(t.sum(0), 1e-300)
+            g += (s * (p - t / tau)) @ rows
+            for c in range(C):
+                left = rows[:, by_class[c]]
+                for e in range(c + 1):
+                    v = s * p[c] * ((1.0 if c == e else 0.0) - p[e])
+                    M[parts[c], parts[e]] += (left * v[:, None]).T @ rows[:, by_class[e]]
+        M = np.tril(M) + np.tril(M, -1).T
+        residual = np.concatenate([(g - wanted)[c, own] for c, own in enumerate(by_class)])
+        delta = base.solve_psd(M, residual)
+        if delta is None:
+            return
+        step = divergence = 0.0
+        for low, high in chunks:
+            rows, _, s, p = forward(low, high)
+            a = np.stack([rows[:, own] @ delta[part] for own, part in zip(by_class, parts)])
+            a -= (p * a).sum(0)
+            step = max(step, float(np.abs(a).max()))
+            change = s * p * a
+            divergence += float((change * a).sum())
+            g -= change @ rows
+        if step > MAX_DUAL_STEP:
+            return
+        for c, own in enumerate(by_class):
+            g[c, own] = wanted[c, own]
+        evaluation.dual_gradient[at] = g.reshape(-1)
+        evaluation.dual_step[at], evaluation.dual_divergence[at] = step, divergence

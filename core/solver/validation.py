@@ -1,0 +1,302 @@
+"""Validation and conversion of the arguments; every error names the argument, the value and its position."""
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+SMALL_BYTES = 1 << 20  # size of float32 rows up to which they are fitted in float64
+
+CLIP_TOLERANCE, CLIP_TOLERANCE_16 = 1e-5, 1e-2
+"""How far targets may be outside [0, 1], as rounding errors; they are clipped. Second: of 16-bit floats."""
+SUM_TOLERANCE, SUM_TOLERANCE_16 = 1e-3, 2e-2
+"""How far the targets of a row may be from a sum of 1 (softmax). Second: of 16-bit floats."""
+
+
+def real_array(name: str, value: Any) -> NDArray[Any]:
+    """Convert to an array of real numbers.
+
+    Lists, pandas and polars frames, and torch tensors are converted; sparse matrices and masked arrays are
+    rejected.
+
+    Raises
+    ------
+    ValueError
+        If the value cannot be converted.
+    """
+    libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if hasattr(value, "tocsr"):
+        kind = type(value).__name__
+        raise ValueError(f"{name} must be a dense array: it is a sparse {kind}; use .toarray()")
+    if "torch" in libraries and hasattr(value, "detach"):
+        value = _from_torch(name, value)
+    elif "pandas" in libraries and hasattr(value, "to_numpy"):
+        value = _from_pandas(name, value)
+    elif isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise ValueError(f"{name} must have no masked entries; use .filled(value), or remove such rows")
+        value = value.data
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # of any library's conversion
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{name} must be an array of real numbers: converting {type(value).__name__} failed ({detail})"
+        ) from None
+    if array.dtype.name.startswith(("bfloat16", "float8")):  # extension types of ml_dtypes
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        hint = "; use .astype(float)" if array.dtype.kind == "O" else ""
+        raise ValueError(f"{name} must be an array of real numbers: its dtype is {array.dtype}{hint}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return array
+
+
+def _from_torch(name: str, value: Any) -> Any:
+    """Convert a torch tensor of any device and precision."""
+    if "sparse" in str(value.layout):
+        raise ValueError(f"{name} must be a dense array: it is a sparse tensor; use .to_dense()")
+    if value.is_complex() or getattr(value, "is_quantized", False):
+        raise ValueError(f"{name} must be an array of real numbers: it is a tensor of dtype {value.dtype}")
+    value = value.detach().cpu()
+    if value.is_floating_point() and str(value.dtype) not in (
+        "torch.float16",
+        "torch.float32",
+        "torch.float64",
+    ):
+        value = value.float()
+    return value.numpy()
+
+
+def _from_pandas(name: str, value: Any) -> Any:
+    """Convert a pandas frame or series, whose extension types NumPy would turn into objects."""
+    dtypes = list(value.dtypes) if value.ndim == 2 else [value.dtype]
+    labels = list(value.columns) if value.ndim == 2 else [value.name]
+    for label, dtype in zip(labels, dtypes):
+        kind = getattr(dtype, "kind", "O")
+        if kind not in "fiub" or "Sparse" in str(dtype):
+            raise ValueError(
+                f"{name} must be an array of real numbers: column {label!r:.60} has dtype {dtype}; "
+                "use .to_numpy(float), or drop the column"
+            )
+    if dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        return value.to_numpy(np.result_type(*dtypes))
+    single = all(str(dtype) == "Float32" or dtype == np.float32 for dtype in dtypes)
+    return value.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
+
+
+def matrix(name: str, value: Any, shape: str) -> NDArray[Any]:
+    """Convert to a two-dimensional array of real numbers; `shape` describes it in errors."""
+    array = real_array(name, value)
+    if array.ndim != 2:
+        hint = f"; use {name}[:, None] for one column" if array.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must have shape {shape}: it has {array.ndim} dimensions {array.shape}{hint}"
+        )
+    return array
+
+
+def rows(X: Any) -> Array:
+    """Convert X (N, K) to the precision of the computation, C-contiguous; finiteness is checked later."""
+    array = matrix("X", X, "(N, K)")
+    if array.shape[0] == 0:
+        raise ValueError("X has no rows (N = 0): a fit needs at least one image")
+    if array.shape[1] == 0:
+        raise ValueError("X has no columns (K = 0): a fit needs at least one concept")
+    if array.dtype != np.float64 and (array.dtype != np.float32 or array.size * 4 <= SMALL_BYTES):
+        array = array.astype(np.float64 if array.size * 4 <= SMALL_BYTES else np.float32)
+    if not array.flags.c_contiguous or not array.dtype.isnative:
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return array
+
+
+def targets(T: Any, N: int, sample_weight: NDArray[Any] | None, joint: bool) -> NDArray[Any]:
+    """Convert T (N, C) to probabilities.
+
+    Targets with weight 0 are ignored, NaN included. Rounding errors beyond [0, 1] are clipped
+    (`CLIP_TOLERANCE`).
+
+    Parameters
+    ----------
+    T : array-like
+    N : number of rows
+    sample_weight : (N,) or (N, C) from `sample_weights`
+    joint : whether the targets of a row must sum to 1 (`SUM_TOLERANCE`)
+    """
+    array = matrix("T", T, "(N, C)")
+    if array.shape[0] != N:
+        raise ValueError(f"X and T must have the same number of rows: {N} and {array.shape[0]}")
+    if array.shape[1] == 0:
+        raise ValueError("T has no columns (C = 0): a fit needs at least one class")
+    ignored = None
+    if sample_weight is not None and not np.all(sample_weight > 0):
+        ignored = np.broadcast_to(sample_weight.reshape(N, -1) == 0, array.shape)
+        if joint:  # a distribution is needed as a whole
+            ignored = np.broadcast_to(ignored.all(1, keepdims=True), array.shape)
+        array = np.where(ignored, array.dtype.type(0), array)
+    coarse = str(getattr(T, "dtype", "")).endswith("float16")
+    tolerance = CLIP_TOLERANCE_16 if coarse else CLIP_TOLERANCE
+    smallest, largest = array.min(), array.max()
+    if not (smallest >= 0 and largest <= 1):  # also for NaN
+        _within("T", array, -tolerance, 1 + tolerance, "be within [0, 1]")
+        array = np.clip(array, 0, 1)
+    if joint:
+        sums = array.sum(1, dtype=np.float64)
+        allowed = SUM_TOLERANCE_16 if coarse else SUM_TOLERANCE
+        wrong = np.abs(sums - 1) > allowed
+        if ignored is not None:
+            wrong &= ~ignored[:, 0]
+        if wrong.any():
+            n = int(np.argmax(wrong))
+            raise ValueError(
+                f"T must sum to 1 over the classes with link softmax (tolerance {allowed:g}):"
+                f" row {n} sums to {sums[n]:.6g}, and {int(wrong.sum())} of {N} rows do not; "
+                "divide each row by its sum, or use link sigmoid"
+            )
+    return array
+
+
+def sample_weights(value: Any, N: int) -> NDArray[Any] | None:
+    """Convert sample_weight (N,) or (N, C); the number of classes is checked by `sample_weight_classes`."""
+    if value is None:
+        return None
+    array = real_array("sample_weight", value)
+    if array.ndim not in (1, 2) or len(array) != N:
+        raise ValueError(f"sample_weight must have shape ({N},) or ({N}, C): it has {array.shape}")
+    _within("sample_weight", array, 0.0, np.inf, "not be negative or NaN")
+    if np.isinf(array.max()):
+        raise ValueError(f"sample_weight must be finite: sample_weight{_position(np.isinf(array))} is inf")
+    positive = (array > 0).any(axis=0)
+    if not np.all(positive):
+        where = "" if array.ndim == 1 else f" for class {int(np.argmin(positive))}"
+        raise ValueError(f"sample_weight must have a positive sum{where}: all its entries are 0")
+    return array
+
+
+def sample_weight_classes(sample_weight: NDArray[Any] | None, C: int) -> None:
+    """Check the number of columns of two-dimensional sample weights."""
+    if sample_weight is not None and sample_weight.ndim == 2 and sample_weight.shape[1] != C:
+        N = len(sample_weight)
+        raise ValueError(f"sample_weight must have shape ({N},) or ({N}, {C}): it has {sample_weight.shape}")
+
+
+def box(lower: Any, upper: Any, C: int, K: int) -> tuple[Array, Array]:
+    """Convert bounds to (C, K) float64, infinite where there is none."""
+    out = []
+    for name, value, default in (("lower", lower, -np.inf), ("upper", upper, np.inf)):
+        if value is None:
+            out.append(np.full((C, K), default))
+            continue
+        array = _class_matrix(name, value, C, K)
+        bad = np.isnan(array) | (array == -default)
+        if bad.any():
+            place = _position(bad)
+            raise ValueError(f"{name} must be a number or {default}: {name}{place} is {array[bad][0]}")
+        out.append(array)
+    low, high = out
+    if (low > high).any():
+        bad = low > high
+        raise ValueError(
+            f"lower must not exceed upper: at {_position(bad)} they are {low[bad][0]} and {high[bad][0]}"
+        )
+    return low, high
+
+
+def multipliers(penalty: Any, C: int, K: int, lower: Array, upper: Array) -> Array | None:
+    """Convert penalty multipliers (K,) or (C, K) to (C, K) float64; None for no multipliers."""
+    if penalty is None:
+        return None
+    array = real_array("penalty", penalty)
+    if array.shape == (K,):
+        array = np.broadcast_to(array, (C, K))
+    array = np.array(_class_matrix("penalty", array, C, K, f"({K},) or ({C}, {K})"))
+    _within("penalty", array, 0.0, np.inf, "not be negative or NaN")
+    bad = np.isinf(array) & ((lower > 0) | (upper < 0))
+    if bad.any():
+        raise ValueError(
+            f"penalty{_position(bad)} is inf, which fixes the weight at 0, but its bounds "
+            f"[{lower[bad][0]}, {upper[bad][0]}] exclude 0"
+        )
+    return array
+
+
+def _class_matrix(name: str, value: Any, C: int, K: int, shape: str | None = None) -> Array:
+    array = real_array(name, value)
+    if array.shape != (C, K):
+        raise ValueError(f"{name} must have shape {shape or f'(C, K) = ({C}, {K})'}: it has {array.shape}")
+    return array.astype(np.float64)
+
+
+def number(name: str, value: Any) -> float:
+    """Convert to a float; strings, Booleans and arrays are rejected."""
+    if not isinstance(value, str | bytes | bool | np.bool_ | complex) and getattr(value, "ndim", 0) == 0:
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise ValueError(f"{name} must be one number: it is {value!r:.60}")
+
+
+def non_negative(name: str, value: Any) -> float:
+    """Convert to a finite float >= 0."""
+    result = number(name, value)
+    if not 0.0 <= result < np.inf:
+        raise ValueError(f"{name} must be finite and not negative: it is {result}")
+    return result
+
+
+def positive(name: str, value: Any) -> float:
+    """Convert to a finite float > 0."""
+    result = number(name, value)
+    if not 0.0 < result < np.inf:
+        raise ValueError(f"{name} must be finite and positive: it is {result}")
+    return result
+
+
+def count(name: str, value: Any) -> int:
+    """Convert to an integer >= 1."""
+    if not isinstance(value, bool | np.bool_):
+        try:
+            result = operator.index(value)
+        except TypeError:
+            result = 0
+        if result >= 1:
+            return result
+    raise ValueError(f"{name} must be a whole number of at least 1: it is {value!r:.60}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """Convert to a bool; anything but a Boolean is rejected."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False: it is {value!r:.60}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Check that a string is one of several."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}: it is {value!r:.60}")
+    return value
+
+
+def finite(name: str, array: Array) -> None:
+    """Check that all entries are finite."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise ValueError(f"{name} must be finite: {name}{_position(bad)} is {array[bad][0]}")
+
+
+def _within(name: str, array: NDArray[Any], low: float, high: float, rule: str) -> None:
+    """Check low <= array <= high (NaN is outside)."""
+    smallest, largest = array.min(), array.max()
+    if not (smallest >= low and largest <= high):
+        bad = ~((array >= low) & (array <= high))
+        raise ValueError(f"{name} must {rule}: {name}{_position(bad)} is {array[bad][0]}")
+
+
+def _position(bad: NDArray[np.bool_]) -> str:
+    """Return the index of the first true entry, as in ``[3, 1]``."""
+    return f"[{', '.join(map(str, np.unravel_index(int(np.argmax(bad)), bad.shape)))}]"
