@@ -3,6 +3,7 @@
 Names are imported at first use, so that importing this package is cheap.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from inficond.core.version import __version__
 if TYPE_CHECKING:
     from inficond.core.errors import InputError
     from inficond.core.facade import Project
+
+# Usage reporting of dependencies is off; `core.models.runtime` does the same for ONNX Runtime.
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 __all__ = ["InputError", "Project", "__version__"]
 

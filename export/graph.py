@@ -115,7 +115,7 @@ def run_cpu(
 
 def cpu_session(model: onnx.ModelProto | bytes | str | Path, threads: int = 0) -> Any:
     """An ONNX Runtime session on the CPU for a graph that the exporter itself made."""
-    import onnxruntime
+    from inficond.core.models.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

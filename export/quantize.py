@@ -132,13 +132,21 @@ def _embed(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> dict[st
 def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Weights and products in half precision; norms, softmax, pixels' normalisation and the finder in
     float32."""
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from inficond.core.models.runtime import submodule
 
+    float16 = submodule("transformers.float16")
     keep = [n.name for n in graph.graph.node if _KEEP_FLOAT.search(n.name) or n.op_type in ("Cast",)]
-    blocked = [*DEFAULT_OP_BLOCK_LIST, "LayerNormalization", "Softmax", "LpNormalization", "ReduceL2", "Pow"]
+    blocked = [
+        *float16.DEFAULT_OP_BLOCK_LIST,
+        "LayerNormalization",
+        "Softmax",
+        "LpNormalization",
+        "ReduceL2",
+        "Pow",
+    ]
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
-    half = convert_float_to_float16(
+    half = float16.convert_float_to_float16(
         copy, keep_io_types=True, op_block_list=blocked, node_block_list=keep, disable_shape_infer=False
     )
     # The converter casts a value once for each of its readers, all under one name; one cast serves them all.
@@ -155,10 +163,12 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.ModelProto:
     """Static 8-bit linear layers, calibrated on `photographs` (uint8 (H, W, 3) each)."""
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.calibrate import CalibrationDataReader
+    from inficond.core.models.runtime import submodule
 
-    class Pictures(CalibrationDataReader):
+    ort = submodule("quantization")
+    reader: Any = ort.CalibrationDataReader
+
+    class Pictures(reader):
         def __init__(self) -> None:
             starts = range(0, len(photographs), _BATCH)
             self.batches = iter({"pixels": np.stack(photographs[i : i + _BATCH])} for i in starts)
@@ -179,16 +189,16 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
         before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save_model(smooth, before)
         with _quiet():
-            quantize_static(
+            ort.quantize_static(
                 str(before),
                 str(after),
                 Pictures(),
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
+                quant_format=ort.QuantFormat.QDQ,
+                activation_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
                 per_channel=True,
                 reduce_range=True,
-                calibrate_method=CalibrationMethod.MinMax,
+                calibrate_method=ort.CalibrationMethod.MinMax,
                 nodes_to_quantize=linear,
                 op_types_to_quantize=["MatMul", "Gemm"],
                 extra_options={

@@ -85,7 +85,7 @@ class _Slot:
 
     def binding(self, feeds: dict[str, np.ndarray], outputs: Sequence[str]) -> Any:
         """The binding for these shapes, its inputs filled with `feeds`."""
-        import onnxruntime as ort
+        from inficond.core.models.runtime import onnxruntime as ort
 
         key = (tuple(outputs), *((name, array.shape, str(array.dtype)) for name, array in feeds.items()))
         if key not in self._made:

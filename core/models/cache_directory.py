@@ -1,19 +1,29 @@
-"""Where things made once are kept between runs: exported models, compiled engines."""
+"""Location of the user's cache: exported models, compiled engines, vectors of words."""
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 
 def cache_folder(*parts: str) -> Path:
-    """A folder below the user's cache (`INFICOND_CACHE` overrides it); not made here."""
+    """Return a folder below the user's cache; it is not created here.
+
+    ``INFICOND_CACHE`` names another root. An account without a home directory gets a folder of its own below
+    the system's temporary folder.
+    """
     given = os.environ.get("INFICOND_CACHE")
-    if given:
-        root = Path(given)
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home())) / "inficond"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches" / "inficond"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "inficond"
+    root = Path(given) if given else _system_cache() / "inficond"
     return root.joinpath(*parts)
+
+
+def _system_cache() -> Path:
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # the account has no home directory
+        owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+        return Path(tempfile.gettempdir()) / f"cache-{owner}"

@@ -138,7 +138,7 @@ def open_session(path: Path, provider: str = "auto", threads: int | None = None)
 
 def listed_providers() -> list[str]:
     """Keys of `PROVIDERS` that this build of ONNX Runtime lists; whether they run is another question."""
-    import onnxruntime as ort
+    from inficond.core.models.runtime import onnxruntime as ort
 
     listed = ort.get_available_providers()
     return [name for name, full in PROVIDERS.items() if full in listed]
@@ -157,7 +157,7 @@ def _may_work(name: str) -> bool:
 
 
 def _open(path: Path, name: str, threads: int | None) -> Session:
-    import onnxruntime as ort
+    from inficond.core.models.runtime import onnxruntime as ort
 
     full = PROVIDERS[name]
     if name not in listed_providers():

@@ -64,7 +64,7 @@ class Encoding:
     @property
     def basis(self) -> str:
         """Everything the numbers depend on beside the files themselves."""
-        import onnxruntime as ort
+        from inficond.core.models.runtime import onnxruntime as ort
 
         parts = [self.encoder.manifest.digest, self.encoder.provider, ort.__version__, str(self.batch)]
         if self.teacher is not None:

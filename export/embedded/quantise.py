@@ -44,11 +44,12 @@ def convolutions_to_int8(
     keep_outputs : bool
         Round pointwise weights so that their outputs stay, rather than each to its nearest (`rounding`).
     """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.calibrate import CalibrationDataReader
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from inficond.core.models.runtime import submodule
 
-    class Pictures(CalibrationDataReader):
+    ort = submodule("quantization")
+    reader: Any = ort.CalibrationDataReader
+
+    class Pictures(reader):
         def __init__(self) -> None:
             starts = range(0, len(pictures), batch)
             self.batches = iter({"pixels": np.stack(pictures[i : i + batch])} for i in starts)
@@ -59,19 +60,19 @@ def convolutions_to_int8(
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, small = (str(Path(folder) / f"{n}.onnx") for n in ("plain", "ready", "small"))
         onnx.save_model(graph, plain)
-        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        ort.quant_pre_process(plain, ready, skip_symbolic_shape=True)
         if keep_outputs:
             onnx.save_model(round_pointwise(onnx.load(ready), pictures, keep), ready)
         nodes = onnx.load(ready).graph.node
-        quantize_static(
+        ort.quantize_static(
             ready,
             small,
             Pictures(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            quant_format=ort.QuantFormat.QDQ,
+            activation_type=ort.QuantType.QUInt8,
+            weight_type=ort.QuantType.QInt8,
             per_channel=True,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method=ort.CalibrationMethod.MinMax,
             nodes_to_quantize=[
                 n.name
                 for n in nodes
@@ -90,8 +91,9 @@ def _weight_forms(graph: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
     Runtime's
     depthwise kernels add in 32 bits, so these, the most sensitive ones, may keep 8.
     """
-    from onnxruntime.quantization import QuantType
+    from inficond.core.models.runtime import submodule
 
+    QuantType = submodule("quantization").QuantType
     shapes = {t.name: list(t.dims) for t in graph.graph.initializer}
     forms: dict[str, list[dict[str, Any]]] = {}
     for node in graph.graph.node:

@@ -379,12 +379,12 @@ def _pack(made: subject.Made, frozen: Path) -> None:
 
 def warm() -> None:
     """Load what every child needs; nothing that starts a thread, which no fork survives."""
-    import onnxruntime  # noqa: F401
     import PIL.Image  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
 
     import inficond.core.onnx_student.export
+    import inficond.core.models.runtime
     import inficond.core.pipeline.build
     import inficond.core.sessions.session
     import inficond.core.solver

@@ -1,0 +1,70 @@
+"""No command looks up a name or stores anything outside InFiConD's own cache."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+
+NETWORK = Path(__file__).with_name("offline_network.py")
+INFICOND = [sys.executable, "-m", "inficond.core.cli.main"]
+NAMESPACE = ["unshare", "--net", "--mount"]
+
+
+def in_isolated_network(folder: Path, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Run steps without a network; see `offline_network`. HOME is a new folder `home` below `folder`."""
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("needs the privilege to make a network namespace (unshare --net --mount)")
+    plan, report, home = folder / "plan.json", folder / "report.json", folder / "home"
+    home.mkdir()
+    plan.write_text(json.dumps(steps))
+    hidden = ("XDG_CACHE_HOME", "INFICOND_CACHE", "HF_HUB_OFFLINE", "ORT_DISABLE_TELEMETRY", "HF_HOME")
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    done = subprocess.run(
+        [*NAMESPACE, sys.executable, str(NETWORK), str(plan), str(report)],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(report.read_text())
+
+
+def test_the_name_server_of_this_test_records_lookups(tmp_path: Path) -> None:
+    code = "import socket\ntry: socket.getaddrinfo('collector.example', 443)\nexcept OSError: pass"
+    report = in_isolated_network(tmp_path, [{"command": [sys.executable, "-c", code]}])
+    assert set(report["lookups"]) == {"collector.example"}
+
+
+@pytest.mark.slow
+def test_no_command_looks_up_a_name(tmp_path: Path) -> None:
+    photos = tiny_models.write_photos(tmp_path / "photos", 12)
+    picture = next(p for p in photos.rglob("*") if p.is_file())
+    project, student = str(tmp_path / "project"), str(tmp_path / "student.onnx")
+    server = {"command": [*INFICOND, "serve", student, "--port", "8080"], "body": str(picture)}
+    page = {"command": [*INFICOND, "launch", project, "--no-browser", "--port", "7860"]}
+    steps = [
+        {"command": [*INFICOND, "distill", str(photos), "--out", project, "--no-baseline"]},
+        {"command": [*INFICOND, "report", project, "--html", str(tmp_path / "report.html")]},
+        {"command": [*INFICOND, "export", "student", project, "--out", student]},
+        {"command": [*INFICOND, "predict", student, str(photos)]},
+        {**server, "urls": ["http://127.0.0.1:8080/predict"]},
+        {**page, "urls": ["http://127.0.0.1:7860/", "http://127.0.0.1:7860/health"]},
+        {"command": [*INFICOND, "doctor"]},
+    ]
+    report = in_isolated_network(tmp_path, steps)
+    for step in report["steps"]:
+        assert step["status"] if "urls" in step else step["code"] == 0, step
+        assert set(step["status"]) <= {200}, step
+    assert report["lookups"] == []
+    home = tmp_path / "home"
+    stored = [str(p.relative_to(home)) for p in home.rglob("*") if p.is_file()]
+    assert [name for name in stored if not name.startswith(".cache/inficond/")] == []
