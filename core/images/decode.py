@@ -1,4 +1,4 @@
-"""Reading an image file safely: content before name, limits before memory, and one reason when it fails."""
+"""Safe decoding of image files: content decides the format, limits are checked before memory is used."""
 
 import stat
 import threading
@@ -13,39 +13,43 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inficond.core.errors import one_line
+from inficond.core.images.grey import OutsideScale, full_scale, is_deep, to_8_bit
+from inficond.core.images.png import without_metadata
+from inficond.core.images.signatures import HEAD, is_heic, unsupported_kind, unusual_jpeg
 
 FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000",
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000",
     "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
-"""What is read. Left out: formats that run other programs (EPS), icons (which are decoded before their size
-is known), stubs and the exotic."""
+"""Formats that are read; not formats that run other programs (EPS), nor icons, which Pillow decodes before
+their size is known."""
 
 MIN_SIDE = 8
-"""Pixels; a smaller image shows nothing that a concept could be seen in."""
+"""Smallest side of a picture, in pixels."""
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded whole (192 MB as RGB)."""
 
 MAX_PIXELS_JPEG = 178_000_000
-"""JPEG can be reduced while it is decoded, so larger ones are allowed."""
+"""Largest JPEG; JPEG can be reduced while it is decoded."""
+
+HEIC_ADVICE = 'install the extra `heif` (pip install "inficond[heif]"), or convert it to JPEG'
 
 _LARGE = 16_000_000
-_ROWS = 256
 _one_at_a_time = threading.Lock()
 
-# Our own limits are stricter, and these warnings would land on the person's terminal.
+# The limits here are stricter, and these warnings would be printed to the terminal.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 
 
 class UnreadableImage(ValueError):
-    """An image that cannot be used; `reason` says why, without the file's name.
+    """An image that cannot be used.
 
     Parameters
     ----------
     reason : str
-        A short clause, e.g. ``"cut short"``.
+        A short clause without the file's name, for example ``"truncated file"``.
     """
 
     def __init__(self, reason: str) -> None:
@@ -60,11 +64,11 @@ class Picture:
     Parameters
     ----------
     image : PIL.Image.Image
-        Possibly reduced while decoding.
+        May be reduced while decoding.
     width, height : int
         Of the upright original, in pixels.
     remark : str
-        What was changed, e.g. ``"CMYK converted to RGB"``; empty when nothing was.
+        The conversion that was made, for example ``"CMYK converted to RGB"``; empty if none was.
     """
 
     image: Image.Image
@@ -80,8 +84,8 @@ def decode(path: Path | str, at_least: int | None = None) -> np.ndarray:
     ----------
     path : Path
     at_least : int, optional
-        A JPEG may be reduced by 2, 4 or 8 while it is decoded (much faster) as long as its shorter side keeps
-        this many pixels.
+        Pixels that the shorter side of a JPEG keeps at least when it is reduced by 2, 4 or 8 while it is
+        decoded, which is much faster.
 
     Returns
     -------
@@ -91,13 +95,13 @@ def decode(path: Path | str, at_least: int | None = None) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        Not there, not an image, cut short, too small or too large.
+        The file is missing, not an image of a supported kind, truncated, too small or too large.
     """
     return np.asarray(open_picture(path, at_least).image)
 
 
 def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> Picture:
-    """Like `decode`, from a path or an open binary file.
+    """Decode an image file and keep its size and the conversion that was made.
 
     Parameters
     ----------
@@ -116,36 +120,35 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
     UnreadableImage
         As for `decode`.
     """
-    _readable()
+    supported_formats()
+    if not isinstance(source, str | Path):
+        return _explained(source, at_least)
     try:
-        if isinstance(source, str | Path):
-            _must_be_file(Path(source))
-            with open(source, "rb") as file:
-                return _read(file, at_least)
-        return _read(source, at_least)
-    except UnreadableImage:
-        raise
-    except UnidentifiedImageError:
-        raise UnreadableImage("not an image, whatever its name says") from None
-    except Image.DecompressionBombError:
-        raise UnreadableImage(f"too large (more than {MAX_PIXELS_JPEG // 10**6} million pixels)") from None
+        _check_file(Path(source))
+        with open(source, "rb") as file:
+            return _explained(file, at_least)
     except OSError as error:
-        raise UnreadableImage(_reason(error)) from error
-    except MemoryError:
-        raise UnreadableImage("not enough memory to decode it") from None
-    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes; none may end the run
-        raise UnreadableImage(f"damaged ({type(error).__name__}: {error})") from error
+        raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
 
 
 @cache
-def _readable() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with; found once, before threads ask for them."""
+def supported_formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that this installation decodes.
+
+    Called once before threads decode, since registering formats is not thread-safe.
+    """
     Image.init()
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        pass
+    else:
+        register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _must_be_file(path: Path) -> None:
-    """Opening a pipe would wait for ever."""
+def _check_file(path: Path) -> None:
+    """Refuse pipes, whose opening would block, and empty files."""
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
         raise UnreadableImage("not a file")
@@ -153,18 +156,65 @@ def _must_be_file(path: Path) -> None:
         raise UnreadableImage("empty file (0 bytes)")
 
 
-def _reason(error: OSError) -> str:
-    text = error.strerror or str(error)
-    if "truncated" in text or "Truncated" in text or "broken data stream" in text:
-        return "cut short (truncated file)"
-    if error.errno is not None:
-        return f"cannot be read: {text}"
-    return f"damaged ({text})"
+def _explained(file: BinaryIO, at_least: int | None) -> Picture:
+    """Decode a picture; every failure becomes one reason."""
+    try:
+        return _retried(file, at_least)
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(_unidentified(_head(file))) from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(f"too large (more than {MAX_PIXELS_JPEG // 10**6} million pixels)") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
+        raise UnreadableImage(_undecodable(_head(file), str(error))) from error
+    except MemoryError:
+        raise UnreadableImage("not enough memory to decode it") from None
+    except Exception as error:  # Pillow's decoders raise many types on damaged bytes; none may end the run
+        raise UnreadableImage(_undecodable(_head(file), f"{type(error).__name__}: {error}")) from error
+
+
+def _retried(file: BinaryIO, at_least: int | None) -> Picture:
+    """Decode; a PNG whose profile or texts exceed Pillow's limits is decoded without them."""
+    try:
+        return _read(file, at_least)
+    except ValueError as error:
+        bare = None if isinstance(error, UnreadableImage) else without_metadata(file)
+        if bare is None:
+            raise
+        return _read(bare, at_least)
+
+
+def _head(file: BinaryIO) -> bytes:
+    try:
+        file.seek(0)
+        return file.read(HEAD)
+    except (OSError, ValueError):
+        return b""
+
+
+def _unidentified(head: bytes) -> str:
+    if is_heic(head):
+        heif = "HEIF" in supported_formats()
+        return "damaged HEIC picture" if heif else f"a HEIC picture; {HEIC_ADVICE}"
+    return unsupported_kind(head) or "not an image, whatever its name says"
+
+
+def _undecodable(head: bytes, text: str) -> str:
+    kind = unusual_jpeg(head)
+    if kind is not None:
+        return kind
+    if "truncated" in text.lower() or "broken data stream" in text:
+        return "truncated file"
+    name = "HEIC picture" if is_heic(head) else "picture"
+    return f"{name} cannot be decoded: it is damaged or of an unusual kind ({text})"
 
 
 def _read(file: BinaryIO, at_least: int | None) -> Picture:
     image: Image.Image
-    with Image.open(file, formats=_readable()) as image:
+    with Image.open(file, formats=supported_formats()) as image:
         width, height = image.size
         if min(width, height) < MIN_SIDE:
             raise UnreadableImage(f"too small ({width}×{height} pixels; {MIN_SIDE} is the least)")
@@ -180,8 +230,9 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
         with _one_at_a_time if width * height > _LARGE else nullcontext():
             remark = _remark(image)
             image.load()
+            full = full_scale(image) if is_deep(image) else None
             upright = _upright(image)
-            rgb = _to_rgb(upright)
+            rgb = _to_rgb(upright) if full is None else _from_grey(upright, full)
     if upright.size != image.size:
         width, height = height, width
     return Picture(rgb, width, height, remark)
@@ -189,12 +240,14 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
 
 def _remark(image: Image.Image) -> str:
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        # Counting reads the whole file where no header tells: a second of work for every megabyte of frames.
-        told = image.format not in ("GIF", "TIFF")
-        return f"the first of {getattr(image, 'n_frames', 'several') if told else 'several'} frames is used"
+        # Without a count in the header, counting reads the whole file: about a second per megabyte of frames.
+        counted = image.format not in ("GIF", "TIFF")
+        return (
+            f"the first of {getattr(image, 'n_frames', 'several') if counted else 'several'} frames is used"
+        )
     if image.mode == "CMYK":
         return "CMYK converted to RGB"
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if is_deep(image):
         return "reduced to 8 bits per channel"
     return ""
 
@@ -202,15 +255,13 @@ def _remark(image: Image.Image) -> str:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF says nothing about the pixels
+    except Exception:  # damaged EXIF does not affect the pixels
         return image.copy()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bit(np.asarray(image)), "L").convert("RGB")
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGB", image.size, (255, 255, 255))
@@ -221,14 +272,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16 or 32 bits or floating point as 8 bits; Pillow's own conversion would clip them."""
-    low, top = float(values.min()), float(values.max())  # NaN is passed on by both
-    if not np.isfinite((low, top)).all() or low < 0:
-        raise UnreadableImage("its grey values are negative or not finite")
-    full = next((f for f in (1.0, 255.0, 65535.0, 4294967295.0) if top <= f), top)
-    out = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), _ROWS):  # a few rows at a time: eight bytes a pixel are many
-        block = values[start : start + _ROWS].astype(np.float64)
-        out[start : start + _ROWS] = np.rint(block * (255.0 / full))
-    return out
+def _from_grey(image: Image.Image, full: float) -> Image.Image:
+    try:
+        return Image.fromarray(to_8_bit(np.asarray(image), full), "L").convert("RGB")
+    except OutsideScale as error:
+        raise UnreadableImage(str(error)) from error

@@ -1,31 +1,20 @@
-"""Which files are the images: a folder searched through, a list of paths, or a CSV with a `path` column."""
+"""Image files of a folder, a list of paths, or a table of paths."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 from unicodedata import normalize
 
 from inficond.core.errors import InputError
+from inficond.core.images.walk import SUFFIXES, Note, relative_name, walk
 from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
 from inficond.core.tables import RawTable, TableOptions, decode_text, read_table
 from inficond.core.tables.columns import image_column
 from inficond.core.tables.names import normal_name
 
-SUFFIXES = frozenset(
-    {
-        ".avif", ".avifs", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg",
-        ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga",
-        ".tif", ".tiff", ".webp",
-    }
-)  # fmt: skip
-"""What a folder search takes for an image by its name; the content decides later."""
-
 Split = Literal["train", "val"]
-Note = Callable[[str, str], None]
-"""Called with a file and the reason why it was left out."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,8 @@ def find_images(
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror}") from error
     if stat.S_ISDIR(mode):
-        found = sorted(_walk(source, note), key=lambda f: f.id)
+        images = [ImageFile(relative_name(path, source), path) for path in walk(source, note)]
+        found = sorted(images, key=lambda f: f.id)
         if not found:
             raise InputError(
                 f"no images in {source}: none of its files ends in .jpg, .png, .webp or another image format"
@@ -92,55 +82,6 @@ def find_images(
     else:
         found = _from_list(source, note, options)
     return found
-
-
-def _walk(root: Path, note: Note) -> Iterator[ImageFile]:
-    """Depth first; a folder reached a second time (a link loop, a link aside) is not entered again."""
-    seen: set[tuple[int, int]] = set()
-    pending = [root]
-    while pending:
-        folder = pending.pop()
-        shown = _relative(folder, root)
-        try:
-            info = folder.stat()
-            if (info.st_dev, info.st_ino) in seen:
-                note(shown, "a symbolic link to a folder already searched")
-                continue
-            seen.add((info.st_dev, info.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda e: e.name)
-        except OSError as error:
-            if folder == root:
-                raise InputError(f"cannot read {root}: {error.strerror}") from error
-            note(shown, f"cannot be read: {error.strerror}")
-            continue
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            try:
-                directory = entry.is_dir()
-            except OSError as error:
-                note(_relative(path, root), f"cannot be read: {error.strerror}")
-                continue
-            if directory:
-                pending.append(path)
-            elif path.suffix.lower() in SUFFIXES:
-                if not _is_text(entry.name):
-                    note(_relative(path, root), "its name is not UTF-8; rename it")
-                    continue
-                yield ImageFile(_relative(path, root), path)
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _from_list(source: Path, note: Note, options: TableOptions) -> list[ImageFile]:
@@ -217,7 +158,7 @@ def _named(source: Path, rows: list[tuple[str, str | None, Split | None]], note:
             root = Path(paths[0].anchor)
     found: dict[str, ImageFile] = {}
     for path, (_, group, split) in zip(paths, rows):
-        id = _relative(path, root) if path.is_relative_to(root) else path.as_posix()
+        id = relative_name(path, root) if path.is_relative_to(root) else path.as_posix()
         if id in found:
             note(id, "listed more than once; the first is used")
             continue

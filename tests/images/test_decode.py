@@ -1,18 +1,20 @@
-"""What a decoder may meet: each file gives right pixels or one reason, never another exception."""
+"""Decoding of image files: right pixels or one reason, never another exception."""
 
 import io
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from inficond.core.images import UnreadableImage, decode, make_thumbnail, open_picture
+from inficond.core.images.decode import supported_formats
 
 
 def gradient(height: int = 40, width: int = 60) -> np.ndarray:
@@ -24,6 +26,12 @@ def saved(path: Path, image: Image.Image | np.ndarray, **options: object) -> Pat
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     image.save(path, **options)
     return path
+
+
+def whole_jpeg() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(gradient(200, 300)).save(out, "JPEG", quality=95)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "ppm", "tga"])
@@ -55,12 +63,12 @@ def test_exif_orientation_is_respected(tmp_path: Path, orientation: int) -> None
     assert (picture.width, picture.height) == (60, 40)
 
 
-def test_broken_exif_does_not_spoil_the_picture(tmp_path: Path) -> None:
+def test_damaged_exif_is_ignored(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.jpg", gradient(), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert decode(path).shape == (40, 60, 3)
 
 
-def test_cmyk_is_converted_and_said(tmp_path: Path) -> None:
+def test_cmyk_is_converted_with_a_remark(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.jpg", Image.new("CMYK", (32, 32), (0, 255, 255, 0)), quality=95)
     picture = open_picture(path)
     assert picture.remark == "CMYK converted to RGB"
@@ -82,12 +90,162 @@ def test_floating_point_tiff_is_scaled(tmp_path: Path) -> None:
     grey = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     got = decode(saved(tmp_path / "x.tif", grey))[..., 0].astype(float)
     assert np.abs(got - 255 * grey).max() <= 1
-    grey[0, 0] = np.nan
-    with pytest.raises(UnreadableImage, match="not finite"):
-        decode(saved(tmp_path / "y.tif", grey))
+    for value in (np.nan, np.inf):
+        grey[0, 0] = value
+        with pytest.raises(UnreadableImage, match="not finite"):
+            decode(saved(tmp_path / "y.tif", grey))
 
 
-def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["png 16", "tif 16", "pgm 16", "j2k 16", "tif float", "tif 12"]),
+    top=st.floats(0.05, 1),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_grey_scale_does_not_depend_on_the_largest_value(
+    tmp_path: Path, kind: str, top: float, seed: int
+) -> None:
+    """A pixel's value alone decides what becomes of it."""
+    shares = np.random.default_rng(seed).uniform(0, top, (20, 24))
+    suffix, depth = kind.split()
+    if depth == "float":
+        path = saved(tmp_path / "x.tif", shares.astype(np.float32))
+    elif depth == "12":
+        path = tmp_path / "x.tif"
+        path.write_bytes(tiff_12_bit(np.rint(4095 * shares).astype(int)))
+    elif suffix == "pgm":
+        path = tmp_path / "x.pgm"
+        path.write_bytes(b"P5 24 20 65535\n" + np.rint(65535 * shares).astype(">u2").tobytes())
+    else:
+        path = saved(tmp_path / f"x.{suffix}", np.rint(65535 * shares).astype(np.uint16))
+    got = decode(path)[..., 0].astype(float)
+    assert np.abs(got - 255 * shares).max() <= (1 if suffix == "j2k" else 0.6)
+
+
+def tiff_12_bit(values: np.ndarray) -> bytes:
+    """A TIFF file of 12 bits per pixel."""
+    height, width = values.shape
+    rows = b""
+    for row in values:
+        bits = "".join(f"{v:012b}" for v in row)
+        rows += int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8), "big")
+    longs = {256: width, 257: height, 273: 8 + 2 + 9 * 12 + 4, 278: height, 279: len(rows)}
+    shorts = {258: 12, 259: 1, 262: 1, 277: 1}
+    entries = [struct.pack("<HHII", tag, 4, 1, v) for tag, v in longs.items()]
+    entries += [struct.pack("<HHIHH", tag, 3, 1, v, 0) for tag, v in shorts.items()]
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    return b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(entries) + struct.pack("<I", 0) + rows
+
+
+def test_a_few_values_outside_the_scale_are_clipped_and_many_refused(tmp_path: Path) -> None:
+    grey = np.tile(np.linspace(0, 1, 100, dtype=np.float32), (100, 1))
+    stray = grey.copy()
+    stray[0, :3] = (1.002, -0.1, 30)
+    got, want = decode(saved(tmp_path / "a.tif", stray)), decode(saved(tmp_path / "b.tif", grey))
+    np.testing.assert_array_equal(got[1:], want[1:])
+    assert got[0, :3, 0].tolist() == [255, 0, 255]
+    for wrong, message in (
+        (255 * grey, r"99 % .* above 1; .*scale of 0 to 1"),
+        (grey - 0.5, "50 % .* below 0"),
+    ):
+        with pytest.raises(UnreadableImage, match=message):
+            decode(saved(tmp_path / "c.tif", wrong))
+    with pytest.raises(UnreadableImage, match=r"above 65535"):
+        decode(saved(tmp_path / "d.tif", (grey * 2**30).astype(np.int32)))
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """The gradient as PNG, with chunks before and after its pixels."""
+    out = io.BytesIO()
+    Image.fromarray(gradient()).save(out, "PNG")
+    data = out.getvalue()
+    extra = b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
+    )
+    at, end = data.index(b"IDAT") - 4, len(data) - 12
+    return data[:at] + extra + data[at:end] + extra.replace(b"iCCP", b"teXt") + data[end:]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(["profile", "zTXt", "iTXt", "tEXt"]), min_size=1, max_size=4, unique=True),
+    size=st.integers(0, 3_000_000),
+)
+def test_metadata_of_any_size_leave_a_png_as_it_is(kinds: list[str], size: int) -> None:
+    packed = zlib.compress(bytes(size))
+    made = {
+        "profile": (b"iCCP", b"name\0\0" + packed),
+        "zTXt": (b"zTXt", b"workflow\0\0" + packed),
+        "iTXt": (b"iTXt", b"prompt\0\1\0\0\0" + packed),
+        "tEXt": (b"tEXt", b"parameters\0" + b"x" * size),
+    }
+    picture = open_picture(io.BytesIO(png_with(*(made[kind] for kind in kinds))))
+    np.testing.assert_array_equal(np.asarray(picture.image), gradient())
+
+
+def test_the_orientation_of_a_png_with_a_large_profile_is_respected(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = saved(tmp_path / "x.png", gradient(), exif=exif, icc_profile=bytes(2_000_000))
+    np.testing.assert_array_equal(decode(path), gradient()[::-1, ::-1])
+
+
+def test_heic_is_read_with_its_extra_and_named_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(gradient(64, 96))).save(tmp_path / "x.heic", quality=90)
+    assert np.abs(decode(tmp_path / "x.heic").astype(int) - gradient(64, 96)).mean() < 6
+    (tmp_path / "cut.heic").write_bytes((tmp_path / "x.heic").read_bytes()[:300])
+    with pytest.raises(UnreadableImage, match="HEIC"):
+        decode(tmp_path / "cut.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    supported_formats.cache_clear()
+    try:
+        with pytest.raises(UnreadableImage, match=r"a HEIC picture; install the extra `heif`.*or convert"):
+            decode(tmp_path / "x.heic")
+    finally:
+        supported_formats.cache_clear()
+
+
+def tiff_of_float_rgb() -> bytes:
+    """A TIFF of three 32-bit floating-point channels, which Pillow does not read."""
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(out, "TIFF")
+    return out.getvalue().replace(struct.pack("<HHH", 8, 8, 8), struct.pack("<HHH", 32, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"8BPS\0\1" + bytes(40), "Photoshop"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\xff\x0a" + bytes(40), "JPEG XL"),
+        (b"\0\0\0\x18ftypisom" + bytes(40), "video"),
+        (b"\0\0\0\x18ftypcrx " + bytes(40), "camera raw"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "camera raw"),
+        (bytes(128) + b"DICM" + bytes(40), "DICOM"),
+        (b"PK\3\4" + bytes(40), "archive"),
+        (b"\0\0\1\0\1\0" + bytes(40), "icon"),
+        (whole_jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "JPEG of 12 bits"),
+        (whole_jpeg().replace(b"\xff\xc0", b"\xff\xc3"), "lossless JPEG"),
+        (tiff_of_float_rgb(), "kind of TIFF that cannot be read"),
+    ],
+)
+def test_an_intact_file_of_another_kind_is_not_called_damaged(
+    tmp_path: Path, content: bytes, kind: str
+) -> None:
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImage, match=kind) as caught:
+        decode(tmp_path / "x.jpg")
+    assert "damaged" not in caught.value.reason
+
+
+def test_the_first_frame_of_an_animation_is_used(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
     for suffix in ("gif", "webp", "png"):
         path = saved(tmp_path / f"x.{suffix}", frames[0], save_all=True, append_images=frames[1:])
@@ -97,7 +255,7 @@ def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
         assert np.asarray(picture.image)[16, 16].argmax() == 0
 
 
-def test_transparency_lies_on_white(tmp_path: Path) -> None:
+def test_transparency_is_composed_on_white(tmp_path: Path) -> None:
     rgba = np.zeros((16, 16, 4), np.uint8)
     rgba[:, :8] = (255, 0, 0, 255)
     got = decode(saved(tmp_path / "x.png", rgba))
@@ -106,7 +264,7 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG that only claims its size: a few bytes that would unfold to gigabytes."""
+    """A few bytes of PNG whose header states a size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -116,27 +274,23 @@ def png_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def whole_jpeg() -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(gradient(200, 300)).save(out, "JPEG", quality=95)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("x.jpg", b"", "empty file"),
         ("x.jpg", b"this is no picture, it is text", "not an image"),
-        ("x.jpg", whole_jpeg()[:3000], "cut short"),
-        ("x.jpg", whole_jpeg()[:20], "not an image|damaged|cut short"),
+        ("x.jpg", whole_jpeg()[:3000], "truncated file"),
+        ("x.jpg", whole_jpeg()[:20], "not an image|damaged|truncated"),
         ("x.png", png_of(20_000, 20_000), "too large"),
         ("x.png", png_of(2**31 - 1, 2**31 - 1), "too large|damaged"),
         ("x.png", png_of(1, 1), "too small"),
-        ("x.png", png_of(100, 100), "cut short|damaged"),
-        ("x.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "not an image"),
+        ("x.png", png_of(100, 100), "truncated|damaged"),
+        ("x.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "a PostScript drawing"),
     ],
 )
-def test_what_cannot_be_used_says_why(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_an_unusable_file_is_refused_with_a_reason(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableImage, match=reason) as caught:
         decode(tmp_path / name)
@@ -150,7 +304,7 @@ def test_a_whole_huge_png_is_refused_before_decoding(tmp_path: Path) -> None:
         decode(path)
 
 
-def test_what_is_not_a_file_says_why(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     with pytest.raises(UnreadableImage, match="not a file"):
         decode(tmp_path / "folder.jpg")
@@ -165,7 +319,7 @@ def test_what_is_not_a_file_says_why(tmp_path: Path) -> None:
             decode(tmp_path / "pipe.jpg")
 
 
-def test_a_jpeg_is_reduced_while_decoding_but_never_below_what_is_asked(tmp_path: Path) -> None:
+def test_a_jpeg_is_reduced_while_decoding_but_not_below_the_given_size(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.jpg", Image.fromarray(gradient(1600, 2400)), quality=95)
     picture = open_picture(path, at_least=400)
     assert (picture.width, picture.height) == (2400, 1600)

@@ -1,4 +1,4 @@
-"""Which files are taken for images, in which order, and what is said of the rest."""
+"""Search for images: which files are found, in which order, and the notes about others."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, make: object) -> Non
         find_images(tmp_path)
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.*No such file"):
         find_images(tmp_path / "nowhere")
 
@@ -124,7 +124,7 @@ def test_a_wrong_list_is_refused(tmp_path: Path, name: str, content: str, messag
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names there are always text")
-def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_left_out_and_counted(tmp_path: Path) -> None:
     touch(tmp_path, "good.jpg")
     try:
         (Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.jpg"))).write_bytes(b"x")
@@ -133,5 +133,66 @@ def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     notes: list[tuple[str, str]] = []
     found = find_images(tmp_path, lambda file, reason: notes.append((file, reason)))
     assert [f.id for f in found] == ["good.jpg"]
-    assert len(notes) == 1
-    assert "not UTF-8" in notes[0][1]
+    assert notes == [("b\\udcff.jpg", "its name is not UTF-8; rename it")]
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xff"))
+    touch(folder, "1.jpg", "2.jpg")
+    notes.clear()
+    assert len(find_images(tmp_path, lambda file, reason: notes.append((file, reason)))) == 1
+    assert sorted(file for file, _ in notes) == ["b\\udcff.jpg", "d\\udcff/1.jpg", "d\\udcff/2.jpg"]
+
+
+def test_real_folders_win_over_links_whatever_their_names(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/z/1.jpg", "photos/m/n/2.jpg", "elsewhere/3.jpg", "elsewhere/deep/4.jpg")
+    photos = tmp_path / "photos"
+    for link, target in (
+        ("a", "z"),
+        ("m/a", "../z"),
+        ("b", "m/n"),
+        ("c", "../elsewhere/deep"),
+        ("d", "../elsewhere"),
+    ):
+        (photos / link).symlink_to(target, target_is_directory=True)
+    notes: list[tuple[str, str]] = []
+    found = find_images(photos, lambda file, reason: notes.append((file, reason)))
+    assert [f.id for f in found] == ["c/4.jpg", "d/3.jpg", "m/n/2.jpg", "z/1.jpg"]
+    assert sorted(file for file, _ in notes) == ["a", "b", "d/deep", "m/a"]
+    assert {reason for _, reason in notes} == {"a symbolic link to a folder already searched"}
+
+
+def test_a_link_to_an_image_in_the_folder_is_not_a_second_image(tmp_path: Path) -> None:
+    touch(tmp_path, "p/b/real.jpg", "store/blob")
+    for link, target in (
+        ("a.jpg", "b/real.jpg"),
+        ("outside.jpg", "../store/blob"),
+        ("same.jpg", "../store/blob"),
+    ):
+        (tmp_path / "p" / link).symlink_to(target)
+    notes: list[tuple[str, str]] = []
+    found = find_images(tmp_path / "p", lambda file, reason: notes.append((file, reason)))
+    assert [f.id for f in found] == ["b/real.jpg", "outside.jpg", "same.jpg"]
+    assert notes == [("a.jpg", "a symbolic link to an image that is found already")]
+
+
+def test_pictures_of_unread_kinds_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.NEF", "c.psd", "d.svg", "e.mp4", "f.txt")
+    (tmp_path / "download").write_bytes(b"\xff\xd8\xff\xe0rest")
+    (tmp_path / "photo.jpg_large").write_bytes(b"\x89PNG\r\n\x1a\n")
+    notes: dict[str, str] = {}
+    assert [f.id for f in find_images(tmp_path, notes.__setitem__)] == ["a.jpg"]
+    assert set(notes) == {"b.NEF", "c.psd", "d.svg", "download", "photo.jpg_large"}
+    assert "camera raw" in notes["b.NEF"]
+    assert "a JPEG picture" in notes["download"]
+
+
+def test_lists_from_other_systems(tmp_path: Path) -> None:
+    touch(tmp_path, "ph/caf\u00e9.jpg", "ph/back\\slash.jpg", "ph/b.jpg")
+    listed = ["ph\\b.jpg", "ph/cafe\u0301.jpg", "ph/back\\slash.jpg"]
+    want = sorted(["ph/b.jpg", "ph/caf\u00e9.jpg", "ph/back\\slash.jpg"])
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "l.txt").write_text("\r\n".join(listed), encoding=encoding)
+        assert [f.id for f in find_images(tmp_path / "l.txt")] == want
+        rows = "".join(f"{name};{i};train\n" for i, name in enumerate(listed))
+        (tmp_path / "l.csv").write_text("file name;group;split\n" + rows, encoding=encoding)
+        found = find_images(tmp_path / "l.csv")
+        assert [f.id for f in found] == want
+        assert {f.group for f in found} == {"0", "1", "2"}

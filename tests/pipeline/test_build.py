@@ -203,7 +203,7 @@ def test_bad_files_are_skipped_named_and_counted(tiny: Any, tmp_path: Path) -> N
     reasons = dict(map(tuple, source["skipped_files"]))
     assert reasons == {
         "again": "a symbolic link to a folder already searched",
-        "cut.jpg": "cut short (truncated file)",
+        "cut.jpg": "truncated file",
         "dot.png": "too small (1×1 pixels; 8 is the least)",
         "empty.jpg": "empty file (0 bytes)",
         "huge.png": reasons["huge.png"],

@@ -6,7 +6,7 @@ examples:
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise InputError(f"--batch is {args.batch}; give a number from 1 to 4096")
     # Batches run side by side, so a thread each wastes no core on waiting.
     predictor = load_predictor(args.student, args.provider, threads=1)
-    named = image_files(args.images)
     progress = out.progress()
+    skipped: list[dict[str, str]] = []
+
+    def skip(name: str, reason: str) -> None:
+        skipped.append({"image": name, "reason": reason})
+        progress.note(f"{name}: {reason}")
+
+    named = image_files(args.images, skip)
     progress.start("predicting", len(named))
     answered: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
     names = iter(named)
     for prediction in predictor.predict_files([path for _, path in named], args.batch):
         name = next(names)[0]
         progress.advance()
         if prediction.probabilities is None:
-            skipped.append({"image": name, "reason": prediction.reason})
-            progress.note(f"{name}: {prediction.reason}")
+            skip(name, prediction.reason)
             continue
         shares = dict(zip(predictor.classes, (float(p) for p in prediction.probabilities)))
         yes = [
@@ -73,7 +77,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def image_files(given: Sequence[str]) -> list[tuple[str, Path]]:
+def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[tuple[str, Path]]:
     """Names and paths of everything that was given.
 
     Raises
@@ -89,7 +93,7 @@ def image_files(given: Sequence[str]) -> list[tuple[str, Path]]:
         if not path.exists():
             raise InputError(f"{text} is not there: give image files, folders, or lists of paths")
         if path.is_dir() or path.suffix.lower() in {".txt", ".csv", ".lst"}:
-            found += [(file.id, file.path) for file in find_images(path)]
+            found += [(file.id, file.path) for file in find_images(path, note)]
         else:
             found.append((text, path))
     return found

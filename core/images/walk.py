@@ -1,0 +1,150 @@
+"""Search of a folder for image files."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from inficond.core.errors import InputError
+from inficond.core.images.signatures import HEAD, UNREAD_SUFFIXES, looks_like_picture
+
+_COMMON = "avif avifs bmp dib gif j2k jfif jp2 jpc jpe jpeg jpf jpg jpx mpo png qoi tga tif tiff webp"
+_OTHER = "heic heics heif hif pbm pcx pfm pgm pnm ppm"
+SUFFIXES = frozenset(f".{name}" for name in f"{_COMMON} {_OTHER}".split())
+"""File extensions that a search takes for images; the content decides the format later."""
+
+Note = Callable[[str, str], None]
+"""Called with the name of a file that is left out, and the reason."""
+
+_MAX_SNIFFED = 10_000
+"""Files with other extensions whose content is looked at."""
+
+
+def walk(root: Path, note: Note) -> Iterator[Path]:
+    """Search a folder and its subfolders for image files.
+
+    Symbolic links to folders are followed after all real folders, and each folder is searched once, so that
+    an image is found under the name of the folder that holds it. Hidden files and folders are left out.
+
+    Parameters
+    ----------
+    root : Path
+    note : callable
+        Called with every file and folder that is left out although it may hold images.
+
+    Yields
+    ------
+    Path
+        Image files in no particular order, with paths that are valid UTF-8.
+
+    Raises
+    ------
+    InputError
+        The folder itself cannot be read.
+    """
+    search = _Search(root, note)
+    yield from search.run()
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return a path relative to a folder in POSIX form, with bytes that are not UTF-8 escaped."""
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+class _Search:
+    def __init__(self, root: Path, note: Note) -> None:
+        self.root, self.note = root, note
+        self.seen: set[tuple[int, int]] = set()
+        self.links: list[Path] = []
+        self.linked_files: list[Path] = []
+        self.found: set[tuple[int, int]] = set()
+        """Device and inode of image files that are not links, known once `linked_files` are looked at."""
+        self.images: list[Path] = []
+        self.sniffed = 0
+
+    def run(self) -> Iterator[Path]:
+        self.folder(self.root)
+        while self.links:
+            self.links.sort(key=os.fspath, reverse=True)
+            self.folder(self.links.pop())
+        yield from self.images
+        if self.linked_files:
+            self.found = {_identity(path) for path in self.images}
+        for path in self.linked_files:
+            if _identity(path) in self.found:
+                self.note(relative_name(path, self.root), "a symbolic link to an image that is found already")
+            else:
+                yield path
+
+    def folder(self, start: Path) -> None:
+        """Search a folder without following links to other folders, which are kept for later."""
+        pending = [start]
+        while pending:
+            folder = pending.pop()
+            name = relative_name(folder, self.root)
+            try:
+                info = folder.stat()
+                if (info.st_dev, info.st_ino) in self.seen:
+                    self.note(name, "a symbolic link to a folder already searched")
+                    continue
+                self.seen.add((info.st_dev, info.st_ino))
+                entries = sorted(os.scandir(folder), key=lambda e: e.name)
+            except OSError as error:
+                if folder == self.root:
+                    raise InputError(f"cannot read {self.root}: {error.strerror}") from error
+                self.note(name, f"cannot be read: {error.strerror}")
+                continue
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = Path(entry.path)
+                try:
+                    if not entry.is_dir():
+                        self.file(path, entry.is_symlink())
+                    elif entry.is_symlink():
+                        self.links.append(path)
+                    else:
+                        pending.append(path)
+                except OSError as error:
+                    self.note(relative_name(path, self.root), f"cannot be read: {error.strerror}")
+
+    def file(self, path: Path, is_link: bool) -> None:
+        suffix = path.suffix.lower()
+        name = relative_name(path, self.root)
+        if suffix in SUFFIXES:
+            if not _is_text(path.relative_to(self.root).as_posix()):
+                self.note(name, "its name is not UTF-8; rename it")
+            else:
+                (self.linked_files if is_link else self.images).append(path)
+        elif suffix in UNREAD_SUFFIXES:
+            self.note(name, f"{UNREAD_SUFFIXES[suffix]}; convert it to JPEG or PNG")
+        else:
+            kind = self.sniff(path)
+            if kind is not None:
+                self.note(name, f"a {kind} picture whose name does not end like one; rename it")
+
+    def sniff(self, path: Path) -> str | None:
+        """Format of a picture with an unusual file extension, for a limited number of files."""
+        if self.sniffed >= _MAX_SNIFFED or not path.is_file():
+            return None
+        self.sniffed += 1
+        try:
+            with open(path, "rb") as file:
+                return looks_like_picture(file.read(HEAD))
+        except OSError:
+            return None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        info = path.stat()
+    except OSError:
+        return -1, -1
+    return info.st_dev, info.st_ino
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
