@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
+from tests import tiny_models
 
 NETWORK = Path(__file__).with_name("offline_network.py")
 INFICOND = [sys.executable, "-m", "inficond.core.cli.main"]

@@ -383,8 +383,8 @@ def warm() -> None:
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
 
-    import inficond.core.onnx_student.export
     import inficond.core.models.runtime
+    import inficond.core.onnx_student.export
     import inficond.core.pipeline.build
     import inficond.core.sessions.session
     import inficond.core.solver
