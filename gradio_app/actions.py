@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError, one_line, unknown
 from inficond.core.progress import Progress
-from inficond.gradio_app.presenters import bars_of, number
-from inficond.gradio_app.serialization import plain
+from inficond.gradio_app.presenters import contribution_bars, format_number
+from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.visitor import Visitor
 
 if TYPE_CHECKING:
     from inficond.core.pipeline.build import BuildOptions
 
-KINDS = ("safetensors", "onnx", "recipe", "report")
+EXPORT_KINDS = ("safetensors", "onnx", "recipe", "report")
 USES = {
     "safetensors": "Weights, words and standardisation; any safetensors reader opens it, no pickle inside.",
     "onnx": "Any ONNX Runtime runs it, and so does",
@@ -37,7 +37,7 @@ def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
     ----------
     visitor : Visitor
     kind : str
-        One of `KINDS`.
+        One of `EXPORT_KINDS`.
     progress : Progress
 
     Returns
@@ -50,9 +50,9 @@ def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
     InputError
         Unknown kind, or one that cannot be made here.
     """
-    if kind not in KINDS:
-        raise unknown("export", kind, KINDS)
-    folder, stem = visitor.pictures.private(visitor.token), _stem(visitor.project.name)
+    if kind not in EXPORT_KINDS:
+        raise unknown("export", kind, EXPORT_KINDS)
+    folder, stem = visitor.files.private(visitor.token), _stem(visitor.project.name)
     session = visitor.session
     progress.start("writing", 1)
     if kind == "safetensors":
@@ -90,20 +90,20 @@ def _report_page(visitor: Visitor, path: Path, progress: Progress) -> Path:
     return path
 
 
-def describe(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
+def export_payload(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
     """An exported file as the page offers it."""
     size = path.stat().st_size
     shown = f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
     return {
         "name": path.name,
-        "url": visitor.pictures.url(path),
+        "url": visitor.files.url(path),
         "size": shown,
         "use": USES[kind],
         "command": COMMANDS.get(kind, "").format(name=path.name),
     }
 
 
-def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
+def summary_payload(visitor: Visitor, progress: Progress) -> dict[str, Any]:
     """How good the students are, as a few sentences and a table; the last row is the random-concept
     baseline."""
     from inficond.core.report import report
@@ -125,13 +125,13 @@ def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
         m, at = c["metrics"], c["intervals"]["ap"]
         cells = [
             c["name"],
-            number(m["ap"]),
-            f"{number(at['low'])}–{number(at['high'])}",
-            number(m["balanced_agreement"]),
+            format_number(m["ap"]),
+            f"{format_number(at['low'])}–{format_number(at['high'])}",
+            format_number(m["balanced_agreement"]),
         ]
-        cells += [number(m["f1"]), str(m["nec"]), number(m["anec5"])]
+        cells += [format_number(m["f1"]), str(m["nec"]), format_number(m["anec5"])]
         if labelled:
-            cells += [number((m[f"{who}_accuracy"] or {}).get("ap")) for who in ("teacher", "student")]
+            cells += [format_number((m[f"{who}_accuracy"] or {}).get("ap")) for who in ("teacher", "student")]
         rows.append({"cells": cells, "strong": False})
     overall = data["overall"]
     for name, row, nec in (
@@ -142,16 +142,16 @@ def summary(visitor: Visitor, progress: Progress) -> dict[str, Any]:
             few = overall["anec5"] if row is overall["fidelity"] else None
             cells = [
                 name,
-                number(row["ap"]),
+                format_number(row["ap"]),
                 "",
-                number(row["balanced_agreement"]),
-                number(row["f1"]),
-                number(nec, 0),
-                number(few),
+                format_number(row["balanced_agreement"]),
+                format_number(row["f1"]),
+                format_number(nec, 0),
+                format_number(few),
             ]
             if labelled:
                 truth = overall["accuracy"] if row is overall["fidelity"] else {}
-                cells += [number((truth.get(who) or {}).get("ap")) for who in ("teacher", "student")]
+                cells += [format_number((truth.get(who) or {}).get("ap")) for who in ("teacher", "student")]
             rows.append({"cells": cells, "strong": True})
     return {"summary": list(data["summary"]), "head": head, "rows": rows}
 
@@ -180,21 +180,21 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
     from inficond.core.concepts import evidence
     from inficond.core.images.decode import UnreadableImage, decode
 
-    file = uploaded(path, uploads)
+    file = uploaded_file(path, uploads)
     shown = str(name)[:120] if isinstance(name, str) and name else file.name
     try:
         rgb = decode(file)
     except UnreadableImage as error:
         raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is as it was.") from None
     finally:
-        forget_upload(file, uploads)
+        delete_upload(file, uploads)
     session, project = visitor.session, visitor.project
     trial = session.classify(rgb)
-    url = visitor.pictures.url(visitor.pictures.keep(visitor.token, Image.fromarray(rgb), "trial"))
+    url = visitor.files.url(visitor.files.keep(visitor.token, Image.fromarray(rgb), "trial"))
     rows: list[dict[str, Any]] = []
     wanted: set[str] = set()
     for c, cls in enumerate(trial.classes):
-        bars = bars_of(trial.contributions[cls], session.concepts, MOST_BARS)
+        bars = contribution_bars(trial.contributions[cls], session.concepts, MOST_BARS)
         wanted |= {b["name"] for b in bars if b["kind"] == "concept"}
         rows.append(
             {
@@ -214,7 +214,7 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
     line = "The image is used for this answer only and is removed when you close it."
     if trial.teacher is None:
         line += " The teacher of this project is a file of responses: it can say nothing of a new image."
-    return plain(
+    return to_plain(
         {
             "name": shown,
             "url": url,
@@ -237,7 +237,7 @@ def _seen(width: int, height: int, share: float | None) -> list[float]:
     return [left, top, 1 - left, 1 - top]
 
 
-def uploaded(path: Any, uploads: Path) -> Path:
+def uploaded_file(path: Any, uploads: Path) -> Path:
     """The file of an upload; anything that is not a plain file inside the upload folder is refused."""
     if not isinstance(path, str) or len(path) > 4096:
         raise InputError("that is no upload: choose a file")
@@ -252,7 +252,7 @@ def uploaded(path: Any, uploads: Path) -> Path:
     return real
 
 
-def forget_upload(file: Path, uploads: Path) -> None:
+def delete_upload(file: Path, uploads: Path) -> None:
     """Remove an upload and the folder made for it."""
     file.unlink(missing_ok=True)
     if file.parent != uploads.resolve() and not any(file.parent.iterdir()):
@@ -301,12 +301,12 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
         out=out,
         teacher=teacher,
         encoder=encoder,
-        classes=read_class_lines(request.get("classes")),
+        classes=parse_class_lines(request.get("classes")),
         name=name or None,
     )
 
 
-def origin(visitor: Visitor) -> dict[str, Any] | None:
+def project_origin(visitor: Visitor) -> dict[str, Any] | None:
     """What a project was made from, as the form of a new one takes it; None where its images are not in a
     folder or list of this machine any more.
 
@@ -358,7 +358,7 @@ def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
     found: dict[Path, str] = {}
     taken: set[str] = set()
     for i, entry in enumerate(e for e in files if isinstance(e, Mapping)):
-        file = uploaded(entry.get("path"), uploads)
+        file = uploaded_file(entry.get("path"), uploads)
         if file in found:
             continue
         name = _file_name(str(entry.get("name") or file.name))
@@ -381,7 +381,7 @@ def _gather(files: list[tuple[Path, str]], uploads: Path, folder: Path) -> Path:
     """Move uploads into a folder of their own; where it is there already, they are what it holds."""
     if folder.is_dir():
         for file, _ in files:
-            forget_upload(file, uploads)
+            delete_upload(file, uploads)
         return folder
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     part.mkdir(parents=True)
@@ -391,7 +391,7 @@ def _gather(files: list[tuple[Path, str]], uploads: Path, folder: Path) -> Path:
     return folder
 
 
-def read_class_lines(text: Any) -> dict[str, list[str]] | None:
+def parse_class_lines(text: Any) -> dict[str, list[str]] | None:
     """``boat: canoe, gondola`` a line -> a class set; a line without a colon names one label. None when
     empty."""
     if not isinstance(text, str) or not text.strip():

@@ -16,11 +16,11 @@ import gradio as gr
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
 from inficond.gradio_app import actions
-from inficond.gradio_app.presenters import preview_of, suggestion_of
-from inficond.gradio_app.queries import rows_of
+from inficond.gradio_app.presenters import preview_payload, suggestion_payload
+from inficond.gradio_app.queries import selected_rows
 from inficond.gradio_app.selection import Selection
-from inficond.gradio_app.serialization import plain
-from inficond.gradio_app.visitor import Visitor, Visitors
+from inficond.gradio_app.serialization import to_plain
+from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 from inficond.gradio_app.zero_gpu import build_project
 
 MOST_IMAGES = 200
@@ -30,12 +30,12 @@ GIVES_FILES = ("export_student",)
 """Endpoints whose answers may name a file; Gradio would hand out whatever an answer calls one."""
 
 
-def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
+def add_endpoints(visitors: VisitorRegistry, uploads: Path, local_folders: bool) -> None:
     """Declare the endpoints inside the current `gr.Blocks`.
 
     Parameters
     ----------
-    visitors : Visitors
+    visitors : VisitorRegistry
     uploads : Path
         Where Gradio puts uploads.
     local_folders : bool
@@ -78,7 +78,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
         disputed first."""
         session = visitor.session
         c = session.class_index(class_name)
-        rows = session.subset(class_name, subset) if subset else rows_of(visitor, Selection(class_name))
+        rows = session.subset(class_name, subset) if subset else selected_rows(visitor, Selection(class_name))
         teacher, student = session.targets(class_name), session.scores()[:, c]
         order = sorted((int(r) for r in rows), key=lambda r: -abs(float(teacher[r]) - float(student[r])))
         ids = visitor.project.image_ids
@@ -92,7 +92,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
         are
         up, down, mute, lock, set, free; `focus` is missed or extra."""
         found = visitor.session.preview(class_name, actions, focus or None)
-        return {**preview_of(found, class_name), "detail": found.to_json()}
+        return {**preview_payload(found, class_name), "detail": found.to_json()}
 
     @with_session
     def apply(
@@ -116,7 +116,9 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     def suggest(visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
         """The few actions most likely to help a class, each with its predicted gain."""
         return {
-            "suggestions": [suggestion_of(s) for s in visitor.session.suggest(class_name, subset or None)]
+            "suggestions": [
+                suggestion_payload(s) for s in visitor.session.suggest(class_name, subset or None)
+            ]
         }
 
     @with_session
@@ -136,7 +138,7 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
         found = actions.classify(
             visitor, image.get("path") if isinstance(image, dict) else None, name, uploads
         )
-        visitor.pictures.forget_own(visitor.token, "trial")
+        visitor.files.forget_own(visitor.token, "trial")
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
     @with_session
@@ -175,15 +177,15 @@ def endpoints(visitors: Visitors, uploads: Path, local_folders: bool) -> None:
     gr.api(distill, api_name="distill", concurrency_limit=1)
 
 
-def without_files(value: Any) -> Any:
+def strip_file_objects(value: Any) -> Any:
     """Plain JSON in which nothing looks like one of Gradio's files.
 
     Gradio copies every file that an answer names into its cache and serves it, from anywhere below the
     working folder; a name that a visitor or a project's history smuggled into an answer must not do that.
     """
     if isinstance(value, dict):
-        return {k: without_files(v) for k, v in value.items() if not (k == "meta" and "path" in value)}
-    return [without_files(v) for v in value] if isinstance(value, list) else value
+        return {k: strip_file_objects(v) for k, v in value.items() if not (k == "meta" and "path" in value)}
+    return [strip_file_objects(v) for v in value] if isinstance(value, list) else value
 
 
 def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _typed(parameter: inspect.Parameter, given: Any) -> Any:
     return given
 
 
-def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Callable[..., dict]:
+def _with_session(visitors: VisitorRegistry, fn: Callable[..., dict[str, Any]]) -> Callable[..., dict]:
     """Give an endpoint its visitor, add `session` as its last argument, turn bad input into a clear
     refusal."""
     signature = inspect.signature(fn)
@@ -228,8 +230,8 @@ def _with_session(visitors: Visitors, fn: Callable[..., dict[str, Any]]) -> Call
         visitor, _ = visitors.get(token)
         try:
             rest = [_typed(p, given) for p, given in zip(parameters, rest)]
-            said = plain({"session": visitor.token, **fn(visitor, *rest)})
-            return said if fn.__name__ in GIVES_FILES else without_files(said)
+            said = to_plain({"session": visitor.token, **fn(visitor, *rest)})
+            return said if fn.__name__ in GIVES_FILES else strip_file_objects(said)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -9,13 +9,13 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from inficond.gradio_app import api, theme
-from inficond.gradio_app.compress import CompressPage
-from inficond.gradio_app.guard import Guard, is_loopback, refuse_addresses
+from inficond.gradio_app.compression import CompressionMiddleware
+from inficond.gradio_app.guard import RequestGuard, forbid_url_fetching, is_loopback
 from inficond.gradio_app.health import PageHealth
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.rpc import Bridge
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.views import all_views
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.visitor import VisitorRegistry
 
 if TYPE_CHECKING:
     from inficond.core import Project
@@ -33,9 +33,9 @@ class Page:
     Parameters
     ----------
     blocks : gr.Blocks
-    visitors : Visitors
-    pictures : Pictures
-    bridge : Bridge
+    visitors : VisitorRegistry
+    files : PageFiles
+    rpc : RpcServer
     options : dict
         Whatever its maker wants to keep with it.
     health : PageHealth or None
@@ -43,9 +43,9 @@ class Page:
     """
 
     blocks: gr.Blocks
-    visitors: Visitors
-    pictures: Pictures
-    bridge: Bridge
+    visitors: VisitorRegistry
+    files: PageFiles
+    rpc: RpcServer
     options: dict[str, Any] = field(default_factory=dict)
     health: PageHealth | None = None
 
@@ -71,14 +71,14 @@ class Page:
             server_name=host,
             server_port=port,
             theme=theme.theme(),
-            css=theme.style(),
-            head=theme.head(),
-            allowed_paths=[str(self.pictures.folder)],
+            css=theme.stylesheet(),
+            head=theme.head_html(),
+            allowed_paths=[str(self.files.folder)],
             max_file_size=MAX_UPLOAD,
             show_error=False,
             footer_links=[],
             app_kwargs={
-                "middleware": [self._guard(host), Middleware(CompressPage)],
+                "middleware": [self._guard(host), Middleware(CompressionMiddleware)],
                 "routes": [self.health.route()],
             },
             ssr_mode=False,
@@ -90,8 +90,8 @@ class Page:
     def _guard(self, host: str) -> Middleware:
         """What stands before everything else."""
         return Middleware(
-            Guard,
-            folders=[self.pictures.folder, self.pictures.uploads],
+            RequestGuard,
+            folders=[self.files.folder, self.files.uploads],
             hidden=self.blocks.upload_file_set.__contains__,
             own_machine=is_loopback(host),
         )
@@ -101,9 +101,9 @@ class Page:
         self.blocks.close(verbose=False)
         if self.health is not None:
             self.health.close()
-        self.bridge.lanes.close()
+        self.rpc.queue.close()
         self.visitors.close()
-        self.pictures.close()
+        self.files.close()
 
 
 def build_page(project: "Project", more: "list[Project] | None" = None, local_folders: bool = False) -> Page:
@@ -125,12 +125,12 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
     """
     for one in (project, *(more or [])):
         one.session()  # a damaged history is told now, not to the first visitor
-    pictures = Pictures()
-    visitors = Visitors(project, pictures)
+    files = PageFiles()
+    visitors = VisitorRegistry(project, files)
     for other in more or []:
         visitors.add(other)
-    bridge = Bridge(visitors, pictures.uploads, local_folders)
-    os.environ["GRADIO_TEMP_DIR"] = str(pictures.uploads)
+    rpc = RpcServer(visitors, files.uploads, local_folders)
+    os.environ["GRADIO_TEMP_DIR"] = str(files.uploads)
     with gr.Blocks(
         title=f"InFiConD · {project.name}",
         fill_width=True,
@@ -141,7 +141,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
             value=None,
             html_template='<header class="inf topbar" role="banner"></header>',
             js_on_load="window.inficond.shell.start(element, server, upload, props);",
-            server_functions=bridge.functions(),
+            server_functions=rpc.functions(),
             apply_default_css=False,
             container=False,
             padding=False,
@@ -151,9 +151,9 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         with gr.Column(elem_id="board"):
             for view in all_views():
                 view.component()
-        api.endpoints(visitors, pictures.uploads, local_folders)
-    refuse_addresses(blocks)
-    return Page(blocks, visitors, pictures, bridge)
+        api.add_endpoints(visitors, files.uploads, local_folders)
+    forbid_url_fetching(blocks)
+    return Page(blocks, visitors, files, rpc)
 
 
 def own_folder() -> Path:

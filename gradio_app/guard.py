@@ -44,7 +44,7 @@ class TooLarge(Exception):
     """A body went on for longer than it may."""
 
 
-class Guard:
+class RequestGuard:
     """Refuses what no honest browser asks of this page, before Gradio sees it.
 
     Parameters
@@ -202,7 +202,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def refuse_addresses(blocks: object) -> None:
+def forbid_url_fetching(blocks: object) -> None:
     """Let no component of a page fetch an address that a visitor wrote where a file belongs.
 
     Parameters

@@ -41,7 +41,7 @@ GREY = 127
 
 
 @dataclass(frozen=True)
-class Part:
+class CheckResult:
     """One thing that must work.
 
     Parameters
@@ -58,7 +58,7 @@ class Part:
     age: float = 0.0
 
 
-class Trial:
+class CachedCheck:
     """Something that is tried when asked for, at most once in `FRESH` seconds, in a thread of its own.
 
     Parameters
@@ -78,29 +78,29 @@ class Trial:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "inficond-health")
         self._running: Any = None
-        self._last: tuple[float, Part] | None = None
+        self._last: tuple[float, CheckResult] | None = None
 
-    async def ask(self) -> Part:
+    async def ask(self) -> CheckResult:
         """The result, tried anew where the last one is too old."""
         with self._lock:
             now = time.monotonic()
             if self._last is not None and now - self._last[0] < self._fresh:
-                return Part(self._last[1].ok, self._last[1].said, round(now - self._last[0], 1))
+                return CheckResult(self._last[1].ok, self._last[1].said, round(now - self._last[0], 1))
             if self._running is None or self._running.done():
                 self._running = self._pool.submit(self._try)
             running = self._running
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running)), self._patience)
         except TimeoutError:
-            return Part(False, f"{self._fault}: no answer for {self._patience:g} s")
+            return CheckResult(False, f"{self._fault}: no answer for {self._patience:g} s")
 
-    def _try(self) -> Part:
+    def _try(self) -> CheckResult:
         try:
             said = self._work()
-            part = Part(not said, said or "")
+            part = CheckResult(not said, said or "")
         except Exception:
             LOG.warning("health: %s", self._fault, exc_info=True)
-            part = Part(False, self._fault)
+            part = CheckResult(False, self._fault)
         with self._lock:
             self._last = (time.monotonic(), part)
         return part
@@ -125,11 +125,11 @@ class PageHealth:
     ) -> None:
         self._page, self._patience, self._stall = page, patience, stall
         home = page.visitors.projects[page.visitors.home]
-        self._model = Trial(ModelTrial(home), "the model does not answer", fresh, patience)
-        folders = [page.pictures.folder, page.pictures.uploads]
+        self._model = CachedCheck(ModelCheck(home), "the model does not answer", fresh, patience)
+        folders = [page.files.folder, page.files.uploads]
         if _takes(home.path) is None:  # a project that was read-only from the start is meant to be
             folders.append(home.path)
-        self._disk = Trial(lambda: _disk(folders), "the disk cannot be written", fresh, patience)
+        self._disk = CachedCheck(lambda: _disk(folders), "the disk cannot be written", fresh, patience)
 
     def route(self) -> Route:
         """To be mounted before the page's own."""
@@ -143,26 +143,28 @@ class PageHealth:
         said = {"ok": ok, **{name: asdict(part) for name, part in parts.items()}}
         return JSONResponse(said, 200 if ok else 503, headers={"Cache-Control": "no-store"})
 
-    async def _queue(self) -> Part:
+    async def _queue(self) -> CheckResult:
         """A request through the visitors' own threads, and a look at Gradio's queue."""
         try:
-            await asyncio.wait_for(self._page.bridge.lanes.run("health", lambda _: "", {}), self._patience)
+            await asyncio.wait_for(self._page.rpc.queue.run("health", lambda _: "", {}), self._patience)
         except TimeoutError:
-            return Part(False, f"no request was answered for {self._patience:g} s")
+            return CheckResult(False, f"no request was answered for {self._patience:g} s")
         except RuntimeError:
-            return Part(False, "the page is closing")
+            return CheckResult(False, "the page is closing")
         return self._gradio()
 
-    def _gradio(self) -> Part:
+    def _gradio(self) -> CheckResult:
         queue = getattr(self._page.blocks, "_queue", None)
         if queue is None or getattr(queue, "stopped", False):
-            return Part(False, "the queue has stopped")
+            return CheckResult(False, "the queue has stopped")
         now = time.time()
         for one in list(queue.event_queue_per_concurrency_id.values()):
             started = [t for times in list(one.start_times_per_fn.values()) for t in list(times)]
             if one.queue and started and now - max(started) > self._stall:
-                return Part(False, f"requests have waited for {now - max(started):.0f} s behind others")
-        return Part(True)
+                return CheckResult(
+                    False, f"requests have waited for {now - max(started):.0f} s behind others"
+                )
+        return CheckResult(True)
 
     def close(self) -> None:
         """Start nothing more."""
@@ -170,7 +172,7 @@ class PageHealth:
         self._disk.close()
 
 
-class ModelTrial:
+class ModelCheck:
     """The models that a project's visitors use, on a grey picture: loaded once, shared with the visitors.
 
     Parameters

@@ -1,8 +1,7 @@
-"""What core returns, as several views show it: a change with its interval, a suggestion, contributions as
-bars."""
+"""Presentation of core results that several views share: changes, suggestions and contributions."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from inficond.core.tuning.actions import spell
 
@@ -15,65 +14,137 @@ if TYPE_CHECKING:
     from inficond.core.tuning.suggest import Suggestion
     from inficond.gradio_app.visitor import Visitor
 
-LABELS = {
+METRIC_LABELS = {
     "ap": "fidelity (AP)",
     "balanced_agreement": "balanced agr.",
     "f1": "fidelity (F1)",
     "agreement": "agreement",
     "bce": "cross-entropy",
 }
-"""As view 2 calls them."""
-ACCURACY = "accuracy (AP)"
-COUNTS = "missed · extra"
-SHORT = {"ap": "AP", "balanced_agreement": "balanced", "f1": "F1", "agreement": "agreement", "bce": "loss"}
+"""Labels of metrics, the same as in view 2."""
+ACCURACY_LABEL = "accuracy (AP)"
+COUNTS_LABEL = "missed · extra"
+SHORT_LABELS = {
+    "ap": "AP",
+    "balanced_agreement": "balanced",
+    "f1": "F1",
+    "agreement": "agreement",
+    "bce": "loss",
+}
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """With a real minus sign; a dash where nothing is known."""
+class ChangeChip(TypedDict):
+    """A change of a metric: values before and after, the difference and its 95 % interval, as text."""
+
+    label: str
+    before: str
+    after: str
+    delta: str
+    range: str
+    clear: bool
+    better: bool
+    more: str
+    count: NotRequired[bool]
+
+
+class MetricChip(TypedDict):
+    """The current value of a metric, as text."""
+
+    label: str
+    value: str
+    term: str
+
+
+class ContributionBar(TypedDict):
+    """A term of a logit; `kind` is ``concept``, ``rest``, ``bias`` or ``sum``."""
+
+    key: str
+    name: str
+    value: float
+    kind: str
+    more: str
+
+
+class PreviewPayload(TypedDict):
+    """The predicted result of tuning actions on a class."""
+
+    title: str
+    weights: dict[str, float]
+    changes: list[ChangeChip]
+    others: list[str]
+    fixed: int
+    broken: int
+
+
+class SuggestionPayload(TypedDict):
+    """A suggestion: its actions, and its predicted gain as text."""
+
+    text: str
+    actions: list[dict[str, Any]]
+    gain: str
+    clear: bool
+    more: str
+
+
+class WeightChange(TypedDict):
+    """A weight that differs between two nodes."""
+
+    concept: str
+    cls: str
+    before: float
+    after: float
+    change: float
+
+
+def format_number(value: float | None, digits: int = 2) -> str:
+    """Format a number with a Unicode minus sign; a missing value or NaN is an en dash."""
     if value is None or value != value:
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def signed(value: float | None, digits: int = 2) -> str:
-    """With its sign, as a change."""
+def format_signed(value: float | None, digits: int = 2) -> str:
+    """Format a difference with its sign; a missing value or NaN is an en dash."""
     if value is None or value != value:
         return "–"
     return ("+" if value >= 0 else "−") + f"{abs(value):.{digits}f}"
 
 
-def small(value: float) -> str:
-    """A clear change, which is never shown as none."""
-    return signed(value, 2 if abs(value) >= 0.005 else 3)
+def format_clear_change(value: float) -> str:
+    """Format a significant difference with enough digits that it is not shown as zero."""
+    return format_signed(value, 2 if abs(value) >= 0.005 else 3)
 
 
-def change_of(label: str, change: "Change") -> dict[str, Any]:
-    """A change as one chip: before, after, the difference with its 95 % interval, and whether it is clear."""
+def change_chip(label: str, change: "Change") -> ChangeChip:
+    """Return a change of a metric as a chip."""
     d = change.delta
     return {
         "label": label,
-        "before": number(change.before),
-        "after": number(change.after),
-        "delta": signed(d.value),
-        "range": f"[{signed(d.low)}, {signed(d.high)}]",
+        "before": format_number(change.before),
+        "after": format_number(change.after),
+        "delta": format_signed(d.value),
+        "range": f"[{format_signed(d.low)}, {format_signed(d.high)}]",
         "clear": change.clear,
         "better": change.verdict == "better",
-        "more": f"{label}: {number(change.before, 3)} → {number(change.after, 3)}, difference {signed(d.value, 3)}, "  # noqa: E501
-        f"95 % interval {signed(d.low, 3)} to {signed(d.high, 3)}: {change.verdict}",
+        "more": f"{label}: {format_number(change.before, 3)} → {format_number(change.after, 3)}, "
+        f"difference {format_signed(d.value, 3)}, "
+        f"95 % interval {format_signed(d.low, 3)} to {format_signed(d.high, 3)}: {change.verdict}",
     }
 
 
-def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
-    """The chips of a class: fidelity, accuracy where there are labels, and the two misaligned counts."""
-    chips = [change_of(LABELS[name], moved.fidelity[name]) for name in ("ap", "balanced_agreement", "f1")]
-    if moved.accuracy is not None:
-        chips.append(change_of(ACCURACY, moved.accuracy["ap"]))
-    if moved.focus is not None and moved.focus_size:
-        chips.append(change_of("agr. in focus", moved.focus["agreement"]))
-    b, a = moved.before, moved.after
+def change_chips(change: "ClassChange") -> list[ChangeChip]:
+    """Return the chips of a class: fidelity, accuracy where labels exist, and the misaligned counts."""
+    chips = [
+        change_chip(METRIC_LABELS[name], change.fidelity[name]) for name in ("ap", "balanced_agreement", "f1")
+    ]
+    if change.accuracy is not None:
+        chips.append(change_chip(ACCURACY_LABEL, change.accuracy["ap"]))
+    if change.focus is not None and change.focus_size:
+        chips.append(change_chip("agr. in focus", change.focus["agreement"]))
+    b, a = change.before, change.after
     chips.append(
         {
-            "label": COUNTS,
+            "label": COUNTS_LABEL,
             "before": f"{b['missed']} · {b['extra']}",
             "after": f"{a['missed']} · {a['extra']}",
             "delta": "",
@@ -81,112 +152,105 @@ def changes_of(moved: "ClassChange") -> list[dict[str, Any]]:
             "clear": False,
             "better": False,
             "more": f"images missed {b['missed']} → {a['missed']}, extra {b['extra']} → {a['extra']}; "
-            f"with the teacher newly agree {len(moved.fixed)}, newly disagree {len(moved.broken)}",
+            f"newly agree with the teacher: {len(change.fixed)}, newly disagree: {len(change.broken)}",
             "count": True,
         }
     )
     return chips
 
 
-def now_of(metrics: "ClassMetrics") -> list[dict[str, str]]:
-    """Where a class stands, under the same labels as its changes."""
-    chips = [
-        {"label": LABELS[n], "value": number(getattr(metrics, n)), "term": term}
+def metric_chips(metrics: "ClassMetrics") -> list[MetricChip]:
+    """Return the current metrics of a class, with the same labels as `change_chips`."""
+    chips: list[MetricChip] = [
+        {"label": METRIC_LABELS[n], "value": format_number(getattr(metrics, n)), "term": term}
         for n, term in (("ap", "fidelity"), ("balanced_agreement", "balanced agreement"), ("f1", "F1"))
     ]
     if metrics.student_accuracy is not None:
-        chips.append({"label": ACCURACY, "value": number(metrics.student_accuracy.ap), "term": "accuracy"})
+        accuracy = format_number(metrics.student_accuracy.ap)
+        chips.append({"label": ACCURACY_LABEL, "value": accuracy, "term": "accuracy"})
     counts = metrics.counts
-    chips.append({"label": COUNTS, "value": f"{counts['missed']} · {counts['extra']}", "term": "misaligned"})
+    misaligned = f"{counts['missed']} · {counts['extra']}"
+    chips.append({"label": COUNTS_LABEL, "value": misaligned, "term": "misaligned"})
     return chips
 
 
-def preview_of(preview: "Preview", cls: str) -> dict[str, Any]:
-    """A preview: predicted weights, the class's chips, and who else moves."""
-    moved = preview.classes[cls]
+def preview_payload(preview: "Preview", cls: str) -> PreviewPayload:
+    """Return the predicted weights and metrics of a class, and the other classes that change."""
+    change = preview.classes[cls]
     return {
         "title": preview.title,
-        "weights": {w.concept: w.after for w in moved.weights},
-        "changes": changes_of(moved),
+        "weights": {w.concept: w.after for w in change.weights},
+        "changes": change_chips(change),
         "others": list(preview.others),
-        "fixed": len(moved.fixed),
-        "broken": len(moved.broken),
+        "fixed": len(change.fixed),
+        "broken": len(change.broken),
     }
 
 
-def bars_of(why: "Contributions", concepts: Sequence[str], most: int) -> list[dict[str, Any]]:
-    """Contributions as bars that sum to the logit: the largest, the rest together, the bias, the sum."""
-    bars = []
-    for column, value, z in zip(why.columns[:most], why.values[:most], why.z[:most]):
+def contribution_bars(
+    contributions: "Contributions", concepts: Sequence[str], count: int
+) -> list[ContributionBar]:
+    """Return the terms of a logit as bars: the `count` largest, the other terms' sum, the bias, the total."""
+    bars: list[ContributionBar] = []
+    for column, value, z in zip(
+        contributions.columns[:count], contributions.values[:count], contributions.z[:count]
+    ):
         name = concepts[int(column)]
-        more = f"{name}: {signed(float(z), 1)} standard deviations from the mean image"
-        bars.append(
-            {"key": f"c {name}", "name": name, "value": float(value), "kind": "concept", "more": more}
-        )
-    rest = why.values[most:]
+        more = f"{name}: {format_signed(float(z), 1)} standard deviations from the mean image"
+        bars.append(_bar(f"c {name}", name, float(value), "concept", more))
+    rest = contributions.values[count:]
     if len(rest):
-        bars.append(
-            {
-                "key": "rest",
-                "name": f"{len(rest)} others",
-                "value": float(rest.sum()),
-                "kind": "rest",
-                "more": "",
-            }
-        )
-    bars.append(
-        {
-            "key": "bias",
-            "name": "bias",
-            "value": float(why.bias),
-            "kind": "bias",
-            "more": "the same for every image",
-        }
-    )
-    bars.append({"key": "sum", "name": "sum (logit)", "value": float(why.logit), "kind": "sum", "more": ""})
+        bars.append(_bar("rest", f"{len(rest)} others", float(rest.sum()), "rest"))
+    bars.append(_bar("bias", "bias", float(contributions.bias), "bias", "the same for every image"))
+    bars.append(_bar("sum", "sum (logit)", float(contributions.logit), "sum"))
     return bars
 
 
-def suggestion_of(found: "Suggestion") -> dict[str, Any]:
-    """A suggestion as one chip: what to do, its predicted gain, and all the rest on hover."""
-    gain = found.gain
-    others = f"; also moves {', '.join(found.others)}" if found.others else ""
+def _bar(key: str, name: str, value: float, kind: str, more: str = "") -> ContributionBar:
+    return {"key": key, "name": name, "value": value, "kind": kind, "more": more}
+
+
+def suggestion_payload(suggestion: "Suggestion") -> SuggestionPayload:
+    """Return a suggestion as a chip: its actions, its predicted gain, and details for the tooltip."""
+    gain = suggestion.gain
+    others = f"; also changes {', '.join(suggestion.others)}" if suggestion.others else ""
+    label = f"{SHORT_LABELS[suggestion.metric]} {format_clear_change(gain.delta.value)}"
     return {
-        "text": spell(found.actions, 3, plain=True),
-        "actions": [a.to_json() for a in found.actions],
-        "gain": f"{SHORT[found.metric]} {small(gain.delta.value)}" if gain.clear else "no clear change",
+        "text": spell(suggestion.actions, 3, plain=True),
+        "actions": [a.to_json() for a in suggestion.actions],
+        "gain": label if gain.clear else "no clear change",
         "clear": gain.clear,
-        "more": f"{spell(found.actions, 12, plain=True)}: {found.effect}{others}",
+        "more": f"{spell(suggestion.actions, 12, plain=True)}: {suggestion.effect}{others}",
     }
 
 
 def step_title(node: "Node") -> str:
-    """What a step did, in the page's words."""
+    """Return a description of what a node changed."""
     if node.kind == "root":
         return "The student as it was fitted"
     return spell(node.actions, plain=True) if node.kind == "tune" else node.title
 
 
-def step_of(visitor: "Visitor", node: "Node") -> str:
-    """A step by the name that the visitor gave it, else by what it did to which classes."""
-    named = next((entry.name for entry in visitor.session.tree() if entry.node.id == node.id), "")
-    where = f"{', '.join(node.classes)}: " if node.classes else ""
-    return named or f"{where}{step_title(node)}"
+def step_label(visitor: "Visitor", node: "Node") -> str:
+    """Return the name that the visitor gave a node, or its classes and description."""
+    name = next((entry.name for entry in visitor.session.tree() if entry.node.id == node.id), "")
+    classes = f"{', '.join(node.classes)}: " if node.classes else ""
+    return name or f"{classes}{step_title(node)}"
 
 
-def missing_more(found: "MissingConcept") -> str:
-    """Why a word is worth adding."""
-    ap = found.fidelity.get("ap")
-    gain = f", AP {signed(ap.delta.value)} predicted" if ap is not None else ""
+def missing_word_reason(missing: "MissingConcept") -> str:
+    """Return the reason for adding a word as a concept."""
+    ap = missing.fidelity.get("ap")
+    gain = f", AP {format_signed(ap.delta.value)} predicted" if ap is not None else ""
     return (
-        f"“{found.word}” is no concept yet: where the student fails, its region scores explain what is missing "  # noqa: E501
-        f"(weight about {signed(found.weight)}{gain}; nearest now: {found.nearest})"
+        f"“{missing.word}” is not a concept yet. Its region scores explain some of the student's "
+        f"errors (weight about {format_signed(missing.weight)}{gain}; nearest concept: {missing.nearest})."
     )
 
 
-def weights_of(moved: Mapping[str, "ClassChange"], most: int = 20) -> list[dict[str, Any]]:
-    """The weights that differ between two steps, largest change first."""
-    rows: list[dict[str, Any]] = [
+def weight_changes(changes: Mapping[str, "ClassChange"], count: int = 20) -> list[WeightChange]:
+    """Return the `count` weights that differ most between two nodes, largest difference first."""
+    rows: list[WeightChange] = [
         {
             "concept": w.concept,
             "cls": w.cls,
@@ -194,8 +258,8 @@ def weights_of(moved: Mapping[str, "ClassChange"], most: int = 20) -> list[dict[
             "after": w.after,
             "change": w.after - w.before,
         }
-        for change in moved.values()
+        for change in changes.values()
         for w in change.weights
     ]
     rows.sort(key=lambda r: -abs(r["change"]))
-    return rows[:most]
+    return rows[:count]

@@ -1,4 +1,4 @@
-"""Which images a selection means, and in which of the four subsets each of them is."""
+"""Queries that several views share: the rows, columns and subset codes of a selection."""
 
 from typing import TYPE_CHECKING
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 
-MOST_ACTIVE = 40
-"""Concepts with weight, the largest first."""
-BY_GAP = 10
-"""Concepts without weight that tell agreeing from misaligned images best: what the student does not use,
-but might."""
+MAX_ACTIVE = 40
+"""Number of concepts with a non-zero weight that the views show, largest weights first."""
+MAX_GAP = 10
+"""Number of concepts with weight 0 that the views show, largest difference between agreeing and misaligned
+images first."""
 
 
-def codes_of(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
-    """(N,) index into `SUBSETS` of every image of the project, training images included."""
+def class_subset_codes(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
+    """Return the index into `SUBSETS` of every image of the project, training images included; shape (N,)."""
 
     def make() -> NDArray[np.uint8]:
         session = visitor.session
@@ -28,40 +28,46 @@ def codes_of(visitor: "Visitor", cls: str) -> NDArray[np.uint8]:
         threshold = float(session.students.thresholds[c])
         return subset_codes(session.targets(cls), session.scores()[:, c], threshold=threshold)
 
-    return visitor.memo(("codes", cls), make)
+    return visitor.cached(("codes", cls), make)
 
 
-def rows_of(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
-    """The rows that the selection shows: of a slice, a subset, or all; validation images unless told
-    otherwise."""
+def selected_rows(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp]:
+    """Return the rows of the selected slice or subset, or of all images.
+
+    Only validation images are returned unless the scope of the selection is ``all``.
+    """
     if selection.slice is not None:
         found = visitor.slice(selection.cls, selection.slice)
         return np.asarray(found.misaligned if found is not None else [], np.intp)
     scope = np.ones(len(visitor.project), bool) if selection.scope == "all" else visitor.project.is_validation
     if selection.subset is not None:
-        scope = scope & (codes_of(visitor, selection.cls) == SUBSETS.index(selection.subset))
+        scope = scope & (class_subset_codes(visitor, selection.cls) == SUBSETS.index(selection.subset))
     return np.flatnonzero(scope)
 
 
-def columns_of(visitor: "Visitor", selection: "Selection") -> list[int]:
-    """The concepts that the views speak of: with weight, the largest first; picked, added or bounded ones;
-    those without weight that tell agreeing from misaligned images best."""
+def visible_columns(visitor: "Visitor", selection: "Selection") -> list[int]:
+    """Return the columns of the concepts that the views show.
+
+    These are the concepts with the largest weights, then those that are selected, added or bounded, then
+    those with weight 0 whose values differ most between agreeing and misaligned images.
+    """
     session = visitor.session
-    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
-    weights = found.weights
+    influence = visitor.cached(("influence", selection.cls), lambda: session.influence(selection.cls))
+    weights = influence.weights
     active = np.flatnonzero(weights)
-    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ACTIVE]
-    idle = np.flatnonzero(weights == 0)
-    telling = idle[np.argsort(-np.abs(np.nan_to_num(found.gap[idle])), kind="stable")][:BY_GAP]
+    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MAX_ACTIVE]
+    inactive = np.flatnonzero(weights == 0)
+    gaps = np.abs(np.nan_to_num(influence.gap[inactive]))
+    by_gap = inactive[np.argsort(-gaps, kind="stable")][:MAX_GAP]
     index = visitor.concept_index
     added = session.concepts[len(visitor.project.concepts) :]
-    wanted = [index[c] for c in (*selection.concepts, *added, *found.bounds) if c in index]
-    shown = dict.fromkeys([*active.tolist(), *wanted, *telling.tolist()])
-    return [int(k) for k in shown if found.concepts[k] not in found.dropped]
+    requested = [index[c] for c in (*selection.concepts, *added, *influence.bounds) if c in index]
+    columns = dict.fromkeys([*active.tolist(), *requested, *by_gap.tolist()])
+    return [int(k) for k in columns if influence.concepts[k] not in influence.dropped]
 
 
-def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most `most` of the rows, evenly spaced: the same ones every time."""
-    if len(rows) <= most:
+def evenly_spaced(rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return at most `count` of the rows, evenly spaced."""
+    if len(rows) <= count:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]

@@ -7,7 +7,7 @@ in others. Neither blocks the server's own threads while it waits for its turn.
 
 Inside a lane visitors take turns. A session takes its steps one after another, so a second thread on the same
 session would only wait for the first: each visitor has one request at work, and those who keep many in flight
-queue behind themselves, up to `MOST_WAITING`. A search whose turn does not come in time is let go of: whoever
+queue behind themselves, up to `MAX_WAITING`. A search whose turn does not come in time is let go of: whoever
 asks again later may have turned to something else by then.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from inficond.core.errors import InputError
 from inficond.core.processors import available_processors
 
-MOST_WAITING = 32
+MAX_WAITING = 32
 """Requests of one visitor that may wait; a page has a handful in flight at most."""
 PATIENCE = 15.0
 """Seconds that a search may wait for its turn; then it is refused, to be asked for again."""
@@ -32,21 +32,21 @@ BEHIND = 10
 """How much nicer slow threads are than quick ones, in Unix's scale."""
 
 
-def step_back() -> None:
+def lower_thread_priority() -> None:
     """Let other threads go first; only Linux gives a priority to a thread."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
 
 
-class Full(InputError):
+class QueueFull(InputError):
     """A visitor has more requests in flight than can be kept."""
 
 
-class Later(InputError):
+class RetryLater(InputError):
     """A search whose turn did not come in time; nothing was begun."""
 
 
-class FairLane:
+class FairQueue:
     """Threads that visitors share in turns.
 
     Parameters
@@ -70,14 +70,14 @@ class FairLane:
 
         Raises
         ------
-        Full
+        QueueFull
             So many of theirs wait already.
         """
         future: Future[str] = Future()
         with self._lock:
             queue = self._waiting.setdefault(who, deque())
-            if who is not None and len(queue) >= MOST_WAITING:
-                raise Full("too many of your requests wait already: wait for their answers")
+            if who is not None and len(queue) >= MAX_WAITING:
+                raise QueueFull("too many of your requests wait already: wait for their answers")
             queue.append((future, work))
             self._start()
         return future
@@ -126,7 +126,7 @@ class FairLane:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Lanes:
+class RequestQueue:
     """The threads that answer a page.
 
     Parameters
@@ -141,17 +141,17 @@ class Lanes:
         n = available_processors()
         self._is_slow = is_slow
         self._patience = patience
-        self._quick = FairLane(max(4, 2 * n), "inficond-quick")
-        self._slow = FairLane(max(1, n // 2), "inficond-slow", step_back)
+        self._quick = FairQueue(max(4, 2 * n), "inficond-quick")
+        self._slow = FairQueue(max(1, n // 2), "inficond-slow", lower_thread_priority)
 
     async def run(self, name: str, method: Callable[[Any], str], request: Any) -> str:
         """The method's answer, when its lane came to it.
 
         Raises
         ------
-        Full
+        QueueFull
             Too many of this visitor's requests wait.
-        Later
+        RetryLater
             A search whose turn did not come in time.
         """
         slow = isinstance(request, Mapping) and self._is_slow(name, request)
@@ -163,7 +163,7 @@ class Lanes:
         if slow:
             done, _ = await asyncio.wait([answer], timeout=self._patience)
             if not done and future.cancel():  # what has begun is waited for
-                raise Later("Many people are searching just now: this is looked for again in a moment.")
+                raise RetryLater("Many people are searching just now: this is looked for again in a moment.")
         return await answer
 
     def close(self) -> None:

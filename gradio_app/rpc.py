@@ -14,19 +14,19 @@ from typing import Any
 
 from inficond.core.errors import Cancelled, InputError
 from inficond.gradio_app import actions, glossary
-from inficond.gradio_app.jobs import Job, Jobs
-from inficond.gradio_app.presenters import changes_of, preview_of, step_of, weights_of
-from inficond.gradio_app.request_queue import Full, Lanes, Later
-from inficond.gradio_app.selection import Selection, resolve
-from inficond.gradio_app.serialization import dumps, plain
-from inficond.gradio_app.views import all_parts
-from inficond.gradio_app.visitor import Visitor, Visitors
+from inficond.gradio_app.jobs import Job, JobRunner
+from inficond.gradio_app.presenters import change_chips, preview_payload, step_label, weight_changes
+from inficond.gradio_app.request_queue import QueueFull, RequestQueue, RetryLater
+from inficond.gradio_app.selection import Selection, resolve_selection
+from inficond.gradio_app.serialization import to_json, to_plain
+from inficond.gradio_app.views import view_parts
+from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
-FAULT = "Something went wrong on our side; it was logged. Your work is kept: try again."
-NO_MEMORY = "There is not enough memory for this now. Your work is kept: try again in a moment."
-LOST = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
+INTERNAL_ERROR = "Internal error. It was logged. Your work is kept: try again."
+OUT_OF_MEMORY = "There is not enough memory for this now. Your work is kept: try again in a moment."
+SESSION_EXPIRED = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
 SEARCHES = 3
 """Parts as slow as this or slower take a good part of a second each."""
 AGAIN = 5
@@ -34,12 +34,14 @@ AGAIN = 5
 Request = Mapping[str, Any]
 
 
-def _answering(fn: Callable[["Bridge", Visitor, Request], dict[str, Any]]) -> Callable[["Bridge", Any], str]:
+def _rpc_method(
+    fn: Callable[["RpcServer", Visitor, Request], dict[str, Any]],
+) -> Callable[["RpcServer", Any], str]:
     """Find the visitor, turn errors into lines. Steps of one session are kept in order by the session
     itself."""
 
     @functools.wraps(fn)
-    def answer(self: "Bridge", request: Any) -> str:
+    def answer(self: "RpcServer", request: Any) -> str:
         request = request if isinstance(request, Mapping) else {}
         visitor, lost = self.visitors.get(request.get("token"))
         try:
@@ -49,24 +51,24 @@ def _answering(fn: Callable[["Bridge", Visitor, Request], dict[str, Any]]) -> Ca
         except Cancelled as error:
             said = {"error": str(error)}
         except MemoryError:
-            said = {"error": NO_MEMORY}
+            said = {"error": OUT_OF_MEMORY}
         except Exception:
             LOG.exception("the page's request %s failed", fn.__name__)
-            said = {"error": FAULT}
+            said = {"error": INTERNAL_ERROR}
         said.setdefault("token", visitor.token)
         if lost:
-            said["note"] = LOST
-        return dumps(said)
+            said["note"] = SESSION_EXPIRED
+        return to_json(said)
 
     return answer
 
 
-class Bridge:
+class RpcServer:
     """The page's server side.
 
     Parameters
     ----------
-    visitors : Visitors
+    visitors : VisitorRegistry
         Everybody who is here.
     uploads : Path
         Where Gradio puts uploads.
@@ -74,38 +76,38 @@ class Bridge:
         Whether a visitor may name a folder of this machine.
     """
 
-    def __init__(self, visitors: Visitors, uploads: Path, local_folders: bool = False) -> None:
+    def __init__(self, visitors: VisitorRegistry, uploads: Path, local_folders: bool = False) -> None:
         self.visitors = visitors
         self.uploads = uploads
         self.local_folders = local_folders
-        self.jobs = Jobs()
-        self.lanes = Lanes(_is_slow)
+        self.jobs = JobRunner()
+        self.queue = RequestQueue(_is_slow)
 
     def functions(self) -> list[Callable[[Any], Awaitable[str]]]:
         """The functions that the browser may call, by their names."""
-        return [_plainly(self.lanes, getattr(self, name)) for name in ALLOWED]
+        return [_queued(self.queue, getattr(self, name)) for name in RPC_METHODS]
 
     # -- reading
 
-    @_answering
+    @_rpc_method
     def hello(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """The first request of a tab, and of one that lost its connection: everything that is quick to
         tell."""
-        selection, note = resolve(request.get("selection"), visitor)
-        parts = all_parts()
+        selection, note = resolve_selection(request.get("selection"), visitor)
+        parts = view_parts()
         catalogue = {name: {"depends": list(p.depends), "slow": p.slow} for name, p in parts.items()}
         answer = self._read(visitor, selection, [n for n, p in parts.items() if not p.slow])
         info = {
-            "glossary": glossary.WORDS,
+            "glossary": glossary.TERMS,
             "project": visitor.project.name,
             "demo": _is_demo(visitor),
         }
         return {"catalogue": catalogue, "info": info, **answer, **({"note": note} if note else {})}
 
-    @_answering
+    @_rpc_method
     def read(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Some parts of some views."""
-        selection, note = resolve(request.get("selection"), visitor)
+        selection, note = resolve_selection(request.get("selection"), visitor)
         names = _parts(request)
         return {**self._read(visitor, selection, names), **({"note": note} if note else {})}
 
@@ -113,26 +115,28 @@ class Bridge:
         parts, failed = {}, {}
         for name in names:
             try:
-                part = all_parts()[name]
-                parts[name] = part.read(self.visitors.reader(visitor) if part.slow else visitor, selection)
+                part = view_parts()[name]
+                parts[name] = part.read(
+                    self.visitors.shared_reader(visitor) if part.slow else visitor, selection
+                )
             except InputError as error:
                 failed[name] = str(error)
             except Exception:
                 LOG.exception("the part %s could not be read", name)
-                failed[name] = FAULT
+                failed[name] = INTERNAL_ERROR
         return {"parts": parts, "failed": failed, "selection": selection.to_json()}
 
-    @_answering
+    @_rpc_method
     def ping(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Nothing but a sign of life."""
         return {}
 
-    @_answering
+    @_rpc_method
     def sheet(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """A sheet of thumbnails."""
         return {"url": visitor.sheet_url(_integer(request, "number"), make=True)}
 
-    @_answering
+    @_rpc_method
     def similar(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """The images most like one."""
         row = visitor.session.row_of(_string(request, "image"))
@@ -140,42 +144,42 @@ class Bridge:
 
     # -- tuning
 
-    @_answering
+    @_rpc_method
     def preview(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """What some actions would do."""
         cls = _string(request, "cls")
         found = visitor.session.preview(cls, _actions(request), request.get("focus"))
-        return {"preview": plain(preview_of(found, cls))}
+        return {"preview": to_plain(preview_payload(found, cls))}
 
-    @_answering
+    @_rpc_method
     def apply(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Take a step."""
         node = visitor.session.apply(_string(request, "cls"), _actions(request), request.get("focus"))
         return self._moved(visitor, request, node)
 
-    @_answering
+    @_rpc_method
     def undo(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """A step back."""
         return self._moved(visitor, request, visitor.session.undo())
 
-    @_answering
+    @_rpc_method
     def redo(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """A step forward again."""
         return self._moved(visitor, request, visitor.session.redo())
 
-    @_answering
+    @_rpc_method
     def checkout(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Go to a node."""
         return self._moved(visitor, request, visitor.session.checkout(_string(request, "node")))
 
-    @_answering
+    @_rpc_method
     def rename(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Call a node something."""
         text = request.get("text")
         visitor.session.name(_string(request, "node"), text if isinstance(text, str) else "")
         return self._moved(visitor, request, visitor.session.current)
 
-    @_answering
+    @_rpc_method
     def add_concept(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """A word that the person typed becomes a concept."""
         word = " ".join(_string(request, "word").split())
@@ -184,12 +188,12 @@ class Bridge:
         said = f"“{word}” is now a concept; {changed} weight{'s' if changed != 1 else ''} moved."
         return {**self._moved(visitor, request, node), "concept": word, "said": said}
 
-    @_answering
+    @_rpc_method
     def drop_concept(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """A concept is taken out of every class."""
         return self._moved(visitor, request, visitor.session.drop_concept(_string(request, "concept")))
 
-    @_answering
+    @_rpc_method
     def override(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """The teacher is wrong about an image."""
         value = request.get("value")
@@ -198,7 +202,7 @@ class Bridge:
         cls, image = _string(request, "cls"), _string(request, "image")
         return self._moved(visitor, request, visitor.session.override([image], cls, value))
 
-    @_answering
+    @_rpc_method
     def set_lambda(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Another λ for every class."""
         try:
@@ -207,12 +211,12 @@ class Bridge:
             raise InputError("λ is a number above 0, for instance 0.0025") from None
         return self._moved(visitor, request, visitor.session.set_lambda(lam))
 
-    @_answering
+    @_rpc_method
     def set_thresholds(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """From which probability on the students say yes."""
         return self._moved(visitor, request, visitor.session.set_thresholds(request.get("at", "")))
 
-    @_answering
+    @_rpc_method
     def compare(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Two nodes side by side, for the selected class where it differs."""
         found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
@@ -226,13 +230,13 @@ class Bridge:
                 f"that newly disagree: {len(change.broken)}."
             )
         return {
-            "compare": plain(
+            "compare": to_plain(
                 {
                     "cls": shown,
-                    "a": step_of(visitor, found.a),
-                    "b": step_of(visitor, found.b),
-                    "metrics": changes_of(found.classes[shown]) if shown is not None else [],
-                    "weights": weights_of(found.classes),
+                    "a": step_label(visitor, found.a),
+                    "b": step_label(visitor, found.b),
+                    "metrics": change_chips(found.classes[shown]) if shown is not None else [],
+                    "weights": weight_changes(found.classes),
                     "n_weights": sum(len(change.weights) for change in found.classes.values()),
                     "moved": moved,
                 }
@@ -241,37 +245,37 @@ class Bridge:
 
     # -- long work
 
-    @_answering
+    @_rpc_method
     def job(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """How far a job is."""
         return {"job": self.jobs.get(visitor.token, request.get("job")).to_json()}
 
-    @_answering
+    @_rpc_method
     def cancel_job(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Ask a job to stop."""
         self.jobs.get(visitor.token, request.get("job")).cancel()
         return {}
 
-    @_answering
+    @_rpc_method
     def start_report(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Measure how good the students are."""
 
         def work(job: Job) -> Any:
-            return visitor.memo(("summary",), lambda: plain(actions.summary(visitor, job)))
+            return visitor.cached(("summary",), lambda: to_plain(actions.summary_payload(visitor, job)))
 
         return {"job": self.jobs.start(visitor.token, work).id}
 
-    @_answering
+    @_rpc_method
     def start_export(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Make a file to take away."""
         kind = _string(request, "kind")
 
         def work(job: Job) -> Any:
-            return actions.describe(actions.export_file(visitor, kind, job), visitor, kind)
+            return actions.export_payload(actions.export_file(visitor, kind, job), visitor, kind)
 
         return {"job": self.jobs.start(visitor.token, work).id}
 
-    @_answering
+    @_rpc_method
     def start_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Make a new project from a folder or from uploads."""
         options = actions.project_options(request, self.uploads, self.local_folders)
@@ -288,54 +292,54 @@ class Bridge:
 
         return {"job": self.jobs.start(visitor.token, work).id}
 
-    @_answering
+    @_rpc_method
     def origin(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """What the project was made from, to make another one of the same images."""
-        return {"origin": actions.origin(visitor) if self.local_folders else None}
+        return {"origin": actions.project_origin(visitor) if self.local_folders else None}
 
-    @_answering
+    @_rpc_method
     def open_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Go to another project, as a new visit."""
         return {"token": self.visitors.choose(visitor.token, request.get("project")).token}
 
     # -- one's own image
 
-    @_answering
+    @_rpc_method
     def classify(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """Teacher and student on an uploaded image."""
         return {"trial": actions.classify(visitor, request.get("path"), request.get("name"), self.uploads)}
 
-    @_answering
+    @_rpc_method
     def forget_trial(self, visitor: Visitor, request: Request) -> dict[str, Any]:
         """The person closed their image: it goes."""
-        self.visitors.pictures.forget_own(visitor.token, "trial")
+        self.visitors.files.forget_own(visitor.token, "trial")
         return {}
 
     def _moved(self, visitor: Visitor, request: Request, node: Any) -> dict[str, Any]:
         """The answer to everything that moves in the history: the parts that changed with it."""
-        selection, note = resolve(request.get("selection"), visitor)
+        selection, note = resolve_selection(request.get("selection"), visitor)
         names = _parts(request)
         answer = {"node": node.id, "title": node.title, **self._read(visitor, selection, names)}
         return {**answer, **({"note": note} if note else {})}
 
 
-ALLOWED = (
+RPC_METHODS = (
     "hello", "read", "ping", "sheet", "similar", "preview", "apply", "undo", "redo", "checkout", "rename",
     "add_concept", "drop_concept", "override", "set_lambda", "set_thresholds", "compare", "job", "cancel_job",
     "start_report", "start_export", "start_project", "origin", "open_project", "classify", "forget_trial",
 )  # fmt: skip
 
 
-def _plainly(lanes: Lanes, method: Callable[[Any], str]) -> Callable[[Any], Awaitable[str]]:
+def _queued(lanes: RequestQueue, method: Callable[[Any], str]) -> Callable[[Any], Awaitable[str]]:
     """A plain function of the method's name: Gradio marks the functions it is given."""
 
     async def call(request: Any) -> str:
         try:
             return await lanes.run(method.__name__, method, request)
-        except Full as error:  # nothing was begun; the session is as it was
-            return dumps({"error": str(error)})
-        except Later as error:
-            return dumps({"later": str(error), "seconds": AGAIN})
+        except QueueFull as error:  # nothing was begun; the session is as it was
+            return to_json({"error": str(error)})
+        except RetryLater as error:
+            return to_json({"later": str(error), "seconds": AGAIN})
 
     call.__name__ = method.__name__
     return call
@@ -346,7 +350,7 @@ def _is_slow(name: str, request: Request) -> bool:
     asked = request.get("parts")
     if name != "read" or not isinstance(asked, list):
         return False
-    return any(isinstance(n, str) and n in all_parts() and all_parts()[n].slow >= SEARCHES for n in asked)
+    return any(isinstance(n, str) and n in view_parts() and view_parts()[n].slow >= SEARCHES for n in asked)
 
 
 def _string(request: Request, name: str) -> str:
@@ -367,7 +371,7 @@ def _parts(request: Request) -> list[str]:
     """The parts that a request asks for, each once; what is no part is passed over."""
     asked = request.get("parts")
     names = [n for n in asked if isinstance(n, str)] if isinstance(asked, list) else []
-    return [n for n in dict.fromkeys(names) if n in all_parts()]
+    return [n for n in dict.fromkeys(names) if n in view_parts()]
 
 
 def _actions(request: Request) -> list[Any]:

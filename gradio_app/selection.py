@@ -1,10 +1,9 @@
-"""What is selected: one value for all views. Anything a link or a script asks for is
-mended to what exists."""
+"""The selection that all views share, and its validation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.errors import one_line
 from inficond.core.evaluation.subsets import SUBSETS
@@ -12,14 +11,26 @@ from inficond.core.evaluation.subsets import SUBSETS
 if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
-MOST_CONCEPTS = 40
+MAX_CONCEPTS = 40
 SCOPES = ("validation", "all")
-LONGEST = 600  # no name is longer: what is, came from a broken link
+MAX_LENGTH = 600
+"""Length at which the text of a field is cut before it is compared with known names."""
+
+
+class SelectionPayload(TypedDict):
+    """A selection as the browser keeps it."""
+
+    cls: str
+    subset: str | None
+    slice: str | None
+    concepts: list[str]
+    image: str | None
+    scope: str | None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the six views show.
+    """The selection that the six views show.
 
     Parameters
     ----------
@@ -28,13 +39,13 @@ class Selection:
     subset : str, optional
         One of `SUBSETS`.
     slice : str, optional
-        The id of a slice of the class; never together with a subset.
+        The id of a slice of the class. `subset` and `slice` exclude each other.
     concepts : tuple of str
-        Concepts picked by the person, kept in view whatever the sorting.
+        Selected concepts. The views show them in every sort order.
     image : str, optional
         The id of the opened image.
     scope : str, optional
-        ``all`` shows training images too; validation images only by default.
+        ``all`` includes training images. Only validation images are shown by default.
     """
 
     cls: str
@@ -44,63 +55,74 @@ class Selection:
     image: str | None = None
     scope: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As the browser's side keeps it."""
-        return {**asdict(self), "concepts": list(self.concepts)}
+    def to_json(self) -> SelectionPayload:
+        """Return the selection as the browser keeps it."""
+        return {
+            "cls": self.cls,
+            "subset": self.subset,
+            "slice": self.slice,
+            "concepts": list(self.concepts),
+            "image": self.image,
+            "scope": self.scope,
+        }
 
 
-def _text(asked: Any) -> str | None:
-    return asked[:LONGEST] if isinstance(asked, str) and asked else None
-
-
-def _nearest(asked: str | None, known: list[str], what: str, notes: list[str]) -> str | None:
-    if asked is None or asked in known:
-        return asked
-    near = get_close_matches(asked, known, n=1, cutoff=0.6)
-    short = asked if len(asked) <= 40 else asked[:39] + "…"
-    notes.append(f"{what} “{short}” is not here" + (f", “{near[0]}” is shown" if near else ""))
-    return near[0] if near else None
-
-
-def resolve(asked: Any, visitor: "Visitor") -> tuple[Selection, str | None]:
-    """The nearest valid selection to what was asked.
+def resolve_selection(requested: Any, visitor: "Visitor") -> tuple[Selection, str | None]:
+    """Return the valid selection that is nearest to a requested one.
 
     Parameters
     ----------
-    asked : mapping
-        Fields of `Selection`, from a link or a script; anything may be missing or wrong.
+    requested : mapping
+        Fields of `Selection`, from a link or a script. Any of them may be missing or invalid.
     visitor : Visitor
-        Whose project and branch decide what is valid.
+        The visitor whose project and session determine which values are valid.
 
     Returns
     -------
     selection : Selection
     note : str or None
-        One line that says what had to be changed.
+        One line that lists the changes; None if there are none.
     """
-    asked = asked if isinstance(asked, Mapping) else {}
-    session = visitor.session
+    requested = requested if isinstance(requested, Mapping) else {}
     notes: list[str] = []
-    cls = _nearest(_text(asked.get("cls")), list(session.project.classes), "the class", notes)
-    subset = _text(asked.get("subset"))
+    cls = _nearest_class(_text(requested.get("cls")), list(visitor.session.project.classes), notes)
+    subset = _text(requested.get("subset"))
     if subset not in (None, *SUBSETS):
-        notes.append(f"there is no subset “{subset[:40]}”")
+        notes.append(f"subset “{subset[:40]}” does not exist")
         subset = None
-    words = asked.get("concepts")
-    known = visitor.concept_index
-    picked = [w for w in words if isinstance(w, str)] if isinstance(words, list | tuple) else []
-    concepts = tuple(dict.fromkeys(w for w in picked if w in known))[:MOST_CONCEPTS]
-    if len(set(picked)) > len(concepts):
-        notes.append("some of the words are not in this project")
-    image = _text(asked.get("image"))
+    concepts = _known_concepts(requested.get("concepts"), visitor.concept_index, notes)
+    image = _text(requested.get("image"))
     if image is not None and image not in visitor.image_index:
         notes.append("the image is not in this project")
         image = None
-    scope = asked.get("scope") if asked.get("scope") in SCOPES[1:] else None
-    cls = cls or visitor.first_class()
-    slice_id = _text(asked.get("slice"))
+    scope = requested.get("scope") if requested.get("scope") in SCOPES[1:] else None
+    cls = cls or visitor.default_class()
+    slice_id = _text(requested.get("slice"))
     if slice_id is not None and visitor.slice(cls, slice_id) is None:
-        notes.append("the slice is no longer there, all images are shown")
+        notes.append("the slice no longer exists; all images are shown")
         slice_id = None
-    chosen = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
-    return chosen, one_line(("; ".join(notes) + ".").capitalize()) if notes else None
+    selection = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
+    return selection, one_line(("; ".join(notes) + ".").capitalize()) if notes else None
+
+
+def _text(value: Any) -> str | None:
+    return value[:MAX_LENGTH] if isinstance(value, str) and value else None
+
+
+def _nearest_class(name: str | None, classes: list[str], notes: list[str]) -> str | None:
+    """Return the class, or the one with the most similar name; add a note where they differ."""
+    if name is None or name in classes:
+        return name
+    near = get_close_matches(name, classes, n=1, cutoff=0.6)
+    shown = name if len(name) <= 40 else name[:39] + "…"
+    notes.append(f"class “{shown}” does not exist" + (f"; “{near[0]}” is shown" if near else ""))
+    return near[0] if near else None
+
+
+def _known_concepts(value: Any, known: Mapping[str, int], notes: list[str]) -> tuple[str, ...]:
+    """Return the requested concepts that exist, each once; add a note where some do not."""
+    requested = [w for w in value if isinstance(w, str)] if isinstance(value, list | tuple) else []
+    concepts = tuple(dict.fromkeys(w for w in requested if w in known))[:MAX_CONCEPTS]
+    if len(set(requested)) > len(concepts):
+        notes.append("some of the concepts are not in this project")
+    return concepts

@@ -1,4 +1,4 @@
-"""Numbers on their way to the browser: columns as base64, the rest as plain JSON without NaN."""
+"""Serialization of payloads for the browser: numeric columns as base64, all else as JSON without NaN."""
 
 import base64
 import json
@@ -6,41 +6,49 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def shares(values: ArrayLike) -> str:
-    """Numbers in [0, 1] as little-endian uint16, base64: read with `unpack(…, Uint16Array)` and divide by
-    65535."""
+class QuantizedRows(TypedDict):
+    """Rows of an array as bytes, each row scaled to its own range."""
+
+    low: list[float]
+    high: list[float]
+    bytes: str
+
+
+def encode_probabilities(values: ArrayLike) -> str:
+    """Encode numbers in [0, 1] as base64 of little-endian uint16; 65535 stands for 1."""
     scaled = np.round(np.clip(np.asarray(values, np.float64), 0, 1) * 65535)
     return base64.b64encode(np.ascontiguousarray(scaled, "<u2").tobytes()).decode()
 
 
-def ints(values: ArrayLike) -> str:
-    """Little-endian int32, base64: read with `unpack(…, Int32Array)`."""
+def encode_int32(values: ArrayLike) -> str:
+    """Encode integers as base64 of little-endian int32."""
     return base64.b64encode(np.ascontiguousarray(values, "<i4").tobytes()).decode()
 
 
-def octets(values: ArrayLike) -> str:
-    """Bytes, base64: read with `unpack(…, Uint8Array)`."""
+def encode_uint8(values: ArrayLike) -> str:
+    """Encode integers in [0, 255] as base64 of bytes."""
     return base64.b64encode(np.ascontiguousarray(values, np.uint8).tobytes()).decode()
 
 
-def quantised(values: ArrayLike) -> dict[str, Any]:
-    """An array as bytes, each row between its own least and greatest value (an error of at most 0.2 % of
-    the range).
+def quantize_rows(values: ArrayLike) -> QuantizedRows:
+    """Quantize each row of an array to 8 bits between its minimum and its maximum.
+
+    The error is at most 0.2 % of the range of the row.
 
     Parameters
     ----------
-    values : array (m, n)
+    values : array of shape (m, n)
 
     Returns
     -------
-    dict
-        `low`, `high` (lists of m) and `bytes` (base64, row by row).
+    QuantizedRows
+        `low` and `high` hold m numbers; `bytes` is the base64 of m × n bytes, row by row.
     """
     rows = np.atleast_2d(np.asarray(values, np.float32))
     if rows.size == 0:
@@ -48,39 +56,48 @@ def quantised(values: ArrayLike) -> dict[str, Any]:
     low, high = rows.min(1), rows.max(1)
     span = np.where(high > low, high - low, 1)[:, None]
     return {
-        "low": plain(low),
-        "high": plain(high),
-        "bytes": octets(np.round((rows - low[:, None]) / span * 255)),
+        "low": to_plain(low),
+        "high": to_plain(high),
+        "bytes": encode_uint8(np.round((rows - low[:, None]) / span * 255)),
     }
 
 
-def plain(value: Any) -> Any:
-    """Anything core returns as JSON knows it: dataclasses and arrays unfolded, NaN and infinities as null.
+def to_plain(value: Any) -> Any:
+    """Convert dataclasses, arrays and mappings to JSON types.
 
-    Floats are rounded to six significant digits, more than a screen shows.
+    NaN and infinities become None. Floats are rounded to six significant digits, which is more than the page
+    shows.
     """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return to_plain(value.tolist())
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_plain(value.item())
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_plain(v) for k, v in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v) for v in value]
+        return [to_plain(v) for v in value]
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "to_json"):
-        return plain(value.to_json())
+        return to_plain(value.to_json())
     return str(value)
 
 
-def dumps(value: Any) -> str:
-    """Compact JSON text that can be sent; what holds no arrays is expected to be plain already."""
+def to_json(value: Any) -> str:
+    """Serialize a payload as compact JSON text in valid UTF-8.
+
+    Lone surrogates, which UTF-8 cannot encode, become question marks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the payload holds arrays, NaN or other values that `to_plain` converts.
+    """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", "replace").decode()  # half a surrogate cannot be sent
+    return text.encode("utf-8", "replace").decode()

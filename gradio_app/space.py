@@ -22,15 +22,15 @@ def serve(project: Path) -> None:
     The address comes from `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT`, which a Space sets.
     """
     _share_memory()
-    page = space_page(project)
+    page = build_space_page(project)
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
     page.launch(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
 
 
-def space_page(project: Path) -> Page:
+def build_space_page(project: Path) -> Page:
     """The page on a project, for strangers: none may name a folder of the machine, and no visit is kept."""
     page = build_page(Project.open(project), local_folders=False)
-    page.visitors.keep_nothing()
+    page.visitors.disable_saving()
     return page
 
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inficond.core.errors import InputError
 from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
-from inficond.gradio_app.request_queue import step_back
+from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
     from inficond.core import Project
     from inficond.core.evaluation import Slice
     from inficond.core.sessions.session import Session
-    from inficond.gradio_app.pictures import Pictures
+    from inficond.gradio_app.page_files import PageFiles
 
 SWEEP_SECONDS = 60.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{12,64}")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Visitor:
     """One tab: its session, and what was worked out of it for the screen, `most` values of it."""
 
-    def __init__(self, key: str, session: "Session", visitors: "Visitors", most: int = 64) -> None:
+    def __init__(self, key: str, session: "Session", visitors: "VisitorRegistry", most: int = 64) -> None:
         self.key = key
         self.session = session
         self.token = session.token
@@ -43,14 +43,14 @@ class Visitor:
         self._memo: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     @property
-    def shelf(self) -> "dict[str, Project]":
+    def available_projects(self) -> "dict[str, Project]":
         """The projects that this visitor can choose: those of the page, and their own."""
-        return self._visitors.shelf(self.token)
+        return self._visitors.available_projects(self.token)
 
     @property
-    def pictures(self) -> "Pictures":
-        """Where pictures for the page are made."""
-        return self._visitors.pictures
+    def files(self) -> "PageFiles":
+        """The files that the page serves."""
+        return self._visitors.files
 
     @property
     def image_index(self) -> Mapping[str, int]:
@@ -60,13 +60,9 @@ class Visitor:
     @property
     def concept_index(self) -> dict[str, int]:
         """Concept -> column, words added by this visitor included."""
-        return self.memo(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
+        return self.cached(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
 
-    def vocabulary(self) -> list[str]:
-        """Words offered while one types a concept: the corpus's, those not in use first."""
-        return []
-
-    def memo(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    def cached(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """The value of `make`, kept while it is in use; another node of the history has another value."""
         node = self.session.node
         full = (node, *key)
@@ -82,13 +78,13 @@ class Visitor:
                     self._memo.popitem(last=False)
         return value
 
-    def memo_of_node(self, node: str, make: Callable[[], T]) -> T:
+    def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
         """A value that belongs to a step of the history, wherever the visitor stands."""
-        return self._visitors.shared((self.key, "node", self.token, node), make)
+        return self._visitors.cached_for_all((self.key, "node", self.token, node), make)
 
-    def first_class(self) -> str:
+    def default_class(self) -> str:
         """What a newcomer sees first: the class with the most images on which student and teacher part."""
-        return self.memo(("first",), self._first_class)
+        return self.cached(("first",), self._first_class)
 
     def _first_class(self) -> str:
         def parted(cls: str) -> int:
@@ -104,7 +100,7 @@ class Visitor:
         overrides = tuple(sorted(state.overrides.items()))
         at = self.session.threshold(cls)
         key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
-        return self._visitors.shared(key, lambda: self._intervals(cls))
+        return self._visitors.cached_for_all(key, lambda: self._intervals(cls))
 
     def _intervals(self, cls: str) -> dict[str, Any]:
         from inficond.core.evaluation import bootstrap_intervals
@@ -122,19 +118,19 @@ class Visitor:
 
     def slices(self, cls: str) -> "list[Slice]":
         """The class's slices, as core found them."""
-        return self.memo(("slices", cls), lambda: list(self.session.slices(cls)))
+        return self.cached(("slices", cls), lambda: list(self.session.slices(cls)))
 
     def slice(self, cls: str, name: str) -> "Slice | None":
         """A slice by its id, or None."""
         return next((s for s in self.slices(cls) if slice_id(s) == name), None)
 
-    def picture_url(self, row: int) -> str:
+    def image_url(self, row: int) -> str:
         """Where the browser finds one image, large."""
-        return self.pictures.url(self.pictures.opened(self.project, row))
+        return self.files.url(self.files.opened(self.project, row))
 
     def sheet_url(self, number: int, make: bool = False) -> str | None:
         """Where the browser finds a sheet of thumbnails; None while it is not made, unless `make`."""
-        return self.pictures.sheet_url(self.project, number, make)
+        return self.files.sheet_url(self.project, number, make)
 
 
 def slice_id(found: "Slice") -> str:
@@ -142,27 +138,27 @@ def slice_id(found: "Slice") -> str:
     return f"{found.kind}: {found.name}"
 
 
-class Visitors:
-    """All visitors of a running page, over the projects on its shelf.
+class VisitorRegistry:
+    """All visitors of a running page, over the projects on its available_projects.
 
     Parameters
     ----------
     project : Project
         What a newcomer sees first.
-    pictures : Pictures
+    files : PageFiles
         Where pictures for browsers are made.
     store : Path, optional
         File in which idle visitors' tuning is kept; each project's own history file by default.
     """
 
-    def __init__(self, project: "Project", pictures: "Pictures", store: Path | None = None) -> None:
+    def __init__(self, project: "Project", files: "PageFiles", store: Path | None = None) -> None:
         self.projects: dict[str, Project] = {}
-        self.pictures = pictures
+        self.files = files
         self._store = store
         self._sessions: dict[str, SessionRegistry] = {}
         self._owners: dict[str, set[str]] = {}
         self._visitors: dict[str, Visitor] = {}
-        self._untouched: dict[str, Visitor] = {}
+        self._readers: dict[str, Visitor] = {}
         self._keeps = True
         self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -172,7 +168,7 @@ class Visitors:
     def __len__(self) -> int:
         return len(self._visitors)
 
-    def keep_nothing(self) -> None:
+    def disable_saving(self) -> None:
         """From now on, idle visits are let go of for good: nothing of a stranger's reaches the disk."""
         self._keeps = False
         for sessions in self._sessions.values():
@@ -198,25 +194,25 @@ class Visitors:
             self._owners[key] = {owner}
         self._sessions[key] = SessionRegistry(project.context, self._store)
         self._sessions[key].saves = self._keeps
-        self._untouched[key] = Visitor(key, project.session(), self, most=1000)
-        self.pictures.warm(project)
+        self._readers[key] = Visitor(key, project.session(), self, most=1000)
+        self.files.warm(project)
         threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
         return key
 
     def _warm(self, key: str) -> None:
         """Work out what every newcomer is shown first, before the first one comes."""
         from inficond.gradio_app.selection import Selection
-        from inficond.gradio_app.views import all_parts
+        from inficond.gradio_app.views import view_parts
 
-        visitor = self._untouched[key]
+        visitor = self._readers[key]
         try:
             for cls in visitor.project.classes:
                 visitor.intervals(cls)
-            first = visitor.first_class()
+            first = visitor.default_class()
             heaviest = int(abs(visitor.session.influence(first).weights).argmax())
             visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
-            step_back()  # the rest is shown after the first page and must not hold it up
-            for part in sorted(all_parts().values(), key=lambda part: part.slow):
+            lower_thread_priority()  # the rest is shown after the first page and must not hold it up
+            for part in sorted(view_parts().values(), key=lambda part: part.slow):
                 if part.slow:
                     part.read(visitor, Selection(first))
         except Exception:  # a visitor will meet the same fault, and is told
@@ -260,21 +256,21 @@ class Visitors:
             self._visitors[session.token] = visitor
         return visitor
 
-    def reader(self, visitor: Visitor) -> Visitor:
+    def shared_reader(self, visitor: Visitor) -> Visitor:
         """Who works out the slow parts for a visitor: one for all who stand where everybody begins.
 
         Nobody tunes through it, so it stays there; a node of the history has one state, whoever asks.
         """
-        untouched = self._untouched[visitor.key]
+        untouched = self._readers[visitor.key]
         return untouched if untouched.session.node == visitor.session.node else visitor
 
-    def shelf(self, token: str) -> "dict[str, Project]":
+    def available_projects(self, token: str) -> "dict[str, Project]":
         """The projects that the holder of a token may choose."""
         return {k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]}
 
     def choose(self, token: str, key: Any) -> Visitor:
         """A new visit to a project; the earlier one is kept under its own token until it is idle for long."""
-        if not isinstance(key, str) or key not in self.shelf(token):
+        if not isinstance(key, str) or key not in self.available_projects(token):
             raise InputError("that project is no longer open: choose another")
         visitor = self._enter(key, self._sessions[key].open())
         for owners in self._owners.values():
@@ -282,7 +278,7 @@ class Visitors:
                 owners.add(visitor.token)
         return visitor
 
-    def shared(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """A value that is the same for every visitor; the most recent thousand are kept."""
         with self._lock:
             if key in self._shared:
@@ -310,7 +306,7 @@ class Visitors:
             for token in gone:
                 del self._visitors[token]
         for token in gone:
-            self.pictures.forget(token)
+            self.files.forget(token)
 
     def close(self) -> None:
         """Save what visitors did, so that their tokens find it again."""

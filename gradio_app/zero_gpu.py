@@ -1,8 +1,9 @@
-"""Encoding on the GPU that a Hugging Face Space lends (ZeroGPU); nothing changes where none is lent.
+"""Encoding on the GPU of a Hugging Face ZeroGPU Space; elsewhere everything runs on the processor.
 
-Only making a project from uploads uses it. A GPU is handed to a forked worker for one call, so each call
-opens its models anew: that pays for hundreds of images, and costs seconds for a single one, which a processor
-encodes in a few hundredths of a second. A visitor's own image is therefore never sent there.
+Only building a project from uploads uses the GPU. ZeroGPU forks a worker for each call, and the worker
+loads its models again. That is worthwhile for hundreds of images, but costs seconds for a single image,
+which a processor encodes in a few hundredths of a second. A visitor's own image is therefore encoded on the
+processor.
 """
 
 import importlib
@@ -19,56 +20,54 @@ if TYPE_CHECKING:
     from inficond.core.pipeline.build import BuildOptions
 
 LOG = logging.getLogger("inficond.page")
-LENT = "SPACES_ZERO_GPU"
-"""Set by a Space whose hardware is ZeroGPU."""
-SECONDS = 110
-"""Asked for: enough to encode `deeds.MOST_FILES` images."""
+ZERO_GPU_VARIABLE = "SPACES_ZERO_GPU"
+"""Environment variable that a Space sets if its hardware is ZeroGPU."""
+GPU_SECONDS = 110
+"""Requested GPU time; enough to encode `actions.MAX_FILES` images."""
 
 
-def lent(fn: Callable[..., Any], seconds: int = SECONDS) -> Callable[..., Any]:
-    """`spaces.GPU(fn)` where a Space lends GPUs and the `spaces` package is there, else `fn` itself.
+def gpu_function(fn: Callable[..., Any], seconds: int = GPU_SECONDS) -> Callable[..., Any]:
+    """Wrap a function in `spaces.GPU` on a ZeroGPU Space; return it unchanged elsewhere.
 
     Parameters
     ----------
     fn : callable
-        Arguments and result must be picklable: it runs in a worker.
+        Its arguments and result must be picklable, since it runs in a worker process.
     seconds : int
-        Of GPU time, at most.
+        Maximum GPU time.
 
     Returns
     -------
     callable
     """
-    if not os.environ.get(LENT):
+    if not os.environ.get(ZERO_GPU_VARIABLE):
         return fn
     try:
         spaces = importlib.import_module("spaces")
     except ImportError:
-        LOG.warning("%s is set, but the package `spaces` is not installed: no GPU is used", LENT)
+        LOG.warning("%s is set but the package `spaces` is not installed: no GPU is used", ZERO_GPU_VARIABLE)
         return fn
     return spaces.GPU(duration=seconds)(fn)  # type: ignore[no-any-return]
 
 
 def _build(options: "BuildOptions") -> str:
-    """In the worker: a progress does not cross the fork, a path does."""
+    """Build a project in the worker; a progress object cannot cross the fork, a path can."""
     from inficond.core.pipeline.build import build
 
     return str(build(options))
 
 
-_lent_build = lent(_build)  # at import: a ZeroGPU Space looks for such functions when it starts
+_gpu_build = gpu_function(_build)  # at import, because a ZeroGPU Space looks for such functions at its start
 
 
 def build_project(options: "BuildOptions", progress: Progress) -> Path:
-    """Make a project, on a lent GPU where there is one.
-
-    Where no GPU could be had (none free, quota spent), the work is done here instead.
+    """Build a project, on a ZeroGPU Space's GPU if one is available and on the processor otherwise.
 
     Parameters
     ----------
     options : BuildOptions
     progress : Progress
-        On a lent GPU it tells nothing until the end; the build can be cancelled before and after.
+        On a ZeroGPU GPU it reports nothing until the end, and cancels only before and after the build.
 
     Returns
     -------
@@ -80,17 +79,17 @@ def build_project(options: "BuildOptions", progress: Progress) -> Path:
     InputError, Cancelled
         As `inficond.core.pipeline.build.build`.
     """
-    if _lent_build is not _build:
+    if _gpu_build is not _build:
         progress.start("encoding on a GPU", 1)
         try:
-            made = Path(_lent_build(options))
+            folder = Path(_gpu_build(options))
             progress.advance()
-            return made
+            return folder
         except (InputError, Cancelled):
             raise
         except Exception as error:
-            LOG.warning("no GPU was lent (%s): encoding on the processor", error)
-            progress.note("no GPU was free: encoding on the processor")
+            LOG.warning("no GPU is available (%s): encoding on the processor", error)
+            progress.note("no GPU is available: encoding on the processor")
     from inficond.core.pipeline.build import build
 
     return build(options, progress)

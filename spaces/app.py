@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import compiled
+import compiled_kernels
 
 HERE = Path(__file__).resolve().parent
-compiled.use(HERE)
+compiled_kernels.use(HERE)
 
 from inficond.gradio_app.space import serve  # noqa: E402  (Numba reads its settings when it is imported)
 

@@ -14,7 +14,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import compiled
+import compiled_kernels
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -37,7 +37,7 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, out / "inficond" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "compiled.py", "packages.txt"):
+    for name in ("app.py", "compiled_kernels.py", "packages.txt"):
         shutil.copy(HERE / name, out / name)
     shutil.copy(ROOT / "LICENSE", out / "LICENSE")
     wanted = requirements()
@@ -51,7 +51,7 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     from inficond.core.demo import demo_project
 
     shutil.copytree(demo_project(), out / "demo", ignore=shutil.ignore_patterns("history.sqlite*"))
-    if compile_kernels and not compiled.make(out):
+    if compile_kernels and not compiled_kernels.make(out):
         print(
             "this machine cannot compile for a Space: it will do so itself, at every start", file=sys.stderr
         )

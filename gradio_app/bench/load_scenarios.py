@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from inficond.gradio_app.bench.page_client import PageClient, PageFault
-from inficond.gradio_app.bench.response_checks import facts_of
+from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
+from inficond.gradio_app.bench.response_checks import extract_facts
 
 SUBSETS = ("missed", "extra")
 SLOW_AFTER = 0.06
 """Seconds that the page waits before it asks for slow parts."""
-FAILED = (PageFault, OSError, http.client.HTTPException, ValueError)
+FAILED = (UnexpectedResponse, OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Visit:
             if answer.get("selection"):
                 self.selection = answer["selection"]
             if keep:
-                exchange.request, exchange.facts = request, facts_of(answer)
+                exchange.request, exchange.facts = request, extract_facts(answer)
         return answer or {}
 
     def expect(self, kind: str, what: Callable[[], str]) -> None:

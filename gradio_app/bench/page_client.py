@@ -17,7 +17,7 @@ CALL = "/gradio_api/component_server/"
 UPLOAD = "/gradio_api/upload"
 
 
-class PageFault(Exception):
+class UnexpectedResponse(Exception):
     """The server answered with something that no visitor should ever see: a fault, not an answer."""
 
 
@@ -93,12 +93,12 @@ class PageClient:
 
         Raises
         ------
-        PageFault
+        UnexpectedResponse
             Any status but 200.
         """
         status, raw = self.request("GET", "/" + path.lstrip("/"))
         if status != 200:
-            raise PageFault(f"{path.split('?')[0]} answered {status}")
+            raise UnexpectedResponse(f"{path.split('?')[0]} answered {status}")
         return raw
 
     def enter(self) -> None:
@@ -106,7 +106,7 @@ class PageClient:
 
         Raises
         ------
-        PageFault
+        UnexpectedResponse
             It is no page of ours.
         """
         self.get("/")
@@ -115,7 +115,7 @@ class PageClient:
             if component.get("props", {}).get("elem_id") == "shell":
                 self._shell = int(component["id"])
                 return
-        raise PageFault(f"{self.url} is no page of InFiConD")
+        raise UnexpectedResponse(f"{self.url} is no page of InFiConD")
 
     def call(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """Ask the page's server side, as its scripts do.
@@ -134,7 +134,7 @@ class PageClient:
 
         Raises
         ------
-        PageFault
+        UnexpectedResponse
             Anything but an answer.
         """
         body = {"session_hash": self._tab, "component_id": self._shell, "fn_name": name, "data": request}
@@ -142,13 +142,13 @@ class PageClient:
             "POST", CALL, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         if status != 200:
-            raise PageFault(f"{name} answered {status}: {raw[:200].decode('utf-8', 'replace')}")
+            raise UnexpectedResponse(f"{name} answered {status}: {raw[:200].decode('utf-8', 'replace')}")
         try:
             answer = json.loads(json.loads(raw))
         except (ValueError, TypeError):
-            raise PageFault(f"{name} answered no JSON") from None
+            raise UnexpectedResponse(f"{name} answered no JSON") from None
         if not isinstance(answer, dict):
-            raise PageFault(f"{name} answered no object")
+            raise UnexpectedResponse(f"{name} answered no object")
         return answer
 
     def upload(self, name: str, content: bytes) -> tuple[int, str]:

@@ -22,7 +22,7 @@ CLOSE = 2e-5
 STEPS = ("apply", "undo", "redo")
 
 
-def facts_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+def extract_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of an answer that the reference can tell too, compact enough to keep thousands.
 
     Parameters
@@ -61,7 +61,7 @@ def facts_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def replayed(
+def check_against_core(
     project: "Project", log: Sequence["Exchange"], pictures: Sequence[tuple[str, bytes]] = ()
 ) -> list[str]:
     """Lead a reference session through what one visitor did; every answer that it contradicts.

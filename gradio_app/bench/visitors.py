@@ -24,7 +24,7 @@ from inficond.core.errors import InputError, unknown
 from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix, Visit
 from inficond.gradio_app.bench.page_client import PageClient
 from inficond.gradio_app.bench.page_process import Memory, page_process, processor_seconds
-from inficond.gradio_app.bench.response_checks import replayed
+from inficond.gradio_app.bench.response_checks import check_against_core
 
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
@@ -89,7 +89,7 @@ def _processors(n: int) -> list[int] | None:
     return sorted(os.sched_getaffinity(0))[:n]
 
 
-def pictures_of(folder: Path, n: int = 12) -> list[tuple[str, bytes]]:
+def sample_images(folder: Path, n: int = 12) -> list[tuple[str, bytes]]:
     """Thumbnails of a project, as images that visitors may try."""
     from inficond.core import Project
 
@@ -141,7 +141,7 @@ def visit(
     InputError
         The address is not this machine's, or nobody could enter.
     """
-    pictures = pictures_of(folder) if pictures is None else pictures
+    pictures = sample_images(folder) if pictures is None else pictures
     began = time.monotonic()
     visits = [Visit(i, PageClient(url), began, pictures) for i in range(visitors)]
     arrive = min(10.0, seconds / 10)
@@ -231,7 +231,9 @@ def _checked(
 
     project = Project.open(folder)
     chosen = visits[: round(share * len(visits))]
-    wrong = [f"visitor {v.number}, {line}" for v in chosen for line in replayed(project, v.log, pictures)]
+    wrong = [
+        f"visitor {v.number}, {line}" for v in chosen for line in check_against_core(project, v.log, pictures)
+    ]
     return {
         "checked": sum(bool(e.facts) and not e.problem for v in chosen for e in v.log),
         "wrong": len(wrong),

@@ -326,7 +326,7 @@
         const why = place.querySelector("p.bad");
         form.hidden = false;
         place.remove();
-        return tell(!why ? "The project was not made." : why.textContent.startsWith("Stopped") ? `${why.textContent} The same request goes on from there.` : why.textContent);
+        return tell(!why ? "The project was not made." : why.textContent.startsWith("Cancelled") ? `${why.textContent} The same request goes on from there.` : why.textContent);
       }
       place.append(h("p", {}, result.line), h("div", { class: "row-end" }, ui.button("Open it", { kind: "primary", onclick: () => openProject(result.project) })));
     });

@@ -1,8 +1,9 @@
-"""The views: one folder each with `view.py`, `view.js` and `view.css`. A new view is a new folder and
-nothing else.
+"""Registry of the views of the page.
 
-`view.py` has one constant, `VIEW`: what the view is called and the parts of data it draws. A part says which
-fields of the selection it depends on, so that the page asks again only for what a change concerns.
+A view is a folder with `view.py`, `view.js` and `view.css`. To add a view, add a folder. `view.py` defines
+one constant, `VIEW`, which names the view and lists its parts. A part is a piece of data that the view
+draws. It declares the fields of the selection that it depends on, so that the page requests only what a
+change affects.
 """
 
 import pkgutil
@@ -20,23 +21,29 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", "node")
-"""What a part may depend on: the fields of the selection, and the visitor's place in the history."""
+"""Valid dependencies of a part: the fields of the selection, and the current node of the history."""
 
 
 @dataclass(frozen=True)
-class Part:
+class ViewPart:
     """A piece of data of a view.
 
     Parameters
     ----------
     name : str
-        Unique among all views; starts with the view's name.
+        Unique among all views. Starts with the name of the view.
     depends : tuple of str
-        Fields of `FIELDS`; the part is read again when one of them changes.
+        Names from `FIELDS`. The page requests the part again when one of them changes.
     read : callable
-        `(visitor, selection) -> JSON`; asks the visitor's session and computes nothing.
+        `(visitor, selection) -> JSON`. Reads from the visitor's session and computes nothing.
     slow : int
-        Above 0, the part is read in a request of its own after the others are drawn; lower numbers first.
+        Above 0, the page requests the part separately, after it has drawn the others. Lower numbers come
+        first.
+
+    Raises
+    ------
+    ValueError
+        If `depends` holds a name that is not in `FIELDS`.
     """
 
     name: str
@@ -45,9 +52,9 @@ class Part:
     slow: int = 0
 
     def __post_init__(self) -> None:
-        strange = set(self.depends) - set(FIELDS)
-        if strange:
-            raise ValueError(f"part {self.name!r} depends on {sorted(strange)}; there are {FIELDS}")
+        invalid = set(self.depends) - set(FIELDS)
+        if invalid:
+            raise ValueError(f"part {self.name!r} depends on {sorted(invalid)}; valid names are {FIELDS}")
 
 
 @dataclass(frozen=True)
@@ -57,35 +64,37 @@ class View:
     Parameters
     ----------
     name : str
-        Its folder; its element is `#view-<name>`.
+        The name of its folder. Its HTML element has the id `view-<name>`.
     number : int
-        Its place in the reading order.
-    title, about : str
-        Its heading, and one line that says what a person is looking at.
-    parts : tuple of Part
+        Position in the reading order, from 1.
+    title : str
+        Heading.
+    about : str
+        One line that explains the view to a newcomer.
+    parts : tuple of ViewPart
     """
 
     name: str
     number: int
     title: str
     about: str
-    parts: tuple[Part, ...]
+    parts: tuple[ViewPart, ...]
 
-    def _file(self, suffix: str) -> str:
+    def _read_file(self, suffix: str) -> str:
         return (Path(__file__).parent / self.name / f"view.{suffix}").read_text(encoding="utf-8")
 
     @property
     def css(self) -> str:
-        """The view's style sheet."""
-        return self._file("css")
+        """The style sheet of the view."""
+        return self._read_file("css")
 
     def component(self) -> "gr.HTML":
-        """The view as a Gradio component: a constant template, filled by the view's script."""
+        """Return the view as a Gradio component with a constant template, which the view's script fills."""
         import gradio as gr
 
-        from inficond.gradio_app.theme import squeezed
+        from inficond.gradio_app.theme import minify
 
-        script = squeezed(self._file("js"))
+        script = minify(self._read_file("js"))
         return gr.HTML(
             value=None,
             html_template='<div class="view inf"></div>',
@@ -103,18 +112,24 @@ class View:
 
 @cache
 def all_views() -> tuple[View, ...]:
-    """Every view there is, in reading order."""
-    found = []
+    """Return all views in reading order.
+
+    Raises
+    ------
+    ValueError
+        If two parts have the same name.
+    """
+    views = []
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:
-            found.append(import_module(f"{__name__}.{module.name}.view").VIEW)
-    names = [part.name for view in found for part in view.parts]
+            views.append(import_module(f"{__name__}.{module.name}.view").VIEW)
+    names = [part.name for view in views for part in view.parts]
     if len(set(names)) != len(names):
-        raise ValueError(f"two parts of views share a name: {sorted(names)}")
-    return tuple(sorted(found, key=lambda view: view.number))
+        raise ValueError(f"part names are not unique: {sorted(names)}")
+    return tuple(sorted(views, key=lambda view: view.number))
 
 
 @cache
-def all_parts() -> dict[str, Part]:
-    """Every part by name."""
+def view_parts() -> dict[str, ViewPart]:
+    """Return the parts of all views by name."""
     return {part.name: part for view in all_views() for part in view.parts}

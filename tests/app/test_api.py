@@ -138,9 +138,7 @@ def test_predict(client: Client, page: Page, project: Project) -> None:
     for c, name in enumerate(project.classes):
         assert said[name]["teacher"] == pytest.approx(float(project.T[0, c]), abs=0.02)
         assert said[name]["student"] == pytest.approx(float(project.session().scores()[0, c]), abs=0.02)
-    kept = [
-        f for f in (*page.pictures.uploads.rglob("*"), *page.pictures.folder.rglob("own-*/*")) if f.is_file()
-    ]
+    kept = [f for f in (*page.files.uploads.rglob("*"), *page.files.folder.rglob("own-*/*")) if f.is_file()]
     assert not [f for f in kept if f.suffix in (".jpg", ".webp", ".png")], "nothing of the image is kept"
 
 

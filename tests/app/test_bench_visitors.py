@@ -13,10 +13,10 @@ from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix
-from inficond.gradio_app.bench.page_client import PageClient, PageFault
+from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
 from inficond.gradio_app.bench.page_process import Memory, PageProcess, page_process, resident
-from inficond.gradio_app.bench.response_checks import differences, facts_of, replayed
-from inficond.gradio_app.bench.visitors import _copy, pictures_of, visit
+from inficond.gradio_app.bench.response_checks import check_against_core, differences, extract_facts
+from inficond.gradio_app.bench.visitors import _copy, sample_images, visit
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +75,18 @@ def test_another_visitors_step_in_an_answer_is_a_wrong_answer(project: Project) 
         m = session.metrics(cls)  # type: ignore[attr-defined]
         return {cls: [m.ap, m.counts["missed"], m.counts["extra"], m.nec]}
 
-    assert replayed(project, [Exchange("look", 0, 0, facts={"table": table(mine)})]) == []
-    assert len(replayed(project, [Exchange("look", 0, 0, facts={"table": table(theirs)})])) == 1
+    assert check_against_core(project, [Exchange("look", 0, 0, facts={"table": table(mine)})]) == []
+    assert len(check_against_core(project, [Exchange("look", 0, 0, facts={"table": table(theirs)})])) == 1
     request = {"cls": cls, "actions": [{"kind": "mute", "concept": word}], "focus": None}
     step = Exchange("apply", 0, 0, name="apply", request=request, facts={"table": table(theirs)})
-    assert replayed(project, [step]) == []
+    assert check_against_core(project, [step]) == []
     failed = Exchange("apply", 0, 0, "timeout", "apply", request)
-    assert replayed(project, [failed, Exchange("look", 0, 0, facts={"table": table(theirs)})]) == []
+    assert check_against_core(project, [failed, Exchange("look", 0, 0, facts={"table": table(theirs)})]) == []
 
 
 def test_facts_are_taken_from_every_part_that_has_them() -> None:
-    assert facts_of({"error": "no"}) == {}
-    assert set(facts_of({"preview": {"weights": {"sea": 0.1}}})) == {"preview"}
+    assert extract_facts({"error": "no"}) == {}
+    assert set(extract_facts({"preview": {"weights": {"sea": 0.1}}})) == {"preview"}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_memory_is_watched_and_growth_seen() -> None:
 @pytest.mark.slow
 def test_visitors_are_answered_rightly_at_once(page: PageProcess, folder: Path) -> None:
     mix = Mix({**MIXES["tuning"].actions, "upload": 2, "export": 1}, (0.1, 0.3))
-    found = visit(page.url, page.pid, folder, mix, visitors=4, seconds=8, pictures=pictures_of(folder, 3))
+    found = visit(page.url, page.pid, folder, mix, visitors=4, seconds=8, pictures=sample_images(folder, 3))
     assert found["problems"] == {}
     assert found["wrong_answers"] == []
     assert found["checked"] > 40
@@ -144,7 +144,7 @@ def test_visitors_are_answered_rightly_at_once(page: PageProcess, folder: Path) 
 def test_a_fault_of_the_server_is_an_error_not_an_answer(page: PageProcess) -> None:
     client = PageClient(page.url)
     client.enter()
-    with pytest.raises(PageFault, match="answered 404"):
+    with pytest.raises(UnexpectedResponse, match="answered 404"):
         client.call("no_such_function", {})
     assert "lacks" in client.call("preview", {"cls": ""})["error"]
     status, _ = client.upload("a.jpg", b"no picture")

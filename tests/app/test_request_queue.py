@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 
 from inficond.core import Project
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.request_queue import Lanes, Later
-from inficond.gradio_app.rpc import Bridge, _is_slow
-from inficond.gradio_app.views import all_parts
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.request_queue import RequestQueue, RetryLater
+from inficond.gradio_app.rpc import RpcServer, _is_slow
+from inficond.gradio_app.views import view_parts
+from inficond.gradio_app.visitor import VisitorRegistry
 
 
 @pytest.fixture
-def bridge(small_project: Project) -> Iterator[Bridge]:
-    pictures = Pictures()
-    made = Bridge(Visitors(small_project, pictures), pictures.uploads)
+def bridge(small_project: Project) -> Iterator[RpcServer]:
+    pictures = PageFiles()
+    made = RpcServer(VisitorRegistry(small_project, pictures), pictures.uploads)
     yield made
-    made.lanes.close()
+    made.queue.close()
     pictures.close()
 
 
 def test_a_quick_answer_overtakes_searches() -> None:
     """Far more searches than threads are stuck; a quick request is answered all the same."""
-    gate, lanes = threading.Event(), Lanes(lambda name, request: request["slow"])
+    gate, lanes = threading.Event(), RequestQueue(lambda name, request: request["slow"])
 
     def answer(request: Any) -> str:
         if request["slow"]:
@@ -50,7 +50,7 @@ def test_a_quick_answer_overtakes_searches() -> None:
 
 
 def test_a_search_whose_turn_does_not_come_is_put_off_and_what_has_begun_is_waited_for() -> None:
-    gate, lanes = threading.Event(), Lanes(lambda name, request: True, patience=0.2)
+    gate, lanes = threading.Event(), RequestQueue(lambda name, request: True, patience=0.2)
     begun: list[int] = []
 
     def answer(request: Any) -> str:
@@ -69,11 +69,11 @@ def test_a_search_whose_turn_does_not_come_is_put_off_and_what_has_begun_is_wait
     lanes.close()
     assert begun
     assert said[: len(begun)] == [str(n) for n in begun]
-    assert all(isinstance(error, Later) for error in said[len(begun) :])
+    assert all(isinstance(error, RetryLater) for error in said[len(begun) :])
 
 
 def test_a_fault_reaches_the_one_who_asked() -> None:
-    lanes = Lanes(lambda name, request: False)
+    lanes = RequestQueue(lambda name, request: False)
 
     def fails(request: Any) -> str:
         raise ValueError("of this request")
@@ -99,21 +99,21 @@ def test_which_requests_are_searches(name: str, request_: dict[str, Any], slow: 
     assert _is_slow(name, request_) is slow
 
 
-def test_newcomers_share_searches_and_a_tuned_visitor_has_their_own(bridge: Bridge) -> None:
-    slow = [n for n, p in all_parts().items() if p.slow]
+def test_newcomers_share_searches_and_a_tuned_visitor_has_their_own(bridge: RpcServer) -> None:
+    slow = [n for n, p in view_parts().items() if p.slow]
     first = json.loads(bridge.read({"parts": slow}))
     token, cls = first["token"], first["selection"]["cls"]
     second = json.loads(bridge.read({"parts": slow}))
     assert second["token"] != token
     assert second["parts"] == first["parts"]
     visitor, _ = bridge.visitors.get(token)
-    shared = bridge.visitors.reader(visitor)
+    shared = bridge.visitors.shared_reader(visitor)
     assert shared is not visitor
     weights = visitor.session.influence(cls).weights
     word = visitor.session.concepts[int(np.abs(weights).argmax())]
     action = {"kind": "mute", "concept": word}
     assert "error" not in json.loads(bridge.apply({"token": token, "cls": cls, "actions": [action]}))
-    assert bridge.visitors.reader(visitor) is visitor
+    assert bridge.visitors.shared_reader(visitor) is visitor
     selection = {"cls": cls}
     mine = json.loads(bridge.read({"token": token, "parts": slow, "selection": selection}))
     theirs = json.loads(bridge.read({"token": second["token"], "parts": slow, "selection": selection}))
@@ -121,4 +121,4 @@ def test_newcomers_share_searches_and_a_tuned_visitor_has_their_own(bridge: Brid
     assert theirs["parts"] == first["parts"], "another's step is not seen"
     assert not shared.session.changed
     bridge.undo({"token": token})
-    assert bridge.visitors.reader(visitor) is shared
+    assert bridge.visitors.shared_reader(visitor) is shared

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.gradio_app import actions
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.rpc import Bridge
-from inficond.gradio_app.selection import resolve
-from inficond.gradio_app.serialization import plain, quantised, shares
-from inficond.gradio_app.theme import squeezed
-from inficond.gradio_app.views import all_parts, all_views
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.rpc import RpcServer
+from inficond.gradio_app.selection import resolve_selection
+from inficond.gradio_app.serialization import encode_probabilities, quantize_rows, to_plain
+from inficond.gradio_app.theme import minify
+from inficond.gradio_app.views import all_views, view_parts
+from inficond.gradio_app.visitor import VisitorRegistry
 
 
 @pytest.fixture
-def visitors(make_project: Callable[..., Project]) -> Iterator[Visitors]:
-    """Visitors of a small project."""
-    pictures = Pictures()
-    everybody = Visitors(make_project(), pictures)
+def visitors(make_project: Callable[..., Project]) -> Iterator[VisitorRegistry]:
+    """VisitorRegistry of a small project."""
+    pictures = PageFiles()
+    everybody = VisitorRegistry(make_project(), pictures)
     yield everybody
     everybody.close()
     pictures.close()
@@ -55,9 +55,9 @@ def test_six_views_in_reading_order_each_with_parts_of_its_own() -> None:
         ),
     )
 )
-def test_any_selection_is_mended_to_a_valid_one(visitors_of_module: Visitors, asked: object) -> None:
+def test_any_selection_is_mended_to_a_valid_one(visitors_of_module: VisitorRegistry, asked: object) -> None:
     visitor, _ = visitors_of_module.get()
-    selection, _ = resolve(asked, visitor)
+    selection, _ = resolve_selection(asked, visitor)
     project = visitor.project
     assert selection.cls in project.classes
     assert selection.subset in (None, "agree-pos", "agree-neg", "missed", "extra")
@@ -67,25 +67,25 @@ def test_any_selection_is_mended_to_a_valid_one(visitors_of_module: Visitors, as
 
 
 @pytest.fixture(scope="session")
-def visitors_of_module(small_project: Project) -> Iterator[Visitors]:
+def visitors_of_module(small_project: Project) -> Iterator[VisitorRegistry]:
     """The same, for properties."""
-    pictures = Pictures()
-    everybody = Visitors(small_project, pictures)
+    pictures = PageFiles()
+    everybody = VisitorRegistry(small_project, pictures)
     yield everybody
     everybody.close()
     pictures.close()
 
 
-def test_a_near_miss_is_mended_and_said(visitors: Visitors) -> None:
+def test_a_near_miss_is_mended_and_said(visitors: VisitorRegistry) -> None:
     visitor, _ = visitors.get()
     name = visitor.project.classes[0]
-    selection, note = resolve({"cls": name + "s"}, visitor)
+    selection, note = resolve_selection({"cls": name + "s"}, visitor)
     assert selection.cls == name
     assert note is not None
     assert name in note
 
 
-def test_a_token_finds_its_visitor_and_nobody_else(visitors: Visitors) -> None:
+def test_a_token_finds_its_visitor_and_nobody_else(visitors: VisitorRegistry) -> None:
     one, lost = visitors.get()
     assert not lost
     assert visitors.get(one.token) == (one, False)
@@ -96,7 +96,7 @@ def test_a_token_finds_its_visitor_and_nobody_else(visitors: Visitors) -> None:
         assert stranger.token not in ("main", one.token, other.token)
 
 
-def test_tuning_of_one_is_not_seen_by_another_and_survives_a_restart(visitors: Visitors) -> None:
+def test_tuning_of_one_is_not_seen_by_another_and_survives_a_restart(visitors: VisitorRegistry) -> None:
     one, _ = visitors.get()
     other, _ = visitors.get()
     cls = one.project.classes[0]
@@ -105,7 +105,7 @@ def test_tuning_of_one_is_not_seen_by_another_and_survives_a_restart(visitors: V
     one.session.apply(cls, [{"kind": "mute", "concept": concept}])
     assert (other.session.influence(cls).weights == before).all()
     visitors.close()  # as a page that stops does
-    again = Visitors(Project.open(one.project.path), visitors.pictures)
+    again = VisitorRegistry(Project.open(one.project.path), visitors.files)
     found, lost = again.get(one.token)
     assert not lost
     assert found.session.node == one.session.node
@@ -113,24 +113,24 @@ def test_tuning_of_one_is_not_seen_by_another_and_survives_a_restart(visitors: V
 
 
 def test_a_private_project_is_on_its_owners_shelf_only(
-    visitors: Visitors, make_project: Callable[..., Project]
+    visitors: VisitorRegistry, make_project: Callable[..., Project]
 ) -> None:
     owner, _ = visitors.get()
     guest, _ = visitors.get()
     key = visitors.add(make_project(), owner.token)
-    assert key in owner.shelf
-    assert key not in guest.shelf
+    assert key in owner.available_projects
+    assert key not in guest.available_projects
     with pytest.raises(InputError, match="choose another"):
         visitors.choose(guest.token, key)
     assert visitors.choose(owner.token, key).project.path == visitors.projects[key].path
 
 
 def test_every_part_of_every_view_is_json_and_bad_requests_are_lines(
-    visitors: Visitors, tmp_path: Path
+    visitors: VisitorRegistry, tmp_path: Path
 ) -> None:
-    bridge = Bridge(visitors, tmp_path)
+    bridge = RpcServer(visitors, tmp_path)
     answer = json.loads(bridge.hello({"selection": {}}))
-    quick = {name for name, part in all_parts().items() if not part.slow}
+    quick = {name for name, part in view_parts().items() if not part.slow}
     assert set(answer["parts"]) == quick
     assert answer["failed"] == {}
     for name, request in (
@@ -148,7 +148,7 @@ def test_every_part_of_every_view_is_json_and_bad_requests_are_lines(
         said = json.loads(getattr(bridge, name)({"token": answer["token"], **request}))
         assert said["error"], name
         assert "Traceback" not in said["error"]
-        assert "our side" not in said["error"], f"{name}: {said['error']}"
+        assert "Internal error" not in said["error"], f"{name}: {said['error']}"
 
 
 def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> No
     (uploads / "a.jpg").write_bytes(b"x")
     (tmp_path / "secret").write_bytes(b"y")
     (uploads / "link.jpg").symlink_to(tmp_path / "secret")
-    assert actions.uploaded(str(uploads / "a.jpg"), uploads).name == "a.jpg"
+    assert actions.uploaded_file(str(uploads / "a.jpg"), uploads).name == "a.jpg"
     for path in (
         tmp_path / "secret",
         uploads / "link.jpg",
@@ -169,28 +169,28 @@ def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> No
         3,
     ):
         with pytest.raises(InputError):
-            actions.uploaded(path if path is None or isinstance(path, int) else str(path), uploads)
+            actions.uploaded_file(path if path is None or isinstance(path, int) else str(path), uploads)
 
 
 def test_classes_are_read_line_by_line() -> None:
-    assert actions.read_class_lines("boat: canoe, gondola\ndog\n\n") == {
+    assert actions.parse_class_lines("boat: canoe, gondola\ndog\n\n") == {
         "boat": ["canoe", "gondola"],
         "dog": ["dog"],
     }
-    assert actions.read_class_lines("  \n") is None
+    assert actions.parse_class_lines("  \n") is None
 
 
 def test_numbers_arrive_as_they_left() -> None:
     import base64
 
     values = np.array([[0.0, 0.25, 1.0], [3.0, 3.0, 3.0]], np.float32)
-    packed = quantised(values)
+    packed = quantize_rows(values)
     back = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8).reshape(2, 3) / 255
     low, high = np.array(packed["low"])[:, None], np.array(packed["high"])[:, None]
     assert np.allclose(low + back * (high - low), values, atol=1 / 255)
-    raw = np.frombuffer(base64.b64decode(shares([0, 0.5, 1])), "<u2") / 65535
+    raw = np.frombuffer(base64.b64decode(encode_probabilities([0, 0.5, 1])), "<u2") / 65535
     assert np.allclose(raw, [0, 0.5, 1], atol=1e-4)
-    assert plain({"a": float("nan"), "b": np.float32(0.5), "c": np.arange(2)}) == {
+    assert to_plain({"a": float("nan"), "b": np.float32(0.5), "c": np.arange(2)}) == {
         "a": None,
         "b": 0.5,
         "c": [0, 1],
@@ -199,4 +199,4 @@ def test_numbers_arrive_as_they_left() -> None:
 
 def test_squeezing_takes_comments_and_indentation_only() -> None:
     source = "/* head\n more */\n  // line\n  const a = 'http://x'; // kept\n\n  b();\n"
-    assert squeezed(source) == "const a = 'http://x'; // kept\nb();"
+    assert minify(source) == "const a = 'http://x'; // kept\nb();"

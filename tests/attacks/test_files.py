@@ -42,7 +42,7 @@ FORMS = [
 def spelled(form: str, arena: Arena) -> str:
     secret = str(arena.secret)
     return form.format(
-        secret=secret, pictures=arena.page.pictures.folder, up="../" * 8, secret_rest=secret.lstrip("/")
+        secret=secret, pictures=arena.page.files.folder, up="../" * 8, secret_rest=secret.lstrip("/")
     )
 
 
@@ -86,7 +86,7 @@ def test_a_projects_own_files_are_not_served(name: str, arena: Arena) -> None:
 
 
 def test_a_link_below_the_served_folder_leads_nowhere(arena: Arena) -> None:
-    link = arena.page.pictures.folder / "link.webp"
+    link = arena.page.files.folder / "link.webp"
     link.symlink_to(arena.secret)
     try:
         answer = arena.file(link)
@@ -109,8 +109,8 @@ def test_an_uploads_name_chooses_no_place(name: str, arena: Arena) -> None:
     answer = arena.client.post("/gradio_api/upload", files={"files": (name, b"x")})
     if answer.status_code == 200:
         lies = Path(answer.json()[0]).resolve()
-        assert lies.is_relative_to(arena.page.pictures.uploads)
-    assert not list(arena.page.pictures.uploads.parent.glob("evil*"))
+        assert lies.is_relative_to(arena.page.files.uploads)
+    assert not list(arena.page.files.uploads.parent.glob("evil*"))
 
 
 def smuggled(path: Path) -> dict[str, Any]:
@@ -250,4 +250,4 @@ def test_an_upload_that_is_a_link_is_no_upload(tmp_path: Path) -> None:
     os.symlink(tmp_path, uploads / "folder")
     for path in (uploads / "a.jpg", uploads / "folder" / "secret.jpg", uploads / "folder"):
         with pytest.raises(InputError):
-            actions.uploaded(str(path), uploads.resolve())
+            actions.uploaded_file(str(path), uploads.resolve())

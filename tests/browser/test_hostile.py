@@ -142,12 +142,12 @@ def test_own_image_and_bad_uploads(
     page.wait_for_function(
         "() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }"
     )
-    kept = list(served.pictures.folder.rglob("trial.webp"))
+    kept = list(served.files.folder.rglob("trial.webp"))
     assert kept, "the picture is served from the visitor's private folder"
     page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")
     page.wait_for_timeout(300)
-    assert not list(served.pictures.folder.rglob("trial.webp")), "closed, it is gone"
+    assert not list(served.files.folder.rglob("trial.webp")), "closed, it is gone"
     (scratch / "text.jpg").write_text("no image at all, whatever its name says\n" * 50)
     (scratch / "empty.png").write_bytes(b"")
     (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])
@@ -157,7 +157,7 @@ def test_own_image_and_bad_uploads(
         line = page.locator(".says.bad").filter(has_text=name)
         expect(line.first).to_be_visible(timeout=30_000)
         assert "Traceback" not in (line.first.text_content() or "")
-    assert not [f for f in served.pictures.uploads.rglob("*") if f.is_file()], "no upload is kept"
+    assert not [f for f in served.files.uploads.rglob("*") if f.is_file()], "no upload is kept"
     select_class(page, classes[1])
 
 
@@ -171,8 +171,8 @@ def test_the_server_hands_out_nothing_but_its_own_pictures(
         project_folder / "project.json",
         project_folder / "history.sqlite",
         Path("/etc/passwd"),
-        f"{served.pictures.folder}/../../etc/passwd",
-        f"{served.pictures.folder}%2f..%2f..%2fetc%2fpasswd",
+        f"{served.files.folder}/../../etc/passwd",
+        f"{served.files.folder}%2f..%2f..%2fetc%2fpasswd",
         Path(__file__),
     ):
         answer = page.request.get(f"{base}{path}")

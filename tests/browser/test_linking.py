@@ -256,7 +256,7 @@ def test_permalink_restores_the_selection(open_page: Opener, classes: list[str])
 
 def test_stale_permalink_is_mended_and_said(open_page: Opener, classes: list[str]) -> None:
     page = open_page("class=" + classes[0] + "s&subset=gone&image=no/such.jpg&concept=qqqq&slice=x%3Ay")
-    expect(page.locator(".says")).to_contain_text("is not here")
+    expect(page.locator(".says")).to_contain_text("does not exist")
     expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", classes[0])
 
 
@@ -329,7 +329,7 @@ def test_a_search_that_must_wait_for_others_says_so_and_comes_by_itself(
     open_page: Opener, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many people search at once: the page tells it, asks again, and shows what it finds."""
-    lanes, gate = served.bridge.lanes, threading.Event()
+    lanes, gate = served.rpc.queue, threading.Event()
     monkeypatch.setattr(lanes, "_patience", 0.2)
     monkeypatch.setattr(rpc, "AGAIN", 0.5)
     others = [lanes._slow.submit(f"somebody {i}", lambda: str(gate.wait(60))) for i in range(64)]

@@ -111,7 +111,7 @@ def test_uploaded_images_become_a_project_after_a_stop(
     page.locator("#view-configuration .chooser").select_option(index=0)
     page.wait_for_function("() => document.querySelector('.topbar .where')?.textContent !== 'My photographs'")
     ready(page)
-    assert not [f for f in guests.pictures.uploads.rglob("*") if f.is_file()], "no upload is left behind"
+    assert not [f for f in guests.files.uploads.rglob("*") if f.is_file()], "no upload is left behind"
 
 
 def test_a_folder_of_this_machine_becomes_a_project(

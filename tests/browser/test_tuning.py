@@ -173,7 +173,7 @@ def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> No
     assert rows[-2:] == [first, second]
     assert all(shown[c] for c in rows[:-2] if c in shown)
     expect(page.locator(f'#view-tuning [data-concept="{first}"]')).to_have_attribute(
-        "data-heading", "words without weight that a bound holds"
+        "data-heading", "concepts with weight 0 and a bound"
     )
 
 

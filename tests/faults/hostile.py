@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from inficond.gradio_app.bench.page_client import CALL, PageClient, PageFault
-from inficond.gradio_app.rpc import FAULT
+from inficond.gradio_app.bench.page_client import CALL, PageClient, UnexpectedResponse
+from inficond.gradio_app.rpc import INTERNAL_ERROR
 
 AT_ONCE = 48
 """Requests that a heavy visitor keeps in flight."""
@@ -49,7 +49,7 @@ class Foe:
         """Take down an answer: a refusal, a fault of the server, or neither."""
         with self._lock:
             self.requests += 1
-            if status >= 500 or FAULT in said:
+            if status >= 500 or INTERNAL_ERROR in said:
                 self.faults += 1
                 self.examples.append(f"{what}: {status} {said[:200]}")
             elif status >= 400 or '"error"' in said or '\\"error\\"' in said:
@@ -121,12 +121,12 @@ def visitor(url: str, count: int = 1) -> Iterator[Foe]:
 
     def live(seed: int) -> None:
         rng, client = random.Random(seed), PageClient(url)
-        with contextlib.suppress(PageFault, OSError, http.client.HTTPException):
+        with contextlib.suppress(UnexpectedResponse, OSError, http.client.HTTPException):
             client.enter()
         while not foe.over.wait(0.5):
             try:
                 _nonsense(client, rng, foe, bomb)
-            except (PageFault, OSError, http.client.HTTPException, ValueError) as error:
+            except (UnexpectedResponse, OSError, http.client.HTTPException, ValueError) as error:
                 foe.count(400, "", type(error).__name__)
                 client.close()
 
@@ -162,7 +162,7 @@ def heavy(url: str) -> Iterator[Foe]:
                 foe.count(200, json.dumps(said)[:3000], "heavy")
                 if "error" in said:
                     time.sleep(0.05)
-            except (PageFault, OSError, http.client.HTTPException, ValueError) as error:
+            except (UnexpectedResponse, OSError, http.client.HTTPException, ValueError) as error:
                 foe.count(400, "", type(error).__name__)
                 client.close()
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from inficond.core import Project
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.rpc import NO_MEMORY, Bridge
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.rpc import OUT_OF_MEMORY, RpcServer
+from inficond.gradio_app.visitor import VisitorRegistry
 
 
 def main(path: Path) -> None:
     """Starve one visitor's step; say what became of both."""
     project = Project.open(path)
-    pictures = Pictures()
-    bridge = Bridge(Visitors(project, pictures), pictures.uploads)
+    pictures = PageFiles()
+    bridge = RpcServer(VisitorRegistry(project, pictures), pictures.uploads)
     cls = project.classes[0]
 
     def step(token: str, value: float) -> dict:
@@ -46,7 +46,7 @@ def main(path: Path) -> None:
 
     history.commit = greedy
     said = step(starved, 0.2)
-    assert said.get("error") == NO_MEMORY, said
+    assert said.get("error") == OUT_OF_MEMORY, said
     print("starved: refused in a line")
     assert visitor.session.node == node
     assert np.array_equal(visitor.session.state.weights(), weights)
@@ -57,7 +57,7 @@ def main(path: Path) -> None:
     history.commit = commit
     assert "error" not in step(starved, 0.2)
     print("starved: goes on")
-    bridge.lanes.close()
+    bridge.queue.close()
     pictures.close()
 
 

@@ -106,8 +106,8 @@ def doctor_base() -> dict[str, Any]:
 def test_a_model_whose_file_is_damaged_is_seen(made: subject.Made) -> None:
     file = made.encoder / "image.onnx"
     good = file.read_bytes()
-    trial = health_module.ModelTrial(Project.open(made.project))
-    asked = health_module.Trial(trial, "the model does not answer", fresh=0.0)
+    trial = health_module.ModelCheck(Project.open(made.project))
+    asked = health_module.CachedCheck(trial, "the model does not answer", fresh=0.0)
     file.write_bytes(good[:-20] + bytes([good[-20] ^ 1]) + good[-19:])
     try:
         assert asyncio.run(asked.ask()).said == "the model does not answer"
@@ -119,7 +119,7 @@ def test_a_model_whose_file_is_damaged_is_seen(made: subject.Made) -> None:
 
 def test_threads_that_answer_nobody_are_seen(page: tuple[Page, str]) -> None:
     gate = threading.Event()
-    lanes = page[0].bridge.lanes
+    lanes = page[0].rpc.queue
 
     async def stuck() -> None:
         await asyncio.gather(*(lanes.run("read", lambda _: str(gate.wait(60)), {}) for _ in range(64)))
@@ -175,7 +175,7 @@ def read_only(*folders: Path) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of POSIX")
 @pytest.mark.parametrize("which", ["pictures", "uploads"])
 def test_a_disk_that_cannot_be_written_is_seen(page: tuple[Page, str], which: str) -> None:
-    pictures = page[0].pictures
+    pictures = page[0].files
     folder = pictures.folder if which == "pictures" else pictures.uploads
     with read_only(folder):
         code, said = ask(page[1])
@@ -185,9 +185,9 @@ def test_a_disk_that_cannot_be_written_is_seen(page: tuple[Page, str], which: st
 
 
 def test_a_folder_that_is_gone_is_seen(page: tuple[Page, str]) -> None:
-    shutil.rmtree(page[0].pictures.uploads)
+    shutil.rmtree(page[0].files.uploads)
     assert bad(ask(page[1])[1]) == {"disk"}
-    page[0].pictures.uploads.mkdir()
+    page[0].files.uploads.mkdir()
     assert ask(page[1])[0] == 200
 
 
@@ -204,7 +204,7 @@ def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path:
 
 def test_asking_often_costs_one_trial(page: tuple[Page, str], monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
-    trial = health_module.Trial(lambda: runs.append(1), "it", fresh=60.0)
+    trial = health_module.CachedCheck(lambda: runs.append(1), "it", fresh=60.0)
 
     async def often() -> list[Any]:
         return await asyncio.gather(*(trial.ask() for _ in range(50)))

@@ -18,9 +18,9 @@ from inficond.core.errors import InputError
 from inficond.core.models.sessions import Session as OnnxSession
 from inficond.core.pipeline.build import BuildOptions, build
 from inficond.core.project.arrays import sha256_of
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.rpc import FAULT, Bridge
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.rpc import INTERNAL_ERROR, RpcServer
+from inficond.gradio_app.visitor import VisitorRegistry
 
 WORKER = Path(__file__).with_name("memory_worker.py")
 
@@ -93,8 +93,8 @@ def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterward
 def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made: subject.Made) -> None:
 
     project = Project.open(made.project)
-    pictures = Pictures()
-    bridge = Bridge(Visitors(project, pictures), pictures.uploads)
+    pictures = PageFiles()
+    bridge = RpcServer(VisitorRegistry(project, pictures), pictures.uploads)
     encoder = project.context.encoder
     real = encoder.session._ort
     object.__setattr__(encoder.session, "_ort", Dying(real, 1))
@@ -102,10 +102,10 @@ def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made:
     visitor, _ = bridge.visitors.get(None)
     with pytest.raises(InputError, match=r"image\.onnx failed on cpu: CUDA error 719"):
         visitor.session.classify(rgb)
-    assert FAULT not in bridge.read({"token": visitor.token, "parts": ["performance.table"]})
+    assert INTERNAL_ERROR not in bridge.read({"token": visitor.token, "parts": ["performance.table"]})
     object.__setattr__(encoder.session, "_ort", real)
     assert np.isfinite(visitor.session.classify(rgb).student).all()
-    bridge.lanes.close()
+    bridge.queue.close()
     bridge.visitors.close()
     pictures.close()
     assert os.path.exists(made.project)

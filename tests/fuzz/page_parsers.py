@@ -19,13 +19,13 @@ from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS
 from inficond.core.models.class_sets import read_classes
 from inficond.gradio_app.actions import project_options
-from inficond.gradio_app.api import endpoints
-from inficond.gradio_app.guard import Guard, is_loopback
+from inficond.gradio_app.api import add_endpoints
+from inficond.gradio_app.guard import RequestGuard, is_loopback
 from inficond.gradio_app.jobs import Job
-from inficond.gradio_app.pictures import Pictures
-from inficond.gradio_app.rpc import ALLOWED, FAULT, Bridge
-from inficond.gradio_app.selection import SCOPES, resolve
-from inficond.gradio_app.visitor import Visitors
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.rpc import INTERNAL_ERROR, RPC_METHODS, RpcServer
+from inficond.gradio_app.selection import SCOPES, resolve_selection
+from inficond.gradio_app.visitor import VisitorRegistry
 
 SELECTION = {
     "cls": "boat",
@@ -73,7 +73,7 @@ CALLS: dict[str, list[Any]] = {
     "undo": [], "redo": [], "add_concept": ["c3"], "recipe": [], "predict": [{"path": "/nowhere/a.jpg"}],
     "export_student": ["recipe"], "distill": ["/nowhere", "mine", "boat: canoe"],
 }  # fmt: skip
-assert set(REQUESTS) == set(ALLOWED)
+assert set(REQUESTS) == set(RPC_METHODS)
 
 
 class _Faults(logging.Handler):
@@ -88,12 +88,12 @@ class _Faults(logging.Handler):
 
 
 @cache
-def page(shop: Workshop) -> tuple[Bridge, Pictures, _Faults]:
+def page(shop: Workshop) -> tuple[RpcServer, PageFiles, _Faults]:
     """The page's server side, with nobody in front of it; long work is accepted and not begun."""
-    pictures = Pictures()
-    visitors = Visitors(shop.project, pictures, shop.root / "visitors.sqlite")
-    visitors.keep_nothing()
-    bridge = Bridge(visitors, pictures.uploads)
+    pictures = PageFiles()
+    visitors = VisitorRegistry(shop.project, pictures, shop.root / "visitors.sqlite")
+    visitors.disable_saving()
+    bridge = RpcServer(visitors, pictures.uploads)
     bridge.jobs.start = lambda owner, work: Job(owner)  # type: ignore[method-assign]
     faults = _Faults()
     logging.getLogger("inficond.page").addHandler(faults)
@@ -127,7 +127,7 @@ def page_request(shop: Workshop) -> Parser:
             raise Bug(f"{name} failed") from (record.exc_info or (None, None))[1]
         answer.encode()
         found = json.loads(answer, parse_constant=_no_number)
-        assert FAULT not in answer
+        assert INTERNAL_ERROR not in answer
         if "error" in found:
             raise InputError(found["error"])
         return found
@@ -154,7 +154,7 @@ def endpoint(shop: Workshop) -> Parser:
     """What `gradio_client` and MCP clients call."""
     bridge, pictures, _ = page(shop)
     with gr.Blocks() as blocks:
-        endpoints(bridge.visitors, pictures.uploads, False)
+        add_endpoints(bridge.visitors, pictures.uploads, False)
     functions = {fn.api_name: fn.fn for fn in blocks.fns.values()}
 
     def parse(given: Any, place: Path) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def permalink(shop: Workshop) -> Parser:
     visitor, _ = bridge.visitors.get()
 
     def parse(given: Any, place: Path) -> Any:
-        return resolve(value(given), visitor)
+        return resolve_selection(value(given), visitor)
 
     def holds(made: Any, given: Any, place: Path) -> None:
         selection, note = made
@@ -194,7 +194,7 @@ def permalink(shop: Workshop) -> Parser:
         assert set(selection.concepts) <= set(shop.project.concepts)
         assert selection.image in (None, *shop.project.image_ids)
         assert selection.scope in (None, *SCOPES[1:])
-        again, silent = resolve(json.loads(json.dumps(selection.to_json())), visitor)
+        again, silent = resolve_selection(json.loads(json.dumps(selection.to_json())), visitor)
         assert again == selection
         assert silent is None
         assert note is None or (printable(note) and len(note) < 2000)
@@ -288,7 +288,7 @@ def header(shop: Workshop) -> Parser:
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        guard = Guard(app, [place / "public"], lambda name: False, own)
+        guard = RequestGuard(app, [place / "public"], lambda name: False, own)
         scope = {
             "type": "http",
             "path": path,

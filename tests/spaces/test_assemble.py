@@ -27,8 +27,8 @@ def front_matter(folder: Path) -> dict[str, str]:
 
 def test_it_holds_what_a_space_needs(space: Path) -> None:
     assert {p.name for p in space.iterdir()} == {
-        "app.py", "compiled.py", "README.md", "requirements.txt", "packages.txt", "LICENSE", "inficond",
-        "demo",
+        "app.py", "compiled_kernels.py", "README.md", "requirements.txt", "packages.txt", "LICENSE",
+        "inficond", "demo",
     }  # fmt: skip
     head = front_matter(space)
     assert head["sdk"] == "gradio"
@@ -93,5 +93,5 @@ def test_app_serves_the_demo_to_strangers(space: Path, monkeypatch: pytest.Monke
     module.serve(space / "demo")
     assert (served["host"], served["port"]) == ("0.0.0.0", 7123)
     page = served["page"]
-    assert page.bridge.local_folders is False  # type: ignore[attr-defined]
+    assert page.rpc.local_folders is False  # type: ignore[attr-defined]
     page.close()  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from inficond.core import Project
 from inficond.gradio_app.bench.page_process import resident
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
-from trial import Running, install, load, running
+from try_space import Running, install, load, running
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.nightly

@@ -1,4 +1,4 @@
-"""A lent GPU is used for projects made from uploads, and only where one is lent."""
+"""Projects from uploads are built on a ZeroGPU GPU, and only on a ZeroGPU Space."""
 
 import importlib
 import shutil
@@ -41,13 +41,13 @@ class Lender(ModuleType):
         self.asked.append(duration)
 
         def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
-            def lent(*args: Any) -> Any:
+            def gpu_function(*args: Any) -> Any:
                 self.calls += 1
                 if self.refuses:
                     raise RuntimeError("GPU quota exceeded")
                 return fn(*args)
 
-            return lent
+            return gpu_function
 
         return decorate
 
@@ -68,14 +68,14 @@ def on_zero_gpu(monkeypatch: pytest.MonkeyPatch, spaces: ModuleType | None) -> M
 def test_elsewhere_the_function_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     monkeypatch.setitem(sys.modules, "spaces", Lender())
-    assert zero_gpu.lent(len) is len
+    assert zero_gpu.gpu_function(len) is len
 
 
 def test_a_space_without_the_package_starts_all_the_same(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reload_after: None
 ) -> None:
     page = on_zero_gpu(monkeypatch, None)
-    assert page._lent_build is page._build
+    assert page._gpu_build is page._build
     assert "spaces" in caplog.text
 
 
@@ -84,7 +84,7 @@ def test_a_project_from_uploads_is_made_on_the_lent_gpu(
 ) -> None:
     lender = Lender()
     page = on_zero_gpu(monkeypatch, lender)
-    assert lender.asked == [zero_gpu.SECONDS], "declared when the module is imported, as ZeroGPU demands"
+    assert lender.asked == [zero_gpu.GPU_SECONDS], "declared when the module is imported, as ZeroGPU demands"
     made = page.build_project(options, Silent())
     assert lender.calls == 1
     assert len(Project.open(made)) == 16

@@ -5,7 +5,7 @@ const { h, s, text, keyed, fmt } = dom;
 const facts = h("dl", { class: "facts" });
 const bars = h("div", { class: "class-bars", role: "img" });
 const barsTitle = h("p", { class: "muted bars-title" });
-const word = h("input", { type: "text", placeholder: "add a concept", "aria-label": "Add a concept by typing a word", maxlength: 80, list: "known-words", autocomplete: "off" });
+const word = h("input", { type: "text", placeholder: "add a concept", "aria-label": "Add a concept by typing a word", maxlength: 80, autocomplete: "off" });
 const add = h("form", { class: "add-word" }, word, ui.button("Add", { icon: "plus", type: "submit" }));
 add.querySelector("button").type = "submit";
 const added = h("div", { class: "added" });
@@ -74,9 +74,6 @@ view.part("configuration.facts", (data) => {
     text(node.firstElementChild, w);
     node.lastElementChild.onclick = () => store.act("drop_concept", { concept: w });
   });
-  let list = document.getElementById("known-words");
-  if (!list) document.body.append((list = h("datalist", { id: "known-words" })));
-  keyed(list, data.vocabulary, (w) => w, (w) => h("option", { value: w }), () => {});
   keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
   chooser.title = data.name;
   chooser.value = data.project;

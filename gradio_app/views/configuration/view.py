@@ -1,79 +1,120 @@
-"""View 1: what is looked at, and what a person may add to it."""
+"""View 1: the configuration of the project, and the concepts added to it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from inficond.core.tuning.thresholds import MATCHED
-from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
 
-def _facts(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+class Fact(TypedDict):
+    """A line of the table of facts; `term` is a key of the glossary, `more` a tooltip."""
+
+    label: str
+    value: str
+    term: NotRequired[str]
+    more: NotRequired[str]
+
+
+class ClassCount(TypedDict):
+    """The number of images of a class."""
+
+    name: str
+    n: int
+
+
+class ProjectChoice(TypedDict):
+    """A project that the visitor may open."""
+
+    key: str
+    name: str
+
+
+class FactsPart(TypedDict):
+    """The part ``configuration.facts``."""
+
+    facts: list[Fact]
+    bars: list[ClassCount]
+    bars_title: str
+    added: list[str]
+    projects: list[ProjectChoice]
+    project: str
+    name: str
+    lam: float
+    threshold: float | str
+    note: str
+
+
+def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
     session, project = visitor.session, visitor.project
     config = project.config
     n_validation = int(project.is_validation.sum())
     encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
     students = session.students
-    facts = [
-        {"label": "images", "value": f"{len(project):,}".replace(",", "\u202f")},
-        {"label": "held out", "term": "held out", "value": f"{n_validation:,}".replace(",", "\u202f")},
-        {"label": "teacher", "term": "teacher", "value": _named(teacher), "more": _story(teacher)},
+    facts: list[Fact] = [
+        {"label": "images", "value": _count(len(project))},
+        {"label": "held out", "term": "held out", "value": _count(n_validation)},
+        {"label": "teacher", "term": "teacher", "value": _name(teacher), "more": _details(teacher)},
         {"label": "classes", "value": str(len(project.classes))},
         {
             "label": "encoder",
             "term": "encoder",
-            "value": f"{_named(encoder)}, on {_provider(encoder)}",
-            "more": _story(encoder),
+            "value": f"{_name(encoder)}, on {_provider(encoder)}",
+            "more": _details(encoder),
         },
         {"label": "concepts", "term": "concept", "value": str(len(session.concepts))},
         {"label": "λ", "term": "lambda", "value": f"{students.lam:g}, {students.link}"},
-        {"label": "threshold", "term": "threshold", "value": _threshold(visitor, selection)},
+        {"label": "threshold", "term": "threshold", "value": _class_threshold(visitor, selection)},
     ]
-    yes = visitor.memo(("images per class",), lambda: (project.T >= 0.5).sum(0))
+    positives = visitor.cached(("images per class",), lambda: (project.T >= 0.5).sum(0))
+    source = (config.get("source") or {}).get("images")
     return {
         "facts": facts,
-        "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, yes)],
-        "bars_title": "images per class, by the teacher's yes",
+        "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, positives)],
+        "bars_title": "images per class, by the teacher",
         "added": [c for c in session.concepts[len(project.concepts) :] if c not in session.state.dropped],
-        "vocabulary": visitor.vocabulary(),
-        "projects": [{"key": key, "name": p.name} for key, p in visitor.shelf.items()],
+        "projects": [{"key": key, "name": p.name} for key, p in visitor.available_projects.items()],
         "project": visitor.key,
         "name": project.name,
         "lam": students.lam,
-        "threshold": _asked_threshold(visitor),
-        "note": f"Images: {source}." if (source := (config.get("source") or {}).get("images")) else "",
+        "threshold": _common_threshold(visitor),
+        "note": f"Images: {source}." if source else "",
     }
 
 
-def _threshold(visitor: "Visitor", selection: "Selection") -> str:
-    """Of the selected class: it may differ from class to class."""
+def _count(n: int) -> str:
+    """Format a count with a narrow space between groups of three digits."""
+    return f"{n:,}".replace(",", "\u202f")
+
+
+def _class_threshold(visitor: "Visitor", selection: "Selection") -> str:
+    """Format the threshold of the selected class."""
     return f"{visitor.session.students.thresholds[visitor.session.class_index(selection.cls)]:.2g}"
 
 
-def _asked_threshold(visitor: "Visitor") -> float | str:
-    """What the settings show: one number, or that each class has its own."""
+def _common_threshold(visitor: "Visitor") -> float | str:
+    """Return the threshold that all classes share, or `MATCHED` if it differs between classes."""
     thresholds = visitor.session.students.thresholds
-    one = float(thresholds[0])
-    return round(one, 4) if (thresholds == thresholds[0]).all() else MATCHED
+    first = float(thresholds[0])
+    return round(first, 4) if (thresholds == thresholds[0]).all() else MATCHED
 
 
-def _named(section: Any) -> str:
-    return (
-        str(section.get("name") or section.get("spec") or "–") if isinstance(section, dict) else str(section)
-    )
+def _name(model: Any) -> str:
+    return str(model.get("name") or model.get("spec") or "–") if isinstance(model, dict) else str(model)
 
 
-def _story(section: Any) -> str:
-    if not isinstance(section, dict):
-        return str(section)
-    said = [f"{k}: {section[k]}" for k in ("name", "source", "licence", "kind", "dim") if section.get(k)]
-    return ", ".join(said) or _named(section)
+def _details(model: Any) -> str:
+    if not isinstance(model, dict):
+        return str(model)
+    lines = [f"{k}: {model[k]}" for k in ("name", "source", "licence", "kind", "dim") if model.get(k)]
+    return ", ".join(lines) or _name(model)
 
 
 def _provider(encoder: Any) -> str:
-    """What the images were encoded on, as the project noted it."""
+    """Return the name of the ONNX Runtime provider that encoded the images, as the project recorded it."""
     name = str(encoder.get("provider") or "CPU").replace("ExecutionProvider", "")
     return {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}.get(name.lower(), name)
 
@@ -82,6 +123,6 @@ VIEW = View(
     "configuration",
     1,
     "Configuration",
-    "What is looked at. Add a word, or an image.",
-    (Part("configuration.facts", ("cls", "node"), _facts),),
+    "The images and models. Add a concept, or try your own image.",
+    (ViewPart("configuration.facts", ("cls", "node"), _facts),),
 )

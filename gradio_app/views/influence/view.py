@@ -1,81 +1,100 @@
-"""View 3: the weights of one class as words, and how each word spreads over agreeing
-and misaligned images."""
+"""View 3: the weights of one class, and the values of each concept in agreeing and misaligned images."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from inficond.gradio_app.queries import codes_of, columns_of, rows_of, spread
-from inficond.gradio_app.serialization import ints, octets, plain, quantised
-from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.queries import class_subset_codes, evenly_spaced, selected_rows, visible_columns
+from inficond.gradio_app.serialization import (
+    QuantizedRows,
+    encode_int32,
+    encode_uint8,
+    quantize_rows,
+    to_plain,
+)
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_DOTS = 110
+MAX_DOTS = 110
+"""Dots on each side of the line."""
+SUBSET_LABELS = {"missed": "missed", "extra": "extra", "agree-pos": "both yes", "agree-neg": "both no"}
 
 
-def _rows(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+class Points(TypedDict):
+    """Values of the concepts in a sample of images; sides are 0 (agreeing), 1 (missed) or 2 (extra)."""
+
+    rows: str
+    sides: str
+    concepts: list[str]
+    values: QuantizedRows
+
+
+class RowsPart(TypedDict):
+    """The part ``influence.rows``."""
+
+    cls: str
+    part: str
+    rows: list[dict[str, Any]]
+    n_active: int
+    n_concepts: int
+    points: Points
+
+
+def _rows(visitor: "Visitor", selection: "Selection") -> RowsPart:
     session = visitor.session
-    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
-    weights, gap = found.weights, found.gap
-    shown = columns_of(visitor, selection)
+    influence = visitor.cached(("influence", selection.cls), lambda: session.influence(selection.cls))
+    columns = visible_columns(visitor, selection)
     added = session.concepts[len(visitor.project.concepts) :]
     rows = [
         {
-            "name": found.concepts[k],
-            "group": found.groups[k],
-            "weight": float(weights[k]),
-            "gap": float(gap[k]),
-            "added": found.concepts[k] in added,
+            "name": influence.concepts[k],
+            "group": influence.groups[k],
+            "weight": float(influence.weights[k]),
+            "gap": float(influence.gap[k]),
+            "added": influence.concepts[k] in added,
         }
-        for k in shown
+        for k in columns
     ]
-    return plain(
-        {
-            "cls": selection.cls,
-            "part": _part(selection),
-            "rows": rows,
-            "n_active": int(np.count_nonzero(weights)),
-            "n_concepts": len(found.concepts),
-        }
-    ) | {"points": _points(visitor, selection, shown, [found.concepts[k] for k in shown])}
+    return {
+        "cls": selection.cls,
+        "part": selection.slice or SUBSET_LABELS.get(selection.subset or "", ""),
+        "rows": to_plain(rows),
+        "n_active": int(np.count_nonzero(influence.weights)),
+        "n_concepts": len(influence.concepts),
+        "points": _points(visitor, selection, columns, [influence.concepts[k] for k in columns]),
+    }
 
 
-def _part(selection: "Selection") -> str:
-    if selection.slice:
-        return selection.slice
-    return {"missed": "missed", "extra": "extra", "agree-pos": "both yes", "agree-neg": "both no"}.get(
-        selection.subset or "", ""
-    )
-
-
-def _points(
-    visitor: "Visitor", selection: "Selection", columns: list[int], names: list[str]
-) -> dict[str, Any]:
-    """The dots: agreeing images above the line, misaligned ones below it (only the selected, where some
-    are)."""
-    codes = codes_of(visitor, selection.cls)
+def _points(visitor: "Visitor", selection: "Selection", columns: list[int], names: list[str]) -> Points:
+    """Return the values of a sample of validation images, of the selected images where some are selected."""
+    codes = class_subset_codes(visitor, selection.cls)
     validation = visitor.project.validation_rows
-    agree = validation[codes[validation] < 2]
-    wrong = validation[codes[validation] >= 2]
+    agreeing = validation[codes[validation] < 2]
+    misaligned = validation[codes[validation] >= 2]
     if selection.slice or selection.subset:
-        chosen = rows_of(visitor, selection)
+        chosen = selected_rows(visitor, selection)
         if len(chosen):
-            mine = codes[chosen] >= 2
-            agree = chosen[~mine] if (~mine).any() else agree
-            wrong = chosen[mine] if mine.any() else wrong
-    rows = np.concatenate([spread(agree, MOST_DOTS), spread(wrong, MOST_DOTS)])
+            is_misaligned = codes[chosen] >= 2
+            agreeing = chosen[~is_misaligned] if (~is_misaligned).any() else agreeing
+            misaligned = chosen[is_misaligned] if is_misaligned.any() else misaligned
+    rows = np.concatenate([evenly_spaced(agreeing, MAX_DOTS), evenly_spaced(misaligned, MAX_DOTS)])
     sides = np.select([codes[rows] == 2, codes[rows] == 3], [1, 2], 0)
     values = np.asarray(visitor.session.X[rows][:, columns], np.float32).T
-    return {"rows": ints(rows), "sides": octets(sides), "concepts": names, "values": quantised(values)}
+    return {
+        "rows": encode_int32(rows),
+        "sides": encode_uint8(sides),
+        "concepts": names,
+        "values": quantize_rows(values),
+    }
 
 
 VIEW = View(
     "influence",
     3,
     "Concept influence",
-    "The student itself: words that speak for and against the class. Hover a word to see its images.",
-    (Part("influence.rows", ("cls", "subset", "slice", "concepts", "node"), _rows),),
+    "The student: concepts for and against the class. Hover over a concept to see its images.",
+    (ViewPart("influence.rows", ("cls", "subset", "slice", "concepts", "node"), _rows),),
 )

@@ -1,66 +1,118 @@
-"""View 5: the selected images, and one of them opened: why the student says so, and where it looked."""
+"""View 5: the selected images, and the explanation of one opened image."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.evaluation.subsets import SUBSETS
-from inficond.gradio_app import pictures
-from inficond.gradio_app.presenters import bars_of
-from inficond.gradio_app.queries import codes_of, columns_of, rows_of
-from inficond.gradio_app.serialization import ints, octets, plain, quantised, shares
-from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.page_files import COLUMNS, PER_SHEET, TILE
+from inficond.gradio_app.presenters import contribution_bars
+from inficond.gradio_app.queries import class_subset_codes, selected_rows, visible_columns
+from inficond.gradio_app.serialization import (
+    QuantizedRows,
+    encode_int32,
+    encode_probabilities,
+    encode_uint8,
+    quantize_rows,
+    to_plain,
+)
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_NAMED = 160
-"""Images whose names come with the first page: more than fit on a screen."""
-MOST_BARS = 14
-MOST_EVIDENCE = 12
+MAX_NAMES = 160
+"""Images whose names are sent with the first page; more than fit on a screen."""
+MAX_BARS = 14
+MAX_EVIDENCE = 12
+SUBSET_CAPTIONS = {
+    "missed": "teacher yes, student no",
+    "extra": "teacher no, student yes",
+    "agree-pos": "both yes",
+    "agree-neg": "both no",
+}
 
 
-def _index(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    """How the sheets of thumbnails are laid out, and the names of the images that are seen first.
+class IndexPart(TypedDict):
+    """The part ``instances.index``: the layout of the thumbnail sheets, and the first image names."""
 
-    All names follow in a part of their own: a page on many images is not to wait for them.
+    n: int
+    rows: str
+    ids: list[str]
+    held_out: str
+    tile: int
+    columns: int
+    per_sheet: int
+    sheets: list[str | None]
+
+
+class IdsPart(TypedDict):
+    """The part ``instances.ids``: the names of all images, in the order of the project."""
+
+    ids: list[str]
+
+
+class GalleryPart(TypedDict):
+    """The part ``instances.gallery``: probabilities and subset codes of the selected images."""
+
+    rows: str
+    teacher: str
+    student: str
+    codes: str
+    counts: dict[str, int]
+    total: int
+    caption: str
+
+
+class ValuesPart(TypedDict):
+    """The part ``instances.values``: values of the visible concepts in the selected images."""
+
+    rows: str
+    concepts: list[str]
+    values: QuantizedRows
+
+
+def _index(visitor: "Visitor", selection: "Selection") -> IndexPart:
+    """Return the layout of the thumbnail sheets, and the names of the images with the largest disagreement.
+
+    A part of its own holds all names, so that the first page does not wait for them.
     """
     project = visitor.project
-    rows = rows_of(visitor, selection)
+    rows = selected_rows(visitor, selection)
     c = visitor.session.class_index(selection.cls)
-    disputed = np.abs(visitor.session.targets(selection.cls)[rows] - visitor.session.scores()[rows, c])
-    first = rows[np.argsort(-disputed, kind="stable")[:MOST_NAMED]]
+    disagreement = np.abs(visitor.session.targets(selection.cls)[rows] - visitor.session.scores()[rows, c])
+    first = rows[np.argsort(-disagreement, kind="stable")[:MAX_NAMES]]
     return {
         "n": len(project),
-        "rows": ints(first),
+        "rows": encode_int32(first),
         "ids": [project.image_ids[r] for r in first],
-        "held_out": ints(project.validation_rows),
-        "tile": pictures.TILE,
-        "columns": pictures.COLUMNS,
-        "per_sheet": pictures.PER_SHEET,
-        "sheets": [visitor.sheet_url(i) for i in range((len(project) - 1) // pictures.PER_SHEET + 1)],
+        "held_out": encode_int32(project.validation_rows),
+        "tile": TILE,
+        "columns": COLUMNS,
+        "per_sheet": PER_SHEET,
+        "sheets": [visitor.sheet_url(i) for i in range((len(project) - 1) // PER_SHEET + 1)],
     }
 
 
-def _ids(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    return {"ids": visitor.project.image_ids}
+def _ids(visitor: "Visitor", selection: "Selection") -> IdsPart:
+    return {"ids": list(visitor.project.image_ids)}
 
 
-def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+def _gallery(visitor: "Visitor", selection: "Selection") -> GalleryPart:
     session = visitor.session
-    rows = rows_of(visitor, selection)
+    rows = selected_rows(visitor, selection)
     c = session.class_index(selection.cls)
-    codes = codes_of(visitor, selection.cls)
-    everything = selection.scope == "all"
-    scope = np.ones(len(codes), bool) if everything else visitor.project.is_validation
+    codes = class_subset_codes(visitor, selection.cls)
+    all_images = selection.scope == "all"
+    scope = np.ones(len(codes), bool) if all_images else visitor.project.is_validation
     counts = np.bincount(codes[scope], minlength=len(SUBSETS))
     return {
-        "rows": ints(rows),
-        "teacher": shares(session.targets(selection.cls)[rows]),
-        "student": shares(session.scores()[rows, c]),
-        "codes": octets(codes[rows]),
+        "rows": encode_int32(rows),
+        "teacher": encode_probabilities(session.targets(selection.cls)[rows]),
+        "student": encode_probabilities(session.scores()[rows, c]),
+        "codes": encode_uint8(codes[rows]),
         "counts": {name: int(counts[i]) for i, name in enumerate(SUBSETS)},
         "total": int(scope.sum()),
         "caption": _caption(selection, len(rows)),
@@ -68,58 +120,53 @@ def _gallery(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
 
 
 def _caption(selection: "Selection", n: int) -> str:
-    shown = f"{n:,}".replace(",", "\u202f")
+    count = f"{n:,}".replace(",", "\u202f")
     if selection.slice:
-        return f"{shown} misaligned in “{selection.slice}”"
+        return f"{count} misaligned in “{selection.slice}”"
     if selection.subset is None:
-        return f"all {shown} images" if selection.scope == "all" else f"all {shown} held-out images"
-    where = "of all images" if selection.scope == "all" else "of the held-out images"
-    what = {
-        "missed": "teacher yes, student no",
-        "extra": "teacher no, student yes",
-        "agree-pos": "both say yes",
-        "agree-neg": "both say no",
-    }[selection.subset]
-    return f"{shown} {where}: {what}"
+        return f"all {count} images" if selection.scope == "all" else f"all {count} held-out images"
+    scope = "of all images" if selection.scope == "all" else "of the held-out images"
+    return f"{count} {scope}: {SUBSET_CAPTIONS[selection.subset]}"
 
 
-def _values(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    """The value of each concept that the views speak of in each shown image, for hovering and brushing."""
+def _values(visitor: "Visitor", selection: "Selection") -> ValuesPart:
+    """Return the values of the visible concepts in the selected images, for hovering and brushing."""
     session = visitor.session
-    columns, rows, names = columns_of(visitor, selection), rows_of(visitor, selection), session.concepts
+    columns = visible_columns(visitor, selection)
+    rows = selected_rows(visitor, selection)
     return {
-        "rows": ints(rows),
-        "concepts": [names[k] for k in columns],
-        "values": quantised(np.asarray(session.X[rows][:, columns], np.float32).T),
+        "rows": encode_int32(rows),
+        "concepts": [session.concepts[k] for k in columns],
+        "values": quantize_rows(np.asarray(session.X[rows][:, columns], np.float32).T),
     }
 
 
 def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None:
+    """Return the opened image: probabilities, contributions, and the evidence region of each concept."""
     if selection.image is None:
         return None
     session, project = visitor.session, visitor.project
     row = visitor.image_index[selection.image]
     c = session.class_index(selection.cls)
-    why = session.contributions(selection.cls, row)
-    bars = bars_of(why, session.concepts, MOST_BARS)
+    bars = contribution_bars(session.contributions(selection.cls, row), session.concepts, MAX_BARS)
     evidence = {}
     try:
-        for bar in [b for b in bars if b["kind"] == "concept"][:MOST_EVIDENCE]:
-            found = session.evidence(row, bar["name"])
-            cells = np.asarray(found.mask, bool).ravel()
+        for bar in [b for b in bars if b["kind"] == "concept"][:MAX_EVIDENCE]:
+            region = session.evidence(row, bar["name"])
+            cells = np.asarray(region.mask, bool).ravel()
             evidence[bar["name"]] = {
-                "score": float(found.score),
+                "score": float(region.score),
                 "cells": "".join("1" if v else "0" for v in cells),
             }
     except InputError:
-        evidence = {}  # a project without regions: the bars stand alone
+        evidence = {}  # the project has no regions
     label = None if project.labels is None else float(project.labels[row, c])
     first = next((b["name"] for b in bars if b["kind"] == "concept" and b["name"] in evidence), None)
-    return plain(
+    payload: dict[str, Any] = to_plain(
         {
             "id": selection.image,
             "row": row,
-            "url": visitor.picture_url(row),
+            "url": visitor.image_url(row),
             "teacher": float(session.targets(selection.cls)[row]),
             "student": float(session.scores()[row, c]),
             "label": None if label is None or label != label else bool(label >= 0.5),
@@ -131,6 +178,7 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
             "validation": bool(project.is_validation[row]),
         }
     )
+    return payload
 
 
 VIEW = View(
@@ -139,10 +187,12 @@ VIEW = View(
     "Instances",
     "The images behind the numbers. Open one to see why, and where.",
     (
-        Part("instances.index", (), _index),
-        Part("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),
-        Part("instances.opened", ("cls", "image", "node"), _opened),
-        Part("instances.ids", (), _ids, slow=1),
-        Part("instances.values", ("cls", "subset", "slice", "scope", "concepts", "node"), _values, slow=1),
+        ViewPart("instances.index", (), _index),
+        ViewPart("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),
+        ViewPart("instances.opened", ("cls", "image", "node"), _opened),
+        ViewPart("instances.ids", (), _ids, slow=1),
+        ViewPart(
+            "instances.values", ("cls", "subset", "slice", "scope", "concepts", "node"), _values, slow=1
+        ),
     ),
 )

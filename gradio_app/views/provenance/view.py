@@ -1,10 +1,10 @@
-"""View 6: the tree of steps, newest above, each with the change it made."""
+"""View 6: the tree of steps, newest first, each with the change it made."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from inficond.gradio_app.presenters import change_of, step_title
-from inficond.gradio_app.serialization import plain
-from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.presenters import change_chip, step_title
+from inficond.gradio_app.serialization import to_plain
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session_history import TreeNode
@@ -12,120 +12,164 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 
-def _tree(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+class NodePayload(TypedDict):
+    """A node of the tree; `edges` are the line segments in its row, see `_layout`."""
+
+    id: str
+    name: str
+    text: str
+    more: str
+    when: str
+    on_branch: bool
+    lane: int
+    edges: list[list[Any]]
+    gain: str
+    gain_more: str
+
+
+class TreePart(TypedDict):
+    """The part ``provenance.tree``."""
+
+    nodes: list[NodePayload]
+    current: str
+    can_undo: bool
+    can_redo: bool
+    lanes: int
+
+
+class NodeChange(TypedDict):
+    """Whether the change of a node is significant by the paired bootstrap, and in which direction."""
+
+    clear: bool
+    better: bool
+    more: str
+
+
+class ChangesPart(TypedDict):
+    """The part ``provenance.changes``: node id to change."""
+
+    changes: dict[str, NodeChange]
+
+
+def _tree(visitor: "Visitor", selection: "Selection") -> TreePart:
     session = visitor.session
     nodes = session.tree()
-    lanes, edges = _lanes(nodes)
-    rows = []
+    lanes, edges = _layout(nodes)
+    rows: list[NodePayload] = []
     for entry in reversed(nodes):
         node = entry.node
+        gain, gain_more = _gain(node)
         rows.append(
             {
                 "id": node.id,
                 "name": entry.name,
                 "text": step_title(node),
-                "more": _more(node),
+                "more": _details(node),
                 "when": node.when if node.parent else "",
                 "on_branch": entry.on_path,
                 "lane": lanes[node.id],
                 "edges": edges[node.id],
-                **_gain(node),
+                "gain": gain,
+                "gain_more": gain_more,
             }
         )
-    return plain(
-        {
-            "nodes": rows,
-            "current": session.node,
-            "can_undo": session.can_undo,
-            "can_redo": session.can_redo,
-            "lanes": max(lanes.values()) + 1,
-        }
-    )
+    return {
+        "nodes": to_plain(rows),
+        "current": session.node,
+        "can_undo": session.can_undo,
+        "can_redo": session.can_redo,
+        "lanes": max(lanes.values()) + 1,
+    }
 
 
-def _more(node: Any) -> str:
+def _details(node: Any) -> str:
     if node.kind == "root":
-        return "where every branch begins"
-    said = [", ".join(node.classes)] if node.classes else ["all classes"]
+        return "the root of every branch"
+    details = [", ".join(node.classes)] if node.classes else ["all classes"]
     if node.focus:
-        said.append(f"focus on {node.focus['label']}")
-    return " · ".join(said)
+        details.append(f"focus on {node.focus['label']}")
+    return " · ".join(details)
 
 
-def _gain(node: Any) -> dict[str, Any]:
-    """The change of average precision of the step's class, as the node recorded it."""
-    if node.kind == "threshold":  # a ranking does not move with it
-        return {"gain": "", "gain_more": ""}
+def _gain(node: Any) -> tuple[str, str]:
+    """Return the recorded change of average precision of the node's class, short and in full."""
+    if node.kind == "threshold":  # a threshold does not change the ranking
+        return "", ""
     for cls in node.classes or tuple(node.after):
         before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
         if before is None or after is None:
             continue
         delta = after - before
         text = f"{'+' if delta >= 0 else '−'}{abs(delta):.2f}" if abs(delta) >= 0.005 else "±0"
-        return {"gain": f"AP {text}", "gain_more": f"{cls}: average precision {before:.3f} → {after:.3f}"}
-    return {"gain": "", "gain_more": ""}
+        return f"AP {text}", f"{cls}: average precision {before:.3f} → {after:.3f}"
+    return "", ""
 
 
-def _changes(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
-    """Which of the changes are clear: each step against the one before it, by the paired bootstrap."""
-    found = {}
+def _changes(visitor: "Visitor", selection: "Selection") -> ChangesPart:
+    """Return for each node whether its change against its parent is significant."""
+    changes = {}
     for entry in visitor.session.tree():
         node = entry.node
-        if node.parent is not None and _gain(node)["gain"]:
-            found[node.id] = visitor.memo_of_node(node.id, lambda: _change(visitor, node))  # noqa: B023
-    return {"changes": found}
+        if node.parent is not None and _gain(node)[0]:
+            changes[node.id] = visitor.cached_for_node(node.id, lambda: _change(visitor, node))  # noqa: B023
+    return {"changes": changes}
 
 
-def _change(visitor: "Visitor", node: Any) -> dict[str, Any]:
-    moved = visitor.session.compare(node.parent, node.id).classes
-    cls = next((c for c in node.classes or tuple(node.after) if c in moved), None)
+def _change(visitor: "Visitor", node: Any) -> NodeChange:
+    classes = visitor.session.compare(node.parent, node.id).classes
+    cls = next((c for c in node.classes or tuple(node.after) if c in classes), None)
     if cls is None:
         return {"clear": False, "better": False, "more": ""}
-    chip = change_of(f"{cls}: average precision", moved[cls].fidelity["ap"])
+    chip = change_chip(f"{cls}: average precision", classes[cls].fidelity["ap"])
     return {"clear": chip["clear"], "better": chip["better"], "more": chip["more"]}
 
 
-def _lanes(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
-    """A place for every node, newest above: the first child goes on in its parent's lane, others open a lane.
+def _layout(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
+    """Assign each node to a lane: the first child continues its parent's lane, the others open a new one.
+
+    Parameters
+    ----------
+    nodes : list of TreeNode
+        Parents before children.
 
     Returns
     -------
     lanes : dict
-        Node id -> lane, from 0 at the left.
+        Node id to lane, 0 at the left.
     edges : dict
-        Node id -> strokes of its row: ``[lane, lane, "up" | "down" | "through" | "join", lit]``;
-        lit ones lead to where the visitor stands.
+        Node id to the line segments in its row, each
+        ``[lane, lane, "up" | "down" | "through" | "join", on_path]``.
+        Segments on the path to the current node have `on_path` true.
     """
     order = [n.node.id for n in reversed(nodes)]
-    parent = {n.node.id: n.node.parent for n in nodes}
+    parents = {n.node.id: n.node.parent for n in nodes}
     children: dict[str, list[str]] = {i: [] for i in order}
     for n in nodes:
         if n.node.parent is not None:
             children[n.node.parent].append(n.node.id)
     lanes: dict[str, int] = {}
-    free = 0
-    for n in nodes:  # parents before children
-        above = n.node.parent
-        if above is None:
+    next_lane = 0
+    for n in nodes:
+        parent = n.node.parent
+        if parent is None:
             lanes[n.node.id] = 0
-            free = 1
-        elif children[above][0] == n.node.id:
-            lanes[n.node.id] = lanes[above]
+            next_lane = 1
+        elif children[parent][0] == n.node.id:
+            lanes[n.node.id] = lanes[parent]
         else:
-            lanes[n.node.id] = free
-            free += 1
+            lanes[n.node.id] = next_lane
+            next_lane += 1
     on_path = {n.node.id: n.on_path for n in nodes}
-    place = {i: k for k, i in enumerate(order)}
+    row = {i: k for k, i in enumerate(order)}
     edges: dict[str, list[list[Any]]] = {i: [] for i in order}
-    for child, above in parent.items():
-        if above is None:
+    for child, parent in parents.items():
+        if parent is None:
             continue
-        a, b = lanes[child], lanes[above]
-        lit = on_path[child]
-        edges[child].append([a, a, "down", lit])
-        for i in order[place[child] + 1 : place[above]]:
-            edges[i].append([a, a, "through", lit])
-        edges[above].append([a, b, "up" if a == b else "join", lit])
+        a, b = lanes[child], lanes[parent]
+        edges[child].append([a, a, "down", on_path[child]])
+        for i in order[row[child] + 1 : row[parent]]:
+            edges[i].append([a, a, "through", on_path[child]])
+        edges[parent].append([a, b, "up" if a == b else "join", on_path[child]])
     return lanes, edges
 
 
@@ -133,9 +177,9 @@ VIEW = View(
     "provenance",
     6,
     "Provenance",
-    "Every step you took. Click one to go there.",
+    "Every step you took. Click one to return to it.",
     (
-        Part("provenance.tree", ("node",), _tree),
-        Part("provenance.changes", ("node",), _changes, slow=2),
+        ViewPart("provenance.tree", ("node",), _tree),
+        ViewPart("provenance.changes", ("node",), _changes, slow=2),
     ),
 )

@@ -1,44 +1,108 @@
-"""View 4: the bounds in force, what may be tuned, and what is worth trying."""
+"""View 4: the bounds in force, the weights that can be tuned, and suggestions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.bounds import typical_weight
-from inficond.gradio_app.presenters import missing_more, now_of, suggestion_of
-from inficond.gradio_app.serialization import plain
-from inficond.gradio_app.views import Part, View
+from inficond.gradio_app.presenters import (
+    MetricChip,
+    SuggestionPayload,
+    metric_chips,
+    missing_word_reason,
+    suggestion_payload,
+)
+from inficond.gradio_app.serialization import to_plain
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
+    from inficond.core.sessions.session_queries import Influence
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-MOST_ROWS = 40
-MOST_IDEAS = 3
-MOST_MISSING = 2
+MAX_ROWS = 40
+MAX_SUGGESTIONS = 3
+MAX_MISSING = 2
 
 
-def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+class Focus(TypedDict):
+    """A subset or slice that a refit may weight more; unusable without training images."""
+
+    id: str
+    label: str
+    focus: Any
+    usable: bool
+
+
+class StatePart(TypedDict):
+    """The part ``tuning.state``; `tau` is the typical weight of the class."""
+
+    cls: str
+    rows: list[dict[str, Any]]
+    tau: float
+    focuses: list[Focus]
+    now: list[MetricChip]
+
+
+class WordsPart(TypedDict):
+    """The part ``tuning.words``: every concept that can be tuned, and its group."""
+
+    names: list[str]
+    groups: list[str]
+
+
+class SuggestionsPart(TypedDict):
+    """The part ``tuning.suggestions``."""
+
+    suggestions: list[SuggestionPayload]
+
+
+class MissingWord(TypedDict):
+    """A word that would explain errors of the student, and the reason."""
+
+    word: str
+    more: str
+
+
+class MissingPart(TypedDict):
+    """The part ``tuning.missing``."""
+
+    words: list[MissingWord]
+
+
+def _state(visitor: "Visitor", selection: "Selection") -> StatePart:
     session = visitor.session
-    found = visitor.memo(("influence", selection.cls), lambda: session.influence(selection.cls))
-    weights, index = found.weights, visitor.concept_index
+    influence = visitor.cached(("influence", selection.cls), lambda: session.influence(selection.cls))
+    return {
+        "cls": selection.cls,
+        "rows": to_plain(_rows(visitor, selection, influence)),
+        "tau": to_plain(typical_weight(influence.weights)),
+        "focuses": to_plain(_focuses(visitor, selection)),
+        "now": metric_chips(session.metrics(selection.cls)),
+    }
+
+
+def _rows(visitor: "Visitor", selection: "Selection", influence: "Influence") -> list[dict[str, Any]]:
+    """Return the sliders: selected concepts, largest weights, then bounded concepts with weight 0."""
+    weights, index = influence.weights, visitor.concept_index
     active = np.flatnonzero(weights)
-    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MOST_ROWS]
-    picked = [index[c] for c in reversed(selection.concepts) if c in index]
-    upper = list(dict.fromkeys([*picked, *active.tolist()]))
-    held = [index[c] for c in found.bounds if c in index and index[c] not in upper]
-    shown = [k for k in [*upper, *held] if found.concepts[k] not in found.dropped]
+    active = active[np.argsort(-np.abs(weights[active]), kind="stable")][:MAX_ROWS]
+    selected = [index[c] for c in reversed(selection.concepts) if c in index]
+    upper = list(dict.fromkeys([*selected, *active.tolist()]))
+    bounded = [index[c] for c in influence.bounds if c in index and index[c] not in upper]
     rows = []
-    for k in shown:
-        name = found.concepts[k]
-        bound = found.bounds.get(name)
+    for k in [*upper, *bounded]:
+        name = influence.concepts[k]
+        if name in influence.dropped:
+            continue
+        bound = influence.bounds.get(name)
         rows.append(
             {
                 "name": name,
                 "weight": float(weights[k]),
-                "heading": "words without weight that a bound holds" if held and k == held[0] else None,
+                "heading": "concepts with weight 0 and a bound" if bounded and k == bounded[0] else None,
                 "bound": None
                 if bound is None
                 else {
@@ -49,69 +113,65 @@ def _state(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
                 },
             }
         )
-    metrics = session.metrics(selection.cls)
-    counts = metrics.counts
+    return rows
+
+
+def _focuses(visitor: "Visitor", selection: "Selection") -> list[Focus]:
+    """Return the non-empty misaligned subsets and the selected slice as possible focuses."""
+    session = visitor.session
+    counts = session.metrics(selection.cls).counts
     offered: list[tuple[str, str, int, Any]] = [
         (name, name, counts[name], name) for name in ("missed", "extra") if counts[name]
     ]
     chosen = visitor.slice(selection.cls, selection.slice) if selection.slice else None
     if chosen is not None:
         offered.append(("slice", chosen.name, chosen.size, chosen.to_dict()))
-    focuses = []
+    focuses: list[Focus] = []
     for key, name, size, focus in offered:
         usable = session.focus_size(selection.cls, focus) > 0
-        more = "" if usable else ", none for training"
-        focuses.append(
-            {"id": key, "label": f"focus: {name} ({size}{more})", "focus": focus, "usable": usable}
-        )
-    return plain(
-        {
-            "cls": selection.cls,
-            "rows": rows,
-            "tau": typical_weight(weights),
-            "focuses": focuses,
-            "now": now_of(metrics),
-        }
-    )
+        note = "" if usable else ", none for training"
+        label = f"focus: {name} ({size}{note})"
+        focuses.append({"id": key, "label": label, "focus": focus, "usable": usable})
+    return focuses
 
 
-def _words(visitor: "Visitor", selection: "Selection") -> dict[str, list[str]]:
-    """Every concept that may be tuned with its group: for the box that finds one, and for actions on
-    groups."""
+def _words(visitor: "Visitor", selection: "Selection") -> WordsPart:
+    """Return every concept that can be tuned with its group, for the search box and for group actions."""
     session = visitor.session
     kept = [k for k, c in enumerate(session.concepts) if c not in session.state.dropped]
     return {"names": [session.concepts[k] for k in kept], "groups": [session.concept_groups[k] for k in kept]}
 
 
-def _suggestions(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+def _suggestions(visitor: "Visitor", selection: "Selection") -> SuggestionsPart:
     session = visitor.session
     subset = selection.subset if selection.subset in ("missed", "extra") else None
-    found = visitor.memo(
-        ("suggest", selection.cls, subset), lambda: list(session.suggest(selection.cls, subset, MOST_IDEAS))
+    found = visitor.cached(
+        ("suggest", selection.cls, subset),
+        lambda: list(session.suggest(selection.cls, subset, MAX_SUGGESTIONS)),
     )
-    return plain({"suggestions": [suggestion_of(s) for s in found]})
+    return {"suggestions": to_plain([suggestion_payload(s) for s in found])}
 
 
-def _missing(visitor: "Visitor", selection: "Selection") -> dict[str, Any]:
+def _missing(visitor: "Visitor", selection: "Selection") -> MissingPart:
     def make() -> list[Any]:
         try:
-            return list(visitor.session.missing_concepts(selection.cls, count=MOST_MISSING))
+            return list(visitor.session.missing_concepts(selection.cls, count=MAX_MISSING))
         except InputError:
-            return []  # no regions or no encoder here: nothing can be proposed, and nothing is wrong
+            return []  # without regions or an encoder there are no proposals
 
-    found = visitor.memo(("missing", selection.cls), make)
-    return plain({"words": [{"word": m.word, "more": missing_more(m)} for m in found]})
+    found = visitor.cached(("missing", selection.cls), make)
+    return {"words": [{"word": m.word, "more": missing_word_reason(m)} for m in found]}
 
 
 VIEW = View(
     "tuning",
     4,
     "Concept tuning",
-    "Raise or lower a word: the effect is shown while you drag, and nothing changes before Apply.",
+    "Raise or lower a concept. Each change is previewed; nothing changes until you apply it.",
     (
-        Part("tuning.state", ("cls", "slice", "concepts", "node"), _state),
-        Part("tuning.words", ("node",), _words, slow=2),
-        Part("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
-        Part("tuning.missing", ("cls", "node"), _missing, slow=4),
+        ViewPart("tuning.state", ("cls", "slice", "concepts", "node"), _state),
+        ViewPart("tuning.words", ("node",), _words, slow=2),
+        ViewPart("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
+        ViewPart("tuning.missing", ("cls", "node"), _missing, slow=4),
     ),
 )

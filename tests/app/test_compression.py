@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from inficond.gradio_app.compress import CompressPage
+from inficond.gradio_app.compression import CompressionMiddleware
 
 TEXT = "the same words over and over, " * 4000
 FILE, PICTURE = "/assets/index-DphvyggB.js", "/gradio_api/file=/tmp/a.webp"
@@ -30,7 +30,7 @@ def client(asked: list[str]) -> Iterator[TestClient]:
         return PlainTextResponse(TEXT, headers={"etag": '"1"'})
 
     app = Starlette(routes=[Route("/{path:path}", serve, methods=["GET", "POST"])])
-    with TestClient(CompressPage(app)) as client:
+    with TestClient(CompressionMiddleware(app)) as client:
         yield client
 
 

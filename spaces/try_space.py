@@ -165,9 +165,9 @@ def _answers(url: str) -> bool:
 LOAD = """
 import json, sys
 from pathlib import Path
-import compiled
+import compiled_kernels
 folder, url, pid, visitors, seconds = sys.argv[1:]
-compiled.use(Path(folder))
+compiled_kernels.use(Path(folder))
 from inficond.gradio_app.bench.visitors import visit
 from inficond.gradio_app.bench.load_scenarios import MIXES
 found = visit(url, int(pid), Path(folder, "demo"), MIXES["tuning"], int(visitors), float(seconds))

@@ -1,4 +1,4 @@
-"""Pictures for the page: thumbnails as a few sprite sheets, an opened image as one file.
+"""Images for the page: thumbnails as a few sprite sheets, an opened image as one file.
 
 Everything lies in one private folder, the only one that the page may serve from; no path of a project or of a
 person's photographs is ever given to a browser.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
-from inficond.gradio_app.request_queue import step_back
+from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +34,7 @@ MOST_OPENED = 400
 """Opened images kept on disk; the oldest go first."""
 
 
-class Pictures:
+class PageFiles:
     """The folder of pictures of one running page."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Pictures:
 
         Parameters
         ----------
-        project : ProjectFolder
+        project : Project
         number : int
             Tile `k` of sheet `s` is image `s * PER_SHEET + k` of `order_of`.
 
@@ -150,7 +150,7 @@ class Pictures:
         def work() -> None:
             for number in range((len(project) - 1) // PER_SHEET + 1):
                 if number == 1:
-                    step_back()  # the first sheet is on the first page, the others are not
+                    lower_thread_priority()  # the first sheet is on the first page, the others are not
                 try:
                     self.sheet(project, number)
                 except FileNotFoundError:
