@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types check nightly reliability floors lock sbom space clean
+.PHONY: demo test lint types js check nightly reliability floors lock sbom space clean
 
 demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
@@ -18,7 +18,11 @@ lint: $(VENV)/.test
 types: $(VENV)/.test ## mypy and pyright over the package names that users import
 	$(BIN)/mypy && $(BIN)/pyright
 
-check: lint types test
+js: ## format, lint, types and unit tests of the page's scripts; skipped without Node
+	@if ! command -v npm >/dev/null; then echo "js: skipped, Node is not installed"; \
+	else cd tests/js && npm ci --silent --no-audit --no-fund && npm run --silent check; fi
+
+check: lint types js test
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "InFiConD needs Python 3.11 or newer; choose one with: make demo PYTHON=python3.12")'

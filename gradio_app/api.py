@@ -115,11 +115,9 @@ def add_endpoints(visitors: VisitorRegistry, uploads: Path, local_folders: bool)
     @with_session
     def suggest(visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
         """The few actions most likely to help a class, each with its predicted gain."""
-        return {
-            "suggestions": [
-                suggestion_payload(s) for s in visitor.session.suggest(class_name, subset or None)
-            ]
-        }
+        session = visitor.session
+        found = session.suggest(class_name, subset or None)
+        return {"suggestions": [suggestion_payload(s, session) for s in found]}
 
     @with_session
     def add_concept(visitor: Visitor, word: str) -> dict[str, Any]:

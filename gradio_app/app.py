@@ -140,7 +140,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         gr.HTML(
             value=None,
             html_template='<header class="inf topbar" role="banner"></header>',
-            js_on_load="window.inficond.shell.start(element, server, upload, props);",
+            js_on_load="window.inficond.startPage(element, server, upload, props);",
             server_functions=rpc.functions(),
             apply_default_css=False,
             container=False,

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from inficond.core.tuning.actions import spell
+from inficond.core.tuning.actions import Action, spell
+from inficond.core.tuning.requested import requested_by_concept, requested_by_strength
 
 if TYPE_CHECKING:
     from inficond.core.evaluation import Change, ClassMetrics
     from inficond.core.history.node import Node
+    from inficond.core.sessions.session import Session
     from inficond.core.students import Contributions
     from inficond.core.tuning.missing import MissingConcept
     from inficond.core.tuning.preview import ClassChange, Preview
@@ -84,6 +86,13 @@ class SuggestionPayload(TypedDict):
     gain: str
     clear: bool
     more: str
+
+
+class Strengths(TypedDict):
+    """The strengths of `up` and `down` as `value`, each with the weight that it requests as `requested`."""
+
+    up: list[dict[str, float]]
+    down: list[dict[str, float]]
 
 
 class WeightChange(TypedDict):
@@ -210,14 +219,32 @@ def _bar(key: str, name: str, value: float, kind: str, more: str = "") -> Contri
     return {"key": key, "name": name, "value": value, "kind": kind, "more": more}
 
 
-def suggestion_payload(suggestion: "Suggestion") -> SuggestionPayload:
+def strengths_payload(weight: float, tau: float) -> Strengths:
+    """Return the strengths of `up` and `down`, each with the weight that it requests."""
+    found = requested_by_strength(weight, tau)
+    up, down = ([{"value": x, "requested": w} for x, w in found[kind]] for kind in ("up", "down"))
+    return {"up": up, "down": down}
+
+
+def action_payload(action: Action, cls: str, session: "Session") -> dict[str, Any]:
+    """Return an action with the weight that it requests, for a group with those of its members."""
+    state = session.state
+    requested = requested_by_concept(
+        action, state.classes[cls].weights, session.concepts, session.concept_groups, state.dropped
+    )
+    members = [{"concept": concept, "requested": weight} for concept, weight in requested.items()]
+    more = {} if action.concept in requested else {"members": members}
+    return {**action.to_json(), "requested": members[0]["requested"], **more}
+
+
+def suggestion_payload(suggestion: "Suggestion", session: "Session") -> SuggestionPayload:
     """Return a suggestion as a chip: its actions, its predicted gain, and details for the tooltip."""
     gain = suggestion.gain
     others = f"; also changes {', '.join(suggestion.others)}" if suggestion.others else ""
     label = f"{SHORT_LABELS[suggestion.metric]} {format_clear_change(gain.delta.value)}"
     return {
         "text": spell(suggestion.actions, 3, plain=True),
-        "actions": [a.to_json() for a in suggestion.actions],
+        "actions": [action_payload(a, suggestion.cls, session) for a in suggestion.actions],
         "gain": label if gain.clear else "no clear change",
         "clear": gain.clear,
         "more": f"{spell(suggestion.actions, 12, plain=True)}: {suggestion.effect}{others}",

@@ -1,17 +1,15 @@
 """The theme, style sheets and shared scripts of the page."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inficond.gradio_app.browser.bundle import bundle, minify
 from inficond.gradio_app.views import all_views
 
 if TYPE_CHECKING:
     import gradio as gr
 
 BROWSER = Path(__file__).parent / "browser"
-SCRIPTS = ("dom.js", "ui.js", "chart.js", "selection.js", "guide.js", "shell.js")
-"""Scripts that all views share, in the order in which they are loaded, before any view."""
 
 
 def theme() -> "gr.themes.Base":
@@ -29,35 +27,34 @@ def stylesheet() -> str:
     return minify("\n".join(sheets))
 
 
-def minify(source: str) -> str:
-    """Remove indentation, empty lines and comments that fill whole lines from a script or a style sheet.
-
-    This is safe without a parser because the scripts contain no string that spans several lines.
-    """
-    source = re.sub(r"^[ \t]*/\*.*?\*/[ \t]*$", "", source, flags=re.MULTILINE | re.DOTALL)
-    source = re.sub(r"^[ \t]*//.*$", "", source, flags=re.MULTILINE)
-    return "\n".join(line.strip() for line in source.splitlines() if line.strip())
-
-
 def head_html() -> str:
     """Return the HTML for the head of the page.
 
     It holds the icon, the style sheet for elements outside Gradio's container (dialogs, guide, messages), and
-    the shared scripts inline.
+    one inline script with all modules of the page.
 
     Raises
     ------
     ValueError
         If a script contains a closing script tag.
     """
-    outside = minify((BROWSER / "outside.css").read_text(encoding="utf-8"))
-    code = minify("\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS))
+    overlays = minify((BROWSER / "overlays.css").read_text(encoding="utf-8"))
+    code = script()
     if "</script" in code.lower():
-        raise ValueError("a shared script contains a closing script tag")
+        raise ValueError("a script of the page contains a closing script tag")
     icon = "data:image/svg+xml," + ICON.replace("#", "%23").replace('"', "'").replace("<", "%3C").replace(
         ">", "%3E"
     )
-    return f'<link rel="icon" href="{icon}">\n<style>\n{outside}\n</style>\n<script>\n{code}\n</script>'
+    return f'<link rel="icon" href="{icon}">\n<style>\n{overlays}\n</style>\n<script>\n{code}\n</script>'
+
+
+def script() -> str:
+    """Return the script of the page: `window.inficond` with one setup function per view."""
+    views = [view.name for view in all_views()]
+    scripts = {f"{view.name}View": view.file("js") for view in all_views()}  # `performance` is a global
+    code = bundle({"main": BROWSER / "main.js", **scripts})
+    setups = ", ".join(f"{name}: {name}View.setup" for name in views)
+    return f"(() => {{\n{code}\nObject.assign(main.inficond.views, {{ {setups} }});\n}})();"
 
 
 ICON = (

@@ -243,7 +243,7 @@ def _medians(page: Any, events: int) -> dict[str, float]:
 
 
 SCROLL = """async () => {
-  const wall = document.querySelector('#view-instances .wall');
+  const wall = document.querySelector('#view-instances .gallery');
   wall.scrollTop = 0;
   await bench.frame();
   let frames = 0;

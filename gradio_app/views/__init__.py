@@ -80,25 +80,23 @@ class View:
     about: str
     parts: tuple[ViewPart, ...]
 
-    def _read_file(self, suffix: str) -> str:
-        return (Path(__file__).parent / self.name / f"view.{suffix}").read_text(encoding="utf-8")
+    def file(self, suffix: str) -> Path:
+        """Return the path of the view's script (`js`) or style sheet (`css`)."""
+        return Path(__file__).parent / self.name / f"view.{suffix}"
 
     @property
     def css(self) -> str:
         """The style sheet of the view."""
-        return self._read_file("css")
+        return self.file("css").read_text(encoding="utf-8")
 
     def component(self) -> "gr.HTML":
         """Return the view as a Gradio component with a constant template, which the view's script fills."""
         import gradio as gr
 
-        from inficond.gradio_app.theme import minify
-
-        script = minify(self._read_file("js"))
         return gr.HTML(
             value=None,
             html_template='<div class="view inf"></div>',
-            js_on_load=f"window.inficond.view({self.name!r}, element, (view) => {{\n{script}\n}}, props);",
+            js_on_load=f"window.inficond.startView({self.name!r}, element, props);",
             apply_default_css=False,
             container=False,
             padding=False,

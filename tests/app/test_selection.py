@@ -16,7 +16,6 @@ from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.selection import resolve_selection
 from inficond.gradio_app.serialization import encode_probabilities, quantize_rows, to_plain
-from inficond.gradio_app.theme import minify
 from inficond.gradio_app.views import all_views, view_parts
 from inficond.gradio_app.visitor import VisitorRegistry
 
@@ -195,8 +194,3 @@ def test_numbers_arrive_as_they_left() -> None:
         "b": 0.5,
         "c": [0, 1],
     }
-
-
-def test_squeezing_takes_comments_and_indentation_only() -> None:
-    source = "/* head\n more */\n  // line\n  const a = 'http://x'; // kept\n\n  b();\n"
-    assert minify(source) == "const a = 'http://x'; // kept\nb();"

@@ -31,7 +31,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
 
     step(page, 2)
-    name = page.locator(".inf-guide .guide-ask").inner_text().split("“")[1].split("”")[0]
+    name = page.locator(".inf-guide .guide-task").inner_text().split("“")[1].split("”")[0]
     page.locator(f'#view-performance [data-class="{name}"] .perf-name').click()
     step(page, 3)
     extra = page.locator(f'#view-performance [data-class="{name}"] [data-subset="extra"]')
@@ -72,7 +72,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
         name,
     )
     assert after["counts"]["extra"] < before, "fewer images on which the student alone says yes"
-    expect(page.locator('#view-provenance [aria-current="true"] .prov-gain')).to_contain_text("AP +")
+    expect(page.locator('#view-provenance [aria-current="true"] .step-gain')).to_contain_text("AP +")
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
     step(page, 9)
     page.get_by_role("button", name="Export").first.click()
@@ -81,7 +81,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     student = scratch / info.value.suggested_filename
     info.value.save_as(student)
     page.keyboard.press("Escape")
-    expect(page.locator(".inf-guide")).to_contain_text("That was all", timeout=15_000)
+    expect(page.locator(".inf-guide")).to_contain_text("The guide is complete", timeout=15_000)
     page.locator(".inf-guide").get_by_role("button", name="Close").click()
     expect(page.locator(".inf-guide")).to_have_count(0)
 

@@ -119,12 +119,12 @@ def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
     page = open_page(
         "class=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&concept=%7B%7Bx%7D%7D&image=..%2F..%2Fetc%2Fpasswd"
     )
-    expect(page.locator(".says").first).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(page.locator(".message").first).to_contain_text("<img src=x onerror=alert(1)>")
     for word in ("<b>bold</b>", "${7*7}"):
         page.get_by_label("Add a concept by typing a word").fill(word)
         page.get_by_role("button", name="Add", exact=True).click()
-        expect(page.locator(".says").filter(has_text=word).first).to_be_visible(timeout=60_000)
-    assert page.evaluate("() => document.querySelectorAll('#board b b, .says b').length") == 0
+        expect(page.locator(".message").filter(has_text=word).first).to_be_visible(timeout=60_000)
+    assert page.evaluate("() => document.querySelectorAll('#board b b, .message b').length") == 0
 
 
 def test_own_image_and_bad_uploads(
@@ -136,11 +136,11 @@ def test_own_image_and_bad_uploads(
     shutil.copy(project.thumbnail(0), good)
     chooser = page.locator("#view-configuration input[type=file]")
     chooser.set_input_files(good)
-    page.wait_for_selector(".inf-dialog .trial-class", timeout=60_000)
-    assert page.locator(".inf-dialog .trial-class").count() == len(classes)
+    page.wait_for_selector(".inf-dialog .own-class", timeout=60_000)
+    assert page.locator(".inf-dialog .own-class").count() == len(classes)
     assert page.locator(".inf-dialog .contribution").count() > 1
     page.wait_for_function(
-        "() => { const c = document.querySelector('.trial-veil'); return c && c.width > 10; }"
+        "() => { const c = document.querySelector('.own-overlay'); return c && c.width > 10; }"
     )
     kept = list(served.files.folder.rglob("trial.webp"))
     assert kept, "the picture is served from the visitor's private folder"
@@ -154,7 +154,7 @@ def test_own_image_and_bad_uploads(
     Image.new("1", (20_000, 20_000)).save(scratch / "bomb.png")
     for name in ("text.jpg", "empty.png", "cut.jpg", "bomb.png"):
         chooser.set_input_files(scratch / name)
-        line = page.locator(".says.bad").filter(has_text=name)
+        line = page.locator(".message.bad").filter(has_text=name)
         expect(line.first).to_be_visible(timeout=30_000)
         assert "Traceback" not in (line.first.text_content() or "")
     assert not [f for f in served.files.uploads.rglob("*") if f.is_file()], "no upload is kept"

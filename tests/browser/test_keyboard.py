@@ -60,7 +60,7 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("focus on")
 
     # back to the first step, and on from there: a branch; it gets a name
-    tab_to(page, "#view-provenance .prov-go")
+    tab_to(page, "#view-provenance .step-button")
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
@@ -70,7 +70,7 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#view-provenance [data-node]")).to_have_count(4)
     assert page.evaluate("() => window.inficond.store.state.parts['provenance.tree'].lanes") == 2
-    tab_to(page, '#view-provenance [aria-current="true"] .prov-go')
+    tab_to(page, '#view-provenance [aria-current="true"] .step-button')
     tab_to(page, '#view-provenance [aria-label="Name this step"]')
     page.keyboard.press("Enter")
     page.keyboard.type("without the mouse")
@@ -86,7 +86,7 @@ def test_a_digit_goes_to_the_view_of_that_number(open_page: Opener) -> None:
         ("3", "#view-influence [role=option]"),
         ("4", "#view-tuning [role=slider]"),
         ("5", "#view-instances .tile"),
-        ("6", '#view-provenance [aria-current="true"] .prov-go'),
+        ("6", '#view-provenance [aria-current="true"] .step-button'),
         ("1", "#view-configuration .add-word input"),
     ):
         page.keyboard.press(digit)
@@ -150,7 +150,7 @@ def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     page.wait_for_selector("#view-instances canvas.evidence[data-on]")
     page.evaluate("() => document.activeElement.blur()")
     page.keyboard.press("?")
-    expect(page.locator(".inf-dialog")).to_contain_text("take back what is not applied yet")
+    expect(page.locator(".inf-dialog")).to_contain_text("discard the change that is not applied yet")
     shot(page, "keyboard_light")
     assert page.evaluate(SMALL) == []
     check_axe(page, "keyboard")
@@ -166,7 +166,7 @@ def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     assert info.value.suggested_filename.endswith(".svg")
     tab_to(page, '.topbar [aria-label^="Copy a link"]')
     page.keyboard.press("Enter")
-    expect(page.locator(".says").last).to_contain_text(re.compile("link|class="))
+    expect(page.locator(".message").last).to_contain_text(re.compile("link|class="))
     dark = page.evaluate("() => window.inficond.ui.isDark()")
     tab_to(page, '.topbar [aria-label="Light or dark"]')
     page.keyboard.press("Enter")

@@ -24,7 +24,7 @@ SMALL = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const node = walk.currentNode.parentElement;
-    if (!walk.currentNode.textContent.trim() || !node.closest('.inf, .inf-dialog, .inf-says, .inf-guide')) continue;
+    if (!walk.currentNode.textContent.trim() || !node.closest('.inf, .inf-dialog, .inf-messages, .inf-guide')) continue;
     if (!node.getClientRects().length) continue;
     const size = parseFloat(getComputedStyle(node).fontSize);
     if (size < 11) bad.push(`${size}px: ${walk.currentNode.textContent.slice(0, 40)}`);
@@ -39,7 +39,7 @@ CUT = """() => {
     const v = view.getBoundingClientRect();
     for (const node of view.querySelectorAll('button, select, input, h2, .view-about, .perf-head span, .inf-head > *')) {
       const r = node.getBoundingClientRect();
-      if (!r.width || node.closest('.seen-by-readers') || node.matches('.seen-by-readers')) continue;
+      if (!r.width || node.closest('.visually-hidden') || node.matches('.visually-hidden')) continue;
       if (r.right > v.right + 1 || r.left < v.left - 1) bad.push(`${view.parentElement.id} ${node.className} ${node.textContent.slice(0, 30)} hangs out`);
     }
     const head = [...view.querySelectorAll('.view-head > h2, .view-tools > *')].map((n) => n.getBoundingClientRect()).filter((r) => r.width);
@@ -129,11 +129,11 @@ def test_what_is_said_is_seen_over_a_dialog_and_stays_when_it_closes(open_page: 
     page.get_by_role("button", name="Settings").click()
     page.get_by_role("textbox", name="λ").fill("no number")
     page.get_by_role("button", name="Refit").click()
-    line = page.locator(".says.bad")
+    line = page.locator(".message.bad")
     expect(line).to_be_visible()
     over = page.evaluate(
-        "() => { const r = document.querySelector('.says.bad').getBoundingClientRect();"
-        " return document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2).closest('.says') !== null; }"
+        "() => { const r = document.querySelector('.message.bad').getBoundingClientRect();"
+        " return document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2).closest('.message') !== null; }"
     )
     assert over, "the line lies behind the dialog"
     page.keyboard.press("Escape")

@@ -65,7 +65,7 @@ def test_subset_is_followed_by_images_and_influence(
     }
     page.click(f'#view-performance [data-class="{name}"] [data-subset="extra"]')
     expect(page.locator("#view-influence .chip")).to_have_text(f"{name} · extra")
-    expect(page.locator(".wall-caption")).to_contain_text(f"{len(wanted)} of the held-out")
+    expect(page.locator(".gallery-caption")).to_contain_text(f"{len(wanted)} of the held-out")
     shown = page.eval_on_selector_all(
         "#view-instances [data-image]", "nodes => nodes.map(n => n.dataset.image)"
     )
@@ -85,7 +85,7 @@ def test_slice_selects_its_images(open_page: Opener, served: Served, classes: li
     settle(page)
     page.click("#view-performance [data-slice] >> nth=0")
     found = session.slices(with_slices[0])[0]
-    expect(page.locator(".wall-caption")).to_contain_text(f"{len(found.misaligned)} misaligned")
+    expect(page.locator(".gallery-caption")).to_contain_text(f"{len(found.misaligned)} misaligned")
     shown = page.eval_on_selector_all(
         "#view-instances [data-image]", "nodes => nodes.map(n => n.dataset.image)"
     )
@@ -97,14 +97,14 @@ def test_hover_lights_up_images_without_asking_the_server(open_page: Opener) -> 
     settle(page)
     before = len(page.watched.requests)  # type: ignore[attr-defined]
     page.hover("#view-influence [data-concept] >> nth=1")
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
     shades = page.eval_on_selector_all(
         "#view-instances .tile", "nodes => nodes.map(n => Number(n.style.opacity))"
     )
     assert len(set(shades)) > 3, "all images look alike"
     assert all(0.1 <= s <= 1 for s in shades)
     page.mouse.move(5, 5)
-    page.wait_for_function("() => !document.querySelector('#view-instances .wall.lighting')")
+    page.wait_for_function("() => !document.querySelector('#view-instances .gallery.lighting')")
     assert [u for u in page.watched.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
 
 
@@ -119,7 +119,7 @@ def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Op
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.98, box["y"] + 12, steps=5)
     page.mouse.up()
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
     lit = page.evaluate("() => window.inficond.store.state.brush.rows.size")
     assert lit > 0
     paths = page.eval_on_selector_all(
@@ -136,7 +136,7 @@ def test_a_brush_tells_what_it_holds_outlives_an_opened_image_and_is_cleared(ope
     row = page.locator("#view-influence [data-concept]").first
     row.focus()
     page.keyboard.press("b")
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
     name = row.get_attribute("data-concept")
     foot = page.locator("#view-influence .inf-foot")
     expect(foot).to_contain_text(f"“{name}” from")
@@ -169,7 +169,7 @@ def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
     page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
     page.locator("#view-influence [data-concept]").first.focus()
     page.keyboard.press("b")
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
     brush = page.evaluate(
         "() => { const b = window.inficond.store.state.brush; return [b.concept, b.low, b.high]; }"
     )
@@ -193,12 +193,12 @@ def test_words_without_weight_stand_apart_and_light_up_images_too(open_page: Ope
     page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
     idle = page.locator('#view-influence [data-concept][data-weight="0"]')
     expect(idle.first).to_have_attribute(
-        "data-heading", "without weight: words that would tell failures apart, by gap"
+        "data-heading", "without weight: words that separate misaligned from agreeing images, by gap"
     )
     assert page.locator("#view-influence [data-heading]").count() == 1
     idle.first.scroll_into_view_if_needed()
     idle.first.hover()
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
 
 
 def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener, served: Served) -> None:
@@ -256,7 +256,7 @@ def test_permalink_restores_the_selection(open_page: Opener, classes: list[str])
 
 def test_stale_permalink_is_mended_and_said(open_page: Opener, classes: list[str]) -> None:
     page = open_page("class=" + classes[0] + "s&subset=gone&image=no/such.jpg&concept=qqqq&slice=x%3Ay")
-    expect(page.locator(".says")).to_contain_text("does not exist")
+    expect(page.locator(".message")).to_contain_text("does not exist")
     expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", classes[0])
 
 

@@ -79,7 +79,7 @@ def test_uploaded_images_become_a_project_after_a_stop(
     expect(cancel).to_be_visible(timeout=60_000)
     expect(dialog.get_by_role("button", name="Distil")).to_have_count(0)  # the form makes room
     cancel.click()
-    expect(dialog.locator("p.bad")).to_contain_text("goes on from there", timeout=30_000)
+    expect(dialog.locator("p.bad")).to_contain_text("Submit the form again to resume", timeout=30_000)
     stopped = made(tmp_path / "cache")
     assert len(stopped) == 1
     assert not (stopped[0] / "project.json").exists(), "stopped before it was whole"
@@ -130,7 +130,7 @@ def test_a_folder_of_this_machine_becomes_a_project(
     ):
         fill(page, **bad)
         page.locator(".inf-dialog").get_by_role("button", name="Distil").click()
-        told = page.locator(".says.bad, .inf-dialog p.bad").filter(has_text=line)
+        told = page.locator(".message.bad, .inf-dialog p.bad").filter(has_text=line)
         expect(told.first).to_be_visible(timeout=30_000)
         assert "Traceback" not in told.first.inner_text()
         page.keyboard.press("Escape")

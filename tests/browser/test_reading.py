@@ -12,7 +12,7 @@ from tests.browser.test_tuning import drag, weights
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
-from inficond.gradio_app.glossary import WORDS
+from inficond.gradio_app.glossary import TERMS
 
 pytestmark = pytest.mark.browser
 
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.browser
 def test_every_underlined_word_is_explained_on_hover_and_focus(open_page: Opener) -> None:
     page = open_page()
     terms = page.eval_on_selector_all("#board dfn", "nodes => nodes.map(n => n.dataset.term)")
-    assert set(terms) <= set(WORDS)
+    assert set(terms) <= set(TERMS)
     assert {"teacher", "NEC", "gap", "missed", "extra"} <= {*terms, "NEC"}
     term = page.locator('#board dfn[data-term="teacher"]').first
     term.hover()
-    expect(page.locator(".inf-bubble.on")).to_have_text(WORDS["teacher"])
+    expect(page.locator(".inf-bubble.on")).to_have_text(TERMS["teacher"])
     page.mouse.move(5, 5)
     expect(page.locator(".inf-bubble.on")).to_have_count(0)
     term.focus()
-    expect(page.locator(".inf-bubble.on")).to_have_text(WORDS["teacher"])
+    expect(page.locator(".inf-bubble.on")).to_have_text(TERMS["teacher"])
 
 
 def test_class_names_are_whole_and_controls_are_not_clipped(open_page: Opener, classes: list[str]) -> None:

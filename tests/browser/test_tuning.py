@@ -106,11 +106,11 @@ def test_an_applied_step_says_so_and_offers_the_way_back(open_page: Opener) -> N
     page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
     page.keyboard.press("m")
     page.keyboard.press("Enter")
-    line = page.locator(".says").filter(has_text=f"Applied: mute {name}")
+    line = page.locator(".message").filter(has_text=f"Applied: mute {name}")
     expect(line).to_be_visible()
-    line.get_by_role("button", name="Take it back").click()
+    line.get_by_role("button", name="Undo it").click()
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
-    expect(page.locator(".says").filter(has_text="Now at: The student as it was fitted")).to_be_visible()
+    expect(page.locator(".message").filter(has_text="Now at: The student as it was fitted")).to_be_visible()
     expect(line).to_have_count(0)
 
 
@@ -126,11 +126,11 @@ def test_what_is_not_applied_waits_while_another_class_is_looked_at(
     select_class(page, classes[1])
     expect(page.locator("#view-tuning .change")).to_have_count(0)
     assert page.evaluate("() => window.inficond.store.state.pending") == []
-    expect(page.locator(f'#view-performance [data-class="{classes[0]}"] [data-kept]')).to_have_count(1)
+    expect(page.locator(f'#view-performance [data-class="{classes[0]}"] [data-unapplied]')).to_have_count(1)
     select_class(page, classes[0])
     page.wait_for_selector("#view-tuning .change")
     assert [a["concept"] for a in page.evaluate("() => window.inficond.store.state.pending")] == [name]
-    expect(page.locator("#view-performance [data-kept]")).to_have_count(0)
+    expect(page.locator("#view-performance [data-unapplied]")).to_have_count(0)
 
 
 def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_page: Opener) -> None:
@@ -140,17 +140,15 @@ def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_p
     if ideas.count() < 2:
         pytest.skip("this project has fewer than two suggestions")
     given = page.evaluate("() => window.inficond.store.state.parts['tuning.suggestions'].suggestions")
-    words = page.evaluate("() => window.inficond.store.state.parts['tuning.words']")
 
     def spoken(idea: dict) -> set[str]:
-        asked = {a["concept"] for a in idea["actions"]}
-        return asked | {n for n, g in zip(words["names"], words["groups"]) if f"group:{g}" in asked}
+        return {m["concept"] for a in idea["actions"] for m in a.get("members", [a])}
 
     touched = spoken(given[0]) | spoken(given[1])
     mine = next((c for c in weights(page) if c not in touched), None)
     if mine is None:
         pytest.skip("the suggestions speak of every word that is shown")
-    page.evaluate("(c) => window.inficond.store.propose(c, { kind: 'lock' })", mine)
+    page.evaluate("(c) => window.inficond.store.propose(c, { kind: 'lock', requested: 0 })", mine)
     for i in (0, 1):
         ideas.nth(i).click()
         pending = page.evaluate("() => window.inficond.store.state.pending")
@@ -220,7 +218,10 @@ def test_a_focus_that_no_fit_can_heed_is_not_offered(
     page = open_page()
     select_class(page, cls)
     settle(page)
-    page.evaluate("([c, kind]) => window.inficond.store.propose(c, { kind })", [name, kind])
+    page.evaluate(
+        "([c, kind]) => window.inficond.store.propose(c, { kind, requested: 0 })",
+        [name, kind],
+    )
     page.get_by_role("button", name="Apply", exact=True).click()
     option = page.locator(f"#view-tuning select option[value={subset}]")
     expect(option).to_contain_text("none for training")
@@ -240,7 +241,7 @@ def test_thresholds_are_set_seen_and_taken_back(open_page: Opener) -> None:
     expect(page.get_by_label("Each class its own")).to_be_checked()
     page.get_by_label("Threshold of every class").fill("1.5")
     page.get_by_role("button", name="Set thresholds").click()
-    expect(page.locator(".says.bad")).to_contain_text("between 0 and 1")
+    expect(page.locator(".message.bad")).to_contain_text("between 0 and 1")
     page.get_by_label("Threshold of every class").fill("0,9")
     page.get_by_role("button", name="Set thresholds").click()
     expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("thresholds = 0.9")
@@ -259,23 +260,25 @@ def test_tree_branches_compares_names_and_leaves_as_recipe(open_page: Opener, sc
         page.keyboard.press("m")
         page.get_by_role("button", name="Apply", exact=True).click()
         expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"mute {name}")
-        page.locator("#view-provenance .prov-go").last.click()  # back to the root: the next step is a branch
+        page.locator(
+            "#view-provenance .step-button"
+        ).last.click()  # back to the root: the next step is a branch
         expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
     expect(page.locator("#view-provenance [data-node]")).to_have_count(3)
     assert page.evaluate("() => window.inficond.store.state.parts['provenance.tree'].lanes") == 2
     page.get_by_role("button", name="Compare", exact=True).click()
-    page.locator("#view-provenance .prov-go").nth(0).click()
-    page.locator("#view-provenance .prov-go").nth(1).click()
+    page.locator("#view-provenance .step-button").nth(0).click()
+    page.locator("#view-provenance .step-button").nth(1).click()
     dialog = page.locator(".inf-dialog")
     expect(dialog).to_contain_text("Two steps compared")
     expect(dialog.locator("td", has_text=first).first).to_be_visible()
     page.keyboard.press("Escape")
-    page.locator("#view-provenance .prov-row").nth(0).hover()
+    page.locator("#view-provenance .step-row").nth(0).hover()
     page.get_by_role("button", name="Name this step").first.click()
     page.get_by_label("Name of the step").or_(page.locator(".inf-dialog input")).first.fill("my <b>step</b>")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#view-provenance .prov-row").nth(0)).to_contain_text("my <b>step</b>")
-    page.locator("#view-provenance .prov-go").nth(0).click()
+    expect(page.locator("#view-provenance .step-row").nth(0)).to_contain_text("my <b>step</b>")
+    page.locator("#view-provenance .step-button").nth(0).click()
     with page.expect_download() as info:
         page.get_by_role("button", name="Recipe", exact=True).click()
     info.value.save_as(scratch / "recipe.json")
@@ -336,7 +339,7 @@ def test_everything_is_reachable_by_keyboard(open_page: Opener, classes: list[st
     page.locator('#view-influence .inf-row[tabindex="0"]').focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("b")
-    page.wait_for_selector("#view-instances .wall.lighting")
+    page.wait_for_selector("#view-instances .gallery.lighting")
     page.keyboard.press("Enter")
     picked = page.evaluate("() => window.inficond.store.state.selection.concepts")
     assert len(picked) == 1

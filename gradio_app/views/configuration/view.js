@@ -1,93 +1,205 @@
-// 1 Configuration: what is being looked at, and the two things a person brings: a word, a picture of their own.
-const { store, ui, dom } = window.inficond;
-const { h, s, text, keyed, fmt } = dom;
+/** View 1, Configuration: the data set and its models, and what a person adds: a concept or an image. */
+
+import { bar, drawing, label, offerChart, title } from "../../browser/charts.js";
+import { button, term } from "../../browser/controls.js";
+import { childrenOf, closest, h, keyOf, reconcile, setText } from "../../browser/elements.js";
+import { on } from "../../browser/events.js";
+import { count } from "../../browser/format.js";
+import { icon } from "../../browser/icons.js";
+import { classifyFile } from "../../browser/own_image_dialog.js";
+import { openProject } from "../../browser/projects.js";
+import { pickConcept, select } from "../../browser/selection.js";
+import { openSettings } from "../../browser/settings_dialog.js";
+import { state } from "../../browser/state.js";
+import { act } from "../../browser/steps.js";
+import { page } from "../../browser/topbar.js";
+
+const OWN_IMAGE =
+  "See the teacher's and the student's response to an image of yours: choose one, or drop it here.";
 
 const facts = h("dl", { class: "facts" });
 const bars = h("div", { class: "class-bars", role: "img" });
 const barsTitle = h("p", { class: "muted bars-title" });
-const word = h("input", { type: "text", placeholder: "add a concept", "aria-label": "Add a concept by typing a word", maxlength: 80, autocomplete: "off" });
-const add = h("form", { class: "add-word" }, word, ui.button("Add", { icon: "plus", type: "submit" }));
-add.querySelector("button").type = "submit";
-const added = h("div", { class: "added" });
-const picker = h("input", { type: "file", accept: "image/*", class: "seen-by-readers", "aria-label": "Choose your own image", tabindex: "-1" });
-const drop = h("button", { type: "button", class: "drop", "aria-label": "Try your own image: choose a file, or drop one anywhere on the page", "data-tip": "See what teacher and student say of an image of your own: choose one, or drop it anywhere on the page." }, ui.icon("image"), h("span", {}, "Try an image"));
-view.body.append(facts, h("div", { class: "bars-box" }, barsTitle, bars), h("div", { class: "bring" }, h("div", { class: "bring-row" }, add, drop), added, picker));
-
-const chooser = h("select", { "aria-label": "Project", class: "chooser" });
-chooser.addEventListener("change", () => window.inficond.shell.openProject(chooser.value));
-view.tools.append(chooser, ui.button("Settings", { icon: "gear", wide: false, kind: "quiet", onclick: () => window.inficond.shell.settings() }));
-
-add.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const asked = word.value.trim();
-  if (!asked) return;
-  add.toggleAttribute("data-busy", true);
-  const answer = await store.act("add_concept", { word: asked });
-  add.removeAttribute("data-busy");
-  if (answer && !answer.error) {
-    word.value = "";
-    store.select({ concepts: [...store.state.selection.concepts.filter((c) => c !== answer.concept), answer.concept] });
-  }
+const word = h("input", {
+  type: "text",
+  placeholder: "add a concept",
+  "aria-label": "Add a concept by typing a word",
+  maxlength: 80,
+  autocomplete: "off",
 });
+const addForm = h("form", { class: "add-word" }, word, button("Add", { icon: "plus", type: "submit" }));
+const added = h("div", { class: "added" });
+const picker = h("input", {
+  type: "file",
+  accept: "image/*",
+  class: "visually-hidden",
+  "aria-label": "Choose your own image",
+  tabindex: "-1",
+});
+const drop = h(
+  "button",
+  { type: "button", class: "drop", "aria-label": "Try your own image", "data-tip": OWN_IMAGE },
+  icon("image"),
+  h("span", {}, "Try an image"),
+);
+const chooser = h("select", { "aria-label": "Project", class: "chooser" });
 
-async function own(file) {
+/** @param {import("../../browser/view.js").View} view */
+export function setup(view) {
+  const gear = button("Settings", {
+    icon: "gear",
+    iconOnly: true,
+    kind: "quiet",
+    onclick: () => openSettings(page.localFolders),
+  });
+  view.tools.append(chooser, gear);
+  view.body.append(
+    facts,
+    h("div", { class: "bars-box" }, barsTitle, bars),
+    h("div", { class: "bring" }, h("div", { class: "bring-row" }, addForm, drop), added, picker),
+  );
+  chooser.addEventListener("change", () => openProject(chooser.value));
+  addForm.addEventListener("submit", addConcept);
+  drop.addEventListener("click", () => picker.click());
+  picker.addEventListener("change", () => classify(picker.files?.[0]));
+  document.addEventListener("dragover", onDrag);
+  document.addEventListener("drop", onDrag);
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) showDropTarget(false);
+  });
+  on("select", markClass);
+  view.part("configuration.facts", draw);
+  offerChart("images per class", drawChart);
+}
+
+/** @param {Event} event */
+async function addConcept(event) {
+  event.preventDefault();
+  const text = word.value.trim();
+  if (!text) return;
+  addForm.toggleAttribute("data-busy", true);
+  const response = await act("add_concept", { word: text });
+  addForm.removeAttribute("data-busy");
+  if (!response || response.error) return;
+  word.value = "";
+  pickConcept(response.concept);
+}
+
+/** @param {File | undefined} file */
+async function classify(file) {
   if (!file) return;
+  const text = /** @type {Element} */ (drop.lastElementChild);
   drop.setAttribute("data-busy", "");
-  text(drop.lastElementChild, "Looking…");
-  await window.inficond.shell.tryImage(file);
-  text(drop.lastElementChild, "Try an image");
+  setText(text, "Classifying…");
+  await classifyFile(file);
+  setText(text, "Try an image");
   drop.removeAttribute("data-busy");
   picker.value = "";
 }
-drop.addEventListener("click", () => picker.click());
-picker.addEventListener("change", () => own(picker.files[0]));
-for (const type of ["dragover", "drop"])
-  document.addEventListener(type, (event) => {
-    if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
-    if (event.target.closest("dialog")) return;
-    event.preventDefault();
-    dropping(type === "dragover");
-    if (type === "drop") own(event.dataTransfer.files[0]);
-  });
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dropping(false); });
-function dropping(on) {
-  drop.toggleAttribute("data-over", on);
-  document.body.classList.toggle("dropping", on);
+
+/** @param {DragEvent} event */
+function onDrag(event) {
+  if (!event.dataTransfer?.types.includes("Files") || closest(event, "dialog")) return;
+  event.preventDefault();
+  showDropTarget(event.type === "dragover");
+  if (event.type === "drop") classify(event.dataTransfer.files[0]);
 }
 
-view.part("configuration.facts", (data) => {
-  keyed(facts, data.facts, (f) => f.label, (f) => h("div", {}, h("dt", {}, f.term ? ui.term(f.term, f.label) : f.label), h("dd", { class: "cut" })), (node, f) => {
-    const dd = node.lastElementChild;
-    text(dd, f.value);
-    dd.title = f.more || f.value;
-  });
-  text(barsTitle, data.bars_title);
-  const top = Math.max(1, ...data.bars.map((b) => b.n));
-  bars.setAttribute("aria-label", `${data.bars_title}: ${data.bars.map((b) => `${b.name} ${b.n}`).join(", ")}`);
-  keyed(bars, data.bars, (b) => b.name, () => h("i", {}), (node, b) => {
-    node.style.height = `${Math.max(6, (100 * b.n) / top)}%`;
-    node.dataset.tip = `${b.name}: ${fmt.count(b.n)}`;
-    node.classList.toggle("on", b.name === store.state.selection.cls);
-    node.onclick = () => store.select({ cls: b.name });
-  });
-  keyed(added, data.added, (w) => w, (w) => h("span", { class: "chip" }, h("span", { class: "cut", "data-name": "" }), h("button", { type: "button", class: "chip-x", "aria-label": `Drop ${w}` }, ui.icon("close"))), (node, w) => {
-    text(node.firstElementChild, w);
-    node.lastElementChild.onclick = () => store.act("drop_concept", { concept: w });
-  });
-  keyed(chooser, data.projects, (p) => p.key, (p) => h("option", { value: p.key }), (node, p) => text(node, p.name));
+/** @param {boolean} shown */
+function showDropTarget(shown) {
+  drop.toggleAttribute("data-over", shown);
+  document.body.classList.toggle("dropping", shown);
+}
+
+/** @param {import("../../browser/payloads").Facts} data */
+function draw(data) {
+  reconcile(
+    facts,
+    data.facts,
+    (fact) => fact.label,
+    (fact) =>
+      h(
+        "div",
+        {},
+        h("dt", {}, fact.term ? term(fact.term, fact.label) : fact.label),
+        h("dd", { class: "cut" }),
+      ),
+    (node, fact) => {
+      const [, value] = childrenOf(node);
+      setText(value, fact.value);
+      value.title = fact.more || fact.value;
+    },
+  );
+  drawBars(data);
+  reconcile(added, data.added, (concept) => concept, createAdded, setAdded);
+  reconcile(
+    chooser,
+    data.projects,
+    (project) => project.key,
+    (project) => h("option", { value: project.key }),
+    (node, project) => setText(node, project.name),
+  );
   chooser.title = data.name;
   chooser.value = data.project;
-});
-window.inficond.chart.offer("images per class", () => {
-  const { bars: list, bars_title: title } = store.state.parts["configuration.facts"];
-  const svg = s("svg", { viewBox: `0 0 560 ${24 * list.length + 44}`, width: 560, height: 24 * list.length + 44 }, s("text", { x: 10, y: 20, "font-size": 13, "font-weight": 600 }, title));
-  const top = Math.max(1, ...list.map((b) => b.n));
-  list.forEach((b, i) => {
+}
+
+/** @param {import("../../browser/payloads").Facts} data */
+function drawBars(data) {
+  setText(barsTitle, data.bars_title);
+  const largest = Math.max(1, ...data.bars.map((one) => one.n));
+  const values = data.bars.map((one) => `${one.name} ${one.n}`).join(", ");
+  bars.setAttribute("aria-label", `${data.bars_title}: ${values}`);
+  reconcile(
+    bars,
+    data.bars,
+    (one) => one.name,
+    (one) => h("i", { onclick: () => select({ cls: one.name }) }),
+    (node, one) => {
+      node.style.height = `${Math.max(6, (100 * one.n) / largest)}%`;
+      node.dataset.tip = `${one.name}: ${count(one.n)}`;
+    },
+  );
+  markClass();
+}
+
+function markClass() {
+  for (const node of bars.children) node.classList.toggle("on", keyOf(node) === state.selection.cls);
+}
+
+/** @param {string} concept */
+function createAdded(concept) {
+  const remove = h(
+    "button",
+    {
+      type: "button",
+      class: "chip-x",
+      "aria-label": `Drop ${concept}`,
+      onclick: () => act("drop_concept", { concept }),
+    },
+    icon("close"),
+  );
+  return h("span", { class: "chip" }, h("span", { class: "cut", "data-name": "" }), remove);
+}
+
+/**
+ * @param {HTMLElement} node
+ * @param {string} concept
+ */
+const setAdded = (node, concept) => setText(/** @type {Element} */ (node.firstElementChild), concept);
+
+function drawChart() {
+  const data = state.parts["configuration.facts"];
+  const list = data?.bars ?? [];
+  const svg = drawing(560, 24 * list.length + 44, title(data?.bars_title ?? ""));
+  const largest = Math.max(1, ...list.map((one) => one.n));
+  list.forEach((one, i) => {
     const y = 34 + 24 * i;
-    svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, b.name.slice(0, 32)), s("rect", { x: 230, y: y + 2, width: (270 * b.n) / top, height: 14, fill: ui.colour("agree-pos") }), s("text", { x: 236 + (270 * b.n) / top, y: y + 13, "font-size": 11 }, fmt.count(b.n)));
+    const width = (270 * one.n) / largest;
+    svg.append(
+      label(10, y + 13, one.name.slice(0, 32)),
+      bar(230, y + 2, width, "agree-pos"),
+      label(236 + width, y + 13, count(one.n), { size: 11 }),
+    );
   });
   return svg;
-});
-store.on("select", () => {
-  for (const bar of bars.children) bar.classList.toggle("on", bar.__key === store.state.selection.cls);
-});
+}

@@ -1,156 +1,284 @@
-// 2 Student performance: one line a class; how well the student follows its teacher, and where it does not.
-const { store, ui, dom, chart } = window.inficond;
-const { h, s, attr, text, keyed, fmt } = dom;
-const SUBSETS = [["agree-pos", "both yes"], ["agree-neg", "both no"], ["missed", "missed"], ["extra", "extra"]];
-const ORDER = ["agree-pos", "missed", "extra", "agree-neg"];
-const MEASURES = { ap: "average precision", balanced_agreement: "balanced agreement", f1: "F1" };
-const SHORT = { ap: "AP", balanced_agreement: "bal.", f1: "F1" };
-let measure = ui.keep.get("measure") in MEASURES ? ui.keep.get("measure") : "ap";
-let table = null;
-const last = (x) => (x === null || x === undefined ? 2 : x); // nothing known: behind all that is
-const ORDERS = { // what a click on a column's heading puts first; the project's own order where there is nothing to compare
-  class: null,
-  fidelity: (a, b) => last(a[measure].value) - last(b[measure].value),
-  accuracy: (a, b) => last(a.truth && a.truth.student) - last(b.truth && b.truth.student),
-  NEC: (a, b) => b.nec - a.nec,
-  images: (a, b) => b.counts.missed + b.counts.extra - a.counts.missed - a.counts.extra,
-};
-let order = ui.keep.get("classes-order") in ORDERS ? ui.keep.get("classes-order") : "class";
+/** View 2, Student performance: per class, how well the student follows its teacher and where it does not. */
 
-const legend = h("div", { class: "legend" }, SUBSETS.map(([id, label]) => h("span", { class: "key" }, h("i", { class: `fill-${id}` }), ui.term(id, label))));
+import { bar, drawing, heading, label, offerChart } from "../../browser/charts.js";
+import { segmented, term } from "../../browser/controls.js";
+import {
+  childrenOf,
+  closest,
+  h,
+  itemOf,
+  keyOf,
+  queryAll,
+  reconcile,
+  setAttribute,
+  setText,
+} from "../../browser/elements.js";
+import { on } from "../../browser/events.js";
+import { rovingFocus, setTabStop } from "../../browser/focus.js";
+import { compact, number, plural } from "../../browser/format.js";
+import { select } from "../../browser/selection.js";
+import { state } from "../../browser/state.js";
+import { choice, settings } from "../../browser/storage.js";
+import { MEASURES, ORDERS, SUBSETS, sortedClasses, subsetShares } from "./classes.js";
+import { drawSlices, slices } from "./slices.js";
+
+/** @typedef {import("../../browser/payloads").ClassLine} ClassLine */
+/** @typedef {import("./classes.js").Measure} Measure */
+
+const measures = /** @type {Measure[]} */ (Object.keys(MEASURES));
+let measure = choice("measure", measures, "ap");
+let order = choice("classes-order", ORDERS, "class");
+/** @type {import("../../browser/payloads").Table} */
+let table = { classes: [], labelled: false };
+
+const legend = h(
+  "div",
+  { class: "legend" },
+  SUBSETS.map(([id, name]) => h("span", { class: "key" }, h("i", { class: `fill-${id}` }), term(id, name))),
+);
 const head = h("div", { class: "perf-head", role: "group", "aria-label": "Order of the classes" });
 const rows = h("div", { class: "perf-rows scroll", role: "grid", "aria-label": "Classes" });
-const slices = h("div", { class: "slices" });
-view.body.append(legend, head, rows, slices);
-view.tools.append(ui.segmented(Object.entries(SHORT).map(([id, short]) => [id, short, { "data-tip": `Fidelity as ${MEASURES[id]}` }]), measure, (m) => { measure = m; ui.keep.set("measure", m); if (table) draw(table); }, "Measure of fidelity"));
-dom.roving(rows, ".perf-row");
 
-function create(c) {
-  const row = h("div", { class: "perf-row", role: "row", "data-class": c.name },
-    h("span", { class: "perf-name", role: "gridcell", "data-name": "" }),
-    h("span", { class: "perf-fid", role: "gridcell" }, h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" })), h("b", {})),
-    h("span", { class: "perf-acc", role: "gridcell" }),
-    h("span", { class: "perf-nec", role: "gridcell" }),
-    h("span", { class: "stack", role: "gridcell" }, ORDER.map((id) => h("button", { type: "button", tabindex: "-1", class: `fill-${id}`, "data-subset": id }))));
+/** @param {import("../../browser/view.js").View} view */
+export function setup(view) {
+  view.body.append(legend, head, rows, slices);
+  view.tools.append(segmented(measures.map(measureOption), measure, setMeasure, "Measure of fidelity"));
+  rovingFocus(rows, ".perf-row");
+  view.part("performance.table", (data) => {
+    table = data;
+    view.root.classList.toggle("labelled", data.labelled);
+    draw();
+  });
+  view.part("performance.slices", drawSlices);
+  on("select", markSelection);
+  on("select", markUnapplied);
+  on("pending", markUnapplied);
+  offerChart("student performance", drawChart);
+}
+
+/**
+ * @param {Measure} id
+ * @returns {[string, string, object]}
+ */
+const measureOption = (id) => [id, MEASURES[id].short, { "data-tip": `Fidelity as ${MEASURES[id].name}` }];
+
+/** @param {Measure} id */
+function setMeasure(id) {
+  measure = id;
+  settings.set("measure", id);
+  draw();
+}
+
+function draw() {
+  drawHead();
+  reconcile(rows, sortedClasses(table.classes, order, measure), (line) => line.name, createRow, updateRow);
+  markSelection();
+}
+
+function drawHead() {
+  /** @type {{id: typeof order, shown: string, term: string}[]} */
+  const columns = [
+    { id: "class", shown: "class", term: "own order" },
+    { id: "fidelity", shown: `fidelity (${MEASURES[measure].short})`, term: "fidelity" },
+    { id: "accuracy", shown: "acc. T · S", term: "accuracy" },
+    { id: "NEC", shown: "NEC", term: "NEC" },
+    { id: "images", shown: "images", term: "subsets" },
+  ];
+  reconcile(
+    head,
+    columns.filter(({ id }) => id !== "accuracy" || table.labelled),
+    ({ id }) => id,
+    ({ id, term: key }) =>
+      h("button", { type: "button", class: `perf-${id}`, "data-term": key, onclick: () => setOrder(id) }),
+    (node, { id, shown }) => {
+      setText(node, shown);
+      setAttribute(node, "aria-pressed", id === order ? "true" : "false");
+      setAttribute(node, "aria-label", `Order by ${id}`);
+    },
+  );
+}
+
+/** @param {typeof order} id */
+function setOrder(id) {
+  order = id;
+  settings.set("classes-order", id);
+  draw();
+}
+
+/** @param {ClassLine} line */
+function createRow(line) {
+  const cell = (/** @type {string} */ name, /** @type {any[]} */ ...content) =>
+    h("span", { class: name, role: "gridcell" }, ...content);
+  const track = h("span", { class: "track" }, h("i", { class: "level" }), h("i", { class: "interval" }));
+  const stack = SUBSETS.map(([id]) =>
+    h("button", { type: "button", tabindex: "-1", class: `fill-${id}`, "data-subset": id }),
+  );
+  const name = cell("perf-name");
+  name.dataset.name = "";
+  const row = h(
+    "div",
+    { class: "perf-row", role: "row", "data-class": line.name },
+    name,
+    cell("perf-fid", track, h("b")),
+    cell("perf-acc"),
+    cell("perf-nec"),
+    cell("stack", stack),
+  );
   row.addEventListener("click", (event) => {
-    const part = event.target.closest("[data-subset]");
-    const name = row.__item.name;
-    if (part) pick(name, part.dataset.subset);
-    else store.select({ cls: name, subset: null, slice: null });
+    const subset = closest(event, "[data-subset]")?.dataset.subset;
+    if (subset) toggleSubset(itemOf(row).name, subset);
+    else selectClass(row);
   });
-  row.addEventListener("keydown", (event) => {
-    if (event.target !== row && event.key !== "Escape" && !event.key.startsWith("Arrow")) return;
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); store.select({ cls: row.__item.name, subset: null, slice: null }); }
-    else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
-      event.preventDefault();
-      const parts = [...row.querySelectorAll("[data-subset]")].filter((b) => !b.hidden);
-      const i = parts.indexOf(document.activeElement);
-      const to = i + (event.key === "ArrowRight" ? 1 : -1);
-      (to < 0 ? row : parts[Math.min(to, parts.length - 1)]).focus();
-    } else if (event.key === "Escape") row.focus();
-  });
+  row.addEventListener("keydown", (event) => onRowKey(event, row));
   return row;
 }
 
-function pick(cls, subset) {
-  const now = store.state.selection;
-  store.select({ cls, subset: now.cls === cls && now.subset === subset ? null : subset, slice: null });
+/** @param {HTMLElement} row */
+const selectClass = (row) => select({ cls: itemOf(row).name, subset: null, slice: null });
+
+/**
+ * @param {string} cls
+ * @param {string} subset
+ */
+function toggleSubset(cls, subset) {
+  const { selection } = state;
+  const isSelected = selection.cls === cls && selection.subset === subset;
+  select({ cls, subset: isSelected ? null : subset, slice: null });
 }
 
-function update(row, c) {
-  const [name, fid, acc, nec, stack] = row.children;
-  text(name, c.name);
-  name.title = c.name;
-  const m = c[measure];
-  const track = fid.firstElementChild;
-  track.children[0].style.width = `${100 * Math.max(0, Math.min(1, m.value || 0))}%`;
-  const sure = m.low !== null && m.high !== null && m.low !== undefined;
-  track.children[1].hidden = !sure;
-  if (sure) {
-    track.children[1].style.left = `${100 * m.low}%`;
-    track.children[1].style.width = `${100 * Math.max(0, m.high - m.low)}%`;
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} row
+ */
+function onRowKey(event, row) {
+  if (event.key === "Escape") row.focus();
+  else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+    event.preventDefault();
+    const parts = queryAll(row, "[data-subset]:not([hidden])");
+    const at = event.target instanceof HTMLElement ? parts.indexOf(event.target) : -1;
+    const to = Math.min(at + (event.key === "ArrowRight" ? 1 : -1), parts.length - 1);
+    (to < 0 ? row : parts[to]).focus();
+  } else if (event.target === row && (event.key === "Enter" || event.key === " ")) {
+    event.preventDefault();
+    selectClass(row);
   }
-  text(fid.lastElementChild, fmt.share(m.value));
-  fid.dataset.tip = m.value === null || m.value === undefined ? "Fidelity: nothing to rank, the teacher says yes to no held-out image" : `Fidelity, ${MEASURES[measure]} to the teacher: ${fmt.num(m.value, 3)}${sure ? `, 95 % interval ${fmt.num(m.low)} to ${fmt.num(m.high)}` : ""}`;
-  text(acc, c.truth ? `${fmt.share(c.truth.teacher)} · ${fmt.share(c.truth.student)}` : "");
-  acc.hidden = !table.labelled;
-  if (c.truth) acc.dataset.tip = `Accuracy, average precision against the labels: teacher ${fmt.num(c.truth.teacher, 3)}, student ${fmt.num(c.truth.student, 3)}`;
-  text(nec, c.nec);
-  nec.dataset.tip = `${c.nec} concept${c.nec === 1 ? "" : "s"} with a weight`;
-  const total = ORDER.reduce((sum, id) => sum + c.counts[id], 0) || 1;
-  for (const part of stack.children) {
-    const id = part.dataset.subset;
-    const n = c.counts[id];
+}
+
+/**
+ * @param {HTMLElement} row
+ * @param {ClassLine} line
+ */
+function updateRow(row, line) {
+  const [name, fidelity, accuracy, nec, stack] = childrenOf(row);
+  setText(name, line.name);
+  name.title = line.name;
+  drawFidelity(fidelity, line);
+  accuracy.hidden = !table.labelled;
+  const { truth } = line;
+  setText(accuracy, truth && `${compact(truth.teacher)} · ${compact(truth.student)}`);
+  if (truth)
+    accuracy.dataset.tip =
+      `Average precision against the labels: teacher ${number(truth.teacher, 3)}, ` +
+      `student ${number(truth.student, 3)}`;
+  setText(nec, line.nec);
+  nec.dataset.tip = `${line.nec} concept${plural(line.nec)} with a weight`;
+  const shares = subsetShares(line.counts);
+  const total = Object.values(line.counts).reduce((sum, n) => sum + n, 0);
+  SUBSETS.forEach(([id, shown], i) => {
+    const part = childrenOf(stack)[i];
+    const n = line.counts[id];
     part.hidden = n === 0;
-    part.style.flexGrow = Math.sqrt(n / total); // areas by the square root: the few that differ stay clickable
-    const label = `${c.name}: ${n} ${SUBSETS.find(([k]) => k === id)[1]}`;
-    attr(part, "aria-label", label);
-    part.dataset.tip = `${n} of ${total} images: ${SUBSETS.find(([k]) => k === id)[1]}`;
-  }
-  row.setAttribute("aria-label", `${c.name}: ${MEASURES[measure]} ${fmt.num(m.value)}, ${c.counts.missed} missed, ${c.counts.extra} extra, ${c.nec} concept${c.nec === 1 ? "" : "s"}`);
-}
-
-function mark() {
-  const now = store.state.selection;
-  for (const row of rows.children) {
-    const on = row.__key === now.cls;
-    attr(row, "aria-selected", on ? "true" : "false");
-    for (const part of row.querySelectorAll("[data-subset]")) attr(part, "aria-pressed", on && part.dataset.subset === now.subset ? "true" : "false");
-    if (on && rows.scrollHeight > rows.clientHeight) row.scrollIntoView({ block: "nearest" });
-  }
-  dom.tabStop(rows.children, (row) => row.getAttribute("aria-selected") === "true");
-  for (const button of slices.querySelectorAll("[data-slice]")) attr(button, "aria-pressed", button.dataset.slice === now.slice ? "true" : "false");
-}
-
-function draw(data) {
-  table = data;
-  view.root.classList.toggle("labelled", data.labelled);
-  keyed(head, [["class", "class", "own order"], ["fidelity", `fidelity (${SHORT[measure]})`, "fidelity"], ...(data.labelled ? [["accuracy", "acc. T · S", "accuracy"]] : []), ["NEC", "NEC", "NEC"], ["images", "images", "subsets"]], (c) => c[0], ([id, , term]) =>
-    h("button", { type: "button", class: `perf-${id}`, "data-term": term, onclick: () => { order = id; ui.keep.set("classes-order", id); draw(table); } }), (node, [id, shown]) => {
-    text(node, shown);
-    attr(node, "aria-pressed", id === order ? "true" : "false");
-    attr(node, "aria-label", `Order by ${id}`);
+    part.style.flexGrow = String(shares[id]);
+    setAttribute(part, "aria-label", `${line.name}: ${n} ${shown}`);
+    part.dataset.tip = `${n} of ${total} images: ${shown}`;
   });
-  keyed(rows, ORDERS[order] ? [...data.classes].sort(ORDERS[order]) : data.classes, (c) => c.name, create, update);
-  mark();
+  const { missed, extra } = line.counts;
+  row.setAttribute(
+    "aria-label",
+    `${line.name}: ${MEASURES[measure].name} ${number(line[measure].value)}, ${missed} missed, ` +
+      `${extra} extra, ${line.nec} concept${plural(line.nec)}`,
+  );
 }
-view.part("performance.table", draw);
 
-view.part("performance.slices", (data) => {
-  const list = data.slices;
-  slices.replaceChildren(
-    h("h3", {}, ui.term("slice", "Slices"), h("span", { class: "muted cut" }, " that go wrong together"), list.length ? h("span", { class: "muted right" }, "images, agreement") : null),
-    list.length
-      ? h("div", { class: "slice-list scroll" }, list.map((found) => h("button", {
-          type: "button", class: "slice", "data-slice": found.id, "aria-pressed": "false",
-          "data-tip": found.text, onclick: () => store.select({ slice: store.state.selection.slice === found.id ? null : found.id, subset: null }) },
-          h("i", { class: `dot fill-${found.side}` }), h("span", { class: "cut", "data-name": "" }, found.short), h("span", { class: "muted" }, `${found.size}`), h("b", {}, `${fmt.percent(found.agreement)}`), h("span", { class: "muted" }, `vs ${fmt.percent(found.rest)}`))))
-      : h("p", { class: "muted none" }, "No group of misaligned images stands out."));
-  mark();
-});
-store.on("select", mark);
-const markKept = () => { for (const row of rows.children) attr(row.firstElementChild, "data-kept", store.state.kept.has(row.__key) ? "changes not applied" : null); };
-store.on("pending", markKept);
-store.on("select", markKept);
+/**
+ * @param {HTMLElement} cell
+ * @param {ClassLine} line
+ */
+function drawFidelity(cell, line) {
+  const [track, text] = childrenOf(cell);
+  const [level, interval] = childrenOf(track);
+  const { value, low, high } = line[measure];
+  level.style.width = `${100 * Math.max(0, Math.min(1, value ?? 0))}%`;
+  const hasInterval = low !== null && high !== null;
+  interval.hidden = !hasInterval;
+  if (hasInterval) {
+    interval.style.left = `${100 * low}%`;
+    interval.style.width = `${100 * Math.max(0, high - low)}%`;
+  }
+  setText(text, compact(value));
+  const range = hasInterval ? `, 95 % interval ${number(low)} to ${number(high)}` : "";
+  cell.dataset.tip =
+    value === null
+      ? "Fidelity is not defined: the teacher says yes to no held-out image"
+      : `Fidelity, ${MEASURES[measure].name} to the teacher: ${number(value, 3)}${range}`;
+}
 
-chart.offer("student performance", () => {
+function markSelection() {
+  const { cls, subset } = state.selection;
+  for (const row of childrenOf(rows)) {
+    const isSelected = keyOf(row) === cls;
+    setAttribute(row, "aria-selected", isSelected ? "true" : "false");
+    for (const part of queryAll(row, "[data-subset]"))
+      setAttribute(part, "aria-pressed", isSelected && part.dataset.subset === subset ? "true" : "false");
+    if (isSelected && rows.scrollHeight > rows.clientHeight) row.scrollIntoView({ block: "nearest" });
+  }
+  setTabStop(rows.children, (row) => row.getAttribute("aria-selected") === "true");
+}
+
+/** Mark the classes that have pending actions. */
+function markUnapplied() {
+  for (const row of childrenOf(rows)) {
+    const name = childrenOf(row)[0];
+    setAttribute(
+      name,
+      "data-unapplied",
+      state.unapplied.has(itemOf(row).name) ? "changes not applied" : null,
+    );
+  }
+}
+
+function drawChart() {
   const height = 26 * table.classes.length + 74;
-  const svg = s("svg", { viewBox: `0 0 640 ${height}`, width: 640, height });
-  svg.append(chart.heading("How well each student follows its teacher, on held-out images", [[10, "class"], [180, `fidelity (${MEASURES[measure]}), 95 % interval`], [400, "images, lengths are square roots"]], ORDER.map((id) => [id, SUBSETS.find(([k]) => k === id)[1]])));
-  table.classes.forEach((c, i) => {
+  const { name } = MEASURES[measure];
+  const svg = drawing(
+    640,
+    height,
+    heading(
+      "Fidelity of each student to its teacher, on held-out images",
+      [
+        [10, "class"],
+        [180, `fidelity (${name}), 95 % interval`],
+        [400, "images (square-root scale)"],
+      ],
+      SUBSETS.map(([id, shown]) => [id, shown]),
+    ),
+  );
+  table.classes.forEach((line, i) => {
     const y = 66 + 26 * i;
-    const m = c[measure];
-    svg.append(s("text", { x: 10, y: y + 13, "font-size": 12 }, c.name.slice(0, 24)));
-    svg.append(s("rect", { x: 180, y: y + 2, width: 160, height: 14, fill: ui.colour("raise") }), s("rect", { x: 180, y: y + 2, width: 160 * (m.value || 0), height: 14, fill: ui.colour("accent"), "fill-opacity": 0.72 }));
-    if (m.low !== null && m.low !== undefined && m.high !== null) svg.append(s("rect", { x: 180 + 160 * m.low, y: y + 8, width: 160 * Math.max(0, m.high - m.low), height: 2, fill: ui.colour("ink") }));
-    svg.append(s("text", { x: 348, y: y + 13, "font-size": 12 }, fmt.num(m.value)));
-    const total = ORDER.reduce((sum, id) => sum + Math.sqrt(c.counts[id]), 0) || 1;
+    const { value, low, high } = line[measure];
+    const level = bar(180, y + 2, 160 * (value ?? 0), "accent");
+    level.setAttribute("fill-opacity", "0.72");
+    svg.append(label(10, y + 13, line.name.slice(0, 24)), bar(180, y + 2, 160, "raise"), level);
+    if (low !== null && high !== null) svg.append(bar(180 + 160 * low, y + 8, 160 * (high - low), "ink", 2));
+    svg.append(label(348, y + 13, number(value)));
+    const shares = subsetShares(line.counts);
+    const total = Object.values(shares).reduce((sum, share) => sum + share, 0) || 1;
     let x = 400;
-    for (const id of ORDER) {
-      const w = (230 * Math.sqrt(c.counts[id])) / total;
-      svg.append(s("rect", { x, y: y + 2, width: w, height: 14, fill: ui.colour(id) }));
-      x += w;
+    for (const [id] of SUBSETS) {
+      const width = (230 * shares[id]) / total;
+      svg.append(bar(x, y + 2, width, id));
+      x += width;
     }
   });
   return svg;
-});
+}

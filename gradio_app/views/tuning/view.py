@@ -9,9 +9,11 @@ from inficond.core.tuning.actions import Action
 from inficond.core.tuning.bounds import typical_weight
 from inficond.gradio_app.presenters import (
     MetricChip,
+    Strengths,
     SuggestionPayload,
     metric_chips,
     missing_word_reason,
+    strengths_payload,
     suggestion_payload,
 )
 from inficond.gradio_app.serialization import to_plain
@@ -37,20 +39,19 @@ class Focus(TypedDict):
 
 
 class StatePart(TypedDict):
-    """The part ``tuning.state``; `tau` is the typical weight of the class."""
+    """The part ``tuning.state``; `strengths` are those of a concept with weight 0."""
 
     cls: str
     rows: list[dict[str, Any]]
-    tau: float
+    strengths: Strengths
     focuses: list[Focus]
     now: list[MetricChip]
 
 
 class WordsPart(TypedDict):
-    """The part ``tuning.words``: every concept that can be tuned, and its group."""
+    """The part ``tuning.words``: every concept that can be tuned."""
 
     names: list[str]
-    groups: list[str]
 
 
 class SuggestionsPart(TypedDict):
@@ -78,7 +79,7 @@ def _state(visitor: "Visitor", selection: "Selection") -> StatePart:
     return {
         "cls": selection.cls,
         "rows": to_plain(_rows(visitor, selection, influence)),
-        "tau": to_plain(typical_weight(influence.weights)),
+        "strengths": to_plain(strengths_payload(0.0, typical_weight(influence.weights))),
         "focuses": to_plain(_focuses(visitor, selection)),
         "now": metric_chips(session.metrics(selection.cls)),
     }
@@ -92,6 +93,7 @@ def _rows(visitor: "Visitor", selection: "Selection", influence: "Influence") ->
     selected = [index[c] for c in reversed(selection.concepts) if c in index]
     upper = list(dict.fromkeys([*selected, *active.tolist()]))
     bounded = [index[c] for c in influence.bounds if c in index and index[c] not in upper]
+    tau = typical_weight(weights)
     rows = []
     for k in [*upper, *bounded]:
         name = influence.concepts[k]
@@ -102,6 +104,7 @@ def _rows(visitor: "Visitor", selection: "Selection", influence: "Influence") ->
             {
                 "name": name,
                 "weight": float(weights[k]),
+                "strengths": strengths_payload(float(weights[k]), tau),
                 "heading": "concepts with weight 0 and a bound" if bounded and k == bounded[0] else None,
                 "bound": None
                 if bound is None
@@ -136,10 +139,9 @@ def _focuses(visitor: "Visitor", selection: "Selection") -> list[Focus]:
 
 
 def _words(visitor: "Visitor", selection: "Selection") -> WordsPart:
-    """Return every concept that can be tuned with its group, for the search box and for group actions."""
+    """Return every concept that can be tuned, for the search box."""
     session = visitor.session
-    kept = [k for k, c in enumerate(session.concepts) if c not in session.state.dropped]
-    return {"names": [session.concepts[k] for k in kept], "groups": [session.concept_groups[k] for k in kept]}
+    return {"names": [c for c in session.concepts if c not in session.state.dropped]}
 
 
 def _suggestions(visitor: "Visitor", selection: "Selection") -> SuggestionsPart:
@@ -149,7 +151,7 @@ def _suggestions(visitor: "Visitor", selection: "Selection") -> SuggestionsPart:
         ("suggest", selection.cls, subset),
         lambda: list(session.suggest(selection.cls, subset, MAX_SUGGESTIONS)),
     )
-    return {"suggestions": to_plain([suggestion_payload(s) for s in found])}
+    return {"suggestions": to_plain([suggestion_payload(s, session) for s in found])}
 
 
 def _missing(visitor: "Visitor", selection: "Selection") -> MissingPart:

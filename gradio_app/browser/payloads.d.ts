@@ -1,0 +1,314 @@
+/** Types of the data that the server sends: see `view.py` of each view, `presenters.py` and `rpc.py`. */
+
+export type SubsetName = "agree-pos" | "agree-neg" | "missed" | "extra";
+export type Counts = Record<SubsetName, number>;
+
+export interface Selection {
+  cls: string | null;
+  subset: string | null;
+  slice: string | null;
+  concepts: string[];
+  image: string | null;
+  scope: string | null;
+}
+
+export interface PartInfo {
+  depends: string[];
+  slow: number;
+}
+
+export interface Brush {
+  concept: string;
+  low: number;
+  high: number;
+  at: [from: number, to: number];
+  rows: Set<number>;
+}
+
+/** The subset or slice that a refit emphasizes, as `core.tuning` describes it. */
+export type Focus = string | object | null;
+
+export interface PendingAction {
+  kind: string;
+  concept: string;
+  /** Strength or weight. */
+  value?: number;
+  /** The weight that the action requests, before the refit. */
+  requested: number;
+  /** Of an action on a group: its concepts. */
+  members?: { concept: string; requested: number }[];
+  suggested?: boolean;
+}
+
+export interface Change {
+  label: string;
+  before: string;
+  after: string;
+  delta: string;
+  range: string;
+  clear: boolean;
+  better: boolean;
+  more: string;
+  count?: boolean;
+}
+
+export interface Preview {
+  error?: string;
+  weights?: Record<string, number>;
+  changes?: Change[];
+}
+
+export interface State {
+  selection: Selection;
+  /** What the server returned last. */
+  parts: Partial<Parts>;
+  catalogue: Record<string, PartInfo>;
+  info: { glossary: Record<string, string>; project: string; demo: boolean };
+  /** Identifies the visitor. */
+  token: string | null;
+  /** The hovered concept. */
+  hover: string | null;
+  brush: Brush | null;
+  /** Tuning actions of the selected class that are not applied yet. */
+  pending: PendingAction[];
+  /** The same of classes that were left. */
+  unapplied: Map<string | null, { pending: PendingAction[]; focus: Focus }>;
+  focus: Focus;
+  preview: Preview | null;
+}
+
+export interface Facts {
+  facts: { label: string; value: string; term?: string; more?: string }[];
+  bars: { name: string; n: number }[];
+  bars_title: string;
+  added: string[];
+  projects: { key: string; name: string }[];
+  project: string;
+  name: string;
+  lam: number;
+  threshold: number | "matched";
+  note: string;
+}
+
+export interface Interval {
+  value: number | null;
+  low: number | null;
+  high: number | null;
+}
+
+export interface ClassLine {
+  name: string;
+  nec: number;
+  counts: Counts;
+  ap: Interval;
+  balanced_agreement: Interval;
+  f1: Interval;
+  agreement: Interval;
+  truth: { teacher: number | null; student: number | null } | null;
+  notes: string[];
+}
+
+export interface Table {
+  classes: ClassLine[];
+  labelled: boolean;
+}
+
+export interface Slices {
+  cls: string;
+  slices: {
+    id: string;
+    side: string;
+    short: string;
+    text: string;
+    size: number;
+    agreement: number;
+    rest: number;
+  }[];
+}
+
+/** Rows of bytes between a lowest and a highest value each. */
+export interface Quantised {
+  low: number[];
+  high: number[];
+  bytes: string;
+}
+
+export interface Points {
+  rows: string;
+  sides: string;
+  concepts: string[];
+  values: Quantised;
+}
+
+export interface InfluenceRow {
+  name: string;
+  group: string;
+  weight: number;
+  gap: number | null;
+  added: boolean;
+}
+
+export interface Influence {
+  cls: string;
+  part: string;
+  rows: InfluenceRow[];
+  n_active: number;
+  n_concepts: number;
+  points: Points | null;
+}
+
+/** Strengths of an action with the weight that each requests. */
+export type Strengths = Record<"up" | "down", { value: number; requested: number }[]>;
+
+export interface TuningRow {
+  name: string;
+  weight: number;
+  heading?: string | null;
+  bound: { kind: string; lower: number | null; upper: number | null; text: string } | null;
+  strengths: Strengths;
+}
+
+export interface Tuning {
+  cls: string;
+  rows: TuningRow[];
+  /** Of a concept without weight. */
+  strengths: Strengths;
+  focuses: { id: string; label: string; focus: Focus; usable: boolean }[];
+  now: { label: string; value: string; term: string }[];
+}
+
+export interface Suggestion {
+  text: string;
+  actions: PendingAction[];
+  gain: string;
+  clear: boolean;
+  more: string;
+}
+
+export interface GalleryIndex {
+  n: number;
+  rows: string;
+  ids: string[];
+  held_out: string;
+  tile: number;
+  columns: number;
+  per_sheet: number;
+  sheets: (string | null)[];
+}
+
+export interface Gallery {
+  rows: string;
+  teacher: string;
+  student: string;
+  codes: string;
+  counts: Counts;
+  total: number;
+  caption: string;
+}
+
+export interface Bar {
+  key: string;
+  name: string;
+  value: number;
+  kind: "concept" | "rest" | "bias" | "sum";
+  more: string;
+  evidence?: boolean;
+}
+
+export interface Evidence {
+  score: number;
+  cells: string;
+}
+
+export interface Opened {
+  id: string;
+  row: number;
+  url: string;
+  teacher: number;
+  student: number;
+  label: boolean | null;
+  bars: Bar[];
+  evidence: Record<string, Evidence>;
+  first: string | null;
+  grid: [rows: number, columns: number];
+  crop: [left: number, top: number, right: number, bottom: number];
+  validation: boolean;
+}
+
+export interface OwnImage {
+  name: string;
+  url: string;
+  line: string;
+  rows: { name: string; teacher: number; student: number; bars: Bar[] }[];
+  evidence: Record<string, Evidence>;
+  grid: [rows: number, columns: number];
+  crop: [left: number, top: number, right: number, bottom: number];
+}
+
+export type Edge = [from: number, to: number, kind: "up" | "down" | "through" | "join", current: boolean];
+
+export interface StepNode {
+  id: string;
+  name: string;
+  text: string;
+  more: string;
+  when: string;
+  on_branch: boolean;
+  lane: number;
+  edges: Edge[];
+  gain: string;
+  gain_more: string;
+}
+
+export interface Tree {
+  nodes: StepNode[];
+  current: string;
+  can_undo: boolean;
+  can_redo: boolean;
+  lanes: number;
+}
+
+export interface StepChange {
+  clear: boolean;
+  better: boolean;
+  more: string;
+}
+
+export interface Comparison {
+  cls: string | null;
+  a: string;
+  b: string;
+  metrics: Change[];
+  weights: { concept: string; cls: string; before: number; after: number; change: number }[];
+  n_weights: number;
+  moved: string;
+}
+
+export interface Job {
+  state: "running" | "done" | "failed" | "cancelled";
+  stage: string;
+  done: number;
+  total: number;
+  left: number | null;
+  line: string;
+  notes: string[];
+  result: unknown;
+}
+
+export interface Parts {
+  "configuration.facts": Facts;
+  "performance.table": Table;
+  "performance.slices": Slices;
+  "influence.rows": Influence;
+  "tuning.state": Tuning;
+  "tuning.words": { names: string[] };
+  "tuning.suggestions": { suggestions: Suggestion[] };
+  "tuning.missing": { words: { word: string; more: string }[] };
+  "instances.index": GalleryIndex;
+  "instances.gallery": Gallery;
+  "instances.ids": { ids: string[] };
+  "instances.values": { rows: string; concepts: string[]; values: Quantised };
+  "instances.opened": Opened | null;
+  "provenance.tree": Tree;
+  "provenance.changes": { changes: Record<string, StepChange> };
+}
