@@ -61,6 +61,10 @@ class StorageError(InputError):
     """What was asked for is fine; the disk did not take it, or gives back other bytes than were written."""
 
 
+class StorageBusy(StorageError):
+    """Another thread or process holds the lock of a file; a later try may succeed."""
+
+
 class Cancelled(Exception):
     """The person asked for a long job to stop; what was finished is kept."""
 

@@ -1,12 +1,15 @@
-"""The file of a history: opened, brought up to date, read and written in transactions, sums kept.
+"""Connections and transactions of a history database.
 
-`core.history.store` knows what the tables mean; here is only how their bytes are kept and believed.
+`core.history.store` defines what rows mean; this module opens the file, checks its layout and checksums, and
+keeps the checksums up to date. Readers do not wait for writers: each reading transaction has a connection of
+its own, and SQLite's write-ahead log gives it one consistent view.
 """
 
 import os
 import secrets
 import shutil
 import sqlite3
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,252 +17,319 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError, StorageError
+from inficond.core.errors import InputError, StorageBusy, StorageError
 from inficond.core.history import integrity
+from inficond.core.history.schema import COLUMNS, FORMAT, OWNERS, STATEMENTS, check_schema, objects
 
-FORMAT = 2
-"""Version of the layout; 1 had no sums and is brought up to this when it is next written."""
-WAIT_SECONDS = 30.0
+WRITE_SECONDS = 30.0
+"""How long a write waits for a lock."""
+READ_SECONDS = 5.0
+"""How long a read waits for a lock: only a program that locks the whole file makes readers wait."""
+IDLE_READERS = 4
+"""Reading connections that are kept open."""
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS node (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, owner TEXT NOT NULL, parent TEXT NOT NULL, info TEXT NOT NULL,
-    UNIQUE (owner, id));
-CREATE TABLE IF NOT EXISTS state (
-    node INTEGER NOT NULL REFERENCES node(seq), class TEXT NOT NULL, size INTEGER NOT NULL,
-    columns BLOB NOT NULL, weights BLOB NOT NULL, bias REAL NOT NULL, bounds TEXT NOT NULL,
-    focus TEXT, mask BLOB, overrides TEXT NOT NULL, PRIMARY KEY (node, class)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS head (
-    owner TEXT PRIMARY KEY, node TEXT NOT NULL, redo TEXT NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS remark (
-    owner TEXT NOT NULL, node TEXT NOT NULL, name TEXT NOT NULL, note TEXT NOT NULL,
-    PRIMARY KEY (owner, node)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seal (owner TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
-"""
-OWNERS = "SELECT owner FROM node UNION SELECT owner FROM head UNION SELECT owner FROM remark"
-STATEMENTS = tuple(s.strip() for s in SCHEMA.split(";") if s.strip())
+
+class _Connection(sqlite3.Connection):
+    """A connection with what was found when it was opened."""
+
+    has_checksums = False
+    identity = ""
+    schema_version = -1
+    age = 0
 
 
 class Database:
-    """An SQLite file of our layout.
+    """An SQLite file with the layout of `core.history.schema`.
 
     Parameters
     ----------
     path : Path
-        Made when something is first written.
+        Created when something is first written.
     data : str
-        Hash of the project's data: a file of other data is refused.
+        Hash of the project's data; a file of other data is refused.
     inspect : callable
-        Is given a file of format 1 before it gets its sums, and raises where it is not whole.
+        Is given a database of format 1 before its checksums are made, and raises where it is damaged.
 
     Raises
     ------
     InputError
-        From every method: of a newer version, or of other data.
+        From every method: a newer format, or other data.
     StorageError
-        Damaged, cannot be written, the disk is full, or locked for longer than 30 s.
+        Damaged, contains foreign objects, cannot be written, the disk is full, or locked for too long.
     """
 
     def __init__(self, path: Path, data: str, inspect: Callable[[sqlite3.Connection], object]) -> None:
         self.path = Path(path)
         self.data = data
         self._inspect = inspect
-        self._lock = threading.RLock()
-        self._db: sqlite3.Connection | None = None
+        self._lock = threading.Lock()  # of the attributes; never held while SQLite works
+        self._write_lock = threading.RLock()
+        self._current = threading.local()  # .db: the connection of this thread's transaction
+        self._readers: list[_Connection] = []
+        self._writer: _Connection | None = None
+        self._age = 0
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        self._writable = self._sealed = False
-        self._depth = 0
         self._changed: dict[str, int] = {}
-        self._believed: dict[str, int] = {}
+        self._verified: dict[str, int] = {}
+        self._steps: dict[str, tuple[int, int]] = {}  # checksum of an owner's steps up to a seq
 
     def close(self) -> None:
-        """Let go of the file; it opens again when next used."""
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-            self._db = None
-            self._believed.clear()
-            if self._copy is not None:
-                self._copy.cleanup()
-                self._copy = None
-
-    @property
-    def sealed(self) -> bool:
-        """Whether sums are kept in the file: it is of format 2."""
-        return self._sealed
+        """Close the file; it is opened again when it is next used."""
+        with self._write_lock:
+            with self._lock:
+                idle, self._readers = self._readers, []
+                writer, self._writer = self._writer, None
+                copy, self._copy = self._copy, None
+                self._age += 1
+                self._verified.clear()
+                self._steps.clear()
+            for db in (*idle, writer):
+                if db is not None:
+                    db.close()
+            if copy is not None:
+                copy.cleanup()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
-        """One consistent view of the file; None where there is none yet."""
-        with self._lock, self._translated():
-            if self._db is None and not self.path.exists():
+        """Open a transaction that sees one state of the file; None where there is no file.
+
+        Within another transaction of the same thread, that one is used.
+        """
+        current = getattr(self._current, "db", None)
+        if current is not None:
+            yield current
+            return
+        with self._described():
+            db = self._take_reader()
+            if db is None:
                 yield None
                 return
-            db = self._open(write=False)
-            if db.in_transaction:
-                yield db
-                return
-            db.execute("BEGIN")
+            self._current.db = db
             try:
+                db.execute("BEGIN")
+                self._check_again(db)
                 yield db
             finally:
+                self._current.db = None
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                self._return_reader(db)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nothing else writes meanwhile. May be nested: the outermost commits."""
-        with self._lock, self._translated():
-            db = self._open(write=True)
-            if self._depth == 0:
+    def writing(self, wait: float = WRITE_SECONDS) -> Iterator[sqlite3.Connection]:
+        """Open the only writing transaction; within another one of the same thread, that one is used.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds after which a lock of another thread or process raises `StorageBusy`.
+        """
+        current: _Connection | None = getattr(self._current, "db", None)
+        if current is not None and current is self._writer:
+            yield current
+            return
+        if not self._write_lock.acquire(timeout=wait):
+            raise busy(self.path, wait)
+        try:
+            with self._described(wait):
+                db = self._open_writer(wait)
                 self._changed.clear()
                 db.execute("BEGIN IMMEDIATE")
-            self._depth += 1
-            try:
-                yield db
-            except BaseException:
-                self._depth -= 1
-                if self._depth == 0 and db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            self._depth -= 1
-            if self._depth == 0:
+                self._current.db = db
                 try:
-                    sums, generation = self._seal(db)
+                    self._check_again(db)
+                    yield db
+                    checksums, generation = self._store_checksums(db)
                     db.execute("COMMIT")
                 except BaseException:
                     if db.in_transaction:
                         db.execute("ROLLBACK")
                     raise
-                self._believed.update(sums)
-                integrity.note_generation(self.path, self._identity, generation)
+                finally:
+                    self._current.db = current
+                    self._changed.clear()
+                with self._lock:
+                    self._verified.update(checksums)
+                integrity.write_generation(self.path, db.identity, generation)
+        finally:
+            self._write_lock.release()
 
-    # -- sums
+    # -- checksums
 
     def put(self, db: sqlite3.Connection, table: str, row: tuple[Any, ...], owner: str) -> None:
-        """Insert a row, all columns, and add it to its owner's sum."""
+        """Insert a row (all columns) and add it to its owner's checksum."""
         db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         self._add(owner, integrity.row_hash(table, row))
 
     def drop(self, db: sqlite3.Connection, table: str, where: str, key: tuple[Any, ...], owner: str) -> None:
-        """Delete rows and take them out of their owner's sum."""
-        for row in db.execute(
-            f"SELECT {integrity.COLUMNS[table]} FROM {table} WHERE {where}", key
-        ).fetchall():
+        """Delete rows and subtract them from their owner's checksum."""
+        for row in db.execute(f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}", key).fetchall():
             self._add(owner, -integrity.row_hash(table, row))
         db.execute(f"DELETE FROM {table} WHERE {where}", key)
+        if table in ("node", "state"):
+            self._steps.pop(owner, None)
 
     def _add(self, owner: str, number: int) -> None:
         self._changed[owner] = self._changed.get(owner, 0) + number
 
-    def _seal(self, db: sqlite3.Connection) -> tuple[dict[str, int], int]:
-        """Bring sums and generation up to date inside the transaction that changes the rows."""
-        sums = {}
+    def _store_checksums(self, db: _Connection) -> tuple[dict[str, int], int]:
+        """Write checksums and generation in the transaction that changes the rows."""
+        checksums = {}
         for owner, change in self._changed.items():
-            before = integrity.kept_sum(db, owner)
+            before = integrity.stored_checksum(db, owner)
             total = (before + change) % integrity.MODULUS
-            integrity.keep_sum(db, owner, total)
-            if self._believed.get(owner, 0) == before:
-                sums[owner] = total
+            integrity.store_checksum(db, owner, total)
+            if self._verified.get(owner, 0) == before:
+                checksums[owner] = total
         generation = self._generation(db) + 1
         db.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (str(generation),))
-        return sums, generation
+        return checksums, generation
 
-    def believe(self, db: sqlite3.Connection, owner: str) -> None:
-        """Hold an owner's rows against their sum; once per process while nobody else writes.
+    def verify_owner(self, db: sqlite3.Connection, owner: str) -> None:
+        """Verify the checksum of an owner's rows, once until somebody else writes.
 
         Raises
         ------
         StorageError
-            A byte of them is not what was written.
+            The rows differ from what was written.
         """
-        if not self._sealed or owner in self._changed:
+        assert isinstance(db, _Connection)
+        if not db.has_checksums or (db is self._writer and owner in self._changed):
             return
-        kept = integrity.kept_sum(db, owner)
-        if self._believed.get(owner) == kept:
+        stored = integrity.stored_checksum(db, owner)
+        if self._verified.get(owner) == stored:
             return
-        if integrity.owner_sum(db, owner) != kept:
+        # Steps are only ever added: those that were verified before are not read again.
+        known, after = self._steps.get(owner, (0, 0))
+        position = integrity.position_checksum(db, owner)
+        more, last = integrity.steps_checksum(db, owner, after)
+        steps = (known + more) % integrity.MODULUS
+        if (steps + position) % integrity.MODULUS != stored and after:
+            steps, last = integrity.steps_checksum(db, owner)
+        if (steps + position) % integrity.MODULUS != stored:
+            who = "the project's own branch" if owner == "main" else "a visitor"  # a token is a secret
             raise StorageError(
-                f"{self.path} is damaged (what it keeps of {_called(owner)} is not what was written): "
-                "restore a copy, or move it away to begin a new history"
+                f"{self.path} is damaged: the checksum of {who} does not match; restore a copy, or move it "
+                "away to begin a new history"
             )
-        self._believed[owner] = kept
+        with self._lock:
+            self._verified[owner] = stored
+            self._steps[owner] = steps, last
 
-    def believe_all(self, db: sqlite3.Connection) -> None:
-        """As `believe` for every owner, whatever was checked before, and SQLite's own check of the pages."""
-        self._believed.clear()
-        (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        if said != "ok":
-            raise StorageError(f"{self.path} is damaged ({said}): restore a copy, or move it away")
-        if not self._sealed:
-            return
-        for (owner,) in db.execute(f"SELECT owner FROM seal UNION {OWNERS}").fetchall():
-            self.believe(db, owner)
+    def verify(self, db: sqlite3.Connection) -> None:
+        """Verify the checksums of all owners, whatever was verified before, and SQLite's pages."""
+        assert isinstance(db, _Connection)
+        with self._lock:
+            self._verified.clear()
+            self._steps.clear()
+        (result,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+        if result != "ok":
+            raise StorageError(f"{self.path} is damaged: {result}; restore a copy, or move it away")
+        if db.has_checksums:
+            for (owner,) in db.execute(f"SELECT owner FROM seal UNION {OWNERS}").fetchall():
+                self.verify_owner(db, owner)
 
-    # -- the file
+    def has_checksums(self, db: sqlite3.Connection) -> bool:
+        """Return whether the file has checksums: format 2."""
+        assert isinstance(db, _Connection)
+        return db.has_checksums
 
-    def _open(self, write: bool) -> sqlite3.Connection:
-        if self._db is not None and (self._writable or not write):
-            return self._db
-        self.close()
+    # -- connections
+
+    def _take_reader(self) -> _Connection | None:
+        with self._lock:
+            if self._readers:
+                return self._readers.pop()
+        if not self.path.exists():
+            return None
+        return self._open(write=False, wait=READ_SECONDS)
+
+    def _return_reader(self, db: _Connection) -> None:
+        with self._lock:
+            if db.age == self._age and len(self._readers) < IDLE_READERS:
+                self._readers.append(db)
+                return
+        db.close()
+
+    def _open_writer(self, wait: float) -> _Connection:
+        if self._writer is None:
+            self._writer = self._open(write=True, wait=wait)
+        self._writer.execute(f"PRAGMA busy_timeout = {int(1000 * wait)}")
+        return self._writer
+
+    def _open(self, write: bool, wait: float) -> _Connection:
+        self._check_files()
+        written = integrity.read_generation(self.path, None)  # before the file is read: others may write
         try:
-            db = self._connect("rwc" if write else "rw", self.path)
-            self._writable = True
-        except sqlite3.OperationalError:
-            if write:
+            db = self._connect("rwc" if write else "rw", self.path, wait)
+        except sqlite3.OperationalError as error:
+            if write or is_busy(error):
                 raise
-            db = self._connect_read_only()
-            self._writable = False
+            db = self._connect_read_only(wait)
         try:
-            self._check(db)
+            self._check(db, written)
         except BaseException:
             db.close()
             raise
-        self._db = db
         return db
 
-    def _connect_read_only(self) -> sqlite3.Connection:
-        """A read-only place: WAL needs a shared-memory file beside it unless nobody else can write.
+    def _check_files(self) -> None:
+        """Refuse devices, pipes and folders: opening one may block or never end."""
+        for suffix in ("", "-wal", "-shm", integrity.SUFFIX):
+            path = self.path.with_name(self.path.name + suffix)
+            try:
+                mode = path.stat().st_mode
+            except (OSError, ValueError):
+                continue
+            if not stat.S_ISREG(mode):
+                raise StorageError(f"{path} is not a regular file: restore a copy, or move it away")
 
-        A log that was left there holds steps that an immutable file would be read without: they are read from
-        a copy.
+    def _connect_read_only(self, wait: float) -> _Connection:
+        """Open a file in a folder that cannot be written.
+
+        Write-ahead logging needs a file beside it unless the database is opened as immutable, which ignores
+        the log; steps in the log are therefore read from a copy.
         """
-        if os.access(self.path.parent, os.W_OK):
-            return self._connect("ro", self.path)
+        if writable(self.path.parent):
+            return self._connect("ro", self.path, wait)
         log = self.path.with_name(self.path.name + "-wal")
         if not (log.is_file() and log.stat().st_size):
-            return self._connect("ro", self.path, immutable=True)
-        self._copy = tempfile.TemporaryDirectory(prefix="inficond-history-")
-        place = Path(self._copy.name)
+            return self._connect("ro", self.path, wait, immutable=True)
+        with self._lock:
+            if self._copy is None:
+                self._copy = tempfile.TemporaryDirectory(prefix="inficond-history-")
+            folder = Path(self._copy.name)
         for file in (self.path, log):
-            shutil.copyfile(file, place / file.name)
-        return self._connect("rw", place / self.path.name)
+            if not (folder / file.name).exists():
+                shutil.copyfile(file, folder / file.name)
+        return self._connect("rw", folder / self.path.name, wait)
 
-    def _connect(self, mode: str, path: Path, immutable: bool = False) -> sqlite3.Connection:
+    def _connect(self, mode: str, path: Path, wait: float, immutable: bool = False) -> _Connection:
         existed = path.exists()
         uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
         db = sqlite3.connect(
-            uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            uri, uri=True, timeout=wait, isolation_level=None, check_same_thread=False, factory=_Connection
         )
         try:
+            db.execute("PRAGMA trusted_schema = OFF")
+            found = objects(db)  # plain rows: nothing that the schema defines is run
             if mode != "ro":
+                if found:
+                    check_schema(db, self.path)
+                elif existed and (written := integrity.read_generation(path, None)):
+                    raise self._lost(written)  # the tables were in the log only
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
-                tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-                if existed and not tables and (noted := integrity.noted_generation(self.path, None)):
-                    raise self._lost(noted)  # they were in the log only
-                if "seal" not in tables:
+                if not any(name == "seal" for _, name, _, _ in found):
                     self._create(db)
-            else:
-                db.execute("SELECT count(*) FROM meta")
         except BaseException:
             db.close()
             raise
+        db.age = self._age
         return db
 
-    def _create(self, db: sqlite3.Connection) -> None:
-        """Make the tables that are not there; a file of format 1 gets its sums."""
+    def _create(self, db: _Connection) -> None:
+        """Create the tables that are missing; a database of format 1 gets its checksums."""
         db.execute("BEGIN IMMEDIATE")
         try:
             for statement in STATEMENTS:
@@ -271,75 +341,101 @@ class Database:
                 db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
             db.execute("UPDATE meta SET value = ? WHERE key = 'format' AND value = '1'", (str(FORMAT),))
             for (owner,) in db.execute(OWNERS).fetchall():
-                integrity.keep_sum(db, owner, integrity.owner_sum(db, owner))
+                integrity.store_checksum(db, owner, integrity.owner_checksum(db, owner))
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
 
-    def _check(self, db: sqlite3.Connection) -> None:
+    def _check(self, db: _Connection, written: int) -> None:
+        """Check layout, format, data and generation; `written` is the generation noted beside the file."""
+        db.has_checksums = check_schema(db, self.path)
         meta = dict(db.execute("SELECT key, value FROM meta"))
         if meta.get("format") not in ("1", str(FORMAT)):
             raise InputError(
-                f"{self.path} has format {meta.get('format')}, this program reads {FORMAT}: "
-                "use the version of inficond that wrote it"
+                f"{self.path} has format {meta.get('format')}, and this version reads {FORMAT}: use the "
+                "version of inficond that wrote it"
             )
         if meta.get("data") != self.data:
             raise InputError(
-                f"{self.path} is the history of other data than this project's: "
-                "put the right file back, or move this one away to begin anew"
+                f"{self.path} is the history of other data than this project's: restore the right file, or "
+                "move this one away to begin a new history"
             )
-        tables = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")}
-        wanted = {s.replace("IF NOT EXISTS ", "") for s in STATEMENTS}
-        self._sealed = any(" seal " in s for s in tables)
-        if not tables >= (wanted if self._sealed else {s for s in wanted if " seal " not in s}):
-            raise StorageError(
-                f"{self.path} is damaged (its tables are not ours): restore a copy, or move it away"
-            )
-        self._identity = str(meta.get("identity", ""))
-        came, noted = self._generation(db), integrity.noted_generation(self.path, self._identity)
-        if came < noted:
-            raise self._lost(noted - came)
+        db.identity = str(meta.get("identity", ""))
+        if written and not integrity.read_generation(self.path, db.identity):
+            written = 0  # of another file
+        generation = self._generation(db)
+        if generation < written:
+            raise self._lost(written - generation)
+        (db.schema_version,) = db.execute("PRAGMA schema_version").fetchone()
+
+    def _check_again(self, db: _Connection) -> None:
+        """Check the layout again where it was changed since the connection was opened."""
+        (version,) = db.execute("PRAGMA schema_version").fetchone()
+        if version != db.schema_version:
+            db.has_checksums = check_schema(db, self.path)
+            db.schema_version = version
 
     def _lost(self, writes: int) -> StorageError:
         return StorageError(
-            f"{self.path} has lost its last {writes} writes (the file is older than what was written, or its "
-            f"log {self.path.name}-wal is damaged or missing): restore both from a copy, or remove "
-            f"{integrity.seal_file(self.path).name} to go on from the last step that is there"
+            f"{self.path} has lost its last {writes} writes (it is older than what was written, or its log "
+            f"{self.path.name}-wal is damaged or missing): restore both from a copy, or delete "
+            f"{integrity.generation_file(self.path).name} to continue from the last step that is left"
         )
 
-    def _generation(self, db: sqlite3.Connection) -> int:
+    def _generation(self, db: _Connection) -> int:
         row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
         try:
             return int(row[0]) if row else 0
         except ValueError:
             raise StorageError(
-                f"{self.path} is damaged (its generation is no number): restore a copy"
+                f"{self.path} is damaged: its generation is not a number; restore a copy"
             ) from None
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _described(self, wait: float = READ_SECONDS) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite does not check its texts
-            raise StorageError(explain(self.path, error)) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite does not validate texts
+            raise describe(self.path, error, wait) from error
 
 
-def _called(owner: str) -> str:
-    """An owner for people: a visitor's token is a key, never to be shown."""
-    return "the project's own branch" if owner == "main" else "a visitor"
+def writable(folder: Path) -> bool:
+    """Return whether this process, with its effective user, may create files in a folder."""
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def explain(path: Path, error: Exception) -> str:
-    """SQLite's complaint as one line that tells the mend."""
-    said = str(error).lower()
-    if "disk i/o" in said:
-        return f"cannot write {path} ({error}); nothing was changed: see that its disk is not full and works"
-    if "full" in said:
-        return f"cannot write {path}: the disk is full ({error}); nothing was changed, free some space first"
-    if "readonly" in said or "read-only" in said or "unable to open" in said:
-        return f"cannot write {path}: the project is read-only here; copy its folder to a place you may write"
-    if "locked" in said or "busy" in said:
-        return f"{path} is being written by another process for more than {WAIT_SECONDS:.0f} s; try again"
-    return f"{path} is damaged ({error}): restore a copy, or move it away to begin a new history"
+def busy(path: Path, wait: float) -> StorageBusy:
+    """Return the error for a file that stays locked."""
+    return StorageBusy(f"{path} has been locked by another process for more than {wait:.0f} s: try again")
+
+
+def is_busy(error: Exception) -> bool:
+    """Return whether SQLite met a lock of somebody else."""
+    text = str(error).lower()
+    return "locked" in text or "busy" in text
+
+
+def describe(path: Path, error: Exception, wait: float = READ_SECONDS) -> StorageError:
+    """Convert an error of SQLite to one line that says how to fix it."""
+    text = str(error).lower()
+    if is_busy(error):
+        return busy(path, wait)
+    if "disk i/o" in text:
+        return StorageError(
+            f"cannot write {path} ({error}); nothing was changed: check that its disk works and is not full"
+        )
+    if "full" in text:
+        return StorageError(f"cannot write {path}: the disk is full; nothing was changed, free some space")
+    if "unable to open" in text and writable(path.parent):
+        return StorageError(f"cannot open {path}: check its permissions and the limit of open files")
+    if "readonly" in text or "read-only" in text or "unable to open" in text:
+        return StorageError(
+            f"cannot write {path}: the project is read-only here; copy its folder to a place you can write"
+        )
+    if "out of memory" in text:
+        return StorageError(f"not enough memory to read {path}: close other programs")
+    return StorageError(
+        f"{path} is damaged ({error}): restore a copy, or move it away to begin a new history"
+    )

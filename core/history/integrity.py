@@ -1,67 +1,78 @@
-"""What tells a changed byte in a history: a sum over each owner's rows, and how far the file had come.
+"""Tamper detection for history databases.
 
-SQLite checks the pages of its log but not those of its file, and it passes over a log that does not fit
-as if it had never been written. So every owner's rows are summed (a multiset hash: SHA-256 of each row, added
-modulo 2²⁵⁶; Bellare and Micciancio, *A New Paradigm for Collision-Free Hashing*, 1997), the sum is kept
-beside them and changes with them in one transaction; and the number of the last transaction is kept outside,
-in a file of its own that is written after it.
+SQLite checks the pages of its log but not those of its main file, and ignores a log that does not match the
+file. Therefore each owner has a checksum: the sum of the SHA-256 of all their rows modulo 2²⁵⁶ (a multiset
+hash; Bellare and Micciancio, *A New Paradigm for Collision-Free Hashing*, 1997). It changes in the same
+transaction as the rows. The number of the last transaction, the generation, is also written to a file beside
+the database, so that a database that lost transactions is recognised.
 """
 
 import hashlib
 import os
 import sqlite3
+import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from inficond.core.history.schema import COLUMNS
+
 MODULUS = 1 << 256
 SUFFIX = "-seal"
-COLUMNS = {
-    "node": "seq, id, owner, parent, info",
-    "state": "node, class, size, columns, weights, bias, bounds, focus, mask, overrides",
-    "head": "owner, node, redo, used",
-    "remark": "owner, node, name, note",
-}
-"""The columns of each table that are summed: all."""
 
 
 def row_hash(table: str, row: Iterable[Any]) -> int:
-    """SHA-256 of a row and the name of its table; every value with its type and length."""
+    """Return the SHA-256 of a row and its table's name; every value is hashed with its type and length."""
     digest = hashlib.sha256(table.encode())
     for value in row:
         if value is None:
-            said = b"-"
+            data = b"-"
         elif isinstance(value, bytes):
-            said = b"b" + value
+            data = b"b" + value
         elif isinstance(value, float):
-            said = b"f" + (value + 0.0).hex().encode()  # SQLite keeps no −0
+            data = b"f" + (value + 0.0).hex().encode()  # SQLite stores no negative zero
         elif isinstance(value, int):
-            said = b"i" + str(value).encode()
+            data = b"i" + str(value).encode()
         else:
-            said = b"t" + str(value).encode()
-        digest.update(len(said).to_bytes(8, "little") + said)
+            data = b"t" + str(value).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
     return int.from_bytes(digest.digest(), "little")
 
 
-def rows_of(db: sqlite3.Connection, owner: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Every row of an owner with its table, found as the readers find them."""
-    for table, columns in COLUMNS.items():
-        if table == "state":
-            where = "node IN (SELECT seq FROM node WHERE owner = ?)"
-        else:
-            where = "owner = ?"
-        for row in db.execute(f"SELECT {columns} FROM {table} WHERE {where}", (owner,)):
-            yield table, row
+def steps_checksum(db: sqlite3.Connection, owner: str, after: int = 0) -> tuple[int, int]:
+    """Return the checksum of an owner's nodes and states whose `seq` exceeds `after`, and the last `seq`."""
+    total, last = 0, after
+    for row in db.execute(f"SELECT {COLUMNS['node']} FROM node WHERE owner = ? AND seq > ?", (owner, after)):
+        total += row_hash("node", row)
+        last = max(last, row[0])
+    states = (
+        f"SELECT {COLUMNS['state']} FROM state"
+        " WHERE node IN (SELECT seq FROM node WHERE owner = ? AND seq > ?)"
+    )
+    total += sum(row_hash("state", row) for row in db.execute(states, (owner, after)))
+    return total % MODULUS, last
 
 
-def owner_sum(db: sqlite3.Connection, owner: str) -> int:
-    """The sum over an owner's rows as they are in the file; 0 where there are none."""
-    return sum(row_hash(table, row) for table, row in rows_of(db, owner)) % MODULUS
+def position_checksum(db: sqlite3.Connection, owner: str) -> int:
+    """Return the checksum of an owner's head and remarks."""
+    return (
+        sum(
+            row_hash(table, row)
+            for table in ("head", "remark")
+            for row in db.execute(f"SELECT {COLUMNS[table]} FROM {table} WHERE owner = ?", (owner,))
+        )
+        % MODULUS
+    )
 
 
-def kept_sum(db: sqlite3.Connection, owner: str) -> int:
-    """The sum as it was kept when the rows were written; −1 where it cannot be read."""
+def owner_checksum(db: sqlite3.Connection, owner: str) -> int:
+    """Return the checksum of all rows of an owner; 0 where there are none."""
+    return (steps_checksum(db, owner)[0] + position_checksum(db, owner)) % MODULUS
+
+
+def stored_checksum(db: sqlite3.Connection, owner: str) -> int:
+    """Return the checksum that the database holds for an owner; −1 where it cannot be read."""
     found = db.execute("SELECT digest FROM seal WHERE owner = ?", (owner,)).fetchone()
     try:
         return int(found[0], 16) if found else 0
@@ -69,25 +80,30 @@ def kept_sum(db: sqlite3.Connection, owner: str) -> int:
         return -1
 
 
-def keep_sum(db: sqlite3.Connection, owner: str, total: int) -> None:
-    """Keep an owner's sum."""
-    db.execute("INSERT OR REPLACE INTO seal VALUES (?, ?)", (owner, f"{total:064x}"))
+def store_checksum(db: sqlite3.Connection, owner: str, checksum: int) -> None:
+    """Write an owner's checksum; one of no rows is deleted."""
+    if checksum == 0:
+        db.execute("DELETE FROM seal WHERE owner = ?", (owner,))
+    else:
+        db.execute("INSERT OR REPLACE INTO seal VALUES (?, ?)", (owner, f"{checksum:064x}"))
 
 
-def seal_file(path: Path) -> Path:
-    """Where the number of a history's last transaction is kept."""
+def generation_file(path: Path) -> Path:
+    """Return the file that holds the generation of the database at `path`."""
     return path.with_name(path.name + SUFFIX)
 
 
-def note_generation(path: Path, identity: str, generation: int) -> None:
-    """Write how far the history at `path` has come; a place that cannot be written is passed over.
+def write_generation(path: Path, identity: str, generation: int) -> None:
+    """Write the generation of the database at `path`; failures are ignored.
 
-    Never flushed on purpose: an older number is a weaker check, no false alarm.
+    The file is not flushed to the disk: an older generation weakens the check and never fails it wrongly.
     """
-    said = f"{identity} {generation:020d}"
-    line = f"{said} {zlib.crc32(said.encode()):08x}\n".encode()
+    text = f"{identity} {generation:020d}"
+    line = f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
     try:
-        handle = os.open(seal_file(path), os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(
+            generation_file(path), os.O_WRONLY | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o644
+        )
     except OSError:
         return
     try:
@@ -98,12 +114,16 @@ def note_generation(path: Path, identity: str, generation: int) -> None:
         os.close(handle)
 
 
-def noted_generation(path: Path, identity: str | None) -> int:
-    """How far the history of this identity (of any: None) had come; 0 where nothing whole says so."""
+def read_generation(path: Path, identity: str | None) -> int:
+    """Return the generation written for a database of this identity (any: None); 0 where there is none."""
+    file = generation_file(path)
     try:
-        said, _, crc = seal_file(path).read_text("ascii").strip().rpartition(" ")
-        name, _, number = said.partition(" ")
-        ours = identity in (None, name)
-        return int(number) if ours and int(crc, 16) == zlib.crc32(said.encode()) else 0
+        if not stat.S_ISREG(file.stat().st_mode):
+            return 0
+        with file.open("rb") as opened:
+            text, _, crc = opened.read(4096).decode("ascii").strip().rpartition(" ")
+        name, _, number = text.partition(" ")
+        matches = identity in (None, name)
+        return int(number) if matches and int(crc, 16) == zlib.crc32(text.encode()) else 0
     except (OSError, ValueError):
         return 0

@@ -259,7 +259,7 @@ def rewritten(path: Path, changes: list[tuple[str, str, Any]]) -> None:
             "SELECT owner FROM node UNION SELECT owner FROM head UNION SELECT owner FROM remark"
         ).fetchall():
             try:
-                integrity.keep_sum(db, owner, integrity.owner_sum(db, owner))
+                integrity.store_checksum(db, owner, integrity.owner_checksum(db, owner))
             except (sqlite3.Error, UnicodeDecodeError):
                 continue
         db.commit()

@@ -10,7 +10,7 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.errors import InputError, StorageError
-from inficond.core.history.integrity import keep_sum, owner_sum
+from inficond.core.history.integrity import owner_checksum, store_checksum
 from inficond.core.history.recipe import Recipe
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import SessionRegistry
@@ -339,6 +339,6 @@ def test_the_history_of_another_project_is_told_where_its_nodes_do_not_fit(
         (info,) = db.execute("SELECT info FROM node").fetchone()
         info = json.dumps({**json.loads(info), "parent": root})
         db.execute("UPDATE node SET parent = ?, info = ?", (root, info))
-        keep_sum(db, "main", owner_sum(db, "main"))
+        store_checksum(db, "main", owner_checksum(db, "main"))
     with pytest.raises(StorageError, match="does not match this project"):
         made.session("main")
