@@ -31,7 +31,7 @@ def locked(project: Project) -> Iterator[sqlite3.Connection]:
 
 
 def history_of(project: Project) -> History:
-    return History(project.path / "history.sqlite", project.session().shared.data_hash)
+    return History(project.path / "history.sqlite", project.session().context.data_hash)
 
 
 def test_sessions_open_while_another_program_holds_the_write_lock(
@@ -59,7 +59,7 @@ def test_threads_read_and_open_sessions_while_one_of_them_waits_for_the_lock(
     project: Project, locked: sqlite3.Connection
 ) -> None:
     """Regression: all readers of a process waited for the writer, for 30 s and longer."""
-    history, begun, said = project.session().shared.history, threading.Event(), []
+    history, begun, said = project.session().context.history_store, threading.Event(), []
 
     def write() -> None:
         try:
@@ -81,7 +81,7 @@ def test_threads_read_and_open_sessions_while_one_of_them_waits_for_the_lock(
 
 
 def test_a_second_writing_thread_gives_up_after_its_wait(project: Project) -> None:
-    history, inside, leave = project.session().shared.history, threading.Event(), threading.Event()
+    history, inside, leave = project.session().context.history_store, threading.Event(), threading.Event()
 
     def hold() -> None:
         with history.writing():

@@ -38,7 +38,7 @@ FOREIGN = {
 def tuned(make_project: MakeProject) -> Project:
     project = make_project()
     project.session("main").apply("boat", Action("mute", "c1"))
-    project.session().shared.history.close()
+    project.session().context.history_store.close()
     return project
 
 
