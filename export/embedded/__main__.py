@@ -1,4 +1,4 @@
-"""``python -m inficond.export.embedded train|build|measure|speed``: see the package's docstring."""
+"""``python -m inficond.export.embedded train|build|neutral|measure|speed``: see the package's docstring."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m inficond.export.embedded", description=__doc__)
-    parser.add_argument("step", choices=["train", "build", "measure", "speed"])
+    parser.add_argument("step", choices=["train", "build", "neutral", "measure", "speed"])
     parser.add_argument("--data", type=Path, help="photographs: flickr8k/, scenes/, coco/, imagenet_sample/")
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="WordNet 3.0's dictionary folder")
     parser.add_argument("--out", type=Path, help="where the folders go (default: core/assets)")
@@ -38,6 +38,11 @@ def _run(chosen: argparse.Namespace) -> int:
         return 0
     if chosen.data is None or not chosen.data.is_dir():
         raise InputError("name the folder of the photographs with --data DIR")
+    if chosen.step == "neutral":
+        from inficond.export.embedded.neutral import write_neutral
+
+        write_neutral(chosen.data, Terminal())
+        return 0
     if chosen.step == "measure":
         from inficond.export.embedded.card import update_card, write_figures
         from inficond.export.embedded.measure import measure

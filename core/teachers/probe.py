@@ -1,0 +1,159 @@
+"""A logistic probe on image features as teacher, cross-fitted.
+
+Each labelled image is answered by a model that was fitted without it and without the images of its group, so
+that students imitate what a classifier says about unseen images. A final model, fitted on all labels, answers
+images without label and new images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.errors import InputError
+from inficond.core.teachers.ridge import LinearClassifier, fit_ridge
+
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01)
+"""L2 penalties that are compared, on standardised features, from the simplest model."""
+FOLDS = 5
+COMPARED_ROWS = 5000
+"""Most labelled images on which penalties are compared."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe.
+
+    Parameters
+    ----------
+    responses : (N, C) float32
+        Probabilities; cross-fitted where an image has a label.
+    classifier : LinearClassifier
+        Fitted on all labels.
+    l2 : float
+        Penalty with the lowest cross-validated log loss.
+    accuracy : float
+        Cross-fitted: share of labelled images whose most probable class is the label (softmax), or of known
+        labels on the right side of 0.5 (sigmoid).
+    chance : float
+        Accuracy of always answering with the most frequent value.
+    """
+
+    responses: NDArray[np.float32]
+    classifier: LinearClassifier
+    l2: float
+    accuracy: float
+    chance: float
+
+
+def fit_probe(
+    features: NDArray[np.floating],
+    labels: NDArray[np.floating],
+    link: str,
+    *,
+    groups: Sequence[str | None] | None = None,
+    seed: int = 0,
+) -> Probe:
+    """Fit a probe and answer each image with a model that did not see its label.
+
+    Parameters
+    ----------
+    features : (N, D)
+        Of each image.
+    labels : (N, C)
+        1, 0, or NaN where unknown. With ``softmax`` a row has exactly one 1, or is unknown.
+    link : {"sigmoid", "softmax"}
+    groups : sequence of N str or None, optional
+        Images of one group stay in one fold.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    Probe
+
+    Raises
+    ------
+    InputError
+        A class has fewer than two labelled images.
+    """
+    known = np.isfinite(labels).any(axis=1)
+    rows = np.flatnonzero(known)
+    positives = np.nansum(labels[rows], axis=0)
+    if len(rows) < 4 or (positives < 2).any():
+        few = int(np.argmin(positives))
+        raise InputError(
+            f"--teacher probe: class number {few + 1} has {int(positives[few])} labelled images; give each "
+            "class at least two, or use --teacher labels"
+        )
+    fold = _folds(labels[rows], [None if groups is None else groups[i] for i in rows], seed)
+    F, Y = np.asarray(features, np.float64)[rows], labels[rows]
+    best = _best_penalty(F, Y, fold, link, seed)
+    responses = np.empty((len(features), labels.shape[1]))
+    for k in range(fold.max() + 1):
+        left = fold == k
+        responses[rows[left]] = fit_ridge(F[~left], Y[~left], best, link).predict(F[left])
+    classifier = fit_ridge(F, Y, best, link)
+    if not known.all():
+        responses[~known] = classifier.predict(np.asarray(features, np.float64)[~known])
+    accuracy, chance = _accuracy(responses[rows], Y, link)
+    clipped = responses.astype(np.float32)
+    if link == "softmax":
+        clipped /= clipped.sum(axis=1, keepdims=True)
+    return Probe(clipped, classifier, best, accuracy, chance)
+
+
+def _folds(labels: NDArray[np.floating], groups: Sequence[str | None], seed: int) -> NDArray[np.int64]:
+    """Assign each labelled image to a fold: classes are spread evenly, a group stays in one fold."""
+    rng = np.random.default_rng(seed)
+    names = [f"\0{i}" if g is None else g for i, g in enumerate(groups)]
+    members: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        members.setdefault(name, []).append(i)
+    units = list(members.values())
+    order = rng.permutation(len(units))
+    main = np.nan_to_num(labels).argmax(axis=1)
+    counts = np.zeros((FOLDS, labels.shape[1]), np.int64)
+    sizes = np.zeros(FOLDS, np.int64)
+    fold = np.empty(len(labels), np.int64)
+    # Stable sort: units of equal size stay in random order.
+    for u in sorted(order.tolist(), key=lambda u: -len(units[u])):
+        cls = np.bincount(main[units[u]], minlength=labels.shape[1])
+        k = int(np.lexsort((sizes, counts @ cls))[0])
+        fold[units[u]] = k
+        counts[k] += cls
+        sizes[k] += len(units[u])
+    return np.unique(fold, return_inverse=True)[1]
+
+
+def _best_penalty(
+    F: NDArray[np.float64], Y: NDArray[np.floating], fold: NDArray[np.int64], link: str, seed: int
+) -> float:
+    """Return the penalty with the lowest cross-validated log loss."""
+    if len(F) > COMPARED_ROWS:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(F), COMPARED_ROWS, replace=False))
+        F, Y, fold = F[chosen], Y[chosen], fold[chosen]
+    losses = np.zeros(len(PENALTIES))
+    for k in np.unique(fold):
+        left, fitted = fold == k, None
+        for i, l2 in enumerate(PENALTIES):
+            fitted = fit_ridge(F[~left], Y[~left], l2, link, init=fitted, tol=1e-3)
+            losses[i] += _log_loss(fitted.predict(F[left]), Y[left], link)
+    return PENALTIES[int(losses.argmin())]
+
+
+def _log_loss(P: NDArray[np.float64], Y: NDArray[np.floating], link: str) -> float:
+    P = np.clip(P, 1e-12, 1 - 1e-12)
+    if link == "softmax":
+        return float(-(Y * np.log(P)).sum())
+    return float(-np.nansum(Y * np.log(P) + (1 - Y) * np.log1p(-P)))
+
+
+def _accuracy(P: NDArray[np.float64], Y: NDArray[np.floating], link: str) -> tuple[float, float]:
+    """Accuracy, and the accuracy of the most frequent answer."""
+    if link == "softmax":
+        return float((P.argmax(axis=1) == Y.argmax(axis=1)).mean()), float(Y.mean(axis=0).max())
+    known = np.isfinite(Y)
+    rate = np.nanmean(Y, axis=0)
+    return float(((P >= 0.5) == (Y >= 0.5))[known].mean()), float(np.maximum(rate, 1 - rate).mean())

@@ -1,0 +1,130 @@
+"""Validity, grounding and the name prior: which words name something, and where their vectors point."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inficond.core.concepts.grounding import LEAST_REGIONS, ground_words
+from inficond.core.concepts.name_prior import LEAST, MOST, name_penalties
+from inficond.core.concepts.neutral import NeutralRegions, built_in_regions, sample_regions
+from inficond.core.concepts.validity import word_validity
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def scattered(rng: np.random.Generator, topics: np.ndarray, n: int, spread: float = 0.3) -> np.ndarray:
+    """Regions (n, 4, D) near topics."""
+    chosen = topics[rng.integers(len(topics), size=(n, 4))]
+    return unit(chosen + spread * rng.normal(size=chosen.shape))
+
+
+def test_a_word_of_the_images_is_valid_and_an_unrelated_word_is_not() -> None:
+    rng = np.random.default_rng(0)
+    words = unit(rng.normal(size=(200, 64)))
+    validity = word_validity(scattered(rng, words[:5], 100), words, np.zeros(200, np.float32), rank=5)
+    assert validity.valid[:5].all()
+    assert validity.valid[5:].mean() < 0.2
+    assert validity.found[:5].min() > validity.found[5:].mean()
+
+
+def test_a_hub_is_valid_only_without_the_correction() -> None:
+    """The hub lies between all topics, so it is close to every region without naming any."""
+    rng = np.random.default_rng(1)
+    topics = unit(rng.normal(size=(12, 48)) + 0.8)
+    hub = unit(topics.mean(axis=0))
+    words = np.vstack([topics, hub])
+    regions = scattered(rng, topics, 200, spread=0.5)
+    hubness = NeutralRegions(scattered(rng, topics, 400, spread=0.5).reshape(-1, 48)).hubness(words)
+    plain = word_validity(regions, words, np.zeros(13, np.float32), rank=2).found[-1]
+    corrected = word_validity(regions, words, hubness, rank=2).found[-1]
+    assert corrected < plain / 4
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_validity_equals_a_count_by_sorting(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    regions, words = unit(rng.normal(size=(n, 3, 8))), unit(rng.normal(size=(k, 8)))
+    hubness = rng.normal(size=k).astype(np.float32)
+    found = word_validity(regions, words, hubness, rank=4).found
+    expected = np.zeros(k, int)
+    for image in regions:
+        cosines = image @ words.T
+        for word in range(k):
+            scores = 2 * cosines[cosines[:, word].argmax()] - hubness
+            expected[word] += (scores > scores[word]).sum() < 4
+    assert np.array_equal(found, expected)
+
+
+def test_hubness_is_the_mean_of_the_ten_largest_cosines() -> None:
+    rng = np.random.default_rng(2)
+    regions, words = unit(rng.normal(size=(500, 16))), unit(rng.normal(size=(7, 16)))
+    expected = np.sort(regions @ words.T, axis=0)[-10:].mean(axis=0)
+    assert np.allclose(NeutralRegions(regions).hubness(words), expected, atol=1e-6)
+
+
+def test_a_grounded_word_moves_towards_its_regions_and_stays_near_its_meaning() -> None:
+    rng = np.random.default_rng(3)
+    words = unit(rng.normal(size=(6, 64)))
+    seen = unit(words + 0.8 * unit(rng.normal(size=(6, 64))))
+    regions = scattered(rng, seen, 300, spread=0.02)
+    zero = np.zeros(64, np.float32)
+    vectors, counts = ground_words(regions, words, np.zeros(6, np.float32), zero, zero)
+    assert counts.min() >= LEAST_REGIONS
+    assert ((vectors * seen).sum(axis=1) > (words * seen).sum(axis=1)).all()
+    assert ((vectors * words).sum(axis=1) > 0.85).all()
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_a_word_with_few_regions_keeps_its_text_vector() -> None:
+    rng = np.random.default_rng(4)
+    words = unit(rng.normal(size=(3, 32)))
+    regions = scattered(rng, words[:1], 20, spread=0.01)
+    zero = np.zeros(32, np.float32)
+    vectors, counts = ground_words(regions, words, np.zeros(3, np.float32), zero, zero)
+    assert counts.tolist() == [80, 0, 0]
+    assert np.array_equal(vectors[1:], words[1:])
+    assert not np.array_equal(vectors[0], words[0])
+
+
+def test_grounding_does_not_depend_on_the_block_of_an_image() -> None:
+    rng = np.random.default_rng(5)
+    words = unit(rng.normal(size=(9, 24)))
+    regions = scattered(rng, words, 600)
+    zero = np.zeros(24, np.float32)
+    order = rng.permutation(600)
+    a, _ = ground_words(regions, words, np.zeros(9, np.float32), zero, zero)
+    b, _ = ground_words(regions[order], words, np.zeros(9, np.float32), zero, zero)
+    assert np.allclose(a, b, atol=1e-6)
+
+
+def test_the_word_nearest_to_a_class_name_is_penalised_least() -> None:
+    rng = np.random.default_rng(6)
+    words = unit(rng.normal(size=(50, 32)))
+    factors = name_penalties(words, words[[7, 20]], words.mean(axis=0))
+    assert factors.shape == (2, 50)
+    assert factors.argmin(axis=1).tolist() == [7, 20]
+    assert factors.min() >= LEAST
+    assert factors.max() <= MOST
+
+
+def test_strength_zero_gives_equal_penalties() -> None:
+    words = unit(np.random.default_rng(7).normal(size=(5, 8)))
+    assert np.array_equal(name_penalties(words, words[:2], words.mean(axis=0), 0.0), np.ones((2, 5)))
+
+
+def test_the_built_in_regions_are_unit_vectors_of_the_embedded_encoder() -> None:
+    regions = built_in_regions().regions
+    assert regions.shape == (7200, 192)
+    assert np.allclose(np.linalg.norm(regions, axis=1), 1, atol=2e-3)
+
+
+@pytest.mark.parametrize("n", [3, 5000])
+def test_a_projects_own_regions_are_sampled(n: int) -> None:
+    regions = unit(np.random.default_rng(8).normal(size=(n, 4, 8)))
+    sample = sample_regions(regions).regions
+    assert len(sample) == min(4 * n, 8192)
+    assert np.isin(sample[:, 0], regions[..., 0]).all()
