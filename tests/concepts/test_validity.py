@@ -33,7 +33,7 @@ def test_the_correction_removes_a_hub_that_is_closest_to_every_region() -> None:
     """Each region shares more with the hub than with its topic; so does each neutral region."""
     rng = np.random.default_rng(1)
     hub, topics = np.eye(40)[:1], np.eye(40)[1:9]
-    noise = 0.05 * rng.normal(size=(200, 4, 40))
+    noise = 0.01 * rng.normal(size=(200, 4, 40))
     regions = unit(0.6 * hub + 0.5 * topics[rng.integers(8, size=(200, 4))] + noise)
     neutral = unit(0.6 * hub + 0.5 * np.eye(40)[rng.integers(9, 40, size=400)])
     words = np.vstack([topics, hub]).astype(np.float32)
