@@ -1,0 +1,203 @@
+"""Choice of sparsity: the sparsest students whose cross-validated fidelity is as good as the best.
+
+Fits have two levels of penalty. A first fit at ``lam`` selects concepts. A second fit at ``RELAX · lam``
+penalises the selected concepts with this value and all others with ``lam``: selected weights are shrunk less and
+no further concept becomes cheap. It is the relaxed lasso of Meinshausen (2007, *Computational Statistics & Data
+Analysis* 52) as one convex problem, so that refits and certificates stay exact.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from inficond.core.solver import FitResult
+
+RELAX = 0.1
+"""Penalty of selected concepts relative to that of the selection."""
+MOST_CONCEPTS = 12.0
+"""Largest mean number of concepts per class that is chosen without being asked for."""
+FOLDS = 5
+STEP = 0.75
+"""Ratio of consecutive penalties of the path."""
+COMPARED_ROWS = 4000
+"""Most images on which penalties are compared."""
+
+
+@dataclass(frozen=True)
+class SparsityChoice:
+    """The chosen penalty of the selection and what it was chosen from.
+
+    Parameters
+    ----------
+    lam : float
+        Penalty of the first fit.
+    nec : tuple of float
+        Mean number of effective concepts per class at each penalty of the path.
+    loss, error : tuple of float
+        Cross-validated loss per image at each penalty, and its standard error over the folds.
+    index : int
+        Position of `lam` on the path.
+    reason : str
+        One sentence for people.
+    """
+
+    lam: float
+    nec: tuple[float, ...]
+    loss: tuple[float, ...]
+    error: tuple[float, ...]
+    index: int
+    reason: str
+
+
+def relaxed_fit(
+    X: NDArray[np.floating],
+    T: NDArray[np.floating],
+    lam: float,
+    link: str,
+    *,
+    penalty: NDArray[np.floating] | None = None,
+    relax: float = RELAX,
+    tol: float = 1e-4,
+) -> "FitResult":
+    """Fit with two levels of penalty.
+
+    Parameters
+    ----------
+    X : (N, K)
+    T : (N, C)
+    lam : float
+        Penalty of the selection.
+    link : {"sigmoid", "softmax"}
+    penalty : (C, K), optional
+        Factors of the penalty in both fits, such as a name prior.
+    relax : float
+        Penalty of selected concepts relative to `lam`.
+    tol : float
+        Relative duality gap.
+
+    Returns
+    -------
+    FitResult
+        Of the second fit: ``lam`` is ``relax · lam`` and ``penalty`` has its factors (C, K).
+    """
+    from inficond.core.solver import fit
+
+    first = fit(X, T, lam=lam, link=link, penalty=penalty, tol=max(tol, 1e-3))
+    base = np.ones_like(first.weights) if penalty is None else np.broadcast_to(penalty, first.weights.shape)
+    factors = np.where(first.weights != 0, base, base / relax)
+    return fit(X, T, lam=relax * lam, link=link, penalty=factors, init=first, tol=tol)
+
+
+def choose_sparsity(
+    X: NDArray[np.floating],
+    T: NDArray[np.floating],
+    link: str,
+    *,
+    most: float = MOST_CONCEPTS,
+    penalty: NDArray[np.floating] | None = None,
+    groups: Sequence[str | None] | None = None,
+    seed: int = 0,
+) -> SparsityChoice:
+    """Choose the penalty by the one-standard-error rule under a limit of concepts.
+
+    Parameters
+    ----------
+    X : (N, K)
+        Concept vectors of training images.
+    T : (N, C)
+        Responses of the teacher.
+    link : {"sigmoid", "softmax"}
+    most : float
+        Largest mean number of concepts per class.
+    penalty : (C, K), optional
+        Factors of the penalty.
+    groups : sequence of N str or None, optional
+        Images of one group stay in one fold.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    SparsityChoice
+
+    Notes
+    -----
+    The rule is that of Breiman et al., *Classification and Regression Trees* (1984): the simplest model whose
+    loss is within one standard error of the lowest.
+    """
+    from inficond.core.solver import lambda_max
+
+    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    lam = float(np.max(lambda_max(X, T, link=link, penalty=penalty))) * STEP
+    lams: list[float] = []
+    necs: list[float] = []
+    while len(lams) < 40:
+        nec = float(np.mean(relaxed_fit(X, T, lam, link, penalty=penalty, tol=1e-3).nec))
+        if nec > most and lams:
+            break
+        lams.append(lam)
+        necs.append(nec)
+        lam *= STEP
+    rows = np.arange(len(X))
+    if len(X) > COMPARED_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
+    fold = _folds(len(rows), None if groups is None else [groups[i] for i in rows], seed)
+    losses = np.array(
+        [
+            [_held_out_loss(X[rows], T[rows], fold == k, lam, link, penalty) for lam in lams]
+            for k in range(fold.max() + 1)
+        ]
+    )
+    loss, error = losses.mean(axis=0), losses.std(axis=0, ddof=1) / np.sqrt(len(losses))
+    best = int(loss.argmin())
+    index = int(np.flatnonzero(loss <= loss[best] + error[best])[0])
+    return SparsityChoice(
+        lams[index],
+        tuple(necs),
+        tuple(map(float, loss)),
+        tuple(map(float, error)),
+        index,
+        _reason(necs[index], index, best, len(lams), most),
+    )
+
+
+def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
+    if index == best == steps - 1:
+        return (
+            f"{nec:.1f} concepts per class on average: the limit is {most:g}, and fidelity still grows there"
+        )
+    return (
+        f"{nec:.1f} concepts per class on average: the sparsest students within one standard error of the best "
+        "cross-validated fidelity"
+    )
+
+
+def _folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np.int64]:
+    """Assign images to folds at random; a group stays in one fold."""
+    names = [f"\0{i}" if g is None else g for i, g in enumerate(groups or [None] * n)]
+    unit = np.unique(names, return_inverse=True)[1]
+    count = int(unit.max()) + 1
+    order = np.random.default_rng(seed).permutation(count)
+    return (order % min(FOLDS, count))[unit]
+
+
+def _held_out_loss(
+    X: NDArray[np.float32],
+    T: NDArray[np.float32],
+    left: NDArray[np.bool_],
+    lam: float,
+    link: str,
+    penalty: NDArray[np.floating] | None,
+) -> float:
+    """Return the mean cross-entropy on the left-out images."""
+    fitted = relaxed_fit(X[~left], T[~left], lam, link, penalty=penalty, tol=1e-3)
+    logits = ((X[left] - fitted.mean) / fitted.scale) @ fitted.weights.T + fitted.bias
+    if link == "sigmoid":
+        return float((np.logaddexp(0, logits) - T[left] * logits).sum(axis=1).mean())
+    top = logits.max(axis=1)
+    partition = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return float((partition - (T[left] * logits).sum(axis=1)).mean())
