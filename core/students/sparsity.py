@@ -1,9 +1,9 @@
 """Choice of sparsity: the sparsest students whose cross-validated fidelity is as good as the best.
 
 Fits have two levels of penalty. A first fit at ``lam`` selects concepts. A second fit at ``RELAX · lam``
-penalises the selected concepts with this value and all others with ``lam``: selected weights are shrunk less and
-no further concept becomes cheap. It is the relaxed lasso of Meinshausen (2007, *Computational Statistics & Data
-Analysis* 52) as one convex problem, so that refits and certificates stay exact.
+penalises the selected concepts with this value and all others with ``lam``: selected weights are shrunk less
+and no further concept becomes cheap. It is the relaxed lasso of Meinshausen (2007, *Computational Statistics &
+Data Analysis* 52) as one convex problem, so that refits and certificates stay exact.
 """
 
 from collections.abc import Sequence
@@ -171,8 +171,8 @@ def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
             f"{nec:.1f} concepts per class on average: the limit is {most:g}, and fidelity still grows there"
         )
     return (
-        f"{nec:.1f} concepts per class on average: the sparsest students within one standard error of the best "
-        "cross-validated fidelity"
+        f"{nec:.1f} concepts per class on average: the sparsest students within one standard error of the "
+        "best cross-validated fidelity"
     )
 
 
