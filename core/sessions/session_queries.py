@@ -176,6 +176,7 @@ class SessionQueries:
             lam=self.state.lam,
             thresholds=self.workspace.thresholds(self.state),
             encoder=root.encoder,
+            penalty=self.workspace.penalty(len(self.state.added)),
         )
         embeddings = self.embeddings
         if embeddings is not None:

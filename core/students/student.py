@@ -51,6 +51,8 @@ class Students:
         The encoder that makes the concept vectors, where known.
     embeddings : array (K, D), optional
         The words in the encoder's space, unit length: with them the student needs no text encoder.
+    penalty : array (C, K), optional
+        Factors of λ in the fit, finite and not negative; 1 everywhere by default.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Students:
     thresholds: Float32 = None  # type: ignore[assignment]  # becomes an array at once
     encoder: str = ""
     embeddings: Float32 | None = None
+    penalty: Float32 | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -84,6 +87,10 @@ class Students:
             array = np.asarray(self.embeddings)
             width = array.shape[1] if array.ndim == 2 else 0
             put(self, "embeddings", _array("embeddings", array, (K, width)))
+        if self.penalty is not None:
+            put(self, "penalty", _array("penalty", self.penalty, (C, K)))
+            if not (self.penalty >= 0).all():
+                raise InputError("the factors of the students' penalty must not be negative")
         if not (self.scale > 0).all():
             raise InputError("the students' scale must be positive in every column")
         if self.link not in LINKS:
@@ -114,7 +121,8 @@ class Students:
         """
         scale = np.asarray(fit.scale, np.float32)
         return cls(
-            classes, concepts, fit.weights, fit.bias, fit.mean, np.where(scale > 0, scale, 1.0), **rest
+            classes, concepts, fit.weights, fit.bias, fit.mean, np.where(scale > 0, scale, 1.0),
+            penalty=fit.penalty, **rest,
         )  # fmt: skip
 
     @property
@@ -288,6 +296,8 @@ class Students:
         }
         if self.embeddings is not None:
             tensors["embeddings"] = self.embeddings
+        if self.penalty is not None:
+            tensors["penalty"] = self.penalty
         metadata = {
             "format": FORMAT,
             "format_version": str(FORMAT_VERSION),
@@ -347,6 +357,7 @@ class Students:
                 lam=float(metadata["lam"]),
                 encoder=metadata.get("encoder", ""),
                 embeddings=tensors.get("embeddings"),
+                penalty=tensors.get("penalty"),
                 **{k: tensors[k] for k in ("weights", "bias", "mean", "scale", "thresholds")},
             )
         except (ValueError, TypeError, RecursionError) as error:

@@ -60,7 +60,10 @@ def added(
 
 
 def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]:
-    """The classes whose weight of a concept, now 0, would leave 0 in a refit: those with |gradient| > λ."""
+    """Return the classes whose weight of a concept, now 0, would leave 0 in a refit.
+
+    Those are the classes with |gradient| > λ · factor of the concept.
+    """
     columns = workspace.columns(state.added)
     z = columns.training[:, columns.index[concept]]
     T = workspace.targets(state, "training")
@@ -73,7 +76,8 @@ def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]
             gradient = float(z @ residual) / len(z)
         else:
             gradient = float(z @ (residual * weights)) / float(weights.sum())
-        if abs(gradient) > state.lam:
+        factors = workspace.penalty(len(state.added), cls)
+        if abs(gradient) > state.lam * (1.0 if factors is None else factors[0, columns.index[concept]]):
             out.append(cls)
     return out
 

@@ -141,7 +141,9 @@ def missing_concepts(
     solved = np.linalg.solve(H, cross)
     alone = curvature @ np.square(Z) if seen.squares is None else curvature @ seen.squares
     left = np.maximum(alone - np.einsum("av,av->v", cross, solved), 0.05 * alone)
-    over = np.where(usable, np.maximum(np.abs(gradient) - state.lam, 0.0), 0.0)
+    factors = workspace.penalty(1, cls)
+    lam = state.lam * (1.0 if factors is None else float(factors[0, -1]))
+    over = np.where(usable, np.maximum(np.abs(gradient) - lam, 0.0), 0.0)
     gain = np.where(left > 0, over**2 / np.maximum(2 * left, 1e-12), 0.0)
     weight = -np.sign(gradient) * over / np.maximum(left, 1e-12)
     best = [int(v) for v in np.argsort(-gain)[: 3 * count] if gain[v] > 0]

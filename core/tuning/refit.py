@@ -113,6 +113,7 @@ def refit(
             np.ascontiguousarray(targets[:, [workspace.students.class_index(cls)]]),
             workspace,
             state.lam,
+            workspace.penalty(len(state.added), cls),
             lower[None],
             upper[None],
             _start(workspace, state, cls),
@@ -140,6 +141,7 @@ def _refit_jointly(
         workspace.targets(state, "training"),
         workspace,
         state.lam,
+        workspace.penalty(len(state.added)),
         np.stack([lower for lower, _ in boxes]),
         np.stack([upper for _, upper in boxes]),
         _start(workspace, state, None),
@@ -208,6 +210,7 @@ def _fit(
     T: NDArray[np.float32],
     workspace: Workspace,
     lam: float,
+    penalty: NDArray[np.float32] | None,
     lower: NDArray[np.float32],
     upper: NDArray[np.float32],
     init: Any,
@@ -222,6 +225,7 @@ def _fit(
             T,
             lam=lam,
             link=workspace.students.link,
+            penalty=penalty,
             lower=lower,
             upper=upper,
             init=start,
@@ -285,7 +289,12 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
 
     columns, students = workspace.columns(state.added), workspace.students
     learnt = fit(
-        columns.training, workspace.T_training, lam=students.lam, link=students.link, standardize=False
+        columns.training,
+        workspace.T_training,
+        lam=students.lam,
+        link=students.link,
+        penalty=workspace.penalty(len(state.added)),
+        standardize=False,
     )
     if students.link == "sigmoid" and learnt.model is not None:
         _ = learnt.model.design.columns  # made here: not when a person first lets go of a slider

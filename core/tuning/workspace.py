@@ -184,6 +184,31 @@ class Workspace:
             {name: ClassState(s.weights[c], float(s.bias[c])) for c, name in enumerate(s.classes)}, lam=s.lam
         )
 
+    def penalty(self, added: int = 0, cls: str | None = None) -> Float32 | None:
+        """Return the factors of λ of the project's concepts, followed by those of added words.
+
+        Parameters
+        ----------
+        added : int
+            Number of added words. Their factor is the class's median: that of concepts which no prior and no
+            selection favours.
+        cls : str, optional
+            Only this class.
+
+        Returns
+        -------
+        (C, K + added) or (1, K + added) float32, or None
+            None where all factors are 1.
+        """
+        if self.students.penalty is None:
+            return None
+        own = self.students.penalty
+        if cls is not None:
+            own = own[[self.students.class_index(cls)]]
+        if not added:
+            return own
+        return np.hstack([own, np.repeat(np.median(own, axis=1, keepdims=True), added, axis=1)])
+
     @property
     def pinned_bytes(self) -> int:
         """Bytes that every step needs: standardised rows, transposed rows, Gram matrix, curvature, bins."""
