@@ -55,6 +55,8 @@ def write_small_project(
     groups: bool = False,
     noise: float = 0.0,
     seed: int = 0,
+    lam: float = 2.5e-3,
+    relax: float = 1.0,
 ) -> "Project":
     """A project whose concept vectors come from regions and words of one space, as in real ones.
 
@@ -91,7 +93,9 @@ def write_small_project(
     X = np.ascontiguousarray(X[:, :k])
     held_out = rng.random(n) < 0.35
     names = [f"c{i}" for i in range(k)]
-    students, _ = distil(X[~held_out], T[~held_out], classes, names, link=link, embeddings=words[:k])
+    students, _ = distil(
+        X[~held_out], T[~held_out], classes, names, lam=lam, relax=relax, link=link, embeddings=words[:k]
+    )
     images = [
         ImageRow(id=f"photos/{i:04d}.jpg", path=f"{i}.jpg", group=f"source {i // 5}" if groups else None)
         for i in range(n)

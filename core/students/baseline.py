@@ -84,6 +84,8 @@ def random_concept_baseline(
     n_concepts: int,
     *,
     lam: float = LAM,
+    nec: float | None = None,
+    relax: float = 1.0,
     link: str = "sigmoid",
     thresholds: str = "half",
     seed: int = 0,
@@ -102,8 +104,8 @@ def random_concept_baseline(
         C names.
     n_concepts : int
         K.
-    lam, link, thresholds
-        As for `distil`.
+    lam, nec, relax, link, thresholds
+        As for `distil`. With the `nec` of the words' students both have the same number of concepts.
     seed : int
         Of the directions.
 
@@ -124,7 +126,7 @@ def random_concept_baseline(
     rows = np.asarray(train, bool)
     names = [f"random direction {k + 1}" for k in range(n_concepts)]
     students, _ = distil(
-        X[rows], np.asarray(T)[rows], classes, names, lam=lam, link=link, thresholds=thresholds,
-        embeddings=directions,
+        X[rows], np.asarray(T)[rows], classes, names, lam=lam, nec=nec, relax=relax, link=link,
+        thresholds=thresholds, embeddings=directions,
     )  # fmt: skip
     return RandomBaseline(students, X)

@@ -31,6 +31,8 @@ def distil(
     tol: float = 1e-4,
     encoder: str = "",
     embeddings: ArrayLike | None = None,
+    penalty: ArrayLike | None = None,
+    relax: float = 1.0,
 ) -> tuple[Students, "FitResult"]:
     """Fit one student per class to the teacher's responses (response-based distillation).
 
@@ -56,6 +58,11 @@ def distil(
         Name of the encoder, kept with the students.
     embeddings : array (K, D), optional
         The words' embeddings, kept with the students.
+    penalty : array (C, K), optional
+        Factors of λ, such as a name prior.
+    relax : float
+        Below 1, the concepts that the fit at λ selects are penalised by ``relax · λ`` in a second fit
+        (`inficond.core.students.sparsity.relaxed_fit`).
 
     Returns
     -------
@@ -70,6 +77,7 @@ def distil(
         Fewer than two images, responses outside [0, 1], or shapes that do not fit.
     """
     from inficond.core.solver import fit, lambda_for_nec
+    from inficond.core.students.sparsity import relaxed_fit
 
     X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
     if X.shape != (len(X), len(concepts)) or T.shape != (len(X), len(classes)):
@@ -83,10 +91,14 @@ def distil(
         raise InputError("the teacher's responses must be probabilities between 0 and 1")
     if thresholds not in THRESHOLDS:
         raise InputError(f"thresholds are {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
-    if nec is None:
-        result = fit(X, T, lam=lam, link=link, tol=tol)
-    else:
-        result = lambda_for_nec(X, T, nec, link=link, tol=tol)
+    factors = None if penalty is None else np.asarray(penalty, np.float32)
+    if nec is not None:
+        result = lambda_for_nec(X, T, nec, link=link, penalty=factors, tol=tol)
+        lam = float(result.lam)
+    elif relax == 1.0:
+        result = fit(X, T, lam=lam, link=link, penalty=factors, tol=tol)
+    if relax != 1.0:
+        result = relaxed_fit(X, T, lam, link, penalty=factors, relax=relax, tol=tol)
         lam = float(result.lam)
     words = None if embeddings is None else np.asarray(embeddings, np.float32)
     students = Students.from_fit(
