@@ -1,9 +1,9 @@
 """Choice of sparsity: the sparsest students whose cross-validated fidelity is as good as the best.
 
 Fits have two levels of penalty. A first fit at ``lam`` selects concepts. A second fit at ``RELAX · lam``
-penalises the selected concepts with this value and all others with ``lam``. Selected weights are shrunk less and
-no further concept becomes cheap. It is the relaxed lasso (Meinshausen 2007, *Computational Statistics & Data
-Analysis* 52) as one convex problem, so that refits and certificates stay exact.
+penalises the selected concepts with this value and all others with ``lam``. Selected weights are shrunk
+less, and no further concept becomes cheap. It is the relaxed lasso (Meinshausen 2007, *Computational
+Statistics & Data Analysis* 52) as one convex problem, so that refits and certificates stay exact.
 """
 
 from collections.abc import Sequence
@@ -145,7 +145,7 @@ def choose_sparsity(
     rows = np.arange(len(X))
     if len(X) > COMPARED_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
-    fold = _folds(len(rows), None if groups is None else [groups[i] for i in rows], seed)
+    fold = _folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
     losses = np.array(
         [
             [_held_out_loss(X[rows], T[rows], fold == k, lam, link, penalty) for lam in lams]

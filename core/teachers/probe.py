@@ -87,7 +87,7 @@ def fit_probe(
             f"--teacher probe: class number {few + 1} has {int(positives[few])} labelled images; give each "
             "class at least two, or use --teacher labels"
         )
-    fold = _folds(labels[rows], [None if groups is None else groups[i] for i in rows], seed)
+    fold = _folds(labels[rows], [None if groups is None else groups[i] for i in rows.tolist()], seed)
     F, Y = np.asarray(features, np.float64)[rows], labels[rows]
     best = _best_penalty(F, Y, fold, link, seed)
     responses = np.empty((len(features), labels.shape[1]))
