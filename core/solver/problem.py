@@ -80,15 +80,21 @@ class Problem:
         evaluation = self.datafit.evaluate(blocks, weights, workers)
         objective = evaluation.loss + penalty.value(weights, blocks)
         if penalty.unpenalized is not None:
-            self._correct_dual(blocks, weights, evaluation, tol * np.maximum(objective, FLOOR))
+            error = error.copy()
+            self._correct_dual(blocks, weights, evaluation, tol * np.maximum(objective, FLOOR), error)
         gap = duality_gap(
             evaluation, objective, weights, lam, lower, upper, self.entropy(workers)[blocks], error,
             self.rounding, workers,
         )  # fmt: skip
         return evaluation, objective, gap
 
-    def _correct_dual(self, blocks: Indices, weights: Array, evaluation: Evaluation, allowed: Array) -> None:
-        """Make dual points feasible for unpenalized weights, in blocks that are nearly stationary."""
+    def _correct_dual(
+        self, blocks: Indices, weights: Array, evaluation: Evaluation, allowed: Array, error: Array
+    ) -> None:
+        """Make dual points feasible for unpenalized weights, in blocks that are nearly stationary.
+
+        There the dual gradient is then exact, so the `error` of the gradient is set to 0.
+        """
         penalty = self.penalty
         assert penalty.unpenalized is not None
         for i, b in enumerate(blocks.tolist()):
@@ -104,5 +110,7 @@ class Problem:
             )
             diagonal = np.einsum("cc->", evaluation.curvature[i]) / len(evaluation.curvature[i])
             predicted = 0.5 * float(np.square(g[free] - target).sum()) / max(diagonal, 1e-300)
-            if predicted <= NEARLY_STATIONARY * allowed[i]:
-                self.datafit.correct_dual(b, w, evaluation, i, free, target)
+            if predicted <= NEARLY_STATIONARY * allowed[i] and self.datafit.correct_dual(
+                b, w, evaluation, i, free, target, lam[free]
+            ):
+                error[i, free] = 0.0

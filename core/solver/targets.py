@@ -128,7 +128,7 @@ def _representable(sample_weight: Array) -> Array:
 
     The objective does not depend on the scale of the weights.
     """
-    largest = sample_weight.max(axis=0)
+    largest = sample_weight.max(axis=0).astype(np.float64)
     if np.all((largest < 1e20) & (largest > 1e-20)):
         return sample_weight
-    return np.asarray(sample_weight, np.float64) * np.exp2(-np.floor(np.log2(largest.astype(np.float64))))
+    return np.asarray(sample_weight, np.float64) * np.exp2(-np.floor(np.log2(largest)))

@@ -114,8 +114,15 @@ class Datafit(ABC):
 
     @abstractmethod
     def correct_dual(
-        self, block: int, weights: Array, evaluation: Evaluation, at: int, free: Indices, target: Array
-    ) -> None:
+        self,
+        block: int,
+        weights: Array,
+        evaluation: Evaluation,
+        at: int,
+        free: Indices,
+        target: Array,
+        lam: Array,
+    ) -> bool:
         """Move the dual point of a block so that its gradient takes given values at some coordinates.
 
         With Z_A the columns of these coordinates and of the intercepts, v the variances of the probabilities
@@ -124,7 +131,8 @@ class Datafit(ABC):
 
             (Z_A^T diag(s v) Z_A) delta = Z_A^T s (p - t) - target.
 
-        It is computed in float64 over all rows. Nothing changes where the system is singular.
+        It is computed in float64 over all rows. Nothing changes if the system is singular or the step too
+        large.
 
         Parameters
         ----------
@@ -133,7 +141,13 @@ class Datafit(ABC):
         evaluation : at these weights; the fields of the dual point are overwritten
         at : position of the block in `evaluation`
         free : (m,) ascending coordinates in the block, without intercepts
-        target : (m,) values of the gradient there
+        target : (m,) wanted values of the gradient there
+        lam : (m,) their bounds, |target| <= lam
+
+        Returns
+        -------
+        bool
+            Whether the dual point was moved.
         """
 
 

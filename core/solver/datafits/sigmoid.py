@@ -117,8 +117,15 @@ class Sigmoid(Datafit):
         )
 
     def correct_dual(
-        self, block: int, weights: Array, evaluation: Evaluation, at: int, free: Indices, target: Array
-    ) -> None:
+        self,
+        block: int,
+        weights: Array,
+        evaluation: Evaluation,
+        at: int,
+        free: Indices,
+        target: Array,
+        lam: Array,
+    ) -> bool:
         """See `Datafit.correct_dual`."""
         design, targets = self.design.as_float64(), self.targets
         K = design.shape[1]
@@ -146,7 +153,7 @@ class Sigmoid(Datafit):
             M += (A * (s * p * (1 - p))[:, None]).T @ A
         delta = base.solve_psd(M, g[chosen] - np.r_[target, 0.0])
         if delta is None:
-            return
+            return False
         step = divergence = 0.0
         for low, high in chunks:
             rows, s, A = columns(low, high)
@@ -157,7 +164,8 @@ class Sigmoid(Datafit):
             divergence += float(change @ a)
             g[:K] -= change @ rows
         if step > MAX_DUAL_STEP:
-            return
+            return False
         g[free], g[K] = target, 0.0
         evaluation.dual_gradient[at] = g
         evaluation.dual_step[at], evaluation.dual_divergence[at] = step, divergence
+        return True

@@ -148,8 +148,15 @@ class Softmax(Datafit):
         )  # fmt: skip
 
     def correct_dual(
-        self, block: int, weights: Array, evaluation: Evaluation, at: int, free: Indices, target: Array
-    ) -> None:
+        self,
+        block: int,
+        weights: Array,
+        evaluation: Evaluation,
+        at: int,
+        free: Indices,
+        target: Array,
+        lam: Array,
+    ) -> bool:
         """See `Datafit.correct_dual`."""
         design, targets = self.design.as_float64(), self.targets
         C, K = self.width, design.shape[1]
@@ -157,8 +164,7 @@ class Softmax(Datafit):
         raw, offset = design.raw_weights(W[:, :K])
         shift = offset + W[:, K]
         # Coordinates A of all classes, ordered by class, each with its intercept.
-        by_class, wanted = [], np.zeros((C, K + 1))
-        wanted.reshape(-1)[free] = target
+        by_class, wanted = [], _consistent(free, target, lam, C, K)
         for c in range(C):
             own = free[(free >= c * (K + 1)) & (free < (c + 1) * (K + 1))] - c * (K + 1)
             by_class.append(np.r_[own, K])
@@ -194,7 +200,7 @@ class Softmax(Datafit):
         residual = np.concatenate([(g - wanted)[c, own] for c, own in enumerate(by_class)])
         delta = base.solve_psd(M, residual)
         if delta is None:
-            return
+            return False
         step = divergence = 0.0
         for low, high in chunks:
             rows, _, s, p = forward(low, high)
@@ -205,8 +211,24 @@ class Softmax(Datafit):
             divergence += float((change * a).sum())
             g -= change @ rows
         if step > MAX_DUAL_STEP:
-            return
+            return False
         for c, own in enumerate(by_class):
             g[c, own] = wanted[c, own]
         evaluation.dual_gradient[at] = g.reshape(-1)
         evaluation.dual_step[at], evaluation.dual_divergence[at] = step, divergence
+        return True
+
+
+def _consistent(free: Indices, target: Array, lam: Array, C: int, K: int) -> Array:
+    """Return targets (C, K+1) that sum to 0 over the classes of a column, as gradients do, within +-lam.
+
+    Columns with a class that is not free need no change: the gradient of that class balances the sum.
+    """
+    wanted, bound, is_free = np.zeros((C, K + 1)), np.zeros((C, K + 1)), np.zeros((C, K + 1), bool)
+    wanted.reshape(-1)[free], bound.reshape(-1)[free], is_free.reshape(-1)[free] = target, lam, True
+    whole = is_free.all(axis=0)
+    centred = wanted[:, whole] - wanted[:, whole].mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(centred != 0, bound[:, whole] / np.abs(centred), 1.0)
+    wanted[:, whole] = centred * np.minimum(ratio.min(axis=0), 1.0)
+    return wanted
