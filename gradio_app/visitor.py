@@ -192,7 +192,7 @@ class VisitorRegistry:
         self.projects[key] = project
         if owner is not None:
             self._owners[key] = {owner}
-        self._sessions[key] = SessionRegistry(project.context, self._store)
+        self._sessions[key] = SessionRegistry(project.context, self._store, autosave=True)
         self._sessions[key].saves = self._keeps
         self._readers[key] = Visitor(key, project.session(), self, most=1000)
         self.files.warm(project)

@@ -1,6 +1,7 @@
 """A session's position in the project's tree of steps: commit, undo, redo, check out, compare, save."""
 
 import getpass
+import logging
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inficond.core.errors import InputError, StorageError, one_line
+from inficond.core.history.database import WRITE_SECONDS
 from inficond.core.history.node import Node
 from inficond.core.history.store import MAIN, History
 from inficond.core.history.tree import Remark, Tree
@@ -92,6 +94,10 @@ class SessionHistory:
         Held during each step.
     state : BranchState
         Weights, bounds, focus and overrides at the current node.
+    saved : bool
+        Whether the store holds the session, maybe as it was some steps ago.
+    autosave : bool
+        Whether the session is saved after each step.
 
     Raises
     ------
@@ -113,7 +119,11 @@ class SessionHistory:
         self.lock = threading.RLock()
         self._store = store or context.history_store
         self._tree = Tree(context.root, self._workspace.root)
-        self._annotated: set[str] = set()  # nodes that this session named or annotated
+        self.saved = False
+        self.autosave = False
+        self._unsaved: list[Node] = []
+        self._unsaved_remarks: set[str] = set()
+        self._moved = False
         self._read(context.history_store, MAIN)
         if token is not None and not self.persistent:
             if self._store.head(token) is None:
@@ -122,7 +132,6 @@ class SessionHistory:
                 )
             self._read(self._store, token)
         self.state: BranchState = self._tree.state(self._tree.current)
-        self._first_node, self._first_size = self._tree.current, len(self._tree)
 
     def _read(self, history: History, owner: str) -> None:
         """Read an owner's nodes, remarks and position in one transaction."""
@@ -140,7 +149,7 @@ class SessionHistory:
         self._tree.add(map(self._context.intern_node, nodes))
         self._tree.remarks.update({n: Remark(*fields) for n, fields in remarks.items()})
         if owner == self.token:
-            self._annotated |= remarks.keys()
+            self.saved = True
         if head is not None:
             self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
 
@@ -162,7 +171,7 @@ class SessionHistory:
     @property
     def changed(self) -> bool:
         """Whether there is anything to save."""
-        return self._tree.current != self._first_node or len(self._tree) > self._first_size
+        return bool(self._moved or self._unsaved or self._unsaved_remarks)
 
     @property
     def node(self) -> str:
@@ -259,6 +268,7 @@ class SessionHistory:
             self._store.add(MAIN, [node], node.id)
         self._tree.add([node])
         self._go(node.id, [])
+        self._note_change([node])
         return node
 
     def _numbers(self, state: BranchState, cls: str) -> dict[str, Any]:
@@ -320,6 +330,7 @@ class SessionHistory:
         if self.persistent:
             self._store.move(MAIN, node, redo)
         self._go(node, redo)
+        self._note_change()
         return self._tree[node]
 
     def _go(self, node: str, redo: list[str]) -> None:
@@ -398,12 +409,34 @@ class SessionHistory:
             if self.persistent:
                 self._store.remark(MAIN, found, remark.name, remark.note)
             self._tree.remarks[found] = remark
-            self._annotated.add(found)
+            self._note_change(remark=found)
 
     # -- saving
 
-    def save(self) -> str:
-        """Write the session's nodes to the store.
+    def _note_change(self, nodes: Sequence[Node] = (), remark: str | None = None) -> None:
+        """Note what is to be saved; save it now where `autosave` is set.
+
+        A step that cannot be saved now stays in memory and is saved with the next one.
+        """
+        if self.persistent:
+            return
+        self._unsaved += nodes
+        self._moved = True
+        if remark is not None:
+            self._unsaved_remarks.add(remark)
+        if self.autosave:
+            try:
+                self.save(AUTOSAVE_SECONDS)
+            except StorageError as error:
+                log.warning("a step is not saved yet: %s", error)
+
+    def save(self, wait: float = WRITE_SECONDS) -> str:
+        """Write to the store what changed since the session was last saved.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds after which a lock of another process raises `StorageBusy`.
 
         Returns
         -------
@@ -417,12 +450,14 @@ class SessionHistory:
         """
         with self.lock:
             if not self.persistent:
-                own = [n for n in self._tree if n.parent is not None]
-                with self._store.writing():
-                    self._store.add(self.token, own, self.node, self._tree.redo)
-                    for node in self._annotated:
+                with self._store.writing(wait):
+                    self._store.add(self.token, self._unsaved, self.node, self._tree.redo)
+                    for node in self._unsaved_remarks:
                         remark = self._tree.remarks[node]
                         self._store.remark(self.token, node, remark.name, remark.note)
+                self.saved, self._moved = True, False
+                self._unsaved.clear()
+                self._unsaved_remarks.clear()
             return self.token
 
     @contextmanager
@@ -439,6 +474,9 @@ class SessionHistory:
 
 UNRECORDED = ("notes", "threshold", "teacher_threshold", "anec5")
 """Fields of the metrics that nodes leave out."""
+AUTOSAVE_SECONDS = 0.25
+"""How long saving a step waits for a lock."""
+log = logging.getLogger(__name__)
 
 
 def _storable(text: str) -> str:

@@ -1,22 +1,30 @@
 """Sessions of many visitors on one project: looked up by token, saved when idle, resumed, expired.
 
-A token is the only key to a session: it is random, and whoever has it can resume the session.
+A token is the only key to a session: it is random, and whoever has it can resume the session. Sessions are
+read and saved outside the registry's lock, so a locked or slow disk delays only the visitor it concerns.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, StorageBusy, StorageError
 from inficond.core.history.store import MAIN, History
 from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session import Session
 
+log = logging.getLogger(__name__)
+
 IDLE_SECONDS = 30 * 60.0
 KEEP_SECONDS = 14 * 24 * 3600.0
 MOST = 500
+LOCK_SECONDS = 5.0
+"""How long saving a session waits for a lock; it is tried again later."""
+EXPIRE_SECONDS = 3600.0
+"""Interval at which expired visits are looked for."""
 
 
 class SessionRegistry:
@@ -27,16 +35,22 @@ class SessionRegistry:
     context : ProjectContext
         Shared by all sessions.
     store : Path, optional
-        SQLite file in which idle sessions are kept; the project's own history file by default. Where it
-        cannot be written, idle sessions are dropped for good, and `saves` says so.
+        SQLite file in which sessions are saved; the project's own history file by default.
     idle : float
-        Seconds without a call after which a session is saved and dropped from memory.
+        Seconds without a call after which a session is saved and removed from memory.
     keep : float
-        Seconds after which a saved session is forgotten.
+        Seconds after its last use at which a saved session expires and is deleted.
     most : int
-        Sessions in memory; beyond it the one idle for longest goes first.
+        Sessions in memory. Beyond it, the least recently used one without unsaved steps is removed first.
     clock : callable
-        Seconds that only ever grow; for tests.
+        Monotonic seconds; for tests.
+    autosave : bool
+        Whether a session is also saved after each of its steps.
+
+    Attributes
+    ----------
+    saves : bool
+        Whether sessions are saved at all; where false, those that leave memory are lost.
     """
 
     def __init__(
@@ -47,13 +61,18 @@ class SessionRegistry:
         keep: float = KEEP_SECONDS,
         most: int = MOST,
         clock: Callable[[], float] = time.monotonic,
+        autosave: bool = False,
     ) -> None:
         self._context = context
         self.store = context.history_store if store is None else History(store, context.data_hash)
         self.saves = True
         self._idle, self._keep, self._most, self._clock = idle, keep, most, clock
+        self._autosave = autosave
         self._live: OrderedDict[str, tuple[Session, float]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._leaving: OrderedDict[str, Session] = OrderedDict()  # removed from `_live`, not saved yet
+        self._lock = threading.Lock()  # of these two; never held while a file is read or written
+        self._saving = threading.Lock()  # held by the thread that saves
+        self._expired = -float("inf")
 
     def __len__(self) -> int:
         return len(self._live)
@@ -62,7 +81,7 @@ class SessionRegistry:
         return token in self._live
 
     def open(self, token: str | None = None) -> Session:
-        """A visitor's session: the live one, a saved one resumed, or a new one.
+        """Return a visitor's session: the one in memory, a saved one, or a new one.
 
         Parameters
         ----------
@@ -77,59 +96,121 @@ class SessionRegistry:
         Raises
         ------
         InputError
-            The token is the project's own branch, which no visitor may write to.
+            The token is that of the project's own history, to which visitors cannot write.
         """
         if token == MAIN:
-            raise InputError("a visitor cannot hold the project's own branch")
+            raise InputError("a visitor cannot open the project's own history")
+        self._collect_idle()
+        session = self._in_memory(token)
+        if session is None and token:
+            try:
+                session = Session(self._context, token, store=self.store)
+            except InputError:
+                session = None  # expired, or saved by another version: a new session begins
+        if session is None:
+            session = Session(self._context, who="visitor", store=self.store)
         with self._lock:
-            self.drop_idle()
-            session = self._live[token][0] if token and token in self._live else None
-            if session is None and token:
-                try:
-                    session = Session(self._context, token, store=self.store)
-                except InputError:
-                    session = None  # expired, or saved by another version: a fresh start is better than none
-            if session is None:
-                session = Session(self._context, who="visitor", store=self.store)
+            if session.token in self._live:  # another thread was faster
+                session = self._live[session.token][0]
+            self._leaving.pop(session.token, None)
+            session.history.autosave = self._autosave and self.saves
             self._live[session.token] = (session, self._clock())
             self._live.move_to_end(session.token)
             while len(self._live) > self._most:
-                self.drop(next(iter(self._live)))
-            return session
+                self._remove(self._least_needed(session.token))
+        if self._leaving:
+            threading.Thread(target=self._save_leaving, name="inficond-save", daemon=True).start()
+        return session
 
-    def drop(self, token: str) -> None:
-        """Save a session and let go of it; nothing where it is not live."""
+    def _in_memory(self, token: str | None) -> Session | None:
+        if token is None:
+            return None
         with self._lock:
-            found = self._live.pop(token, None)
-            if found is None:
-                return
-            session = found[0]
-            if not self.saves or not session.changed:
-                return
-            try:
-                session.save()
-            except InputError:
-                self.saves = False
+            return self._live[token][0] if token in self._live else self._leaving.get(token)
 
-    def drop_idle(self) -> int:
-        """Save and drop every session that was idle for too long; returns how many."""
+    def _least_needed(self, but: str) -> str:
+        """Return the least recently used session, one without unsaved steps if possible."""
+        others = [token for token in self._live if token != but]
+        return next((token for token in others if not self._live[token][0].changed), others[0])
+
+    def _remove(self, token: str) -> None:
+        """Move a session from memory to those that are to be saved; the caller holds the lock."""
+        session, _ = self._live.pop(token)
+        if self.saves and (session.changed or session.history.saved):
+            self._leaving[token] = session
+
+    def _collect_idle(self) -> int:
         with self._lock:
             limit = self._clock() - self._idle
             idle = [token for token, (_, used) in self._live.items() if used <= limit]
             for token in idle:
-                self.drop(token)
+                self._remove(token)
             return len(idle)
 
+    def _save_leaving(self, seconds: float | None = None) -> None:
+        """Save the sessions that left memory; one that cannot be saved returns to memory."""
+        with self._saving:
+            with self._lock:
+                tokens = list(self._leaving)
+            end = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
+            for token in tokens:
+                with self._lock:
+                    session = self._leaving.get(token)
+                if session is None:  # its visitor came back
+                    continue
+                try:
+                    session.save(wait=max(0.0, end - time.monotonic()))
+                except StorageError as error:
+                    if not isinstance(error, StorageBusy):
+                        log.warning("a visit could not be saved and stays in memory: %s", error)
+                    self._take_back(token, session)
+                else:
+                    with self._lock:
+                        if self._leaving.get(token) is session and not session.changed:
+                            del self._leaving[token]
+
+    def _take_back(self, token: str, session: Session) -> None:
+        """Return a session to memory, as if it had just been used, unless there is no room."""
+        with self._lock:
+            if self._leaving.pop(token, None) is None:
+                return
+            if len(self._live) >= self._most:
+                log.error("a visit of %d steps is lost: the disk cannot be written", len(session.tree()) - 1)
+                return
+            self._live[token] = (session, self._clock())
+
+    def drop(self, token: str) -> None:
+        """Save a session and remove it from memory; no effect where it is not there."""
+        with self._lock:
+            if token in self._live:
+                self._remove(token)
+        self._save_leaving()
+
+    def drop_idle(self) -> int:
+        """Save and remove every idle session, and delete expired ones; return the number of idle ones."""
+        count = self._collect_idle()
+        self._save_leaving()
+        if self._clock() - self._expired >= EXPIRE_SECONDS:
+            self._expired = self._clock()
+            try:
+                self.forget_old()
+            except StorageError as error:
+                log.info("expired visits are not deleted now: %s", error)
+        return count
+
     def forget_old(self) -> int:
-        """Delete saved sessions that nobody resumed for a long time; returns how many."""
-        limit = time.time() - self._keep
-        old = [t for t, used in self.store.owners().items() if t != MAIN and used < limit and t not in self]
-        for token in old:
-            self.store.forget(token)
-        return len(old)
+        """Delete saved sessions that nobody has used for `keep` seconds; return their number.
+
+        Raises
+        ------
+        StorageError
+            The store cannot be written.
+        """
+        return self.store.forget_before(time.time() - self._keep, keep={*self._live, *self._leaving})
 
     def close(self) -> None:
-        """Save and drop all."""
+        """Save and remove all sessions."""
         with self._lock:
             for token in list(self._live):
-                self.drop(token)
+                self._remove(token)
+        self._save_leaving(2 * LOCK_SECONDS)

@@ -255,9 +255,10 @@ def test_the_most_idle_session_goes_first_when_there_are_too_many(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
     registry = SessionRegistry(make_project().context, store=tmp_path / "visitors.sqlite", most=3)
-    first = registry.open()
-    first.apply("boat", Action("mute", "c1"))
-    others = [registry.open() for _ in range(3)]
+    first, *others = (registry.open() for _ in range(3))
+    for session in (first, *others):
+        session.apply("boat", Action("mute", "c1"))
+    registry.open()
     assert first.token not in registry
     assert all(o.token in registry for o in others)
     assert same(registry.open(first.token), first)
