@@ -152,7 +152,6 @@ def real_photographs(
     if folder is None:
         return []
     from inficond.core.errors import InputError
-    from inficond.core.images.decode import decode
     from inficond.core.images.find import find_images
 
     files = find_images(folder)
@@ -160,7 +159,7 @@ def real_photographs(
     pictures = []
     for file in files[::step]:
         try:
-            pictures.append(preprocess(decode(file.path)))
+            pictures.append(preprocess(np.asarray(file.open().image)))
         except ValueError:
             continue
         if len(pictures) == n:

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """All rounds; see the module."""
-    from inficond.core.images import find_images, make_thumbnail, open_picture
+    from inficond.core.images import find_images, make_thumbnail
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.hardware import available_cores, peak_memory
     from inficond.core.models.teacher import load_teacher
@@ -74,7 +74,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         wide.append(load_teacher(args.teacher, args.provider, threads=cores))  # type: ignore[arg-type]
         narrow.append(load_teacher(args.teacher, args.provider, threads=1))
     encoding = Encoding(narrow[0], narrow[1] if len(narrow) > 1 else None)
-    pictures = [open_picture(s.file.path).image for s in sources[: encoding.batch]]
+    pictures = [s.file.open().image for s in sources[: encoding.batch]]
     batches = [np.stack([m.preprocess(p) for p in pictures]) for m in narrow]
     calls = args.number // encoding.batch
 
@@ -106,7 +106,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     names = list(kinds)
     first = [
-        _each(lambda p: open_picture(p, encoding.at_least), [s.file.path for s in sources[:32]]),
+        _each(lambda s: s.file.open(encoding.at_least), sources[:32]),
         *(_each(m.preprocess, pictures) for m in narrow),
         _each(make_thumbnail, pictures),
     ]

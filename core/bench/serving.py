@@ -142,7 +142,7 @@ def sound_pictures(images: str | None, find_images: Any) -> list[bytes]:
     if images is not None:
         files = find_images(images)
         step = max(1, len(files) // 200)
-        return [f.path.read_bytes() for f in files[::step][:200]]
+        return [f.data() for f in files[::step][:200]]
     import tempfile
 
     from inficond.core.bench.encode import generated

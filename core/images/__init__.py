@@ -1,9 +1,11 @@
-"""Image files: found, decoded safely and once, shown small."""
+"""Images: sources, safe decoding, thumbnails."""
 
 from inficond.core.images.decode import Picture, UnreadableImage, decode, open_picture
-from inficond.core.images.find import ImageFile, find_images
+from inficond.core.images.find import find_images
+from inficond.core.images.sources import ImageRecord, ImageSet, open_source
 from inficond.core.images.thumbnail import make_thumbnail
 
 __all__ = [
-    "ImageFile", "Picture", "UnreadableImage", "decode", "find_images", "make_thumbnail", "open_picture",
+    "ImageRecord", "ImageSet", "Picture", "UnreadableImage", "decode", "find_images", "make_thumbnail",
+    "open_picture", "open_source",
 ]  # fmt: skip

@@ -1,30 +1,30 @@
-"""Thumbnails: what the page shows of an image, made from the same decode that feeds the encoder."""
+"""Thumbnails of images, made from the same decoded picture that the encoder gets."""
 
 import io
 
 from PIL import Image
 
 LONGER_SIDE = 320
-"""Pixels, about: pictures are reduced by whole numbers."""
+"""Approximate size in pixels: pictures are reduced by whole factors."""
 
 
 def make_thumbnail(image: Image.Image, longer_side: int = LONGER_SIDE) -> bytes:
-    """A JPEG (quality 80) of the upright RGB image, without metadata; a small image keeps its size.
+    """Return a JPEG thumbnail (quality 80, without metadata); a small image keeps its size.
 
-    JPEG rather than WebP, and averages of whole pixels rather than a filter: each is made many times faster,
-    which counts beside an encoder of 4 ms an image.
+    JPEG instead of WebP, and means of whole pixels instead of a filter, are many times faster, which matters
+    beside an encoder that takes 4 ms for an image.
 
     Parameters
     ----------
     image : Image
         Upright, RGB.
     longer_side : int
-        Pixels; what comes out has between three quarters of it and half as much again.
+        Pixels; the result has between 0.75 and 1.5 times as many.
 
     Returns
     -------
     bytes
-        Of a JPEG file.
+        A JPEG file.
     """
     factor = round(max(image.size) / longer_side)
     if factor > 1:

@@ -1,19 +1,15 @@
 """Tables of teacher responses and of ground-truth labels."""
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.strict_json import parse_json
-from inficond.core.tables import SUFFIXES, Column, Matching, RawTable, TableOptions, match_names, read_table
+from inficond.core.tables import SUFFIXES, Matching, RawTable, TableOptions, match_names, read_table
+from inficond.core.tables.cells import class_name, class_names, splits_names
 from inficond.core.tables.columns import Roles, find_roles
-from inficond.core.tables.names import LIST_COLUMNS, normal_name
 from inficond.core.tables.numbers import NumberReader
 
 TABLE_SUFFIXES = SUFFIXES
@@ -186,7 +182,7 @@ def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader)
                 )
             repeated.append(image)
     lines = np.array(list(first.values()), np.int64)
-    classes = [_class_name(c.name) or f"column {c.position + 1}" for c in roles.classes]
+    classes = [class_name(c.name) or f"column {c.position + 1}" for c in roles.classes]
     return _Grid(raw, roles, list(first), classes, values[lines], lines, _repeats(raw.path, repeated))
 
 
@@ -197,8 +193,8 @@ def _long(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader,
     columns: dict[str, int] = {}
     cells: dict[tuple[int, int], int] = {}
     repeated = []
-    splits = normal_name(roles.label.name) in LIST_COLUMNS and roles.value is None
-    for line, (image, names) in enumerate(zip(images, _class_names(raw, roles.label, splits))):
+    splits = splits_names(roles.label) and roles.value is None
+    for line, (image, names) in enumerate(zip(images, class_names(raw, roles.label, splits))):
         row = rows.setdefault(image, len(rows))
         if not names and roles.value is not None and not np.isnan(values[line]):
             raise InputError(f"{raw.where(line, roles.label)}: no class name")
@@ -228,42 +224,6 @@ def _long(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader,
         grid[at[:, 0], at[:, 1]] = values[from_line]
         lines[at[:, 0], at[:, 1]] = from_line
     return _Grid(raw, roles, list(rows), list(columns), grid, lines, _repeats(raw.path, repeated))
-
-
-def _class_names(raw: RawTable, column: Column, splits: bool) -> list[list[str]]:
-    """Names in each cell: one, or several where the cell is a list or may list them."""
-    found = []
-    for row, (text, value) in enumerate(zip(column.texts, column.values)):
-        if isinstance(value, list):
-            names = ["" if v is None else _label_of(column, v) for v in value]
-        elif splits and text.strip().startswith("[") and text.strip().endswith("]"):
-            names = _parsed_list(raw, column, row, text.strip())
-        else:
-            names = text.replace(";", "|").split("|") if splits else [text]
-        found.append([name for name in map(_class_name, names) if name])
-    return found
-
-
-def _label_of(column: Column, value: Any) -> str:
-    if column.class_names and isinstance(value, int) and 0 <= value < len(column.class_names):
-        return column.class_names[value]
-    return str(value)
-
-
-def _parsed_list(raw: RawTable, column: Column, row: int, text: str) -> list[str]:
-    """A list of names written as JSON or as Python prints it."""
-    for parse in (parse_json, ast.literal_eval):
-        try:
-            names = parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(names, list) and all(isinstance(name, str | int) for name in names):
-            return [str(name) for name in names]
-    raise InputError(f'{raw.where(row, column)}: {text!r:.60} is not a list of names like ["cat", "dog"]')
-
-
-def _class_name(text: str) -> str:
-    return normalize("NFC", text.strip())
 
 
 def _repeats(path: Path, images: list[str]) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.images import ImageFile, find_images
+from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.models.class_sets import ClassSet, class_set, most_frequent, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.encode import Encoding, encode_pieces
-from inficond.core.pipeline.label_alignment import aligned_labels, unmatched
+from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
 from inficond.core.pipeline.lock import locked
 from inficond.core.pipeline.shard_reader import Whole
 from inficond.core.pipeline.shards import PieceStore, SourceFile
@@ -201,7 +201,8 @@ class _Build:
     def run(self) -> Path:
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
-        sources = self._sources()
+        self.images = self._open_images()
+        sources = self._sources(self.images)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_there(request)
@@ -214,7 +215,10 @@ class _Build:
         self._tell_remarks(whole.remarks)
         self._enough_images(whole, sources)
         class_set, T = self._responses(whole)
-        labels, label_notes = aligned_labels(self.label_table, whole.ids, class_set.names)
+        if self.label_table is not None:
+            labels, label_notes = aligned_labels(self.label_table, whole.ids, class_set.names)
+        else:
+            labels, label_notes = source_labels(self.images, whole.ids, class_set.names)
         for note in label_notes:
             self.notes.remark(note)
         by_id = {source.file.id: source.file for source in sources}
@@ -252,21 +256,23 @@ class _Build:
         shutil.rmtree(self.out / files.BUILD, ignore_errors=True)
         return self.out
 
-    def _sources(self) -> list[SourceFile]:
-        """The image files in order of their ids, without the project's own and those without response."""
+    def _open_images(self) -> ImageSet:
         self.progress.start("looking for images", 1)
+        images = open_source(self.options.images, self.notes.skip, self.options.tables)
+        for note in images.notes:
+            self.notes.remark(note)
+        self.progress.advance(1)
+        return images
+
+    def _sources(self, images: ImageSet) -> list[SourceFile]:
+        """The image files in order of their ids, without the project's own and those without response."""
         out = self.out.resolve()
-        found = [
-            f
-            for f in find_images(self.options.images, self.notes.skip, self.options.tables)
-            if not f.path.resolve().is_relative_to(out)
-        ]
+        found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
         if self.table is not None:
             found = self._with_response(found, self.table)
-        self.progress.advance(1)
         return [SourceFile.of(f) for f in found]
 
-    def _with_response(self, found: list[ImageFile], table: Table) -> list[ImageFile]:
+    def _with_response(self, found: list[ImageRecord], table: Table) -> list[ImageRecord]:
         ids = [f.id for f in found]
         matching = table.match(ids)
         rows = matching.rows
@@ -393,16 +399,24 @@ class _Build:
             np.float32
         )
 
-    def _split(self, T: np.ndarray, image_files: Sequence[ImageFile]) -> np.ndarray:
+    def _split(self, T: np.ndarray, image_files: Sequence[ImageRecord]) -> np.ndarray:
         from inficond.core.evaluation.split import stratified_split
 
-        given = [f.split for f in image_files]
+        given = self._given_split(image_files)
         return stratified_split(
             T,
             groups=[f.group for f in image_files],
             given=given if any(given) else None,
             seed=self.options.seed,
         )
+
+    def _given_split(self, image_files: Sequence[ImageRecord]) -> list[str | None]:
+        """The split that the source decides; its test images are validation images."""
+        given: list[str | None] = ["val" if f.split == "test" else f.split for f in image_files]
+        tested = sum(f.split == "test" for f in image_files)
+        if tested:
+            self.notes.remark(f"{tested:,} test images of the source are used for validation")
+        return given
 
     def _concept_vectors(self, whole: Whole) -> np.ndarray:
         from inficond.core.concepts.vectors import concept_vectors
@@ -445,12 +459,14 @@ class _Build:
         self.progress.advance(1)
         return students, random.students
 
-    def _rows(self, image_files: Sequence[ImageFile], sizes: np.ndarray) -> list[files.ImageRow]:
+    def _rows(self, image_files: Sequence[ImageRecord], sizes: np.ndarray) -> list[files.ImageRow]:
         out = self.out.resolve()
         rows = []
         for f, (width, height) in zip(image_files, sizes.tolist()):
-            path = Path(f.path).absolute()
-            shown = path.relative_to(out).as_posix() if path.is_relative_to(out) else str(path)
+            shown = f.where
+            if f.path is not None:
+                path = f.path.absolute()
+                shown = path.relative_to(out).as_posix() if path.is_relative_to(out) else str(path)
             rows.append(files.ImageRow(id=f.id, path=shown, group=f.group, width=width, height=height))
         return rows
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inficond.core.images import UnreadableImage, make_thumbnail, open_picture
+from inficond.core.images import UnreadableImage, make_thumbnail
 from inficond.core.images.thumbnail import LONGER_SIDE
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.hardware import available_cores
@@ -89,7 +89,7 @@ class Encoding:
         for source in sources:
             id, row = source.file.id, len(ids)
             try:
-                picture = open_picture(source.file.path, self.at_least)
+                picture = source.file.open(self.at_least)
             except UnreadableImage as error:
                 skipped.append((id, error.reason))
                 continue

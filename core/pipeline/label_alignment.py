@@ -6,17 +6,18 @@ from unicodedata import normalize
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.images import ImageSet
 from inficond.core.models.tables import Table
 
 
 def aligned_labels(
-    table: Table | None, ids: Sequence[str], classes: Sequence[str]
+    table: Table, ids: Sequence[str], classes: Sequence[str]
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return labels by image and class.
 
     Parameters
     ----------
-    table : Table or None
+    table : Table
         Labels as read from a file.
     ids : sequence of N str
         Image ids.
@@ -35,8 +36,6 @@ def aligned_labels(
     InputError
         The table names none of the images.
     """
-    if table is None:
-        return None, []
     matching = table.match(ids)
     rows, known = matching.rows, matching.rows >= 0
     if not known.any():
@@ -56,7 +55,7 @@ def aligned_labels(
     labels = np.full((len(ids), len(classes)), np.nan, np.float32)
     without = []
     for c, name in enumerate(classes):
-        name = normalize("NFC", name)
+        name = _normal(name)
         column = columns.get(name, columns.get(name.casefold()))
         if column is None:
             without.append(name)
@@ -68,6 +67,44 @@ def aligned_labels(
             f"{table.path.name}: no labels for the class(es) {shown}; it has {', '.join(table.classes[:8])}"
         )
     return (None if len(without) == len(classes) else labels), notes
+
+
+def source_labels(
+    images: ImageSet, ids: Sequence[str], classes: Sequence[str]
+) -> tuple[np.ndarray | None, list[str]]:
+    """Return the labels that the images' source has, by image and class.
+
+    Parameters
+    ----------
+    images : ImageSet
+    ids : sequence of N str
+        Ids of some of the images.
+    classes : sequence of C str
+        Names, matched as in `aligned_labels`.
+
+    Returns
+    -------
+    labels : (N, C) float32 or None
+        0, 1, or NaN where unknown; None where the source has no label for these classes.
+    notes : list of str
+        The classes without labels, one line.
+    """
+    if not images.classes:
+        return None, []
+    columns = _columns(images.classes)
+    found = [columns.get(name, columns.get(name.casefold())) for name in map(_normal, classes)]
+    if all(column is None for column in found):
+        shown = ", ".join(images.classes[:8]) + (", …" if len(images.classes) > 8 else "")
+        return None, [f"labels of the images are not used: none of the classes is one of {shown}"]
+    row_of = {record.id: row for row, record in enumerate(images.records)}
+    rows = [row_of[id] for id in ids]
+    labels = np.full((len(ids), len(classes)), np.nan, np.float32)
+    known = [c for c, column in enumerate(found) if column is not None]
+    names = [images.classes[column] for column in found if column is not None]
+    labels[:, known] = images.label_matrix(names)[rows]
+    without = [name for name, column in zip(classes, found) if column is None]
+    notes = [f"no labels of the images for the class(es) {', '.join(without[:5])}"] if without else []
+    return labels, notes
 
 
 def unmatched(table: Table, ids: Sequence[str]) -> InputError:
@@ -83,6 +120,10 @@ def unmatched(table: Table, ids: Sequence[str]) -> InputError:
         f"{table.path} names none of the images: it has for example {table.images[0]!r:.120}, the images are "
         f"called like {ids[0]!r:.120}; choose another column with --image-column, or correct the names"
     )
+
+
+def _normal(name: str) -> str:
+    return normalize("NFC", name)
 
 
 def _columns(classes: Sequence[str]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.atomic_io import replacing
-from inficond.core.images.find import ImageFile
+from inficond.core.images import ImageRecord
 
 PIECE = 128
 """Images in a piece: what a kill can cost at most."""
@@ -25,24 +25,26 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class SourceFile:
-    """An image file, and what tells that it has changed.
+    """An image and the version of its content.
 
     Parameters
     ----------
-    file : ImageFile
+    file : ImageRecord
     size : int
-        Bytes; −1 where the file cannot be looked at.
-    changed : int
-        Time of the last change, in nanoseconds.
+        Bytes; −1 where the size is unknown.
+    changed : int or str
+        Time of the last change of a file in nanoseconds, or the version of an image inside another file.
     """
 
-    file: ImageFile
+    file: ImageRecord
     size: int
-    changed: int
+    changed: int | str
 
     @classmethod
-    def of(cls, file: ImageFile) -> "SourceFile":
-        """Look at a file."""
+    def of(cls, file: ImageRecord) -> "SourceFile":
+        """Read the size and the version of an image."""
+        if file.path is None:
+            return cls(file, file.size, file.version)
         try:
             info = file.path.stat()
         except OSError:
@@ -96,7 +98,7 @@ class PieceStore:
 
     def path(self, sources: Sequence[SourceFile]) -> Path:
         """Where the piece of these files is, or will be."""
-        said = [VERSION, self._basis, [(s.file.id, str(s.file.path), s.size, s.changed) for s in sources]]
+        said = [VERSION, self._basis, [(s.file.id, s.file.where, s.size, s.changed) for s in sources]]
         return self._folder / (hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40] + ".npz")
 
     def finished(self, sources: Sequence[SourceFile]) -> bool:

@@ -202,6 +202,35 @@ def image_column(table: RawTable, options: TableOptions | None = None, kinds: _K
     raise InputError(f"{table.path} has no column `image`: it has {shown}; choose one with --image-column")
 
 
+def label_column(table: RawTable, options: TableOptions, image: Column) -> Column | None:
+    """Find the column of class names in a table of images.
+
+    Parameters
+    ----------
+    table : RawTable
+    options : TableOptions
+    image : Column
+        The column that names the images.
+
+    Returns
+    -------
+    Column or None
+        None where no column has a usual name and none is given.
+
+    Raises
+    ------
+    InputError
+        A given column is not there, or several may be meant.
+    """
+    given = _given(table, options.label_columns, "--label-column")
+    if given is not None:
+        return given
+    kinds = _Kinds()
+    rest = [c for c in table.columns if c is not image]
+    named = [c for c in rest if normal_name(c.name) in names.CLASS_COLUMNS and not c.is_empty]
+    return _named_label(table, named, named, kinds, "labels")
+
+
 def _image_rank(column: Column) -> int:
     name = normal_name(column.name)
     return names.IMAGE_COLUMNS.index(name) if name in names.IMAGE_COLUMNS else len(names.IMAGE_COLUMNS)

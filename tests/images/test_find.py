@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inficond.core.errors import InputError
-from inficond.core.images import ImageFile, find_images
+from inficond.core.images import ImageRecord, find_images
 
 
 def touch(root: Path, *names: str) -> None:
@@ -99,9 +99,9 @@ def test_a_list_of_paths_elsewhere_gets_ids_from_their_common_folder(tmp_path: P
 def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_text("path,group,split\nx.jpg,cam1,val\ny.jpg,,train\nz.jpg,cam1,\n")
     assert find_images(tmp_path / "images.csv") == [
-        ImageFile("x.jpg", tmp_path / "x.jpg", "cam1", "val"),
-        ImageFile("y.jpg", tmp_path / "y.jpg", None, "train"),
-        ImageFile("z.jpg", tmp_path / "z.jpg", "cam1", None),
+        ImageRecord("x.jpg", tmp_path / "x.jpg", "cam1", "val"),
+        ImageRecord("y.jpg", tmp_path / "y.jpg", None, "train"),
+        ImageRecord("z.jpg", tmp_path / "z.jpg", "cam1", None),
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("i.csv", "photographer\nAnna\n", "no column `image`.*--image-column"),
-        ("i.csv", "path,split\nx.jpg,maybe\n", "line 2: split 'maybe'"),
+        ("i.csv", "path,split\nx.jpg,maybe\n", "line 2, column 'split': 'maybe' is not a split"),
         ("i.csv", "path\n", "has no rows"),
         ("i.txt", "", "lists no path"),
         ("i.txt", "\x81\xfe", "not UTF-8"),

@@ -93,7 +93,7 @@ def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[
         if not path.exists():
             raise InputError(f"{text} is not there: give image files, folders, or lists of paths")
         if path.is_dir() or path.suffix.lower() in {".txt", ".csv", ".lst"}:
-            found += [(file.id, file.path) for file in find_images(path, note)]
+            found += [(r.id, r.path) for r in find_images(path, note) if r.path is not None]
         else:
             found.append((text, path))
     return found

@@ -1,0 +1,87 @@
+"""Labels and split of images from the folders that they lie in."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inficond.core.images.sources.record import Split, split_of
+
+
+@dataclass(frozen=True)
+class FolderLabels:
+    """What the folders of a set of images say.
+
+    Parameters
+    ----------
+    labels : list of str or None
+        By image.
+    splits : list of {"train", "val", "test"} or None
+        By image.
+    rule : str
+        For people; empty where the folders are not classes.
+    """
+
+    labels: list[str | None]
+    splits: list[Split | None]
+    rule: str
+
+
+def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabels:
+    """Read labels and split from relative paths.
+
+    Folders named ``train``, ``val``, ``valid``, ``validation`` or ``test`` that together hold all images are
+    the split. Below them, two folders or more that hold images are classes. A single folder that holds
+    everything is passed over.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Relative paths in POSIX form.
+    folders : sequence of str
+        Relative paths of folders that hold no image but may be classes.
+
+    Returns
+    -------
+    FolderLabels
+    """
+    parts = [id.split("/") for id in ids]
+    depth = _common_depth(parts)
+    splits: list[Split | None] = [None] * len(ids)
+    tops = {p[depth] if len(p) > depth + 1 else "" for p in parts}
+    if tops and all(split_of(top) for top in tops) and _are_splits(parts, depth, tops):
+        splits = [split_of(p[depth]) for p in parts]
+        depth += 1
+        by_split = defaultdict(list)
+        for p in parts:
+            by_split[p[depth - 1]].append(p[depth:])
+        inner = {_common_depth(group) for group in by_split.values()}
+        if len(inner) == 1 and not {len({p[0] for p in g}) for g in by_split.values()} - {1}:
+            depth += inner.pop()
+    classes = {p[depth] for p in parts if len(p) > depth + 1}
+    empty = {f.split("/")[depth] for f in folders if f.count("/") >= depth} - classes
+    if len(classes) + len(empty) < 2 or not classes:
+        return FolderLabels([None] * len(ids), _varied(splits), "")
+    labels = [p[depth] if len(p) > depth + 1 else None for p in parts]
+    return FolderLabels(labels, _varied(splits), "class folders")
+
+
+def _are_splits(parts: list[list[str]], depth: int, tops: set[str]) -> bool:
+    """Whether folders with names of splits are splits, not classes called so."""
+    return len(tops) > 1 or any(len(p) > depth + 2 for p in parts)
+
+
+def _common_depth(parts: list[list[str]]) -> int:
+    """Number of leading folders that every image lies in, names of splits not included."""
+    depth = 0
+    while (
+        parts
+        and all(len(p) > depth + 1 and p[depth] == parts[0][depth] for p in parts)
+        and not split_of(parts[0][depth])
+    ):
+        depth += 1
+    return depth
+
+
+def _varied(splits: list[Split | None]) -> list[Split | None]:
+    """A split with one part only says nothing."""
+    return splits if len(set(splits)) > 1 else [None] * len(splits)

@@ -1,0 +1,163 @@
+"""Images of a folder: class folders, split folders, ImageFolder metadata."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from inficond.core.errors import InputError
+from inficond.core.images.sources.classes import folder_labels
+from inficond.core.images.sources.record import ImageRecord, Note
+from inficond.core.images.sources.tables import RowFacts, row_facts
+from inficond.core.images.walk import relative_name, walk
+from inficond.core.tables import TableOptions, read_table
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Tables of ImageFolder data sets, beside the images that they describe."""
+
+
+class Folder:
+    """The images of a folder and its subfolders.
+
+    Parameters
+    ----------
+    root : Path
+    options : TableOptions
+        How metadata tables are read.
+    """
+
+    def __init__(self, root: Path, options: TableOptions) -> None:
+        self.root, self._options = root, options
+        self.notes: list[str] = []
+        self.rule = ""
+
+    def records(self, note: Note) -> Iterator[ImageRecord]:
+        """Find the images; see `ImageSource`."""
+        paths = {relative_name(path, self.root): path for path in walk(self.root, note)}
+        ids = sorted(paths)
+        empty = self._empty_folders({id.rpartition("/")[0] for id in ids})
+        found = folder_labels(ids, empty)
+        self.rule = found.rule
+        records = [
+            ImageRecord(id, paths[id], split=split, labels=None if label is None else (label,))
+            for id, label, split in zip(ids, found.labels, found.splits)
+        ]
+        if found.rule:
+            records = self._grouped(records)
+            for folder in empty:
+                self.notes.append(f"class folder {folder!r:.80} holds no image")
+        yield from self._with_metadata(records)
+
+    def _empty_folders(self, used: set[str]) -> list[str]:
+        """Folders on the level of the classes that hold no image."""
+        levels = {folder.count("/") for folder in used if folder}
+        holding = {
+            "/".join(folder.split("/")[:n]) for folder in used for n in range(1, folder.count("/") + 2)
+        }
+        if not levels:
+            return []
+        parents = {parent for folder in holding for parent in [folder.rpartition("/")[0]]}
+        found = []
+        for parent in sorted(parents):
+            for child in _children(self.root / parent):
+                name = relative_name(child, self.root)
+                if name not in holding and child.is_dir() and not any(_children(child)):
+                    found.append(name)
+        return found
+
+    def _grouped(self, records: list[ImageRecord]) -> list[ImageRecord]:
+        """Put copies of one file that lie in several class folders into one group, and report them."""
+        by_size: defaultdict[int, list[int]] = defaultdict(list)
+        for i, record in enumerate(records):
+            assert record.path is not None
+            try:
+                by_size[record.path.stat().st_size].append(i)
+            except OSError:
+                continue
+        pairs = []
+        for same in by_size.values():
+            if len({records[i].labels for i in same}) < 2:
+                continue
+            by_content: defaultdict[bytes, list[int]] = defaultdict(list)
+            for i in same:
+                by_content[_digest(records[i].path)].append(i)
+            for copies in by_content.values():
+                if len({records[i].labels for i in copies}) > 1:
+                    pairs.append([records[i].id for i in copies])
+                    for i in copies:
+                        records[i] = replace(records[i], group=f"copies of {records[copies[0]].id}")
+        if pairs:
+            self.notes.append(
+                f"{len(pairs):,} photograph(s) in more than one class, first {pairs[0][0]!r:.80} and "
+                f"{pairs[0][1]!r:.80}: kept together on one side of the split"
+            )
+        return records
+
+    def _with_metadata(self, records: list[ImageRecord]) -> Iterator[ImageRecord]:
+        """The records with labels, groups and splits of ImageFolder metadata, where there are any."""
+        folders = sorted({record.id.rpartition("/")[0] for record in records} | {""})
+        folders = sorted({*folders, *(parent for f in folders for parent in _parents(f))})
+        facts: dict[str, RowFacts] = {}
+        tables = []
+        for folder in folders:
+            for name in METADATA:
+                path = self.root / folder / name
+                if path.is_file():
+                    tables.append(path)
+                    for fact in row_facts(read_table(path, self._options), self._options):
+                        facts.setdefault(f"{folder}/{fact.name}".lstrip("/"), fact)
+                    break
+        if not facts:
+            yield from records
+            return
+        first = next(iter(facts.values()))
+        self.rule = first.rule or self.rule
+        known = {record.id for record in records}
+        self.notes.append(
+            f"metadata of {len(known & facts.keys()):,} of {len(known):,} images: {_names(tables)}"
+        )
+        absent = sorted(facts.keys() - known)
+        if absent:
+            self.notes.append(
+                f"metadata of {len(absent):,} missing image(s) ignored, first {absent[0]!r:.80}"
+            )
+        for record in records:
+            known_facts = facts.get(record.id)
+            if known_facts is None:
+                yield replace(record, labels=None) if first.rule else record
+            else:
+                yield replace(
+                    record,
+                    labels=known_facts.labels if first.rule else record.labels,
+                    group=known_facts.group or record.group,
+                    split=known_facts.split or record.split,
+                )
+
+
+def _digest(path: Path | None) -> bytes:
+    assert path is not None
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return str(path).encode()
+
+
+def _children(folder: Path) -> list[Path]:
+    """Entries of a folder that are not hidden; a folder that cannot be read counts as not empty."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return [folder]
+
+
+def _parents(folder: str) -> list[str]:
+    parts = folder.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _names(paths: Sequence[Path]) -> str:
+    if not paths:
+        raise InputError("no metadata")
+    return paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")

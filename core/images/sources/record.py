@@ -1,0 +1,263 @@
+"""Records of images, and the interface of a source that finds them."""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.images.decode import Picture, UnreadableImage, open_picture
+
+Split = Literal["train", "val", "test"]
+Note = Callable[[str, str], None]
+"""Called with the name of an image or file that is left out, and the reason."""
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+"""Name of a folder, a file prefix or a cell -> split."""
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image of a source, not read yet.
+
+    Parameters
+    ----------
+    id : str
+        Unique within the source: a path relative to it, in POSIX form.
+    path : Path, optional
+        The image file; None for an image inside another file.
+    group : str, optional
+        Images of one group share a source (a burst, a patient, a video) and stay in one part of the split.
+    split : {"train", "val", "test"}, optional
+        As the source says; decided by the project's seeded split otherwise.
+    labels : tuple of str, optional
+        Classes that hold for the image; None where the source does not say.
+    load : callable, optional
+        Returns the bytes of an image without `path`.
+    location : str
+        Where the image is, for people; the path by default.
+    size : int
+        Bytes of an image without `path`; −1 where unknown.
+    version : str
+        Changes when the content of an image without `path` changes.
+    """
+
+    id: str
+    path: Path | None = None
+    group: str | None = None
+    split: Split | None = None
+    labels: tuple[str, ...] | None = None
+    load: Callable[[], bytes] | None = field(default=None, compare=False, repr=False)
+    location: str = ""
+    size: int = -1
+    version: str = ""
+
+    @property
+    def where(self) -> str:
+        """Where the image is, for people."""
+        return self.location or str(self.path or self.id)
+
+    def read(self) -> Path | bytes:
+        """Return the path of the image file, or the bytes of an image inside another file."""
+        if self.path is not None:
+            return self.path
+        assert self.load is not None
+        return self.load()
+
+    def data(self) -> bytes:
+        """Return the bytes of the image file."""
+        content = self.read()
+        return content if isinstance(content, bytes) else content.read_bytes()
+
+    def open(self, at_least: int | None = None) -> Picture:
+        """Decode the image; see `open_picture`.
+
+        Raises
+        ------
+        UnreadableImage
+            It cannot be read or decoded.
+        """
+        if self.path is not None:
+            return open_picture(self.path, at_least)
+        try:
+            data = self.read()
+        except UnreadableImage:
+            raise
+        except Exception as error:  # readers of archives and networks raise many types; none may end the run
+            raise UnreadableImage(f"cannot be read: {error or type(error).__name__}") from error
+        assert isinstance(data, bytes)
+        if not data:
+            raise UnreadableImage("empty file (0 bytes)")
+        return open_picture(io.BytesIO(data), at_least)
+
+
+class ImageSource(Protocol):
+    """Where images come from."""
+
+    notes: list[str]
+    """How the source was understood, one line each; complete once `records` is exhausted."""
+    rule: str
+    """What the labels are, for people, for example ``"class folders"``; empty where there are none."""
+
+    def records(self, note: Note) -> Iterator[ImageRecord]:
+        """Find the images.
+
+        Parameters
+        ----------
+        note : callable
+            Called for what is left out.
+
+        Raises
+        ------
+        InputError
+            The source is missing or unreadable.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """All images of a source, in the order of their ids.
+
+    Parameters
+    ----------
+    records : tuple of ImageRecord
+        At least one.
+    classes : tuple of str
+        Every label, in alphabetical order; empty where the source has no labels.
+    notes : tuple of str
+        How the source was understood and what was found, one line each.
+    """
+
+    records: tuple[ImageRecord, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether every labelled image has exactly one label."""
+        labelled = [r.labels for r in self.records if r.labels is not None]
+        return bool(labelled) and all(len(labels) == 1 for labels in labelled)
+
+    def label_matrix(self, classes: Sequence[str] | None = None) -> np.ndarray:
+        """Return the labels as numbers.
+
+        Parameters
+        ----------
+        classes : sequence of C str, optional
+            All classes by default.
+
+        Returns
+        -------
+        (images, C) float32
+            1 where a label holds, 0 where it does not, NaN for images without labels.
+        """
+        index = {name: c for c, name in enumerate(self.classes if classes is None else classes)}
+        matrix = np.zeros((len(self.records), len(index)), np.float32)
+        for row, record in enumerate(self.records):
+            if record.labels is None:
+                matrix[row] = np.nan
+            else:
+                matrix[row, [index[name] for name in record.labels if name in index]] = 1
+        return matrix
+
+
+def collect(source: ImageSource, note: Note, name: str) -> ImageSet:
+    """Find all images of a source.
+
+    Parameters
+    ----------
+    source : ImageSource
+    note : callable
+        Called for what is left out, also for images with the id of an earlier one.
+    name : str
+        Of the source, for messages.
+
+    Returns
+    -------
+    ImageSet
+
+    Raises
+    ------
+    InputError
+        The source is unreadable or holds no image.
+    """
+    found: dict[str, ImageRecord] = {}
+    for record in source.records(note):
+        if record.id in found:
+            note(record.id, "listed more than once; the first is used")
+        else:
+            found[record.id] = record
+    if not found:
+        raise InputError(f"no images in {name}")
+    records = tuple(sorted(found.values(), key=lambda record: record.id))
+    counts = Counter(label for record in records for label in record.labels or ())
+    notes = list(source.notes)
+    if counts:
+        notes.append(_label_note(counts, source.rule, records))
+    splits = Counter(record.split for record in records if record.split)
+    if splits:
+        notes.append("split: " + ", ".join(f"{split} {n:,}" for split, n in splits.items()))
+    return ImageSet(records, tuple(sorted(counts)), tuple(notes))
+
+
+def _label_note(counts: Counter[str], rule: str, records: Sequence[ImageRecord]) -> str:
+    shown = ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items())[:_SHOWN])
+    more = ", …" if len(counts) > _SHOWN else ""
+    text = f"{len(counts):,} {rule or 'classes'}: {shown}{more}"
+    without = sum(record.labels is None for record in records)
+    if without:
+        first = next(record.id for record in records if record.labels is None)
+        text += f"; {without:,} image(s) without a label, first {first!r:.80}"
+    single = [name for name, n in counts.items() if n == 1]
+    if single:
+        text += f"; {len(single):,} class(es) with one image, first {single[0]!r:.80}"
+    return text
+
+
+def split_of(name: str) -> Split | None:
+    """Return the split that a folder, a file prefix or a cell names."""
+    return SPLIT_NAMES.get(name.strip().lower())
+
+
+def unique_ids(names: Sequence[str], labels: Sequence[tuple[str, ...] | None]) -> list[str]:
+    """Return ids for images whose names may repeat.
+
+    Parameters
+    ----------
+    names : sequence of str
+        In POSIX form; may be empty.
+    labels : sequence of tuple of str or None
+        Of the same images.
+
+    Returns
+    -------
+    list of str
+        The names where all are different, else with the label as their folder, else numbered.
+    """
+    if all(names) and len(set(names)) == len(names):
+        return list(names)
+    ids = [f"{'+'.join(held)}/{name}" if held else name for name, held in zip(names, labels)]
+    if all(names) and len(set(ids)) == len(ids):
+        return ids
+    return [
+        f"{number:08d}{'-' if name else ''}{name.rpartition('/')[2]}" for number, name in enumerate(names)
+    ]
+
+
+def relative_ids(paths: Sequence[str]) -> list[str]:
+    """Return paths relative to their common folder, in POSIX form."""
+    parts = [path.replace("\\", "/").split("/") for path in paths]
+    if not parts:
+        return []
+    n = 0
+    while all(len(p) > n + 1 and p[n] == parts[0][n] for p in parts):
+        n += 1
+    return ["/".join(p[n:]) for p in parts]

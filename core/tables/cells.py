@@ -1,0 +1,69 @@
+"""Class names in the cells of a table."""
+
+import ast
+from typing import Any
+from unicodedata import normalize
+
+from inficond.core.errors import InputError
+from inficond.core.strict_json import parse_json
+from inficond.core.tables.names import LIST_COLUMNS, normal_name
+from inficond.core.tables.reader import Column, RawTable
+
+
+def class_name(text: str) -> str:
+    """Return the name of a class as it is compared: without surrounding spaces, in Unicode form NFC."""
+    return normalize("NFC", text.strip())
+
+
+def splits_names(column: Column) -> bool:
+    """Return whether the cells of a column may list several classes."""
+    return normal_name(column.name) in LIST_COLUMNS
+
+
+def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]]:
+    """Return the class names in each cell of a column.
+
+    Parameters
+    ----------
+    table : RawTable
+    column : Column
+    splits : bool
+        Whether text with ``|`` or ``;``, or a list as JSON and Python write it, stands for several names.
+
+    Returns
+    -------
+    list of list of str
+        By row; empty for an empty cell.
+
+    Raises
+    ------
+    InputError
+        A cell begins like a list but is not one.
+    """
+    found = []
+    for row, (text, value) in enumerate(zip(column.texts, column.values)):
+        if isinstance(value, list):
+            names = ["" if v is None else _label_of(column, v) for v in value]
+        elif splits and text.strip().startswith("[") and text.strip().endswith("]"):
+            names = _parsed_list(table, column, row, text.strip())
+        else:
+            names = text.replace(";", "|").split("|") if splits else [text]
+        found.append([name for name in map(class_name, names) if name])
+    return found
+
+
+def _label_of(column: Column, value: Any) -> str:
+    if column.class_names and isinstance(value, int) and 0 <= value < len(column.class_names):
+        return column.class_names[value]
+    return str(value)
+
+
+def _parsed_list(table: RawTable, column: Column, row: int, text: str) -> list[str]:
+    for parse in (parse_json, ast.literal_eval):
+        try:
+            names = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(names, list) and all(isinstance(name, str | int) for name in names):
+            return [str(name) for name in names]
+    raise InputError(f'{table.where(row, column)}: {text!r:.60} is not a list of names like ["cat", "dog"]')
