@@ -42,10 +42,10 @@ nightly: $(VENV)/.test ## run the tests that take many minutes
 	$(BIN)/python -m pytest -m nightly $(ARGS)
 
 reliability: $(VENV)/.test ## measure kills, changed bytes and load and write docs/reliability.md (30 minutes): ARGS="--only kills"
-	$(BIN)/python tests/tools/reliability.py $(ARGS)
+	$(BIN)/python -m tests.tools.reliability $(ARGS)
 
 floors: $(VENV)/.test ## test in fresh environments with the lowest allowed and the newest versions
-	$(BIN)/python -m pytest -m nightly tests/house/test_install.py $(ARGS)
+	$(BIN)/python -m pytest -m nightly tests/repo/test_install.py $(ARGS)
 
 lock: $(VENV)/.test ## write requirements.lock: the newest versions with their hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \

@@ -9,11 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.docs.documents import LANGUAGES, ROOT, blocks, commands, documents
 
 from inficond.core.cli.main import build_parser
-
-sys.path.insert(0, str(Path(__file__).parent))
-from documents import LANGUAGES, ROOT, blocks, commands, documents
 
 NAMES = [str(d.relative_to(ROOT)) for d in documents()]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
+from tests.docs.documents import ROOT, blocks
 
 from inficond.core.demo import demo_project
 from inficond.gradio_app.bench.page_client import PageClient
 from inficond.gradio_app.bench.page_process import page_process
-
-sys.path.insert(0, str(Path(__file__).parent))
-from documents import ROOT, blocks
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 

@@ -1,12 +1,11 @@
 """docs/reliability.md is written from what was measured, and never loses what it tells."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from tests.tools import reliability
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "tools"))
-import reliability  # noqa: E402
 
 FUZZ: dict[str, Any] = {
     "cases": 1000, "accepted": 250, "sessions": 20, "steps": 400, "bugs": [], "failed": False,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import subject
+from tests.faults import subject
 
 from inficond.core.errors import InputError
 

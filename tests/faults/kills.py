@@ -20,8 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import subject
+from tests.faults import subject
 
 from inficond.core import Project
 from inficond.core.errors import InputError

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import tiny_models
+from tests import tiny_models
 
 from inficond.core import Project
 from inficond.core.bundle import pack, unpack
@@ -29,6 +27,8 @@ from inficond.core.project import arrays
 from inficond.core.students import Students
 from inficond.core.tuning.actions import Action
 
+ROOT = Path(__file__).resolve().parents[2]
+SUBJECT = [sys.executable, "-m", "tests.faults.subject"]
 WORDS = ("red", "green", "blue", "white")
 ADDED = "yellow"
 
@@ -109,7 +109,7 @@ def make(root: Path, photos: int = 40, killed: bool = False) -> Made:
     made = make_models(root, photos)
     command(made.distill(made.project))
     # In a process of its own: OpenMP and forks do not mix, and a kill must leave what a kill leaves.
-    done = subprocess.run([sys.executable, __file__, "steps", str(root)], env=environment())
+    done = subprocess.run([*SUBJECT, "steps", str(root)], env=environment())
     assert done.returncode == 0
     if not killed:
         Project.open(made.project).session(
@@ -154,8 +154,8 @@ def _steps(made: Made) -> Any:
 
 
 def environment() -> dict[str, str]:
-    """For processes of their own: a single thread, so that many can run."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    """Environment of subprocesses: one thread each, so that several can run; `tests` can be imported."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def command(arguments: list[str]) -> None:
@@ -256,7 +256,7 @@ def _plain(value: Any) -> bytes:
 
 def made_elsewhere(root: Path, photos: int) -> Made:
     """As `make`, in another process: this one starts no thread and may fork."""
-    subprocess.run([sys.executable, __file__, "make", str(root), str(photos)], env=environment(), check=True)
+    subprocess.run([*SUBJECT, "make", str(root), str(photos)], env=environment(), check=True)
     return Made(root)
 
 

@@ -4,7 +4,6 @@ import errno
 import itertools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import subject
+from tests.faults import subject
 
 from inficond.core import Project
 from inficond.core.bundle import pack, unpack

@@ -5,10 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import flips
-import subject
+from tests.faults import flips, subject
 
 from inficond.core import Project
 from inficond.core.errors import InputError

@@ -17,11 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import subject
 from fastapi.testclient import TestClient
+from PIL import Image
+from tests.faults import subject
 
 from inficond.core import Project
 from inficond.core.cli.commands import doctor

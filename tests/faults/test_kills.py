@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import subject
+from tests.faults import subject
 
 KILLS = 9
 
@@ -17,7 +15,7 @@ KILLS = 9
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
 def test_nothing_is_lost_and_the_command_run_again_ends_the_same(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("kills.py"), str(KILLS), str(tmp_path), "5"],
+        [sys.executable, "-m", "tests.faults.kills", str(KILLS), str(tmp_path), "5"],
         capture_output=True, text=True, env=subject.environment(), timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

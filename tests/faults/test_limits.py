@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import subject
+from tests.faults import subject
 
 from inficond.core import Project
 from inficond.core.errors import InputError

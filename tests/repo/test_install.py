@@ -11,11 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.tools.floors import floors
 
 from inficond.gradio_app.bench.page_client import PageClient
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-from floors import floors
 
 ROOT = Path(__file__).resolve().parents[2]
 nightly = pytest.mark.nightly

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.tools import sbom
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "tools"))
-import sbom  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")

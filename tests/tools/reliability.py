@@ -1,7 +1,7 @@
 # ruff: noqa: E501  (sentences of the page are kept on their lines)
 """Measures what docs/reliability.md says: attacks, fuzzing, kills, changed bytes and load.
 
-python tests/tools/reliability.py [--only fuzz,kills,flips,load,…] [--quick]
+python -m tests.tools.reliability [--only fuzz,kills,flips,load,…] [--quick]
 
 Each part is kept in build/reliability/PART.json with its date, commit and machine, so that parts may be
 measured apart; the page is made of all that are there, and is left alone where it tells of one that is not.
@@ -24,22 +24,22 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "reliability"
 PAGE = ROOT / "docs" / "reliability.md"
-FAULTS = ROOT / "tests" / "faults"
-sys.path[:0] = [str(FAULTS), str(ROOT / "tests")]
 
 
 def kills(quick: bool) -> dict[str, Any]:
     """Processes of every writing command, killed."""
+    from tests.faults import subject
+
     found: dict[str, Any] = {"kinds": {}, "killed": 0, "ended_before": 0, "told": 0, "faults": []}
     shards = [(12, 1)] if quick else [(112, 1), (112, 2)]
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, str(FAULTS / "kills.py")]
+        command = [sys.executable, "-m", "tests.faults.kills"]
         running = [
             subprocess.Popen(
                 [*command, str(n), str(Path(scratch) / str(seed)), str(seed)],
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env=subject.environment(),
             )
             for n, seed in shards
         ]
@@ -60,8 +60,8 @@ def kills(quick: bool) -> dict[str, Any]:
 
 def flips(quick: bool) -> dict[str, Any]:
     """Single bytes of every file, changed; half of them in a project whose last writer was killed."""
-    import flips as flipping
-    import subject
+    from tests.faults import flips as flipping
+    from tests.faults import subject
 
     tables: dict[str, dict[str, int]] = {}
     bad = []
@@ -80,7 +80,7 @@ def flips(quick: bool) -> dict[str, Any]:
 
 def load(quick: bool) -> dict[str, Any]:
     """Many visitors, one in a hundred hostile; then a few with one who asks for everything at once."""
-    import hostile
+    from tests.faults import hostile
 
     from inficond.gradio_app.bench.load_scenarios import Mix
     from inficond.gradio_app.bench.page_process import page_process
@@ -193,7 +193,7 @@ def page(parts: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Reliability",
         "",
-        "Written by `make reliability`; every number is from a run. `python tests/tools/reliability.py --only kills`",
+        "Written by `make reliability`; every number is from a run. `python -m tests.tools.reliability --only kills`",
         "measures one part and keeps the others. What is promised to whom is in [SECURITY.md](../SECURITY.md).",
         "",
         "| what | tried | result | run |",
