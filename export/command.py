@@ -44,7 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _model_arguments(teacher)
     teacher.add_argument("--size", type=int, metavar="PIXELS", help="input size")
-    teacher.add_argument("--link", choices=["sigmoid", "softmax"], help="default: what the model says")
+    teacher.add_argument("--link", choices=["sigmoid", "softmax"], help="default: what the model states")
+    teacher.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="weights of a timm/NAME model, as safetensors"
+    )
+    teacher.add_argument(
+        "--labels-file", type=Path, metavar="FILE", help="label names, one per line or a JSON list"
+    )
 
     student = kinds.add_parser("student", help="pixels in, probabilities out, in one file")
     student.add_argument("project", type=Path, metavar="DIR", help="a project")
@@ -123,6 +129,8 @@ def _teacher(args: argparse.Namespace, out: Output) -> int:
     options = TeacherOptions(
         size=args.size,
         link=args.link,
+        labels=args.labels_file,
+        checkpoint=args.checkpoint,
         images=args.images,
         fused=not args.plain_attention,
         revision=args.revision,

@@ -14,7 +14,8 @@ from inficond.core.progress import Progress, Silent
 from inficond.export import attention
 from inficond.export.folder import check_target, link_or_copy, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, run_cpu, serialise, to_onnx
-from inficond.export.preprocessing import Preprocessing, prepare, read_preprocessing
+from inficond.export.preprocessing import RGB, Preprocessing
+from inficond.export.processor import read_preprocessing
 from inficond.export.quantize import Precision, reduce_precision
 from inficond.export.regions import RegionFinder
 from inficond.export.source import Source, find_source, load_model
@@ -121,7 +122,11 @@ def export_encoder(
     progress.advance()
     config = model.config
     native = _native_size(config.vision_config)
-    preprocessing = read_preprocessing(source, native)
+    preprocessing, notes = read_preprocessing(source, native=native)
+    if preprocessing.channels != RGB:
+        raise InputError(f"{source.name} takes its colour channels in another order than RGB")
+    for note in notes:
+        progress.note(note)
     sizes = [(s, s) for s in options.sizes] or [preprocessing.size]
     templates = templates or default_templates(config.model_type)
     tokens = Tokens(source, config.text_config, templates)
@@ -274,7 +279,7 @@ def _export_image(
 def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.ndarray]:
     if folder is None:
         return synthetic_photographs(preprocessing.size, 7)
-    return real_photographs(folder, prepare(preprocessing), PHOTOGRAPHS)
+    return real_photographs(folder, preprocessing.prepare(), PHOTOGRAPHS)
 
 
 def _check_against_model(

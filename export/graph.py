@@ -1,10 +1,12 @@
-"""A torch module as an ONNX graph with a dynamic batch."""
+"""Export of a torch module as an ONNX graph with a dynamic batch axis."""
 
 import io
+import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,53 +28,53 @@ def to_onnx(
     dynamic: dict[str, dict[int, str]] | None = None,
     fused: bool = False,
 ) -> onnx.ModelProto:
-    """Export a module, weights inside, batch axis dynamic.
+    """Export a module with its weights in the graph and a dynamic batch axis.
 
     Parameters
     ----------
     module : torch.nn.Module
         In evaluation mode.
     example : sequence of Tensor
-        One example per input; its batch must be 2 or more, since a batch of 1 may be folded into the graph.
+        One example per input, with a batch of at least 2: a batch of 1 may become a constant.
     inputs, outputs : sequence of str
         Names.
     dynamic : dict, optional
         Further dynamic axes: {input or output name: {axis: name}}.
     fused : bool
-        Whether the module holds attention that leaves as one node (`attention.attend`).
+        Whether the module holds attention that is exported as one node (`attention.attend`).
 
     Returns
     -------
     onnx.ModelProto
-        With zero padding inside the convolutions that read it (`fold_padding`).
+        With zero padding merged into convolutions (`fold_padding`).
 
     Raises
     ------
     InputError
-        If torch cannot express the module in ONNX.
+        The module cannot be written as ONNX.
     """
     axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in (*inputs, *outputs)}
     for name, extra in (dynamic or {}).items():
         axes[name] = axes[name] | extra
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        # The tracer warns of every Python number it bakes in; sizes are fixed here on purpose.
+        # The tracer warns about every Python number that becomes a constant; sizes are fixed on purpose.
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
         try:
-            torch.onnx.export(
-                module.eval(),
-                tuple(example),
-                str(path),
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                custom_opsets={"com.microsoft": 1} if fused else None,
-                dynamo=False,
-            )
-        except (RuntimeError, torch.onnx.errors.OnnxExporterError, ValueError, TypeError) as error:
-            reason = str(error).strip().splitlines()[-1][:300]
-            raise InputError(f"torch cannot express this model in ONNX: {reason}") from error
+            with _blocks_by_reshape():
+                torch.onnx.export(
+                    module.eval(),
+                    tuple(example),
+                    str(path),
+                    input_names=list(inputs),
+                    output_names=list(outputs),
+                    dynamic_axes=axes,
+                    opset_version=OPSET,
+                    custom_opsets={"com.microsoft": 1} if fused else None,
+                    dynamo=False,
+                )
+        except Exception as error:  # the tracer fails in as many ways as there are modules
+            raise InputError(f"the model cannot be written as ONNX: {_reason(error)}") from error
         model = onnx.load(str(path))
     model.producer_name = "inficond"
     fold_padding(model)
@@ -80,6 +82,57 @@ def to_onnx(
     if bad:
         raise InputError(f"the exported graph has NaN or infinite values in {bad}")
     return model
+
+
+def _reason(error: Exception) -> str:
+    """One line on why the exporter failed; its own messages hold the whole graph."""
+    text = str(error)
+    found = re.search(r"operator '?([\w:]+)'? to ONNX|translating (\w+)|operator.*?'([\w:]+)'", text)
+    if found:
+        operator = next(g for g in found.groups() if g)
+        return f"it uses the operator {operator}, which torch {torch.__version__} cannot translate"
+    if "translate" in text or isinstance(error, torch.onnx.errors.OnnxExporterError):
+        return f"it uses an operator that torch {torch.__version__} cannot translate"
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+@contextmanager
+def _blocks_by_reshape() -> Iterator[None]:
+    """Write `unfold` and `fold` of blocks that do not overlap as reshapes: ONNX has no exact equivalent."""
+    import torch.nn.functional as F
+
+    unfold, fold = F.unfold, F.fold
+
+    def side(value: Any) -> tuple[int, int]:
+        return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+    def apart(kernel: Any, dilation: Any, padding: Any, stride: Any) -> bool:
+        return side(kernel) == side(stride) and side(dilation) == (1, 1) and side(padding) == (0, 0)
+
+    def unfolded(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+        (kh, kw), (h, w) = side(kernel_size), (int(x.shape[-2]), int(x.shape[-1]))
+        if x.ndim != 4 or h % kh or w % kw or not apart(kernel_size, dilation, padding, stride):
+            return unfold(x, kernel_size, dilation, padding, stride)
+        channels = int(x.shape[1])
+        blocks = x.reshape(-1, channels, h // kh, kh, w // kw, kw).permute(0, 1, 3, 5, 2, 4)
+        return blocks.reshape(-1, channels * kh * kw, (h // kh) * (w // kw))
+
+    def folded(
+        x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    ) -> Any:
+        (kh, kw), (h, w) = side(kernel_size), side(output_size)
+        if x.ndim != 3 or h % kh or w % kw or not apart(kernel_size, dilation, padding, stride):
+            return fold(x, output_size, kernel_size, dilation, padding, stride)
+        channels = int(x.shape[1]) // (kh * kw)
+        blocks = x.reshape(-1, channels, kh, kw, h // kh, w // kw).permute(0, 1, 4, 2, 5, 3)
+        return blocks.reshape(-1, channels, h, w)
+
+    F.unfold, F.fold = unfolded, folded  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        F.unfold, F.fold = unfold, fold
 
 
 def first_bad_initializer(model: onnx.ModelProto) -> str | None:
@@ -92,7 +145,7 @@ def first_bad_initializer(model: onnx.ModelProto) -> str | None:
 
 
 def set_metadata(model: onnx.ModelProto, metadata: dict[str, str]) -> None:
-    """Replace the graph's metadata by `metadata`."""
+    """Replace the graph's metadata."""
     del model.metadata_props[:]
     for key, value in sorted(metadata.items()):
         entry = model.metadata_props.add()
@@ -100,21 +153,21 @@ def set_metadata(model: onnx.ModelProto, metadata: dict[str, str]) -> None:
 
 
 def node_counts(model: onnx.ModelProto) -> Counter[str]:
-    """How many nodes of each operator the graph has."""
+    """Count the nodes of each operator."""
     return Counter(node.op_type for node in model.graph.node)
 
 
 def run_cpu(
     model: onnx.ModelProto | bytes | str | Path, feeds: dict[str, np.ndarray], threads: int = 0
 ) -> dict[str, Any]:
-    """All outputs of a graph for one batch, on ONNX Runtime's CPU provider; {name: array}."""
+    """Return all outputs of a graph for one batch, {name: array}, on ONNX Runtime's CPU provider."""
     session = cpu_session(model, threads)
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds)))
 
 
 def cpu_session(model: onnx.ModelProto | bytes | str | Path, threads: int = 0) -> Any:
-    """An ONNX Runtime session on the CPU for a graph that the exporter itself made."""
+    """Open an ONNX Runtime session on the CPU for a graph made by this exporter."""
     from inficond.core.models.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -128,17 +181,17 @@ def cpu_session(model: onnx.ModelProto | bytes | str | Path, threads: int = 0) -
 
 
 def serialise(model: onnx.ModelProto) -> bytes:
-    """The graph as bytes.
+    """Return the graph as bytes.
 
     Raises
     ------
     InputError
-        Above 2 GiB, which a protobuf cannot hold.
+        The graph is larger than 2 GiB, the limit of a protobuf.
     """
     if model.ByteSize() >= 2**31:
         raise InputError(
-            f"the graph would be {model.ByteSize() / 2**30:.1f} GiB and one ONNX file holds 2 GiB "
-            "at most; try --precision fp16"
+            f"the graph would be {model.ByteSize() / 2**30:.1f} GiB and an ONNX file holds at most 2 GiB: "
+            "choose a smaller model, or --precision fp16 for an encoder"
         )
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)

@@ -1,4 +1,4 @@
-"""Where a model comes from: a local folder, or a Hugging Face repository fetched into one."""
+"""Location of a model: a local folder, or a Hugging Face repository downloaded into one."""
 
 import json
 import re
@@ -10,23 +10,27 @@ from inficond.core.errors import InputError
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 CONVERTER = "SFconvertbot"
+PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".gguf": "llama.cpp", ".tflite": "TensorFlow Lite"}
+INDEX = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A transformers model folder on this machine, and where it came from.
+    """A transformers model folder on this machine, with its origin.
 
     Attributes
     ----------
     folder : Path
         Holds `config.json` and safetensors.
     name : str
-        What to call it: the repository id, or the folder's name.
+        The repository id, or the folder's name.
     revision : str or None
         Commit of the repository; None for a local folder.
     licence : str or None
-        From the front matter of its README, where that says one.
+        From the front matter of its README, where there is one.
     """
 
     folder: Path
@@ -37,10 +41,10 @@ class Source:
     @property
     def config(self) -> dict[str, Any]:
         """The content of `config.json`."""
-        return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return json.loads((self.folder / "config.json").read_text(encoding="utf-8-sig"))
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest says of where its model comes from."""
+        """Return the manifest's entries about the model's origin."""
         origin = self.name if self.revision is None else f"https://huggingface.co/{self.name}@{self.revision}"
         return {
             "source": origin,
@@ -50,7 +54,7 @@ class Source:
 
 
 def find_source(spec: str, revision: str | None = None) -> Source:
-    """The model that `spec` names.
+    """Find a model, downloading it where it is a Hugging Face id.
 
     Parameters
     ----------
@@ -62,15 +66,15 @@ def find_source(spec: str, revision: str | None = None) -> Source:
     Raises
     ------
     InputError
-        If there is no such model, no network to fetch it with, or only pickled weights.
+        There is no such model, no network to download it with, or its files cannot be used.
     """
     local = Path(spec).expanduser()
     if local.is_dir():
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():
-        raise InputError(f"{spec} is a file; give the folder of a transformers model, or a Hugging Face id")
+        raise InputError(f"{spec} is a file: give the folder of a transformers model, or a Hugging Face id")
     elif not _HUB_ID.match(spec) or spec.startswith("."):
-        raise InputError(f"there is no folder {spec}, and it is no Hugging Face id (owner/name)")
+        raise InputError(f"there is no folder {spec}, and it is not a Hugging Face id (owner/name)")
     else:
         folder, name = _fetch(spec, revision), spec
         commit = folder.name
@@ -101,7 +105,7 @@ def _fetch(spec: str, revision: str | None) -> Path:
         return folder
     except GatedRepoError:
         raise InputError(
-            f"{spec} asks for consent: accept its terms on its page, then log in with `hf auth login`"
+            f"{spec} is a gated model: accept its terms on its page, then log in with `hf auth login`"
         ) from None
     except RevisionNotFoundError:
         raise InputError(
@@ -112,18 +116,18 @@ def _fetch(spec: str, revision: str | None) -> Path:
             f"Hugging Face has no model {spec!r}: check the spelling, or log in if it is private"
         ) from None
     except HFValidationError:
-        raise InputError(f"there is no folder {spec}, and it is no Hugging Face id (owner/name)") from None
+        raise InputError(f"there is no folder {spec}, and it is not a Hugging Face id (owner/name)") from None
     except (LocalEntryNotFoundError, httpx.TransportError, ConnectionError, TimeoutError):
         raise InputError(
-            f"cannot fetch {spec}: Hugging Face cannot be reached and the model is not in the local cache;"
+            f"cannot download {spec}: Hugging Face cannot be reached and the model is not in the local cache;"
             " give the folder of a downloaded copy"
         ) from None
     except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise InputError(f"cannot fetch {spec}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot download {spec}: {str(error).splitlines()[0]}") from None
 
 
 def _converted_revision(spec: str) -> str | None:
-    """Where Hugging Face's own conversion service has offered a pickled model as safetensors, or None.
+    """Revision in which Hugging Face's conversion service offers a pickled model as safetensors, or None.
 
     Only its account counts: anybody may open a pull request under the same title.
     """
@@ -137,31 +141,110 @@ def _converted_revision(spec: str) -> str | None:
 
 
 def _check(folder: Path, spec: str) -> None:
+    """Check that a folder holds a transformers model whose files can be used."""
     config = folder / "config.json"
     if not config.is_file():
-        raise InputError(f"{spec} has no config.json: it is no transformers model folder")
+        raise InputError(_not_a_model(folder, spec))
     try:
-        parsed = json.loads(config.read_text(encoding="utf-8"))
+        parsed = json.loads(config.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{config} cannot be read as JSON: {error}") from None
+        raise InputError(f"{config} is not valid JSON: {error}") from None
     if not isinstance(parsed, dict):
-        raise InputError(f"{config} is no JSON object")
+        raise InputError(f"{config} does not hold a JSON object")
     if parsed.get("auto_map"):
         raise InputError(
-            f"{spec} needs its own Python code to load, which is never run; only built-in architectures are"
+            f"{spec} needs its own Python code to load (auto_map in config.json), which is never run: "
+            "choose a "
+            "model of an architecture that transformers includes"
         )
-    if any(folder.glob("*.safetensors")):
-        return
-    pickled = [p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt"}]
-    if pickled:
+    if parsed.get("quantization_config"):
+        method = parsed["quantization_config"].get("quant_method", "an unknown method")
         raise InputError(
-            f"{spec} has its weights only as {pickled[0]}, a pickle, which is never loaded;"
-            " name a --revision with model.safetensors, or save it as safetensors first"
+            f"{spec} holds weights quantized with {method}: name the original model, or save it dequantized "
+            "(model.dequantize() and save_pretrained)"
         )
-    raise InputError(
-        f"{spec} has no *.safetensors: pickled weights are never loaded;"
-        " name a --revision that has them, or save it as safetensors first"
-    )
+    _check_weights(folder, spec)
+
+
+def _not_a_model(folder: Path, spec: str) -> str:
+    """One line for a folder without `config.json`."""
+    if (folder / "adapter_config.json").is_file():
+        return (
+            f"{spec} holds an adapter (adapter_config.json), not a whole model: merge it into its base model "
+            "(merge_and_unload() and save_pretrained of peft)"
+        )
+    if any(folder.glob("*.onnx")):
+        return f"{spec} holds an ONNX file: write a manifest.json beside it, see docs/encoders.md"
+    return f"{spec} has no config.json, so it is not a model folder of transformers"
+
+
+def _check_weights(folder: Path, spec: str) -> None:
+    """Check that the weights are there, whole, and not pickled."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        names = sorted(p for p in folder.iterdir() if p.is_file())
+        pickled = [p.name for p in names if p.suffix in PICKLED]
+        if pickled:
+            raise InputError(
+                f"{spec} has its weights only as {pickled[0]}, a pickle, which is never loaded: give a "
+                "--revision with model.safetensors, or save the model as safetensors (save_pretrained)"
+            )
+        other = [p for p in names if p.suffix in OTHER_WEIGHTS]
+        found = (
+            f"only weights of {OTHER_WEIGHTS[other[0].suffix]} ({other[0].name})" if other else "no weights"
+        )
+        raise InputError(
+            f"{spec} has {found}: model.safetensors is missing; give a --revision that has it, or save the "
+            "model as safetensors (save_pretrained)"
+        )
+    index = folder / INDEX
+    if index.is_file() and not (folder / "model.safetensors").is_file():
+        try:
+            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise InputError(f"{index} is damaged: download the model again") from None
+        missing = sorted(str(p) for p in parts if not (folder / str(p)).is_file())
+        if missing:
+            raise InputError(
+                f"{spec} lacks {len(missing)} of the {len(parts)} files of its weights, {missing[0]} among "
+                "them: download the model again"
+            )
+    for path in weights:
+        check_safetensors(path)
+
+
+def check_safetensors(path: Path) -> None:
+    """Check that a safetensors file is whole; the library's messages speak of its header only.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, a pointer of Git LFS or a pickle.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LFS))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if start == _LFS:
+        raise InputError(
+            f"{path} is a pointer of Git LFS, not the weights: run `git lfs pull` in its folder, or download "
+            "the model again"
+        )
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
+            raise InputError(
+                f"{path} is a pickle under another name, which is never loaded: save the model as safetensors"
+            ) from None
+        raise InputError(
+            f"{path} ({path.stat().st_size:,} bytes) is damaged or incomplete ({error}): download the model "
+            "again"
+        ) from None
 
 
 def _licence(folder: Path) -> str | None:
@@ -174,22 +257,75 @@ def _licence(folder: Path) -> str | None:
     return found.group(1) if found else None
 
 
-def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
-    """A transformers model in evaluation mode, float32, from safetensors only and without remote code.
+def load_config(source: Source, raw: dict[str, Any] | None = None) -> Any:
+    """Return a model's transformers configuration.
 
     Parameters
     ----------
     source : Source
-        The folder.
+    raw : dict, optional
+        Content to use in place of `config.json`.
+
+    Raises
+    ------
+    InputError
+        It names no architecture that transformers includes, or holds values that do not fit.
+    """
+    import transformers
+    from transformers import CONFIG_MAPPING
+
+    raw = source.config if raw is None else raw
+    kind = raw.get("model_type")
+    if kind is None:
+        raise InputError(
+            f"{source.name}: config.json has no model_type, so its architecture is unknown: add the line, "
+            "for "
+            'example "model_type": "vit", or save the model again with save_pretrained'
+        )
+    try:
+        configuration = CONFIG_MAPPING[kind]
+    except KeyError:
+        raise InputError(
+            f"{source.name}: transformers {transformers.__version__} does not include the architecture "
+            f"{str(kind)[:60]!r} (model_type in config.json): upgrade transformers, or export the model to "
+            "ONNX with its own tools and give a folder with a manifest.json"
+        ) from None
+    try:
+        return configuration.from_dict(raw)
+    except ImportError as error:
+        raise missing_library(source.name, error) from None
+    except Exception as error:  # validation fails in many ways
+        raise InputError(
+            f"{source.name}: config.json holds a value that does not fit a {kind} model "
+            f"({_first_line(error)}): "
+            "correct it, or save the model again with save_pretrained"
+        ) from None
+
+
+def missing_library(name: str, error: ImportError) -> InputError:
+    """Return the error for a model that needs a library that is not installed."""
+    found = re.search(r"requires the (\S+) library|pip install ([\w-]+)|No module named '(\w+)", str(error))
+    library = next((g for g in found.groups() if g), None) if found else None
+    library = (library or "another library").strip("`'\"")
+    install = f"pip install {library.lower()}" if found else str(error).strip().splitlines()[0][:200]
+    return InputError(f"{name} needs {library}, which is not installed: {install}")
+
+
+def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
+    """Load a transformers model in evaluation mode, float32, from safetensors and without remote code.
+
+    Parameters
+    ----------
+    source : Source
     factory : type
-        `AutoModel`, `AutoModelForImageClassification`, …
+        `AutoModel`, `ViTForImageClassification`, …
     **kwargs
         Passed to `from_pretrained`.
 
     Raises
     ------
     InputError
-        If the folder's weights do not make that model.
+        The folder's weights do not make that model.
     """
     import torch
 
@@ -201,23 +337,58 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **kwargs,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{source.name} cannot be loaded as {factory.__name__}: {first}") from None
+    except ImportError as error:
+        raise missing_library(source.name, error) from None
+    except Exception as error:  # a configuration that does not fit fails anywhere in the library
+        raise InputError(
+            f"{source.name} cannot be loaded as {factory.__name__}: config.json does not describe these "
+            f"weights ({_first_line(error)})"
+        ) from None
+    mismatched = sorted(info.get("mismatched_keys") or [])
+    if mismatched:
+        raise ShapeMismatch(source.name, [(k, tuple(s), tuple(e)) for k, s, e in mismatched])
     missing = sorted(info.get("missing_keys") or [])
     if missing:
         raise InputError(
-            f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, "
-            f"{missing[0]} among them"
+            f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, {missing[0]} "
+            "among "
+            "them: config.json names another architecture, or the model was saved without its head"
         )
     bad = first_bad_weight(model)
     if bad:
         raise InputError(
-            f"{source.name} has NaN or infinite values in {bad}; the download or the training went wrong"
+            f"{source.name} has NaN or infinite values in {bad}: the download or the training went wrong"
         )
     return model.eval().requires_grad_(False)
+
+
+class ShapeMismatch(InputError):
+    """Weights of other shapes than the configuration describes.
+
+    Attributes
+    ----------
+    weights : list of (name, stored shape, expected shape)
+    """
+
+    def __init__(self, name: str, weights: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> None:
+        self.weights = weights
+        key, stored, expected = weights[0]
+        super().__init__(
+            f"{name}: config.json does not describe these weights: {key} is {_times(stored)} in the file and "
+            f"{_times(expected)} by config.json ({len(weights)} such)"
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def first_bad_weight(model: Any) -> str | None:

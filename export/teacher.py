@@ -1,24 +1,28 @@
-"""A classifier as a verified teacher folder: from transformers, or a user's own ONNX file with a small
-JSON."""
+"""Export of an image classifier as a verified teacher folder."""
 
-import inspect
-import json
-import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from inficond.core.errors import InputError
-from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.teacher import apply_link, load_teacher
+from inficond.core.models.teacher_trial import sum_to_one, trial_pictures
 from inficond.core.progress import Progress, Silent
 from inficond.export import attention
+from inficond.export.classifier import Link, LoadedClassifier, PixelClassifier, choose_link
 from inficond.export.folder import check_target, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, serialise, to_onnx
-from inficond.export.preprocessing import Preprocessing, prepare, read_preprocessing
-from inficond.export.source import Source, find_source, load_model
+from inficond.export.labels import labels_of_file
+from inficond.export.preprocessing import Preprocessing
+from inficond.export.processor import Process, load_processor, measure, probe_pictures, read_preprocessing
+from inficond.export.source import find_source
+from inficond.export.timm_classifier import PREFIX as TIMM
+from inficond.export.timm_classifier import TimmModel, is_timm_layout, timm_by_name, timm_of_folder
 from inficond.export.verify import (
     Verification,
     compare_graph,
@@ -27,55 +31,76 @@ from inficond.export.verify import (
     synthetic_photographs,
 )
 
-Link = Literal["sigmoid", "softmax"]
+PROBABILITY_TOLERANCE = 0.05
+"""Largest difference of a probability to the model's own library, whose pixels may differ by one level."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOptions:
-    """What can be chosen about an exported teacher.
+    """Options of an exported teacher.
 
     Attributes
     ----------
     size : int or None
         Input size in pixels; None: the model's own.
     link : {"sigmoid", "softmax"} or None
-        None: sigmoid where the model says it is multi-label, else softmax.
+        None: sigmoid where the model states that it is multi-label, else softmax.
+    labels : Path or None
+        File of label names; None: those of the model.
     images : Path or None
         Photographs to verify on.
     fused : bool
-        Attention as one node of ONNX Runtime's, where the architecture allows.
+        Export attention as one node of ONNX Runtime, where the architecture allows it.
     revision : str or None
         Branch, tag or commit at Hugging Face.
     overwrite : bool
-        Replace a model folder that is there.
+        Replace an existing model folder.
+    checkpoint : Path or None
+        Weights of a model given by name, as safetensors; None: those that its library downloads.
     """
 
     size: int | None = None
     link: Link | None = None
+    labels: Path | None = None
     images: Path | None = None
     fused: bool = True
     revision: str | None = None
     overwrite: bool = False
+    checkpoint: Path | None = None
 
 
-class _Classifier(torch.nn.Module):
-    """uint8 pixels (B, H, W, 3) to logits (B, L), normalisation inside."""
+@dataclass(kw_only=True)
+class Classifier:
+    """A classifier of some library, ready for export.
 
-    gain: torch.Tensor
-    shift: torch.Tensor
+    Attributes
+    ----------
+    name, licence : str
+    origin : dict
+        Entries of the manifest about where it comes from.
+    module : nn.Module
+        Normalised pixels (B, 3, H, W) to outputs (B, L).
+    preprocessing : Preprocessing
+    process : Process or None
+        The library's own preprocessing, where it is the one exported.
+    labels : list of str
+    link : {"sigmoid", "softmax"}
+    notes : list of str
+        What a user should know.
+    fused : bool
+        Whether its attention is exported as one node.
+    """
 
-    def __init__(self, model: Any, preprocessing: Preprocessing, interpolate: bool) -> None:
-        super().__init__()
-        self.model, self.interpolate = model, interpolate
-        scale = torch.tensor(preprocessing.std, dtype=torch.float64).reciprocal()
-        shift = -torch.tensor(preprocessing.mean, dtype=torch.float64) * scale
-        self.register_buffer("gain", (scale * preprocessing.rescale).float().view(1, 3, 1, 1))
-        self.register_buffer("shift", shift.float().view(1, 3, 1, 1))
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = pixels.permute(0, 3, 1, 2).float() * self.gain + self.shift
-        extra = {"interpolate_pos_encoding": True} if self.interpolate else {}
-        return self.model(pixel_values=x, **extra).logits
+    name: str
+    licence: str
+    origin: dict[str, Any]
+    module: nn.Module
+    preprocessing: Preprocessing
+    process: Process | None
+    labels: list[str]
+    link: Link
+    notes: list[str] = field(default_factory=list)
+    fused: bool = False
 
 
 def export_teacher(
@@ -86,14 +111,13 @@ def export_teacher(
     Parameters
     ----------
     spec : str
-        Hugging Face id or local folder of any `AutoModelForImageClassification`; or a folder with an ONNX
-        file and a `manifest.json` as docs/formats.md describes it.
+        Hugging Face id or local folder of an image classifier of transformers or timm; ``timm/NAME``; or a
+        folder with an ONNX file and a `manifest.json` as docs/formats.md describes it.
     out : Path
-        Where the model folder shall be.
+        Model folder to write.
     options : TeacherOptions, optional
-        Size, link and so on.
     progress : Progress, optional
-        Told of the stages.
+        Receives the stages and notes.
 
     Returns
     -------
@@ -103,198 +127,218 @@ def export_teacher(
     Raises
     ------
     InputError
-        If the model cannot be had, is no classifier, or fails its verification; then nothing is written.
+        The model cannot be found, is not a classifier, or fails its verification; then nothing is written.
     """
     options, progress = options or TeacherOptions(), progress or Silent()
     check_target(out, options.overwrite)
+    labels = None if options.labels is None else labels_of_file(options.labels)
     progress.start("exporting", 3)
-    if (Path(spec).expanduser() / "manifest.json").is_file():
-        return _adopt(Path(spec).expanduser(), out, options, progress)
+    folder = Path(spec).expanduser()
+    if (folder / "manifest.json").is_file():
+        from inficond.export.onnx_classifier import adopt
+
+        if options.size is not None:
+            raise InputError("--size does not apply to an ONNX file: its manifest.json states the input size")
+        return adopt(folder, out, options.link, labels, options.overwrite, progress)
+    if spec.startswith(TIMM) and not folder.is_dir():
+        model = timm_by_name(spec, options.checkpoint, labels)
+        classifier = _from_timm(model, options, None, {"source": spec, "revision": None})
+    elif options.checkpoint is not None:
+        raise InputError(f"--checkpoint gives weights to a model of {TIMM}NAME; {spec} has its own")
+    else:
+        classifier = _from_transformers(spec, options, labels)
+    progress.advance()
+    return write_teacher(classifier, out, options.images, options.overwrite, progress)
+
+
+def _from_transformers(spec: str, options: TeacherOptions, labels: list[str] | None) -> Classifier:
+    """Load a classifier of transformers, or of timm from a hub, with its measured preprocessing."""
     source = find_source(spec, options.revision)
-    model, implementation = _load(source, options.fused)
-    progress.advance()
-    labels = read_labels(model.config, source.name)
-    native = getattr(model.config, "image_size", None)
-    fallback = (native, native) if isinstance(native, int) else None
-    preprocessing = read_preprocessing(source, fallback)
-    if options.size is not None:
-        preprocessing = preprocessing.at((options.size, options.size))
-    link = options.link or _link(model.config)
-    classifier = _Classifier(model, preprocessing, _interpolates(model, preprocessing.size)).eval()
-    noise = random_pixels(preprocessing.size)
-    check_label_count(_logits(classifier, noise[0], source), labels, source.name)
-    fused = implementation == attention.IMPLEMENTATION
-    graph = to_onnx(classifier, [torch.from_numpy(noise[1][:2])], ["pixels"], ["logits"], fused=fused)
-    progress.advance()
-    check = Verification()
-    session = cpu_session(graph)
-    photographs = _photographs(preprocessing, options.images)
-    compare_graph(
-        check,
-        "",
-        ["logits"],
-        classifier,
-        lambda feeds: {"logits": session.run(["logits"], feeds)[0]},
-        [{"pixels": x} for x in (*noise, np.stack(photographs))],
+    if is_timm_layout(source.config):
+        model = timm_of_folder(source.folder, source.config, source.name, labels)
+        return _from_timm(model, options, source.licence, source.describe())
+    loaded = LoadedClassifier(source, options.fused, labels)
+    link, link_notes = choose_link(source.config, len(loaded.labels), options.link, source.name)
+    size = None if options.size is None else (options.size, options.size)
+    preprocessing, notes = read_preprocessing(source, size)
+    return Classifier(
+        name=source.name,
+        licence=source.licence or "not stated",
+        origin=source.describe(),
+        module=loaded.module(preprocessing.size, asked=size is not None),
+        preprocessing=preprocessing,
+        process=None if notes else load_processor(source).process,
+        labels=loaded.labels,
+        link=link,
+        notes=[*loaded.notes, *link_notes, *notes],
+        fused=loaded.fused,
     )
+
+
+def _from_timm(
+    model: TimmModel, options: TeacherOptions, licence: str | None, origin: dict[str, Any]
+) -> Classifier:
+    """Combine a classifier of timm with its measured preprocessing."""
+    preprocessing = measure(model.process, model.stated, f"the transform of {model.name}")
+    notes: list[str] = list(model.notes)
+    process: Process | None = model.process
+    if options.size is not None and preprocessing.size != (options.size, options.size):
+        notes.append(f"input size {options.size}×{options.size} as asked for, not {preprocessing.size}")
+        preprocessing, process = preprocessing.at((options.size, options.size)), None
+    link, link_notes = choose_link(
+        {"problem_type": "stated by timm"}, len(model.labels), options.link, model.name
+    )
+    return Classifier(
+        name=model.name,
+        licence=licence or "not stated",
+        origin=origin,
+        module=model.module,
+        preprocessing=preprocessing,
+        process=process,
+        labels=model.labels,
+        link=link,
+        notes=[*notes, *link_notes],
+    )
+
+
+def write_teacher(
+    classifier: Classifier, out: Path, images: Path | None, overwrite: bool, progress: Progress
+) -> Path:
+    """Export a loaded classifier, verify the graph, and write the teacher folder.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    out : Path
+        Model folder to write.
+    images : Path or None
+        Photographs to verify on.
+    overwrite : bool
+        Replace an existing model folder.
+    progress : Progress
+        Receives two stages and the notes.
+
+    Returns
+    -------
+    Path
+        The model folder.
+
+    Raises
+    ------
+    InputError
+        The model cannot be written as ONNX or fails its verification; then nothing is written.
+    """
+    preprocessing = classifier.preprocessing
+    module = PixelClassifier(classifier.module, preprocessing).eval()
+    noise = random_pixels(preprocessing.size)
+    try:
+        graph = to_onnx(
+            module, [torch.from_numpy(noise[1][:2])], ["pixels"], ["logits"], fused=classifier.fused
+        )
+    except InputError as error:
+        raise InputError(f"{classifier.name}: {error}") from error
+    progress.advance()
+    session = _session(graph, classifier.name)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        return session.run(["logits"], {"pixels": pixels})[0]
+
+    check = Verification()
+    photographs = np.stack(_photographs(preprocessing, images))
+    batches = [{"pixels": x} for x in (*noise, photographs)]
+    compare_graph(check, "", ["logits"], module, lambda feeds: {"logits": run(feeds["pixels"])}, batches)
+    trial = run(trial_pictures(preprocessing.size))
+    kind = "probabilities" if sum_to_one(trial) else "logits"
+    notes = list(classifier.notes)
+    if kind == "probabilities":
+        notes.append(
+            f"{classifier.name}: its outputs on {len(trial)} made-up pictures sum to 1: they are used as "
+            "probabilities, without another softmax"
+        )
     check.notes |= {
-        "batches": [len(x) for x in noise] + [len(photographs)],
-        "photographs": "real" if options.images else "synthetic",
+        "batches": [len(b["pixels"]) for b in batches],
+        "photographs": "real" if images else "synthetic",
         "fused_attention_nodes": node_counts(graph)[attention.FUSED_OP],
     }
-    with staged(out, options.overwrite) as stage:
+    if classifier.process is not None:
+        check.notes["library"] = _compare_library(classifier, classifier.process, run, kind)
+    with staged(out, overwrite) as stage:
         (stage / "model.onnx").write_bytes(serialise(graph))
         write_manifest(
             stage,
             {
                 "kind": "teacher",
-                "name": source.name,
-                "licence": source.licence or "not stated",
-                **source.describe(),
+                "name": classifier.name,
+                "licence": classifier.licence,
+                **classifier.origin,
                 "opset": OPSET,
                 "precision": "float32",
                 "image": preprocessing.manifest("model.onnx"),
-                "labels": labels,
-                "link": link,
+                "labels": classifier.labels,
+                "link": classifier.link,
                 "output": "logits",
-                "output_kind": "logits",
+                "output_kind": kind,
+                "notes": notes,
                 "verification": check.manifest(),
             },
         )
+        load_teacher(stage, "cpu")
+    for note in notes:
+        progress.note(note)
     progress.advance()
     return out
 
 
-def _load(source: Source, fused: bool) -> tuple[Any, str]:
-    """The classifier and the attention implementation it was loaded with."""
-    from transformers import AutoConfig, AutoModelForImageClassification
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
-
+def _session(graph: Any, name: str) -> Any:
+    """Open the exported graph; an operator that ONNX Runtime lacks is named."""
     try:
-        config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{source.name} is of no architecture that transformers knows: {first}") from None
-    if type(config) not in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
+        return cpu_session(graph)
+    except InputError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        from inficond.core.models.runtime import onnxruntime
+
+        line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{source.name} is a {config.model_type} model, no image classifier;"
-            " an image-text model is exported with `inficond export encoder`"
-        )
-    said = config.architectures or []
-    if said and not any(name.endswith("ForImageClassification") or "WithTeacher" in name for name in said):
-        raise InputError(
-            f"{source.name} holds a {said[0]}, which has no classification head: name a model "
-            "trained as a classifier"
-        )
-    kind: Any = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
-    kind = kind[0] if isinstance(kind, tuple) else kind
-    implementation = "eager"
-    if fused and getattr(kind, "_supports_attention_backend", False):
-        implementation = attention.register()
-    return load_model(
-        source, AutoModelForImageClassification, attn_implementation=implementation
-    ), implementation
-
-
-def read_labels(config: Any, name: str) -> list[str]:
-    """Label names of a transformers configuration, in the order of its logits.
-
-    Raises
-    ------
-    InputError
-        If the numbers are not 0 … L−1.
-    """
-    table = {int(k): str(v) for k, v in (config.id2label or {}).items()}
-    if sorted(table) != list(range(len(table))) or not table:
-        raise InputError(
-            f"the labels of {name} are not numbered 0 to {max(len(table) - 1, 0)} (id2label in config.json)"
-        )
-    return [table[i] for i in range(len(table))]
-
-
-def _link(config: Any) -> Link:
-    return "sigmoid" if getattr(config, "problem_type", None) == "multi_label_classification" else "softmax"
-
-
-def _interpolates(model: Any, size: tuple[int, int]) -> bool:
-    """Whether the model must be told to interpolate its position embeddings for this size."""
-    native = getattr(model.config, "image_size", None)
-    if native in (size[0], list(size), size, None):
-        return False
-    return "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-
-
-def _logits(classifier: _Classifier, pixels: np.ndarray, source: Source) -> np.ndarray:
-    try:
-        with torch.no_grad():
-            return classifier(torch.from_numpy(pixels)).numpy()
-    except (RuntimeError, ValueError) as error:
-        size = "×".join(map(str, pixels.shape[1:3]))
-        first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{source.name} cannot run on {size} pixels: {first}; choose another --size"
+            f"{name} cannot be exported: ONNX Runtime {onnxruntime.__version__} does not run its graph "
+            f"({line})"
         ) from None
-
-
-def check_label_count(logits: np.ndarray, labels: list[str], name: str) -> None:
-    """Refuse a classifier whose labels and logits differ in number.
-
-    Raises
-    ------
-    InputError
-        Naming both numbers.
-    """
-    if logits.ndim != 2:
-        raise InputError(
-            f"{name} returns an output of shape {logits.shape}; a classifier returns (images, labels)"
-        )
-    if logits.shape[1] != len(labels):
-        raise InputError(
-            f"{name} has {logits.shape[1]} logits but {len(labels)} labels: correct the list of labels"
-        )
 
 
 def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.ndarray]:
     if folder is None:
         return synthetic_photographs(preprocessing.size, 4)
-    return real_photographs(folder, prepare(preprocessing), 8)
+    return real_photographs(folder, preprocessing.prepare(), 8)
 
 
-def _adopt(folder: Path, out: Path, options: TeacherOptions, progress: Progress) -> Path:
-    """Check a user's own ONNX classifier and write it with checksums.
+def _compare_library(
+    classifier: Classifier, process: Process, run: Callable[[np.ndarray], np.ndarray], kind: str
+) -> dict[str, Any]:
+    """Compare probabilities with the model's own library, each side with its own preprocessing.
 
-    What there is to compare with is the graph itself: a picture's logits must not depend on the batch it
-    is in.
+    Returns
+    -------
+    dict
+        The number of pictures and the largest difference, for the manifest.
+
+    Raises
+    ------
+    InputError
+        A difference is above `PROBABILITY_TOLERANCE`.
     """
-    from inficond.core.models.manifest import read_manifest
-    from inficond.core.models.teacher import load_teacher
-
-    manifest = read_manifest(folder, "teacher")
-    graph = folder / manifest.image.file
-    if not graph.is_file():
-        raise InputError(f"{folder} has no {manifest.image.file}, which its manifest.json names")
-    check_graph(graph)
-    progress.advance()
-    teacher = load_teacher(str(folder))
-    pixels = random_pixels(manifest.image.size)[1]
-    together = teacher.respond(pixels)
-    check_label_count(together, list(manifest.labels), manifest.name)
-    check = Verification()
-    check.compare(
-        "probabilities (one by one)", together, np.concatenate([teacher.respond(p[None]) for p in pixels])
-    )
-    check.notes |= {
-        "batches": [1, len(pixels)],
-        "photographs": "none",
-        "compared": "batch against single pictures",
-    }
-    progress.advance()
-    with staged(out, options.overwrite) as stage:
-        shutil.copyfile(graph, stage / manifest.image.file)
-        said = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        said |= {"verification": check.manifest()}
-        said.pop("files", None)
-        said.pop("format", None)
-        write_manifest(stage, said)
-    progress.advance()
-    return out
+    prepare = classifier.preprocessing.prepare()
+    pictures = probe_pictures(classifier.preprocessing.size)
+    worst = 0.0
+    for picture in pictures:
+        with torch.no_grad():
+            theirs = classifier.module(torch.from_numpy(process(picture)).float()[None]).numpy()
+        ours = run(prepare(picture)[None])
+        if kind == "logits":
+            theirs, ours = (apply_link(x, classifier.link) for x in (theirs, ours))
+        worst = max(worst, float(np.abs(theirs - ours).max()))
+    if worst > PROBABILITY_TOLERANCE:
+        raise InputError(
+            f"verification failed: the exported probabilities of {classifier.name} differ from its own "
+            f"library's by up to {worst:.2f}; nothing was written"
+        )
+    return {"pictures": len(pictures), "max_probability_difference": worst}

@@ -46,7 +46,8 @@ class ImageInput:
         How half a pixel is rounded where an odd number of pixels is cropped off: "floor" as transformers
         does, "round" (to even) as torchvision and timm do.
     reducing_gap : float or None
-        Pillow's `reducing_gap`; None resamples every picture in one step.
+        Pillow's `reducing_gap` of a resampling that crops at the same time; None resizes the whole picture
+        and crops afterwards, as transformers, torchvision and timm do.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""From a picture of any size to the pixels a graph takes: one resampling, no intermediate picture."""
+"""Resize and centre crop: from a picture of any size to the pixels a graph takes."""
 
 import numpy as np
 from PIL import Image
@@ -12,9 +12,12 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 
+MAX_RESIZED = 16_000_000
+"""Pixels of a resized picture before its crop; a longer picture is cropped while it is resampled."""
+
 
 class Preprocess:
-    """Resize and centre-crop as a manifest says, in one step: the crop is taken while resampling.
+    """Resize and centre crop as a manifest states.
 
     Parameters
     ----------
@@ -49,14 +52,17 @@ class Preprocess:
         """
         if self._crop is None:
             return 0.0, 0.0, float(width), float(height)
-        if isinstance(self._resize, int):
-            shorter = min(width, height)
-            across, down = (self._resize * side // shorter for side in (width, height))
-        else:
-            down, across = self._resize
+        across, down = self._resized(width, height)
         left, right = self._middle(across, self._crop[1], width)
         top, bottom = self._middle(down, self._crop[0], height)
         return left, top, right, bottom
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of a resized picture before its crop."""
+        if not isinstance(self._resize, int):
+            return self._resize[1], self._resize[0]
+        shorter = min(width, height)
+        return self._resize * width // shorter, self._resize * height // shorter
 
     def __call__(self, picture: Image.Image | np.ndarray) -> np.ndarray:
         """The pixels for the graph.
@@ -71,13 +77,23 @@ class Preprocess:
         """
         image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
         size = (self.size[1], self.size[0])
+        if self._gap is None and self._crop is not None:
+            across, down = self._resized(*image.size)
+            if across * down <= MAX_RESIZED:
+                left, top = self._first(across, self._crop[1]), self._first(down, self._crop[0])
+                resized = image.resize((across, down), self._filter)
+                return np.asarray(resized.crop((left, top, left + size[0], top + size[1])))
         box = self.box(*image.size)
         if image.size == size and box == (0, 0, *size):
             return np.asarray(image)
         return np.asarray(image.resize(size, self._filter, box=box, reducing_gap=self._gap))
 
+    def _first(self, resized: int, crop: int) -> int:
+        """Offset of a centre crop in a resized picture."""
+        spare = max(0, resized - crop)
+        return round(spare / 2) if self._round_offset else spare // 2
+
     def _middle(self, resized: int, crop: int, side: int) -> tuple[float, float]:
         """The central `crop` of `resized` pixels, in units of the `side` pixels they were resized from."""
-        spare = max(0, resized - crop)
-        first = round(spare / 2) if self._round_offset else spare // 2
+        first = self._first(resized, crop)
         return first * side / resized, min(first + crop, resized) * side / resized

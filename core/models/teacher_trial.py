@@ -59,7 +59,6 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
     """
     said = f"the outputs of {name!r} on {len(outputs)} made-up pictures"
     within = bool(outputs.min() >= -1e-4 and outputs.max() <= 1 + 1e-4)
-    sum_to_one = within and outputs.shape[1] > 1 and bool(np.abs(outputs.sum(axis=1) - 1).max() < 1e-3)
     if stated == "probabilities":
         if not within:
             raise InputError(
@@ -67,7 +66,7 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
                 'probabilities: set `output_kind` to "logits" in its manifest.json'
             )
         return "probabilities", ""
-    if sum_to_one:
+    if sum_to_one(outputs):
         if stated == "logits":
             raise InputError(
                 f"{said} sum to 1, so the graph ends in a softmax and a second one would flatten them: "
@@ -80,3 +79,9 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
             'of a sigmoid: set `output_kind` to "logits" or "probabilities" in its manifest.json'
         )
     return "logits", ""
+
+
+def sum_to_one(outputs: np.ndarray) -> bool:
+    """Return whether each row (n, L) is a probability distribution, as only a softmax makes it."""
+    within = bool(outputs.min() >= -1e-4 and outputs.max() <= 1 + 1e-4)
+    return within and outputs.shape[1] > 1 and bool(np.abs(outputs.sum(axis=1) - 1).max() < 1e-3)

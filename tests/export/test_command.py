@@ -27,10 +27,10 @@ def test_a_teacher_for_people(tiny_classifier, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["encoder", "{tmp}/nothing/here"], "no Hugging Face id"),
+        (["encoder", "{tmp}/nothing/here"], "not a Hugging Face id"),
         (["encoder", "{tmp}"], "no config.json"),
         (["encoder", "{file}"], "is a file"),
-        (["teacher", "./nowhere"], "no Hugging Face id"),
+        (["teacher", "./nowhere"], "not a Hugging Face id"),
         (["encoder", "{clip}", "--size", "7"], "--size is 7"),
         (["encoder", "{clip}", "--templates", "{tmp}/none.txt"], "cannot read the templates"),
         (["encoder", "{clip}", "--templates", "{file}"], "must have one {}"),

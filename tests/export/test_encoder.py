@@ -236,7 +236,7 @@ def test_positions_of_the_native_grid_are_not_touched():
         ("missing weights", "lacks"),
         ("size", "multiple of the model's patch size"),
         ("sigma", "must be above 0"),
-        ("bad json", "cannot be read as JSON"),
+        ("bad json", "is not valid JSON"),
     ],
 )
 def test_bad_models_are_refused_in_one_line_and_nothing_is_written(

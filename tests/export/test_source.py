@@ -1,4 +1,4 @@
-"""Where models come from: folders and the hub; never a pickle, but the hub's own conversions of one."""
+"""Model folders and the hub: pickles are refused, the hub's own conversions of pickles are used."""
 
 from types import SimpleNamespace
 
@@ -6,25 +6,29 @@ import pytest
 
 from inficond.core.errors import InputError
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
+from safetensors.torch import save  # noqa: E402
+
 from inficond.export.source import find_source  # noqa: E402
+
+WEIGHTS = save({"weight": torch.zeros(3)})
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub whose `main` has a pickle only; `offers` are its pull requests."""
+    """A hub whose `main` has only a pickle; `offers` are its pull requests."""
     asked = []
 
     def snapshot_download(spec, revision=None, allow_patterns=()):
         asked.append(revision)
-        assert not any("bin" in pattern for pattern in allow_patterns), "a pickle is not even fetched"
+        assert not any("bin" in pattern for pattern in allow_patterns), "no pickle is downloaded"
         folder = tmp_path / "snapshots" / (revision or "0123abcd").replace("/", "-")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text('{"model_type": "clip"}')
         if revision is not None:
-            (folder / "model.safetensors").write_bytes(b"")
+            (folder / "model.safetensors").write_bytes(WEIGHTS)
         return str(folder)
 
     offers = []
@@ -42,7 +46,7 @@ def offer(number, author="SFconvertbot", status="open", title="Adding `safetenso
     return SimpleNamespace(num=number, author=author, status=status, title=title)
 
 
-def test_the_hubs_own_conversion_is_used_where_main_has_a_pickle_only(hub):
+def test_the_hubs_conversion_is_used_where_main_has_only_a_pickle(hub):
     hub.offers += [offer(3, author="stranger"), offer(4, status="closed"), offer(7)]
     source = find_source("owner/name")
     assert hub.asked == [None, "refs/pr/7"]
@@ -50,21 +54,80 @@ def test_the_hubs_own_conversion_is_used_where_main_has_a_pickle_only(hub):
     assert source.describe()["source"].startswith("https://huggingface.co/owner/name@")
 
 
-def test_a_strangers_conversion_is_not(hub):
+def test_a_conversion_by_another_account_is_not_used(hub):
     hub.offers.append(offer(3, author="stranger"))
-    with pytest.raises(InputError, match=r"no \*\.safetensors"):
+    with pytest.raises(InputError, match="model.safetensors is missing"):
         find_source("owner/name")
     assert hub.asked == [None]
 
 
-def test_a_revision_that_was_named_is_the_one_that_is_used(hub):
+def test_the_named_revision_is_used(hub):
     assert find_source("owner/name", "v2").folder.name == "v2"
     assert hub.asked == ["v2"]
 
 
 def test_the_licence_is_read_from_the_readme(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "model.safetensors").write_bytes(WEIGHTS)
     for text, licence in (("---\nlicense: apache-2.0\n---\n", "apache-2.0"), ("no front matter", None)):
         (tmp_path / "README.md").write_text(text)
         assert find_source(str(tmp_path)).licence == licence
+
+
+def damaged_folder(folder, files):
+    """A folder with a valid config.json, and these files (None: no such file)."""
+    for name, content in ({"config.json": b"{}", "model.safetensors": WEIGHTS} | files).items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"config.json": b'{"model_type": '}, "config.json is not valid JSON"),
+        ({"config.json": b"[]"}, "config.json does not hold a JSON object"),
+        ({"config.json": None}, "no config.json"),
+        (
+            {"config.json": None, "adapter_config.json": b"{}"},
+            "holds an adapter.*merge it into its base model",
+        ),
+        ({"config.json": None, "net.onnx": b"x"}, "write a manifest.json beside it"),
+        ({"model.safetensors": WEIGHTS[:-4]}, "damaged or incomplete.*download the model again"),
+        ({"model.safetensors": b""}, r"\(0 bytes\) is damaged"),
+        (
+            {"model.safetensors": b"version https://git-lfs.github.com/spec"},
+            "pointer of Git LFS.*git lfs pull",
+        ),
+        ({"model.safetensors": b"PK\x03\x04rest of an archive"}, "pickle under another name"),
+        ({"model.safetensors": None}, "no weights"),
+        ({"model.safetensors": None, "pytorch_model.bin": b"x"}, "only as pytorch_model.bin, a pickle"),
+        ({"model.safetensors": None, "tf_model.h5": b"x"}, "only weights of TensorFlow"),
+        (
+            {
+                "model.safetensors": None,
+                "model-00001-of-00002.safetensors": WEIGHTS,
+                "model.safetensors.index.json": b'{"weight_map": {"a": "model-00001-of-00002.safetensors", '
+                b'"b": "model-00002-of-00002.safetensors"}}',
+            },
+            "lacks 1 of the 2 files of its weights, model-00002-of-00002.safetensors",
+        ),
+        (
+            {
+                "model.safetensors": None,
+                "model-1.safetensors": WEIGHTS,
+                "model.safetensors.index.json": b"{}",
+            },
+            "index.json is damaged",
+        ),
+    ],
+)
+def test_damaged_folders_name_the_file_and_the_remedy(tmp_path, files, message):
+    with pytest.raises(InputError, match=message) as refused:
+        find_source(damaged_folder(tmp_path, files))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_byte_order_mark_before_config_json_is_ignored(tmp_path):
+    source = find_source(damaged_folder(tmp_path, {"config.json": b'\xef\xbb\xbf{"model_type": "vit"}'}))
+    assert source.config == {"model_type": "vit"}

@@ -1,0 +1,256 @@
+"""Image classifiers of timm, by name or from a folder in timm's layout."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from inficond.core.errors import InputError
+from inficond.export.labels import check_label_count, label_notes
+from inficond.export.processor import FILTERS, Process, Stated
+from inficond.export.source import first_bad_weight
+from inficond.export.torchvision_import import import_torchvision
+
+PREFIX = "timm/"
+
+
+class TimmModel:
+    """A classifier of timm with its labels and preprocessing.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    model : nn.Module
+    labels : list of str or None
+        Names given by the user; None: those that timm knows.
+    described : dict
+        Further facts that may name the labels, from a `config.json` of timm.
+
+    Attributes
+    ----------
+    module : nn.Module
+        Normalised pixels (B, 3, H, W) to logits (B, L).
+    labels, notes : list of str
+    process : Process
+        timm's own preprocessing.
+    stated : Stated
+    """
+
+    def __init__(
+        self, name: str, model: nn.Module, labels: list[str] | None, described: dict[str, Any] | None = None
+    ) -> None:
+        import timm.data
+
+        self.name, self.module = name, model.eval().requires_grad_(False)
+        bad = first_bad_weight(model)
+        if bad:
+            raise InputError(f"{name} has NaN or infinite values in {bad}: download it again")
+        config = timm.data.resolve_model_data_config(model)
+        self.process: Process = _Transform(
+            timm.data.create_transform(**config, is_training=False), f"the transform of {name}"
+        )
+        self.stated = Stated(
+            interpolation=config["interpolation"] if config["interpolation"] in FILTERS.values() else None,
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+        )
+        outputs = int(getattr(model, "num_classes", 0))
+        if outputs < 1:
+            raise InputError(f"{name} has no classification head: name a checkpoint trained as a classifier")
+        where = "the labels file"
+        if labels is None:
+            labels, where = _label_names(model, outputs, described or {}), "its configuration"
+        check_label_count(outputs, labels, name, where)
+        self.labels, self.notes = labels, label_notes(labels, name)
+
+
+class _Transform:
+    """Calls a transform of torchvision's kind: a Pillow image to a tensor (3, H, W)."""
+
+    def __init__(self, transform: Any, title: str) -> None:
+        self.transform, self.title = transform, title
+
+    def __call__(self, picture: Any) -> Any:
+        try:
+            found = self.transform(Image.fromarray(picture))
+        except Exception as error:  # a user's own transform may fail in any way
+            height, width = picture.shape[:2]
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"{self.title} fails on a picture of {width}×{height} pixels: {first}") from None
+        if not isinstance(found, torch.Tensor) or found.ndim != 3:
+            raise InputError(f"{self.title} does not return a tensor (3, H, W)")
+        return found.float().numpy()
+
+
+def import_timm(needed_by: str) -> Any:
+    """Import timm.
+
+    Raises
+    ------
+    InputError
+        It is not installed, or not together with a torchvision that works.
+    """
+    import_torchvision(needed_by)
+    try:
+        import timm
+    except ImportError as error:
+        missing = error.name or "timm"
+        raise InputError(f"{needed_by} needs {missing}, which is not installed: pip install timm") from None
+    return timm
+
+
+def is_timm_layout(config: dict[str, Any]) -> bool:
+    """Return whether a `config.json` is in the layout that timm writes."""
+    return "model_type" not in config and isinstance(config.get("architecture"), str)
+
+
+def timm_of_folder(folder: Path, config: dict[str, Any], name: str, labels: list[str] | None) -> TimmModel:
+    """Load a classifier from a folder that timm wrote (`config.json` with `architecture`, safetensors).
+
+    Parameters
+    ----------
+    folder : Path
+    config : dict
+        Content of its `config.json`.
+    name : str
+        For messages.
+    labels : list of str or None
+        Names given by the user.
+
+    Raises
+    ------
+    InputError
+        timm is not installed, does not know the architecture, or the weights do not fit it.
+    """
+    architecture = config["architecture"]
+    timm = import_timm(f"{name} is a model of timm (architecture {architecture} in config.json): it")
+    settings = config.get("pretrained_cfg") or {}
+    outputs = config.get("num_classes", settings.get("num_classes"))
+    model = _create(
+        timm,
+        name,
+        architecture,
+        pretrained=False,
+        pretrained_cfg=settings,
+        **({"num_classes": int(outputs)} if outputs is not None else {}),
+        **(config.get("model_args") or {}),
+    )
+    load_weights(model, next(iter(sorted(folder.glob("*.safetensors")))), name)
+    return TimmModel(name, model, labels, config)
+
+
+def timm_by_name(spec: str, checkpoint: Path | None, labels: list[str] | None) -> TimmModel:
+    """Load a classifier of timm by its name.
+
+    Parameters
+    ----------
+    spec : str
+        ``timm/NAME``, with or without the tag of its weights (``timm/resnet50.a1_in1k``).
+    checkpoint : Path, optional
+        Weights as safetensors, in place of those that timm downloads.
+    labels : list of str or None
+        Names given by the user.
+
+    Raises
+    ------
+    InputError
+        timm is not installed, has no such model, or its weights cannot be had.
+    """
+    timm = import_timm(spec)
+    name = spec.removeprefix(PREFIX)
+    if not timm.is_model(name.split(".")[0]):
+        from inficond.core.errors import unknown
+
+        raise unknown("model of timm", name.split(".")[0], timm.list_models())
+    if checkpoint is None:
+        return TimmModel(spec, _create(timm, spec, name, pretrained=True), labels)
+    count = outputs_of_checkpoint(checkpoint, timm.get_pretrained_cfg_value(name, "classifier"))
+    model = _create(timm, spec, name, pretrained=False, **({} if count is None else {"num_classes": count}))
+    load_weights(model, checkpoint, spec)
+    return TimmModel(spec, model, labels)
+
+
+def _create(timm: Any, title: str, name: str, **options: Any) -> nn.Module:
+    try:
+        return timm.create_model(name, exportable=True, **options)
+    except Exception as error:  # download, architecture and arguments fail in many ways
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if not options.get("pretrained"):
+            raise InputError(
+                f"{title}: timm {timm.__version__} cannot build the architecture {name} ({first}): upgrade "
+                "timm"
+            ) from None
+        raise InputError(
+            f"the weights of {title} cannot be downloaded ({first}): give them with --checkpoint "
+            "FILE.safetensors"
+        ) from None
+
+
+def outputs_of_checkpoint(path: Path, head: Any) -> int | None:
+    """Number of outputs of a checkpoint's head, by the name of its layer; None where there is none."""
+    from safetensors import safe_open
+
+    from inficond.export.source import check_safetensors
+
+    check_safetensors(path)
+    with safe_open(path, "pt") as file:
+        for layer in [head] if isinstance(head, str) else list(head or []):
+            if f"{layer}.weight" in file.keys():  # noqa: SIM118 - the file is not a mapping
+                return int(file.get_slice(f"{layer}.weight").get_shape()[0])
+    return None
+
+
+def load_weights(model: nn.Module, path: Path, name: str) -> None:
+    """Load safetensors into a model, all of them.
+
+    Parameters
+    ----------
+    model : nn.Module
+    path : Path
+    name : str
+        Of the model, for messages.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or its weights are not those of the model.
+    """
+    from safetensors.torch import load_file
+
+    from inficond.export.source import check_safetensors
+
+    check_safetensors(path)
+    stored, expected = load_file(path), model.state_dict()
+    missing = sorted(expected.keys() - stored.keys())
+    other = sorted(k for k in expected.keys() & stored.keys() if expected[k].shape != stored[k].shape)
+    if missing or other:
+        key = (missing or other)[0]
+        shapes = "" if missing else f" ({tuple(stored[key].shape)} in place of {tuple(expected[key].shape)})"
+        problem = f"lack {len(missing)} of the weights" if missing else f"differ in {len(other)} shapes"
+        raise InputError(
+            f"{name}: the weights in {path.name} {problem} of this architecture, {key}{shapes} among them: "
+            "they "
+            "belong to another model"
+        )
+    model.load_state_dict({k: stored[k].to(expected[k].dtype) for k in expected})
+
+
+def _label_names(model: nn.Module, outputs: int, described: dict[str, Any]) -> list[str]:
+    """Label names from timm's configuration, of ImageNet, or numbers."""
+    import timm.data
+
+    settings = {**(getattr(model, "pretrained_cfg", None) or {}), **(described.get("pretrained_cfg") or {})}
+    names = described.get("label_names") or settings.get("label_names")
+    texts = described.get("label_descriptions") or settings.get("label_descriptions") or {}
+    if isinstance(names, list | tuple) and len(names) == outputs:
+        return [str(texts.get(n, n)) if isinstance(texts, dict) else str(n) for n in names]
+    subset = timm.data.infer_imagenet_subset(model) if outputs >= 1000 else None
+    if subset:
+        known = timm.data.ImageNetInfo(subset)
+        found = known.label_descriptions()
+        if len(found) == outputs:
+            return [text.split(",")[0] for text in found]
+    return [f"LABEL_{i}" for i in range(outputs)]

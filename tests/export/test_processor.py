@@ -1,0 +1,218 @@
+"""Measured preprocessing equals the model's own image processor, or the export is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inficond.core.errors import InputError
+
+torch = pytest.importorskip("torch")
+tf = pytest.importorskip("transformers")
+
+from inficond.export.preprocessing import Preprocessing  # noqa: E402
+from inficond.export.processor import read_preprocessing  # noqa: E402
+from inficond.export.source import Source  # noqa: E402
+from inficond.export.verify import synthetic_photographs  # noqa: E402
+
+SHAPES = [(90, 120), (91, 64), (97, 131), (333, 500), (32, 32), (20, 300), (210, 23)]
+"""Even, odd, tiny, wide and tall: an odd number of pixels is cropped off most of them."""
+SQUARE = {"height": 40, "width": 40}
+IMAGENET = Preprocessing(
+    size=(224, 224), resize=256, crop=(224, 224), interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+)
+
+
+def saved(processor, folder: Path, **changes) -> Source:
+    """A model folder with an image processor; `changes` are written into its JSON."""
+    processor.save_pretrained(folder)
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    return Source(folder=folder, name="tiny", revision=None, licence=None)
+
+
+def input_of(preprocessing: Preprocessing, picture: np.ndarray) -> np.ndarray:
+    """The model's input (3, H, W) by the preprocessing found."""
+    pixels = preprocessing.prepare()(picture)[..., list(preprocessing.channels)]
+    values = (pixels * preprocessing.rescale - np.array(preprocessing.mean)) / np.array(preprocessing.std)
+    return values.transpose(2, 0, 1)
+
+
+PROCESSORS = {
+    "stretched": (tf.ViTImageProcessorPil, {"size": {"height": 48, "width": 40}}),
+    "shorter side, centre crop": (tf.CLIPImageProcessorPil, {"size": {"shortest_edge": 37}, "crop_size": 32}),
+    "odd crop": (
+        tf.CLIPImageProcessorPil,
+        {"size": {"shortest_edge": 64}, "crop_size": {"height": 57, "width": 41}, "resample": 2},
+    ),
+    "crop as wide as the shorter side": (
+        tf.CLIPImageProcessorPil,
+        {"size": {"shortest_edge": 48}, "crop_size": {"height": 48, "width": 48}, "resample": 1},
+    ),
+    "stretched, then cropped": (
+        tf.DeiTImageProcessorPil,
+        {"size": {"height": 45, "width": 38}, "crop_size": {"height": 32, "width": 31}},
+    ),
+    "nearest neighbour": (tf.ViTImageProcessorPil, {"size": SQUARE, "resample": 0}),
+    "margin of crop_pct": (tf.ConvNextImageProcessorPil, {"size": {"shortest_edge": 56}, "crop_pct": 0.9}),
+    "no margin from 384": (tf.ConvNextImageProcessorPil, {"size": {"shortest_edge": 384}}),
+    "margin of 256/224": (
+        tf.LevitImageProcessorPil,
+        {"size": {"shortest_edge": 40}, "crop_size": SQUARE},
+    ),
+    "second normalisation": (tf.EfficientNetImageProcessorPil, {"size": SQUARE}),
+    "offset instead of a mean": (
+        tf.EfficientNetImageProcessorPil,
+        {"size": SQUARE, "rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False,
+         "include_top": False},
+    ),
+    "BGR": (
+        tf.MobileViTImageProcessorPil,
+        {"size": {"shortest_edge": 45}, "crop_size": SQUARE},
+    ),
+    "bytes without rescaling": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE, "do_rescale": False, "do_normalize": False},
+    ),
+    "mean and deviation of bytes": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE, "do_rescale": False, "image_mean": [123.0, 117.0, 104.0], "image_std": [58.0] * 3},
+    ),
+    "crop_pct of PoolFormer": (
+        tf.PoolFormerImageProcessorPil,
+        {"size": {"shortest_edge": 40}, "crop_size": SQUARE, "crop_pct": 0.95},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_the_input_equals_that_of_the_models_own_processor(tmp_path, kind):
+    factory, options = PROCESSORS[kind]
+    processor = factory(**options)
+    found, notes = read_preprocessing(saved(processor, tmp_path))
+    assert notes == []
+    level = found.rescale / np.array(found.std).min()
+    for shape in SHAPES:
+        picture = synthetic_photographs(shape, 1)[0]
+        theirs = processor(picture, return_tensors="np")["pixel_values"][0]
+        ours = input_of(found, picture)
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).max() < 0.01 * level, shape
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "vit", "convnext", "resnet"])
+def test_stated_mean_and_deviation_are_kept_where_they_are_right(tiny_encoder, tiny_classifier, kind):
+    folder = (tiny_encoder if kind in ("clip", "siglip") else tiny_classifier)(kind)
+    found, _ = read_preprocessing(Source(folder=folder, name=kind, revision=None, licence=None))
+    stated = json.loads((folder / "preprocessor_config.json").read_text())
+    assert list(found.mean) == stated["image_mean"]
+    assert list(found.std) == stated["image_std"]
+
+
+REFUSED = {
+    "box filter": (tf.ViTImageProcessorPil, {"size": SQUARE}, {"resample": 4}, r"filter 4 of Pillow \(box\)"),
+    "hamming filter": (tf.ViTImageProcessorPil, {"size": SQUARE}, {"resample": 5}, "hamming"),
+    "no crop": (
+        tf.BitImageProcessorPil,
+        {"size": {"shortest_edge": 40}, "do_center_crop": False},
+        {},
+        "inputs of different sizes.*do_center_crop.*--size N",
+    ),
+    "no resize": (tf.ViTImageProcessorPil, {"do_resize": False}, {}, "inputs of different sizes"),
+    "crop above the resize": (
+        tf.CLIPImageProcessorPil,
+        {"size": {"height": 32, "width": 32}, "crop_size": {"height": 64, "width": 64}},
+        {},
+        "pads pictures",
+    ),
+    "padding to a square": (
+        tf.DonutImageProcessorPil,
+        {"size": {"height": 64, "width": 64}},
+        {},
+        "keeps other parts of a picture",
+    ),
+    "multiples of 32": (
+        tf.TextNetImageProcessorPil,
+        {"size": {"shortest_edge": 40}, "crop_size": SQUARE, "do_center_crop": True, "size_divisor": 32},
+        {},
+        "TextNetImageProcessor",
+    ),
+    "colour palette": (
+        tf.ImageGPTImageProcessorPil,
+        {"clusters": np.eye(3).tolist(), "size": SQUARE},
+        {},
+        "makes input_ids of a picture",
+    ),
+    "one channel": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE},
+        {"image_mean": [0.5], "image_std": [0.5]},
+        "ViTImageProcessor.*fails on a picture",
+    ),
+    "unknown class": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE},
+        {"image_processor_type": "HomeMadeImageProcessor"},
+        "preprocessor_config.json",
+    ),
+    "size of another form": (tf.ViTImageProcessorPil, {}, {"size": {"depth": 3}}, "preprocessor_config.json"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_no_manifest_can_express_is_refused_with_the_difference(tmp_path, kind):
+    factory, options, changes, message = REFUSED[kind]
+    with pytest.raises(InputError, match=message) as refused:
+        read_preprocessing(saved(factory(**options), tmp_path, **changes))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_without_processor_names_the_remedy(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(InputError, match=r"no preprocessor_config.json.*copy the file"):
+        read_preprocessing(Source(folder=tmp_path, name="tiny", revision=None, licence=None))
+
+
+@pytest.mark.parametrize(
+    ("processor", "size"),
+    [
+        (tf.BitImageProcessorPil(size={"shortest_edge": 40}, do_center_crop=False), (48, 48)),
+        (tf.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16), (32, 32)),
+    ],
+)
+def test_a_size_makes_a_varying_processor_stretch_and_says_so(tmp_path, processor, size):
+    found, notes = read_preprocessing(saved(processor, tmp_path), size)
+    assert (found.size, found.resize, found.crop) == (size, size, None)
+    assert len(notes) == 1
+    assert f"stretched to {size[1]}×{size[0]}" in notes[0]
+    square = synthetic_photographs((96, 96), 1)[0]
+    level = found.rescale / np.array(found.std).min()
+    if "Siglip2" in type(processor).__name__:  # a square picture is stretched by its own processor too
+        patches = processor(square, return_tensors="np")["pixel_values"][0]
+        ours = input_of(found, square).reshape(3, 4, 8, 4, 8).transpose(1, 3, 2, 4, 0).reshape(16, -1)
+        assert np.abs(ours - patches).max() < 0.01 * level
+
+
+def test_another_size_is_noted(tmp_path):
+    source = saved(tf.ViTImageProcessorPil(size=SQUARE), tmp_path)
+    found, notes = read_preprocessing(source, (48, 48))
+    assert found.size == (48, 48)
+    assert "uses 40×40" in notes[0]
+
+
+def test_another_size_keeps_the_share_that_is_cropped_off():
+    larger = IMAGENET.at((448, 448))
+    assert (larger.size, larger.resize, larger.crop) == ((448, 448), 512, (448, 448))
+    stretched = replace(IMAGENET, resize=(224, 224), crop=None).at((336, 336))
+    assert (stretched.size, stretched.resize, stretched.crop) == ((336, 336), (336, 336), None)
+    cropped = replace(IMAGENET, resize=(256, 256)).at((112, 112))
+    assert (cropped.size, cropped.resize, cropped.crop) == ((112, 112), (128, 128), (112, 112))
+
+
+def test_a_manifest_states_mean_and_deviation_for_values_from_0_to_1():
+    image = replace(IMAGENET, rescale=1 / 127.5).manifest("image.onnx")
+    assert image["mean"] == pytest.approx([0.25] * 3)
+    assert image["std"] == pytest.approx([0.25] * 3)
