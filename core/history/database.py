@@ -46,7 +46,7 @@ class Database:
     path : Path
         Created when something is first written.
     data : str
-        Hash of the project's data; a file of other data is refused.
+        Hash of the project's data; a file of other data is refused. None accepts any, for reading.
     inspect : callable
         Is given a database of format 1 before its checksums are made, and raises where it is damaged.
 
@@ -58,7 +58,7 @@ class Database:
         Damaged, contains foreign objects, cannot be written, the disk is full, or locked for too long.
     """
 
-    def __init__(self, path: Path, data: str, inspect: Callable[[sqlite3.Connection], object]) -> None:
+    def __init__(self, path: Path, data: str | None, inspect: Callable[[sqlite3.Connection], object]) -> None:
         self.path = Path(path)
         self.data = data
         self._inspect = inspect
@@ -318,6 +318,8 @@ class Database:
                     check_schema(db, self.path)
                 elif existed and (written := integrity.read_generation(path, None)):
                     raise self._lost(written)  # the tables were in the log only
+                elif self.data is None:
+                    raise StorageError(f"{self.path} has no tables: restore a copy, or move it away")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 if not any(name == "seal" for _, name, _, _ in found):
@@ -336,7 +338,7 @@ class Database:
                 db.execute(statement)
             if db.execute("SELECT 1 FROM meta WHERE key = 'format'").fetchone():
                 self._inspect(db)
-            meta = {"format": str(FORMAT), "data": self.data, "generation": "0"}
+            meta = {"format": str(FORMAT), "data": self.data or "", "generation": "0"}
             for key, value in {**meta, "identity": secrets.token_hex(8)}.items():
                 db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
             db.execute("UPDATE meta SET value = ? WHERE key = 'format' AND value = '1'", (str(FORMAT),))
@@ -357,7 +359,7 @@ class Database:
                 f"{self.path} has format {meta.get('format')}, and this version reads {FORMAT}: use the "
                 "version of inficond that wrote it"
             )
-        if meta.get("data") != self.data:
+        if self.data is not None and meta.get("data") != self.data:
             raise InputError(
                 f"{self.path} is the history of other data than this project's: restore the right file, or "
                 "move this one away to begin a new history"

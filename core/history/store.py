@@ -22,6 +22,7 @@ import numpy as np
 from inficond.core.errors import StorageBusy, StorageError
 from inficond.core.history.database import WRITE_SECONDS, Database
 from inficond.core.history.node import Node, check_node
+from inficond.core.history.snapshot import write_snapshot
 from inficond.core.tuning.bounds import Bound
 from inficond.core.tuning.state import ClassState, Focus
 
@@ -41,7 +42,7 @@ class History:
     path : Path
         The SQLite file; created when something is first written.
     data : str
-        Hash of the project's data; a history of other data is refused.
+        Hash of the project's data; a history of other data is refused. None accepts any, for reading.
 
     Raises
     ------
@@ -50,7 +51,7 @@ class History:
         damaged, cannot be written or the disk is full, a `StorageBusy` where it is locked for too long.
     """
 
-    def __init__(self, path: Path, data: str) -> None:
+    def __init__(self, path: Path, data: str | None) -> None:
         self.path = Path(path)
         self.data = data
         self._file = Database(self.path, data, self._inspect)
@@ -136,6 +137,22 @@ class History:
             count = self._inspect(db)
             self._file.verify(db)
         return count
+
+    def snapshot(self, target: Path) -> None:
+        """Write the project's own branch, as it is at one moment, to a new database.
+
+        What visitors wrote, and their tokens, are left out.
+
+        Raises
+        ------
+        StorageError
+            The history is damaged, or `target` cannot be written.
+        """
+        with self._file.reading() as db:
+            if db is None:
+                raise StorageError(f"{self.path} does not exist")
+            self._file.verify_owner(db, MAIN)
+            write_snapshot(db, MAIN, target)
 
     def _inspect(self, db: sqlite3.Connection) -> int:
         """Compare every node with its hash; return their number."""
