@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,14 @@ import pytest
 
 if TYPE_CHECKING:
     from inficond.core import Project
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a cache folder of its own, whatever lies in the user's; its workers inherit it."""
+    if not hasattr(config, "workerinput"):
+        cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
+        os.environ["INFICOND_CACHE"] = cache.name
+        config.add_cleanup(cache.cleanup)
 
 
 @pytest.fixture(scope="session")

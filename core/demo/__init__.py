@@ -1,4 +1,4 @@
-"""The built-in demo: photo collages with a shortcut inside, as a project that opens offline."""
+"""The built-in demo: photo collages whose training images contain a shortcut, as a project."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ __all__ = ["demo_project"]
 
 
 def demo_project() -> Path:
-    """The folder of the built-in project, made on first use; see `inficond.core.demo.project`.
+    """Return the folder of the built-in project; see `inficond.core.demo.project`.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""The built-in project: unpacked from the package's assets into the user's cache, once.
+"""The built-in demo project, created in the user's cache on first use.
 
-What a machine can draw by itself (scenes, thumbnails) is drawn on first use; what needs an encoder, a teacher
-or a fit ships as arrays. Concept vectors follow from the region embeddings, as in every project.
+Scenes and thumbnails are rendered; results of the encoder, the teacher and the fit are shipped as arrays.
+Concept vectors are computed from the region embeddings, as in every project.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ NAME = "Photo collages: birds, beasts and a shortcut"
 
 
 def demo_project() -> Path:
-    """The folder of the built-in project, made on first use.
+    """Return the folder of the built-in project; create it on first use.
 
-    It lies in the user's cache (`INFICOND_CACHE`, else `XDG_CACHE_HOME` or the system's place for caches), or
-    in a temporary folder where that cannot be written. Several processes may ask at once.
+    It lies in the user's cache (`INFICOND_CACHE`, else `XDG_CACHE_HOME` or the system's folder for caches),
+    or in a temporary folder while that cannot be written. Several processes may call this at once.
 
     Returns
     -------
@@ -48,28 +48,24 @@ def demo_project() -> Path:
     Raises
     ------
     InputError
-        No place to write, or the installed assets are damaged.
+        No folder can be written, or the installed assets are damaged.
     """
-    folder = f"demo-{fingerprint()}"
-    places = list(_places())
-    for place in places:
+    folder, refused = f"demo-{fingerprint()}", ""
+    for place in _places():  # the second one only while the first cannot be written
         if _complete(place / folder):
             return place / folder
-    refused: OSError | None = None
-    for place in places:
         try:
             return _make(place, folder)
         except OSError as error:
-            refused = error
-    reason = refused.strerror or str(refused) if refused else "no place"
+            refused = refused or f"{place}: {error.strerror or error}"
     raise InputError(
-        f"the demo needs about 60 MB in {places[0]} ({reason}): set INFICOND_CACHE to a folder with room"
+        f"the demo needs about 60 MB in the cache folder ({refused}): set INFICOND_CACHE to another folder"
     )
 
 
 @cache
 def fingerprint() -> str:
-    """A few letters that change whenever the demo's contents do: each version gets its own folder."""
+    """Return a short hash of the demo's contents and code: each version gets its own folder."""
     digest = hashlib.sha256(__version__.encode())
     for path in sorted(ASSETS.rglob("*")):
         if path.suffix in (".webp", ".npz", ".json", ".safetensors"):
@@ -80,18 +76,21 @@ def fingerprint() -> str:
 
 
 def _places() -> Iterator[Path]:
-    """Folders that may hold the project, best first."""
+    """Yield the folders that may hold the project, the preferred one first."""
     from inficond.core.models.cache_directory import cache_folder
 
     yield cache_folder()
     owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    shared = Path(tempfile.gettempdir()) / f"inficond-{owner}"
-    if _ours(shared):
+    try:
+        shared = Path(tempfile.gettempdir()) / f"inficond-{owner}"
+    except FileNotFoundError:  # no folder for temporary files can be written either
+        return
+    if _is_private(shared):
         yield shared
 
 
-def _ours(folder: Path) -> bool:
-    """Whether a folder with a guessable name may be trusted: nobody else could have put something there."""
+def _is_private(folder: Path) -> bool:
+    """Return whether only this account can write to a folder, whose name others can guess."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
@@ -108,7 +107,7 @@ def _ours(folder: Path) -> bool:
 
 
 def _complete(folder: Path) -> bool:
-    """Whether the project is there and can be opened and written to (its history is)."""
+    """Return whether the project is there and can be opened and written to, as its history is."""
     from inficond.core.facade import Project
 
     if not os.access(folder, os.W_OK):
@@ -121,7 +120,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _make(place: Path, folder: str) -> Path:
-    """Build beside the final place and move there in one step; who comes second takes the first one's."""
+    """Build in a temporary folder and rename it; if another process was faster, use its result."""
     place.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder}-", dir=place))
     try:
@@ -133,7 +132,7 @@ def _make(place: Path, folder: str) -> Path:
             except OSError:
                 if _complete(place / folder):
                     return place / folder
-                # Left by somebody who deleted half of it: out of the way, not away, it holds a history.
+                # Incomplete, for instance because files were deleted: renamed, since it holds a history.
                 (place / folder).replace(tempfile.mkdtemp(prefix=f"{folder}-damaged-", dir=place))
         raise OSError(f"{place / folder} is in the way")
     finally:
@@ -146,12 +145,12 @@ def write_demo(folder: Path) -> Path:
     Parameters
     ----------
     folder : Path
-        Where.
+        An empty folder.
 
     Returns
     -------
     Path
-        The folder.
+        The same.
     """
     from inficond.core.concepts import concept_vectors, load_corpus
     from inficond.core.project.files import ImageRow, thumbnail_name, write_project
@@ -199,19 +198,19 @@ def write_demo(folder: Path) -> Path:
 
 
 def scene_file(scene: Scene) -> bytes:
-    """One scene as the JPEG file that is both image and thumbnail."""
+    """Return a scene as a JPEG file, which is both image and thumbnail."""
     out = io.BytesIO()
     render(scene).save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
 
 
 def labels(plan: tuple[Scene, ...]) -> np.ndarray:
-    """What stands in each scene, (N, C) float32 of 0 and 1."""
+    """Return the ground truth of the scenes, (N, C) float32 of 0 and 1."""
     return np.array([[float(scene.klass == klass) for klass in HABITAT] for scene in plan], np.float32)
 
 
 def load_arrays() -> dict[str, np.ndarray]:
-    """The shipped arrays.
+    """Load the shipped arrays.
 
     Raises
     ------
@@ -226,7 +225,7 @@ def load_arrays() -> dict[str, np.ndarray]:
 
 
 class _Shipped:
-    """Students that lie ready as a file."""
+    """Students that are shipped as a file."""
 
     def __init__(self, source: Path) -> None:
         self.source = source

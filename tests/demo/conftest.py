@@ -1,6 +1,4 @@
-"""The built-in project, unpacked once for all tests of this folder."""
-
-from collections.abc import Iterator
+"""The built-in project, created once for all tests of this folder."""
 
 import pytest
 
@@ -9,7 +7,5 @@ from inficond.core.demo import demo_project
 
 
 @pytest.fixture(scope="package")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INFICOND_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield Project.open(demo_project())
+def project() -> Project:
+    return Project.open(demo_project())

@@ -111,7 +111,34 @@ def test_without_a_home_to_write_to_a_temporary_folder_serves(tmp_path, monkeypa
     assert demo_project().is_relative_to(tmp_path / "tmp")
 
 
-def test_nowhere_to_write_is_one_line_that_tells_the_mend(tmp_path, monkeypatch):
+def test_the_cache_that_was_asked_for_goes_before_leftovers_in_the_temporary_folder(tmp_path, monkeypatch):
+    """Regression: a demo that an earlier run without a cache had left was used for ever."""
+    blocked, temporary = tmp_path / "file", tmp_path / "tmp"
+    blocked.write_text("no folder")
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("INFICOND_CACHE", str(blocked / "cache"))
+    fallback = demo_project()
+    assert fallback.is_relative_to(temporary)
+    assert demo_project() == fallback, "used again while the cache cannot be written"
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
+    assert demo_project().is_relative_to(tmp_path / "cache")
+
+
+def test_no_temporary_folder_either_is_one_line(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("INFICOND_CACHE", str(blocked / "cache"))
+
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(InputError, match="set INFICOND_CACHE"):
+        demo_project()
+
+
+def test_nowhere_to_write_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("INFICOND_CACHE", str(blocked / "cache"))

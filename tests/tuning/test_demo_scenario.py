@@ -18,10 +18,8 @@ CLASS = "water bird"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INFICOND_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return Project.open(demo_project())
+def project() -> Project:
+    return Project.open(demo_project())
 
 
 @pytest.fixture(scope="module")
