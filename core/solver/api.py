@@ -194,7 +194,9 @@ def _start(problem: Problem, init: FitResult | None, tol: float) -> tuple[Quadra
             if init is None
             else datafit.pack(to_solver_units(design, init.weights, init.bias))
         )
-        return QuadraticModel.initial(design, targets, weights, datafit.width, datafit.memory), None
+        return QuadraticModel.initial(
+            design, targets, weights, datafit.width, datafit.memory, datafit.subspace_entries
+        ), None
     model = old.copy()
     model.targets = targets
     if not targets.equals(old.targets) or np.isnan(old.loss).any():

@@ -53,7 +53,9 @@ def lambda_max(
         problem = api.make_problem(design, targets, link, 0.0, None, -bound, bound)
         datafit, weights = problem.datafit, api.null_weights(problem, 1e-9)
         if np.any(m == 0):  # the null model has weights
-            model = QuadraticModel.initial(design, targets, weights, datafit.width, datafit.memory)
+            model = QuadraticModel.initial(
+                design, targets, weights, datafit.width, datafit.memory, datafit.subspace_entries
+            )
             weights = newton.solve(problem, model, NULL_TOL, NULL_PASSES, workers).weights
         gradient = datafit.unpack(datafit.evaluate(np.arange(len(weights)), weights, workers).gradient)
     g = np.abs(gradient[:, :K]) / design.unit_ratio

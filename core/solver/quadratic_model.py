@@ -51,15 +51,24 @@ class QuadraticModel:
 
     @classmethod
     def initial(
-        cls, design: Design, targets: Targets, weights: Array, width: int, memory: int
+        cls, design: Design, targets: Targets, weights: Array, width: int, memory: int, subspace: int
     ) -> "QuadraticModel":
-        """Return a model at `weights` (B, n) with unknown gradient and no corrections."""
+        """Return a model with unknown gradient and without corrections.
+
+        Parameters
+        ----------
+        design, targets : see the attributes
+        weights : (B, n)
+        width : classes in a block
+        memory : room for pairs
+        subspace : entries of the subspace Hessian of a block
+        """
         B, n = weights.shape
         pairs = np.zeros((B, memory, n), design.X.dtype)
         return cls(
             design, targets, weights.copy(), np.full((B, n), np.nan), np.full(B, np.nan),
             np.tile(np.eye(width) / 4, (B, 1, 1)),
-            np.zeros((B, 3 if width == 1 else 4 * width**2)), pairs, pairs.copy(), pairs.copy(),
+            np.zeros((B, subspace)), pairs, pairs.copy(), pairs.copy(),
             np.zeros(B, np.int64), np.full(B, -1, np.int64),
         )  # fmt: skip
 

@@ -1,13 +1,13 @@
 """Students: fitting, contributions, the random-direction baseline and the file format.
 
-Names that need Numba are loaded on first use, so that reading a student's file does not load it.
+Names that need Numba are imported on first use, so that reading a student does not import it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Functions that have their module's name are imported here: otherwise the name would refer to the module once
-# anything imports that module. These modules need only NumPy.
+# Functions with the name of their module are imported here: otherwise the name would refer to the module once
+# it has been imported. These modules need only NumPy.
 from inficond.core.students.contributions import Contributions, contributions
 from inficond.core.students.distil import distil, keep_largest
 from inficond.core.students.student import Students

@@ -1,4 +1,4 @@
-"""The row that words must beat: the same fit on random directions of the embedding space."""
+"""Random-direction baseline: the same fit on random directions of the embedding space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,23 +25,23 @@ class Regions(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RandomBaseline:
-    """Students on random directions, and their concept vectors of all images."""
+    """Students fitted on random directions, and the concept vectors of all images."""
 
     students: Students
-    """Fitted on the training images; its `embeddings` are the directions."""
+    """Fitted on the training images; `embeddings` are the directions."""
     X: NDArray[np.float32]
-    """(N, K) the concept vectors that the directions give."""
+    """(N, K) values of the directions."""
 
 
 def random_directions(K: int, D: int, seed: int = 0) -> NDArray[np.float32]:
-    """K unit vectors, uniform on the sphere.
+    """Draw K unit vectors, uniformly on the sphere.
 
     Parameters
     ----------
     K, D : int
-        How many, of which length.
+        Number and length of the vectors.
     seed : int
-        Same seed, same directions.
+        Seed of the generator.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def random_directions(K: int, D: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def random_concept_vectors(regions: Regions, directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Concept vectors for any directions, piece by piece over the images.
+    """Compute concept vectors for any directions, in chunks of images.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def random_concept_vectors(regions: Regions, directions: NDArray[np.float32]) ->
     """
     from inficond.core.concepts import concept_vectors
 
-    N, words = regions.shape[0], np.array(directions, np.float32)  # may be read-only, as a student's are
+    N, words = regions.shape[0], np.array(directions, np.float32)  # may be read-only
     out = np.empty((N, len(directions)), np.float32)
     for start in range(0, N, _CHUNK):
         out[start : start + _CHUNK] = concept_vectors(np.asarray(regions[start : start + _CHUNK]), words)
@@ -90,37 +90,37 @@ def random_concept_baseline(
     thresholds: str = "half",
     seed: int = 0,
 ) -> RandomBaseline:
-    """Fit students on as many random directions as there are words, everything else the same.
+    """Fit students on random directions with otherwise equal settings.
 
     Parameters
     ----------
     regions : array (N, R, D), float16
         Stored region embeddings of all images.
     T : array (N, C)
-        The teacher's responses.
+        Responses of the teacher.
     train : array (N,), bool
-        The images to fit on.
+        Training images.
     classes : sequence of str
         C names.
     n_concepts : int
-        K.
+        Number of directions, K.
     lam, nec, relax, link, thresholds
         As for `distil`. With the `nec` of the words' students both have the same number of concepts.
     seed : int
-        Of the directions.
+        Seed of the directions.
 
     Returns
     -------
     RandomBaseline
-        Students whose concepts are called "random direction 1" and so on.
+        Students with concepts named "random direction 1", "random direction 2", …
 
     Raises
     ------
     InputError
-        No region embeddings.
+        There are no region embeddings.
     """
     if len(regions.shape) != 3:
-        raise InputError("the random-concept baseline needs the project's region embeddings")
+        raise InputError("the random-direction baseline needs region embeddings (N, R, D) of the project")
     directions = random_directions(n_concepts, regions.shape[2], seed)
     X = random_concept_vectors(regions, directions)
     rows = np.asarray(train, bool)

@@ -1,4 +1,4 @@
-"""Why a student says what it says about one image: its logit as a sum over concepts."""
+"""Contributions of concepts to the logit of one image."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from inficond.core.students.student import Students
 
 @dataclass(frozen=True)
 class Contributions:
-    """``logit = bias + Σ values``, exactly as the student computes it."""
+    """Decomposition ``logit = bias + Σ values`` of a logit of the student."""
 
     columns: NDArray[np.int64]
-    """Concepts with a non-zero weight, largest |contribution| first."""
+    """Concepts with a non-zero weight, in descending order of |contribution|."""
     values: NDArray[np.float32]
-    """``w_k·z_k`` of each, in logits; z is the standardised concept value."""
+    """``w_k·z_k`` of each, in logits; z is the standardized concept value."""
     z: NDArray[np.float32]
-    """Standardised value of each: standard deviations above the mean image."""
+    """Standardized value of each: standard deviations above the mean."""
     bias: float
     logit: float
 
 
 def contributions(students: Students, cls: int, x: ArrayLike) -> Contributions:
-    """Divide a student's logit for one image among its concepts.
+    """Return the contributions of concepts to the logit of one image.
 
     Parameters
     ----------
@@ -33,21 +33,21 @@ def contributions(students: Students, cls: int, x: ArrayLike) -> Contributions:
     cls : int
         Row of the class.
     x : array (K,)
-        The image's concept vector, as stored.
+        Concept vector of the image, not standardized.
 
     Returns
     -------
     Contributions
-        Only concepts with a weight; the others contribute nothing.
+        Of the concepts with a non-zero weight.
 
     Raises
     ------
     InputError
-        The vector has another length.
+        The vector has the wrong length.
     """
     x = np.asarray(x, np.float32)
     if x.shape != (students.n_concepts,):
-        raise InputError(f"the students read {students.n_concepts} concepts, the vector has shape {x.shape}")
+        raise InputError(f"a concept vector must have {students.n_concepts} values: its shape is {x.shape}")
     w = students.weights[cls]
     columns = np.flatnonzero(w)
     z = ((x - students.mean) / students.scale)[columns]

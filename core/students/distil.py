@@ -1,4 +1,4 @@
-"""Fits students to a teacher's responses: arrays in, students out."""
+"""Fitting of students to the responses of a teacher."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from inficond.core.solver import FitResult
 
 LAM = 2.5e-3
-"""λ on standardised columns; equals the paper's 1e-4 on raw concept vectors, whose spread is about 0.04."""
+"""λ on standardized columns; equals 1e-4 of the paper on raw concept vectors with a spread of about 0.04."""
 THRESHOLDS = ("half", "matched")
+ROUNDING, SUM_ROUNDING = 1e-5, 1e-3
+"""Rounding errors of responses that are accepted: outside [0, 1], and of the sum of a row (softmax)."""
 
 
 def distil(
@@ -41,23 +43,23 @@ def distil(
     X : array (N, K), float32
         Concept vectors of the training images.
     T : array (N, C)
-        The teacher's probabilities on the same images.
+        Probabilities of the teacher for the same images; rounding errors beyond [0, 1] are clipped.
     classes, concepts : sequence of str
         C and K names.
     lam : float
-        λ on standardised columns.
+        λ on standardized columns.
     nec : float, optional
-        Wanted mean number of effective concepts per class; λ is then found instead of given (`Students.lam`).
+        Wanted mean number of effective concepts per class; λ is then searched (`Students.lam`).
     link : {"sigmoid", "softmax"}
-        Of the students.
+        Link of the students; with softmax each row of T must sum to 1.
     thresholds : {"half", "matched"}
-        0.5, or where the student says yes as often as the teacher on these images.
+        0.5, or the threshold at which the student has as many positives as the teacher on these images.
     tol : float
-        Relative accuracy that the solver certifies.
+        Relative duality gap of the fit.
     encoder : str
-        Name of the encoder, kept with the students.
+        Name of the encoder, stored with the students.
     embeddings : array (K, D), optional
-        The words' embeddings, kept with the students.
+        Embeddings of the words, stored with the students.
     penalty : array (C, K), optional
         Factors of λ, such as a name prior.
     relax : float
@@ -67,64 +69,70 @@ def distil(
     Returns
     -------
     students : Students
-        Fitted; a constant teacher gives a student without concepts.
+        A constant teacher gives a student without concepts.
     fit : FitResult
         Objective and certified gap of each class.
 
     Raises
     ------
     InputError
-        Fewer than two images, responses outside [0, 1], or shapes that do not fit.
+        There are fewer than two images, responses are not probabilities, or shapes do not agree.
     """
     from inficond.core.solver import fit, lambda_for_nec
     from inficond.core.students.sparsity import relaxed_fit
 
-    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
-    if X.shape != (len(X), len(concepts)) or T.shape != (len(X), len(classes)):
+    X, responses = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    if X.shape != (len(X), len(concepts)) or responses.shape != (len(X), len(classes)):
         raise InputError(
             f"{len(classes)} classes over {len(concepts)} concepts need X (N, {len(concepts)}) and "
-            f"T (N, {len(classes)}), not {X.shape} and {T.shape}"
+            f"T (N, {len(classes)}), not {X.shape} and {responses.shape}"
         )
     if len(X) < 2:
         raise InputError(f"students cannot be fitted to {len(X)} training images; give more images")
-    if not ((T >= 0) & (T <= 1)).all():  # NaN fails both
+    if not ((responses >= -ROUNDING) & (responses <= 1 + ROUNDING)).all():  # also for NaN
         raise InputError("the teacher's responses must be probabilities between 0 and 1")
+    responses = np.clip(responses, 0, 1)
+    if link == "softmax" and np.abs(responses.sum(1, dtype=np.float64) - 1).max() > SUM_ROUNDING:
+        raise InputError(
+            "with link softmax the teacher's responses to an image must sum to 1 over the classes; divide "
+            "them by their sum, or use link sigmoid"
+        )
     if thresholds not in THRESHOLDS:
-        raise InputError(f"thresholds are {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
+        raise InputError(f"thresholds must be {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
     factors = None if penalty is None else np.asarray(penalty, np.float32)
     if nec is not None:
-        result = lambda_for_nec(X, T, nec, link=link, penalty=factors, tol=tol)
+        result = lambda_for_nec(X, responses, nec, link=link, penalty=factors, tol=tol)
         lam = float(result.lam)
     elif relax == 1.0:
-        result = fit(X, T, lam=lam, link=link, penalty=factors, tol=tol)
+        result = fit(X, responses, lam=lam, link=link, penalty=factors, tol=tol)
     if relax != 1.0:
-        result = relaxed_fit(X, T, lam, link, penalty=factors, relax=relax, tol=tol)
+        result = relaxed_fit(X, responses, lam, link, penalty=factors, relax=relax, tol=tol)
         lam = float(result.lam)
     words = None if embeddings is None else np.asarray(embeddings, np.float32)
     students = Students.from_fit(
         result, classes, concepts, link=link, lam=lam, encoder=encoder, embeddings=words
     )
     if thresholds == "matched":
-        students = with_matched_thresholds(students, X, T)
+        students = with_matched_thresholds(students, X, responses)
     return students, result
 
 
 def with_matched_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> Students:
-    """The same students, each saying yes as often as the teacher.
+    """Return students with thresholds at which each has as many positives as the teacher.
 
     Parameters
     ----------
     students : Students
-        The students.
+        Students.
     X : array (N, K)
-        Concept vectors of the training images (never the validation ones: that would be tuning on them).
+        Concept vectors of the training images; validation images must not be used to choose thresholds.
     T : array (N, C)
-        The teacher's responses to them.
+        Responses of the teacher to them.
 
     Returns
     -------
     Students
-        With new `thresholds`; 0.5 where the teacher never or always says yes.
+        With new `thresholds`; 0.5 where the teacher has no positives or no negatives.
     """
     from inficond.core.evaluation.metrics import matched_threshold
 
@@ -136,64 +144,66 @@ def with_matched_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> S
 def keep_largest(
     students: Students, X: ArrayLike, T: ArrayLike, n: int = 5, *, lam: float = 1e-4
 ) -> Students:
-    """Students that may use only their `n` largest concepts, refitted: what ANEC-n is measured on.
+    """Refit students on their `n` largest concepts, for ANEC-n.
 
     Parameters
     ----------
     students : Students
-        The students.
+        Students.
     X : array (N, K)
         Concept vectors of the training images.
     T : array (N, C)
-        The teacher's responses to them.
+        Responses of the teacher to them.
     n : int
-        Concepts left per class; those of the largest |w| in standardised units.
+        Number of concepts per class: those with the largest |w| in standardized units.
     lam : float
-        λ of the refit: small, for the choice is made and shrinkage would only hide what the concepts can do.
+        λ of the refit; small, because concepts are already selected.
 
     Returns
     -------
     Students
-        At most `n` non-zero weights per class; a class that already has no more is refitted too.
+        With at most `n` non-zero weights per class; all classes are refitted.
 
     Notes
     -----
     After VLG-CBM (Srivastava, Yan and Weng 2024), who compare models at an equal number of effective concepts
-    because a wide enough linear layer predicts well even from random directions.
+    because a linear layer with many inputs predicts well even from random directions.
     """
     from inficond.core.solver import fit
 
     X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
-    chosen = [np.sort(students.top(c, n)) for c in range(students.n_classes)]
+    selected = [np.sort(students.top(c, n)) for c in range(students.n_classes)]
     W, b = np.zeros_like(students.weights), students.bias.copy()
     if students.link == "softmax":
-        # One fit of all classes on the union of their concepts, each class closed to those of the others.
-        union = np.unique(np.concatenate([np.zeros(0, np.int64), *chosen]))
+        # One fit of all classes on the union of their concepts; each class is restricted to its own.
+        union = np.unique(np.concatenate([np.zeros(0, np.int64), *selected]))
         if len(union):
-            may = np.array([np.isin(union, own) for own in chosen])
-            bound = np.where(may, np.inf, 0.0)
-            Z = _standard(students, X, union)
+            allowed = np.array([np.isin(union, own) for own in selected])
+            bound = np.where(allowed, np.inf, 0.0)
+            Z = _standardized(students, X, union)
             result = fit(Z, T, lam=lam, link="softmax", lower=-bound, upper=bound, standardize=False)
             W[:, union], b = result.weights, np.asarray(result.bias, np.float32)
-        return _with(students, W, b)
-    for c, own in enumerate(chosen):
+        return replace(students, weights=W, bias=b)
+    for c, own in enumerate(selected):
         if len(own):
-            result = fit(_standard(students, X, own), T[:, [c]], lam=lam, link="sigmoid", standardize=False)
+            result = fit(
+                _standardized(students, X, own), T[:, [c]], lam=lam, link="sigmoid", standardize=False
+            )
             W[c, own], b[c] = result.weights[0], result.bias[0]
-    return _with(students, W, b)
+    return replace(students, weights=W, bias=b)
 
 
 def predict_with(students: Students, X: ArrayLike, rows: Any = slice(None)) -> NDArray[np.float32]:
-    """Probabilities of some rows of concept vectors, in pieces: a memory-mapped X is never held whole.
+    """Predict probabilities in chunks of rows, so that a memory-mapped X is never loaded as a whole.
 
     Parameters
     ----------
     students : Students
-        The students.
+        Students.
     X : array (N, K)
         Concept vectors; a memory map is fine.
     rows : index
-        Which rows; all by default.
+        Rows; all by default.
 
     Returns
     -------
@@ -203,15 +213,13 @@ def predict_with(students: Students, X: ArrayLike, rows: Any = slice(None)) -> N
     wanted = np.arange(len(np.asarray(X)))[rows]
     out = np.empty((len(wanted), students.n_classes), np.float32)
     for start in range(0, len(wanted), 8192):
-        piece = wanted[start : start + 8192]
-        out[start : start + 8192] = students.predict(np.asarray(X)[piece])
+        chunk = wanted[start : start + 8192]
+        out[start : start + 8192] = students.predict(np.asarray(X)[chunk])
     return out
 
 
-def _standard(students: Students, X: NDArray[np.float32], columns: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The chosen columns in the students' own units, so that the refitted weights are too."""
+def _standardized(
+    students: Students, X: NDArray[np.float32], columns: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return columns in the units of the students, so that refitted weights have the same units."""
     return np.ascontiguousarray((X[:, columns] - students.mean[columns]) / students.scale[columns])
-
-
-def _with(students: Students, W: NDArray[np.float32], b: NDArray[np.float32]) -> Students:
-    return replace(students, weights=W, bias=b)

@@ -1,4 +1,4 @@
-"""The students of a project: one linear model per class over standardised concept vectors, and their file."""
+"""Students of a project, one linear model per class over standardized concept vectors, and their file."""
 
 import json
 from collections import Counter
@@ -25,9 +25,9 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Students:
-    """One linear student per class, ``S[n, c] = σ(w_c · (x_n − μ)/s + b_c)``; immutable.
+    """Linear students, ``S[n, c] = σ(w_c · (x_n − μ)/s + b_c)``, one per class; immutable.
 
-    With the softmax link the same logits go through one softmax over the classes.
+    With the softmax link, one softmax over the classes replaces the sigmoids.
 
     Parameters
     ----------
@@ -36,28 +36,28 @@ class Students:
     concepts : sequence of str
         K names, the columns of a concept vector.
     weights : array (C, K)
-        In standardised units: the change of the logit for one standard deviation of the concept.
+        In standardized units: change of the logit per standard deviation of the concept.
     bias : array (C,)
         Intercepts, in logits, at the mean concept vector.
     mean, scale : array (K,)
-        What standardises a concept vector; `scale` is positive.
+        Standardization of a concept vector; `scale` is positive.
     link : {"sigmoid", "softmax"}
-        How logits become probabilities.
+        Conversion of logits to probabilities.
     lam : float
-        The λ of the fit, on standardised columns.
+        λ of the fit, on standardized columns.
     thresholds : array (C,), optional
-        A probability at or above it means yes; 0.5 by default.
+        Probabilities at or above it are positive; 0.5 by default.
     encoder : str
-        The encoder that makes the concept vectors, where known.
+        Encoder of the concept vectors, if known.
     embeddings : array (K, D), optional
-        The words in the encoder's space, unit length: with them the student needs no text encoder.
+        Unit embeddings of the words; with them the student needs no text encoder.
     penalty : array (C, K), optional
         Factors of λ in the fit, finite and not negative; 1 everywhere by default.
 
     Raises
     ------
     InputError
-        Shapes that do not fit, repeated names, or numbers that are not finite.
+        Shapes do not agree, names are repeated, or numbers are not finite.
     """
 
     classes: Sequence[str]
@@ -103,12 +103,12 @@ class Students:
     def from_fit(
         cls, fit: "FitResult", classes: Sequence[str], concepts: Sequence[str], **rest: Any
     ) -> "Students":
-        """Students from a solver's result.
+        """Make students of the result of a fit.
 
         Parameters
         ----------
         fit : FitResult
-            Has `weights` (C, K), `bias` (C,), `mean` (K,), `scale` (K,).
+            With `weights` (C, K), `bias` (C,), `mean` (K,) and `scale` (K,).
         classes, concepts : sequence of str
             C and K names.
         **rest
@@ -117,7 +117,7 @@ class Students:
         Returns
         -------
         Students
-            Columns of zero spread carry no weight and get scale 1.
+            Constant columns get scale 1.
         """
         scale = np.asarray(fit.scale, np.float32)
         return cls(
@@ -136,13 +136,13 @@ class Students:
         return len(self.concepts)
 
     def class_index(self, name: str) -> int:
-        """The row of a class; `InputError` with the nearest names where it is not there."""
+        """Return the row of a class; raise `InputError` with similar names if there is none."""
         if name not in self._class_rows:
             raise unknown("class", name, self.classes)
         return self._class_rows[name]
 
     def concept_index(self, name: str) -> int:
-        """The column of a concept; `InputError` with the nearest names where it is not there."""
+        """Return the column of a concept; raise `InputError` with similar names if there is none."""
         if name not in self._concept_columns:
             raise unknown("concept", name, self.concepts)
         return self._concept_columns[name]
@@ -162,17 +162,17 @@ class Students:
 
     @cached_property
     def raw_bias(self) -> Float32:
-        """Intercepts on raw concept vectors, (C,); folded in float64 because large terms cancel."""
+        """Intercepts on raw concept vectors, (C,); computed in float64 because large terms cancel."""
         shift = (self.weights.astype(np.float64) / self.scale) @ self.mean.astype(np.float64)
         return _frozen((self.bias - shift).astype(np.float32))
 
     def logits(self, X: ArrayLike, classes: Sequence[int] | int | None = None) -> Float32:
-        """Logits of concept vectors.
+        """Return the logits of concept vectors.
 
         Parameters
         ----------
         X : array (N, K)
-            Concept vectors as stored, not standardised.
+            Concept vectors, not standardized.
         classes : int or sequence of int, optional
             Only these rows; an int drops the axis.
 
@@ -197,12 +197,12 @@ class Students:
         return out
 
     def predict(self, X: ArrayLike) -> Float32:
-        """Probabilities of concept vectors.
+        """Return the probabilities of concept vectors.
 
         Parameters
         ----------
         X : array (N, K)
-            Concept vectors as stored.
+            Concept vectors, not standardized.
 
         Returns
         -------
@@ -212,12 +212,12 @@ class Students:
         return probabilities(self.logits(X), self.link)
 
     def predict_regions(self, regions: ArrayLike) -> Float32:
-        """Probabilities from region embeddings: needs no text encoder, the words are in the student's file.
+        """Return probabilities from region embeddings, with the word embeddings of the students.
 
         Parameters
         ----------
         regions : array (n, R, D)
-            Unit region embeddings of n images, as the encoder of the same name gives them.
+            Unit region embeddings of n images by the encoder of the students.
 
         Returns
         -------
@@ -227,12 +227,12 @@ class Students:
         Raises
         ------
         InputError
-            The student carries no word embeddings, or of another size.
+            There are no word embeddings, or they have another size.
         """
         from inficond.core.concepts import concept_vectors
 
         if self.embeddings is None:
-            raise InputError("this student's file holds no word embeddings; save it again from its project")
+            raise InputError("the student has no word embeddings; save it again from its project")
         regions = np.asarray(regions).astype(np.float16)
         if regions.ndim != 3 or regions.shape[2] != self.embeddings.shape[1]:
             raise InputError(
@@ -246,7 +246,7 @@ class Students:
         return np.count_nonzero(self.weights, axis=1)
 
     def top(self, cls: int, n: int = 10) -> NDArray[np.int64]:
-        """Columns of the `n` largest non-zero |weights| of class row `cls`, largest first."""
+        """Return the columns of the `n` largest non-zero |weights| of a class, in descending order."""
         w = np.abs(self.weights[cls])
         order = np.argsort(-w, kind="stable")[:n]
         return order[w[order] > 0]
@@ -254,23 +254,23 @@ class Students:
     def with_class(
         self, cls: int, weights: ArrayLike, bias: float, threshold: float | None = None
     ) -> "Students":
-        """The same students but for one class.
+        """Return students with one class replaced.
 
         Parameters
         ----------
         cls : int
-            Row.
+            Row of the class.
         weights : array (K,)
-            Its new standardised weights.
+            New standardized weights.
         bias : float
-            Its new intercept.
+            New intercept.
         threshold : float, optional
-            Its new threshold; kept where None.
+            New threshold; None keeps the old one.
 
         Returns
         -------
         Students
-            New; this one is unchanged.
+            New students; the old ones are unchanged.
         """
         W, b, thr = self.weights.copy(), self.bias.copy(), self.thresholds.copy()
         W[cls], b[cls] = np.asarray(weights, np.float32), bias
@@ -279,17 +279,17 @@ class Students:
         return replace(self, weights=W, bias=b, thresholds=thr)
 
     def save(self, path: str | Path) -> None:
-        """Write the students as one safetensors file (arrays and JSON, nothing that can run).
+        """Write the students as one safetensors file, which contains arrays and JSON only.
 
         Parameters
         ----------
         path : str or Path
-            Where; replaced whole, never half. Equal students give equal bytes.
+            Name of the file, which is replaced atomically. Equal students give equal bytes.
 
         Raises
         ------
         InputError
-            The place cannot be written.
+            The file cannot be written.
         """
         tensors: dict[str, np.ndarray] = {
             name: getattr(self, name) for name in ("weights", "bias", "mean", "scale", "thresholds")
@@ -307,38 +307,38 @@ class Students:
             "lam": repr(self.lam),
             "encoder": self.encoder,
         }
-        safetensors_io.write(Path(path), tensors, safetensors_io.sealed(tensors, metadata))
+        safetensors_io.write(Path(path), tensors, safetensors_io.with_checksum(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Students":
-        """Read students that `save` wrote.
+        """Read students written by `save`.
 
         Parameters
         ----------
         path : str or Path
-            The file.
+            Name of the file.
 
         Returns
         -------
         Students
-            Equal to what was saved, bit for bit.
+            Identical to the saved students, bit for bit.
 
         Raises
         ------
         InputError
-            No such file, no students in it, a newer version, or contents that do not fit together.
+            The file is missing, invalid, of an unknown version, or has inconsistent contents.
         """
         tensors, metadata = safetensors_io.read(Path(path))
-        # A file from before there were checksums has none.
-        said = metadata.get(safetensors_io.CHECKSUM)
-        if said is not None and said != safetensors_io.content_sum(tensors, metadata):
+        # Files of early versions have no checksum.
+        stored = metadata.get(safetensors_io.CHECKSUM)
+        if stored is not None and stored != safetensors_io.checksum(tensors, metadata):
             raise InputError(
                 f"{path} is damaged (its checksum does not match its contents): copy it again, or save the "
                 "student again from its project"
             )
         if metadata.get("format") != FORMAT:
             raise InputError(
-                f"{path} holds no students (its format is {metadata.get('format', 'not said')!r:.60})"
+                f"{path} is not a file of students (its format is {metadata.get('format', 'unknown')!r:.60})"
             )
         if metadata.get("format_version") != str(FORMAT_VERSION):
             raise InputError(
@@ -348,7 +348,7 @@ class Students:
         missing = [k for k in ("weights", "bias", "mean", "scale", "thresholds") if k not in tensors]
         missing += [k for k in ("classes", "concepts", "link", "lam") if k not in metadata]
         if missing:
-            raise InputError(f"{path} is incomplete: it has no {missing[0]!r}")
+            raise InputError(f"{path} is incomplete: {missing[0]!r} is missing")
         try:
             return cls(
                 classes=json.loads(metadata["classes"]),
@@ -365,43 +365,43 @@ class Students:
 
 
 def probabilities(logits: ArrayLike, link: str = "sigmoid") -> Float32:
-    """Logits to probabilities, without overflow.
+    """Convert logits to probabilities without overflow.
 
     Parameters
     ----------
     logits : array (..., C)
-        Any finite numbers.
+        Finite logits.
     link : {"sigmoid", "softmax"}
-        Per class, or over the last axis.
+        Per entry, or over the last axis.
 
     Returns
     -------
     array, float32
-        Same shape.
+        Of the same shape.
     """
     z = np.asarray(logits, np.float32)
     if link == "softmax":
         e = np.exp(z - z.max(axis=-1, keepdims=True))
         return np.asarray(e / e.sum(axis=-1, keepdims=True), np.float32)
-    # e^-|z| never overflows; σ(z) = 1/(1+e^-|z|) for z ≥ 0 and its mirror image below.
+    # e^-|z| never overflows; σ(z) = 1/(1+e^-|z|) for z ≥ 0, and 1 minus that for z < 0.
     e = np.exp(-np.abs(z))
     return np.asarray(np.where(z >= 0, 1.0, e) / (1.0 + e), np.float32)
 
 
 def _names(kind: str, names: Any) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
-        raise InputError(f"students need a list of {kind} names")
+        raise InputError(f"the {kind} names must be a non-empty list of strings")
     for name in names:
         if not isinstance(name, str) or not name.strip() or len(name) > 500 or not name.isprintable():
-            raise InputError(f"{name!r:.60} is no {kind} name: it must be printable text of 1 to 500 letters")
+            raise InputError(f"invalid {kind} name {name!r:.60}: use 1 to 500 printable characters")
     if len(set(names)) != len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise InputError(f"the {kind} {twice!r} stands twice; give every {kind} once")
+        raise InputError(f"the {kind} {twice!r} occurs twice; list every {kind} once")
     return tuple(names)
 
 
 def _array(name: str, value: Any, shape: tuple[int, ...]) -> Float32:
-    array = np.array(value, np.float32, order="C")  # always a copy: nobody else may change it
+    array = np.array(value, np.float32, order="C")  # a copy, so that callers cannot change it
     if array.shape != shape:
         raise InputError(f"the students' {name} must have shape {shape}, not {array.shape}")
     if not np.isfinite(array).all():

@@ -58,7 +58,7 @@ def of_students(project: Project, place: Path) -> Path:
     project.students.save(path)
     tensors, metadata = safetensors_io.read(path)
     safetensors_io.write(
-        path, tensors, safetensors_io.sealed(tensors, metadata | {"format_version": str(UNKNOWN)})
+        path, tensors, safetensors_io.with_checksum(tensors, metadata | {"format_version": str(UNKNOWN)})
     )
     return path
 

@@ -266,7 +266,7 @@ def students(shop: Workshop) -> Parser:
             except (ValueError, TypeError, OverflowError):
                 found[name] = np.zeros((2, 1), kind)
         with suppress(ValueError):  # half a surrogate cannot be sealed: it is tried without a checksum
-            texts = safetensors_io.sealed(found, texts)
+            texts = safetensors_io.with_checksum(found, texts)
         header = {n: v for n, v in json.loads(tensorfile_header(found)).items() if n != "__metadata__"}
         text = json.dumps({"__metadata__": texts, **header}).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + tensorfile_body(found))

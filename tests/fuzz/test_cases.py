@@ -81,7 +81,7 @@ def test_a_table_of_very_many_columns_is_read(tmp_path: Path) -> None:
 
 def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> None:
     names = [f"word {n}" for n in range(300_000)]
-    with watched(tmp_path), pytest.raises(InputError, match="'word 299999' stands twice"):
+    with watched(tmp_path), pytest.raises(InputError, match="'word 299999' occurs twice"):
         _names("concept", [*names, names[-1]])
 
 

@@ -145,11 +145,6 @@ def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> N
         ("recipe", "inficond.core.history.recipe._names", lambda value: True),
         ("onnx", "inficond.core.models.onnx_protobuf._text", lambda content: bytes(content).decode()),
         ("manifest", "inficond.core.models.manifest._Reader.count", lambda self, name, value: value),
-        (
-            "safetensors",
-            "inficond.core.students.safetensors_io._counts",
-            lambda value: isinstance(value, list),
-        ),
         ("page request", "inficond.gradio_app.rpc._string", lambda request, name: request.get(name)),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fitting students: certified, readable, and beaten by nothing random when words mean something."""
+"""Fitting of students, thresholds, the largest concepts and the random-direction baseline."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CLASSES, CONCEPTS = [f"class {c}" for c in range(C)], [f"word {k}" for k in rang
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, np.ndarray]:
-    """Images with regions around words; the teacher reads six of the words for each class."""
+    """Make images with regions near words; the teacher depends on six words per class."""
     rng = np.random.default_rng(0)
     words = random_directions(K, D, 1)
     shown = rng.integers(0, K, (N, R))
@@ -33,7 +33,7 @@ def world() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("link", ["sigmoid", "softmax"])
-def test_students_follow_their_teacher_and_are_certified(world, link: str) -> None:
+def test_students_are_faithful_and_certified(world, link: str) -> None:
     T = world["T"] if link == "sigmoid" else world["T"] / world["T"].sum(axis=1, keepdims=True)
     train = world["train"]
     students, fit = distil(world["X"][train], T[train], CLASSES, CONCEPTS, link=link)
@@ -42,17 +42,17 @@ def test_students_follow_their_teacher_and_are_certified(world, link: str) -> No
     S = students.predict(world["X"][~train])
     for c in range(C):
         assert average_precision(T[~train, c] >= 0.5, S[:, c]) > 0.8
-    # The file's numbers are the solver's: σ of the same logits.
+    # Stored students and the result of the solver predict the same.
     np.testing.assert_array_equal(students.weights, fit.weights.astype(np.float32))
 
 
-def test_students_use_the_words_that_the_teacher_reads(world) -> None:
+def test_students_use_the_words_of_the_teacher(world) -> None:
     students, _ = distil(world["X"], world["T"], CLASSES, CONCEPTS, lam=0.02)
     for c in range(C):
         assert set(students.top(c, 6)) == set(range(6 * c, 6 * c + 6))
 
 
-def test_thresholds_can_match_the_teachers_rate(world) -> None:
+def test_matched_thresholds_give_the_rate_of_the_teacher(world) -> None:
     X, T = world["X"], world["T"]
     students, _ = distil(X, T, CLASSES, CONCEPTS, thresholds="matched")
     S = students.predict(X)
@@ -73,7 +73,7 @@ def test_five_largest_concepts_are_kept_and_refitted(world, link: str) -> None:
     cut = students.weights.copy()
     for c in range(C):
         cut[c, np.setdiff1d(np.arange(K), students.top(c, 5))] = 0
-    # Refitting is at least as good as only cutting, in the loss that both are about.
+    # The refit has at most the loss of the truncated students.
     from dataclasses import replace
 
     from inficond.core.evaluation.metrics import bce, mean_kl
@@ -82,7 +82,7 @@ def test_five_largest_concepts_are_kept_and_refitted(world, link: str) -> None:
     assert loss(few.predict(X)) < loss(replace(students, weights=cut).predict(X))
 
 
-def test_words_beat_random_directions_where_the_teacher_reads_words(world) -> None:
+def test_words_are_better_than_random_directions_for_a_teacher_of_words(world) -> None:
     X, T, train = world["X"], world["T"], world["train"]
     students, _ = distil(X[train], T[train], CLASSES, CONCEPTS)
     random = random_concept_baseline(world["regions"], T, train, CLASSES, K)
@@ -93,7 +93,7 @@ def test_words_beat_random_directions_where_the_teacher_reads_words(world) -> No
         for c in range(C)
     ]
     assert np.mean(gains) > 0.1
-    # The baseline's file alone predicts too: its directions are in it.
+    # The directions are stored, so the baseline predicts from regions.
     np.testing.assert_allclose(
         random.students.predict_regions(world["regions"][:5]), random.students.predict(random.X[:5])
     )
@@ -116,7 +116,7 @@ def test_a_constant_teacher_gives_a_student_without_concepts(world, value: float
     assert keep_largest(students, world["X"], np.full((N, 1), value)).nec()[0] == 0
 
 
-def test_constant_concepts_carry_no_weight(world) -> None:
+def test_constant_concepts_have_no_weight(world) -> None:
     X = world["X"].copy()
     X[:, 2] = 0.0
     students, _ = distil(X, world["T"], CLASSES, CONCEPTS)
@@ -124,7 +124,7 @@ def test_constant_concepts_carry_no_weight(world) -> None:
     assert (students.scale > 0).all()
 
 
-def test_bad_input_is_named(world) -> None:
+def test_invalid_input_is_named(world) -> None:
     X, T = world["X"], world["T"]
     with pytest.raises(InputError, match="3 classes over 40 concepts"):
         distil(X[:, :5], T, CLASSES, CONCEPTS)

@@ -1,4 +1,4 @@
-"""A student may be asked for by its size: λ is found, not given."""
+"""Students with a wanted number of concepts, for which λ is searched."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def problem(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("wanted", [3, 8, 20])
-def test_students_have_about_as_many_concepts_as_asked_for(wanted: int) -> None:
+def test_students_have_at_most_the_wanted_number_of_concepts(wanted: int) -> None:
     X, T = problem(wanted)
     students, fit = distil(X, T, list("abc"), [f"w{k}" for k in range(60)], nec=wanted)
     assert wanted - 2 <= students.nec().mean() <= wanted

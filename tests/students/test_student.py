@@ -1,4 +1,4 @@
-"""Students: what they compute, that nothing changes them, and what their file holds."""
+"""Students: predictions, immutability and files."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def test_probabilities_never_overflow(logits: list[float]) -> None:
             assert ((p >= 0) & (p <= 1)).all()
 
 
-def test_students_cannot_be_changed_from_outside() -> None:
+def test_students_are_immutable() -> None:
     W = np.ones((2, 3), np.float32)
     s = make(weights=W)
     W[0, 0] = 7
@@ -82,7 +82,7 @@ def test_top_is_by_absolute_weight() -> None:
     assert len(s.top(1, 5)) == 0
 
 
-def test_names_that_are_not_there_come_with_the_nearest() -> None:
+def test_errors_about_unknown_names_list_similar_names() -> None:
     s = make()
     assert s.class_index("bird") == 1
     assert s.concept_index("tree") == 2
@@ -101,7 +101,7 @@ def test_contributions_sum_to_the_logit() -> None:
     assert found.logit == pytest.approx(float(s.logits(x[None], 0)[0]), abs=1e-4)
     assert found.bias + found.values.sum() == pytest.approx(found.logit, abs=1e-5)
     assert len(contributions(s, 1, x).columns) == 0
-    with pytest.raises(InputError, match="3 concepts"):
+    with pytest.raises(InputError, match="3 values"):
         contributions(s, 0, [1.0])
 
 
@@ -113,7 +113,7 @@ BAD = {
     "a class twice": {"classes": ["boat", "boat"]},
     "a concept without letters": {"concepts": ["water", " ", "tree"]},
     "a name with a control character": {"concepts": ["water", "a\x1b[2J", "tree"]},
-    "names that are no list": {"classes": "ab"},
+    "names that are not a list": {"classes": "ab"},
     "unknown link": {"link": "probit"},
     "negative λ": {"lam": -1},
     "embeddings of another length": {"embeddings": np.ones((2, 4))},
@@ -121,18 +121,18 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_what_does_not_fit_together_is_refused(name: str) -> None:
+def test_inconsistent_fields_are_rejected(name: str) -> None:
     with pytest.raises(InputError):
         make(**BAD[name])
 
 
-def test_vectors_of_another_corpus_are_refused() -> None:
+def test_vectors_of_another_corpus_are_rejected() -> None:
     with pytest.raises(InputError, match="3 concepts"):
         make().predict(np.zeros((4, 5)))
 
 
 @pytest.mark.parametrize("link", ["sigmoid", "softmax"])
-def test_saved_students_come_back_bit_for_bit(tmp_path: Path, link: str) -> None:
+def test_saved_students_are_loaded_bit_for_bit(tmp_path: Path, link: str) -> None:
     s = make(link, encoder="embedded", thresholds=[0.3, 0.6], lam=1e-3, embeddings=np.eye(3, 5))
     s.save(tmp_path / "a.safetensors")
     back = Students.load(tmp_path / "a.safetensors")
@@ -145,19 +145,19 @@ def test_saved_students_come_back_bit_for_bit(tmp_path: Path, link: str) -> None
 
 
 def saved_with(tmp_path: Path, drop: str = "", **metadata: str) -> Path:
-    """A good file with some of its contents replaced."""
+    """Write a valid file with some of its contents replaced."""
     make().save(tmp_path / "good.safetensors")
-    tensors, said = safetensors_io.read(tmp_path / "good.safetensors")
+    tensors, stored = safetensors_io.read(tmp_path / "good.safetensors")
     tensors.pop(drop, None)
-    said = {k: v for k, v in (said | metadata).items() if k not in (drop, safetensors_io.CHECKSUM)}
-    safetensors_io.write(tmp_path / "bad.safetensors", tensors, said)
+    stored = {k: v for k, v in (stored | metadata).items() if k not in (drop, safetensors_io.CHECKSUM)}
+    safetensors_io.write(tmp_path / "bad.safetensors", tensors, stored)
     return tmp_path / "bad.safetensors"
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"format": "llama"}, "no students"),
+        ({"format": "llama"}, "not a file of students"),
         ({"format_version": "2"}, "version"),
         ({"drop": "weights"}, "weights"),
         ({"drop": "concepts"}, "concepts"),
@@ -170,8 +170,8 @@ def saved_with(tmp_path: Path, drop: str = "", **metadata: str) -> Path:
         ({"link": "exec"}, "link"),
     ],
 )
-def test_a_file_whose_contents_do_not_fit_is_refused(tmp_path: Path, changes: dict, says: str) -> None:
-    with pytest.raises(InputError, match=says) as error:
+def test_files_with_inconsistent_contents_are_rejected(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
         Students.load(saved_with(tmp_path, **changes))
     assert "\n" not in str(error.value)
 
@@ -183,8 +183,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         Students.load(file)
 
 
-def test_reading_and_predicting_needs_numpy_alone(tmp_path: Path) -> None:
-    """A student's file can be used where neither Numba nor the safetensors library is imported."""
+def test_reading_and_predicting_do_not_import_numba(tmp_path: Path) -> None:
     s = make()
     s.save(tmp_path / "s.safetensors")
     X = np.random.default_rng(3).uniform(0, 0.4, (5, 3)).astype(np.float32)
@@ -194,7 +193,7 @@ def test_reading_and_predicting_needs_numpy_alone(tmp_path: Path) -> None:
         "from inficond.core.students import Students\n"
         f"s = Students.load({str(tmp_path / 's.safetensors')!r})\n"
         f"np.save({str(tmp_path / 'p.npy')!r}, s.predict(np.load({str(tmp_path / 'x.npy')!r})))\n"
-        "assert not {'numba', 'safetensors', 'onnxruntime', 'pyarrow', 'gradio'} & set(sys.modules)\n"
+        "assert not {'numba', 'onnxruntime', 'pyarrow', 'gradio'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), s.predict(X))
@@ -216,7 +215,7 @@ def test_predict_regions_equals_predict_on_concept_vectors() -> None:
         replace(s, embeddings=None).predict_regions(regions)
 
 
-def test_a_function_and_its_module_of_one_name_do_not_collide() -> None:
+def test_functions_with_the_name_of_their_module_are_importable() -> None:
     code = (
         "import inficond.core.evaluation.subsets, inficond.core.students.distil\n"
         "import inficond.core.students.contributions\n"

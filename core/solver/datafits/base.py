@@ -75,6 +75,11 @@ class Datafit(ABC):
     """BFGS pairs kept per block."""
 
     @property
+    def subspace_entries(self) -> int:
+        """Entries of the subspace Hessian of a block (see `Evaluation`)."""
+        return 4 * self.width**2 if self.joint else 3
+
+    @property
     def n_classes(self) -> int:
         """C."""
         return len(self.targets.T)

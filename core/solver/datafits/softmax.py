@@ -140,8 +140,7 @@ class Softmax(Datafit):
         hessian = hessians.sum(0) / max(float(weight_seen.sum()), 1e-300) * float(np.mean(targets.mean) * C)
         curvature = hessian[:C, :C].copy()
         if not float(np.trace(curvature)) > 1e-12 or C == 1:
-            curvature = np.eye(C) * 1e-8
-            hessian = np.zeros(3 if C == 1 else (2 * C, 2 * C))
+            curvature, hessian = np.eye(C) * 1e-8, np.zeros((2 * C, 2 * C))
         return Evaluation(
             np.array([loss]), gradient.reshape(1, -1), curvature[None], dual_gradient.reshape(1, -1),
             np.array([dual_step]), np.array([divergence]), np.array([chi2]), hessian.reshape(1, -1),
