@@ -1,13 +1,13 @@
-"""Measures of students: metrics, bootstrap intervals, subsets, slices and the split they are taken on.
+"""Evaluation of students: metrics, bootstrap intervals, subsets, slices and the split of the images.
 
-Names are loaded on first use, so that reading a student's file does not load Numba.
+Names are imported on first use, so that reading a student does not import Numba.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# A function that has its module's name is imported here: otherwise the name would refer to the module once
-# anything imports that module. This module needs only NumPy.
+# A function with the name of its module is imported here: otherwise the name would refer to the module once
+# it has been imported. This module needs only NumPy.
 from inficond.core.evaluation.subsets import SUBSETS, subset_codes, subsets
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 # mypy: disallow-untyped-defs=False
-"""Compiled loops of the metrics and their bootstrap: one thread, no GIL, for many visitors share a machine.
+"""Compiled loops of the metrics and their bootstrap, single-threaded and without the interpreter lock.
 
-The bootstrap draws once how often each group of images counts in each replicate, and then goes once through
-the images, highest score first, taking all replicates along: nothing is sorted again, and the inner loops run
-over neighbouring replicates, which is what vector registers want.
+The bootstrap first draws how often each group of images counts in each replicate. One pass through the images
+in descending order of score then updates all replicates: nothing is sorted again, and the inner loops run
+over adjacent replicates and are vectorized.
 """
 
 from typing import Any
@@ -12,26 +12,26 @@ import numpy as np
 from numba import njit
 
 N_METRICS = 5
-"""Columns of a row of metrics, in the order of `metrics.METRICS`."""
+"""Number of metrics, in the order of `metrics.METRICS`."""
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(["f8(u1[::1], u1[::1])"], **_OPTIONS)
 def sorted_average_precision(yes, last):
-    """Average precision of images in descending order of score.
+    """Return the average precision of images in descending order of score.
 
     Parameters
     ----------
     yes : array (n,), uint8
-        1 where the target says yes.
+        1 for positives.
     last : array (n,), uint8
         1 at the last image of every run of equal scores.
 
     Returns
     -------
     float
-        Σ over runs of precision × gain in recall; NaN without a yes.
+        Σ over runs of precision × gain in recall; NaN without positives.
     """
     found = 0
     counted = 0
@@ -48,21 +48,21 @@ def sorted_average_precision(yes, last):
 
 @njit(["void(u1[:,::1], u8, i8)"], **_OPTIONS)
 def draw(counts, seed, first):
-    """How often each group is drawn in each replicate: G out of G with replacement (Efron 1979).
+    """Draw G of G groups with replacement for each replicate (Efron 1979).
 
     Parameters
     ----------
     counts : array (G, B), uint8, zeros
-        Filled in; a draw of 256 of one group has probability 1e-507.
+        Written: how often each group is drawn. 256 draws of one group have probability 1e-507.
     seed : uint64
-        Replicate b depends on `seed` and b alone.
+        Replicate b depends on `seed` and b only.
     first : int
         Number of the replicate in the first column, counted from 1.
     """
     G, B = counts.shape
     size = np.uint64(G)
     for b in range(B):
-        # splitmix64 (Steele, Lea and Flood 2014); one step gives two draws by Lemire's multiply-and-shift.
+        # splitmix64 (Steele, Lea and Flood 2014); each step gives two draws by Lemire's multiply-and-shift.
         state = seed + np.uint64(first + b) * np.uint64(0xD1B54A32D192ED03)
         for i in range((G + 1) // 2):
             state += np.uint64(0x9E3779B97F4A7C15)
@@ -71,33 +71,33 @@ def draw(counts, seed, first):
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             z = z ^ (z >> np.uint64(31))
             counts[((z & np.uint64(0xFFFFFFFF)) * size) >> np.uint64(32), b] += 1
-            if 2 * i + 1 < G:  # of an odd number the last step draws one too many
+            if 2 * i + 1 < G:  # for odd G the last step gives one draw
                 counts[((z >> np.uint64(32)) * size) >> np.uint64(32), b] += 1
 
 
 @njit(["void(f8[:,::1], u1[:,::1], i4[::1], u1[::1], i8, f4[:,::1])"], **_OPTIONS)
 def resample(out, counts, group, mark, said_first, sums):
-    """The metrics of one student in replicates.
+    """Compute the metrics of one student in replicates.
 
     Parameters
     ----------
     out : array (B, 5), float64
-        Filled with agreement, balanced agreement, AP, F1 and BCE.
+        Written: agreement, balanced agreement, AP, F1 and BCE.
     counts : array (G, B), uint8
         How often each group counts in each replicate.
     group : array (n,), int32
-        Group of each image, images in descending order of score.
+        Group of each image, in descending order of score.
     mark : array (n,), uint8
-        In the same order: 1 where the target says yes, plus 2 where the AP takes a step, that is at the last
-        image of every run of equal scores that holds a yes.
+        In the same order: 1 for positives, plus 2 at the last image of every run of equal scores with a
+        positive, where the AP changes.
     said_first : int
-        To how many of the first images the student says yes.
+        Number of positives of the student, the first images.
     sums : array (G, 2), float32
-        Per group: images, and their summed loss.
+        Number of images and sum of losses of each group.
     """
     G, B = counts.shape
     end = said_first
-    for i in range(group.shape[0]):  # below the last yes no image can change AP
+    for i in range(group.shape[0]):  # images below the last positive do not change the AP
         if mark[i] != 0 and i >= end:
             end = i + 1
     seen, found, counted = np.zeros(B, np.int32), np.zeros(B, np.int32), np.zeros(B, np.int32)
@@ -122,7 +122,7 @@ def resample(out, counts, group, mark, said_first, sums):
         hits[:] = found
     images, loss = np.zeros(B, np.float64), np.zeros(B, np.float64)
     some, some_loss = np.zeros(B, np.float32), np.zeros(B, np.float32)
-    for start in range(0, G, 128):  # short sums in single precision, long ones in double
+    for start in range(0, G, 128):  # partial sums in float32, totals in float64
         some[:] = 0
         some_loss[:] = 0
         for g in range(start, min(G, start + 128)):

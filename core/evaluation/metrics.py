@@ -1,4 +1,4 @@
-"""How well a student follows its teacher, and how right both are; one class at a time."""
+"""Fidelity of a student to its teacher, and accuracy of both against ground truth, per class."""
 
 import math
 from collections.abc import Mapping
@@ -13,90 +13,90 @@ from inficond.core.evaluation import metric_kernels
 from inficond.core.evaluation.subsets import SUBSETS, subset_codes
 
 METRICS = ("agreement", "balanced_agreement", "ap", "f1", "bce")
-"""What `class_metrics` and `paired_bootstrap` measure of a student against a target."""
+"""Metrics of `class_metrics` and `paired_bootstrap`."""
 HIGHER_IS_BETTER: Mapping[str, bool] = {name: name != "bce" for name in METRICS}
 _CLIP = 1e-7
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How right someone is against ground truth; NaN where undefined."""
+    """Accuracy of teacher or student against ground truth; NaN where undefined."""
 
     ap: float
-    """Average precision of the probabilities ranking the true positives."""
+    """Average precision of the probabilities for the true positives."""
     f1: float
-    """At the threshold."""
+    """F1 at the threshold."""
     balanced_accuracy: float
-    """Mean of the hit rates among true yes and true no, at the threshold."""
+    """Mean of the recalls of positives and negatives, at the threshold."""
     n: int
-    """Images whose label is known."""
+    """Images with a known label."""
     positives: int
-    """Of them, how many hold the class."""
+    """Positives among them."""
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Everything measured about one student on one set of images; NaN where a measure is undefined.
+    """Metrics of one student on one set of images; NaN where a metric is undefined.
 
-    Fidelity compares with the teacher, accuracy with ground truth; the two never mix.
+    Fidelity is relative to the teacher, accuracy to ground truth.
     """
 
     n: int
     """Images."""
     positives: int
-    """The teacher's yes among them."""
+    """Positives of the teacher."""
     said: int
-    """The student's yes among them."""
+    """Positives of the student."""
     agreement: float
-    """Share of images on which both say the same. Flatters a student that never says yes."""
+    """Share of images with the same decision; misleadingly high for a student without positives."""
     balanced_agreement: float
-    """Mean of the shares agreed among the teacher's yes and among its no."""
+    """Mean of the agreement on positives and on negatives of the teacher."""
     ap: float
-    """Average precision of the student's probabilities ranking the teacher's yes."""
+    """Average precision of the student's probabilities for the teacher's positives."""
     f1: float
-    """Of the student's yes against the teacher's."""
+    """F1 of the student's positives against the teacher's."""
     bce: float
-    """Mean binary cross-entropy in nats, the teacher's probabilities as targets."""
+    """Mean binary cross-entropy in nats, with the teacher's probabilities as targets."""
     threshold: float = 0.5
-    """The student's; at or above it means yes."""
+    """Of the student; probabilities at or above it are positive."""
     teacher_threshold: float = 0.5
-    """The teacher's."""
+    """Of the teacher."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Images in each of the four subsets."""
     teacher_accuracy: Accuracy | None = None
-    """The teacher against ground truth, where there is any."""
+    """Of the teacher, if there is ground truth."""
     student_accuracy: Accuracy | None = None
-    """The student against ground truth, where there is any."""
+    """Of the student, if there is ground truth."""
     nec: int | None = None
     """Number of effective concepts."""
     anec5: float | None = None
-    """Average precision with only the five largest concepts, refitted; see `distil.keep_largest`."""
+    """Average precision with the five largest concepts, refitted (see `distil.keep_largest`)."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that say which measures are undefined, and why."""
+        """Sentences about undefined or unreliable metrics, with the reasons."""
         out = []
         if self.n == 0:
-            return ("there are no images to measure on",)
+            return ("there are no images",)
         if self.positives == 0:
             out.append(
                 "the teacher never says yes on these images: average precision, balanced agreement "
-                "and F1 say nothing here"
+                "and F1 are not defined"
             )
         elif self.positives == self.n:
-            out.append("the teacher says yes to every image: there is nothing to tell apart")
+            out.append("the teacher says yes to every image: ranking metrics are not informative")
         elif self.positives < 10:
             out.append(
-                f"the teacher says yes to only {self.positives} of these images: every figure is rough"
+                f"the teacher says yes to only {self.positives} of these images: all figures are imprecise"
             )
         if self.positives > 0 and self.said == 0:
             out.append("the student never says yes at its threshold")
         if self.nec == 0:
-            out.append("the student uses no concept: it gives every image the same probability")
+            out.append("the student uses no concept: all images get the same probability")
         return tuple(out)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; None where a measure is undefined."""
+        """Return JSON values, with None where a metric is undefined."""
         out: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -112,7 +112,7 @@ class ClassMetrics:
 
 
 def plain_number(value: Any) -> Any:
-    """A float as JSON can hold it: None for NaN and the infinities."""
+    """Convert to a JSON value, with None for NaN and infinities."""
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
@@ -120,17 +120,17 @@ def plain_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Images in descending order of score: sorted once, used by every metric and replicate."""
+    """Images in descending order of score, sorted once for all metrics and replicates."""
 
     order: NDArray[np.intp]
     """(n,) rows, highest score first."""
     last: NDArray[np.uint8]
-    """(n,) 1 at the last of every run of equal scores."""
+    """(n,) 1 at the last image of every run of equal scores."""
 
     @classmethod
     def of(cls, scores: NDArray[Any]) -> "Ranking":
         """Sort scores (n,)."""
-        order = np.argsort(scores)[::-1]  # ties in any order: nothing looks inside a run of equal scores
+        order = np.argsort(scores)[::-1]  # the order of ties has no effect
         ranked = scores[order]
         last = np.ones(len(order), np.uint8)
         if len(order) > 1:
@@ -139,19 +139,19 @@ class Ranking:
 
 
 def average_precision(yes: ArrayLike, scores: ArrayLike) -> float:
-    """Average precision, ties counted as one step (as scikit-learn's `average_precision_score`).
+    """Return the average precision, with ties as one step (as `average_precision_score` of scikit-learn).
 
     Parameters
     ----------
     yes : array (n,), bool
-        What should rank high.
+        Positives.
     scores : array (n,)
-        What ranks.
+        Scores that rank the images.
 
     Returns
     -------
     float
-        In (0, 1]; NaN without a positive.
+        In (0, 1]; NaN without positives.
     """
     yes, scores = _column("yes", yes), _column("scores", scores)
     _same_length(yes, scores)
@@ -162,12 +162,12 @@ def average_precision(yes: ArrayLike, scores: ArrayLike) -> float:
 
 
 def bce(t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
-    """Binary cross-entropy of each image in nats, targets may be soft.
+    """Return the binary cross-entropy of each image in nats, for soft targets.
 
     Parameters
     ----------
     t, s : array (...)
-        Target and predicted probabilities; predictions are kept 1e-7 away from 0 and 1.
+        Target and predicted probabilities; predictions are clipped to [1e-7, 1 - 1e-7].
 
     Returns
     -------
@@ -189,30 +189,30 @@ def class_metrics(
     nec: int | None = None,
     anec5: float | None = None,
 ) -> ClassMetrics:
-    """Measure one student on one set of images.
+    """Compute the metrics of one student on one set of images.
 
     Parameters
     ----------
     t, s : array (n,)
         Probabilities of the class by teacher and student.
     threshold, teacher_threshold : float
-        At or above it means yes.
+        Probabilities at or above it are positive.
     labels : array (n,), optional
         Ground truth: 1, 0, or NaN where unknown.
     nec : int, optional
-        Number of effective concepts, carried along.
+        Number of effective concepts, copied to the result.
     anec5 : float, optional
-        ANEC-5, carried along.
+        ANEC-5, copied to the result.
 
     Returns
     -------
     ClassMetrics
-        With NaN, never an error, for a teacher that is constant or a class without positives.
+        With NaN for metrics that a constant teacher or a class without positives leaves undefined.
 
     Raises
     ------
     InputError
-        Arrays of different lengths.
+        The arrays have different lengths.
     """
     t, s = _column("teacher's responses", t), _column("student's responses", s)
     _same_length(t, s)
@@ -249,16 +249,16 @@ def class_metrics(
 
 
 def accuracy(labels: ArrayLike, s: ArrayLike, threshold: float = 0.5) -> Accuracy:
-    """Measure probabilities against ground truth.
+    """Compute the accuracy of probabilities against ground truth.
 
     Parameters
     ----------
     labels : array (n,)
-        1, 0, or NaN where unknown (left out).
+        1, 0, or NaN where unknown (ignored).
     s : array (n,)
         Probabilities.
     threshold : float
-        At or above it means yes.
+        Probabilities at or above it are positive.
 
     Returns
     -------
@@ -282,20 +282,20 @@ def accuracy(labels: ArrayLike, s: ArrayLike, threshold: float = 0.5) -> Accurac
 
 
 def matched_threshold(t: ArrayLike, s: ArrayLike, teacher_threshold: float = 0.5) -> float:
-    """The student's threshold at which it says yes as often as the teacher.
+    """Return the threshold at which the student has as many positives as the teacher.
 
     Parameters
     ----------
     t, s : array (n,)
-        Probabilities on the images that the choice may see (the training ones).
+        Probabilities for training images.
     teacher_threshold : float
-        At or above it the teacher says yes.
+        Threshold of the teacher.
 
     Returns
     -------
     float
-        Half way between the last score that must say yes and the next lower one; a float32 value, so that a
-        student's file holds it exactly. 0.5 where the teacher never or always says yes: no rate to match.
+        Midpoint between the lowest positive score and the next lower one, a float32 value, so that files
+        store it exactly. 0.5 if the teacher has no positives or no negatives.
     """
     t, s = _column("teacher's responses", t), _column("student's responses", s)
     _same_length(t, s)
@@ -304,18 +304,18 @@ def matched_threshold(t: ArrayLike, s: ArrayLike, teacher_threshold: float = 0.5
         return 0.5
     ranked = np.sort(s.astype(np.float32))[::-1]
     upper, lower = ranked[k - 1], ranked[k]
-    # With a tie across the border either side errs; the lower one keeps every teacher's yes reachable.
+    # With a tie at the boundary there is no exact threshold; the tied scores become positive.
     middle = np.float32(0.5) * (upper + lower)
     return float(middle if middle > lower else upper)
 
 
 def mean_kl(T: ArrayLike, S: ArrayLike) -> float:
-    """Mean Kullback–Leibler divergence of single-label responses, in nats.
+    """Return the mean Kullback–Leibler divergence of single-label responses, in nats.
 
     Parameters
     ----------
     T, S : array (n, C)
-        Rows that sum to at most one; what is missing counts as one more class, "none of these".
+        Rows that sum to at most 1; the remainder counts as one more class, "none of these".
 
     Returns
     -------
@@ -337,10 +337,10 @@ def _ratio(a: float, b: float) -> float:
 def _column(name: str, value: ArrayLike) -> NDArray[Any]:
     array = np.asarray(value)
     if array.ndim != 1:
-        raise InputError(f"the {name} must be one number per image, not an array of shape {array.shape}")
+        raise InputError(f"the {name} must have one number per image: the shape is {array.shape}")
     return array
 
 
 def _same_length(a: NDArray[Any], b: NDArray[Any]) -> None:
     if len(a) != len(b):
-        raise InputError(f"{len(a)} responses cannot be compared with {len(b)}: give one of each per image")
+        raise InputError(f"arrays must have one entry per image: their lengths are {len(a)} and {len(b)}")

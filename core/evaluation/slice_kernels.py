@@ -1,7 +1,7 @@
 # mypy: disallow-untyped-defs=False
-"""The compiled search behind `slices`: conditions are bits over images, a conjunction is an AND and a count.
+"""Compiled search of `slices`: conditions are bit sets of images, conjunctions their bitwise AND.
 
-Words of bits are laid out (word, condition), so that the inner loop runs over conditions in vector registers.
+Words of bits are laid out (word, condition), so that the inner loop over conditions is vectorized.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ NOTHING = -1.0
 
 @njit(["u8(u8)"], inline="always", **_OPTIONS)
 def _ones(x):
-    """Bits set (LLVM knows this pattern)."""
+    """Return the number of bits set; LLVM recognizes this pattern."""
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -24,9 +24,9 @@ def _ones(x):
 
 @njit(["f8(i8, i8, i8, i8, f8[::1])"], **_OPTIONS)
 def excess(k, m, M, n, xlogx):
-    """Likelihood ratio in nats: k of m wrong at a rate of their own, over k of m at the rate M of n.
+    """Return the log-likelihood ratio in nats of k errors in m images, own rate against rate M of n.
 
-    Half of the G statistic; `NOTHING` where the group is not worse than the rest.
+    Half of the G statistic; `NOTHING` if the group is not worse than the rest.
     """
     if k * n <= m * M:
         return NOTHING
@@ -37,7 +37,7 @@ def excess(k, m, M, n, xlogx):
 
 @njit(["void(u1[:,::1], i8[::1], u8[:,::1])"], **_OPTIONS)
 def pack(flags, images, bits):
-    """Bit j of column f of `bits` (words, F): image `images[j]` meets condition f; flags is (n, F)."""
+    """Set bit j of column f of `bits` (words, F) if image `images[j]` meets condition f of `flags` (n, F)."""
     bits[:] = 0
     for j in range(images.shape[0]):
         i = images[j]
@@ -49,7 +49,7 @@ def pack(flags, images, bits):
 
 @njit(["void(u8[:,::1], i8, u8[::1])"], **_OPTIONS)
 def count_with(bits, a, out):
-    """Images that meet both condition a and each other one, (F,)."""
+    """Count the images that meet both condition a and each condition, (F,)."""
     out[:] = 0
     for w in range(bits.shape[0]):
         mine = bits[w, a]
@@ -71,30 +71,30 @@ def search(bits, wrong, size, sizes, known, M, n, xlogx, min_size, min_wrong, si
     Parameters
     ----------
     bits : array (W, F), uint64
-        All images, see `pack`. Conditions f and f + F/2 are of one concept and make no pair.
+        All images (see `pack`). Conditions f and f + F/2 are of the same concept and are not paired.
     wrong : array (V, F), uint64
-        The misaligned images only.
+        Misaligned images only.
     size : array (F,), int64
-        Images that meet each condition.
+        Number of images that meet each condition.
     sizes : array (F, F), uint16; known : array (F,), uint8
-        Images that meet both conditions, row f valid where known[f]; rows are added as they are needed.
+        Number of images that meet both conditions; row f is valid if known[f] and is computed when needed.
     M, n : int
-        Misaligned images, images.
+        Number of misaligned images and of all images.
     xlogx : array (n + 1,)
         ``x log x``.
     min_size, min_wrong : int
-        Smaller groups are not scored; neither are those that leave fewer than `min_size` images outside.
+        Smaller groups are not scored, nor are groups with fewer than `min_size` images outside.
     single : array (F,)
-        Filled with the singles' scores.
+        Written: scores of single conditions.
     best : array (beam,), int64
-        Filled with the singles that are paired.
+        Written: single conditions that are paired.
     pair : array (beam or 0, F)
-        Filled with the pairs' scores; with no rows, only the maximum is told.
+        Written: scores of pairs; without rows, only the maximum is returned.
 
     Returns
     -------
     float
-        The maximum over everything scored.
+        Largest score.
     """
     F = bits.shape[1]
     counts = np.zeros(F, np.uint64)
@@ -122,7 +122,7 @@ def search(bits, wrong, size, sizes, known, M, n, xlogx, min_size, min_wrong, si
                 sizes[a, f] = counts[f]
             known[a] = 1
         count_with(wrong, a, counts)
-        for c in range(b):  # both orders of two members of the beam are one pair
+        for c in range(b):  # each pair of two beam members is scored once
             counts[best[c]] = 0
         counts[a] = 0
         counts[(a + F // 2) % F] = 0

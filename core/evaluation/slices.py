@@ -1,8 +1,8 @@
-"""Groups of misaligned images that one or two concepts describe, found automatically and tested for chance.
+"""Slices: groups of misaligned images described by one or two concepts, with permutation tests.
 
-A misaligned image is missed (the teacher says yes, the student no) or extra (the other way round). Each kind
-is looked for among the images of which the teacher says the same: missed among its yes, extra among its no.
-Otherwise every slice would only repeat that a class is rare.
+A misaligned image is missed (teacher positive, student negative) or extra (the reverse). Missed images are
+compared with the other positives of the teacher, extra images with its negatives; otherwise every slice would
+only reflect that a class is rare.
 """
 
 import math
@@ -17,9 +17,9 @@ from inficond.core.errors import InputError
 from inficond.core.evaluation import slice_kernels as kernels
 
 ALPHA = 0.05
-"""Probability of showing any slice at all where there is none, over both kinds and all conditions tried."""
+"""Probability of a false slice, over both kinds and all conditions tried."""
 SHARE = 0.2
-"""A concept is high in the fifth of the images that have most of it, low in the fifth that have least."""
+"""A concept is high in the fifth of the images with the largest values, low in that with the smallest."""
 MIN_SIZE, MIN_WRONG = 8, 4
 PERMUTATIONS = 199
 BEAM = 16
@@ -30,7 +30,7 @@ Shuffle = Callable[[], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Condition:
-    """One concept being high or low."""
+    """Condition that one concept is high or low."""
 
     concept: str
     column: int
@@ -42,36 +42,36 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """A group of images that share one or two conditions and on which student and teacher agree less."""
+    """Group of images that share one or two conditions and have lower agreement of student and teacher."""
 
     kind: str
-    """``"missed"`` or ``"extra"``: the misaligned subset it belongs to."""
+    """``"missed"`` or ``"extra"``: the misaligned subset."""
     conditions: tuple[Condition, ...]
     """One or two."""
     rows: NDArray[np.intp]
-    """Images of the group, as rows of what `find_slices` was given."""
+    """Rows of the images in the arguments of `find_slices`."""
     misaligned: NDArray[np.intp]
-    """Those of them on which teacher and student differ."""
+    """Rows of those on which teacher and student differ."""
     agreement: float
-    """Share of the group on which they agree."""
+    """Agreement in the group."""
     elsewhere: float
-    """The same among the other images of which the teacher says the same."""
+    """Agreement on the other images of this kind."""
     p_value: float
-    """Probability that noise gives any slice as marked as this one, anywhere in the search."""
+    """Probability that noise gives a slice with this score or a larger one anywhere in the search."""
 
     @property
     def size(self) -> int:
-        """Images in the group."""
+        """Number of images in the group."""
         return len(self.rows)
 
     @property
     def gap(self) -> float:
-        """How much the agreement is lower than elsewhere."""
+        """Difference of the agreement elsewhere and in the group."""
         return self.elsewhere - self.agreement
 
     @property
     def score(self) -> float:
-        """Size × gap: misaligned images beyond what the rate elsewhere explains. Slices are ranked by it."""
+        """Size × gap, the excess of misaligned images, by which slices are ranked."""
         return self.size * self.gap
 
     @property
@@ -86,7 +86,7 @@ class Slice:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return JSON values."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -119,7 +119,7 @@ def find_slices(
     limit: int = 10,
     seed: int = 0,
 ) -> list[Slice]:
-    """Find what misaligned images of a class have in common.
+    """Find groups of misaligned images of a class that share conditions.
 
     Parameters
     ----------
@@ -130,22 +130,22 @@ def find_slices(
     concepts : sequence of str
         K names.
     groups : array (n,), optional
-        Images of equal value share a source; chance is then judged without breaking sources up.
+        Images of equal value share a source; permutations respect sources.
     threshold, teacher_threshold : float
-        At or above it means yes.
+        Probabilities at or above it are positive.
     kinds : sequence of {"missed", "extra"}
-        Which misaligned subsets to describe.
+        Misaligned subsets to describe.
     alpha : float
-        Probability of reporting anything where misalignment has nothing to do with any concept.
+        Probability of a false slice if misalignment is independent of all concepts.
     limit : int
-        How many slices at most.
+        Largest number of slices.
     seed : int
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------
     list of Slice
-        Ranked by size × gap; a slice whose misaligned images are mostly told by those before it is left out.
+        Ranked by size × gap, without slices whose misaligned images are mostly in higher-ranked ones.
 
     Raises
     ------
@@ -166,20 +166,21 @@ def find_slices(
     n, K = X.shape if X.ndim == 2 else (-1, -1)
     if t.shape != (n,) or s.shape != (n,) or len(concepts) != K:
         raise InputError(
-            f"slices need one row per image: X {X.shape}, {t.shape}, {s.shape}, {len(concepts)} names"
+            f"X, t and s must have one row per image and X one column per name: X {X.shape}, t {t.shape}, "
+            f"s {s.shape}, {len(concepts)} names"
         )
     if n < 2 * MIN_SIZE or K == 0:
         return []
     member = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    said, yes = s >= threshold, t >= teacher_threshold
+    predicted, positive = s >= threshold, t >= teacher_threshold
     level = alpha / max(1, len(kinds))
     flags: NDArray[np.uint8] | None = None
     found: list[Slice] = []
     for i, kind in enumerate(kinds):
         if kind not in ("missed", "extra"):
-            raise InputError(f"slices are of the subsets missed or extra, not {kind!r:.40}")
-        population = np.flatnonzero(yes if kind == "missed" else ~yes)
-        wrong = (said != yes)[population]
+            raise InputError(f"kinds must be missed or extra, not {kind!r:.40}")
+        population = np.flatnonzero(positive if kind == "missed" else ~positive)
+        wrong = (predicted != positive)[population]
         M = int(wrong.sum())
         if M < MIN_WRONG or len(population) - M < MIN_WRONG or len(population) < 2 * MIN_SIZE:
             continue
@@ -189,14 +190,14 @@ def find_slices(
         rng = np.random.default_rng([seed, i])
         sources = None if member is None else member[population]
         for columns, p in search.significant(_shuffler(wrong, sources, rng), level):
-            holds = search.flags[:, columns].all(axis=1)
-            inside, outside = wrong[holds], wrong[~holds]
+            met = search.flags[:, columns].all(axis=1)
+            inside, outside = wrong[met], wrong[~met]
             found.append(
                 Slice(
                     kind=kind,
                     conditions=tuple(Condition(concepts[f % K], int(f % K), bool(f < K)) for f in columns),
-                    rows=population[holds],
-                    misaligned=population[holds & wrong],
+                    rows=population[met],
+                    misaligned=population[met & wrong],
                     agreement=1.0 - float(inside.mean()),
                     elsewhere=1.0 - float(outside.mean()),
                     p_value=min(1.0, p * len(kinds)),
@@ -206,18 +207,18 @@ def find_slices(
 
 
 def _conditions(X: NDArray[Any]) -> NDArray[np.uint8]:
-    """(n, 2K): concept k is high, then concept k is low; a value at the border counts as neither."""
+    """Return (n, 2K) flags: concept k is high, then concept k is low; boundary values are neither."""
     n = len(X)
     columns = np.ascontiguousarray(X.T)
     rank = max(1, round(SHARE * n))
     parted = np.partition(columns, (rank, n - rank - 1), axis=1)
-    # Strict on both sides: where most images have one value (0, say), that value is neither high nor low.
+    # Strict comparisons: a value that most images have (such as 0) is neither high nor low.
     high, low = np.greater(X, parted[:, n - rank - 1]), np.less(X, parted[:, rank])
     return np.concatenate([high, low], axis=1).astype(np.uint8)
 
 
 class _Search:
-    """All conditions of one kind of misalignment, as bits."""
+    """Conditions for one kind of misalignment, as bit sets."""
 
     def __init__(self, flags: NDArray[np.uint8], wrong: NDArray[np.bool_]) -> None:
         self.n, F = flags.shape
@@ -236,35 +237,35 @@ class _Search:
         return out
 
     def run(self, wrong: NDArray[np.bool_], pair: NDArray[np.float64]) -> float:
-        """The largest score where `wrong` images are misaligned; fills `pair` where it has rows."""
+        """Return the largest score for misaligned images `wrong`; write `pair` if it has rows."""
         return kernels.search(
             self.bits, self._bits(np.flatnonzero(wrong)), self.size, self.sizes, self.known, self.M, self.n,
             self.xlogx, MIN_SIZE, MIN_WRONG, self.single, self.best, pair,
         )  # fmt: skip
 
     def significant(self, shuffle: Shuffle, level: float) -> list[tuple[list[int], float]]:
-        """Conditions that noise matches in at most a share `level` of the permutations: (columns, p)."""
+        """Return conditions with p-values of at most `level`: (columns, p)."""
         F = len(self.single)
         pair = np.empty((len(self.best), F))
         top = self.run(self.wrong, pair)
         if top <= 0:
             return []
         single, best = self.single.copy(), self.best.copy()
-        null, nothing = np.empty(PERMUTATIONS), np.empty((0, F))
+        null, no_pairs = np.empty(PERMUTATIONS), np.empty((0, F))
         allowed = math.floor(level * (PERMUTATIONS + 1) + 1e-9) - 1
         beaten = 0
         for b in range(PERMUTATIONS):
-            null[b] = self.run(shuffle(), nothing)
+            null[b] = self.run(shuffle(), no_pairs)
             beaten += null[b] >= top
-            if beaten > allowed:  # not even the best one can pass any more
+            if beaten > allowed:  # the best condition is not significant
                 return []
-        # A score above this one is matched by at most `allowed` permutations.
-        bar = np.sort(null)[PERMUTATIONS - 1 - allowed]
-        found = [(float(single[f]), [int(f)]) for f in np.flatnonzero(single > bar)]
-        # A pair must say more than the better half of it, by more than the best of F noise conditions adds
-        # (the upper tail of half a chi-square of one degree of freedom, Bonferroni over F).
+        # At most `allowed` permutations reach a score above this one.
+        critical = np.sort(null)[PERMUTATIONS - 1 - allowed]
+        found = [(float(single[f]), [int(f)]) for f in np.flatnonzero(single > critical)]
+        # A pair must exceed its better condition by more than the best of F noise conditions adds (upper tail
+        # of half a chi-square variable with one degree of freedom, Bonferroni over F).
         extra = math.log(F / level) - 0.5 * math.log(4 * math.pi * 8)
-        for b, f in zip(*np.nonzero(pair > bar)):
+        for b, f in zip(*np.nonzero(pair > critical)):
             a = best[b]
             if pair[b, f] >= max(single[a], single[f]) + extra:
                 found.append((float(pair[b, f]), [int(a), int(f)]))
@@ -274,14 +275,14 @@ class _Search:
 def _shuffler(
     wrong: NDArray[np.bool_], sources: NDArray[np.intp] | None, rng: np.random.Generator
 ) -> Shuffle:
-    """What permutes misalignment as the null hypothesis allows."""
+    """Return a function that permutes misalignment under the null hypothesis."""
     if sources is None:
         return lambda: rng.permutation(wrong)
     order = np.argsort(sources, kind="stable")
     _, starts, sizes = np.unique(sources[order], return_index=True, return_counts=True)
     ranked = wrong[order]
     if len(sizes) >= _MANY_SOURCES and len(wrong) / len(sizes) <= _SMALL_SOURCE:
-        # Sources of one size change places as wholes.
+        # Whole sources of equal size are permuted.
         blocks = [starts[sizes == size][:, None] + np.arange(size) for size in np.unique(sizes)]
 
         def between() -> NDArray[np.bool_]:
@@ -303,14 +304,14 @@ def _shuffler(
 
 
 def _distinct(found: list[Slice], limit: int) -> list[Slice]:
-    """The highest-ranked slices, without those that the ones before them tell already."""
+    """Return the highest-ranked slices, without those covered by higher-ranked ones."""
     kept: list[Slice] = []
-    told: set[int] = set()
+    covered: set[int] = set()
     for one in sorted(found, key=lambda x: (-x.score, len(x.conditions), x.name)):
-        mine = set(one.misaligned.tolist())
-        if len(mine & told) <= _COVERED * len(mine):
+        images = set(one.misaligned.tolist())
+        if len(images & covered) <= _COVERED * len(images):
             kept.append(one)
-            told |= mine
+            covered |= images
             if len(kept) == limit:
                 break
     return kept

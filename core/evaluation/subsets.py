@@ -1,39 +1,39 @@
-"""The four groups that teacher and student divide the images into."""
+"""The four subsets of images by the decisions of teacher and student."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SUBSETS = ("agree-pos", "agree-neg", "missed", "extra")
-"""Both yes; both no; the teacher yes and the student no; the teacher no and the student yes."""
+"""Both positive; both negative; only the teacher positive; only the student positive."""
 
 
 def subset_codes(
     t: ArrayLike, s: ArrayLike, *, threshold: float = 0.5, teacher_threshold: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Which subset each image is in.
+    """Return the subset of each image.
 
     Parameters
     ----------
     t, s : array (n,)
-        Probabilities of teacher and student for one class; any dtype.
+        Probabilities of teacher and student for one class, of any dtype.
     threshold, teacher_threshold : float
-        At or above it means yes.
+        Probabilities at or above it are positive.
 
     Returns
     -------
     array (n,), uint8
         Index into `SUBSETS`.
     """
-    yes = np.asarray(t) >= teacher_threshold
-    said = np.asarray(s) >= threshold
-    # (yes, said): (1,1) -> 0, (0,0) -> 1, (1,0) -> 2, (0,1) -> 3
-    return np.where(yes == said, np.where(yes, 0, 1), np.where(yes, 2, 3)).astype(np.uint8)
+    teacher = np.asarray(t) >= teacher_threshold
+    student = np.asarray(s) >= threshold
+    # (teacher, student): (1,1) -> 0, (0,0) -> 1, (1,0) -> 2, (0,1) -> 3
+    return np.where(teacher == student, np.where(teacher, 0, 1), np.where(teacher, 2, 3)).astype(np.uint8)
 
 
 def subsets(
     t: ArrayLike, s: ArrayLike, *, threshold: float = 0.5, teacher_threshold: float = 0.5
 ) -> dict[str, NDArray[np.intp]]:
-    """The rows of each of the four subsets.
+    """Return the rows of each of the four subsets.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def subsets(
     Returns
     -------
     dict of str to array of int
-        Rows in ascending order under each name of `SUBSETS`; together they are every row once.
+        Ascending rows of each name in `SUBSETS`; every row is in one subset.
     """
     codes = subset_codes(t, s, threshold=threshold, teacher_threshold=teacher_threshold)
     return {name: np.flatnonzero(codes == code) for code, name in enumerate(SUBSETS)}

@@ -1,4 +1,4 @@
-"""What is timed is a piece of work, not what an earlier one left running."""
+"""Processor time of a task, without threads of earlier tasks."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ def burn(seconds: float) -> None:
         pass
 
 
-def test_threads_that_still_look_for_work_are_waited_for() -> None:
+def test_timing_waits_until_earlier_threads_are_idle() -> None:
     left = threading.Thread(target=burn, args=(0.3,))
     left.start()
     seconds, found = processor_time(lambda: "done")
@@ -21,7 +21,7 @@ def test_threads_that_still_look_for_work_are_waited_for() -> None:
     assert seconds < 0.1
 
 
-def test_threads_of_the_work_itself_count() -> None:
+def test_threads_of_the_task_are_included() -> None:
     def work() -> None:
         threads = [threading.Thread(target=burn, args=(0.1,)) for _ in range(2)]
         for thread in threads:

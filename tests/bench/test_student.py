@@ -8,8 +8,8 @@ from inficond.core.cli.main import main
 from inficond.core.demo import demo_project
 
 
-def test_thumbnails_are_not_taken_for_photographs(capsys: pytest.CaptureFixture[str]) -> None:
-    """The project was made from larger pictures: what differs would not be the student's doing."""
+def test_a_project_with_thumbnails_only_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    """The project was built from larger images, so thumbnails would change the result."""
     demo: Path = demo_project()
     assert main(["bench", "student", str(demo)]) == 2
     assert "holds thumbnails alone" in capsys.readouterr().err

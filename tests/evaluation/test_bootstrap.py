@@ -1,10 +1,11 @@
-"""Intervals: the same numbers as resampling the slow way, by group, and honest about what is no change."""
+"""Bootstrap intervals: equality with direct resampling, groups, pairing and coverage."""
 
 import math
 
 import numpy as np
 import pytest
 
+from inficond.core.cache import Cache
 from inficond.core.evaluation import (
     bootstrap,
     bootstrap_intervals,
@@ -17,7 +18,7 @@ from inficond.core.evaluation.metrics import METRICS
 
 
 def noisy(n: int, noise: float, seed: int, shift: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
-    """A teacher, and a student that sees it through noise."""
+    """Make responses of a teacher and of a noisy student."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=n) - shift
     e = np.random.default_rng(seed + 1000).normal(size=n)
@@ -34,11 +35,11 @@ def test_point_values_are_those_of_class_metrics() -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_interval_is_that_of_resampling_images_the_slow_way(grouped: bool) -> None:
+def test_intervals_equal_those_of_direct_resampling(grouped: bool) -> None:
     n = 300
     t, s = noisy(n, 4, 3, shift=1)
-    s = np.round(s, 1)  # ties too
-    # Sources whose images the teacher finds alike: ignoring them would give other intervals.
+    s = np.round(s, 1)  # with ties
+    # Images of a source have similar responses, so ignoring sources would change the intervals.
     groups = np.argsort(np.argsort(t)) // 6 if grouped else np.arange(n)
     found = bootstrap_intervals(t, s, groups=groups if grouped else None, replicates=4000)
     members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
@@ -56,7 +57,7 @@ def test_the_interval_is_that_of_resampling_images_the_slow_way(grouped: bool) -
 
 
 def splitmix_draws(groups: int, replicate: int, seed: int) -> np.ndarray:
-    """How often each group counts in one replicate: the documented stream of numbers, in plain Python."""
+    """Return the draws of one replicate, from the documented generator in plain Python."""
     whole = 2**64 - 1
     state = (bootstrap._seed(seed) + replicate * 0xD1B54A32D192ED03) & whole
     drawn: list[int] = []
@@ -71,11 +72,11 @@ def splitmix_draws(groups: int, replicate: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("n", "sources"), [(301, 0), (300, 0), (400, 37), (6, 2)])
-def test_the_same_draws_give_the_same_intervals_as_copying_images(n: int, sources: int) -> None:
-    """Against the definition: every image copied as often as its source was drawn, and measured anew."""
+def test_draws_equal_copies_of_images(n: int, sources: int) -> None:
+    """By definition, every image is copied as often as its source is drawn."""
     t, s0 = noisy(n, 4, 3, shift=1)
     _, s1 = noisy(n, 2, 3, shift=1)
-    s0 = np.round(s0, 2)  # ties, at the threshold too
+    s0 = np.round(s0, 2)  # with ties, also at the threshold
     groups = np.random.default_rng(0).integers(0, sources, n) if sources else np.arange(n)
     member = np.unique(groups, return_inverse=True)[1]
     deltas = []
@@ -93,23 +94,24 @@ def test_the_same_draws_give_the_same_intervals_as_copying_images(n: int, source
         assert found[name].delta.high == pytest.approx(high, abs=1e-6)
 
 
-def test_draws_made_in_parts_are_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for so many images that the draws of all replicates would take too much memory."""
+def test_draws_in_parts_equal_draws_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws are computed in parts if those of all replicates would exceed the memory limit."""
     t, s = noisy(500, 4, 3, shift=1)
     whole = resampled(t, s, replicates=70, seed=3)
     monkeypatch.setattr(bootstrap, "DRAWS_BYTES", 500 * 16)
-    monkeypatch.setattr(bootstrap, "_kept", type(bootstrap._kept)())
+    monkeypatch.setattr(bootstrap, "draw_cache", Cache(0))
     assert np.array_equal(resampled(t, s, replicates=70, seed=3), whole, equal_nan=True)
-    assert not bootstrap._kept
+    assert bootstrap.draw_cache.usage.entries == 0
 
 
-def test_kept_draws_stay_within_their_bytes() -> None:
+def test_the_cache_of_draws_respects_its_limit() -> None:
     for n in (3000, 5000, 9000):
         resampled(*noisy(n, 3, 1), replicates=400)
-    assert 0 < sum(c.nbytes for c in bootstrap._kept.values()) <= bootstrap.DRAWS_BYTES
+    usage = bootstrap.draw_cache.usage
+    assert 0 < usage.size <= bootstrap.DRAWS_BYTES
 
 
-def test_every_replicate_draws_as_many_groups_as_there_are() -> None:
+def test_every_replicate_draws_all_groups_on_average_once() -> None:
     for groups in (1, 2, 7, 256):
         counts = np.zeros((groups, 50), np.uint8)
         metric_kernels.draw(counts, np.uint64(5), 1)
@@ -117,18 +119,18 @@ def test_every_replicate_draws_as_many_groups_as_there_are() -> None:
 
 
 def test_the_difference_is_paired() -> None:
-    """Two students that share their errors: the difference is known far better than either value."""
+    """For two students with common errors the difference is more precise than either value."""
     t, s = noisy(600, 3, 5, shift=1)
     better = (0.97 * s + 0.03 * t).astype(np.float32)
     change = paired_bootstrap(t, s, better)["bce"]
     alone = bootstrap_intervals(t, s)["bce"]
     assert change.clear
     assert change.verdict == "better"  # lower is better for cross-entropy
-    # Unpaired, the difference would be less certain than either value, by a factor of √2.
+    # Unpaired, the interval of the difference would be wider than that of a value, by a factor of √2.
     assert change.delta.high - change.delta.low < 0.5 * (alone.high - alone.low)
 
 
-def test_the_same_student_twice_is_no_change_at_all() -> None:
+def test_identical_students_have_no_change() -> None:
     t, s = noisy(500, 3, 0)
     for change in paired_bootstrap(t, s, s.copy()).values():
         assert (change.delta.value, change.delta.low, change.delta.high) == (0, 0, 0)
@@ -144,13 +146,13 @@ def test_swapping_before_and_after_mirrors_the_change() -> None:
     assert there["ap"].delta.value == pytest.approx(-back["ap"].delta.value)
 
 
-def test_a_seed_gives_one_interval() -> None:
+def test_intervals_are_determined_by_the_seed() -> None:
     t, s = noisy(300, 3, 0)
     assert bootstrap_intervals(t, s, seed=4) == bootstrap_intervals(t, s, seed=4)
     assert bootstrap_intervals(t, s, seed=4)["ap"] != bootstrap_intervals(t, s, seed=5)["ap"]
 
 
-def test_sources_that_repeat_themselves_widen_the_interval() -> None:
+def test_repetitive_sources_widen_the_interval() -> None:
     t, s = noisy(60, 4, 2, shift=1)
     t10, s10, groups = np.repeat(t, 10), np.repeat(s, 10), np.repeat(np.arange(60), 10)
     alone = bootstrap_intervals(t10, s10)["agreement"]
@@ -158,8 +160,8 @@ def test_sources_that_repeat_themselves_widen_the_interval() -> None:
     assert together.high - together.low > 2 * (alone.high - alone.low)
 
 
-def test_noise_is_rarely_called_a_change() -> None:
-    """Two students of equal quality: at 95 % about one in twenty is called clear; 200 pairs leave slack."""
+def test_noise_is_rarely_a_clear_change() -> None:
+    """For students of equal quality about one in twenty changes is clear; the bound allows for chance."""
     clear = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -178,10 +180,10 @@ def test_a_constant_teacher_gives_nan_and_no_clear_change(t: np.ndarray) -> None
     assert found["balanced_agreement"].to_dict()["delta"]["low"] is None
 
 
-def test_no_images_and_one_image_do_not_crash() -> None:
+def test_no_image_and_one_image() -> None:
     assert math.isnan(bootstrap_intervals([], [])["ap"].value)
     assert bootstrap_intervals([0.9], [0.8])["agreement"].value == 1.0
 
 
-def test_larger_sets_get_fewer_replicates_but_never_few() -> None:
+def test_larger_sets_use_fewer_replicates() -> None:
     assert [replicates_for(n) for n in (1, 4000, 8000, 10**6)] == [1000, 1000, 500, 400]

@@ -1,4 +1,4 @@
-"""Metrics equal scikit-learn's, and a class in which they mean nothing says so."""
+"""Metrics: equality with scikit-learn, and degenerate classes."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from inficond.core.evaluation.metrics import mean_kl
 
 @st.composite
 def scored(draw, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Teacher and student probabilities, with ties and both extremes."""
+    """Draw probabilities of teacher and student, with ties and both extremes."""
     n = draw(st.integers(least, 60))
     grid = st.sampled_from([0.0, 0.1, 0.25, 0.4999, 0.5, 0.75, 0.9, 1.0])
     values = st.lists(st.one_of(grid, st.floats(0, 1, width=32)), min_size=n, max_size=n)
@@ -44,7 +44,7 @@ def test_every_metric_equals_scikit_learn(pair) -> None:
 
 @given(scored(least=0))
 @settings(max_examples=80, deadline=None)
-def test_the_four_subsets_are_every_image_once(pair) -> None:
+def test_the_four_subsets_are_a_partition(pair) -> None:
     t, s = pair
     found = subsets(t, s)
     assert tuple(found) == SUBSETS
@@ -58,16 +58,16 @@ def test_the_four_subsets_are_every_image_once(pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("t", "says", "undefined"),
+    ("t", "note", "undefined"),
     [
         ([0.1, 0.2, 0.3], "never says yes", ("ap", "balanced_agreement")),
         ([0.9, 0.8, 0.7], "every image", ("balanced_agreement",)),
         ([], "no images", ("ap", "agreement", "balanced_agreement", "f1", "bce")),
     ],
 )
-def test_a_degenerate_class_gives_none_and_says_why(t: list[float], says: str, undefined: tuple) -> None:
+def test_degenerate_classes_have_none_and_a_note(t: list[float], note: str, undefined: tuple) -> None:
     m = class_metrics(t, [0.2] * len(t), labels=[math.nan] * len(t))
-    assert any(says in note for note in m.notes)
+    assert any(note in one for one in m.notes)
     data = m.to_dict()
     for name in undefined:
         assert math.isnan(getattr(m, name))
@@ -78,7 +78,7 @@ def test_a_degenerate_class_gives_none_and_says_why(t: list[float], says: str, u
     json.dumps(data, allow_nan=False)
 
 
-def test_a_student_that_never_says_yes_is_not_flattered() -> None:
+def test_a_student_without_positives_has_low_balanced_agreement() -> None:
     t = np.array([0.9] * 5 + [0.1] * 95)
     m = class_metrics(t, np.full(100, 0.05), nec=0)
     assert (m.agreement, m.balanced_agreement, m.f1) == (0.95, 0.5, 0.0)
@@ -86,7 +86,7 @@ def test_a_student_that_never_says_yes_is_not_flattered() -> None:
     assert any("no concept" in note for note in m.notes)
 
 
-def test_accuracy_leaves_out_what_is_unknown_and_never_mixes_with_fidelity() -> None:
+def test_accuracy_ignores_unknown_labels_and_is_separate_from_fidelity() -> None:
     t, s = np.array([0.9, 0.8, 0.1, 0.2]), np.array([0.9, 0.1, 0.8, 0.2])
     m = class_metrics(t, s, labels=[0, 1, math.nan, 0])
     assert m.student_accuracy is not None
@@ -98,7 +98,7 @@ def test_accuracy_leaves_out_what_is_unknown_and_never_mixes_with_fidelity() -> 
     assert class_metrics(t, s).teacher_accuracy is None
 
 
-def test_thresholds_move_yes_and_no_but_not_the_ranking() -> None:
+def test_thresholds_do_not_change_the_ranking() -> None:
     rng = np.random.default_rng(0)
     t, s = rng.random(200), rng.random(200)
     low, high = class_metrics(t, s, threshold=0.2), class_metrics(t, s, threshold=0.8)
@@ -108,7 +108,7 @@ def test_thresholds_move_yes_and_no_but_not_the_ranking() -> None:
 
 @given(scored())
 @settings(max_examples=100, deadline=None)
-def test_a_matched_threshold_says_yes_as_often_as_the_teacher(pair) -> None:
+def test_a_matched_threshold_gives_the_rate_of_the_teacher(pair) -> None:
     t, s = pair
     at = matched_threshold(t, s)
     assert np.float32(at) == at
@@ -120,20 +120,20 @@ def test_a_matched_threshold_says_yes_as_often_as_the_teacher(pair) -> None:
         assert k <= int((s >= at).sum()) <= k + ties - 1
 
 
-def test_mean_kl_is_zero_for_the_teacher_itself_and_positive_elsewhere() -> None:
+def test_mean_kl_is_zero_for_the_teacher_only() -> None:
     T = np.random.default_rng(0).dirichlet(np.ones(4), 50)
     assert mean_kl(T, T) == pytest.approx(0, abs=1e-6)
     assert mean_kl(T, T[::-1]) > 0.1
-    # A group of classes need not hold all of the teacher's probability.
+    # The classes may have only a part of the probability.
     assert mean_kl(T[:, :2], T[:, :2]) == pytest.approx(0, abs=1e-6)
 
 
-def test_ap_of_one_tie_is_the_share_of_yes() -> None:
+def test_ap_of_equal_scores_is_the_share_of_positives() -> None:
     assert average_precision([1, 0, 0, 1], [0.3] * 4) == pytest.approx(0.5)
     assert math.isnan(average_precision([0, 0], [1, 2]))
 
 
-def test_lengths_that_do_not_fit_are_named() -> None:
+def test_different_lengths_are_rejected() -> None:
     with pytest.raises(InputError, match="3 .* 2"):
         class_metrics([0.1] * 3, [0.1] * 2)
     with pytest.raises(InputError, match="one number per image"):

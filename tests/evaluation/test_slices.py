@@ -1,4 +1,4 @@
-"""Slices: a planted group is found and named, noise gives none, sources are not mistaken for concepts."""
+"""Slices: planted groups are found, noise gives none, and sources are respected."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ NAMES = [f"concept {k}" for k in range(K)]
 
 
 def vectors(n: int, seed: int) -> np.ndarray:
-    """Concept vectors with the correlations of real ones: low rank plus noise, cut at zero."""
+    """Make correlated concept vectors: low rank plus noise, clipped at zero."""
     rng = np.random.default_rng(seed)
     low_rank = rng.normal(size=(n, 8)) @ rng.normal(size=(8, K)) / 3
     return np.maximum(0, 0.2 + 0.04 * (low_rank + rng.normal(size=(n, K)))).astype(np.float32)
 
 
 def noise(n: int, seed: int, rate: float = 0.2, wrong: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """A teacher, and a student that errs at random."""
+    """Make responses of a teacher and of a student with random errors."""
     rng = np.random.default_rng([seed, 7])
     t = (rng.random(n) < rate).astype(np.float32)
     return t, np.where(rng.random(n) < wrong, 1 - t, t).astype(np.float32)
@@ -28,7 +28,7 @@ def high(X: np.ndarray, k: int) -> np.ndarray:
     return X[:, k] > np.quantile(X[:, k], 0.8)
 
 
-def test_a_planted_single_is_the_first_slice() -> None:
+def test_a_planted_condition_is_the_first_slice() -> None:
     X = vectors(800, 0)
     t, s = noise(800, 0)
     planted = high(X, 5) & (t == 0) & (np.random.default_rng(1).random(800) < 0.45)
@@ -40,7 +40,7 @@ def test_a_planted_single_is_the_first_slice() -> None:
     assert str(first).startswith(f"concept 5 high: {first.size} images, agreement ")
 
 
-def test_a_planted_pair_is_named_by_both() -> None:
+def test_a_planted_pair_is_named_by_both_conditions() -> None:
     X = vectors(3000, 1)
     t, s = noise(3000, 1)
     both = high(X, 3) & high(X, 40) & (t == 0)
@@ -49,7 +49,7 @@ def test_a_planted_pair_is_named_by_both() -> None:
     assert {"concept 3 high", "concept 40 high"} in [{str(c) for c in x.conditions} for x in found[:3]]
 
 
-def test_missed_images_may_lack_a_concept() -> None:
+def test_missed_images_with_a_low_concept() -> None:
     X = vectors(1200, 2)
     t, s = noise(1200, 2, rate=0.4)
     low = (X[:, 9] < np.quantile(X[:, 9], 0.2)) & (t == 1)
@@ -59,7 +59,7 @@ def test_missed_images_may_lack_a_concept() -> None:
     assert first.kind == "missed"
 
 
-def test_a_slice_counts_right_and_slices_are_ranked_by_size_times_gap() -> None:
+def test_slices_are_counted_and_ranked_by_size_times_gap() -> None:
     X = vectors(800, 0)
     t, s = noise(800, 0)
     s[high(X, 5) & (t == 0) & (np.random.default_rng(1).random(800) < 0.45)] = 1
@@ -78,15 +78,15 @@ def test_a_slice_counts_right_and_slices_are_ranked_by_size_times_gap() -> None:
         assert x.to_dict()["text"] == str(x)
 
 
-def test_the_same_seed_finds_the_same() -> None:
+def test_slices_are_determined_by_the_seed() -> None:
     X = vectors(800, 0)
     t, s = noise(800, 0)
     s[high(X, 5) & (t == 0)] = 1
     assert [str(x) for x in find_slices(X, t, s, NAMES)] == [str(x) for x in find_slices(X, t, s, NAMES)]
 
 
-def test_pure_noise_gives_none() -> None:
-    """Any slice at all in at most one of twenty projects; 200 of them leave slack for chance."""
+def test_noise_rarely_gives_slices() -> None:
+    """At most about one project in twenty has a false slice; the bound allows for chance."""
     hits = 0
     for seed in range(200):
         t, s = noise(300, seed, wrong=0.2)
@@ -96,7 +96,7 @@ def test_pure_noise_gives_none() -> None:
 
 @pytest.mark.parametrize(("sources", "images"), [(60, 5), (6, 60)])
 def test_a_source_is_not_mistaken_for_a_concept(sources: int, images: int) -> None:
-    """All images of a source look alike and are right or wrong together: no concept is to blame."""
+    """Images of a source have equal concepts and errors, so no concept explains the errors."""
     naive = hits = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -109,11 +109,11 @@ def test_a_source_is_not_mistaken_for_a_concept(sources: int, images: int) -> No
         hits += bool(find_slices(X, t, s, NAMES, groups=groups, seed=seed))
         naive += bool(find_slices(X, t, s, NAMES, seed=seed))
     assert hits <= 8  # Binomial(60, 0.05) exceeds this with probability 0.003
-    assert naive > 20  # what would happen if sources were ignored
+    assert naive > 20  # if sources are ignored
 
 
 def test_a_concept_inside_sources_is_still_found() -> None:
-    """Few sources, as cut-outs in collages are: the background that misleads is found within them."""
+    """With few sources, a condition that differs within sources is found."""
     rng = np.random.default_rng(0)
     X, groups = vectors(240, 4), np.repeat(np.arange(4), 60)
     t, s = np.ones(240), np.ones(240)
@@ -122,7 +122,7 @@ def test_a_concept_inside_sources_is_still_found() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 10, 200])
-def test_nothing_to_find_is_an_empty_list(n: int) -> None:
+def test_too_few_images_give_no_slices(n: int) -> None:
     X = vectors(max(n, 1), 0)[:n]
     t = np.zeros(n)
     assert find_slices(X, t, t, NAMES) == []
@@ -130,7 +130,7 @@ def test_nothing_to_find_is_an_empty_list(n: int) -> None:
     assert find_slices(np.zeros((n, K)), t, (np.arange(n) % 3 == 0).astype(float), NAMES) == []
 
 
-def test_bad_input_is_named() -> None:
+def test_invalid_input_is_named() -> None:
     X = vectors(50, 0)
     with pytest.raises(InputError, match="one row per image"):
         find_slices(X, np.zeros(50), np.zeros(49), NAMES)
