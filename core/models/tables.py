@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.images.sources.coco import coco_labels
 from inficond.core.tables import SUFFIXES, Matching, RawTable, TableOptions, match_names, read_table
 from inficond.core.tables.cells import class_name, class_names, splits_names
 from inficond.core.tables.columns import Roles, find_roles
@@ -104,7 +105,8 @@ def read_labels(path: Path, options: TableOptions | None = None) -> Table:
     ----------
     path : Path
         A table with columns `image` and one column of 0/1 for each class; or `image` and `class` (a row for
-        each class that holds); or `image` and `label`/`labels` with names separated by ``|`` or ``;``.
+        each class that holds); or `image` and `label`/`labels` with names separated by ``|`` or ``;``. A
+        ``.json`` file is a COCO annotation file.
     options : TableOptions, optional
 
     Returns
@@ -117,6 +119,8 @@ def read_labels(path: Path, options: TableOptions | None = None) -> Table:
     InputError
         The file cannot be read or understood, or a value is neither 0, 1 nor empty; row and column are named.
     """
+    if path.suffix.lower() == ".json":
+        return _coco_table(path)
     raw = read_table(path, options)
     roles = find_roles(raw, "labels", options)
     grid = _grid(raw, roles, fill=0.0 if roles.label is not None and roles.value is None else np.nan)
@@ -128,6 +132,22 @@ def read_labels(path: Path, options: TableOptions | None = None) -> Table:
             "cell (unknown)"
         )
     return Table(path, tuple(grid.images), tuple(grid.classes), grid.values, grid.notes)
+
+
+def _coco_table(path: Path) -> Table:
+    labels, faults = coco_labels(path)
+    classes = sorted({name for held in labels.values() for name in held})
+    if not classes:
+        raise InputError(f"{path} has no annotation")
+    if len(labels) * len(classes) > MAX_CELLS:
+        raise InputError(f"{path}: {len(labels):,} images and {len(classes):,} categories are too many")
+    index = {name: c for c, name in enumerate(classes)}
+    values = np.zeros((len(labels), len(classes)), np.float32)
+    for row, held in enumerate(labels.values()):
+        values[row, [index[name] for name in held]] = 1
+    notes = [f"{path.name}: COCO annotations of {len(labels):,} images, {len(classes):,} categories"]
+    notes += [f"{path.name}: {faults}"] if faults else []
+    return Table(path, tuple(labels), tuple(classes), values, tuple(notes))
 
 
 @dataclass(eq=False)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,8 @@ class BuildOptions:
 
     Parameters
     ----------
-    images : Path
-        A folder, a text file of paths, or a CSV with a `path` column.
+    images : Path, str or iterable
+        Any source that `open_source` opens.
     out : Path
         The project folder.
     teacher : str
@@ -74,7 +74,7 @@ class BuildOptions:
         How tables of images, responses and labels are read.
     """
 
-    images: Path | str
+    images: Path | str | Iterable[Any]
     out: Path
     teacher: str | Path = "embedded"
     encoder: str | Path = "embedded"
@@ -258,7 +258,8 @@ class _Build:
 
     def _open_images(self) -> ImageSet:
         self.progress.start("looking for images", 1)
-        images = open_source(self.options.images, self.notes.skip, self.options.tables)
+        downloads = self.out / files.BUILD / "downloads"
+        images = open_source(self.options.images, self.notes.skip, self.options.tables, downloads)
         for note in images.notes:
             self.notes.remark(note)
         self.progress.advance(1)
@@ -332,12 +333,12 @@ class _Build:
         if whole.n == 0:
             first = self.notes.skipped[0]
             raise InputError(
-                f"none of the {len(sources):,} images in {self.options.images} can be used; the first is "
+                f"none of the {len(sources):,} images in {self.images.name} can be used; the first is "
                 f"{first[0]}: {first[1]}"
             )
         if whole.n < 4:
             raise InputError(
-                f"{whole.n} usable image{'s' * (whole.n != 1)} in {self.options.images}: students need at "
+                f"{whole.n} usable image{'s' * (whole.n != 1)} in {self.images.name}: students need at "
                 "least 4, and some hundreds to be worth reading"
             )
 
@@ -498,7 +499,7 @@ class _Build:
         return {
             "request": request,
             "source": {
-                "images": str(self.options.images), "files": n_files, "reused": reused,
+                "images": self.images.name, "files": n_files, "reused": reused,
                 "skipped": len(self.notes.skipped),
                 "skipped_files": [list(s) for s in self.notes.skipped[:SHOWN]],
                 "notes": self.notes.remarks[:SHOWN],

@@ -124,14 +124,14 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
     rest = [c for c in table.columns if c is not image]
     unused: dict[int, tuple[Column, str]] = {}
     if options.class_columns:
-        chosen = [_given(table, (name,), "--class-columns") for name in options.class_columns]
+        chosen = [named_column(table, (name,), "--class-columns") for name in options.class_columns]
         return _wide(image, [c for c in chosen if c is not None], rest, unused)
     for column in list(rest):
         if names.is_index_column(column.name) and (not column.name or kinds[column].whole):
             unused[column.position] = column, "row numbers"
             rest.remove(column)
-    label = _given(table, options.label_columns, "--label-column")
-    value = _given(table, options.probability_columns, "--probability-column")
+    label = named_column(table, options.label_columns, "--label-column")
+    value = named_column(table, options.probability_columns, "--probability-column")
     named = [c for c in rest if normal_name(c.name) in names.CLASS_COLUMNS]
     label = label or _named_label(table, rest, named, kinds, purpose)
     free = [c for c in rest if c is not label and c is not value and not _is_extra(c, kinds)]
@@ -178,7 +178,7 @@ def image_column(table: RawTable, options: TableOptions | None = None, kinds: _K
         There is none, or several may be meant.
     """
     options, kinds = options or TableOptions(), kinds or _Kinds()
-    given = _given(table, options.image_columns, "--image-column")
+    given = named_column(table, options.image_columns, "--image-column")
     if given is not None:
         return _with_paths(table, given)
     if any(_FILE.fullmatch(c.name) and kinds[c].files for c in table.columns):
@@ -222,7 +222,7 @@ def label_column(table: RawTable, options: TableOptions, image: Column) -> Colum
     InputError
         A given column is not there, or several may be meant.
     """
-    given = _given(table, options.label_columns, "--label-column")
+    given = named_column(table, options.label_columns, "--label-column")
     if given is not None:
         return given
     kinds = _Kinds()
@@ -266,7 +266,27 @@ def _with_paths(table: RawTable, column: Column) -> Column:
     return column
 
 
-def _given(table: RawTable, wanted: Sequence[str], option: str) -> Column | None:
+def named_column(table: RawTable, wanted: Sequence[str], option: str) -> Column | None:
+    """Return the column that an option names.
+
+    Parameters
+    ----------
+    table : RawTable
+    wanted : sequence of str
+        Names, of which one is enough.
+    option : str
+        The option's name, for the message.
+
+    Returns
+    -------
+    Column or None
+        None where no name is given.
+
+    Raises
+    ------
+    InputError
+        No column has one of the names; the nearest are named.
+    """
     if not wanted:
         return None
     column = table.named(wanted)

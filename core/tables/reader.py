@@ -303,11 +303,16 @@ def _from_arrow(path: Path) -> RawTable:
 
 
 def _from_arrow_table(path: Path, table: "pa.Table", layout: str) -> RawTable:
+    import pyarrow.compute as pc
+
     labels = class_labels(table.schema.metadata)
     columns = []
     for i, field in enumerate(table.schema):
         name = field.name.strip().removeprefix("\ufeff")
-        column = Column(name, i, table.column(i), labels.get(field.name, ()))
+        cells = table.column(i)
+        if _is_picture_struct(field.type):
+            cells = pc.struct_field(cells, "path")
+        column = Column(name, i, cells, labels.get(field.name, ()))
         column.values  # noqa: B018  # invalid UTF-8 and times out of range are found here
         columns.append(column)
     return RawTable(path, tuple(columns), layout)
@@ -329,9 +334,10 @@ def class_labels(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
     try:
         features = parse_json((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         return {
-            name: tuple(map(str, feature["names"]))
+            name: tuple(map(str, label["names"]))
             for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            for label in [feature, feature.get("feature"), *(feature if isinstance(feature, list) else [])]
+            if isinstance(label, dict) and label.get("_type") == "ClassLabel" and label.get("names")
         }
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}

@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "images",
         metavar="IMAGES",
-        help="a folder (searched recursively), a text file of paths, or a CSV with `path`",
+        help="a folder (class folders become labels, train/val/test folders the split), a text file or table "
+        "of paths, Parquet or Arrow files with images, WebDataset archives ({000..099}.tar), a COCO .json or "
+        "YOLO .yaml file, hf:ID, or a URL",
     )
     add("--out", required=True, type=Path, metavar="DIR", help="the project folder to make")
     add(
@@ -54,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--labels",
         metavar="CSV",
-        help="ground truth: image and a column of 0/1 per class, or image and class",
+        help="ground truth: image and a column of 0/1 per class, image and class, or a COCO .json file "
+        "(default: the labels of IMAGES)",
     )
     add(
         "--lam",

@@ -1,30 +1,51 @@
-"""Choice of the source that a name or a path means."""
+"""Choice of the source that a name, a path or an object means."""
 
+import glob
+import os
+import re
 import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.images.sources import arrow, coco, yolo
 from inficond.core.images.sources.folder import Folder
+from inficond.core.images.sources.hub import HubImages
+from inficond.core.images.sources.memory import MemoryImages
 from inficond.core.images.sources.record import ImageSet, ImageSource, Note, collect
+from inficond.core.images.sources.remote import Remote, RemoteFolder
 from inficond.core.images.sources.tables import PathList, PathTable
-from inficond.core.images.walk import SUFFIXES
+from inficond.core.images.sources.webdataset import TarImages
+from inficond.core.images.walk import SUFFIXES, walk
 from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
 from inficond.core.tables import TableOptions
 
+TAR_SUFFIXES = (".tar", ".tgz")
+ARCHIVE_SUFFIXES = (".zip", ".gz", ".bz2", ".xz", ".7z", ".rar")
+_MAX_EXPANDED = 100_000
+
 
 def open_source(
-    source: Path | str, note: Note | None = None, options: TableOptions | None = None
+    source: Path | str | Iterable[Any],
+    note: Note | None = None,
+    options: TableOptions | None = None,
+    downloads: Path | None = None,
 ) -> ImageSet:
     """Find the images of a source.
 
     Parameters
     ----------
-    source : Path or str
-        A folder, a table with a column of paths, or a text file with a path in each line.
+    source : Path, str or iterable
+        A folder; a text file or table of paths; Parquet or Arrow files with images; WebDataset archives
+        (``{000..099}.tar``, globs); COCO or YOLO annotations; ``hf:`` and the id of a hub data set; a URL; or
+        an iterable of paths, Pillow images, arrays or bytes.
     note : callable, optional
         Called with every image and file that is left out, and the reason.
     options : TableOptions, optional
-        How tables and text files are read.
+        How tables and text files are read, and which columns hold images and labels.
+    downloads : Path, optional
+        Where single files at URLs are kept; a temporary folder by default.
 
     Returns
     -------
@@ -35,33 +56,155 @@ def open_source(
     InputError
         The source is missing, unreadable, or holds no image.
     """
-    options = options or TableOptions()
-    opened = choose(Path(source), options)
-    return collect(opened, note or (lambda name, reason: None), str(source))
+    name = str(source) if isinstance(source, str | os.PathLike) else "the given images"
+    opened = choose(source, options or TableOptions(), downloads)
+    return collect(opened, note or (lambda id, reason: None), name)
 
 
-def choose(path: Path, options: TableOptions) -> ImageSource:
-    """Return the source that a path means.
+def choose(source: Any, options: TableOptions, downloads: Path | None = None) -> ImageSource:
+    """Return the source that a name, a path or an object means; see `open_source`."""
+    if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, Iterable):
+            raise InputError(f"images must be a path, a name or an iterable, not {type(source).__name__}")
+        return MemoryImages(source)
+    text = os.fspath(source)
+    if text.startswith("hf:") and not text.startswith("hf://"):
+        return HubImages(text[3:], options)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):
+        return _remote(text, options, downloads)
+    path = Path(text).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        expanded = expand(text)
+        if expanded:
+            return _several(text, expanded, options)
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot read {text}: {said}{_advice(text)}") from error
+    return _folder(path, options) if stat.S_ISDIR(mode) else _file(path, options)
+
+
+def _advice(text: str) -> str:
+    if re.fullmatch(r"[\w.\-]+/[\w.\-]+", text):
+        return f"; for a data set of the Hugging Face hub write hf:{text}"
+    return ""
+
+
+def expand(text: str) -> list[Path]:
+    """Return the paths that a pattern with braces or wildcards means.
 
     Parameters
     ----------
-    path : Path
-    options : TableOptions
+    text : str
+        ``{000..099}`` counts, ``{a,b}`` lists, ``*``, ``?`` and ``[…]`` match existing files.
 
-    Raises
-    ------
-    InputError
-        The path is missing, or one image.
+    Returns
+    -------
+    list of Path
+        Empty where nothing matches or the text is not a pattern.
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    names: list[Path] = []
+    for number, pattern in enumerate(_braces(text)):
+        if number >= _MAX_EXPANDED:
+            raise InputError(f"{text} means more than {_MAX_EXPANDED:,} files")
+        if glob.has_magic(pattern):
+            names += [Path(name) for name in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
+        elif pattern != text:
+            names.append(Path(pattern).expanduser())
+    return names if any(name.exists() for name in names) else []
+
+
+def _braces(text: str) -> Iterator[str]:
+    found = re.search(r"\{([^{}]*)\}", text)
+    if found is None:
+        yield text
+        return
+    counted = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    if counted:
+        first, last = int(counted[1]), int(counted[2])
+        step = 1 if last >= first else -1
+        inner: Iterable[str] = (f"{n:0{len(counted[1])}d}" for n in range(first, last + step, step))
+    else:
+        inner = found[1].split(",")
+    for part in inner:
+        yield from _braces(text[: found.start()] + part + text[found.end() :])
+
+
+def _several(text: str, paths: Sequence[Path], options: TableOptions) -> ImageSource:
+    kinds = {_kind(path) for path in paths}
+    if kinds == {"tar"}:
+        return TarImages(paths)
+    if kinds == {"arrow"}:
+        return arrow.ArrowImages([path for path in paths if path.exists()], options)
+    if kinds == {"image"}:
+        return MemoryImages(list(paths))
+    raise InputError(
+        f"{text} matches files of several kinds: use a pattern for tar archives, Parquet or images"
+    )
+
+
+def _kind(path: Path) -> str:
     suffix = path.suffix.lower()
-    if stat.S_ISDIR(mode):
-        return Folder(path, options)
+    if suffix in TAR_SUFFIXES:
+        return "tar"
+    return "arrow" if suffix in arrow.SUFFIXES else "image" if suffix in SUFFIXES else "other"
+
+
+def _file(path: Path, options: TableOptions) -> ImageSource:
+    suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         raise InputError(f"{path} is one image: give the folder that holds the images, or a list of paths")
+    if suffix in TAR_SUFFIXES or path.name.lower().endswith(".tar.gz"):
+        return TarImages([path])
+    if suffix in ARCHIVE_SUFFIXES:
+        raise InputError(f"{path} is an archive: unpack it and give the folder")
+    if suffix in arrow.SUFFIXES:
+        return _parquet(path, options)
+    if suffix == ".json":
+        return coco.CocoImages([path])
+    if suffix in (".yaml", ".yml"):
+        return yolo.YoloImages(path.parent, path)
     if suffix in TABLE_SUFFIXES:
         return PathTable(path, options)
     return PathList(path, options)
+
+
+def _parquet(path: Path, options: TableOptions) -> ImageSource:
+    """Images inside a Parquet or Arrow file, or named by it."""
+    try:
+        schema = arrow.read_schema(path)
+    except Exception:  # PathTable explains what is wrong
+        return PathTable(path, options)
+    if arrow.picture_column(path, schema, options) is not None:
+        return arrow.ArrowImages([path], options)
+    return PathTable(path, options)
+
+
+def _folder(path: Path, options: TableOptions) -> ImageSource:
+    config = yolo.config_file(path)
+    if config is not None:
+        return yolo.YoloImages(path, config)
+    annotations = coco.annotation_files(path)
+    if annotations:
+        return coco.CocoImages(annotations, path.resolve())
+    if yolo.is_yolo_folder(path):
+        return yolo.YoloImages(path)
+    try:
+        packed = sorted([*path.glob("*.*"), *path.glob("*/*.*")])
+    except OSError:
+        packed = []
+    for kind in ("tar", "arrow"):
+        files = [file for file in packed if _kind(file) == kind and file.is_file()]
+        if files and not any(True for _ in walk(path, lambda name, reason: None)):
+            return TarImages(files) if kind == "tar" else arrow.ArrowImages(files, options)
+    return Folder(path, options)
+
+
+def _remote(url: str, options: TableOptions, downloads: Path | None) -> ImageSource:
+    import tempfile
+
+    remote = Remote(url)
+    if remote.is_folder():
+        return RemoteFolder(remote)
+    folder = downloads or Path(tempfile.mkdtemp(prefix="inficond-"))
+    return _file(remote.download(folder), options)

@@ -1,6 +1,7 @@
 """Records of images, and the interface of a source that finds them."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -134,11 +135,14 @@ class ImageSet:
         Every label, in alphabetical order; empty where the source has no labels.
     notes : tuple of str
         How the source was understood and what was found, one line each.
+    name : str
+        The source, for messages.
     """
 
     records: tuple[ImageRecord, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    name: str
 
     @property
     def exclusive(self) -> bool:
@@ -205,7 +209,7 @@ def collect(source: ImageSource, note: Note, name: str) -> ImageSet:
     splits = Counter(record.split for record in records if record.split)
     if splits:
         notes.append("split: " + ", ".join(f"{split} {n:,}" for split, n in splits.items()))
-    return ImageSet(records, tuple(sorted(counts)), tuple(notes))
+    return ImageSet(records, tuple(sorted(counts)), tuple(notes), name)
 
 
 def _label_note(counts: Counter[str], rule: str, records: Sequence[ImageRecord]) -> str:
@@ -227,6 +231,11 @@ def split_of(name: str) -> Split | None:
     return SPLIT_NAMES.get(name.strip().lower())
 
 
+def split_of_file(path: Path) -> Split | None:
+    """Return the split that the name of a file or folder has: ``train-0-of-2.parquet``, ``val/0.tar``."""
+    return split_of(re.split(r"[-_.]", path.name)[0]) or split_of(path.parent.name)
+
+
 def unique_ids(names: Sequence[str], labels: Sequence[tuple[str, ...] | None]) -> list[str]:
     """Return ids for images whose names may repeat.
 
@@ -240,16 +249,16 @@ def unique_ids(names: Sequence[str], labels: Sequence[tuple[str, ...] | None]) -
     Returns
     -------
     list of str
-        The names where all are different, else with the label as their folder, else numbered.
+        File names without folders get their label as a folder, as in class folders. Names that repeat are
+        numbered.
     """
+    flat = all(names) and not any("/" in name for name in names)
+    if flat and all(held is not None and len(held) == 1 for held in labels):
+        names = [f"{held[0]}/{name}" for name, held in zip(names, labels) if held]
     if all(names) and len(set(names)) == len(names):
         return list(names)
-    ids = [f"{'+'.join(held)}/{name}" if held else name for name, held in zip(names, labels)]
-    if all(names) and len(set(ids)) == len(ids):
-        return ids
-    return [
-        f"{number:08d}{'-' if name else ''}{name.rpartition('/')[2]}" for number, name in enumerate(names)
-    ]
+    files = [name.rpartition("/")[2] for name in names]
+    return [f"{number:08d}-{file}" if file else f"{number:08d}" for number, file in enumerate(files)]
 
 
 def relative_ids(paths: Sequence[str]) -> list[str]:

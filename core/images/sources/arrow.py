@@ -1,0 +1,205 @@
+"""Images inside Parquet and Arrow files."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inficond.core.errors import InputError
+from inficond.core.images.decode import UnreadableImage
+from inficond.core.images.sources.record import ImageRecord, Note, split_of_file, unique_ids
+from inficond.core.images.sources.tables import RowFacts, row_facts
+from inficond.core.tables import Column, RawTable, TableOptions
+from inficond.core.tables.columns import named_column
+from inficond.core.tables.names import IMAGE_COLUMNS, normal_name
+from inficond.core.tables.reader import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (*PARQUET_SUFFIXES, *ARROW_SUFFIXES)
+_CACHED_GROUPS = 4
+"""Row groups whose image bytes are kept in memory."""
+
+
+class ArrowImages:
+    """Images in a column of bytes, or of structs of bytes and path, as Hugging Face `datasets` writes them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Parquet or Arrow files with the same columns.
+    options : TableOptions
+    """
+
+    def __init__(self, paths: Sequence[Path], options: TableOptions) -> None:
+        self._paths, self._options = list(paths), options
+        self._groups: OrderedDict[tuple[Path, int], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self.notes: list[str] = []
+        self.rule = ""
+
+    def records(self, note: Note) -> Iterator[ImageRecord]:
+        """Find the images; see `ImageSource`."""
+        found: list[tuple[Path, int, RowFacts]] = []
+        column = ""
+        for path in self._paths:
+            try:
+                table, column = self._light(path)
+            except InputError as error:
+                if len(self._paths) == 1:
+                    raise
+                note(path.name, str(error).removeprefix(f"{path} "))
+                continue
+            image = next(c for c in table.columns if c.name == column)
+            facts = row_facts(table, self._options, image)
+            found += [(path, row, fact) for row, fact in enumerate(facts)]
+            self.rule = self.rule or (facts[0].rule if facts else "")
+        if not found:
+            raise InputError(f"no images in {_named(self._paths)}")
+        self.notes.append(f"{_named(self._paths)}: {len(found):,} rows; images in column {column!r}")
+        names = [fact.name.replace("\\", "/").lstrip("./") for _, _, fact in found]
+        ids = unique_ids(names, [fact.labels for _, _, fact in found])
+        splits = {path: split_of_file(path) for path in self._paths}
+        varied = len(set(splits.values())) > 1
+        for id, (path, row, fact) in zip(ids, found):
+            info = path.stat()
+            yield ImageRecord(
+                id,
+                group=fact.group,
+                split=fact.split or (splits[path] if varied else None),
+                labels=fact.labels,
+                load=lambda path=path, row=row: self._load(path, column, row),  # type: ignore[misc]
+                location=f"{path}#{row}",
+                version=f"{info.st_size} {info.st_mtime_ns} {row}",
+            )
+
+    def _light(self, path: Path) -> tuple[RawTable, str]:
+        """The columns of a file without image bytes, and the name of the image column."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        try:
+            schema = read_schema(path)
+            column = picture_column(path, schema, self._options)
+            if column is None:
+                raise InputError(f"{path} has no column of images: it has {', '.join(schema.names[:8])}")
+            kind = schema.field(column).type
+            has_path = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+            wanted = [f.name for f in schema if f.name != column and not _holds_bytes(f.type)]
+            if path.suffix.lower() in PARQUET_SUFFIXES:
+                import pyarrow.parquet as pq
+
+                with pq.ParquetFile(path) as file:
+                    light = file.read(columns=[*wanted, *([f"{column}.path"] if has_path else [])])
+                    rows = file.metadata.num_rows
+            else:
+                light = open_arrow(path)
+                rows = len(light)
+            names = pc.struct_field(light.column(column), "path") if has_path else pa.nulls(rows, pa.string())
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        labels = class_labels(schema.metadata)
+        columns = [Column(column, 0, pa.chunked_array(names))] if not has_path else [Column(column, 0, names)]
+        columns += [Column(n, i, light.column(n), labels.get(n, ())) for i, n in enumerate(wanted, 1)]
+        return RawTable(path, tuple(columns), "Arrow"), column
+
+    def _load(self, path: Path, column: str, row: int) -> bytes:
+        """Read the bytes of one image."""
+        if path.suffix.lower() in PARQUET_SUFFIXES:
+            cell = self._from_group(path, column, row)
+        else:
+            cell = self._opened(path).column(column)[row].as_py()
+        if isinstance(cell, dict):
+            data, name = cell.get("bytes"), cell.get("path")
+            if data is None and name:
+                return (path.parent / name).read_bytes()
+            cell = data
+        if not cell:
+            raise UnreadableImage("no picture in this row")
+        return bytes(cell)
+
+    def _opened(self, path: Path) -> Any:
+        with self._lock:
+            if (path, -1) not in self._groups:
+                self._groups[path, -1] = open_arrow(path)
+            return self._groups[path, -1]
+
+    def _from_group(self, path: Path, column: str, row: int) -> Any:
+        """A cell of a Parquet file; whole row groups are read, and the latest are kept."""
+        import pyarrow.parquet as pq
+
+        with self._lock, pq.ParquetFile(path) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                n = file.metadata.row_group(group).num_rows
+                if row < start + n:
+                    if (path, group) not in self._groups:
+                        self._groups[path, group] = file.read_row_group(group, columns=[column]).column(0)
+                        while len(self._groups) > _CACHED_GROUPS:
+                            self._groups.popitem(last=False)
+                    self._groups.move_to_end((path, group))
+                    return self._groups[path, group][row - start].as_py()
+                start += n
+        raise UnreadableImage("no such row")
+
+
+def read_schema(path: Path) -> "pa.Schema":
+    """Return the columns of a Parquet or Arrow file."""
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        with pq.ParquetFile(path) as file:
+            return file.schema_arrow
+    return open_arrow(path).schema
+
+
+def open_arrow(path: Path) -> "pa.Table":
+    """Open an Arrow file or stream, memory-mapped."""
+    import pyarrow as pa
+
+    source = pa.memory_map(str(path))
+    magic = source.read(6)
+    source.seek(0)
+    return (pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)).read_all()
+
+
+def _holds_bytes(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(_holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def picture_column(path: Path, schema: "pa.Schema", options: TableOptions) -> str | None:
+    """Return the column that holds pictures, None where no column holds bytes.
+
+    Raises
+    ------
+    InputError
+        Several columns may be meant, or a given one is not there.
+    """
+    if options.image_columns:
+        empty = [Column(name, i, None) for i, name in enumerate(schema.names)]  # type: ignore[arg-type]
+        column = named_column(RawTable(path, tuple(empty), ""), options.image_columns, "--image-column")
+        return column.name if column and _holds_bytes(schema.field(column.name).type) else None
+    held = [f.name for f in schema if _holds_bytes(f.type)]
+    named = sorted(
+        (name for name in held if normal_name(name) in IMAGE_COLUMNS),
+        key=lambda name: IMAGE_COLUMNS.index(normal_name(name)),
+    )
+    if named:
+        return named[0]
+    if len(held) > 1:
+        raise InputError(
+            f"{path}: the images are in {' or '.join(map(repr, held))}; choose with --image-column"
+        )
+    return held[0] if held else None
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return str(paths[0].name) + (f" and {len(paths) - 1:,} more files" if len(paths) > 1 else "")

@@ -1,0 +1,167 @@
+"""Images in tar archives of the WebDataset form."""
+
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from inficond.core.errors import InputError
+from inficond.core.images.decode import UnreadableImage
+from inficond.core.images.sources.record import ImageRecord, Note, split_of_file
+from inficond.core.images.walk import SUFFIXES
+from inficond.core.strict_json import parse_json
+from inficond.core.tables.cells import class_name
+
+LABEL_KEYS = ("class", "label", "class_name", "label_name", "labels", "classes", "category", "tags")
+"""Fields of a sample's JSON that hold its label, best first."""
+NAME_FILES = ("classnames.txt", "classes.txt", "labels.txt")
+"""Files beside the archives that list the names of numbered classes."""
+_MAX_TEXT = 1 << 20
+
+
+class TarImages:
+    """Samples of tar archives: files with the same name up to the first dot.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(paths)
+        self.notes: list[str] = []
+        self.rule = ""
+
+    def records(self, note: Note) -> Iterator[ImageRecord]:
+        """Find the images; see `ImageSource`."""
+        samples: list[tuple[Path, str, _Sample]] = []
+        for path in self._paths:
+            if path.is_file():
+                samples += [(path, key, sample) for key, sample in _index(path, note)]
+            else:
+                note(path.name, "cannot be read: there is no such file")
+        pictured = [(path, key, s) for path, key, s in samples if s.image is not None]
+        if not pictured:
+            raise InputError(f"no images in {self._paths[0]}{', …' if len(self._paths) > 1 else ''}")
+        for path, key, sample in samples:
+            if sample.image is None:
+                note(f"{path.name}#{key}", "a sample without an image")
+        labels = self._labels([sample for _, _, sample in pictured])
+        several = len({key + s.suffix for _, key, s in pictured}) < len(pictured)
+        splits = {path: split_of_file(path) for path in self._paths}
+        varied = len(set(splits.values())) > 1
+        self.notes.append(f"{len(self._paths):,} tar archive(s): {len(pictured):,} samples with an image")
+        for (path, key, sample), held in zip(pictured, labels):
+            assert sample.image is not None
+            offset, size = sample.image
+            yield ImageRecord(
+                f"{path.stem}/{key}{sample.suffix}" if several else f"{key}{sample.suffix}",
+                split=splits[path] if varied else None,
+                labels=held,
+                load=lambda path=path, at=offset, n=size: _read(path, at, n),  # type: ignore[misc]
+                location=f"{path}#{key}{sample.suffix}",
+                size=size,
+                version=f"{path.stat().st_mtime_ns} {offset}",
+            )
+
+    def _labels(self, samples: list["_Sample"]) -> list[tuple[str, ...] | None]:
+        """Labels from `.cls`, `.json` or `.txt`, the first of them that the samples have."""
+        by_json = [_json_labels(s.texts.get("json")) for s in samples]
+        classes = [s.texts.get("cls") for s in samples]
+        texts = [s.texts.get("txt") for s in samples]
+        if any(text is not None for text in classes):
+            self.rule = "classes in .cls"
+            names = self._class_names()
+            return [None if text is None else (_named(class_name(text), names),) for text in classes]
+        if any(held is not None for held in by_json):
+            self.rule = "classes in .json"
+            return by_json
+        counts = Counter(text for text in texts if text is not None)
+        if counts and len(counts) <= max(2, sum(counts.values()) / 2):
+            self.rule = "classes in .txt"
+            return [None if text is None else (class_name(text),) for text in texts]
+        if counts:
+            self.notes.append("texts in .txt differ for most samples; they are captions, not classes")
+        return [None] * len(samples)
+
+    def _class_names(self) -> list[str]:
+        for folder in dict.fromkeys(path.parent for path in self._paths):
+            for name in NAME_FILES:
+                try:
+                    lines = (folder / name).read_text("utf-8-sig").splitlines()
+                except (OSError, UnicodeDecodeError):
+                    continue
+                self.notes.append(f"names of classes in {name}")
+                return [line.strip() for line in lines if line.strip()]
+        return []
+
+
+class _Sample:
+    """Image and texts of a sample."""
+
+    def __init__(self) -> None:
+        self.image: tuple[int, int] | None = None
+        self.suffix = ""
+        self.texts: dict[str, str] = {}
+
+
+def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
+    """Samples of an archive; the rest of a damaged archive is left out."""
+    if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
+        raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
+    samples: dict[str, _Sample] = {}
+    length = path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if not member.isfile() or name.name.startswith("."):
+                    continue
+                stem, _, ending = name.name.partition(".")
+                key = (name.parent / stem).as_posix()
+                if member.offset_data + member.size > length:
+                    raise tarfile.ReadError("unexpected end of data")
+                sample = samples.setdefault(key, _Sample())
+                suffix = f".{ending.rpartition('.')[2].lower()}"
+                if suffix in SUFFIXES and sample.image is None:
+                    sample.image, sample.suffix = (member.offset_data, member.size), f".{ending}"
+                elif ending.lower() in ("cls", "json", "txt") and member.size <= _MAX_TEXT:
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    sample.texts[ending.lower()] = content.read().decode("utf-8", "replace").strip()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        if not samples:
+            raise InputError(f"{path} cannot be read as a tar archive: {error}") from error
+        note(path.name, f"damaged after {len(samples):,} samples ({error}); they are used")
+    yield from samples.items()
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset, os.SEEK_SET)
+        data = file.read(size)
+    if len(data) < size:
+        raise UnreadableImage("truncated archive")
+    return data
+
+
+def _json_labels(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    try:
+        fields = parse_json(text)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    value = next((fields[key] for key in LABEL_KEYS if key in fields), None)
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(v, str | int) for v in values):
+        return None
+    return tuple(class_name(v if isinstance(v, str) else json.dumps(v)) for v in values)
+
+
+def _named(text: str, names: Sequence[str]) -> str:
+    return names[int(text)] if text.isdecimal() and int(text) < len(names) else text

@@ -1,0 +1,400 @@
+"""The same photographs through every kind of source: same labels, identical pixels."""
+
+import functools
+import http.server
+import io
+import json
+import re
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from tests.images.test_sources import CLASSES, notes_of, photographs
+
+from inficond.core.errors import InputError
+from inficond.core.images import ImageSet, decode, open_source
+from inficond.core.images.sources import remote
+from inficond.core.images.sources.open import expand
+from inficond.core.tables import TableOptions
+
+Made = dict[str, str]
+
+
+def rows_of(root: Path, made: Made, name: Callable[[str], str]) -> list[dict[str, object]]:
+    return [
+        {"image": {"bytes": (root / id).read_bytes(), "path": name(id)}, "label": CLASSES.index(label)}
+        for id, label in made.items()
+    ]
+
+
+def arrow_table(root: Path, made: Made, name: Callable[[str], str] = lambda id: id) -> pa.Table:
+    features = {"label": {"names": list(CLASSES), "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.Table.from_pylist(rows_of(root, made, name)).replace_schema_metadata(metadata)
+
+
+def by_folder(root: Path, made: Made, at: Path) -> ImageSet:
+    return open_source(root)
+
+
+def by_csv(root: Path, made: Made, at: Path) -> ImageSet:
+    (root / "t.csv").write_text("path,label\n" + "".join(f"{id},{c}\n" for id, c in made.items()))
+    return open_source(root / "t.csv")
+
+
+def by_jsonl(root: Path, made: Made, at: Path) -> ImageSet:
+    lines = [json.dumps({"file_name": id, "label": c}) for id, c in made.items()]
+    (root / "t.jsonl").write_text("\n".join(lines))
+    return open_source(root / "t.jsonl")
+
+
+def by_parquet(root: Path, made: Made, at: Path) -> ImageSet:
+    pq.write_table(arrow_table(root, made), at / "t.parquet", row_group_size=5)
+    return open_source(at / "t.parquet")
+
+
+def by_parquet_of_file_names(root: Path, made: Made, at: Path) -> ImageSet:
+    """Bare names as `push_to_hub` writes them, repeated in every class, in several files of a folder."""
+    again = {id.replace(id[-7:], f"{i // 3:03d}.jpg"): (id, c) for i, (id, c) in enumerate(made.items())}
+    for new, (old, _) in again.items():
+        (root / old).rename(root / new)
+    made.clear()
+    made.update({new: c for new, (_, c) in again.items()})
+    table = arrow_table(root, made, lambda id: id.rpartition("/")[2])
+    (at / "data").mkdir()
+    for part in range(3):
+        pq.write_table(table.slice(4 * part, 4), at / "data" / f"train-{part:05d}-of-00003.parquet")
+    return open_source(at)
+
+
+def by_parquet_of_bytes(root: Path, made: Made, at: Path) -> ImageSet:
+    rows = [{"jpg": (root / id).read_bytes(), "class": c, "id": i} for i, (id, c) in enumerate(made.items())]
+    pq.write_table(pa.Table.from_pylist(rows), at / "t.parquet")
+    return open_source(at / "t.parquet")
+
+
+def by_feather(root: Path, made: Made, at: Path) -> ImageSet:
+    pyarrow.feather.write_feather(arrow_table(root, made), at / "t.feather")
+    return open_source(at / "t.feather")
+
+
+def by_saved_data_set(root: Path, made: Made, at: Path) -> ImageSet:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASSES))}
+    )
+    rows = rows_of(root, made, lambda id: id)
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(at / "saved")
+    return open_source(at / "saved")
+
+
+def by_load_dataset(root: Path, made: Made, at: Path) -> ImageSet:
+    datasets = pytest.importorskip("datasets")
+    datasets.config.HF_DATASETS_CACHE = at / "cache"
+    return open_source(f"hf:{root}")
+
+
+def by_load_dataset_streaming(root: Path, made: Made, at: Path) -> ImageSet:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASSES))}
+    )
+    table = datasets.Dataset.from_list(rows_of(root, made, lambda id: id), features=features)
+    table.to_parquet(at / "train.parquet")
+    return open_source(f"hf:{at}?split=train&streaming=1")
+
+
+def by_webdataset(root: Path, made: Made, at: Path) -> ImageSet:
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(str(at / "train-%03d.tar"), maxcount=len(made) // 3, verbose=0) as sink:
+        for id, c in made.items():
+            key = id.removesuffix(".jpg")
+            sink.write({"__key__": key, "jpg": (root / id).read_bytes(), "cls": CLASSES.index(c)})
+    (at / "classnames.txt").write_text("\n".join(CLASSES))
+    return open_source(str(at / "train-{000..002}.tar"))
+
+
+def by_tar_with_json(root: Path, made: Made, at: Path) -> ImageSet:
+    with tarfile.open(at / "t.tar", "w") as archive:
+        for id, c in made.items():
+            archive.add(root / id, id)
+            data = json.dumps({"label": c, "caption": f"a {c}"}).encode()
+            info = tarfile.TarInfo(id.replace(".jpg", ".json"))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return open_source(at / "t.tar")
+
+
+def by_coco(root: Path, made: Made, at: Path) -> ImageSet:
+    document = {
+        "images": [{"id": i, "file_name": id, "width": 32, "height": 24} for i, id in enumerate(made)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": CLASSES.index(c) + 1, "bbox": [0, 0, 9, 9]}
+            for i, c in enumerate(made.values())
+        ],
+        "categories": [{"id": c + 1, "name": name} for c, name in enumerate(CLASSES)],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_all.json").write_text(json.dumps(document))
+    return open_source(root)
+
+
+def by_yolo(root: Path, made: Made, at: Path) -> ImageSet:
+    (at / "images").symlink_to(root)
+    for id, c in made.items():
+        label = at / "labels" / id.replace(".jpg", ".txt")
+        label.parent.mkdir(parents=True, exist_ok=True)
+        label.write_text(f"{CLASSES.index(c)} 0.5 0.5 0.2 0.2\n{CLASSES.index(c)} 0.1 0.1 0.1 0.1\n")
+    (at / "data.yaml").write_text(
+        "path: .\ntrain: images\nval: images\nnames:\n  0: daisy\n  1: rose\n  2: tulip\n"
+    )
+    (at / "data.yaml").write_text("train: images\nnames: [daisy, rose, tulip]\n")
+    return open_source(at)
+
+
+def by_objects(root: Path, made: Made, at: Path) -> ImageSet:
+    kinds = (lambda p: p, str, Path.read_bytes, lambda p: Image.open(p), lambda p: np.asarray(Image.open(p)))
+    return open_source((kinds[i % 5](root / id), c) for i, (id, c) in enumerate(made.items()))
+
+
+def by_url_of_folder(root: Path, made: Made, at: Path) -> ImageSet:
+    return open_source(f"file://{root}")
+
+
+DOORS = [
+    by_folder, by_csv, by_jsonl, by_parquet, by_parquet_of_file_names, by_parquet_of_bytes, by_feather,
+    by_saved_data_set, by_load_dataset, by_load_dataset_streaming, by_webdataset, by_tar_with_json, by_coco,
+    by_yolo, by_objects, by_url_of_folder,
+]  # fmt: skip
+OTHER_IDS = {by_parquet_of_bytes, by_objects, by_yolo}
+"""Doors through which the names of the files are not known, or lie below another folder."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_gives_the_same_photographs(
+    tmp_path: Path, door: Callable[[Path, Made, Path], ImageSet]
+) -> None:
+    made = photographs(tmp_path / "photos")
+    (tmp_path / "at").mkdir()
+    images = door(tmp_path / "photos", made, tmp_path / "at")
+    assert images.classes == CLASSES
+    ids = list(made) if door in OTHER_IDS else sorted(made)
+    if door not in OTHER_IDS:
+        assert [record.id for record in images.records] == ids
+    elif door is by_yolo:
+        ids = sorted(made)
+    for record, id in zip(images.records, ids, strict=True):
+        assert record.labels == (made[id],)
+        np.testing.assert_array_equal(np.asarray(record.open().image), decode(tmp_path / "photos" / id))
+        assert record.where
+    assert len({(record.where, record.version) for record in images.records}) == len(made)
+
+
+@contextmanager
+def served(folder: Path, faults: dict[str, int] | None = None) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback; a path named in `faults` breaks off that many times."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            name = self.path.strip("/")
+            body = folder / name
+            if faults and faults.get(name, 0) > 0 and body.is_file():
+                faults[name] -= 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(body.stat().st_size))
+                self.end_headers()
+                self.wfile.write(body.read_bytes()[:100])
+                self.close_connection = True
+                return
+            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            if span and body.is_file():
+                part = body.read_bytes()[int(span[1]) : int(span[2]) + 1]
+                self.send_response(206)
+                self.send_header("Content-Length", str(len(part)))
+                self.send_header("Content-Range", f"bytes {span[1]}-{span[2]}/{body.stat().st_size}")
+                self.end_headers()
+                self.wfile.write(part)
+                return
+            super().do_GET()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_url_of_a_folder_and_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "pause", lambda seconds: None)
+    made = photographs(tmp_path / "photos")
+    (tmp_path / "photos" / "t").mkdir()
+    by_parquet(tmp_path / "photos", made, tmp_path / "photos" / "t")
+    faults = {sorted(made)[0]: 2, "t/t.parquet": 1}
+    with served(tmp_path / "photos", faults) as url:
+        for spec in (url + "/", url + "/t/t.parquet"):
+            images = open_source(spec, downloads=tmp_path / "downloads")
+            assert [r.id for r in images.records] == sorted(made)
+            assert [r.labels for r in images.records] == [(made[id],) for id in sorted(made)]
+            for record in images.records:
+                want = decode(tmp_path / "photos" / record.id)
+                np.testing.assert_array_equal(np.asarray(record.open().image), want)
+        with pytest.raises(InputError, match=r"nothing at .*nowhere\.tar"):
+            open_source(url + "/nowhere.tar")
+    assert faults == {sorted(made)[0]: 0, "t/t.parquet": 0}
+
+
+def test_a_download_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "pause", lambda seconds: None)
+    monkeypatch.setattr(remote, "_BLOCK", 1000)
+    content = np.random.default_rng(0).bytes(4500)
+    (tmp_path / "a.tar").write_bytes(content)
+    with served(tmp_path, {"a.tar": remote.ATTEMPTS}) as url:
+        source = remote.Remote(url + "/a.tar")
+        with pytest.raises(InputError, match=r"a\.tar cannot be read"):
+            source.download(tmp_path / "kept")
+        assert source.download(tmp_path / "kept").read_bytes() == content
+        assert source.download(tmp_path / "kept").read_bytes() == content
+
+
+def test_patterns() -> None:
+    assert expand("x/{08..11}.tar") == []
+    assert expand("/no-such-folder-*") == []
+
+
+def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "photos")
+    half = len(made) // 2
+    for split, ids in (("train", list(made)[:half]), ("val", list(made)[half:])):
+        with tarfile.open(tmp_path / f"{split}-000.tar", "w") as archive:
+            for id in ids:
+                archive.add(tmp_path / "photos" / id, id)
+    images = open_source(str(tmp_path / "*.tar"))
+    assert [r.split for r in images.records].count("train") == half
+    assert images.classes == ()
+
+
+def test_a_tar_cut_in_half_gives_its_first_half(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "photos")
+    by_tar_with_json(tmp_path / "photos", made, tmp_path)
+    data = (tmp_path / "t.tar").read_bytes()
+    (tmp_path / "half.tar").write_bytes(data[: len(data) // 2])
+    images, notes = notes_of(lambda note: open_source(tmp_path / "half.tar", note))
+    assert 0 < len(images.records) < len(made)
+    assert "damaged after" in notes["half.tar"]
+    for record in images.records:
+        record.open()
+    (tmp_path / "bad.tar").write_bytes(b"no tar at all" * 99)
+    with pytest.raises(InputError, match=r"bad\.tar cannot be read as a tar archive"):
+        open_source(tmp_path / "bad.tar")
+    images, notes = notes_of(lambda note: open_source(str(tmp_path / "{half,gone}.tar"), note))
+    assert "no such file" in notes["gone.tar"]
+
+
+def test_a_null_image_and_a_file_beside_a_parquet_file(tmp_path: Path) -> None:
+    made = photographs(tmp_path)
+    rows = [{"image": {"bytes": None, "path": id}, "label": c} for id, c in made.items()]
+    rows[3]["image"] = None
+    rows[4]["image"] = {"bytes": None, "path": None}
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(
+        pa.Table.from_pylist(rows, pa.schema([("image", kind), ("label", pa.string())])),
+        tmp_path / "t.parquet",
+    )
+    images = open_source(tmp_path / "t.parquet")
+    reasons = []
+    for record in images.records:
+        try:
+            record.open()
+        except ValueError as error:
+            reasons.append(str(error))
+    assert reasons == ["no picture in this row"] * 2
+
+
+def test_labels_of_several_kinds_in_annotations(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "photos")
+    by_yolo(tmp_path / "photos", made, tmp_path)
+    labels = sorted((tmp_path / "labels").rglob("*.txt"))
+    labels[0].write_text("0 0 0 1 1\n2 0 0 1 1\n")
+    labels[1].write_text("")
+    labels[2].unlink()
+    labels[3].write_text("7 0 0 1 1\n")
+    images = open_source(tmp_path)
+    held = [record.labels for record in images.records]
+    assert held[:4] == [("daisy", "tulip"), (), (), None]
+    said = " ".join(images.notes)
+    assert "2 of them without an object" in said
+    assert "line 1: '7' is not the number of a class" in said
+    assert np.isnan(images.label_matrix()[3]).all()
+
+
+def test_coco_faults_are_counted(tmp_path: Path) -> None:
+    made = photographs(tmp_path)
+    by_coco(tmp_path, made, tmp_path)
+    file = tmp_path / "annotations" / "instances_all.json"
+    document = json.loads(file.read_text())
+    document["images"].append({"id": 99, "file_name": "gone.jpg"})
+    document["annotations"] += [{"image_id": 12345, "category_id": 1}, {"image_id": 0, "category_id": 2}]
+    file.write_text(json.dumps(document))
+    images, notes = notes_of(lambda note: open_source(file, note))
+    assert "not there" in notes["gone.jpg"]
+    assert any("1 annotations of unknown images" in note for note in images.notes)
+    assert images.records[0].labels == ("daisy", "rose")
+    file.write_text("{}")
+    with pytest.raises(InputError, match="not a COCO file"):
+        open_source(file)
+
+
+def test_one_unusable_object_does_not_end_a_run() -> None:
+    good = np.zeros((20, 30, 3), np.uint8)
+    images, notes = notes_of(
+        lambda note: open_source([good, object(), np.zeros(3), good[:, :, 0], 1.5 * np.ones((9, 9))], note)
+    )
+    assert len(images.records) == 2
+    assert set(notes) == {"image 1", "image 2", "image 4"}
+    with pytest.raises(InputError, match="no images in the given images"):
+        open_source([])
+    with pytest.raises(InputError, match="must be a path, a name or an iterable, not int"):
+        open_source(7)  # type: ignore[arg-type]
+
+
+def test_data_sets_of_the_hub_that_cannot_be_used(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.config.HF_DATASETS_CACHE = tmp_path / "cache"
+    datasets.Dataset.from_dict({"text": ["a"], "label": [1]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"no image column; its columns are text, label"):
+        open_source(f"hf:{tmp_path}")
+    with pytest.raises(InputError, match=r"hf:.*cannot be loaded"):
+        open_source(f"hf:{tmp_path / 'nowhere'}")
+    with pytest.raises(InputError, match=r"hf:OWNER/NAME"):
+        open_source("hf:a/b?colour=red")
+    with pytest.raises(InputError, match=r"for a data set of the Hugging Face hub write hf:a/b"):
+        open_source("a/b")
+
+
+def test_a_column_of_pictures_is_chosen_by_name(tmp_path: Path) -> None:
+    made = photographs(tmp_path)
+    rows = [{"left": (tmp_path / id).read_bytes(), "right": b"x", "label": c} for id, c in made.items()]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"'left' or 'right'; choose with --image-column"):
+        open_source(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"--image-column: unknown column 'rigt': did you mean 'right'"):
+        open_source(tmp_path / "t.parquet", options=TableOptions(image_columns=("rigt",)))
+    images = open_source(tmp_path / "t.parquet", options=TableOptions(image_columns=("left",)))
+    assert images.records[0].open().width == 32
