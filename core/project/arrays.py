@@ -3,6 +3,7 @@
 A file appears under its name only when it is complete: it is written beside it and renamed.
 """
 
+import errno
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -111,6 +112,12 @@ def open_array(path: Path, entry: dict[str, Any]) -> np.ndarray:
             )
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None
+    except MemoryError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError(f"cannot map {path}") from error
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a header is Python text to NumPy, an entry may lack anything
         raise damaged(path, str(error)) from error
     return array

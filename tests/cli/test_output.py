@@ -1,5 +1,6 @@
 """What commands print: encodings, terminals, full devices and full disks."""
 
+import errno
 import io
 import json
 import os
@@ -160,17 +161,32 @@ def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_out_of_memory_is_said_as_such(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_project: MakeProject
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("inficond.core.tuning.refit.refit", MemoryError()),
+        ("numpy.load", MemoryError()),
+        ("numpy.load", OSError(errno.ENOMEM, "Cannot allocate memory")),
+        ("numpy.load", OSError(errno.EMFILE, "Too many open files")),
+        ("numpy.load", OSError(errno.EIO, "Input/output error")),
+    ],
+)
+def test_a_lack_of_memory_or_of_files_is_not_called_damage(
+    place: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    make_project: MakeProject,
 ) -> None:
-    from inficond.core.solver import api
-
     def starved(*given: Any, **named: Any) -> None:
-        raise MemoryError
+        raise error
 
     project = make_project()
-    monkeypatch.setattr(api, "problem_of", starved)
+    monkeypatch.setattr(place, starved)
+    monkeypatch.setattr("inficond.core.sessions.session.refit", starved)
     assert main(["tune", str(project.path), "--class", "boat", "--mute", "c1"]) == 2
     said = capsys.readouterr().err
-    assert "not enough memory" in said
+    assert said.count("\n") == 1
+    wanted = "not enough memory" if getattr(error, "errno", errno.ENOMEM) == errno.ENOMEM else error.args[1]
+    assert wanted in said
     assert "damaged" not in said
