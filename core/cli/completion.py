@@ -1,4 +1,4 @@
-"""Completion of `inficond` in a shell: the script that the shell reads, made from the commands there are."""
+"""Shell completion: scripts generated from the installed commands."""
 
 import argparse
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
 FILES = {"DIR", "FILE", "IMAGES", "STUDENT", "STUDENT.onnx", "ARCHIVE", "RECIPE", "CSV", "PROJECT", "SOURCE"}
-"""Placeholders in the commands' help that stand for a file or a folder."""
+"""Placeholders in help texts that stand for a file or a folder."""
 
 
 class PrintCompletion(argparse.Action):
-    """`--print-completion SHELL`: print the script and stop."""
+    """Option `--print-completion SHELL`, which prints the script and exits."""
 
     def __init__(self, build: Callable[[], argparse.ArgumentParser], **options: Any) -> None:
         super().__init__(**{**options, "choices": SHELLS, "metavar": "SHELL"})
@@ -19,7 +19,7 @@ class PrintCompletion(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
     ) -> None:
-        """Print the script for the shell `values`."""
+        """Print the script for the shell `values`, and exit."""
         import shtab
 
         whole = self._build()
@@ -29,7 +29,7 @@ class PrintCompletion(argparse.Action):
 
 
 def _mark_files(parser: argparse.ArgumentParser) -> None:
-    """Tell shtab which arguments are files, by their placeholders."""
+    """Mark arguments as files for shtab, by their placeholders."""
     import shtab
 
     for action in parser._actions:

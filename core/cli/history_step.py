@@ -1,4 +1,4 @@
-"""What `undo` and `redo` share: a step along the history, told in the same way."""
+"""Shared code of the commands that move the project's branch: `undo`, `redo`, `checkout`."""
 
 import argparse
 from collections.abc import Callable
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
 
 
 def move(args: argparse.Namespace, out: Output, step: "Callable[[Session], Node]") -> int:
-    """Move the project's own branch by `step`, and say where it stands now."""
+    """Move the project's branch by `step` and print its new node."""
     from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")

@@ -1,6 +1,6 @@
-"""One step of a history: who did what, when, from what, with what effect. Immutable and self-checking.
+"""Nodes of a history: immutable records of steps with their effect.
 
-A node's id is a hash of all it says, its parent's id included, so a history cannot be changed unnoticed.
+A node's id is a hash of its content, including its parent's id, so changes to a history are detected.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ KINDS = ("root", "tune", "add", "drop", "override", "lambda", "threshold")
 
 
 def check_node(node: "Node") -> None:
-    """What `Node.from_json` made holds what every reader of nodes relies on.
+    """Validate the field types of a node that was read from a file.
 
     Raises
     ------
     ValueError
-        It does not.
+        A field has another type, or a value out of range.
     """
     named = (node.id, node.parent, node.when, node.who, node.note, node.data, node.code, *node.classes)
     if not all(isinstance(text, str) for text in (*named, *node.added, *node.dropped)):
-        raise ValueError("a name is no text")
+        raise ValueError("a name is not text")
     if node.kind not in KINDS[1:] or not 0 < node.lam < np.inf:
         raise ValueError(f"its kind is {node.kind!r:.40} and its λ {node.lam!r:.40}")
     sections = (
@@ -41,14 +41,14 @@ def check_node(node: "Node") -> None:
         *node.after.values(),
     )
     if not all(isinstance(section, Mapping) for section in sections):
-        raise ValueError("a section is no object")
+        raise ValueError("a section is not an object")
     if not (node.focus is None or isinstance(node.focus, Mapping)):
-        raise ValueError("its focus is no object")
+        raise ValueError("its focus is not an object")
     if not all(isinstance(w.cls, str) and isinstance(w.concept, str) for w in node.weights):
         raise ValueError("a weight has no name")
     if node.thresholds is not None and not all(0 <= at <= 1 for at in node.thresholds):
-        raise ValueError("a threshold is no probability")
-    str(node.title)  # what it is made of is there
+        raise ValueError("a threshold is not a probability")
+    str(node.title)  # raises where a part of it is missing
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A step and the state of what it changed.
+    """A step, and the states of the classes that it changed.
 
     Parameters
     ----------
@@ -71,34 +71,34 @@ class Node:
     when : str
         UTC, ISO 8601.
     who : str
-        The person or program, as it called itself.
+        Name of the person or program.
     classes : tuple of str
-        The classes that were asked for.
+        Classes of the step.
     actions : tuple of Action
-        As given, groups unresolved; only for ``tune``.
+        As given, with groups as ``group:NAME``; only for ``tune``.
     focus : mapping or None
         ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
     detail : mapping
         ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for
-        ``lambda``; for ``threshold`` what was asked as ``at`` and what it came to as ``thresholds``.
+        ``lambda``; for ``threshold`` the request as ``at`` and the resulting ``thresholds``.
     note : str
-        The person's remark when the step was made.
+        Remark of the person.
     lam : float
         λ of the fit.
     solver : mapping
         ``link``, ``tol``, and per class that was refitted ``gap``, ``iterations``, ``converged``.
     data, code : str
-        Hashes of the project's arrays; version and hash of the program.
+        Hash of the project's arrays; version and source hash of the program.
     before, after : mapping from class to mapping from metric to float
-        On validation images, for the classes that moved.
+        Metrics on validation images of the classes that changed.
     weights : tuple of WeightChange
-        Every weight that moved.
+        Changed weights.
     changed : mapping from class to ClassState
-        The state after the step of each class that it changed.
+        States of the changed classes after the step.
     added : tuple of str
-        Words added so far on this branch.
+        Words added on the branch up to this step.
     dropped : frozenset of str
-        Concepts dropped so far on this branch.
+        Concepts dropped on the branch up to this step.
     """
 
     id: str
@@ -124,7 +124,7 @@ class Node:
 
     @property
     def title(self) -> str:
-        """What was done, in one line."""
+        """Description of the step in one line."""
         where = ", ".join(self.classes)
         if self.kind == "root":
             return "as fitted"
@@ -145,11 +145,11 @@ class Node:
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """Of all classes from this step on, where it changed them."""
+        """Thresholds of all classes from this step on; None if the step is of another kind."""
         return tuple(self.detail["thresholds"]) if self.kind == "threshold" else None
 
     def to_json(self, states: bool = False) -> dict[str, Any]:
-        """Plain JSON; with `states` also the weights, as hexadecimal bytes, so that the id can be checked."""
+        """Return plain JSON; with `states`, also the weights in hexadecimal, as needed to compute the id."""
         data: dict[str, Any] = {
             "id": self.id,
             "parent": self.parent,
@@ -189,7 +189,7 @@ class Node:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], changed: Mapping[str, ClassState]) -> "Node":
-        """The inverse of `to_json`, given the states."""
+        """Return the node of plain JSON and states."""
         return cls(
             id=data["id"],
             parent=data["parent"],
@@ -214,7 +214,7 @@ class Node:
         )
 
     def computed_id(self) -> str:
-        """The hash of all that the node says but its id."""
+        """Return the hash of the node's content without its id."""
         said = self.to_json(states=True)
         del said["id"], said["title"]
         text = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""A branch as a recipe: the steps without the numbers, to be replayed on this or another project."""
+"""Recipes: the steps of a branch without their results, for a replay on this or another project."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ class Step:
     Parameters
     ----------
     kind : str
-        As a node's, never ``root``.
+        Kind of the node, never ``root``.
     classes : tuple of str
-        The classes that were asked for.
+        Classes of the step.
     actions : tuple of Action
         For ``tune``.
     focus : mapping or None
-        ``label``, ``factor`` and maybe ``images``.
+        ``label``, ``factor`` and optionally ``images``.
     detail : mapping
-        As a node's.
+        Detail of the node.
     note : str
-        The person's remark.
+        Remark of the person.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Step:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, empty fields left out."""
+        """Return plain JSON without empty fields."""
         data: dict[str, Any] = {
             "kind": self.kind,
             "classes": list(self.classes),
@@ -56,18 +56,18 @@ class Step:
 
     @classmethod
     def from_json(cls, data: Any, number: int) -> "Step":
-        """The inverse; `number` counts from 1 and is told in errors."""
+        """Return the step of plain JSON; errors mention `number`, which counts from 1."""
         if not isinstance(data, Mapping):
-            raise InputError(f"step {number} of the recipe is no object")
+            raise InputError(f"step {number} of the recipe is not an object")
         kind = data.get("kind")
         if kind not in KINDS or kind == "root":
-            raise InputError(f"step {number} of the recipe is of the unknown kind {str(kind)[:40]!r}")
+            raise InputError(f"step {number} of the recipe has the unknown kind {str(kind)[:40]!r}")
         classes, actions = data.get("classes", []), data.get("actions", [])
         focus, detail = data.get("focus"), data.get("detail", {})
         if not _names(classes) or not isinstance(actions, list):
             raise InputError(f"step {number} of the recipe needs lists of classes and actions")
         if not (focus is None or isinstance(focus, Mapping)) or not isinstance(detail, Mapping):
-            raise InputError(f"step {number} of the recipe has a focus or detail that is no object")
+            raise InputError(f"step {number} of the recipe has a focus or detail that is not an object")
         wanted = {
             "add": "concept",
             "drop": "concept",
@@ -76,11 +76,11 @@ class Step:
             "threshold": "at",
         }.get(kind)
         if wanted is not None and wanted not in detail:
-            raise InputError(f"step {number} of the recipe ({kind}) does not say which {wanted}")
+            raise InputError(f"step {number} of the recipe ({kind}) lacks {wanted!r}")
         if kind == "override" and not _names(detail["images"]):
             raise InputError(f"step {number} of the recipe needs a list of images")
         if focus is not None and not _is_focus(focus):
-            raise InputError(f"step {number} of the recipe has a focus that names no subset, slice or images")
+            raise InputError(f"step {number} of the recipe has a focus without a subset, slice or images")
         try:
             made = tuple(Action.from_json(a) for a in actions)
         except InputError as error:
@@ -90,14 +90,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in order, and where they come from.
+    """Steps in order, and their origin.
 
     Parameters
     ----------
     steps : tuple of Step
         From the root on.
     project : str
-        Name of the project it was made on.
+        Name of the project of origin.
     data, code : str
         Hash of its data; version of the program.
     """
@@ -120,20 +120,20 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: Any) -> "Recipe":
-        """Check and read.
+        """Validate and return the recipe of plain JSON.
 
         Raises
         ------
         InputError
-            No recipe, one of another version, or a step that cannot be read.
+            Not a recipe, a recipe of another version, or an invalid step.
         """
         if isinstance(data, Recipe):
             return data
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-            raise InputError("this is no recipe: it should be what `inficond recipe` printed")
+            raise InputError("this is not a recipe: use the output of `inficond recipe`")
         if data.get("version") != VERSION:
             raise InputError(
-                f"the recipe has version {str(data.get('version'))[:20]}, this program reads {VERSION}: "
+                f"the recipe has version {str(data.get('version'))[:20]}, and {VERSION} is supported: "
                 "replay it with the version of inficond that wrote it"
             )
         steps = data.get("steps")
@@ -148,12 +148,12 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path | str) -> "Recipe":
-        """From a file.
+        """Read a file.
 
         Raises
         ------
         InputError
-            It cannot be read, or is no recipe.
+            It cannot be read or is not a recipe.
         """
         path = Path(path)
         try:
@@ -165,24 +165,24 @@ class Recipe:
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"{path} is no recipe: {error}") from None
+            raise InputError(f"{path} is not a recipe: {error}") from None
         return cls.from_json(data)
 
 
 def recipe_of(path: Sequence[Node], project: str) -> Recipe:
-    """The steps that lead to a node.
+    """Return the steps that lead to a node as a recipe.
 
     Parameters
     ----------
     path : sequence of Node
-        From the root's child down.
+        From the first step to the node.
     project : str
-        Its project's name.
+        Name of the project.
 
     Returns
     -------
     Recipe
-        Without the numbers: those are made anew where it is replayed.
+        Without results, which a replay computes.
     """
     steps = tuple(Step(n.kind, n.classes, n.actions, _focus(n.focus), _detail(n), n.note) for n in path)
     last = path[-1] if path else None
@@ -190,12 +190,12 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
 
 
 def _focus(focus: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Without the number of images, which belongs to the project."""
+    """Return a focus without the number of images, which depends on the project."""
     return None if focus is None else {k: v for k, v in focus.items() if k != "size"}
 
 
 def _detail(node: Node) -> dict[str, Any]:
-    """Without what a step came to on this project's images."""
+    """Return the detail of a step without its results."""
     return {k: v for k, v in node.detail.items() if k != "thresholds"}
 
 

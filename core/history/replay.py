@@ -1,4 +1,4 @@
-"""A recipe on a project: names are matched, and what does not apply is passed over and listed."""
+"""Replay of a recipe on a project: names are matched; what does not apply is skipped and listed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from inficond.core.tuning.actions import GROUP_PREFIX, Action
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something of a recipe that does not apply here.
+    """A part of a recipe that does not apply to the project.
 
     Parameters
     ----------
     step : int
-        Counted from 1.
+        Number of the step, from 1.
     what, why : str
-        In words.
+        The part and the reason.
     """
 
     step: int
@@ -33,14 +33,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did.
+    """Result of a replay.
 
     Parameters
     ----------
     nodes : tuple of Node
-        The new nodes, in order.
+        New nodes, in order.
     skipped : tuple of Skipped
-        What did not apply.
+        Parts that did not apply.
     """
 
     nodes: tuple[Node, ...]
@@ -48,7 +48,7 @@ class Replayed:
 
 
 class Steps(Protocol):
-    """What a session offers to a replay."""
+    """Methods of a session that a replay calls."""
 
     @property
     def classes(self) -> list[str]: ...
@@ -69,24 +69,24 @@ class Steps(Protocol):
 
 
 def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
-    """Take a recipe's steps.
+    """Take the steps of a recipe.
 
     Parameters
     ----------
     session : Session
-        Where it stands is where the first step is taken.
+        The first step is taken at its current node.
     recipe : Recipe or mapping
-        Mappings are checked first: nothing is done when one step cannot be read.
+        A mapping is validated first; no step is taken if one is invalid.
 
     Returns
     -------
     Replayed
-        The nodes made, and what was passed over.
+        New nodes and skipped parts.
 
     Raises
     ------
     InputError
-        No recipe, or one of another version; a `StorageError` where the disk did not take a step.
+        Not a recipe, or a recipe of another version; a `StorageError` if a step cannot be written.
     """
     recipe = Recipe.from_json(recipe)
     nodes: list[Node] = []
@@ -94,7 +94,7 @@ def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
     for number, step in enumerate(recipe.steps, 1):
         try:
             made = _take(session, step, number, skipped)
-        except StorageError:  # the step was fine: to pass over it would give another student in silence
+        except StorageError:  # the step is valid: skipping it would give a different student
             raise
         except InputError as error:
             skipped.append(Skipped(number, _what(step), str(error)))

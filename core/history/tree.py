@@ -1,4 +1,4 @@
-"""A branch's view of the tree in memory: nodes, where one stands, what can be redone, states."""
+"""Tree of steps in memory: nodes, current node, undone nodes and states."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from inficond.core.tuning.state import BranchState
 
 @dataclass(frozen=True)
 class Remark:
-    """What a person calls a node, and what they wrote about it."""
+    """Name of a node and a note about it."""
 
     name: str = ""
     note: str = ""
@@ -22,9 +22,9 @@ class Tree:
     Parameters
     ----------
     root : Node
-        Of kind ``root``.
+        Node of kind ``root``.
     state : BranchState
-        At the root.
+        State at the root.
     """
 
     def __init__(self, root: Node, state: BranchState) -> None:
@@ -39,19 +39,19 @@ class Tree:
         return len(self._nodes)
 
     def __iter__(self) -> Iterator[Node]:
-        """All nodes, parents before children."""
+        """Iterate over all nodes, parents before children."""
         return iter(list(self._nodes.values()))
 
     def __contains__(self, node: object) -> bool:
         return node in self._nodes
 
     def __getitem__(self, node: str) -> Node:
-        """A node by id, by the beginning of its id where that is unique, or by the name it was given.
+        """Return a node by its id, by a unique beginning of its id (4 characters or more), or by its name.
 
         Raises
         ------
         InputError
-            No such node, or several.
+            There is no such node, or more than one.
         """
         if node in self._nodes:
             return self._nodes[node]
@@ -61,28 +61,26 @@ class Tree:
         if len(found) == 1:
             return self._nodes[found[0]]
         if found:
-            raise InputError(
-                f"{node!r} could be any of the nodes {', '.join(found[:6])}: give more of the id"
-            )
+            raise InputError(f"{node!r} matches several nodes ({', '.join(found[:6])}): give more of the id")
         raise unknown("node", node, [*self._nodes, *(r.name for r in self.remarks.values() if r.name)])
 
     def add(self, nodes: Iterable[Node]) -> None:
-        """Take nodes in; each parent must be there or among those before.
+        """Add nodes; each parent must be in the tree or precede its child.
 
         Raises
         ------
         InputError
-            A parent is missing: the history was cut.
+            A parent is missing.
         """
         for node in nodes:
             if node.parent not in self._nodes:
                 raise InputError(
-                    f"node {node.id} of the history has lost its parent {node.parent}: restore a copy"
+                    f"the parent {node.parent} of node {node.id} is missing: restore a copy of the history"
                 )
             self._nodes[node.id] = node
 
     def state(self, node: str) -> BranchState:
-        """The state at a node, built from its ancestors'."""
+        """Return the state at a node, derived from the states of its ancestors."""
         missing: list[Node] = []
         at = self._nodes[node]
         while at.id not in self._states:
@@ -102,7 +100,7 @@ class Tree:
         return state
 
     def path(self, node: str) -> list[Node]:
-        """From the root's first child down to the node; empty for the root."""
+        """Return the nodes from the root, exclusive, to a node; empty for the root."""
         steps = []
         at = self._nodes[node]
         while at.parent is not None:
@@ -111,5 +109,5 @@ class Tree:
         return steps[::-1]
 
     def children(self, node: str) -> list[Node]:
-        """In the order in which they were made."""
+        """Return the children of a node in the order of their creation."""
         return [n for n in self._nodes.values() if n.parent == node]

@@ -1,7 +1,7 @@
-"""What a person may ask of a concept's influence, and what may not be asked at once.
+"""Actions on the influence of concepts.
 
-An `Action` names a concept, or a whole group as ``group:NAME``; `expand` turns actions into one action per
-concept and refuses the contradictory ones, so that the rest of the package only ever sees single concepts.
+An `Action` names a concept, or a group as ``group:NAME``. `expand` converts actions to one action per concept
+and refuses contradictory ones; the rest of the package handles single concepts only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,28 +13,28 @@ from inficond.core.errors import InputError, unknown
 KINDS = ("up", "down", "mute", "lock", "set", "free")
 DEFAULT_STRENGTH = 1.5
 MAX_STRENGTH = 1e3
-MAX_WEIGHT = 1e4  # a logit of ten thousand per standard deviation: beyond it only overflow waits
+MAX_WEIGHT = 1e4  # logits per standard deviation; larger weights would overflow
 GROUP_PREFIX = "group:"
 
 
 @dataclass(frozen=True)
 class Action:
-    """One wish about one concept (or one group of concepts) of a class.
+    """Action on one concept, or on one group of concepts, of a class.
 
     Parameters
     ----------
     kind : str
         ``up``, ``down``, ``mute``, ``lock``, ``set`` or ``free``.
     concept : str
-        A concept's name, or ``group:NAME`` for every concept of a group.
+        Name of a concept, or ``group:NAME`` for every concept of a group.
     value : float or None
-        Strength ``x >= 1`` for ``up`` and ``down`` (1.5 where None), the weight in standardised units for
-        ``set``, None for the others.
+        Strength ``x >= 1`` of ``up`` and ``down`` (1.5 where None); weight in standardised units of ``set``;
+        None for the other kinds.
 
     Raises
     ------
     InputError
-        Unknown kind, strength below 1 or not finite, a value where none belongs or none where one does.
+        The kind is unknown, or the value is missing, superfluous or out of range.
     """
 
     kind: str
@@ -45,12 +45,13 @@ class Action:
         if self.kind not in KINDS:
             raise unknown("action", self.kind, KINDS)
         if not isinstance(self.concept, str) or not self.concept:
-            raise InputError(f"{self.kind} needs the name of a concept, or group:NAME")
+            raise InputError(f"{self.kind} needs the name of a concept or group:NAME")
         if self.kind in ("up", "down"):
             strength = DEFAULT_STRENGTH if self.value is None else _number(self.value, self)
             if not 1 <= strength <= MAX_STRENGTH:  # false for NaN too
                 raise InputError(
-                    f"{self.kind} {self.concept!r}: strength {strength:g} must lie in 1 … {MAX_STRENGTH:g}"
+                    f"{self.kind} {self.concept!r}: strength {strength:g} is not between 1 and "
+                    f"{MAX_STRENGTH:g}"
                 )
             object.__setattr__(self, "value", strength)
         elif self.kind == "set":
@@ -59,7 +60,7 @@ class Action:
             weight = _number(self.value, self)
             if not abs(weight) <= MAX_WEIGHT:  # false for NaN too
                 raise InputError(
-                    f"set {self.concept!r}: the weight {weight:g} must lie within ±{MAX_WEIGHT:g}"
+                    f"set {self.concept!r}: the weight {weight:g} must be within ±{MAX_WEIGHT:g}"
                 )
             object.__setattr__(self, "value", weight)
         elif self.value is not None:
@@ -73,7 +74,7 @@ class Action:
         return f"{self.kind} {self.concept}"
 
     def to_json(self) -> dict[str, Any]:
-        """As kept in a history and a recipe."""
+        """Return plain JSON, as stored in histories and recipes."""
         data: dict[str, Any] = {"kind": self.kind, "concept": self.concept}
         if self.value is not None:
             data["value"] = self.value
@@ -81,7 +82,7 @@ class Action:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Action":
-        """The inverse of `to_json`; also accepts an `Action`."""
+        """Return the action of plain JSON; an `Action` is returned as it is."""
         if isinstance(data, Action):
             return data
         if not isinstance(data, Mapping) or "kind" not in data or "concept" not in data:
@@ -93,7 +94,7 @@ def _number(value: Any, action: Action) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{action.kind} {action.concept!r}: {value!r:.80} is no number") from None
+        raise InputError(f"{action.kind} {action.concept!r}: {value!r:.80} is not a number") from None
 
 
 def expand(
@@ -102,27 +103,27 @@ def expand(
     groups: Sequence[str],
     dropped: Iterable[str] = (),
 ) -> list[Action]:
-    """One action per concept, in the order given, groups resolved.
+    """Return one action per concept, in the given order, with groups replaced by their concepts.
 
     Parameters
     ----------
     actions : iterable of Action or mapping
-        What was asked; mappings as `Action.to_json` writes them.
+        Mappings are those of `Action.to_json`.
     concepts, groups : sequence of str
-        (K,) the names of the concepts and the group of each.
+        Names of the K concepts, and the group of each.
     dropped : iterable of str
-        Concepts that were dropped: naming one is an error, a group passes over them.
+        Dropped concepts: naming one is an error, groups leave them out.
 
     Returns
     -------
     list of Action
-        At most one per concept.
+        At most one action per concept.
 
     Raises
     ------
     InputError
-        Nothing asked, unknown concept or group (the nearest names are told), or two different actions on
-        one weight.
+        There is no action, a concept or group is unknown (similar names are listed), or two different
+        actions concern one weight.
     """
     index = {name: i for i, name in enumerate(concepts)}
     gone = set(dropped)
@@ -132,7 +133,7 @@ def expand(
         if action.concept in index:
             names = [action.concept]
             if action.concept in gone:
-                raise InputError(f"concept {action.concept!r} was dropped: add it again before tuning it")
+                raise InputError(f"concept {action.concept!r} was dropped: add it again before you tune it")
         elif action.concept.startswith(GROUP_PREFIX):
             group = action.concept[len(GROUP_PREFIX) :]
             names = [c for c, g in zip(concepts, groups) if g == group and c not in gone]
@@ -144,9 +145,9 @@ def expand(
             one = Action(action.kind, name, action.value)
             other = chosen.setdefault(name, one)
             if other != one:
-                raise InputError(f"contradictory actions on {name!r}: {other} and {one}; keep one of them")
+                raise InputError(f"contradictory actions on {name!r}: {other} and {one}; remove one of them")
     if not chosen:
-        raise InputError("no action given: say what to do with which concept, e.g. up water")
+        raise InputError("no action given: name an action and a concept, for example up water")
     return list(chosen.values())
 
 
@@ -154,16 +155,16 @@ VERBS = {"up": "raise", "down": "lower"}
 
 
 def spell(actions: Iterable[Action], limit: int = 4, plain: bool = False) -> str:
-    """A line for people: ``mute dock, sea, boat; up bird ×1.5``.
+    """Return actions as one line: ``mute dock, sea, boat; up bird ×1.5``.
 
     Parameters
     ----------
     actions : iterable of Action
-        What was asked.
     limit : int
-        Concepts told by name of each kind.
+        Concepts listed per kind of action.
     plain : bool
-        In everyday words, not in those of the command line: ``mute everything like water; raise bird ×1.5``.
+        Use everyday words in place of those of the command line: ``mute everything like water; raise bird
+        ×1.5``.
     """
     parts: dict[tuple[str, float | None], list[str]] = {}
     for a in actions:

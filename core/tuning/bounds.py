@@ -1,7 +1,7 @@
-"""Actions to bounds: the box in which a class's weights are refitted.
+"""Bounds on weights, derived from actions.
 
-The bounds in force for a class are those of the whole branch; a later action on the same concept replaces the
-earlier one, and `free` lifts it.
+The bounds of a class are those of its whole branch. A later action on a concept replaces the earlier one, and
+`free` removes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,17 +16,16 @@ from inficond.core.tuning.actions import Action
 
 @dataclass(frozen=True)
 class Bound:
-    """What one action asks of one weight.
+    """Interval in which a refitted weight must lie.
 
     Parameters
     ----------
     action : Action
-        The action that set it (its concept is a single one).
+        The action that set the bound, on a single concept.
     lower, upper : float
-        The refitted weight stays in ``[lower, upper]``, in standardised units; exactly representable as
-        float32, since the weights are.
+        Ends of the interval in standardised units; float32 values, as the weights are.
     weight : float
-        The weight when the action was made.
+        Weight at the time of the action.
     """
 
     action: Action
@@ -35,7 +34,7 @@ class Bound:
     weight: float
 
     def to_json(self) -> dict[str, Any]:
-        """As kept in a history; infinite ends are None."""
+        """Return plain JSON, as stored in a history; infinite ends are None."""
         return {
             **self.action.to_json(),
             "lower": self.lower if np.isfinite(self.lower) else None,
@@ -45,19 +44,19 @@ class Bound:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Bound":
-        """The inverse of `to_json`."""
+        """Return the bound of plain JSON."""
         lower = -np.inf if data["lower"] is None else float(data["lower"])
         upper = np.inf if data["upper"] is None else float(data["upper"])
         return cls(Action.from_json(data), lower, upper, float(data["weight"]))
 
 
 def typical_weight(weights: NDArray[np.float32]) -> float:
-    """τ of a class: the median of |w| over its non-zero weights, 1/√K where there are none.
+    """Return τ of a class: the median of |w| over its non-zero weights, 1/√K if there are none.
 
     Parameters
     ----------
     weights : ndarray of shape (K,)
-        The class's weights.
+        Weights of the class.
 
     Returns
     -------
@@ -71,21 +70,22 @@ def typical_weight(weights: NDArray[np.float32]) -> float:
 
 
 def bound_for(action: Action, weight: float, tau: float) -> Bound:
-    """The bound that an action puts on a weight.
+    """Return the bound that an action puts on a weight.
 
     Parameters
     ----------
     action : Action
-        Any kind but ``free``.
+        Of any kind but ``free``.
     weight : float
-        The weight now, a float32 value.
+        Current weight, a float32 value.
     tau : float
-        `typical_weight` of the class now.
+        Current `typical_weight` of the class.
 
     Returns
     -------
     Bound
-        Rounded to float32 so that ``up`` never allows less than was asked and ``down`` never more.
+        Ends are rounded to float32 towards the requested side: ``up`` never allows less than requested and
+        ``down`` never more.
     """
     w = float(weight)
     if action.kind == "mute":
@@ -103,7 +103,7 @@ def bound_for(action: Action, weight: float, tau: float) -> Bound:
 
 
 def _float32_at_least(value: float) -> float:
-    """The smallest float32 that is not below `value`; float32 values stay as they are."""
+    """Return the smallest float32 that is not below `value`."""
     near = np.float32(value)
     return float(near if float(near) >= value else np.nextafter(near, np.float32(np.inf)))
 
@@ -114,23 +114,23 @@ def bounds_of(
     concepts: Sequence[str] | Mapping[str, int],
     in_force: Mapping[str, Bound] | None = None,
 ) -> dict[str, Bound]:
-    """The bounds in force for a class after some actions.
+    """Return the bounds of a class after some actions.
 
     Parameters
     ----------
     actions : iterable of Action
-        On single concepts, as `expand` returns them.
+        On single concepts, as returned by `expand`.
     weights : ndarray of shape (K,)
-        The class's weights when the actions are made; all actions of one call see these.
+        Weights of the class before the actions; all of them refer to these.
     concepts : sequence of str, or mapping from name to column
-        The names of the K concepts.
+        Names of the K concepts.
     in_force : mapping from concept to Bound, optional
-        The bounds of the branch so far.
+        Earlier bounds of the branch.
 
     Returns
     -------
     dict from concept to Bound
-        A new one.
+        A new dict.
     """
     columns = concepts if isinstance(concepts, Mapping) else {name: i for i, name in enumerate(concepts)}
     tau = typical_weight(weights)
@@ -149,23 +149,23 @@ def box(
     n_concepts: int,
     dropped: Iterable[str] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The box as the solver wants it.
+    """Return bounds as arrays for the solver.
 
     Parameters
     ----------
     bounds : mapping from concept to Bound
-        The bounds in force.
+        Bounds of the class.
     concepts : mapping from name to column
-        Where each concept stands.
+        Columns of the concepts.
     n_concepts : int
-        K.
+        Number of concepts K.
     dropped : iterable of str
         Concepts whose weight is 0 in every class.
 
     Returns
     -------
-    lower, upper : ndarray of shape (K,)
-        Infinite where nothing is asked.
+    lower, upper : ndarray of shape (K,), float32
+        Infinite for weights without a bound.
     """
     lower = np.full(n_concepts, -np.inf, np.float32)
     upper = np.full(n_concepts, np.inf, np.float32)

@@ -1,4 +1,4 @@
-"""Which weights differ between two states of a class."""
+"""Differences between the weights of two states of a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from inficond.core.tuning.state import ClassState
 
 @dataclass(frozen=True)
 class WeightChange:
-    """A weight that a step moved, in standardised units."""
+    """Change of one weight, in standardised units."""
 
     cls: str
     concept: str
@@ -25,21 +25,19 @@ def changes(
     before: ClassState,
     after: ClassState,
 ) -> tuple[WeightChange, ...]:
-    """The weights that differ between two states of a class, largest change first.
+    """Return the weights that differ between two states of a class, largest change first.
 
     Parameters
     ----------
     cls : str
         The class.
     concepts_before, concepts_after : sequence of str
-        Names of the columns of either state; a concept that one lacks has weight 0 there.
+        Concepts of each state; a concept that is missing in one has weight 0 there.
     before, after : ClassState
-        The two states.
 
     Returns
     -------
     tuple of WeightChange
-        Empty where nothing moved.
     """
     if concepts_before == concepts_after:
         old, new, names = before.weights, after.weights, concepts_after

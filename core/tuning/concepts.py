@@ -1,4 +1,4 @@
-"""Concepts that come and go on a branch: a typed word becomes a column, a concept is dropped everywhere."""
+"""Adding and dropping concepts on a branch."""
 
 from dataclasses import replace
 
@@ -16,39 +16,38 @@ MAX_LENGTH = 100
 def added(
     workspace: Workspace, state: BranchState, word: str, tol: float = TOLERANCE
 ) -> tuple[BranchState, dict[str, Certificate]]:
-    """A word as a new column (or a dropped concept back in its old one), and the classes that use it
-    refitted.
+    """Add a word as a new column, or restore a dropped concept, and refit the classes that use it.
 
     Parameters
     ----------
-    workspace, state
-        Where.
+    workspace : Workspace
+    state : BranchState
     word : str
-        As a person typed it.
+        As typed by a person.
     tol : float
-        Of the refits.
+        Relative tolerance of the refits.
 
     Returns
     -------
     state, certificates
-        As `refit` returns them; classes that are still optimal without the word are not touched.
+        As returned by `refit`; classes that are optimal without the word stay as they are.
 
     Raises
     ------
     InputError
-        The word is a concept already, or is no printable text of at most 100 letters.
+        The word is a concept already, is empty, longer than 100 characters or not printable.
     """
     workspace.check_tunable()
     word = word.strip()
     if not word or len(word) > MAX_LENGTH or not word.isprintable():
-        raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable letters")
+        raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable characters")
     columns = workspace.columns(state.added)
     if word in state.dropped:
         new = replace(state, dropped=state.dropped - {word})
     elif word in columns.index:
         raise InputError(f"{word!r} is a concept already: tune its weight instead")
     else:
-        workspace.word(word)  # before anything else: it fails where the encoder or the regions are missing
+        workspace.word(word)  # raises InputError where the encoder or the regions are missing
         padded = {
             cls: replace(one, weights=np.append(one.weights, np.float32(0)))
             for cls, one in state.classes.items()
@@ -85,26 +84,26 @@ def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]
 def dropped(
     workspace: Workspace, state: BranchState, name: str, tol: float = TOLERANCE
 ) -> tuple[BranchState, dict[str, Certificate]]:
-    """A concept out of every class, and the classes that used it refitted.
+    """Set a concept's weight to 0 in every class, and refit the classes that used it.
 
     Parameters
     ----------
-    workspace, state
-        Where.
+    workspace : Workspace
+    state : BranchState
     name : str
         The concept.
     tol : float
-        Of the refits.
+        Relative tolerance of the refits.
 
     Returns
     -------
     state, certificates
-        As `refit` returns them.
+        As returned by `refit`.
 
     Raises
     ------
     InputError
-        Unknown, or dropped before.
+        The concept is unknown or dropped already.
     """
     columns = workspace.columns(state.added)
     if name not in columns.index:

@@ -1,4 +1,4 @@
-"""Focus: which training images count more in a refit."""
+"""Focus: training images with a larger weight in a refit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from inficond.core.tuning.state import BranchState, Focus
 from inficond.core.tuning.workspace import Workspace
 
 FACTOR = 5.0
-"""φ: how many times more an image in focus counts."""
+"""Default of φ, the factor by which the weight of an image in focus is multiplied."""
 MOST_CONDITIONS = 16
-"""Conditions of one slice."""
+"""Conditions of a slice, at most."""
 
 
 def resolve(
@@ -26,32 +26,33 @@ def resolve(
     cls: str,
     factor: float = FACTOR,
 ) -> tuple[Focus | None, dict[str, Any] | None, NDArray[np.bool_] | None]:
-    """What a focus means now.
+    """Resolve a focus to images.
 
     Parameters
     ----------
     focus : str, Slice, sequence of image ids, boolean mask (N,), mapping or None
-        A subset by name (``missed`` …, of `cls` as the student is now), a slice (all images that meet its
-        conditions), images by id, a mask over the project's images, or what this function returned as its
-        second value.
-    workspace, state, cls
-        Where it is asked.
+        Name of a subset of the current student (``missed`` …), a slice (all images that meet its conditions),
+        image ids, a mask over the project's images, or a record that this function returned.
+    workspace : Workspace
+    state : BranchState
+    cls : str
+        The class.
     factor : float
         φ, above 0.
 
     Returns
     -------
     focus : Focus or None
-        The training images in it: validation images never enter a fit.
+        Its training images; validation images never enter a fit.
     record : dict or None
-        To be kept in a history and resolved again by a replay.
-    mask : ndarray of shape (N,) or None
-        All images in it, validation ones included.
+        Description that is stored in a history and resolved again by a replay.
+    mask : ndarray of shape (N,), bool, or None
+        All its images, including validation images.
 
     Raises
     ------
     InputError
-        Unknown subset, concept or image, or no training image in it.
+        A subset, concept or image is unknown, or no training image is in focus.
     """
     if focus is None or (isinstance(focus, str) and focus in ("", "all")):
         return None, None, None
@@ -62,12 +63,12 @@ def resolve(
         if not isinstance(factor, int | float):
             raise InputError(f"the focus factor must be a number, not {factor!r:.40}")
     if not 0 < factor <= 1e4:  # false for NaN too
-        raise InputError(f"the focus factor {factor!r:.40} must lie above 0 and at most at 10,000")
+        raise InputError(f"the focus factor {factor!r:.40} must be above 0 and at most 10,000")
     record, mask = _found(focus, workspace, state, cls)
     training = mask & ~workspace.is_validation
     if not training.any():
         raise InputError(
-            f"the focus on {record['label']} holds no training image, so it cannot change the fit: "
+            f"the focus on {record['label']} contains no training image and cannot change the fit: "
             "choose another subset, or tune without focus"
         )
     resolved = Focus.of(record["label"], training, factor)
@@ -77,11 +78,11 @@ def resolve(
 def _found(
     focus: Any, workspace: Workspace, state: BranchState, cls: str
 ) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """The record of a focus and its images, (N,)."""
+    """Return the record of a focus and the mask (N,) of its images."""
     if isinstance(focus, Mapping) and "conditions" in focus:
         wanted = _conditions(focus["conditions"])
         label = " and ".join(f"{name} {'high' if high else 'low'}" for name, high in wanted)
-        # Nothing else of what was given is kept: a record is shown, stored and handed out again.
+        # Only known fields: a record is stored, shown and returned to clients.
         levels = [{"concept": name, "level": "high" if high else "low"} for name, high in wanted]
         record = {"label": label, "conditions": levels}
         return record, slice_mask(workspace, state, wanted)
@@ -92,7 +93,7 @@ def _found(
             raise unknown("subset", focus, SUBSETS)
         return {"label": focus}, subset_mask(workspace, state, cls, focus)
     if not isinstance(focus, Sequence | np.ndarray):
-        raise InputError(f"a focus is a subset, a slice or a list of images, not {focus!r:.40}")
+        raise InputError(f"a focus must be a subset, a slice or a list of images, not {focus!r:.40}")
     try:
         mask = np.asarray(focus)
     except ValueError:  # lists of different lengths inside
@@ -111,7 +112,7 @@ def _found(
 
 
 def _conditions(given: Any) -> list[tuple[str, bool]]:
-    """Concept and whether it is high, of each of a slice's conditions."""
+    """Return the concept of each condition of a slice, and whether it must be high."""
     if not isinstance(given, Sequence) or isinstance(given, str) or not 0 < len(given) <= MOST_CONDITIONS:
         raise InputError(
             f"a focus on a slice needs 1 to {MOST_CONDITIONS} conditions: a concept and a level for each"
@@ -129,9 +130,10 @@ def _conditions(given: Any) -> list[tuple[str, bool]]:
 def slice_mask(
     workspace: Workspace, state: BranchState, conditions: Sequence[tuple[str, bool]]
 ) -> NDArray[np.bool_]:
-    """(N,) the images, training and validation, that meet all conditions (concept, high or low).
+    """Return the mask (N,) of the images that meet all conditions, training and validation images.
 
-    A concept is high above the value that a fifth of the validation images exceed, as `find_slices` has it.
+    As in `find_slices`, a concept is high in images whose value is among the highest fifth of the validation
+    images, and low among the lowest fifth.
     """
     columns = workspace.columns(state.added)
     mask = np.ones(workspace.n_images, bool)
@@ -150,13 +152,13 @@ def slice_mask(
 
 
 def training_size(focus: Any, workspace: Workspace, state: BranchState, cls: str) -> int:
-    """How many training images a subset, slice or list of images holds; with none, `resolve` refuses it."""
+    """Return the number of training images of a focus; `resolve` refuses one without any."""
     _, mask = _found(focus, workspace, state, cls)
     return int(np.count_nonzero(mask & ~workspace.is_validation))
 
 
 def subset_mask(workspace: Workspace, state: BranchState, cls: str, name: str) -> NDArray[np.bool_]:
-    """(N,) the images of one of the four subsets, training and validation."""
+    """Return the mask (N,) of the images in one of the four subsets, training and validation images."""
     c = workspace.students.class_index(cls)
     threshold = workspace.threshold(state, c)
     mask = np.zeros(workspace.n_images, bool)

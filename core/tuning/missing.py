@@ -1,8 +1,8 @@
-"""Missing concepts: words of a larger vocabulary whose region scores explain what a student gets wrong.
+"""Missing concepts: words of a larger vocabulary whose region scores explain errors of a student.
 
-A word is judged as the solver would judge a new column: by the gradient of the loss along it at the optimum,
-and by the curvature left once the concepts already in use have been adjusted. What the training images
-propose, the validation images confirm or not.
+A word is scored like a new column of the fit: by the gradient of the loss along it at the optimum, and by the
+curvature that remains after the concepts in use are adjusted. Candidates come from training images and are
+confirmed on validation images.
 """
 
 import hashlib
@@ -23,30 +23,30 @@ from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
 SAMPLE = 2048
-"""Training images that the search looks at, evenly spaced; misaligned ones always."""
+"""Training images in the search: all misaligned ones up to half of it, and an even sample of the others."""
 KEPT_BYTES = 24 * 2**20
-"""Columns of a vocabulary are kept for all sessions up to this size."""
+"""Size up to which the columns of a vocabulary are cached for all sessions."""
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class MissingConcept:
-    """A word worth adding for a class.
+    """A word that would improve a class as a concept.
 
     Parameters
     ----------
     cls, word : str
-        The class; the word.
+        The class and the word.
     weight : float
-        The weight that it would about get, in standardised units.
+        Predicted weight, in standardised units.
     gain : float
-        By how much the training objective would about fall.
+        Predicted decrease of the training objective.
     fidelity : mapping from metric to Change
-        Predicted on validation images, with intervals.
+        Predicted change on validation images, with intervals.
     nearest : str
-        The concept there is already that is closest in meaning.
+        Existing concept with the most similar embedding.
     likeness : float
-        Cosine with it in the encoder's space.
+        Cosine of the two embeddings.
     """
 
     cls: str
@@ -59,7 +59,7 @@ class MissingConcept:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """One line of text."""
         loss = self.fidelity["bce"]
         return (
             f"{self.word}: weight about {self.weight:+.2f}, log loss {loss.before:.3f} → {loss.after:.3f} "
@@ -67,7 +67,7 @@ class MissingConcept:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
             "class": self.cls,
             "word": self.word,
@@ -91,32 +91,32 @@ def missing_concepts(
     count: int = 8,
     advance: Callable[[int], None] | None = None,
 ) -> list[MissingConcept]:
-    """The words that would help a class most.
+    """Return the words that would improve a class most.
 
     Parameters
     ----------
-    workspace, state
-        Where.
+    workspace : Workspace
+    state : BranchState
     cls : str
         The class.
     words : sequence of V str
-        The vocabulary; concepts that are there already are passed over.
+        The vocabulary; existing concepts are skipped.
     embeddings : ndarray of shape (V, D)
-        Of the words, unit length.
+        Unit-length embeddings of the words.
     regions : ndarray of shape (N, R, D), float16
-        Of all images.
+        Region embeddings of all images.
     known : ndarray of shape (K, D)
-        Embeddings of the concepts there are.
+        Embeddings of the existing concepts.
     count : int
-        How many at most.
+        Number of words, at most.
     advance : callable, optional
-        Told how many images were looked at.
+        Is called with the number of images processed.
 
     Returns
     -------
     list of MissingConcept
-        Best first by the fall of the training objective; only words whose gradient exceeds λ, that is, which
-        a refit would use, and whose predicted loss on validation images falls.
+        Largest decrease of the training objective first; only words that a refit would use (their gradient
+        exceeds λ) and whose predicted loss on validation images decreases.
     """
     workspace.check_tunable()
     c, columns = workspace.students.class_index(cls), workspace.columns(state.added)
@@ -133,7 +133,7 @@ def missing_concepts(
     Z, mean, spread, usable = seen.Z, seen.mean, seen.spread, seen.usable
     residual, curvature = share * (p - t)[rows], share * (p * (1 - p))[rows]
     gradient = residual @ Z
-    # The part of the curvature that the weights in use and the intercept cannot take over.
+    # Curvature that remains after adjusting the weights in use and the intercept.
     A = np.concatenate([columns.training[rows][:, found.free], np.ones((len(rows), 1), np.float32)], axis=1)
     cross = (A * curvature[:, None]).T @ Z
     H = (A * curvature[:, None]).T @ A
@@ -184,16 +184,16 @@ def missing_concepts(
 
 @dataclass(frozen=True)
 class _Seen:
-    """A vocabulary's columns in some training images.
+    """Columns of a vocabulary in some training images.
 
     Parameters
     ----------
     Z : ndarray of shape (n, V)
         Standardised.
     mean, spread, usable : ndarray of shape (V,)
-        By what, and whether the column varies at all.
+        Mean and standard deviation of the raw columns, and whether they vary.
     squares, held_out : ndarray of shape (n, V) and (m, V), or None
-        Z squared, and the columns in validation images, raw: where they are kept for other sessions.
+        Z squared, and the raw columns in validation images, where they are cached for other sessions.
     """
 
     Z: Float32
@@ -216,7 +216,7 @@ def _seen(
     E: Float32,
     advance: Callable[[int], None] | None,
 ) -> _Seen:
-    """The columns of words (V, D): made once for all sessions where every training image is looked at."""
+    """Return the columns of words (V, D); cached for all sessions if every training image is used."""
     n, m, V = len(workspace.training_rows), len(workspace.validation_rows), len(E)
     keep = len(rows) == n and (2 * n + m) * V * 4 <= KEPT_BYTES
 
@@ -241,7 +241,7 @@ def _seen(
 def _distinct(
     found: Sequence[MissingConcept], E: Float32, place: Mapping[str, int], same: float = 0.9
 ) -> list[MissingConcept]:
-    """Without words that mean almost the same as a better one."""
+    """Return the words without those whose embedding is similar to that of a better one."""
     kept: list[MissingConcept] = []
     for one in found:
         if all(float(E[place[one.word]] @ E[place[k.word]]) < same for k in kept):
@@ -250,7 +250,7 @@ def _distinct(
 
 
 def _sample(wrong: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Some training images, and weights that make up for those left out; they sum to 1."""
+    """Return a sample of training images, and weights that sum to 1 and correct for the sampling."""
     n = len(wrong)
     if n <= SAMPLE:
         return np.arange(n), np.full(n, 1.0 / n)
@@ -268,7 +268,7 @@ def _columns(
     advance: Callable[[int], None] | None,
     block: int = 256,
 ) -> Float32:
-    """(len(rows), V) concept vector entries of words."""
+    """Return the concept vector entries (len(rows), V) of words."""
     out = np.empty((len(rows), len(E)), np.float32)
     for start in range(0, len(rows), block):
         piece = rows[start : start + block]
@@ -280,7 +280,7 @@ def _columns(
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """Words that a corpus of things often lacks: materials, weather, light, colours, places, parts."""
+    """Return words that corpora of objects often lack: materials, weather, light, colours, places, parts."""
     text = Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8")
     words = (line.strip() for line in text.splitlines())
     return tuple(dict.fromkeys(word for word in words if word and not word.startswith("#")))

@@ -1,4 +1,4 @@
-"""Where a person says that the teacher is wrong: other targets for chosen images, logged and reversible."""
+"""Overrides of the teacher: other target probabilities for chosen images."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,26 +11,26 @@ from inficond.core.errors import InputError, unknown
 def checked_overrides(
     images: Iterable[str], value: float | None, known: Mapping[str, int]
 ) -> dict[str, float | None]:
-    """What an override asks, checked.
+    """Validate an override.
 
     Parameters
     ----------
     images : iterable of str
         Image ids.
     value : float or None
-        The right response in [0, 1]; None gives the word back to the teacher.
+        The correct response in [0, 1]; None removes the override.
     known : mapping from image id to row
-        The project's images.
+        Images of the project.
 
     Returns
     -------
     dict from image id to value
-        In the order given, each image once.
+        In the given order, without repetitions.
 
     Raises
     ------
     InputError
-        No image, one that is not there (the nearest names are told), or a value outside [0, 1].
+        There is no image, one is unknown (similar names are listed), or the value is outside [0, 1].
     """
     wanted = dict.fromkeys([images] if isinstance(images, str) else images)
     if not wanted:
@@ -49,7 +49,7 @@ def checked_overrides(
 
 
 def merged(before: Mapping[str, float], asked: Mapping[str, float | None]) -> dict[str, float]:
-    """The overrides in force after `asked`; None lifts one."""
+    """Return earlier overrides updated by `asked`, where None removes one."""
     out = dict(before)
     for image, value in asked.items():
         if value is None:
@@ -64,21 +64,21 @@ def overridden(
     link: str,
     overrides: Mapping[int, Mapping[int, float]],
 ) -> NDArray[np.float32]:
-    """The teacher's responses with overrides in place.
+    """Return teacher responses with overrides applied.
 
     Parameters
     ----------
     T : ndarray of shape (n, C)
-        The teacher.
+        Teacher responses.
     link : {"sigmoid", "softmax"}
-        Under softmax the other classes of an image share what the override leaves, in their old proportion.
+        Under a softmax, the other classes of an image share the remaining probability in proportion to their
+        earlier values.
     overrides : mapping from class column to mapping from row of T to value
-        What is asked.
 
     Returns
     -------
     ndarray of shape (n, C)
-        `T` itself where nothing is asked, else a copy.
+        `T` itself if there is no override, otherwise a copy.
     """
     if not any(overrides.values()):
         return T
@@ -91,16 +91,14 @@ def overridden(
         columns = list(asked)
         if link == "softmax":
             given = sum(asked.values())
-            if (
-                given > 1.0
-            ):  # two classes cannot both be certain: they share the whole in the proportion asked
+            if given > 1.0:  # overrides that sum to more than 1 are scaled down to 1
                 asked = {c: v / given for c, v in asked.items()}
                 given = 1.0
             rest = np.setdiff1d(np.arange(T.shape[1]), columns)
             before = 1.0 - float(T[row, columns].sum(dtype=np.float64))
             if before > 1e-9:
                 out[row, rest] = T[row, rest] * ((1.0 - given) / before)
-            elif rest.size:  # they had everything, so there is no old proportion to keep
+            elif rest.size:  # the others had probability 0: they share equally
                 out[row, rest] = (1.0 - given) / rest.size
         out[row, columns] = list(asked.values())
     return out

@@ -1,7 +1,6 @@
-"""What a step does: weights, metrics with intervals, the focus subset, and everything else that moves.
+"""Comparison of two states of a branch: weights, metrics with intervals, images that change subset.
 
-The same comparison serves a preview (the step is not taken), a step that was taken, and two nodes of a
-history.
+Used for previews, for steps that were taken, and for two nodes of a history.
 """
 
 import hashlib
@@ -25,26 +24,26 @@ _WORK = 3_000_000
 
 @dataclass(frozen=True, eq=False)
 class ClassChange:
-    """What happened to one class, on validation images.
+    """Change of one class, on validation images.
 
     Parameters
     ----------
     cls : str
         The class.
     weights : tuple of WeightChange
-        Every weight that moved, largest move first.
+        Changed weights, largest change first.
     fidelity : mapping from metric to Change
-        Against the teacher (with the person's overrides).
+        Compared with the teacher, overrides applied.
     accuracy : mapping from metric to Change, or None
-        Against ground truth, where the project has labels for the class.
+        Compared with ground truth; None where the project has no labels for the class.
     focus : mapping from metric to Change, or None
         Fidelity within the focus subset.
     focus_size : int
         Validation images in the focus subset.
     before, after : mapping from subset to int
-        How many images are in each of the four subsets.
+        Number of images in each of the four subsets.
     fixed, broken : ndarray of int
-        Rows of the project on which teacher and student newly agree, newly disagree.
+        Rows of the images on which teacher and student newly agree, and newly disagree.
     """
 
     cls: str
@@ -59,7 +58,7 @@ class ClassChange:
     broken: NDArray[np.intp] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; NaN as None."""
+        """Return plain JSON, with None for NaN."""
 
         def plain(changes: Mapping[str, Change] | None) -> dict[str, Any] | None:
             return None if changes is None else {name: change.to_dict() for name, change in changes.items()}
@@ -79,20 +78,20 @@ class ClassChange:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What a step would do. Nothing was changed.
+    """Predicted effect of a step that was not taken.
 
     Parameters
     ----------
     title : str
-        The step in words.
+        Description of the step.
     classes : mapping from class to ClassChange
-        The classes that were asked for.
+        The classes of the step.
     others : mapping from class to ClassChange
-        Every other class that moves (only where classes share a softmax, or a concept comes or goes).
+        Other classes that change: under a softmax, or where a concept is added or dropped.
     state : BranchState
-        The weights and bounds that the step would give.
+        State after the step.
     gap : float
-        Upper bound on (objective − optimum) of the predicted weights, summed over the classes refitted.
+        Upper bound on (objective − optimum) of the predicted weights, summed over the refitted classes.
     """
 
     title: str
@@ -102,7 +101,7 @@ class Preview:
     gap: float = float("nan")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
             "title": self.title,
             "classes": {name: c.to_json() for name, c in self.classes.items()},
@@ -129,13 +128,13 @@ def compare_states(
     before, after : BranchState
         The two states.
     classes : sequence of str, optional
-        Only these; by default every class whose weights, targets or threshold differ.
+        Classes to compare; by default those whose weights, targets or threshold differ.
     focus : ndarray of shape (N,), bool, optional
-        A subset to report on by itself.
+        A subset that is also reported separately.
     replicates : int, optional
-        Of the bootstrap; as many as its default where None.
+        Number of bootstrap replicates.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -153,13 +152,12 @@ def compare_states(
 
 
 def preview_replicates(n: int) -> int:
-    """Bootstrap replicates while a person drags, for n validation images; a comparison of nodes has more."""
+    """Return the number of bootstrap replicates of a preview with n validation images."""
     return int(np.clip(_WORK // max(1, n), FEWEST_REPLICATES, MOST_REPLICATES))
 
 
 def _differ(workspace: Workspace, before: BranchState, after: BranchState, c: int, cls: str) -> bool:
-    """Whether a class has other weights, bounds, targets or another threshold; under a softmax any class
-    moves them all."""
+    """Return whether weights, bounds, targets or threshold of a class (softmax: of any class) differ."""
     if workspace.threshold(before, c) != workspace.threshold(after, c):
         return True
     if workspace.students.link == "softmax":
@@ -194,7 +192,7 @@ def _compare(
         def table(scores: NDArray[Any], at: float) -> NDArray[np.float64]:
             return resampled(t, scores, groups=sources, threshold=at, replicates=B, seed=seed)
 
-        # While a person drags a slider the side before stays: it is resampled once.
+        # The state before stays the same while a slider is dragged, so it is resampled once.
         key = ("replicates", at0, seed, B, _digest(t, old, *among))
         here = workspace.cache.get(key, lambda: table(old, at0), lambda made: made.nbytes)
         return changes_between(here, table(new, at1))

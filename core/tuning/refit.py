@@ -1,7 +1,7 @@
-"""From a state whose bounds, focus or targets have changed to its certified optimum, warm-started.
+"""Refits of classes whose bounds, focus or targets changed, warm-started and certified.
 
-A refit is a pure function of the state before: it starts from the weights alone, never from what the solver
-may remember of earlier calls, so that replaying a history gives the same bits in any process.
+A refit is a pure function of the state before it: it starts from the weights alone and not from internal
+state of the solver, so that a replayed history has the same bits in every process.
 """
 
 import hashlib
@@ -18,23 +18,23 @@ from inficond.core.tuning.state import BranchState, ClassState
 from inficond.core.tuning.workspace import Workspace, group_of
 
 TOLERANCE = 1e-4
-"""Relative: a fit ends when its certified gap is at most this part of the objective."""
+"""A fit ends when its certified gap is at most this fraction of the objective."""
 
 FOCUSED_TOLERANCE = 1e-3
-"""For a preview with focus: its loss is not the one that the start is the optimum of, so it takes longer."""
+"""Tolerance of a preview with focus, whose loss differs from that of the starting point."""
 
 PRECISE_BYTES = 32 * 2**20
-"""Training images up to this size are fitted in double precision where single precision does not converge."""
+"""Size of the training rows up to which a fit that does not converge is repeated in double precision."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far from the optimum a fit can be.
+    """Accuracy of a fit.
 
     Parameters
     ----------
     objective, gap : float
-        The objective reached, and an upper bound on how much lower the optimum may be.
+        Value of the objective, and an upper bound on its difference from the optimum.
     iterations : int
         Of the solver.
     converged : bool
@@ -47,7 +47,7 @@ class Certificate:
     converged: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As kept in a history."""
+        """Return plain JSON, as stored in a history."""
         return {
             "objective": self.objective,
             "gap": self.gap,
@@ -63,29 +63,28 @@ def refit(
     tol: float = TOLERANCE,
     before: BranchState | None = None,
 ) -> tuple[BranchState, dict[str, Certificate]]:
-    """Fit classes anew under their bounds, focus and targets.
+    """Refit classes under their bounds, focus and targets.
 
     Parameters
     ----------
     workspace : Workspace
-        Of the project.
     state : BranchState
-        With the new bounds; its weights are the start.
+        State with the new bounds; its weights are the starting point.
     classes : iterable of str
-        Which classes; under a softmax all of them are fitted together, whatever is asked.
+        Classes to refit; under a softmax, all classes are refitted together.
     tol : float
         Relative tolerance.
     before : BranchState, optional
-        Where the weights were optimal. A class that was only restricted further, by bounds that its weights
-        keep, is still optimal and is left alone to the bit: so locking moves nothing.
+        State in which the weights were optimal. A class that only got narrower bounds, within which its
+        weights lie, is still optimal and is left unchanged; therefore a lock changes no weight.
 
     Returns
     -------
     state : BranchState
-        The same with the optimal weights.
+        The state with optimal weights.
     certificates : dict from class to Certificate
-        Of the classes that were fitted; a class of which nothing is asked any more takes back the weights it
-        was fitted with when the project was made, and is not among them.
+        Of the refitted classes. A class without bounds, focus and overrides gets the weights of the original
+        fit and has no certificate.
     """
     workspace.check_tunable()
     columns = workspace.columns(state.added)
@@ -159,7 +158,7 @@ def _refit_jointly(
 
 
 def _as_made(workspace: Workspace, state: BranchState, classes: Iterable[str]) -> bool:
-    """Whether the answer is known: the project's own fit."""
+    """Return whether the optimum is the project's original fit."""
     return (
         not state.added
         and not state.dropped
@@ -171,10 +170,10 @@ def _as_made(workspace: Workspace, state: BranchState, classes: Iterable[str]) -
 def _still_optimal(
     workspace: Workspace, columns: Columns, before: BranchState, state: BranchState, cls: str
 ) -> bool:
-    """Whether a smaller box holds the optimum of a larger one, all that a fit sees being equal."""
+    """Return whether the optimum under wider bounds lies in narrower ones, everything else being equal."""
 
     def fitted(one: ClassState) -> dict[str, float]:
-        """Overrides that enter a fit: those of training images."""
+        """Return the overrides of training images, which enter the fit."""
         rows, held_out = workspace.image_index, workspace.is_validation
         return {image: value for image, value in one.overrides.items() if not held_out[rows[image]]}
 
@@ -192,7 +191,7 @@ def _still_optimal(
 
 
 def loss_weights(workspace: Workspace, one: ClassState) -> NDArray[np.float32] | None:
-    """(n,) how much each training image counts; None where all count alike."""
+    """Return the weight of each training image (n,); None if all are equal."""
     if one.focus is None:
         return None
     mask = one.focus.mask(workspace.n_images)[workspace.training_rows]
@@ -200,7 +199,7 @@ def loss_weights(workspace: Workspace, one: ClassState) -> NDArray[np.float32] |
 
 
 def _joint_weights(workspace: Workspace, state: BranchState) -> NDArray[np.float32] | None:
-    """Under a softmax an image has one weight: the largest that any class's focus gives it."""
+    """Return the image weights of a softmax fit: for each image, the largest of all classes."""
     given = [w for one in state.classes.values() if (w := loss_weights(workspace, one)) is not None]
     return np.maximum.reduce(given) if given else None
 
@@ -237,17 +236,17 @@ def _fit(
 
     result = solve(columns.training, init)
     if not result.converged.all() and columns.training.nbytes <= PRECISE_BYTES:
-        # So many weights in use that single precision cannot certify the last digit: finish in double.
+        # With many non-zero weights, single precision cannot certify the tolerance.
         here = FitResult.from_weights(result.weights, result.bias, link=workspace.students.link)
         result = solve(columns.training.astype(np.float64), here)
     return result
 
 
 def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
-    """Where a refit begins: at the state's weights, with what a fit from nothing learns about the curvature.
+    """Return the starting point of a refit: the weights of the state, and a curvature model.
 
-    That fit is the same in every process, and the gradient is taken anew at the weights, so the answer
-    depends on the state alone. Both are made once for all sessions; every refit shares the Gram matrix.
+    The curvature comes from a cold fit, which is the same in every process, and the gradient is evaluated at
+    the weights; therefore the result depends on the state alone. Both are cached for all sessions.
     """
     base = workspace.cache.get(
         ("curvature", state.added), lambda: _learn(workspace, state), _bytes, group_of(state.added)
@@ -274,7 +273,7 @@ def _about(
     base: Any,
     T: NDArray[np.float32],
 ) -> Any:
-    """The model of `base` about other weights: one pass for the gradient there, no step."""
+    """Return `base` moved to other weights: one pass evaluates the gradient there."""
     from inficond.core.solver import fit
 
     moved = base.at_weights(weights.astype(np.float64), bias)
@@ -297,7 +296,7 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
         standardize=False,
     )
     if students.link == "sigmoid" and learnt.model is not None:
-        _ = learnt.model.design.columns  # made here: not when a person first lets go of a slider
+        _ = learnt.model.design.columns  # computed now, not in the first refit of a class
     return learnt
 
 

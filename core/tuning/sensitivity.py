@@ -1,14 +1,13 @@
-"""How a class's optimum moves when one of its weights is moved: first-order sensitivities, no refit.
+"""First-order sensitivities of a class's optimum to changes of its weights.
 
-At the optimum the weights that are neither 0 nor held by a bound satisfy a smooth equation. With H the
-Hessian of the loss over these weights and the intercept (A), moving weight k by δ and optimising the rest
-again gives, to first order (implicit function theorem; Fiacco 1983, *Introduction to Sensitivity and
-Stability Analysis*)
+At the optimum, the weights that are neither 0 nor at a bound satisfy a smooth equation. With H the Hessian of
+the loss over these weights and the intercept (A), changing weight k by δ and optimising the others gives, to
+first order (implicit function theorem; Fiacco 1983, *Introduction to Sensitivity and Stability Analysis*)
 
     Δw_A = −H_AA⁻¹ H_Ak δ          for k outside A
     Δw_A = H_AA⁻¹ e_k / (H_AA⁻¹)_kk δ    for k inside A
 
-and several weights at once by the same elimination.
+and the same elimination for several weights at once.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
 RIDGE = 1e-6
-"""Relative to the mean diagonal: keeps the inverse finite when columns are copies of each other."""
+"""Ridge relative to the mean diagonal; keeps the inverse finite if columns are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +31,13 @@ class Sensitivity:
     Parameters
     ----------
     free : ndarray of shape (a,), int
-        Columns whose weight may move: not 0 and not at a bound.
+        Columns whose weight is neither 0 nor at a bound.
     hessian : ndarray of shape (a + 1, a + 1)
-        Over the free weights and, last, the intercept.
+        Hessian of the loss over the free weights and the intercept (last).
     cross : ndarray of shape (a + 1, K)
-        Between these and every column.
+        Second derivatives between these and every column.
     gradient : ndarray of shape (K,)
-        Of the loss, without the penalty.
+        Gradient of the loss, without the penalty.
     """
 
     free: NDArray[np.intp]
@@ -49,14 +48,14 @@ class Sensitivity:
     def response(
         self, columns: NDArray[np.intp], moves: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], float]:
-        """How everything moves when some weights are moved and the rest is optimised again.
+        """Return the change of all weights when some are changed and the others are optimised.
 
         Parameters
         ----------
         columns : ndarray of shape (m,), int
-            The weights that are moved.
+            The changed weights.
         moves : ndarray of shape (m,)
-            By how much.
+            Their changes.
 
         Returns
         -------
@@ -77,19 +76,18 @@ class Sensitivity:
 
 
 def sensitivity(workspace: Workspace, state: BranchState, cls: str) -> Sensitivity:
-    """Sensitivities of a class where it stands.
+    """Compute the sensitivities of a class, with one pass over the training images.
 
     Parameters
     ----------
-    workspace, state
-        Where.
+    workspace : Workspace
+    state : BranchState
     cls : str
-        The class; under a softmax the others are held.
+        The class; under a softmax, the weights of the other classes are constant.
 
     Returns
     -------
     Sensitivity
-        One pass over the training images.
     """
     columns, one = workspace.columns(state.added), state.classes[cls]
     Z, K = columns.training, len(columns.names)

@@ -1,7 +1,7 @@
-"""What a branch consists of at one node: per class its weights, bounds, focus and overrides. All immutable.
+"""Immutable states of a branch: weights, bounds, focus and overrides of each class.
 
-States share what they can: a step on one class makes one new `ClassState` and leaves the others as they are,
-so a visitor's branch costs kilobytes.
+States share their parts: a step on one class creates one new `ClassState`, so a visitor's branch takes
+kilobytes.
 """
 
 import zlib
@@ -23,16 +23,16 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Focus:
-    """The images whose weight in the loss is multiplied, as resolved when the action was made.
+    """Images whose weight in the loss is multiplied, as resolved at the time of the action.
 
     Parameters
     ----------
     label : str
-        What was asked, for people: ``missed``, ``12 images``.
+        Description for people: ``missed``, ``12 images``.
     factor : float
         φ, the multiplier.
     size : int
-        How many training images it holds.
+        Number of training images in focus.
     packed : bytes
         One bit per image of the project (validation bits are 0), compressed.
     """
@@ -44,11 +44,11 @@ class Focus:
 
     @classmethod
     def of(cls, label: str, mask: NDArray[np.bool_], factor: float) -> "Focus":
-        """From a mask of shape (N,) over the project's images."""
+        """Create a focus from a mask of shape (N,) over the project's images."""
         return cls(label, float(factor), int(mask.sum()), zlib.compress(np.packbits(mask).tobytes(), 6))
 
     def mask(self, n_images: int) -> NDArray[np.bool_]:
-        """(N,) true for the images in focus."""
+        """Return the mask (N,) of the images in focus."""
         wanted = -(-n_images // 8)
         try:
             bits = zlib.decompressobj().decompress(self.packed, wanted + 1)
@@ -70,11 +70,11 @@ class ClassState:
     bias : float
         The intercept.
     bounds : mapping from concept to Bound
-        In force for this class.
+        Bounds on weights of this class.
     focus : Focus or None
-        Of the latest action on this class.
+        Focus of the last action on this class.
     overrides : mapping from image id to target
-        Where the person says that the teacher is wrong.
+        Targets that replace the teacher's responses.
     """
 
     weights: NDArray[np.float32]
@@ -86,17 +86,17 @@ class ClassState:
     def __post_init__(self) -> None:
         weights = self.weights
         if weights.dtype != np.float32 or weights.flags.writeable or weights.base is not None:
-            weights = np.array(weights, np.float32)  # a copy: nobody else can write into it
+            weights = np.array(weights, np.float32)  # a copy that no one else can write to
             weights.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", float(self.bias))
 
     def is_plain(self) -> bool:
-        """Whether nothing was asked of this class: its optimum is the unbounded one."""
+        """Return whether the class has no bounds, focus and overrides: its optimum is the unbounded one."""
         return not self.bounds and self.focus is None and not self.overrides
 
     def same_as(self, other: "ClassState") -> bool:
-        """Equal to the last bit."""
+        """Return whether all values are equal to the last bit."""
         return (
             self.weights.tobytes() == other.weights.tobytes()
             and np.float64(self.bias).tobytes() == np.float64(other.bias).tobytes()
@@ -121,7 +121,7 @@ class BranchState:
     lam : float
         λ of the fits.
     thresholds : tuple of C floats, or None
-        From which probability each class's student says yes; None where they are the project's own.
+        Decision threshold of each class; None for those of the project.
     """
 
     classes: Mapping[str, ClassState]
@@ -131,13 +131,13 @@ class BranchState:
     thresholds: tuple[float, ...] | None = None
 
     def with_classes(self, changed: Mapping[str, ClassState]) -> "BranchState":
-        """The same branch with some classes replaced."""
+        """Return the state with some classes replaced."""
         return replace(self, classes=MappingProxyType({**self.classes, **changed}))
 
     def weights(self) -> NDArray[np.float32]:
-        """(C,K) the weights of all classes."""
+        """Return the weights of all classes, (C, K)."""
         return np.stack([c.weights for c in self.classes.values()])
 
     def bias(self) -> NDArray[np.float64]:
-        """(C,) the intercepts."""
+        """Return the intercepts, (C,)."""
         return np.array([c.bias for c in self.classes.values()])

@@ -1,8 +1,8 @@
-"""The few actions most likely to help a class, or a misaligned subset of it.
+"""Suggestions: the actions that are most likely to improve a class or a misaligned subset of it.
 
-Every candidate is judged by the solver's sensitivities (`Sensitivity`): one small linear system each, no
-refit. Only the best few are then refitted exactly, so that the gain and the side effects that a person is
-told are those which applying the suggestion will bring.
+Candidates are ranked by first-order sensitivities (`core.tuning.sensitivity`), with one small linear system
+each and no refit. The best ones are refitted, so that the reported gain and side effects are those of the
+applied suggestion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,33 +26,33 @@ from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
 RELATED = 0.5
-"""Concepts whose values correlate at least so much over training images are moved together."""
+"""Concepts whose values have at least this correlation over training images are changed together."""
 BUNDLE = 10
-"""How many concepts one suggestion names at most."""
+"""Concepts per suggestion, at most."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Something that is likely to help.
+    """Actions that are likely to improve a class.
 
     Parameters
     ----------
     cls : str
         The class.
     actions : tuple of Action
-        What to apply, all in one step; a whole group as ``group:NAME``.
+        Actions of one step; a group is ``group:NAME``.
     concepts : tuple of str
-        The concepts it would move, groups spelled out.
+        Concepts of the actions, with groups replaced by their concepts.
     metric : str
-        What the gain is measured in, a name of `metrics.METRICS`.
+        Metric of the gain, one of `metrics.METRICS`.
     gain : Change
-        Predicted, on validation images (the subset's own where one was asked for), with its interval.
+        Change of the metric on validation images, with its interval.
     change : ClassChange
-        All that happens to the class.
+        Change of the class.
     others : mapping from class to ClassChange
-        Side effects on other classes.
+        Changes of other classes.
     reason : str
-        What these concepts do now.
+        Current effect of these concepts.
     """
 
     cls: str
@@ -66,21 +66,21 @@ class Suggestion:
 
     @property
     def text(self) -> str:
-        """One line for people."""
+        """One line of text."""
         return f"{spell(self.actions)}: {self.effect}"
 
     @property
     def effect(self) -> str:
-        """What it would do and why, without what to do."""
+        """Effect and reason, without the actions."""
         g = self.gain
         return (
             f"{NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
             f"(95 % {g.delta.low:+.2f} … {g.delta.high:+.2f}), "
-            f"{len(self.change.fixed)} images mended, {len(self.change.broken)} spoiled; {self.reason}"
+            f"{len(self.change.fixed)} images fixed, {len(self.change.broken)} broken; {self.reason}"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
             "class": self.cls,
             "actions": [a.to_json() for a in self.actions],
@@ -118,30 +118,30 @@ def suggest(
     count: int = 5,
     tries: int = 12,
 ) -> list[Suggestion]:
-    """The actions most likely to help.
+    """Return the actions that are most likely to improve a class.
 
     Parameters
     ----------
-    workspace, state
-        Where.
+    workspace : Workspace
+    state : BranchState
     cls : str
         The class.
     subset : {"missed", "extra"}, optional
-        Judge by these misaligned images above all.
+        Misaligned images that get a larger weight in the ranking.
     count : int
-        How many suggestions at most.
+        Number of suggestions, at most.
     tries : int
-        How many candidates are refitted to be sure.
+        Number of candidates that are refitted.
 
     Returns
     -------
     list of Suggestion
-        Best first; empty where nothing is predicted to help.
+        Best first; empty if no candidate improves the class.
 
     Raises
     ------
     InputError
-        Unknown class or subset.
+        The class or the subset is unknown.
     """
     c = workspace.students.class_index(cls)
     if subset is not None and subset not in SUBSETS:
@@ -170,7 +170,7 @@ def suggest(
             and len(inside | (set(s.concepts) & in_use)) < 2 * len(inside & set(s.concepts))
             for s in suggestions
         ):
-            continue  # a better one moves nearly the same weights
+            continue  # a better suggestion changes nearly the same weights
         made = _measured(workspace, state, after, cls, candidate, codes)
         if made is not None:
             suggestions.append(made)
@@ -181,7 +181,7 @@ def suggest(
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """Says how good predicted logits on validation images are."""
+    """Score of predicted logits on validation images."""
 
     Z: NDArray[np.float32]
     logits: NDArray[np.float32]
@@ -210,7 +210,7 @@ class _Judge:
         return judge
 
     def value(self, logits: NDArray[np.floating[Any]]) -> float:
-        """Average precision, less a little of the balanced log loss, which tells small moves apart."""
+        """Return average precision minus a fraction of the balanced log loss, which orders small changes."""
         ranking = Ranking.of(logits)
         hits = np.cumsum(self.yes[ranking.order])
         places = np.flatnonzero(self.yes[ranking.order])
@@ -219,12 +219,12 @@ class _Judge:
         return ap - 0.25 * float(self.weight @ loss)
 
     def state(self, workspace: Workspace, after: BranchState, cls: str) -> float:
-        """Gain of a state that was fitted."""
+        """Return the gain of a fitted state."""
         one = after.classes[cls]
         return self.value(workspace.logits(one.weights, one.bias, after.added, "validation")) - self.now
 
     def gain(self, dw: NDArray[np.float64], db: float) -> float:
-        """Of a move of weights and intercept."""
+        """Return the gain of a change of weights and intercept."""
         moved = np.flatnonzero(dw)
         shift = dw[moved].astype(np.float32) @ self.Z.T[moved]
         return self.value(self.logits + shift + np.float32(db)) - self.now
@@ -233,7 +233,7 @@ class _Judge:
 def _candidates(
     workspace: Workspace, state: BranchState, cls: str, found: Sensitivity, judge: _Judge
 ) -> list[_Candidate]:
-    """Single concepts, bundles of related ones and whole groups, best predicted gain first."""
+    """Return actions on single concepts, related concepts and groups, largest predicted gain first."""
     columns, one = workspace.columns(state.added), state.classes[cls]
     w, names = one.weights, columns.names
     tau = typical_weight(w)
@@ -245,7 +245,7 @@ def _candidates(
         actions = [Action(kind, names[k]) for k in ks]
         moves = np.array([_move(bound_for(a, float(w[k]), tau), float(w[k])) for a, k in zip(actions, ks)])
         dw, db = found.response(np.array(ks), moves)
-        # Others stay within their own bounds: a first-order step may not know that.
+        # The other weights stay within their bounds, which the first-order step ignores.
         rest = np.ones(len(w), bool)
         rest[list(ks)] = False
         dw[rest] = np.clip(w[rest] + dw[rest], lower[rest], upper[rest]) - w[rest]
@@ -255,7 +255,7 @@ def _candidates(
     out = []
     for k in usable:
         out += [judged([k], "mute"), judged([k], "up"), judged([k], "down")]
-    # Concepts that are not used yet: only where the misaligned images themselves ask for them.
+    # Concepts of weight 0: those with the largest gradient over the misaligned images.
     push = judge.weight * (1 / (1 + np.exp(-judge.logits.astype(np.float64))) - judge.yes)
     pull = -(push.astype(np.float32) @ judge.Z)
     for k in np.argsort(-np.abs(pull)):
@@ -265,7 +265,7 @@ def _candidates(
             out.append(judged([int(k)], "up" if pull[k] > 0 else "down"))
     for ks in _bundles(workspace, state, usable, held, w):
         out.append(judged(ks, "mute"))
-    # A whole group: those in use, and those that would take their place.
+    # Whole groups, including unused concepts that would replace the muted ones.
     groups: dict[str, list[int]] = {}
     for k in range(len(names)):
         if k not in held:
@@ -275,14 +275,14 @@ def _candidates(
 
 
 def _move(bound: Any, weight: float) -> float:
-    """How far a bound moves a weight that would otherwise stay."""
+    """Return the change of a weight that a bound causes."""
     return float(np.clip(weight, bound.lower, bound.upper)) - weight
 
 
 def _bundles(
     workspace: Workspace, state: BranchState, usable: Sequence[int], held: set[int], w: NDArray[np.float32]
 ) -> list[list[int]]:
-    """For every concept in use those that rise and fall with it: muted alone, these would take its place."""
+    """Return each used concept with its correlated ones, which would replace it if it were muted alone."""
     if not usable:
         return []
     related = workspace.correlations(state.added, tuple(usable))
@@ -299,7 +299,7 @@ def _bundles(
 
 
 def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
-    """The best, leaving out those that would hold almost the same concepts as a better one."""
+    """Return the best candidates without those that share most concepts with a better one."""
     kept: list[tuple[set[tuple[str, str]], _Candidate]] = []
     for one in ranked:
         mine = {(one.actions[0].kind, name) for name in one.concepts}
@@ -311,7 +311,7 @@ def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
 
 
 def _refitted(workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate) -> BranchState:
-    """The state after a candidate, at the optimum."""
+    """Return the refitted state after a candidate."""
     columns, one = workspace.columns(state.added), state.classes[cls]
     single = expand(candidate.actions, columns.names, columns.groups, state.dropped)
     bounds = bounds_of(single, one.weights, columns.index, one.bounds)
@@ -326,7 +326,7 @@ def _measured(
     candidate: _Candidate,
     codes: NDArray[np.uint8],
 ) -> Suggestion | None:
-    """The exact effect of a candidate with its intervals; None where it does not help after all."""
+    """Return a refitted candidate with its intervals; None if it does not improve the class."""
     moved = compare_states(workspace, state, after, replicates=preview_replicates(len(codes)))
     if cls not in moved:
         return None
@@ -343,7 +343,7 @@ def _measured(
 def _reason(
     workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate, codes: NDArray[np.uint8]
 ) -> str:
-    """What the concepts do now: their mean pull in misaligned images and in agreeing ones."""
+    """Describe the mean contribution of the concepts to misaligned and to agreeing images."""
     columns, one = workspace.columns(state.added), state.classes[cls]
     ks = [columns.index[name] for name in candidate.concepts]
     pull = columns.validation[:, ks] @ one.weights[ks]

@@ -1,4 +1,4 @@
-"""From which probability on a student says yes."""
+"""Decision thresholds of students."""
 
 import numpy as np
 
@@ -13,20 +13,26 @@ MATCHED = "matched"
 def thresholds_at(
     at: float | str, workspace: Workspace, state: BranchState
 ) -> tuple[float | str, tuple[float, ...]]:
-    """What was asked, checked, and the threshold of each class.
+    """Validate a requested threshold and return the threshold of each class.
 
     Parameters
     ----------
     at : float or "matched"
-        One for all classes, or for each the one at which its student says yes to training images as often as
-        the teacher (validation images never choose anything).
-    workspace, state
-        Where it is asked.
+        One threshold for all classes, or for each class the one at which the rate of positive training images
+        is the teacher's. Validation images are not used.
+    workspace : Workspace
+    state : BranchState
+
+    Returns
+    -------
+    at : float or "matched"
+        The validated request.
+    thresholds : tuple of C floats
 
     Raises
     ------
     InputError
-        Neither a number within (0, 1) nor ``matched``.
+        `at` is neither a number within (0, 1) nor ``matched``.
     """
     students = workspace.students
     if isinstance(at, str) and at == MATCHED:
@@ -41,5 +47,5 @@ def thresholds_at(
     except (TypeError, ValueError, OverflowError):
         value = np.nan
     if isinstance(at, bool) or not 0 < value < 1:
-        raise InputError(f"a threshold is a number between 0 and 1, or {MATCHED!r}, not {str(at)[:40]!r}")
+        raise InputError(f"a threshold must be a number between 0 and 1 or {MATCHED!r}, not {str(at)[:40]!r}")
     return value, (float(np.float32(value)),) * len(students.classes)

@@ -42,7 +42,7 @@ def take(session: Session, step: tuple[str, Action, str | None]) -> bool:
     try:
         session.apply(*step)
     except InputError as error:
-        if "holds no training image" not in str(error):
+        if "contains no training image" not in str(error):
             raise
         return False
     return True

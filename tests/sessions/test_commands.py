@@ -83,12 +83,12 @@ def test_an_override_is_told_with_and_without(
     after, alone = (done[key][project.classes[0]]["positives"] for key in ("after", "teacher_alone"))
     assert after == alone + 1
     assert main(given) == 0
-    assert "against the teacher alone (1 overridden left out): agreement" in capsys.readouterr().out
+    assert "compared with the teacher alone (overrides left out: 1): agreement" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.0, "not defined: the teacher never says yes"), (1.0, "not defined: the teacher always says yes")],
+    [(0.0, "not defined: the teacher has no positives"), (1.0, "not defined: the teacher has no negatives")],
 )
 def test_what_a_constant_teacher_leaves_undefined_is_told_in_words(
     make_project: MakeProject, capsys: pytest.CaptureFixture[str], value: float, said: str
@@ -100,7 +100,7 @@ def test_what_a_constant_teacher_leaves_undefined_is_told_in_words(
     out = capsys.readouterr().out
     assert "nan" not in out
     assert next(line for line in out.splitlines() if "balanced_agreement" in line).endswith(
-        f"{said} on these images"
+        f"{said} among these images"
     )
 
 
@@ -151,10 +151,10 @@ def test_suggestions_say_what_to_do(run: Callable[..., Any]) -> None:
         ("tune", ["--class", "boat", "--mute", "c99"], "unknown concept 'c99'"),
         ("tune", ["--class", "boat", "--up", "c1=0.5"], "strength 0.5"),
         ("tune", ["--class", "boat", "--up", "c1=nan"], "strength nan"),
-        ("tune", ["--class", "boat", "--set", "c1=high"], "'high' is no number"),
+        ("tune", ["--class", "boat", "--set", "c1=high"], "'high' is not a number"),
         ("tune", ["--class", "boat", "--mute", "c1", "--lock", "c1"], "contradictory actions on 'c1'"),
-        ("tune", ["--class", "boat"], "say one thing to do"),
-        ("tune", ["--mute", "c1"], "say which class"),
+        ("tune", ["--class", "boat"], "give one kind of step"),
+        ("tune", ["--mute", "c1"], "name the class"),
         ("tune", ["--class", "boat", "--mute", "c1", "--focus", "nowhere.txt"], "neither"),
         ("tune", ["--class", "boat", "--override", "photos/9999.jpg=1"], "unknown image 'photos/9999.jpg'"),
         ("undo", [], "nothing to undo"),

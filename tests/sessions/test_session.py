@@ -174,7 +174,7 @@ def test_a_focus_without_training_images_is_refused(small_project: Project) -> N
         session.focus_size("boat", [*held_out, small_project.image_ids[session.workspace.training_rows[0]]])
         == 1
     )
-    with pytest.raises(InputError, match="holds no training image"):
+    with pytest.raises(InputError, match="contains no training image"):
         session.apply("boat", Action("mute", "c1"), focus=held_out)
     with pytest.raises(InputError, match="unknown subset 'mised': did you mean 'missed'"):
         session.apply("boat", Action("mute", "c1"), focus="mised")

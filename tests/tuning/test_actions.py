@@ -25,7 +25,7 @@ def test_a_strength_below_one_or_not_finite_is_refused(strength: float) -> None:
     ("kind", "value", "said"),
     [
         ("set", None, "needs a weight"),
-        ("set", float("nan"), "must lie within"),
+        ("set", float("nan"), "must be within"),
         ("mute", 1.0, "takes no value"),
         ("raise", None, "unknown action"),
     ],

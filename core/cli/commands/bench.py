@@ -1,15 +1,15 @@
-"""The measurements that the README quotes; each compares within one run on this machine."""
+"""Run the benchmarks quoted in the README. Each compares within one run on this machine."""
 
 import argparse
 from importlib.metadata import entry_points
 
 from inficond.core.cli.output import Output
 
-SUMMARY = "measure this machine: solver, encode, app"
+SUMMARY = "run a benchmark: solver, encode, app"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add a subcommand for each benchmark: entry points, so that core knows none that needs torch."""
+    """Add a subcommand for each benchmark; entry points keep core independent of torch."""
     chosen = parser.add_subparsers(dest="benchmark", metavar="WHAT", required=True)
     for found in sorted(entry_points(group="inficond.benchmarks"), key=lambda point: point.name):
         module = found.load()

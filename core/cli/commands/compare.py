@@ -1,22 +1,22 @@
-"""Two nodes of the history side by side: weights, metrics with intervals, images that changed sides."""
+"""Compare two nodes of the history: weights, metrics with intervals, images that changed subset."""
 
 import argparse
 
 from inficond.core.cli.commands.tune import say_change
 from inficond.core.cli.output import Output
 
-SUMMARY = "two nodes of the history side by side"
+SUMMARY = "compare two nodes of the history"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
     parser.add_argument("a", metavar="A", help="first node, by id or name")
     parser.add_argument("b", metavar="B", help="second node")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Print what differs."""
+    """Print the differences."""
     from inficond.core.facade import Project
 
     session = Project.open(args.project).session("main")
@@ -28,10 +28,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     ids = session.image_ids
     for change in found.classes.values():
         say_change(out, change)
-        for what, rows in (("newly agree", change.fixed), ("newly disagree", change.broken)):
+        for label, rows in (("newly agree", change.fixed), ("newly disagree", change.broken)):
             if len(rows):
                 more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-                out.say(f"      {what}: {', '.join(ids[r] for r in rows[:5])}{more}")
+                out.say(f"      {label}: {', '.join(ids[r] for r in rows[:5])}{more}")
     out.result(
         {
             "a": found.a.id,

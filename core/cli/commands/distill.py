@@ -1,8 +1,8 @@
-"""Turn a folder of images and a teacher into readable students.
+"""Build a project from images and a teacher.
 
-Images become concept vectors, the teacher is asked about each image, and one small linear student per
-class is fitted to its answers. The result is a project folder for `inficond launch`. Interrupted at any
-moment, the same command goes on where it was.
+Images are encoded as concept vectors, the teacher classifies each image, and one linear student per class is
+fitted to its responses. The result is a project folder for `inficond launch`. An interrupted run is resumed
+by the same command.
 
 examples:
   inficond distill PHOTOS --out pets
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "of paths, Parquet or Arrow files with images, WebDataset archives ({000..099}.tar), a COCO .json or "
         "YOLO .yaml file, hf:ID, or a URL",
     )
-    add("--out", required=True, type=Path, metavar="DIR", help="the project folder to make")
+    add("--out", required=True, type=Path, metavar="DIR", help="the project folder to create")
     add(
         "--teacher",
         default="embedded",
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="E",
         help="`embedded` (default), a model folder or a Hugging Face id",
     )
-    add("--concepts", metavar="FILE", help="your own words, a line each (default: the built-in corpus)")
+    add("--concepts", metavar="FILE", help="file of words, one per line (default: the built-in corpus)")
     add(
         "--classes",
         metavar="FILE",
@@ -70,18 +70,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--nec",
         type=float,
         metavar="N",
-        help="find the λ at which students have N concepts on average, instead of giving λ",
+        help="choose λ so that students have N concepts on average",
     )
     add_table_options(parser)
-    add("--link", choices=("sigmoid", "softmax"), help="how students become probabilities (default sigmoid)")
+    add("--link", choices=("sigmoid", "softmax"), help="link function of the students (default sigmoid)")
     add(
         "--provider",
         default="auto",
         metavar="P",
-        help="what models run on: auto (default), cpu, cuda, tensorrt, …",
+        help="execution provider of the models: auto (default), cpu, cuda, tensorrt, …",
     )
-    add("--seed", type=int, default=0, help="of the validation split (default 0)")
-    add("--workers", type=int, metavar="N", help="threads that decode and encode (default: every core)")
+    add("--seed", type=int, default=0, help="seed of the validation split (default 0)")
+    add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def table_options(args: argparse.Namespace) -> TableOptions:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Make the project and tell how its students do on images they have not seen."""
+    """Build the project and print the quality of its students on validation images."""
     from inficond.core.facade import Project
     from inficond.core.pipeline.build import BuildOptions, build
 
@@ -176,13 +176,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if clear is not None:
             clear()
     summary = summarise(project)
-    _tell(project, summary, out)
+    _print(project, summary, out)
     out.result(summary)
     return 0
 
 
 def summarise(project: Any) -> dict[str, Any]:
-    """How the students do on validation images, class by class, with the random-concept row beside them."""
+    """Return the metrics of students and random-concept baseline on validation images, by class."""
     from inficond.core.evaluation.metrics import class_metrics
 
     rows = project.validation_rows
@@ -217,7 +217,7 @@ def summarise(project: Any) -> dict[str, Any]:
 
 
 def _random_scores(project: Any, rows: np.ndarray) -> np.ndarray | None:
-    """What the random-concept students say of the validation images, (n, C)."""
+    """Return the probabilities (n, C) of the random-concept baseline on validation images."""
     baseline = project.baseline
     if baseline is None or baseline.embeddings is None:
         return None
@@ -232,7 +232,7 @@ def _random_scores(project: Any, rows: np.ndarray) -> np.ndarray | None:
 
 
 def _means(classes: dict[str, Any]) -> dict[str, float | None]:
-    """Means over the classes for which a figure is defined."""
+    """Return means over the classes for which a metric is defined."""
 
     def mean(*path: str) -> float | None:
         values = []
@@ -254,7 +254,7 @@ def _means(classes: dict[str, Any]) -> dict[str, float | None]:
     }
 
 
-def _tell(project: Any, summary: dict[str, Any], out: Output) -> None:
+def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
     skipped = f", {summary['skipped']:,} skipped" if summary["skipped"] else ""
     out.say(
         f"{summary['images']:,} images ({summary['validation']:,} held out{skipped}), "
@@ -282,7 +282,7 @@ def _tell(project: Any, summary: dict[str, Any], out: Output) -> None:
     if truth:
         line += f"  {_n(m['teacher_ap']):>20}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
     out.say(line)
-    out.say(f"look at it:  inficond launch {summary['project']}")
+    out.say(f"open it with:  inficond launch {summary['project']}")
 
 
 def _in(entry: Any, *path: str) -> Any:

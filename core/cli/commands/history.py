@@ -1,4 +1,4 @@
-"""The steps that were taken on a project, as a tree; name them, write notes, check that nothing was changed.
+"""Print the steps taken on a project as a tree; name and annotate them; verify the history.
 
 examples:
   inficond history DIR
@@ -10,13 +10,13 @@ import argparse
 
 from inficond.core.cli.output import Output
 
-SUMMARY = "the tree of steps; name and annotate nodes"
+SUMMARY = "print the tree of steps; name and annotate nodes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
-    parser.add_argument("--name", nargs=2, metavar=("NODE", "TEXT"), help="call a node something")
+    parser.add_argument("--name", nargs=2, metavar=("NODE", "TEXT"), help="name a node")
     parser.add_argument("--annotate", nargs=2, metavar=("NODE", "TEXT"), help="write a note about a node")
     parser.add_argument("--check", action="store_true", help="compare every node with its hash")
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         for line in filter(None, (t.node.note, t.note)):
             out.say(f"  {'  ' * t.depth}  {line}")
     if checked is not None:
-        out.say(f"{checked} nodes checked: all as they were written")
+        out.say(f"{checked} nodes verified")
     out.result(
         {
             "current": session.node,

@@ -12,7 +12,7 @@ SUMMARY = "print the steps of the branch as a recipe"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
 
 

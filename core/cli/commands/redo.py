@@ -1,4 +1,4 @@
-"""Go forward again to what was undone last."""
+"""Redo the step that was undone last."""
 
 import argparse
 
@@ -7,9 +7,9 @@ from inficond.core.cli.output import Output
 
 __all__ = ["SUMMARY", "configure", "run"]
 
-SUMMARY = "go forward to what was undone last"
+SUMMARY = "redo the step that was undone last"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Move the project's own branch."""
+    """Move the project's branch."""
     return move(args, out, lambda session: session.redo())

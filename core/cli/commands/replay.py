@@ -1,4 +1,4 @@
-"""Take the steps of a recipe on this project; what does not apply here is passed over and listed."""
+"""Take the steps of a recipe on this project. Parts that do not apply are skipped and listed."""
 
 import argparse
 
@@ -8,13 +8,13 @@ SUMMARY = "take the steps of a recipe"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
-    parser.add_argument("recipe", metavar="RECIPE.json", help="what `inficond recipe` printed")
+    parser.add_argument("recipe", metavar="RECIPE.json", help="output of `inficond recipe`")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Replay from where the project stands."""
+    """Replay from the current node of the project."""
     from inficond.core.facade import Project
     from inficond.core.history.recipe import Recipe
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for node in done.nodes:
         out.say(f"{node.id}  {node.title}")
     for skipped in done.skipped:
-        out.say(f"passed over: {skipped}")
+        out.say(f"skipped: {skipped}")
     out.say(f"{len(done.nodes)} of {len(recipe.steps)} steps taken")
     out.result(
         {

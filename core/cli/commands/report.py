@@ -1,9 +1,9 @@
-"""Say how good a project's current students are: fidelity with intervals, accuracy, concepts, slices.
+"""Report the quality of a project's current students: fidelity with intervals, accuracy, concepts, slices.
 
 examples:
   inficond report DIR                     a table
-  inficond report DIR --html report.html  one page with pictures, to be opened offline
-  inficond report DIR --json              everything, for a program
+  inficond report DIR --html report.html  one page with pictures that opens offline
+  inficond report DIR --json              all results for programs
 """
 
 import argparse
@@ -14,11 +14,11 @@ from inficond.core.atomic_io import replacing
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
-SUMMARY = "how good the students are: figures, or a page with pictures"
+SUMMARY = "report the quality of the students: a table, or a page with pictures"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
     parser.add_argument("--html", metavar="FILE", help="write a self-contained page with pictures")
     parser.add_argument(
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Measure, print, and write the page where one is asked for."""
+    """Measure, print, and write the page if requested."""
     from inficond.core.facade import Project
     from inficond.core.report import render_html, report
     from inficond.core.report.pictures import Pictures
@@ -49,12 +49,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _writable(name: str) -> Path:
-    """Refuse a place that cannot be written before anything is measured."""
+    """Validate the path of the page before anything is measured."""
     path = Path(name)
     if path.is_dir():
-        raise InputError(f"--html {path} is a folder; name a file in it, for instance {path / 'report.html'}")
+        raise InputError(f"--html {path} is a folder: name a file in it, for example {path / 'report.html'}")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"--html {path}: there is no folder {path.parent}; make it first")
+        raise InputError(f"--html {path}: the folder {path.parent} does not exist; create it first")
     return path
 
 
@@ -75,7 +75,7 @@ def _say(data: dict[str, Any], out: Output) -> None:
 
 
 def _table(data: dict[str, Any], out: Output) -> None:
-    """One line for each class, then the means."""
+    """Print one line per class, then the means."""
     from inficond.core.report.wording import figure, percent
 
     overall = data["overall"]

@@ -1,4 +1,4 @@
-"""Raise or lower a concept's influence on a class, refit under that bound, and keep the step in the history.
+"""Raise or lower the influence of concepts on a class, refit, and add a step to the history.
 
 examples:
   inficond tune DIR --class boat --mute water --up sail=2
@@ -17,26 +17,26 @@ from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.tuning.actions import DEFAULT_STRENGTH, KINDS, Action
 
-SUMMARY = "raise or lower concepts of a class; one step of the history"
+SUMMARY = "raise or lower concepts of a class"
 _HELP = {
-    "up": f"K[=x]: count more towards the class (strength x, {DEFAULT_STRENGTH:g} by default)",
-    "down": "K[=x]: count less",
+    "up": f"K[=x]: raise the weight (strength x, {DEFAULT_STRENGTH:g} by default)",
+    "down": "K[=x]: lower the weight",
     "mute": "K: weight 0",
-    "lock": "K: keep the weight as it is",
+    "lock": "K: keep the weight",
     "set": "K=v: the weight in standardised units",
-    "free": "K: lift the bounds",
+    "free": "K: remove the bounds",
 }
 
 
 class _Ordered(argparse.Action):
-    """Collects actions of all kinds in the order given."""
+    """Argparse action that collects actions of all kinds in the given order."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         namespace.actions = [*(namespace.actions or []), (self.dest, values)]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("project", metavar="DIR", help="project folder")
     parser.add_argument(
         "--class",
@@ -55,25 +55,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
             dest=kind,
             help=_HELP[kind] + ("; group:NAME for a whole group" if kind == "up" else ""),
         )
-    parser.add_argument("--focus", metavar="missed|extra|FILE", help="images that count more; FILE lists ids")
-    parser.add_argument("--add-concept", metavar="WORD", help="make a word a concept")
-    parser.add_argument("--drop-concept", metavar="K", help="take a concept out of every class")
     parser.add_argument(
-        "--override", metavar="IMAGE=p", action="append", default=[], help="the teacher is wrong: p is right"
+        "--focus", metavar="missed|extra|FILE", help="images with a larger weight; FILE lists ids"
+    )
+    parser.add_argument("--add-concept", metavar="WORD", help="make a word a concept")
+    parser.add_argument("--drop-concept", metavar="K", help="set a concept to 0 in every class")
+    parser.add_argument(
+        "--override",
+        metavar="IMAGE=p",
+        action="append",
+        default=[],
+        help="replace the teacher's probability by p",
     )
     parser.add_argument("--lam", metavar="L", help="refit every class with another λ")
     parser.add_argument(
         "--threshold",
         metavar="P|matched",
-        help="from which probability on all say yes, or as often as the teacher",
+        help="decision threshold of all classes, or the one that matches the teacher's rate",
     )
-    parser.add_argument("--suggest", action="store_true", help="print the actions most likely to help")
-    parser.add_argument("--note", default="", help="a remark kept with the step")
-    parser.add_argument("--dry-run", action="store_true", help="show what it would do, change nothing")
+    parser.add_argument(
+        "--suggest", action="store_true", help="print the actions that are most likely to improve the class"
+    )
+    parser.add_argument("--note", default="", help="a remark stored with the step")
+    parser.add_argument("--dry-run", action="store_true", help="print the effect without taking the step")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Take one step, or show what it would do."""
+    """Take one step, or print its effect."""
     from inficond.core.facade import Project
 
     actions = [parse(kind, text) for kind, text in args.actions]
@@ -83,21 +91,21 @@ def run(args: argparse.Namespace, out: Output) -> int:
     ]  # fmt: skip
     if sum(other) != 1:
         raise InputError(
-            "say one thing to do: actions such as --mute water, or one of --add-concept, --drop-concept, "
+            "give one kind of step: actions such as --mute water, or one of --add-concept, --drop-concept, "
             "--override, --lam, --threshold, --suggest"
         )
     if not args.classes and (actions or args.override or args.suggest):
-        raise InputError("say which class: --class NAME")
+        raise InputError("name the class: --class NAME")
     project = Project.open(args.project)
     if args.suggest:
         return _suggest(project.session(), args, out)
     focus = read_focus(args.focus)
     if args.dry_run:
         if not actions:
-            raise InputError("--dry-run goes with actions such as --mute water")
+            raise InputError("--dry-run needs actions such as --mute water")
         preview = project.session().preview(args.classes, actions, focus)
         moved = {**preview.classes, **preview.others}
-        out.say(f"would do: {preview.title}")
+        out.say(f"preview of: {preview.title}")
         for change in moved.values():
             say_change(out, change)
         out.result({"node": None, **_figures(moved), **preview.to_json()})
@@ -140,7 +148,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _teacher_alone(session: Any, node: Any, out: Output) -> dict[str, Any]:
-    """Fidelity with the person's overrides left out, of the classes of this step that have some."""
+    """Return fidelity without overrides, for the classes of a step that have some."""
     found = {}
     for cls in node.classes:
         count = len(session.state.classes[cls].overrides)
@@ -153,12 +161,12 @@ def _teacher_alone(session: Any, node: Any, out: Output) -> dict[str, Any]:
             for name in ("agreement", "balanced_agreement", "ap", "f1", "bce")
             if math.isfinite(value := getattr(m, name))
         )
-        out.say(f"  {cls}, against the teacher alone ({count} overridden left out): {figures}")
+        out.say(f"  {cls}, compared with the teacher alone (overrides left out: {count}): {figures}")
     return found
 
 
 def parse(kind: str, text: str) -> Action:
-    """``water=2`` to an action; a name may itself hold an equals sign."""
+    """Convert ``water=2`` to an action; a name may contain an equals sign."""
     name, equals, value = text.rpartition("=")
     if equals and kind in ("up", "down", "set"):
         try:
@@ -167,31 +175,31 @@ def parse(kind: str, text: str) -> Action:
             if isinstance(error, InputError):
                 raise
             if kind == "set":
-                raise InputError(f"--set {text!r}: {value!r} is no number") from None
+                raise InputError(f"--set {text!r}: {value!r} is not a number") from None
     return Action(kind, text)
 
 
 def read_focus(given: str | None) -> Any:
-    """A subset's name as it is, or the image ids of a file, one a line."""
+    """Return the name of a subset, or the image ids of a file with one per line."""
     from inficond.core.evaluation.subsets import SUBSETS
 
     if given is None or given in SUBSETS:
         return given
     try:
         lines = Path(given).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:  # a name may hold what no file's does
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise InputError(
             f"--focus {given!r} is neither {', '.join(SUBSETS)} nor a file that can be read ({error})"
         ) from None
     ids = [line.strip() for line in lines if line.strip()]
     if not ids:
-        raise InputError(f"--focus {given}: the file names no image")
+        raise InputError(f"--focus {given}: the file lists no images")
     return ids
 
 
 def say_change(out: Output, change: Any) -> None:
-    """A class's change for people."""
-    out.say(f"  {change.cls}: {len(change.weights)} weights moved")
+    """Print the change of a class."""
+    out.say(f"  {change.cls}: {len(change.weights)} weights changed")
     for w in change.weights[:8]:
         out.say(f"    {w.concept:<28} {w.before:+.3f} → {w.after:+.3f}")
     if len(change.weights) > 8:
@@ -216,14 +224,14 @@ def say_change(out: Output, change: Any) -> None:
 
 
 def _undefined(heading: str, changes: Mapping[str, Any]) -> str:
-    """Why a measure has no value: average precision needs a yes, the others a no besides."""
-    who = "the ground truth" if heading == "accuracy" else "the teacher"
+    """Return why a metric is not defined: average precision needs positives, the others also negatives."""
+    source = "the ground truth" if heading == "accuracy" else "the teacher"
     never = not math.isfinite(changes["ap"].delta.value)
-    return f"not defined: {who} {'never says yes' if never else 'always says yes'} on these images"
+    return f"not defined: {source} has no {'positives' if never else 'negatives'} among these images"
 
 
 def _figures(moved: dict[str, Any]) -> dict[str, Any]:
-    """``before``, ``after`` and ``weights`` of a preview, in the form of a node's."""
+    """Return ``before``, ``after`` and ``weights`` of a preview in the form of a node."""
     figures: dict[str, Any] = {"before": {}, "after": {}, "weights": []}
     for cls, change in moved.items():
         for side in ("before", "after"):
@@ -243,14 +251,16 @@ def _override(session: Any, args: argparse.Namespace) -> Any:
     for text in args.override:
         image, equals, value = text.rpartition("=")
         if not equals:
-            raise InputError(f"--override {text!r} needs IMAGE=p, with p between 0 and 1 or 'teacher'")
+            raise InputError(f"--override {text!r}: give IMAGE=p, with p between 0 and 1 or 'teacher'")
         try:
             p = None if value == "teacher" else float(value)
         except ValueError:
-            raise InputError(f"--override {text!r}: {value!r} is no probability") from None
+            raise InputError(f"--override {text!r}: {value!r} is not a probability") from None
         asked.setdefault(p, []).append(image)
     if len(asked) > 1:
-        raise InputError("one step takes one value: give images with different values in separate commands")
+        raise InputError(
+            "all images of a step need the same value: use separate commands for different values"
+        )
     [(p, images)] = asked.items()
     return session.override(images, args.classes[0], p, args.note)
 
@@ -261,7 +271,7 @@ def _suggest(session: Any, args: argparse.Namespace, out: Output) -> int:
     subset = args.focus if args.focus in SUBSETS else None
     found = {cls: session.suggest(cls, subset) for cls in args.classes}
     for cls, suggestions in found.items():
-        out.say(f"{cls}:" if suggestions else f"{cls}: nothing that is likely to help")
+        out.say(f"{cls}:" if suggestions else f"{cls}: no suggestions")
         for s in suggestions:
             out.say(f"  {s.text}")
     out.result({"suggestions": {cls: [s.to_json() for s in ss] for cls, ss in found.items()}})

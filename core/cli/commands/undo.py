@@ -1,4 +1,4 @@
-"""Go back one step of the history; nothing is deleted."""
+"""Undo the last step of the history. Nothing is deleted."""
 
 import argparse
 
@@ -7,9 +7,9 @@ from inficond.core.cli.output import Output
 
 __all__ = ["SUMMARY", "configure", "run"]
 
-SUMMARY = "go back one step"
+SUMMARY = "undo the last step"
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Move the project's own branch."""
+    """Move the project's branch."""
     return move(args, out, lambda session: session.undo())

@@ -1,4 +1,4 @@
-"""Unpack an archive made by `inficond pack`, after checking every byte of it."""
+"""Unpack an archive made by `inficond pack`, after verifying every byte."""
 
 import argparse
 from pathlib import Path
@@ -6,17 +6,19 @@ from pathlib import Path
 from inficond.core.bundle import unpack
 from inficond.core.cli.output import Output
 
-SUMMARY = "unpack such a file, its hashes checked"
+SUMMARY = "unpack such a file and verify its checksums"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments of the command."""
     parser.add_argument("archive", type=Path, metavar="FILE", help="the archive")
-    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to (default: here)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="target folder (default: the current one)"
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> None:
-    """Unpack and say what is there now."""
+    """Unpack, and print what was created."""
     made = unpack(args.archive, args.out, out.progress())
     for path in made:
         out.say(str(path))
