@@ -1,23 +1,24 @@
 """A model folder is written whole or not at all."""
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.models.manifest import checksum_of
+from inficond.core.models.trust import trust
 
 FORMAT = 1
 
 
 @contextmanager
-def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
+def staged(out: Path, overwrite: bool = False, trusted: bool = True) -> Iterator[Path]:
     """A folder beside `out` to write into; it becomes `out` if the block succeeds and vanishes if it fails.
 
     Parameters
@@ -26,6 +27,8 @@ def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
         Where the folder shall be.
     overwrite : bool
         Whether a model folder that is there may be replaced.
+    trusted : bool
+        Whether this program made the graphs in the folder, so that they need no limited process.
 
     Raises
     ------
@@ -41,6 +44,9 @@ def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o755)
+        for graph in stage.glob("*.onnx") if trusted else ():
+            with suppress(InputError):  # without a writable cache it runs in a limited process
+                trust(sha256_of(graph))
         if out.exists():
             if out.is_dir() and any(out.iterdir()):
                 old = stage.with_name(stage.name + ".old")
@@ -82,20 +88,11 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != "manifest.json":
-            files[path.name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+            files[path.name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     whole = {"format": FORMAT, **manifest, "files": files}
     whole["checksum"] = checksum_of(json.loads(json.dumps(whole)))  # as a reader will see it
     text = json.dumps(whole, ensure_ascii=False, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -15,6 +15,8 @@ import onnx
 import torch
 
 from inficond.core.errors import InputError
+from inficond.core.models.graph_file import map_file
+from inficond.core.models.local_session import LocalSession
 from inficond.export.padding import fold_padding
 
 OPSET = 17
@@ -168,16 +170,10 @@ def run_cpu(
 
 def cpu_session(model: onnx.ModelProto | bytes | str | Path, threads: int = 0) -> Any:
     """Open an ONNX Runtime session on the CPU for a graph made by this exporter."""
-    from inficond.core.models.runtime import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if isinstance(model, onnx.ModelProto):
         model = serialise(model)
-    target: Any = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(target, options, providers=["CPUExecutionProvider"])
+    content = model if isinstance(model, bytes) else map_file(Path(model))
+    return LocalSession(content, "the exported graph", "cpu", threads or None, {}).ort
 
 
 def serialise(model: onnx.ModelProto) -> bytes:

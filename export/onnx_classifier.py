@@ -61,7 +61,7 @@ def adopt(
     said |= {"verification": {}} | ({"link": link} if link else {}) | ({"labels": labels} if labels else {})
     for key in ("files", "format", "checksum"):
         said.pop(key, None)
-    with staged(out, overwrite) as stage:
+    with staged(out, overwrite, trusted=False) as stage:
         (stage / manifest.image.file).write_bytes(content)
         write_manifest(stage, said)
         teacher = load_teacher(stage, "cpu")

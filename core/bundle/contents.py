@@ -1,12 +1,11 @@
 """List of an archive's members, and the checks that make it safe to use."""
 
-import hashlib
 import stat
 import unicodedata
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TypedDict
+from typing import TypedDict
 
 from inficond.core.errors import JOINERS, InputError
 from inficond.core.strict_json import parse_json
@@ -31,14 +30,6 @@ class Entry(TypedDict):
 
     sha256: str
     bytes: int
-
-
-def digest(source: IO[bytes]) -> str:
-    """Return the SHA-256 of an open file, in hexadecimal."""
-    found = hashlib.sha256()
-    while block := source.read(CHUNK):
-        found.update(block)
-    return found.hexdigest()
 
 
 def read_contents(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from inficond.core.atomic_io import temporary_name
-from inficond.core.bundle.contents import CHUNK, FORMAT, MANIFEST, Entry, digest, read_contents, unsafe
+from inficond.core.bundle.contents import CHUNK, FORMAT, MANIFEST, Entry, read_contents, unsafe
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.history.store import History
 from inficond.core.progress import Progress, Silent
@@ -160,7 +161,7 @@ def _holds(archive: Path, members: dict[str, Path], progress: Progress) -> bool:
                 return False
             for name, path in members.items():
                 with z.open(name) as packed, path.open("rb") as source:
-                    if not digest(packed) == listing[name]["sha256"] == digest(source):
+                    if not sha256_of(packed) == listing[name]["sha256"] == sha256_of(source):
                         return False
                 progress.advance()
     except (InputError, zipfile.BadZipFile, OSError, ValueError, RuntimeError):

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from inficond.core.atomic_io import lives
-from inficond.core.bundle.contents import CHUNK, Entry, digest, read_contents
+from inficond.core.bundle.contents import CHUNK, Entry, read_contents
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress, Silent
 
@@ -104,7 +105,7 @@ def _is_there(out: Path, top: str, listing: Mapping[str, Entry]) -> bool:
     for name, path in names.items():
         try:
             with path.open("rb") as file:
-                if digest(file) != wanted[name]["sha256"]:
+                if sha256_of(file) != wanted[name]["sha256"]:
                     return False
         except OSError:
             return False

@@ -132,7 +132,10 @@ class Encoder:
 
 
 def load_encoder(
-    spec: str | Path = "embedded", provider: str = "auto", threads: int | None = None
+    spec: str | Path = "embedded",
+    provider: str = "auto",
+    threads: int | None = None,
+    download: bool = True,
 ) -> Encoder:
     """Open an encoder.
 
@@ -144,6 +147,8 @@ def load_encoder(
         See `open_session`.
     threads : int, optional
         CPU threads inside one call; every available core by default.
+    download : bool
+        See `locate`.
 
     Returns
     -------
@@ -155,5 +160,5 @@ def load_encoder(
     InputError
         No such encoder, a damaged folder, or a provider that does not run here.
     """
-    manifest = read_manifest(locate(spec, "encoder"), "encoder")
-    return Encoder(manifest, open_session(manifest.path_of(manifest.image.file), provider, threads))
+    manifest = read_manifest(locate(spec, "encoder", download), "encoder")
+    return Encoder(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))

@@ -1,5 +1,6 @@
 """What a model folder says of itself, read strictly; the format is described in docs/formats.md."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from inficond.core.errors import InputError
+from inficond.core.models.graph_file import GraphFile, read_graph
+from inficond.core.models.integrity import check_file, check_location
 from inficond.core.strict_json import parse_json
 
 FORMAT = 1
@@ -124,8 +127,6 @@ class Manifest:
     @property
     def digest(self) -> str:
         """What identifies the model: SHA-256 over the checksums of its files and what is done around them."""
-        import hashlib
-
         said = {
             key: value
             for key, value in self.raw.items()
@@ -134,29 +135,40 @@ class Manifest:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def path_of(self, name: str) -> Path:
-        """A file of the folder, checked once per process against the manifest.
+        """Return the path of a file of the folder, checked once per process against the manifest.
 
         Raises
         ------
         InputError
-            The file is missing or its bytes are not those the manifest was written for.
+            The file is missing, or its bytes differ from those the manifest was written for.
         """
-        from inficond.core.models.integrity import check_file
-
         path = self.folder / name
+        check_file(path, self._entry(name))
+        return path
+
+    def graph(self, name: str) -> GraphFile:
+        """Read an ONNX file of the folder and check it against the manifest.
+
+        Raises
+        ------
+        InputError
+            See `path_of`; or the graph is not safe to load.
+        """
+        path = self.folder / name
+        check_location(path)
+        return read_graph(path, self._entry(name))
+
+    def _entry(self, name: str) -> Mapping[str, Any] | None:
         entry = self.files.get(name)
         if entry is None and (self.kind == "encoder" or self.files):
             raise InputError(
                 f"{self.folder / MANIFEST} does not list {name!r} among its files: export the model again"
             )
-        check_file(path, entry)
-        return path
+        return entry
 
 
 def checksum_of(raw: Mapping[str, Any]) -> str:
     """SHA-256 over a manifest without its own checksum, in hexadecimal."""
-    import hashlib
-
     rest = {key: value for key, value in raw.items() if key != CHECKSUM}
     text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -298,8 +310,6 @@ class _Reader:
     def groups(self, value: Any) -> dict[str, list[str]] | None:
         """Groups of labels, in the manifest or in a file of the folder that it names."""
         if isinstance(value, str):
-            from inficond.core.models.integrity import check_file
-
             path = self.path.parent / self.file_name("groups", value)
             check_file(path, self.raw.get("files", {}).get(value))
             try:

@@ -1,65 +1,68 @@
-"""What an ONNX file may not hold, found by walking its bytes before any runtime sees them.
+"""Static safety check of ONNX files, made on their bytes before a runtime loads them.
 
-A model file comes from anywhere. Refused are: files that are no ONNX, data outside the file (a location
-such as ``../../etc/passwd`` would be read into the graph), operators that no plain ONNX Runtime has,
-tensors that claim more elements than they hold, constants that would unfold to gigabytes, and NaN among
-the weights. The wire format of protocol buffers and the field numbers are those of `onnx.proto` (IR
-version 3 to 13); the onnx package is not needed.
+Refused are files of another format, data outside the file (a location such as ``../../etc/passwd``), custom
+operators, tensors whose shape contradicts their data, NaN weights, nesting and functions without bound, and
+constants that the runtime would expand to gigabytes while it loads the graph. What depends on the input of a
+graph cannot be decided here: `graph_process` limits the memory and time of graphs from elsewhere.
+
+Field numbers are those of `onnx.proto` (IR version 3 to 13).
 """
 
 import math
-import mmap
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.models.protobuf import Malformed, count_integers, fields, integers, message, signed, text
 
 DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc"}
 )
-"""Operator sets that every ONNX Runtime has built in."""
+"""Operator sets that are built into ONNX Runtime."""
 
 MAX_NODES = 200_000
-MAX_DEPTH = 16
-MAX_UNFOLDED = 1 << 31
-"""Bytes that one constant may unfold to when the runtime folds it (2 GiB, a protobuf's own limit)."""
+MAX_INLINED = 20_000
+"""Nodes of a graph with functions after these are inlined, which takes quadratic time."""
+MAX_NESTING = 16
+"""Levels of subgraphs and of functions."""
+MAX_RANK = 64
+MAX_CONSTANT = 1 << 31
+"""Bytes of one constant after constant folding (2 GiB, also the size limit of a protocol buffer)."""
+_MAX_SHAPE = 64
+"""Elements of a constant that may serve as a shape."""
 
 # TensorProto.DataType -> bytes per element; 4-bit types count half a byte
 _BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16, 16: 2,
           17: 1, 18: 1, 19: 1, 20: 1, 21: 0.5, 22: 0.5, 23: 0.5, 24: 1}  # fmt: skip
 _STRING = 8
-_ENDLESS = 1 << 64
-_FLOATS: dict[int, np.dtype] = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
+_INT64 = 7
 _BFLOAT16 = 16
+_FLOATS: dict[int, np.dtype] = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
+_MAX_PRODUCT = 1 << 64
 _SAME_SIZE = frozenset({
     "Identity", "Cast", "Neg", "Abs", "Sqrt", "Exp", "Relu", "Reshape", "Transpose", "Flatten", "Squeeze",
     "Unsqueeze", "Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh",
 })  # fmt: skip
 
 
-class Malformed(ValueError):
-    """The bytes are no protocol buffer."""
-
-
 @dataclass
 class Facts:
-    """What the walk found.
+    """Properties of a checked graph.
 
     Attributes
     ----------
     opsets : dict
         Operator set to version.
     operators : dict
-        ``domain::operator`` (no prefix in the default domain) to how many nodes.
+        ``domain::operator`` (without prefix in the default domain) to the number of nodes.
     weights : int
-        Bytes of constants.
+        Bytes of the constants.
     metadata : dict
-        The file's key–value pairs.
+        Key-value pairs of the file.
     inputs : dict
-        Name to shape; 0 where a dimension is dynamic. Constants that are listed as inputs are left out.
+        Name to shape, with 0 for a dynamic dimension. Inputs that are constants are left out.
     """
 
     opsets: dict[str, int] = field(default_factory=dict)
@@ -69,158 +72,54 @@ class Facts:
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def check_graph(source: Path | bytes | memoryview, name: str | None = None) -> Facts:
-    """Refuse an ONNX file that is unsafe or unsound to load.
+def check_graph(data: bytes | memoryview, name: str = "the graph") -> Facts:
+    """Check that an ONNX file is safe and sound to load.
 
     Parameters
     ----------
-    source : Path, bytes or memoryview
-        The file, or its content.
-    name : str, optional
-        How messages call it; the path where that is None.
+    data : bytes or memoryview
+        The content of the file.
+    name : str
+        Name of the file in messages.
 
     Returns
     -------
     Facts
-        Operator sets, operators, bytes of weights, metadata.
+        Properties found on the way.
 
     Raises
     ------
     InputError
-        Naming the file and what is wrong with it.
+        The file is refused; the message names the file and the reason.
     """
-    if isinstance(source, Path):
-        name = name or str(source)
-        try:
-            data = _mapped(source)
-        except OSError as error:
-            raise InputError(f"cannot read {name}: {error.strerror}") from None
-    else:
-        data = memoryview(source)
-    name = name or "the graph"
-    _refuse_other_formats(data, name)
+    view = memoryview(data)
+    _refuse_other_formats(view, name)
     try:
-        return _Walk(name).model(data)
+        return _Checker(name).model(view)
     except Malformed as error:
-        raise InputError(f"{name} is no ONNX file, or is cut short: {error}") from None
-
-
-def _mapped(path: Path) -> memoryview:
-    """A file's bytes without reading them; an empty file cannot be mapped."""
-    if not path.stat().st_size:
-        return memoryview(b"")
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        raise InputError(f"{name} is not an ONNX file, or is truncated: {error}") from None
 
 
 def _refuse_other_formats(data: memoryview, name: str) -> None:
     head = bytes(data[:8])
+    if not head:
+        raise InputError(f"{name} is empty")
     if head[:2] == b"PK":
         raise InputError(
-            f"{name} is a zip archive, no ONNX file; PyTorch and Keras files are not loaded, export to ONNX"
+            f"{name} is a zip archive, not an ONNX file; PyTorch and Keras files are not loaded: export the "
+            "model to ONNX"
         )
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise InputError(
-            f"{name} is a pickle, which is never loaded: it could run any program; export to ONNX"
+            f"{name} is a pickle, which could run any program and is never loaded: export the model to ONNX"
         )
     if head[:2] == b"\x1f\x8b":
-        raise InputError(f"{name} is compressed; unpack it first")
-    if not len(data):
-        raise InputError(f"{name} is empty")
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise Malformed("a number runs past its end")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers with a number (varint, fixed) or the bytes of a nested message or string."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if number == 0:
-            raise Malformed("a field has number 0")
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(data, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise Malformed(f"wire type {wire}")
-        if length > len(data) - at:
-            raise Malformed("a field is longer than the file")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(value).decode("utf-8", "replace") if isinstance(value, memoryview) else str(value)
-
-
-def _block(value: int | memoryview) -> memoryview:
-    if not isinstance(value, memoryview):
-        raise Malformed("a number stands where a message belongs")
-    return value
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _numbers(value: int | memoryview) -> list[int]:
-    """A repeated integer field, packed or not."""
-    if isinstance(value, int):
-        return [_signed(value)]
-    found, at = [], 0
-    while at < len(value):
-        number, at = _varint(value, at)
-        found.append(_signed(number))
-    return found
-
-
-def _product(numbers: list[int]) -> int:
-    """How many elements a shape has; past any size that could be held it is not worked out further."""
-    if 0 in numbers:
-        return 0
-    total = 1
-    for n in numbers:
-        total *= abs(n)
-        if total > _ENDLESS:
-            break
-    return total
-
-
-def _declared(data: memoryview) -> tuple[str, tuple[int, ...]]:
-    """Name and shape of a ValueInfoProto; 0 for a dynamic dimension."""
-    name, dims = "", []
-    for number, value in fields(data):
-        if number == 1:
-            name = _text(value)
-        elif number == 2:
-            kind = [_block(v) for n, v in fields(_block(value)) if n == 1]
-            shape = [_block(v) for block in kind for n, v in fields(block) if n == 2]
-            for dim in (_block(v) for block in shape for n, v in fields(block) if n == 1):
-                sizes = [v for n, v in fields(dim) if n == 1 and isinstance(v, int)]
-                dims.append(max(0, _signed(sizes[0])) if sizes else 0)
-    return name, tuple(dims)
+        raise InputError(f"{name} is compressed: unpack it first")
 
 
 @dataclass
 class _Tensor:
-    """A TensorProto: what it claims, and what it holds."""
+    """A TensorProto: its declared shape and type, and the data it contains."""
 
     name: str = ""
     kind: int = 0
@@ -228,8 +127,8 @@ class _Tensor:
     raw: memoryview | None = None
     floats: list[memoryview] = field(default_factory=list)
     integers: list[int] = field(default_factory=list)
-    held: int = 0
-    outside: str | None = None
+    listed: int = 0
+    location: str | None = None
 
     @property
     def elements(self) -> int:
@@ -239,23 +138,59 @@ class _Tensor:
     def bytes(self) -> float:
         return self.elements * _BYTES.get(self.kind, 1)
 
-    def values(self) -> list[int] | None:
-        """The integers of a small int64 tensor, such as a shape; None for another."""
-        if self.kind != 7 or self.elements > 64:
+    def shape(self) -> list[int] | None:
+        """Return the values of a small int64 tensor, which may serve as a shape; None for others."""
+        if self.kind != _INT64 or self.elements > _MAX_SHAPE:
             return None
-        if self.raw is not None:
-            return np.frombuffer(self.raw, "<i8").tolist()
-        return self.integers
+        return np.frombuffer(self.raw, "<i8").tolist() if self.raw is not None else self.integers
 
 
-class _Walk:
-    """One pass over a model; complains at the first thing that may not be."""
+_SHAPE_INPUT = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+"""Operator to the position of the input that decides the shape of its result."""
+
+
+class _Constants:
+    """Sizes of the constants of a graph, and the values of those that may serve as shapes."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, list[int] | None] = {}
+        self.sizes: dict[str, float] = {}
+
+    def add(self, name: str, tensor: _Tensor) -> None:
+        self.shapes[name], self.sizes[name] = tensor.shape(), tensor.bytes
+
+    def folded(
+        self, operator: str, inputs: list[str], tensor: _Tensor | None, listed: list[int]
+    ) -> float | None:
+        """Return the bytes of a node's result where the runtime computes it while loading, else None."""
+        position = _SHAPE_INPUT.get(operator, len(inputs))
+        shape = self.shapes.get(inputs[position]) if position < len(inputs) else None
+        if operator == "Constant" and tensor is not None:
+            return tensor.bytes
+        if operator == "ConstantOfShape" and shape is not None:
+            return _product(shape) * (_BYTES.get(tensor.kind, 4) if tensor else 4)
+        if operator in ("RandomNormal", "RandomUniform") and listed:
+            return _product(listed) * 4
+        if operator == "Expand" and shape is not None:
+            return _product(shape) * 4
+        if operator == "Tile" and shape is not None and inputs[0] in self.sizes:
+            return self.sizes[inputs[0]] * _product(shape)
+        if operator == "Concat" and inputs and all(i in self.sizes for i in inputs):
+            return sum(self.sizes[i] for i in inputs)
+        if operator in _SAME_SIZE and any(i in self.sizes for i in inputs):
+            return max(self.sizes[i] for i in inputs if i in self.sizes)
+        return None
+
+
+class _Checker:
+    """One pass over a model; raises at the first violation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.facts = Facts()
-        self.nodes = 0
-        self.known = set(DOMAINS)
+        self.domains = set(DOMAINS)
+        self.operators: Counter[str] = Counter()
+        """Of the graph or function that is being read."""
 
     def model(self, data: memoryview) -> Facts:
         graphs, functions = [], []
@@ -264,203 +199,243 @@ class _Walk:
             if number == 1 and isinstance(value, int):
                 version = value
             elif number == 7:
-                graphs.append(_block(value))
+                graphs.append(message(value))
             elif number == 8:
-                self.opset(_block(value))
+                self.opset(message(value))
             elif number == 14:
-                pair = {n: _text(v) for n, v in fields(_block(value))}
+                pair = {n: text(v) for n, v in fields(message(value))}
                 self.facts.metadata[pair.get(1, "")] = pair.get(2, "")
             elif number == 25:
-                functions.append(_block(value))
+                functions.append(message(value))
         if len(graphs) != 1 or not version:
-            raise Malformed("it holds no graph")
-        # A file may define functions of its own in a domain of its own; what they are made of is checked
-        # instead.
+            raise Malformed("it contains no graph")
+        # A file may define functions in a domain of its own; their nodes are checked instead.
         for block in functions:
-            self.known |= {_text(v) for n, v in fields(block) if n == 10}
-        for block in functions:
-            for number, value in fields(block):
-                if number == 7:
-                    self.node(_block(value), {}, {}, 1)
+            self.domains |= {text(v) for n, v in fields(block) if n == 10}
+        bodies = dict(self.function(block) for block in functions)
+        self.operators = Counter()
         self.graph(graphs[0], 0)
+        self.facts.operators = dict(self.operators)
+        for body in bodies.values():
+            for operator, count in body.items():
+                self.facts.operators[operator] = self.facts.operators.get(operator, 0) + count
+        self.inlined(bodies)
         return self.facts
+
+    def function(self, data: memoryview) -> tuple[str, Counter[str]]:
+        """Return the label of a function and the operators of its nodes."""
+        name, domain = "", ""
+        self.operators = Counter()
+        for number, value in fields(data):
+            if number == 1:
+                name = text(value)
+            elif number == 10:
+                domain = text(value)
+            elif number == 7:
+                self.node(message(value), _Constants(), 1)
+        return _label(domain, name), self.operators
+
+    def inlined(self, bodies: dict[str, Counter[str]]) -> None:
+        """Check the number of nodes after inlining: functions that call functions multiply."""
+        sizes: dict[str, int] = {}
+
+        def size(operators: Counter[str], depth: int) -> int:
+            if depth > MAX_NESTING:
+                raise InputError(f"{self.name} nests functions more than {MAX_NESTING} levels deep")
+            total = 0
+            for operator, count in operators.items():
+                if operator in bodies and operator not in sizes:
+                    sizes[operator] = size(bodies[operator], depth + 1)
+                total += count * max(1, sizes.get(operator, 1))
+                if total > MAX_INLINED:
+                    raise InputError(
+                        f"{self.name} has more than {MAX_INLINED:,} nodes once its functions are inlined"
+                    )
+            return total
+
+        if bodies:
+            size(self.operators, 0)
 
     def opset(self, data: memoryview) -> None:
         domain, version = "", 0
         for number, value in fields(data):
             if number == 1:
-                domain = _text(value)
+                domain = text(value)
             elif number == 2 and isinstance(value, int):
                 version = value
         self.facts.opsets[domain or "ai.onnx"] = version
 
     def graph(self, data: memoryview, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise InputError(f"{self.name} nests graphs more than {MAX_DEPTH} deep")
-        shapes: dict[str, list[int] | None] = {}
-        sizes: dict[str, float] = {}
+        if depth > MAX_NESTING:
+            raise InputError(f"{self.name} nests graphs more than {MAX_NESTING} levels deep")
+        constants = _Constants()
         nodes = []
         inputs = {}
         for number, value in fields(data):
             if number == 11 and depth == 0:
-                name, dims = _declared(_block(value))
+                name, dims = _declared(message(value))
                 inputs[name] = dims
             elif number == 5:
-                tensor = self.tensor(_block(value))
-                shapes[tensor.name], sizes[tensor.name] = tensor.values(), tensor.bytes
+                tensor = self.tensor(message(value))
+                constants.add(tensor.name, tensor)
             elif number == 15:
-                for part, inner in fields(_block(value)):
-                    if part in (1, 2):
-                        self.tensor(_block(inner))
+                self.sparse_tensor(message(value))
             elif number == 1:
-                nodes.append(_block(value))
+                nodes.append(message(value))
         if depth == 0:
-            self.facts.inputs = {name: dims for name, dims in inputs.items() if name not in sizes}
+            self.facts.inputs = {name: dims for name, dims in inputs.items() if name not in constants.sizes}
         for block in nodes:
-            self.node(block, shapes, sizes, depth)
+            self.node(block, constants, depth)
 
-    def node(
-        self, data: memoryview, shapes: dict[str, list[int] | None], sizes: dict[str, float], depth: int
-    ) -> None:
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise InputError(f"{self.name} has more than {MAX_NODES:,} nodes")
+    def node(self, data: memoryview, constants: _Constants, depth: int) -> None:
         inputs, outputs, operator, domain = [], [], "", ""
-        own: _Tensor | None = None
+        tensor: _Tensor | None = None
         listed: list[int] = []
         for number, value in fields(data):
             if number == 1:
-                inputs.append(_text(value))
+                inputs.append(text(value))
             elif number == 2:
-                outputs.append(_text(value))
+                outputs.append(text(value))
             elif number == 4:
-                operator = _text(value)
+                operator = text(value)
             elif number == 7:
-                domain = _text(value)
+                domain = text(value)
             elif number == 5:
-                tensor, integers = self.attribute(_block(value), depth)
-                own = tensor or own
-                listed = integers or listed
-        if domain not in self.known:
+                found, numbers = self.attribute(message(value), depth)
+                tensor, listed = found or tensor, numbers or listed
+        if domain not in self.domains:
             raise InputError(
-                f"{self.name} needs the custom operator {domain}::{operator}, which is never "
-                "loaded; export with standard ones"
+                f"{self.name} needs the custom operator {domain}::{operator}; custom operators are never "
+                "loaded: export the model with standard ones"
             )
-        label = f"{domain}::{operator}" if domain else operator
-        self.facts.operators[label] = self.facts.operators.get(label, 0) + 1
-        self.unfold(operator, inputs, outputs, own, listed, shapes, sizes)
-
-    def unfold(
-        self,
-        operator: str,
-        inputs: list[str],
-        outputs: list[str],
-        own: _Tensor | None,
-        listed: list[int],
-        shapes: dict[str, list[int] | None],
-        sizes: dict[str, float],
-    ) -> None:
-        """Follow how large constants grow, since the runtime computes them while loading."""
-        size: float | None = None
-        if operator == "Constant" and own is not None:
-            size, shapes[outputs[0] if outputs else ""] = own.bytes, own.values()
-        elif operator == "ConstantOfShape":
-            shape = shapes.get(inputs[0]) if inputs else None
-            size = None if shape is None else _product(shape) * (_BYTES.get(own.kind, 4) if own else 4)
-        elif operator in ("RandomNormal", "RandomUniform"):
-            size = _product(listed) * 4 if listed else None
-        elif operator == "Expand" and len(inputs) > 1:
-            shape = shapes.get(inputs[1])
-            size = None if shape is None else _product(shape) * 4
-        elif operator == "Tile" and len(inputs) > 1 and inputs[0] in sizes:
-            repeats = shapes.get(inputs[1])
-            size = None if repeats is None else sizes[inputs[0]] * _product(repeats)
-        elif operator == "Concat" and inputs and all(i in sizes for i in inputs):
-            size = sum(sizes[i] for i in inputs)
-        elif operator in _SAME_SIZE and any(i in sizes for i in inputs):
-            size = max(sizes[i] for i in inputs if i in sizes)
+        self.operators[_label(domain, operator)] += 1
+        if self.operators.total() > MAX_NODES:
+            raise InputError(f"{self.name} has more than {MAX_NODES:,} nodes")
+        size = constants.folded(operator, inputs, tensor, listed)
         if size is None:
             return
-        if size > MAX_UNFOLDED:
+        if size > MAX_CONSTANT:
             raise InputError(
-                f"{self.name} would unfold to {size / 2**30:,.0f} GiB in its node {operator}: refused"
+                f"{self.name} would expand to {size / 2**30:,.0f} GiB in its node {operator}; it is refused"
             )
         for name in outputs:
-            sizes[name] = size
+            constants.sizes[name] = size
+        if operator == "Constant" and tensor is not None and outputs:
+            constants.shapes[outputs[0]] = tensor.shape()
 
     def attribute(self, data: memoryview, depth: int) -> tuple[_Tensor | None, list[int]]:
-        tensor, integers = None, []
+        tensor: _Tensor | None = None
+        listed: list[int] = []
         for number, value in fields(data):
             if number in (5, 10):
-                tensor = self.tensor(_block(value))
+                tensor = self.tensor(message(value))
             elif number in (6, 11):
-                self.graph(_block(value), depth + 1)
+                self.graph(message(value), depth + 1)
             elif number in (22, 23):
-                for part, inner in fields(_block(value)):
-                    if part in (1, 2):
-                        self.tensor(_block(inner))
-            elif number == 8:
-                integers += _numbers(value)
-        return tensor, integers
+                self.sparse_tensor(message(value))
+            elif number == 8 and len(listed) <= _MAX_SHAPE:
+                listed += integers(value, _MAX_SHAPE)
+        return tensor, listed
+
+    def sparse_tensor(self, data: memoryview) -> None:
+        for number, value in fields(data):
+            if number in (1, 2):
+                self.tensor(message(value))
 
     def tensor(self, data: memoryview) -> _Tensor:
         tensor = _Tensor()
         for number, value in fields(data):
             if number == 1:
-                tensor.dims += _numbers(value)
+                tensor.dims += integers(value, MAX_RANK + 1)
+                if len(tensor.dims) > MAX_RANK:
+                    raise InputError(
+                        f"{self.name} is damaged: a constant has more than {MAX_RANK} dimensions"
+                    )
             elif number == 2 and isinstance(value, int):
                 tensor.kind = value
             elif number == 8:
-                tensor.name = _text(value)
+                tensor.name = text(value)
             elif number == 9:
-                tensor.raw = _block(value)
+                tensor.raw = message(value)
             elif number in (4, 10) and isinstance(value, memoryview):
                 tensor.floats.append(value)
-                tensor.held += len(value) // (4 if number == 4 else 8)
+                tensor.listed += len(value) // (4 if number == 4 else 8)
             elif number in (5, 7, 11):
-                found = _numbers(value)
-                tensor.held += len(found)
-                if len(tensor.integers) <= 64:
-                    tensor.integers += found[:65]
+                tensor.listed += count_integers(value)
+                if len(tensor.integers) <= _MAX_SHAPE:
+                    tensor.integers += integers(value, _MAX_SHAPE + 1)
             elif number == 6:
-                tensor.held += 1
+                tensor.listed += 1
             elif number == 13:
-                pair = {n: _text(v) for n, v in fields(_block(value))}
+                pair = {n: text(v) for n, v in fields(message(value))}
                 if pair.get(1) == "location":
-                    tensor.outside = pair.get(2, "")
+                    tensor.location = pair.get(2, "")
             elif number == 14 and value == 1:
-                tensor.outside = tensor.outside or ""
+                tensor.location = tensor.location or ""
         self.sound(tensor)
         self.facts.weights += int(tensor.bytes)
         return tensor
 
     def sound(self, tensor: _Tensor) -> None:
+        """Check that a tensor contains what its shape and type declare."""
         label = tensor.name or "a constant"
-        if tensor.outside is not None:
-            where = tensor.outside or "another file"
+        if tensor.location is not None:
+            where = tensor.location or "another file"
             raise InputError(
-                f"{self.name} keeps {label} outside itself, in {where!r}: refused; save it as one file"
+                f"{self.name} keeps {label} outside the file, in {where!r}, which is never loaded: save the "
+                "model as one file"
             )
         if any(n < 0 for n in tensor.dims):
             raise InputError(f"{self.name} is damaged: {label} has the shape {tensor.dims}")
         if tensor.kind not in _BYTES and tensor.kind != _STRING:
-            raise InputError(f"{self.name} is damaged: {label} is of an unknown type ({tensor.kind})")
+            raise InputError(f"{self.name} is damaged: {label} has an unknown type ({tensor.kind})")
         if tensor.kind == _STRING:
             return
         if tensor.raw is not None:
             fits = len(tensor.raw) == math.ceil(tensor.bytes)
         else:
-            # Complex numbers are held as two, and 4-bit integers may be packed in pairs.
-            fits = tensor.held in (tensor.elements, 2 * tensor.elements, (tensor.elements + 1) // 2)
+            # Complex numbers are stored as two numbers; 4-bit integers may be packed in pairs.
+            fits = tensor.listed in (tensor.elements, 2 * tensor.elements, (tensor.elements + 1) // 2)
         if not fits:
             raise InputError(
-                f"{self.name} is damaged: {label} claims {tensor.elements:,} elements and holds "
-                "another number"
+                f"{self.name} is damaged: {label} declares {tensor.elements:,} elements and contains another "
+                "number"
             )
         if _has_nan(tensor):
             raise InputError(
                 f"{self.name} has NaN among its weights ({label}): export or train the model again"
             )
+
+
+def _label(domain: str, operator: str) -> str:
+    return f"{domain}::{operator}" if domain else operator
+
+
+def _product(numbers: list[int]) -> int:
+    """Return the number of elements of a shape; above `_MAX_PRODUCT` the exact value does not matter."""
+    if 0 in numbers:
+        return 0
+    total = 1
+    for n in numbers:
+        total *= abs(n)
+        if total > _MAX_PRODUCT:
+            break
+    return total
+
+
+def _declared(data: memoryview) -> tuple[str, tuple[int, ...]]:
+    """Return name and shape of a ValueInfoProto, with 0 for a dynamic dimension."""
+    name, dims = "", []
+    for number, value in fields(data):
+        if number == 1:
+            name = text(value)
+        elif number == 2:
+            kind = [message(v) for n, v in fields(message(value)) if n == 1]
+            shape = [message(v) for block in kind for n, v in fields(block) if n == 2]
+            for dim in (message(v) for block in shape for n, v in fields(block) if n == 1):
+                sizes = [v for n, v in fields(dim) if n == 1 and isinstance(v, int)]
+                dims.append(max(0, signed(sizes[0])) if sizes else 0)
+    return name, tuple(dims)
 
 
 def _has_nan(tensor: _Tensor) -> bool:
@@ -471,17 +446,17 @@ def _has_nan(tensor: _Tensor) -> bool:
         bits = np.frombuffer(tensor.raw, "<u2")
         return bool(((bits & 0x7FFF) > 0x7F80).any())
     if dtype is not None:
-        inner: np.dtype = np.dtype("<f8") if tensor.kind == 11 else np.dtype("<f4")
+        stored: np.dtype = np.dtype("<f8") if tensor.kind == 11 else np.dtype("<f4")
         return any(
-            _any_nan(np.frombuffer(block, inner))
+            _any_nan(np.frombuffer(block, stored))
             for block in tensor.floats
-            if len(block) % inner.itemsize == 0
+            if len(block) % stored.itemsize == 0
         )
     return False
 
 
 def _any_nan(values: np.ndarray) -> bool:
-    """NaN anywhere; the sum finds it in one pass without a temporary as large as the weights."""
+    """Whether any value is NaN; a sum decides most cases without a temporary array of that size."""
     with np.errstate(all="ignore"):
         total = values.sum(dtype=np.float64) if len(values) else 0.0
     return bool(np.isnan(total)) and bool(np.isnan(values).any())

@@ -1,4 +1,4 @@
-"""A student in one ONNX file: what `inficond export student` wrote, read back and run."""
+"""Exported students: reading and running the ONNX files of `inficond export student`."""
 
 import hashlib
 from collections import deque
@@ -11,32 +11,33 @@ from typing import Any
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.models.graph_file import GraphFile, read_graph
 from inficond.core.models.hardware import available_cores
 from inficond.core.models.manifest import LINKS, read_image_input
-from inficond.core.models.onnx_protobuf import put
-from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.onnx_protobuf import METADATA, metadata_entry
 from inficond.core.models.preprocess import Preprocess
+from inficond.core.models.protobuf import field
 from inficond.core.models.sessions import Session, open_session
 from inficond.core.strict_json import parse_json
 
 FORMAT = "inficond-student-onnx"
 FORMAT_VERSION = 1
 _DOCUMENTS = ("classes", "concepts", "thresholds", "image", "encoder", "provenance")
-"""Metadata that are JSON."""
+"""Metadata entries that are JSON."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a student says of one picture.
+    """Prediction of one image file.
 
     Parameters
     ----------
     path : Path
         The file.
     probabilities : (C,) float32, or None
-        None where the picture could not be read.
+        None if the file could not be read.
     reason : str
-        Why not.
+        Why it could not be read.
     """
 
     path: Path
@@ -50,9 +51,8 @@ class Predictor:
     Parameters
     ----------
     session : Session
-        The graph.
     metadata : dict
-        The file's own.
+        Of the file.
 
     Attributes
     ----------
@@ -60,75 +60,80 @@ class Predictor:
     concepts : list of A str
         The active concepts, in the order of the output `concepts`.
     thresholds : (C,) float32
-        A probability at or above it means yes.
+        A class is predicted if its probability is at or above its threshold.
     link : {"sigmoid", "softmax"}
     preprocess : Preprocess
         Picture -> (H, W, 3) uint8.
+    provider : str
+        The execution provider in use.
     provenance : dict
-        Project and node of its history.
+        Project and history node.
+
+    Raises
+    ------
+    InputError
+        The metadata are invalid or contradict the graph.
     """
 
     def __init__(self, session: Session, metadata: dict[str, str]) -> None:
         self.session, self.path = session, session.path
         self.provider = session.provider
-        if metadata.get("format") != FORMAT:
-            raise InputError(
-                f"{self.path} is no exported student; make one with `inficond export student DIR --out FILE`"
-            )
-        if metadata.get("format_version") != str(FORMAT_VERSION):
-            raise InputError(
-                f"{self.path} has format version {metadata.get('format_version', '?')!r:.20}, "
-                "this program reads"
-                f" {FORMAT_VERSION}: use the version of inficond that wrote it"
-            )
         try:
-            said = {key: parse_json(metadata[key]) for key in _DOCUMENTS}
+            documents = {key: parse_json(metadata[key]) for key in _DOCUMENTS}
             self.link, self.students_sha256 = metadata["link"], metadata["students_sha256"]
-            self.classes, self.concepts = _names(said["classes"]), _names(said["concepts"])
-            self.thresholds = np.array([float(t) for t in said["thresholds"]], np.float32)
-            image = {**said["image"], "file": "graph.onnx"}
+            self.classes, self.concepts = _names(documents["classes"]), _names(documents["concepts"])
+            self.thresholds = np.array([float(t) for t in documents["thresholds"]], np.float32)
+            image = {**documents["image"], "file": "graph.onnx"}
         except (KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{self.path} is damaged: its metadata lack or garble {error}") from None
+            raise InputError(f"{self.path} is damaged: invalid or missing metadata: {error}") from None
         self.preprocess = Preprocess(read_image_input(self.path, image))
-        self.provenance: dict[str, Any] = said["provenance"]
-        self.encoder: dict[str, Any] = said["encoder"]
+        self.provenance: dict[str, Any] = documents["provenance"]
+        self.encoder: dict[str, Any] = documents["encoder"]
         sections = isinstance(self.provenance, dict) and isinstance(self.encoder, dict)
         if not sections or self.link not in LINKS:
-            raise InputError(f"{self.path} is damaged: its metadata garble link, encoder or provenance")
+            raise InputError(f"{self.path} is damaged: invalid metadata: link, encoder or provenance")
         shape = session.inputs.get("pixels", ("", ()))[1]
         if tuple(shape[1:]) != (*self.preprocess.size, 3) or "probabilities" not in session.outputs:
-            raise InputError(f"{self.path} is damaged: its graph does not take the pixels its metadata state")
+            raise InputError(
+                f"{self.path} is damaged: its graph and its metadata state different inputs or outputs"
+            )
         if len(self.thresholds) != len(self.classes) or not np.isfinite(self.thresholds).all():
             raise InputError(
-                f"{self.path} is damaged: {len(self.thresholds)} thresholds, not all of them numbers, for "
-                f"{len(self.classes)} classes"
+                f"{self.path} is damaged: each of its {len(self.classes)} classes needs a finite threshold"
             )
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities of a batch.
+        """Compute the probabilities of a batch.
 
         Parameters
         ----------
         pixels : (B, H, W, 3) uint8
-            As `preprocess` gives them.
+            As returned by `preprocess`.
 
         Returns
         -------
         (B, C) float32 in [0, 1]
+
+        Raises
+        ------
+        InputError
+            The graph failed, or returned NaN or another number of values.
         """
         (out,) = self.session.run({"pixels": np.ascontiguousarray(pixels)}, ("probabilities",))
         if out.shape != (len(pixels), len(self.classes)) or not np.isfinite(out).all():
-            raise InputError(f"{self.path} gave no probability for each of its {len(self.classes)} classes")
+            raise InputError(
+                f"{self.path} did not return a probability for each of its {len(self.classes)} classes"
+            )
         return out
 
     def concept_values(self, pixels: np.ndarray) -> np.ndarray:
-        """How much of each active concept a batch shows, (B, A) float32."""
+        """Compute the values of the active concepts for a batch, (B, A) float32."""
         return self.session.run({"pixels": np.ascontiguousarray(pixels)}, ("concepts",))[0]
 
     def predict_files(
         self, paths: Iterable[Path], batch: int = 8, workers: int | None = None
     ) -> Iterator[Prediction]:
-        """Predictions of image files in their order; one that cannot be read says why and stops nobody.
+        """Predict image files in order; a file that cannot be read does not stop the others.
 
         Parameters
         ----------
@@ -136,7 +141,7 @@ class Predictor:
         batch : int
             Pictures in one call.
         workers : int, optional
-            Batches decoded side by side; the cores by default. What waits is bounded.
+            Batches processed in parallel; the number of cores by default.
 
         Yields
         ------
@@ -172,13 +177,13 @@ class Predictor:
         ]
 
 
-def _names(said: Any) -> list[str]:
-    """Names of a student's metadata: at least one, all different, all to be shown."""
-    if not isinstance(said, list) or not all(isinstance(n, str) and n.isprintable() for n in said):
-        raise ValueError("its names")
-    if not said or len(set(said)) < len(said):
-        raise ValueError("its names: there are none, or one stands twice")
-    return said
+def _names(names: Any) -> list[str]:
+    """Check the names of a student's metadata: at least one, distinct and printable."""
+    if not isinstance(names, list) or not all(isinstance(n, str) and n.isprintable() for n in names):
+        raise ValueError("names must be printable strings")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("names must be distinct, and at least one is needed")
+    return names
 
 
 def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
@@ -193,32 +198,28 @@ def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
 
 
 CHECKSUM = "file_sha256"
-_ENTRY = put(14, put(1, CHECKSUM) + put(2, "0" * 64))
+_ENTRY = field(METADATA, metadata_entry(CHECKSUM, "0" * 64))
 
 
-def sealed(model: bytes) -> bytes:
-    """A model with the SHA-256 of its bytes as its last metadata entry, where a reader finds it unparsed."""
+def with_checksum(model: bytes) -> bytes:
+    """Append the SHA-256 of a model as its last metadata entry."""
     digest = hashlib.sha256(model).hexdigest()
-    return model + put(14, put(1, CHECKSUM) + put(2, digest))
+    return model + field(METADATA, metadata_entry(CHECKSUM, digest))
 
 
-def check_sealed(path: Path) -> None:
-    """Hold a file against the checksum in its last entry; files from before there was one have none.
+def check_checksum(graph: GraphFile) -> None:
+    """Verify the checksum in the last metadata entry; files of the first format version have none.
 
     Raises
     ------
     InputError
-        A byte has changed, or bytes were added or lost.
+        The bytes are not those that were exported.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    rest, entry = data[: -len(_ENTRY)], data[-len(_ENTRY) :]
-    whole = entry[:-64] == _ENTRY[:-64] and entry[-64:] == hashlib.sha256(rest).hexdigest().encode()
-    if not whole and CHECKSUM.encode() in data:
+    last = bytes(graph.content[-len(_ENTRY) :])
+    intact = last[:-64] == _ENTRY[:-64] and last[-64:] == graph.body_sha256.encode()
+    if not intact and CHECKSUM in graph.facts.metadata:
         raise InputError(
-            f"{path} is damaged: its bytes are not those that were exported; copy it or export it again"
+            f"{graph.path} is damaged: its bytes are not those that were exported; copy it or export it again"
         )
 
 
@@ -237,22 +238,50 @@ def load_predictor(path: Path | str, provider: str = "auto", threads: int | None
     Raises
     ------
     InputError
-        If it is not there, is no exported student, or is unsafe to load.
+        The file is missing, is not an exported student, or is not safe to load.
     """
-    path = Path(path)
+    graph = read_student(Path(path))
+    return Predictor(open_session(graph, provider, threads), graph.facts.metadata)
+
+
+def read_student(path: Path) -> GraphFile:
+    """Read an exported student and check it, without loading its graph.
+
+    Raises
+    ------
+    InputError
+        See `load_predictor`.
+    """
     if path.is_dir():
         raise InputError(
             f"{path} is a folder: export its student first, `inficond export student {path} --out FILE.onnx`"
         )
     if path.suffix == ".safetensors":
         raise InputError(
-            f"{path} holds weights only and no encoder: export the whole with `inficond export "
-            "student DIR --out FILE.onnx`"
+            f"{path} contains weights but no encoder: export the student with `inficond export student DIR "
+            "--out FILE.onnx`"
         )
-    facts = check_graph(path)
-    check_sealed(path)
-    if facts.metadata.get("format") != FORMAT:
+    graph = read_graph(path, trailer=len(_ENTRY))
+    check_checksum(graph)
+    check_format(graph)
+    return graph
+
+
+def check_format(graph: GraphFile) -> None:
+    """Check that a graph is an exported student of a known version.
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
+    metadata = graph.facts.metadata
+    if metadata.get("format") != FORMAT:
         raise InputError(
-            f"{path} is no exported student; make one with `inficond export student DIR --out FILE.onnx`"
+            f"{graph.path} is not an exported student; make one with `inficond export student DIR --out FILE`"
         )
-    return Predictor(open_session(path, provider, threads), facts.metadata)
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        raise InputError(
+            f"{graph.path} has format version {metadata.get('format_version', '?')!r:.20}, but this program "
+            f"reads {FORMAT_VERSION}: use the version of InFiConD that wrote the file"
+        )

@@ -1,4 +1,4 @@
-"""From what a person writes for a model (``embedded``, a folder, a hub id) to a model folder."""
+"""Model folders from specifications: ``embedded``, a folder, or a hub id."""
 
 import re
 import shutil
@@ -13,18 +13,18 @@ from inficond.core.models.manifest import MANIFEST, Kind
 
 EMBEDDED = "embedded"
 EXPORTERS = "inficond.exporters"
-"""Entry-point group: ``encoder`` and ``teacher`` -> callable(model id, folder to be made)."""
+"""Entry-point group: ``encoder`` and ``teacher`` -> callable(model id, new folder)."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def embedded_folder(kind: Kind) -> Path:
-    """The model folder of that kind inside the package."""
+    """Return the model folder of a kind inside the package."""
     return Path(__file__).resolve().parent.parent / "assets" / kind
 
 
-def locate(spec: str | Path, kind: Kind) -> Path:
-    """The model folder that a spec means; a hub id is exported once and cached.
+def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
+    """Return the model folder of a specification; a hub id is exported once and cached.
 
     Parameters
     ----------
@@ -32,6 +32,9 @@ def locate(spec: str | Path, kind: Kind) -> Path:
         ``embedded``, a folder made by `inficond export`, or a Hugging Face id such as
         ``openai/clip-vit-base-patch16``.
     kind : {"encoder", "teacher"}
+    download : bool
+        Whether a hub id that is not in the cache may be downloaded: only if the user typed it, never because
+        a file names it.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def locate(spec: str | Path, kind: Kind) -> Path:
     try:
         path = Path(spec).expanduser()
         there, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError, RuntimeError):  # too long a name, half a surrogate, nobody's home
+    except (OSError, ValueError, RuntimeError):  # too long, a lone surrogate, an unknown home directory
         path, there, is_folder = Path(), False, False
     if is_folder:
         if not (path / MANIFEST).is_file():
@@ -55,31 +58,37 @@ def locate(spec: str | Path, kind: Kind) -> Path:
                 if _is_checkpoint(path)
                 else "name another"
             )
-            raise InputError(f"{path} is no model folder (it has no {MANIFEST}): {hint}")
+            raise InputError(f"{path} is not a model folder (it has no {MANIFEST}): {hint}")
         return path
     text = str(spec)
     if there:
         raise InputError(f"{path} is a file, not a model folder")
     if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
         raise InputError(
-            f"no {kind} {text!r}: give `embedded`, a model folder, or a Hugging Face id like owner/name"
+            f"{kind} {text!r} does not exist: give `embedded`, a model folder, or a Hugging Face id like "
+            "owner/name"
         )
-    return _from_hub(text, kind)
+    return _from_hub(text, kind, download)
 
 
 def _is_checkpoint(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def _from_hub(model: str, kind: Kind) -> Path:
+def _from_hub(model: str, kind: Kind, download: bool) -> Path:
     target = cache_folder("models", kind, model.replace("/", "--"))
     if (target / MANIFEST).is_file():
         return target
+    if not download:
+        raise InputError(
+            f"the {kind} {model} is not on this machine: export it with `inficond export {kind} {model} "
+            f"--out {target}`"
+        )
     export = _exporter(kind)
     if export is None:
         raise InputError(
-            f"{model} is no folder here; as a Hugging Face id it needs the `export` extra: "
-            f'pip install "inficond[export]", or run `inficond export {kind} {model} --out DIR` where it is'
+            f"{model} is not a folder; to use it as a Hugging Face id, install the `export` extra: "
+            'pip install "inficond[export]"'
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as scratch:
@@ -91,7 +100,7 @@ def _from_hub(model: str, kind: Kind) -> Path:
 
 
 def _exporter(kind: Kind) -> Callable[[str, Path], object] | None:
-    """The exporter of the `export` extra, or None where it, or what it needs, is not installed."""
+    """Return the exporter of the `export` extra, or None if the extra is not installed."""
     for entry in entry_points(group=EXPORTERS):
         if entry.name == kind:
             try:

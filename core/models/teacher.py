@@ -152,7 +152,10 @@ def apply_link(logits: np.ndarray, link: str) -> np.ndarray:
 
 
 def load_teacher(
-    spec: str | Path = "embedded", provider: str = "auto", threads: int | None = None
+    spec: str | Path = "embedded",
+    provider: str = "auto",
+    threads: int | None = None,
+    download: bool = True,
 ) -> Teacher:
     """Open a teacher that looks at pictures.
 
@@ -164,6 +167,8 @@ def load_teacher(
         See `open_session`.
     threads : int, optional
         CPU threads inside one call; every available core by default.
+    download : bool
+        See `locate`.
 
     Returns
     -------
@@ -175,8 +180,8 @@ def load_teacher(
     InputError
         No such teacher, a damaged folder, or a provider that does not run here.
     """
-    manifest = read_manifest(locate(spec, "teacher"), "teacher")
-    teacher = Teacher(manifest, open_session(manifest.path_of(manifest.image.file), provider, threads))
+    manifest = read_manifest(locate(spec, "teacher", download), "teacher")
+    teacher = Teacher(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))
     if "verification" not in manifest.raw:  # written by hand: `inficond export` checks what it writes
         teacher.check_outputs()
     return teacher

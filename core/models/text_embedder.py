@@ -1,6 +1,7 @@
-"""The one place that turns a word into a vector: prompt templates, tokenizer, text graph."""
+"""Concept embeddings of words: prompt templates, tokenizer, text graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from inficond.core.models.sessions import Session, open_session
 
 BATCH = 64
 LONGEST = 200
-"""Characters of a word or phrase; more is no concept."""
+"""Characters of a word or phrase."""
 
 
 class WordEmbedder:
@@ -23,9 +24,9 @@ class WordEmbedder:
     tokenizer : tokenizers.Tokenizer
     session : Session
     dim : int
-        D, what the vectors must have.
+        D, the dimension of the embeddings.
     lookup : ClassLookup, optional
-        Classes that speak for words; used where no templates are given.
+        Class vectors that are mixed into the embeddings of words; used if no templates are given.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class WordEmbedder:
         self.lookup = lookup
 
     def embed(self, words: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
-        """Normalised mean over the templates, (n, D) float32; see `Encoder.embed_words`."""
+        """Embed words; see `Encoder.embed_words`."""
         clean = [" ".join(str(word).split()) for word in words]
         for word, given in zip(clean, words):
             if not word or len(word) > LONGEST:
-                raise InputError(f"{given!r:.60} is no concept: write one word or a short phrase")
+                raise InputError(
+                    f"{given!r:.60} cannot be used as a concept: write one word or a short phrase"
+                )
         lookup = None if templates else self.lookup
         templates = list(templates) if templates else list(self._text.templates)
         texts = [template.replace("{}", word) for word in clean for template in templates]
@@ -60,7 +63,8 @@ class WordEmbedder:
     def _run(self, texts: list[str]) -> np.ndarray:
         rows = []
         for start in range(0, len(texts), BATCH):
-            encoded = self._tokenizer.encode_batch(texts[start : start + BATCH])  # type: ignore[attr-defined]
+            with one_line_errors(f"the tokenizer of {self._session.path.parent} failed"):
+                encoded = self._tokenizer.encode_batch(texts[start : start + BATCH])  # type: ignore[attr-defined]
             feeds = {"input_ids": np.array([e.ids for e in encoded], np.int64)}
             if "attention_mask" in self._session.inputs:
                 feeds["attention_mask"] = np.array([e.attention_mask for e in encoded], np.int64)
@@ -68,9 +72,23 @@ class WordEmbedder:
         vectors = np.concatenate(rows)
         if vectors.shape != (len(texts), self._dim) or not np.isfinite(vectors).all():
             raise InputError(
-                f"{self._session.path} gives vectors of shape {vectors.shape[1:]}, not {self._dim}"
+                f"{self._session.path} returns NaN or vectors of shape {vectors.shape[1:]}, not {self._dim}"
             )
         return vectors
+
+
+@contextmanager
+def one_line_errors(what: str) -> Iterator[None]:
+    """Convert the errors of the tokenizers library to `InputError`.
+
+    Its errors are plain `Exception`, and a panic of its Rust code is a `BaseException`.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise InputError(f"{what}: {error}; export the encoder again") from error
 
 
 def word_embedder(manifest: Manifest) -> WordEmbedder:
@@ -79,7 +97,7 @@ def word_embedder(manifest: Manifest) -> WordEmbedder:
     Raises
     ------
     InputError
-        The folder has none.
+        The folder has none, or its files are invalid.
     """
     if manifest.text is None:
         raise InputError(
@@ -88,12 +106,10 @@ def word_embedder(manifest: Manifest) -> WordEmbedder:
     from tokenizers import Tokenizer
 
     path = manifest.path_of(manifest.text.tokenizer)
-    try:
+    with one_line_errors(f"{path} is not a valid tokenizer"):
         tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(f"{path} is no tokenizer: {error}") from error
-    tokenizer.enable_truncation(manifest.text.max_length)
-    if tokenizer.padding is None:
-        tokenizer.enable_padding(length=manifest.text.max_length)
-    session = open_session(manifest.path_of(manifest.text.file), "cpu")
+        tokenizer.enable_truncation(manifest.text.max_length)
+        if tokenizer.padding is None:
+            tokenizer.enable_padding(length=manifest.text.max_length)
+    session = open_session(manifest.graph(manifest.text.file), "cpu")
     return WordEmbedder(manifest.text, tokenizer, session, manifest.dim, read_lookup(manifest))

@@ -1,6 +1,6 @@
 """Export of a project's students as one verified ONNX file."""
 
-import hashlib
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from inficond.core.errors import InputError
 from inficond.core.facade import Project
 from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models.encoder import Encoder
-from inficond.core.models.onnx_safety import check_graph
-from inficond.core.models.predictor import Predictor, load_predictor
+from inficond.core.models.predictor import Predictor, read_student
+from inficond.core.models.sessions import open_session
+from inficond.core.models.trust import trust
 from inficond.core.onnx_student.graph import student_graph
 from inficond.core.progress import Progress, Silent
 from inficond.core.sessions.session import Session
@@ -83,8 +84,7 @@ def export_student(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data)
-        check_graph(partial, str(out))
-        predictor = load_predictor(partial)
+        predictor = _open(partial, session.context.encoder.session.trusted)
         largest, count = compare_with_project(predictor, session, words, progress)
         if not largest <= TOLERANCE:
             raise InputError(
@@ -99,13 +99,22 @@ def export_student(
     return {
         "file": str(out),
         "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": predictor.session.sha256,
         "classes": list(students.classes),
         "concepts": len(predictor.concepts),
         "node": session.node,
         "max_error": largest,
         "images": count,
     }
+
+
+def _open(path: Path, trusted: bool) -> Predictor:
+    """Open a file written by this process; it is as trusted as the encoder whose graph it contains."""
+    graph = read_student(path)
+    if trusted:
+        with contextlib.suppress(InputError):  # without a writable cache it runs in a limited process
+            trust(graph.sha256)
+    return Predictor(open_session(graph), graph.facts.metadata)
 
 
 def _same(path: Path, data: bytes) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models import onnx_protobuf
 from inficond.core.models.encoder import Encoder
-from inficond.core.models.predictor import FORMAT, FORMAT_VERSION, sealed
+from inficond.core.models.predictor import FORMAT, FORMAT_VERSION, with_checksum
 from inficond.core.students import Students
 
 
@@ -59,8 +59,8 @@ def student_graph(
             f"has {encoder.dim}: build the project again"
         )
     manifest = encoder.manifest
-    path = manifest.path_of(manifest.image.file)
-    graph = onnx_protobuf.Graph.parse(path.read_bytes(), str(path))
+    source = manifest.graph(manifest.image.file)
+    graph = onnx_protobuf.Graph.parse(bytes(source.content), str(source.path))
     graph.keep_only(["regions"])
     add, f32 = graph.add, np.float32
     nodes = [
@@ -109,7 +109,7 @@ def student_graph(
         "concepts": onnx_protobuf.value("concepts", onnx_protobuf.FLOAT, ["batch", len(active)]),
     }
     graph.metadata = _metadata(encoder, students, active, provenance)
-    return sealed(graph.dump("inficond student"))
+    return with_checksum(graph.dump("inficond student"))
 
 
 def _metadata(

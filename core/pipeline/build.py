@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.models.class_sets import ClassSet, class_set, most_frequent, read_classes
@@ -24,7 +25,6 @@ from inficond.core.pipeline.shard_reader import Whole
 from inficond.core.pipeline.shards import PieceStore, SourceFile
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
-from inficond.core.project.arrays import sha256_of
 from inficond.core.tables import TableOptions
 
 if TYPE_CHECKING:

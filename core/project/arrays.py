@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from inficond.core.atomic_io import replacing
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 
 BLOCK = 1 << 22
@@ -128,15 +129,6 @@ def damaged(path: Path, reason: str) -> InputError:
     return InputError(
         f"{path} is damaged ({reason}): restore it from a copy, or build the project again in another folder"
     )
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 _verified: dict[tuple[str, int, int, str], bool] = {}

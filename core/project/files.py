@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inficond.core.atomic_io import replacing
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.project.arrays import (
     ArrayLike,
@@ -22,7 +23,6 @@ from inficond.core.project.arrays import (
     damaged,
     row_checksums,
     save_array,
-    sha256_of,
 )
 from inficond.core.strict_json import parse_json
 from inficond.core.version import __version__

@@ -105,7 +105,7 @@ class ProjectContext:
         InputError
             It cannot be loaded, or its files have changed since the project was made.
         """
-        return self._checked(load_encoder(self._spec("encoder")), "encoder")
+        return self._checked(load_encoder(self._spec("encoder"), download=False), "encoder")
 
     @cached_property
     def teacher(self) -> Teacher:
@@ -116,7 +116,7 @@ class ProjectContext:
         InputError
             It cannot be loaded, or its files have changed since the project was made.
         """
-        return self._checked(load_teacher(self._spec("teacher")), "teacher")
+        return self._checked(load_teacher(self._spec("teacher"), download=False), "teacher")
 
     def _spec(self, kind: str) -> str:
         section = self.project.config.get(kind) or {}

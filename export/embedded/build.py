@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.export.embedded import imagenet, sources
 from inficond.export.embedded.corpus import read_entries
@@ -237,17 +238,11 @@ def build_corpus(out: Path, wordnet: WordNet) -> None:
         vectors = compute_vectors(read_corpus_file(stage / BUILT_IN), encoder)
         np.save(stage / "embedded.npy", vectors)
         (stage / "embedded.json").write_text(
-            json.dumps({"encoder": encoder.manifest.digest, "words": _digest(stage / BUILT_IN)}) + "\n"
+            json.dumps({"encoder": encoder.manifest.digest, "words": sha256_of(stage / BUILT_IN)}) + "\n"
         )
         out.mkdir(exist_ok=True)
         for file in stage.iterdir():
             os.replace(file, out / file.name)
-
-
-def _digest(path: Path) -> str:
-    from inficond.export.folder import sha256
-
-    return sha256(path)
 
 
 def _image(file: str, size: int) -> dict[str, Any]:

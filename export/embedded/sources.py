@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import io
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 
 
@@ -56,7 +56,7 @@ class Source:
         if found != self.version:
             raise InputError(f"{self.package} {found} is installed, {self.version} is pinned")
         path = Path(str(importlib.metadata.distribution(self.package).locate_file(self.file)))
-        if not path.is_file() or _sha256(path) != self.sha256:
+        if not path.is_file() or sha256_of(path) != self.sha256:
             raise InputError(f"{path} is not the pinned file: reinstall {self.package}=={self.version}")
         return path
 
@@ -108,7 +108,3 @@ def load_minilm() -> tuple[Any, Path]:
 
     folder = MINILM.path().parent
     return AutoModel.from_pretrained(str(folder), attn_implementation="eager").eval(), folder
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -94,7 +94,7 @@ def test_its_concepts_are_the_projects_concept_vectors(project, exported):
 
 
 def test_its_metadata_say_where_it_comes_from(project, exported):
-    facts = check_graph(exported[0])
+    facts = check_graph(exported[0].read_bytes())
     assert json.loads(facts.metadata["classes"]) == ["first", "second"]
     assert json.loads(facts.metadata["provenance"])["project_checksum"] == project.config["checksum"]
     assert json.loads(facts.metadata["encoder"])["licence"] == "mit"
@@ -159,9 +159,9 @@ def test_predict_prints_what_the_file_says(project, exported, tmp_path, capsys):
     [
         (lambda t: t / "none.onnx", "cannot read"),
         (lambda t: t, "is a folder"),
-        (lambda t: put(t / "x.onnx", b"hello"), "no ONNX file"),
+        (lambda t: put(t / "x.onnx", b"hello"), "not an ONNX file"),
         (lambda t: put(t / "x.onnx", b""), "is empty"),
-        (lambda t: put(t / "x.safetensors", b"x"), "weights only"),
+        (lambda t: put(t / "x.safetensors", b"x"), "no encoder"),
     ],
 )
 def test_predict_refuses_what_is_no_student(tmp_path, exported, capsys, make, message):
@@ -174,7 +174,7 @@ def test_predict_refuses_what_is_no_student(tmp_path, exported, capsys, make, me
 def test_an_encoder_graph_is_no_student(project, capsys):
     graph = project.context.encoder.manifest.folder / "image.onnx"
     assert main(["predict", str(graph), str(graph.parent)]) == 2
-    assert "no exported student" in capsys.readouterr().err
+    assert "not an exported student" in capsys.readouterr().err
 
 
 def test_predict_with_no_readable_image_is_bad_input(exported, tmp_path, capsys):

@@ -12,10 +12,10 @@ import pytest
 from tests.faults import subject
 
 from inficond.core import Project
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.models.sessions import Session as OnnxSession
 from inficond.core.pipeline.build import BuildOptions, build
-from inficond.core.project.arrays import sha256_of
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.rpc import INTERNAL_ERROR, RpcServer
 from inficond.gradio_app.visitor import VisitorRegistry
@@ -44,7 +44,7 @@ def test_memory_that_runs_out_is_one_visitors_trouble(made: subject.Made) -> Non
 
 
 class Dying:
-    """An ONNX Runtime session whose device is lost at its n-th run."""
+    """A session whose device is lost at its n-th run."""
 
     def __init__(self, real: Any, at: int) -> None:
         self.real, self.at, self.runs, self.lock = real, at, 0, threading.Lock()
@@ -69,8 +69,8 @@ def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterward
     dying: dict[int, Dying] = {}
 
     def dies(self: OnnxSession, *given: Any, **named: Any) -> Any:
-        if self.path.name == "image.onnx" and not isinstance(self._ort, Dying):
-            object.__setattr__(self, "_ort", dying.setdefault(id(self), Dying(self._ort, at)))
+        if self.path.name == "image.onnx" and not isinstance(self.runner, Dying):
+            self.runner = dying.setdefault(id(self), Dying(self.runner, at))  # type: ignore[assignment]
         return run(self, *given, **named)
 
     with monkeypatch.context() as patch:

@@ -15,13 +15,13 @@ from tests.fuzz.registry import PICTURE, finite, npy_seeds, parser, place_name, 
 from tests.fuzz.workshop import Workshop, entry_of
 
 from inficond.core.errors import InputError
-from inficond.core.models import onnx_protobuf
+from inficond.core.models import onnx_protobuf, protobuf
 from inficond.core.models import resolve as locating
 from inficond.core.models.class_lookup import read_lookup
 from inficond.core.models.manifest import INTERPOLATIONS, read_manifest
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.pixels import prepared
-from inficond.core.models.predictor import load_predictor, sealed
+from inficond.core.models.predictor import load_predictor, with_checksum
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.students import Students, safetensors_io
 
@@ -170,9 +170,9 @@ def with_metadata(model: bytes, said: Any) -> bytes:
     for key, given in items:
         text = given if isinstance(given, str) else inputs.text(given)
         key, text = (str(value(t)).encode("utf-8", "replace") for t in (key, text))
-        pairs += onnx_protobuf.put(14, onnx_protobuf.put(1, key) + onnx_protobuf.put(2, text))
+        pairs += protobuf.field(14, protobuf.field(1, key) + protobuf.field(2, text))
     graph.metadata = {}
-    return sealed(graph.dump("inficond student") + pairs)
+    return with_checksum(graph.dump("inficond student") + pairs)
 
 
 @parser("model name")

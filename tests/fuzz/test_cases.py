@@ -88,7 +88,7 @@ def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> Non
 def test_a_tensor_of_very_many_dimensions_is_refused(tmp_path: Path) -> None:
     tensor = put(1, 2**62) * 400_000 + put(2, 1) + put(9, b"x")
     model = put(1, 9) + put(8, put(1, "") + put(2, 17)) + put(7, put(2, "g") + put(5, tensor))
-    with watched(tmp_path), pytest.raises(InputError, match="claims"):
+    with watched(tmp_path), pytest.raises(InputError, match="declares"):
         check_graph(model, "deep.onnx")
 
 

@@ -13,7 +13,7 @@ from tests import tiny_models
 from tests.conftest import write_small_project
 
 from inficond.core import Project
-from inficond.core.models import onnx_protobuf
+from inficond.core.models import onnx_protobuf, protobuf
 from inficond.core.models.encoder import load_encoder
 from inficond.core.models.manifest import checksum_of
 from inficond.core.onnx_student.export import student_graph
@@ -97,15 +97,15 @@ class Workshop:
         made = [(folder / name).read_bytes() for folder, name in folders]
         shape = onnx_protobuf.tensor("shape", np.array([2, 3], np.int64))
         four = (
-            onnx_protobuf.put(1, 3)
-            + onnx_protobuf.put(2, 22)
-            + onnx_protobuf.put(8, "four")
-            + onnx_protobuf.put(9, b"\x12\x03")
+            protobuf.field(1, 3)
+            + protobuf.field(2, 22)
+            + protobuf.field(8, "four")
+            + protobuf.field(9, b"\x12\x03")
         )
-        outside = onnx_protobuf.put(1, 2) + onnx_protobuf.put(2, 1) + onnx_protobuf.put(8, "w")
-        outside += onnx_protobuf.put(
-            13, onnx_protobuf.put(1, "location") + onnx_protobuf.put(2, "weights.bin")
-        ) + onnx_protobuf.put(14, 1)
+        outside = protobuf.field(1, 2) + protobuf.field(2, 1) + protobuf.field(8, "w")
+        outside += protobuf.field(
+            13, protobuf.field(1, "location") + protobuf.field(2, "weights.bin")
+        ) + protobuf.field(14, 1)
         nodes = [
             onnx_protobuf.node("ConstantOfShape", ["shape"], ["zeros"]),
             onnx_protobuf.node("Expand", ["zeros", "shape"], ["wide"]),
@@ -114,17 +114,17 @@ class Workshop:
             onnx_protobuf.node("RandomNormal", [], ["noise"], shape=[2, 3]),
         ]
         for constants in ([shape], [shape, four], [shape, outside]):
-            graph = b"".join(onnx_protobuf.put(1, n) for n in nodes) + onnx_protobuf.put(2, "g")
-            graph += b"".join(onnx_protobuf.put(5, c) for c in constants)
-            graph += onnx_protobuf.put(11, onnx_protobuf.value("x", 1, ["n", 3])) + onnx_protobuf.put(
+            graph = b"".join(protobuf.field(1, n) for n in nodes) + protobuf.field(2, "g")
+            graph += b"".join(protobuf.field(5, c) for c in constants)
+            graph += protobuf.field(11, onnx_protobuf.value("x", 1, ["n", 3])) + protobuf.field(
                 12, onnx_protobuf.value("both", 1, [8, 6])
             )
-            opset = onnx_protobuf.put(8, onnx_protobuf.put(1, "") + onnx_protobuf.put(2, 17))
+            opset = protobuf.field(8, protobuf.field(1, "") + protobuf.field(2, 17))
             made.append(
-                onnx_protobuf.put(1, 9)
+                protobuf.field(1, 9)
                 + opset
-                + onnx_protobuf.put(7, graph)
-                + onnx_protobuf.put(14, onnx_protobuf.put(1, "k") + onnx_protobuf.put(2, "v"))
+                + protobuf.field(7, graph)
+                + protobuf.field(14, protobuf.field(1, "k") + protobuf.field(2, "v"))
             )
         return [*made, self.exported]
 

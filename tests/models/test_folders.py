@@ -1,5 +1,6 @@
 """Model folders: what they promise, what is refused, and what the models in them say."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -52,7 +53,7 @@ def test_words_lie_in_the_same_space(folders: tuple[Path, Path]) -> None:
     words = encoder.embed_words(["red", "Blue ".lower(), "  green"])
     np.testing.assert_allclose(words[0], tiny_models.embedding((1, 0, 0)), atol=1e-6)
     np.testing.assert_allclose(words[2], tiny_models.embedding((0, 1, 0)), atol=1e-6)
-    with pytest.raises(InputError, match="is no concept"):
+    with pytest.raises(InputError, match="cannot be used as a concept"):
         encoder.embed_words(["red", "  "])
 
 
@@ -144,14 +145,14 @@ def test_a_file_that_links_out_of_its_folder_is_refused(folders: tuple[Path, Pat
     shutil.copytree(folders[0], tmp_path / "linked")
     (tmp_path / "linked" / "image.onnx").unlink()
     (tmp_path / "linked" / "image.onnx").symlink_to(folders[0] / "image.onnx")
-    with pytest.raises(InputError, match="links out of its folder"):
+    with pytest.raises(InputError, match="is a link to another folder"):
         load_encoder(tmp_path / "linked", "cpu")
 
 
 def test_a_provider_that_cannot_run_is_an_error(folders: tuple[Path, Path]) -> None:
-    from inficond.core.models.sessions import _may_work
+    from inficond.core.models.providers import may_work
 
-    if _may_work("cuda"):
+    if may_work("cuda"):
         pytest.skip("CUDA may run here")
     with pytest.raises(InputError, match="'cuda'"):
         load_encoder(folders[0], "cuda")
@@ -163,7 +164,7 @@ def test_a_provider_that_cannot_run_is_an_error(folders: tuple[Path, Path]) -> N
     [
         ("no-such-folder", "give `embedded`, a model folder, or a Hugging Face id"),
         ("../x/../../y", "give `embedded`"),
-        ("owner/name", "needs the `export` extra"),
+        ("owner/name", "install the `export` extra"),
     ],
 )
 def test_what_is_no_model_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +187,47 @@ def test_a_hub_id_is_exported_once_and_cached(
     for _ in range(2):
         assert load_encoder("owner/name", "cpu").name == "tiny-colours"
     assert asked == ["owner/name"]
+
+
+def test_a_hub_id_in_a_file_is_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def export(model: str, target: Path) -> None:
+        raise AssertionError(f"{model} was downloaded")
+
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
+    monkeypatch.setattr(locating, "_exporter", lambda kind: export)
+    for load in (load_encoder, load_teacher):
+        with pytest.raises(InputError, match="owner/name is not on this machine: export it with"):
+            load("owner/name", "cpu", download=False)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(x+x+)+y", "(a|aa)+$"])
+def test_a_tokenizer_pattern_without_end_is_one_line(
+    pattern: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The tokenizers library panics, which raises a `BaseException`."""
+
+    def split(content: bytes) -> bytes:
+        tokenizer = json.loads(content)
+        tokenizer["normalizer"] = None
+        tokenizer["pre_tokenizer"] = {
+            "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False
+        }  # fmt: skip
+        return json.dumps(tokenizer).encode()
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(folders[0], folder)
+    path = folder / "tokenizer.json"
+    path.write_bytes(split(path.read_bytes()))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest.pop("checksum", None)
+    manifest["files"]["tokenizer.json"] = {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    encoder = load_encoder(folder, "cpu")
+    with pytest.raises(InputError, match="the tokenizer of .* failed: .*Regex") as caught:
+        encoder.embed_words(["a" * 150 + "c", "x" * 150])
+    assert "\n" not in str(caught.value)
 
 
 def image_input(size: int, resize: int | tuple[int, int], crop: int | None) -> ImageInput:

@@ -1,6 +1,8 @@
-"""Attacks and accidents: what an ONNX file may not hold is found before any runtime sees it."""
+"""The static safety check refuses malicious and damaged ONNX files."""
 
+import hashlib
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
-from inficond.core.models.onnx_safety import MAX_UNFOLDED, check_graph
+from inficond.core.models.graph_file import read_graph
+from inficond.core.models.onnx_safety import MAX_CONSTANT, check_graph
 
 onnx = pytest.importorskip("onnx", reason="making the attacks needs the onnx package (`export` extra)")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -41,16 +44,16 @@ def refuse(made, message):
     assert "\n" not in str(caught.value)
 
 
-def answer_or_one_line(data):
-    said = ""
+def accepted_or_one_line(data):
+    message = ""
     try:
         check_graph(data)
     except InputError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
-def test_a_sound_graph_passes_and_is_described():
+def test_a_sound_graph_passes_with_its_facts():
     facts = check_graph(model().SerializeToString())
     assert facts.opsets == {"ai.onnx": 17}
     assert facts.operators == {"MatMul": 1}
@@ -59,25 +62,33 @@ def test_a_sound_graph_passes_and_is_described():
     assert facts.metadata == {"classes": '["Katze", "犬"]'}
 
 
-def test_a_file_is_read_like_its_bytes(tmp_path):
+def test_a_file_is_checked_like_its_bytes(tmp_path):
     path = tmp_path / "a.onnx"
     onnx.save(model(), path)
-    assert check_graph(path) == check_graph(path.read_bytes())
+    content = path.read_bytes()
+    graph = read_graph(path, trailer=10)
+    assert graph.facts == check_graph(content)
+    assert graph.sha256 == hashlib.sha256(content).hexdigest()
+    assert graph.body_sha256 == hashlib.sha256(content[:-10]).hexdigest()
     with pytest.raises(InputError, match="cannot read"):
-        check_graph(tmp_path / "none.onnx")
+        read_graph(tmp_path / "none.onnx")
+    with pytest.raises(InputError, match="cannot read"):
+        read_graph(tmp_path)
+    with pytest.raises(InputError, match="does not match its manifest"):
+        read_graph(path, {"sha256": graph.sha256, "bytes": len(content) + 1})
 
 
 @pytest.mark.parametrize("where", ["../../etc/passwd", "/etc/passwd", "weights.bin", "..\\..\\secrets", ""])
-def test_data_outside_the_file_are_refused(where):
+def test_data_outside_the_file_is_refused(where):
     made = model()
     tensor = made.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=where)
-    refuse(made, "outside itself")
+    refuse(made, "outside the file")
 
 
-def test_data_outside_are_found_in_attributes_and_subgraphs_too():
+def test_data_outside_the_file_is_found_in_attributes_and_subgraphs():
     hidden = numpy_helper.from_array(WEIGHT, "inner")
     hidden.ClearField("raw_data")
     hidden.data_location = TensorProto.EXTERNAL
@@ -93,7 +104,7 @@ def test_data_outside_are_found_in_attributes_and_subgraphs_too():
     refuse(model(branch), "etc/shadow")
 
 
-def test_custom_operators_are_refused_and_built_in_ones_are_not():
+def test_custom_operators_are_refused_but_not_the_built_in_ones():
     evil = helper.make_node("Shell", ["x"], ["y"], domain="evil.example")
     refuse(model(evil, domain="evil.example"), "custom operator evil.example::Shell")
     fused = helper.make_node("FusedMatMul", ["x", "w"], ["y"], domain="com.microsoft")
@@ -101,7 +112,7 @@ def test_custom_operators_are_refused_and_built_in_ones_are_not():
     assert facts.operators == {"com.microsoft::FusedMatMul": 1}
 
 
-def test_a_files_own_functions_are_checked_for_what_they_are_made_of():
+def test_the_nodes_of_functions_are_checked():
     def function(operator, domain):
         return helper.make_function(
             "mine.local",
@@ -118,7 +129,7 @@ def test_a_files_own_functions_are_checked_for_what_they_are_made_of():
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16, np.float64])
-def test_nan_among_the_weights_is_refused(kind):
+def test_nan_weights_are_refused(kind):
     weight = np.ones((5, 7), kind)
     weight[3, 2] = np.nan
     refuse(model(constants=[numpy_helper.from_array(weight, "bad")]), r"NaN among its weights \(bad\)")
@@ -126,7 +137,7 @@ def test_nan_among_the_weights_is_refused(kind):
     check_graph(model(constants=[numpy_helper.from_array(weight, "mask")]).SerializeToString())
 
 
-def test_nan_is_found_in_every_way_of_storing_it():
+def test_nan_is_found_in_every_storage_form():
     listed = helper.make_tensor("bad", TensorProto.FLOAT, [2], [1.0, float("nan")])
     refuse(model(constants=[listed]), "NaN")
     half = TensorProto(name="bad", data_type=TensorProto.BFLOAT16, dims=[2], raw_data=b"\x80\x3f\xc0\x7f")
@@ -135,10 +146,10 @@ def test_nan_is_found_in_every_way_of_storing_it():
     check_graph(model(constants=[numpy_helper.from_array(opposite, "mask")]).SerializeToString())
 
 
-def test_a_tensor_that_lies_about_its_size_is_refused():
+def test_a_tensor_with_a_wrong_size_or_type_is_refused():
     made = model()
     made.graph.initializer[0].dims[0] = 1 << 40
-    refuse(made, "claims")
+    refuse(made, "declares")
     made = model()
     made.graph.initializer[0].dims[0] = -1
     refuse(made, "has the shape")
@@ -161,22 +172,22 @@ def shape(*dims):
     ],
     ids=["ConstantOfShape", "Expand", "Tile", "RandomNormal"],
 )
-def test_a_small_file_that_unfolds_to_gigabytes_is_refused(nodes, constants):
+def test_a_small_file_that_expands_to_gigabytes_is_refused(nodes, constants):
     made = model(*nodes, constants=constants)
     assert made.ByteSize() < 1000
-    refuse(made, "would unfold to")
+    refuse(made, "would expand to")
 
 
-def test_doubling_again_and_again_is_refused():
+def test_repeated_doubling_is_refused():
     nodes, name = [], "w"
     for i in range(40):
         nodes.append(helper.make_node("Concat", [name, name], [f"t{i}"], axis=0))
         name = f"t{i}"
-    assert WEIGHT.nbytes * 2**40 > MAX_UNFOLDED
-    refuse(model(*nodes), "would unfold to")
+    assert WEIGHT.nbytes * 2**40 > MAX_CONSTANT
+    refuse(model(*nodes), "would expand to")
 
 
-def test_bottomless_nesting_is_refused():
+def test_deep_nesting_is_refused():
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["z"])], "g", [], [])
     for _ in range(20):
         graph = helper.make_graph(
@@ -187,6 +198,46 @@ def test_bottomless_nesting_is_refused():
     refuse(model(*graph.node), "nests graphs")
 
 
+def function(name, *called, domain="mine.local"):
+    """A function that calls others one after another."""
+    names = ["a", *(f"t{i}" for i in range(len(called) - 1)), "b"]
+    nodes = [
+        helper.make_node(operator, [before], [after], domain=domain if operator.startswith("F") else "")
+        for operator, before, after in zip(called, names, names[1:], strict=False)
+    ]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
+    return helper.make_function(domain, name, ["a"], ["b"], nodes, opsets)
+
+
+def test_functions_that_multiply_are_refused():
+    call = helper.make_node("F0", ["x"], ["y"], domain="mine.local")
+    chain = [function(f"F{i}", f"F{i + 1}", f"F{i + 1}") for i in range(15)]
+    last = function("F15", "Abs", "Neg")
+    made = model(call, domain="mine.local", functions=[*chain, last])
+    assert made.ByteSize() < 4000
+    refuse(made, "nodes once its functions are inlined")
+    shorter = helper.make_node("F8", ["x"], ["y"], domain="mine.local")
+    check_graph(model(shorter, domain="mine.local", functions=[*chain, last]).SerializeToString())
+
+
+def test_functions_that_call_each_other_are_refused():
+    call = helper.make_node("F0", ["x"], ["y"], domain="mine.local")
+    functions = [function("F0", "F1"), function("F1", "F0")]
+    refuse(model(call, domain="mine.local", functions=functions), "nests functions")
+
+
+def test_a_long_list_of_numbers_is_not_decoded():
+    tensor = TensorProto(name="w", data_type=TensorProto.INT32, dims=[10**6], int32_data=[1] * 10**6)
+    made = model(constants=[tensor]).SerializeToString()
+    tracemalloc.start()
+    check_graph(made)
+    assert tracemalloc.get_traced_memory()[1] < 2 * len(made)
+    tracemalloc.stop()
+    refuse(
+        model(constants=[TensorProto(name="w", data_type=TensorProto.INT8, dims=[1] * 1000)]), "dimensions"
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -194,21 +245,21 @@ def test_bottomless_nesting_is_refused():
         (b"PK\x03\x04" + bytes(100), "zip archive"),
         (b"\x80\x04\x95" + bytes(100), "pickle"),
         (b"\x1f\x8b\x08" + bytes(100), "compressed"),
-        (b"GGUF" + bytes(100), "no ONNX file"),
-        (b"<!DOCTYPE html>", "no ONNX file"),
-        (struct.pack("<Q", 2) + b"{}", "no ONNX file"),
-        (b"\x08\x09", "no ONNX file"),
+        (b"GGUF" + bytes(100), "not an ONNX file"),
+        (b"<!DOCTYPE html>", "not an ONNX file"),
+        (struct.pack("<Q", 2) + b"{}", "not an ONNX file"),
+        (b"\x08\x09", "not an ONNX file"),
     ],
 )
-def test_other_files_are_told_apart(data, message):
+def test_files_of_other_formats_are_named(data, message):
     refuse(data, message)
 
 
 @given(st.integers(1, 400))
-def test_every_cut_is_refused(cut):
+def test_a_truncated_file_is_refused(cut):
     data = model().SerializeToString()
     cut = min(cut, len(data) - 1)
-    # A cut may end exactly after the graph, which then is whole: only the metadata are lost.
+    # A file that ends after the graph lacks only its metadata.
     try:
         facts = check_graph(data[:-cut])
     except InputError:
@@ -219,14 +270,14 @@ def test_every_cut_is_refused(cut):
 
 @settings(max_examples=300)
 @given(st.binary(max_size=300))
-def test_any_bytes_give_an_answer_or_one_line(data):
-    answer_or_one_line(data)
+def test_any_bytes_pass_or_raise_one_line(data):
+    accepted_or_one_line(data)
 
 
 @settings(max_examples=300)
 @given(st.data())
-def test_any_damage_gives_an_answer_or_one_line(data):
+def test_any_damage_passes_or_raises_one_line(data):
     content = bytearray(model().SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    answer_or_one_line(bytes(content))
+    accepted_or_one_line(bytes(content))

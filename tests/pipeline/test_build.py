@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from inficond.core import Project
+from inficond.core.checksum import sha256_of
 from inficond.core.concepts import concept_vectors, evidence
 from inficond.core.errors import Cancelled, InputError
 from inficond.core.images import decode
 from inficond.core.models import load_teacher
 from inficond.core.progress import Silent
 from inficond.core.project import files
-from inficond.core.project.arrays import sha256_of
 
 ARRAYS = (
     files.CONCEPT_VECTORS, files.RESPONSES, files.REGIONS, files.ASSIGNMENT, files.BOXES,

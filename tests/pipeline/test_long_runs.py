@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inficond.core.checksum import sha256_of
 from inficond.core.project import files
-from inficond.core.project.arrays import sha256_of
 
 COMMAND = [sys.executable, "-m", "inficond.core.cli.main", "distill"]
 MANY = int(os.environ.get("INFICOND_TEST_MANY", "20000"))

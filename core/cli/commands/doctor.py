@@ -117,7 +117,7 @@ def _model(kind: str) -> dict[str, Any]:
 
 def _providers() -> dict[str, dict[str, Any]]:
     """Every provider of ONNX Runtime that we know: listed, running, how far from the CPU, how fast."""
-    from inficond.core.models.sessions import PROVIDERS, listed_providers
+    from inficond.core.models.providers import PROVIDERS, listed_providers
 
     listed = listed_providers()
     reference = _probe("cpu", None)

@@ -1,0 +1,120 @@
+"""ONNX files as they are read from disk: located, hashed and checked once per process."""
+
+import hashlib
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from inficond.core.cache import Cache
+from inficond.core.errors import InputError
+from inficond.core.models.onnx_safety import Facts, check_graph
+
+MAX_BYTES = 2 << 30
+"""Size limit of an ONNX file: a protocol buffer cannot be larger."""
+
+_facts = Cache(256, "facts of ONNX graphs")
+"""SHA-256 of a file -> `Facts`. Checking a large graph takes as long as reading it."""
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """An ONNX file that passed the safety check.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        Of the file, in hexadecimal.
+    body_sha256 : str
+        Of the file without the trailer that `read_graph` was told of.
+    facts : Facts
+        Operators, metadata and inputs.
+    content : memoryview
+        The bytes, mapped from the file.
+    """
+
+    path: Path
+    sha256: str
+    body_sha256: str
+    facts: Facts
+    content: memoryview = field(repr=False)
+
+
+def read_graph(path: Path, expected: Mapping[str, Any] | None = None, trailer: int = 0) -> GraphFile:
+    """Read an ONNX file and check it.
+
+    Parameters
+    ----------
+    path : Path
+    expected : mapping, optional
+        ``sha256`` and ``bytes`` that the file must have: its entry in a manifest.
+    trailer : int
+        Bytes at the end that `GraphFile.body_sha256` leaves out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, differs from its entry, or is not safe to load.
+    """
+    content = map_file(path)
+    split = max(0, len(content) - trailer)
+    hasher = hashlib.sha256(content[:split])
+    body_digest = hasher.hexdigest()
+    hasher.update(content[split:])
+    digest = hasher.hexdigest()
+    if expected is not None:
+        check_entry(path, expected, len(content), digest)
+    facts = _facts.get(digest, lambda: check_graph(content, str(path)))
+    return GraphFile(path, digest, body_digest, facts, content)
+
+
+def map_file(path: Path) -> memoryview:
+    """Map a file into memory.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not a regular file, or is too large for an ONNX file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = regular_size(path, MAX_BYTES)
+            # An empty file cannot be mapped.
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def regular_size(path: Path, limit: int) -> int:
+    """Return the size of a regular file, in bytes.
+
+    Raises
+    ------
+    InputError
+        It is a folder, pipe or device, or larger than `limit`.
+    OSError
+        It cannot be read.
+    """
+    stat = path.stat()
+    if not S_ISREG(stat.st_mode):
+        raise InputError(f"{path} is not a regular file: name the model file itself")
+    if stat.st_size > limit:
+        raise InputError(f"{path} is too large: {stat.st_size:,} bytes, at most {limit:,} are allowed")
+    return stat.st_size
+
+
+def check_entry(path: Path, entry: Mapping[str, Any], size: int, digest: str) -> None:
+    """Compare size and SHA-256 of a file with its entry in a manifest.
+
+    Raises
+    ------
+    InputError
+        They differ.
+    """
+    if entry.get("bytes", size) != size or str(entry.get("sha256", "")).lower() != digest:
+        raise InputError(
+            f"{path} does not match its manifest: copy the folder again, or export the model again"
+        )
