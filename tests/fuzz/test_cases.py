@@ -15,8 +15,8 @@ from tests.fuzz.parsers import MAKERS, parser_of
 from tests.fuzz.workshop import Workshop
 
 from inficond.core.errors import InputError
-from inficond.core.models.onnx_protobuf import put
 from inficond.core.models.onnx_safety import check_graph
+from inficond.core.models.protobuf import field
 from inficond.core.models.tables import read_labels, read_responses
 from inficond.core.students.student import _names
 from inficond.core.tuning.state import Focus
@@ -86,9 +86,9 @@ def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> Non
 
 
 def test_a_tensor_of_very_many_dimensions_is_refused(tmp_path: Path) -> None:
-    tensor = put(1, 2**62) * 400_000 + put(2, 1) + put(9, b"x")
-    model = put(1, 9) + put(8, put(1, "") + put(2, 17)) + put(7, put(2, "g") + put(5, tensor))
-    with watched(tmp_path), pytest.raises(InputError, match="declares"):
+    tensor = field(1, 2**62) * 400_000 + field(2, 1) + field(9, b"x")
+    model = field(1, 9) + field(8, field(1, "") + field(2, 17)) + field(7, field(2, "g") + field(5, tensor))
+    with watched(tmp_path), pytest.raises(InputError, match="dimensions"):
         check_graph(model, "deep.onnx")
 
 

@@ -22,8 +22,8 @@ from tests.fuzz.workshop import Workshop
 
 from inficond.core.errors import InputError
 from inficond.core.history.tree import Tree
-from inficond.core.models.onnx_protobuf import put
 from inficond.core.models.onnx_safety import Malformed, fields
+from inficond.core.models.protobuf import field
 from inficond.core.sessions import session as sessions
 from inficond.core.tuning.state import ClassState
 
@@ -206,7 +206,7 @@ def test_inputs_are_nearly_right() -> None:
     assert line in made
     assert len(set(made)) > 120
     assert sum(b[:10] == b"0123456789" for b in made) > 50
-    message = put(1, put(2, 7) + put(3, "name")) + put(2, 9)
+    message = field(1, field(2, 7) + field(3, "name")) + field(2, 9)
     made = drawn(messages([message]))
     assert len(set(made)) > 100
     assert sum(reads_to_the_end(m) for m in made) > 200
