@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from inficond.core.errors import one_line
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, to_8_bit
 from inficond.core.images.png import without_metadata
-from inficond.core.images.signatures import HEAD, is_heic, unsupported_kind, unusual_jpeg
+from inficond.core.images.signatures import HEAD, is_heic, looks_like_picture, unsupported_kind, unusual_jpeg
 
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000",
@@ -177,10 +177,10 @@ def _explained(file: BinaryIO, at_least: int | None) -> Picture:
 
 
 def _retried(file: BinaryIO, at_least: int | None) -> Picture:
-    """Decode; a PNG whose profile or texts exceed Pillow's limits is decoded without them."""
+    """Decode; a PNG whose profile or texts are too large for Pillow or damaged is decoded without them."""
     try:
         return _read(file, at_least)
-    except ValueError as error:
+    except (ValueError, UnidentifiedImageError) as error:
         bare = None if isinstance(error, UnreadableImage) else without_metadata(file)
         if bare is None:
             raise
@@ -199,6 +199,9 @@ def _unidentified(head: bytes) -> str:
     if is_heic(head):
         heif = "HEIF" in supported_formats()
         return "damaged HEIC picture" if heif else f"a HEIC picture; {HEIC_ADVICE}"
+    known = looks_like_picture(head)
+    if known is not None and known != "TIFF" and unusual_jpeg(head) is None:
+        return f"damaged {known} picture"
     return unsupported_kind(head) or "not an image, whatever its name says"
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.images.sources.coco import coco_labels
+from inficond.core.images.sources.coco import coco_labels, is_coco_file
 from inficond.core.tables import SUFFIXES, Matching, RawTable, TableOptions, match_names, read_table
 from inficond.core.tables.cells import class_name, class_names, splits_names
 from inficond.core.tables.columns import Roles, find_roles
 from inficond.core.tables.numbers import NumberReader
 
-TABLE_SUFFIXES = SUFFIXES
+TABLE_SUFFIXES = (*SUFFIXES, ".json", ".txt", ".tab")
 MAX_CELLS = 1 << 29
 """Numbers of a table (2 GiB): a small file of many names would unfold to any size."""
 _TOLERANCE = 1e-6
@@ -119,7 +119,7 @@ def read_labels(path: Path, options: TableOptions | None = None) -> Table:
     InputError
         The file cannot be read or understood, or a value is neither 0, 1 nor empty; row and column are named.
     """
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json" and is_coco_file(path):
         return _coco_table(path)
     raw = read_table(path, options)
     roles = find_roles(raw, "labels", options)

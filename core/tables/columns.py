@@ -199,7 +199,10 @@ def image_column(table: RawTable, options: TableOptions | None = None, kinds: _K
                 candidates = [_longest(table, candidates)]
             return _with_paths(table, candidates[0])
     shown = ", ".join(c.name for c in table.columns[:8])
-    raise InputError(f"{table.path} has no column `image`: it has {shown}; choose one with --image-column")
+    advice = "choose one with --image-column"
+    if len(table.columns) == 1 and " " in table.columns[0].name:
+        advice = "separate columns by commas, semicolons or tabs, or choose with --separator"
+    raise InputError(f"{table.path} has no column `image`: it has {shown}; {advice}")
 
 
 def label_column(table: RawTable, options: TableOptions, image: Column) -> Column | None:

@@ -88,7 +88,7 @@ class NumberReader:
             self._with.setdefault("plain", (int(plain[0]), column, str(column.values[plain[0]])))
         if text:
             for row, cell in enumerate(column.values):
-                if "." in cell:
+                if cell and "." in cell:
                     self._with.setdefault(".", (row, column, cell))
                     break
 

@@ -169,6 +169,8 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
             table = _from_arrow(path)
         elif suffix in JSON_SUFFIXES:
             table = _from_json_lines(path, options)
+        elif suffix == ".json":
+            table = _from_json(path, options)
         else:
             table = _from_text(path, options)
     except FileNotFoundError:
@@ -344,10 +346,8 @@ def class_labels(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
 
 
 def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
-    import pyarrow as pa
 
     text, _ = decode_text(path.read_bytes(), path, options.encoding)
-    names: dict[str, None] = {}
     rows: list[dict[str, Any]] = []
     blank: list[int] = []
     for number, line in enumerate(text.split("\n")):
@@ -360,8 +360,34 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
             raise InputError(f"{path} line {number + 1} is not JSON: {_first_line(error)}") from None
         if not isinstance(row, dict):
             raise InputError(f'{path} line {number + 1} is not a JSON object like {{"file_name": …}}')
-        names.update(dict.fromkeys(row))
         rows.append(row)
+    return RawTable(path, _json_columns(rows), "JSON Lines", dropped=tuple(blank))
+
+
+def _from_json(path: Path, options: TableOptions) -> RawTable:
+    """A JSON document: a list of rows, a row for each image name, or a list for each column."""
+    text, _ = decode_text(path.read_bytes(), path, options.encoding)
+    try:
+        data = parse_json(text)
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {_first_line(error)}") from None
+    rows = data
+    if isinstance(data, dict) and data and all(isinstance(cells, list) for cells in data.values()):
+        if len({len(cells) for cells in data.values()}) == 1:
+            rows = [dict(zip(data, row)) for row in zip(*data.values())]
+    elif isinstance(data, dict) and data and all(isinstance(row, dict) for row in data.values()):
+        rows = [{"image": name, **row} for name, row in data.items()]
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(
+            f'{path} is neither a COCO file nor a list of rows like [{{"image": "a.jpg", "cat": 0.9}}]'
+        )
+    return RawTable(path, _json_columns(rows), "JSON")
+
+
+def _json_columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:
+    import pyarrow as pa
+
+    names = dict.fromkeys(name for row in rows for name in row)
     columns = []
     for i, name in enumerate(names):
         cells = [row.get(name) for row in rows]
@@ -370,7 +396,7 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
         except (pa.ArrowException, OverflowError):  # cells of several kinds
             values = pa.chunked_array([pa.array([c if isinstance(c, str) else _spelled(c) for c in cells])])
         columns.append(Column(name.strip(), i, values))
-    return RawTable(path, tuple(columns), "JSON Lines", dropped=tuple(blank))
+    return tuple(columns)
 
 
 def _spelled(cell: Any) -> str | None:

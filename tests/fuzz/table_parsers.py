@@ -1,8 +1,9 @@
-"""Tables, lists, pictures and archives that people bring."""
+"""Parsers of tables, lists of images, sources, pictures and archives."""
 
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.fuzz.workshop import Workshop, entry_of
 from inficond.core.bundle import unpack
 from inficond.core.concepts.corpus import LONGEST, MOST, read_corpus_file
 from inficond.core.errors import InputError
-from inficond.core.images import decode, find_images
+from inficond.core.images import UnreadableImage, decode, find_images, open_source
 from inficond.core.models.class_sets import class_set, read_classes
 from inficond.core.models.tables import read_labels, read_responses
 from inficond.core.pipeline.label_alignment import aligned_labels
@@ -109,7 +110,7 @@ _COLUMN_NAMES = (
 
 @st.composite
 def columns(draw: st.DrawFn) -> bytes:
-    """A Parquet file of any columns, its bytes perhaps changed."""
+    """A Parquet file of any columns, with or without changed bytes."""
     arrays, names = [], []
     n = draw(st.integers(0, 3))
     for name in draw(st.lists(st.sampled_from(_COLUMN_NAMES), max_size=4)):
@@ -127,7 +128,7 @@ def columns(draw: st.DrawFn) -> bytes:
             array = pa.nulls(n, kind)
         arrays.append(array)
         names.append(name)
-    if draw(st.booleans()) and n:  # text that is no UTF-8 is nothing that Parquet's readers check
+    if draw(st.booleans()) and n:  # Parquet readers do not check that text is UTF-8
         offsets = pa.py_buffer(np.arange(n + 1, dtype=np.int32).tobytes())
         arrays.append(pa.Array.from_buffers(pa.string(), n, [None, offsets, pa.py_buffer(b"\xff\xfe\x80")]))
         names.append(draw(st.sampled_from(_COLUMN_NAMES)))
@@ -159,7 +160,7 @@ def image_list(shop: Workshop) -> Parser:
         for file in found:
             assert file.path.is_absolute()
             assert ".." not in file.path.parts
-            assert file.split in (None, "train", "val")
+            assert file.split in (None, "train", "val", "test")
             assert plain_text(file.id)
             SourceFile.of(file)
 
@@ -167,6 +168,74 @@ def image_list(shop: Workshop) -> Parser:
     rows = ["a.jpg", "b/c.png,g1,train", "../d.webp,g2,val", "/x/y.jpg", "# no", "a.jpg,,"]
     given = st.tuples(tables(headers, rows), st.sampled_from([".csv", ".csv", ".txt", ".tsv", ""]))
     return Parser("image list", given, parse, holds, ("list",))
+
+
+COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b/c.png"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 3}],
+    "categories": [{"id": 3, "name": "boat"}, {"id": 4, "name": "bird"}],
+}
+YAML = b"path: .\ntrain: images\nval: [images, x.txt]\nnames:\n  0: boat\n  1: bird\n"
+
+
+def _tar() -> bytes:
+    """A small WebDataset archive."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in {
+            "a.jpg": b"x" * 600,
+            "a.cls": b"1",
+            "b/c.png": b"y",
+            "b/c.json": b'{"label": "boat"}',
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+@parser("image source", 2)
+def image_source(shop: Workshop) -> Parser:
+    """Archives, annotations and Parquet files with images."""
+
+    def parse(given: Any, place: Path) -> Any:
+        suffix, data = given
+        (place / "images" / "b").mkdir(parents=True)
+        for name in IDS[:2]:
+            (place / "images" / name).write_bytes(b"x")
+        path = place / f"source{suffix}"
+        path.write_bytes(content(data))
+        notes: list[tuple[str, str]] = []
+        return open_source(path, lambda *said: notes.append(said)), notes
+
+    def holds(made: Any, given: Any, place: Path) -> None:
+        images, notes = made
+        ids = [record.id for record in images.records]
+        assert ids == sorted(set(ids))
+        assert ids
+        for record in images.records:
+            assert record.labels is None or all(isinstance(name, str) for name in record.labels)
+            SourceFile.of(record)
+            try:
+                record.open()
+            except UnreadableImage:
+                continue
+        assert all(plain_text(note) for note in (*images.notes, *map(str, notes)))
+        assert images.label_matrix().shape == (len(ids), len(images.classes))
+
+    rows = [{"image": {"bytes": b"x", "path": "a.jpg"}, "label": "boat"}, {"image": None, "label": None}]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    given = st.one_of(
+        st.tuples(st.just(".tar"), mangled([_tar()])),
+        st.tuples(st.just(".parquet"), mangled([buffer.getvalue()]) | columns()),
+        st.tuples(st.just(".json"), inputs.files([COCO])),
+        st.tuples(st.just(".yaml"), mangled([YAML])),
+        st.tuples(
+            st.just(".jsonl"), mangled([b'{"file_name": "images/a.jpg", "label": ["boat", "bird"]}\n'])
+        ),
+    )
+    return Parser("image source", given, parse, holds, ("source", "the YAML file", "images"))
 
 
 @parser("classes", 1.5)
@@ -257,7 +326,7 @@ def picture(shop: Workshop) -> Parser:
 
 @st.composite
 def archives(draw: st.DrawFn) -> bytes:
-    """A zip such as `pack` makes, with other names, numbers and flags; its bytes perhaps changed."""
+    """A zip file such as `pack` makes, with other names, numbers and flags, with or without changed bytes."""
     members = {"zoo/project.json": b"{}", "zoo/regions/r.npy": b"\x93NUMPY", "zoo/empty": b""}
     names = list(members)
     for at, name in draw(st.lists(st.tuples(st.integers(0, 2), texts), max_size=2)):
@@ -279,7 +348,7 @@ def archives(draw: st.DrawFn) -> bytes:
             info.external_attr = draw(st.sampled_from([0, 0, 0o100644 << 16, 0o120777 << 16, 0o040755 << 16]))
             try:
                 z.writestr(info, data)
-            except (ValueError, OSError, zipfile.LargeZipFile, Exception):  # a name that no zip can hold
+            except (ValueError, OSError, zipfile.LargeZipFile, Exception):  # zip cannot store this name
                 z.writestr(zipfile.ZipInfo("zoo/other"), data)
     data = buffer.getvalue()
     return inputs.edited(data, draw(inputs.edits(5))) if draw(st.integers(0, 2)) == 1 else data

@@ -183,6 +183,11 @@ def test_metadata_of_any_size_leave_a_png_as_it_is(kinds: list[str], size: int) 
     np.testing.assert_array_equal(np.asarray(picture.image), gradient())
 
 
+def test_a_text_with_a_wrong_checksum_is_ignored() -> None:
+    data = png_with((b"tEXt", b"comment\0abc")).replace(b"comment\0abc", b"comment\0abd")
+    np.testing.assert_array_equal(np.asarray(open_picture(io.BytesIO(data)).image), gradient())
+
+
 def test_the_orientation_of_a_png_with_a_large_profile_is_respected(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3

@@ -357,7 +357,7 @@ def test_coco_faults_are_counted(tmp_path: Path) -> None:
     assert any("1 annotations of unknown images" in note for note in images.notes)
     assert images.records[0].labels == ("daisy", "rose")
     file.write_text("{}")
-    with pytest.raises(InputError, match="not a COCO file"):
+    with pytest.raises(InputError, match="neither a COCO file nor a list of rows"):
         open_source(file)
 
 

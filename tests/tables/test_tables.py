@@ -233,6 +233,24 @@ def test_json_lines(tmp_path: Path) -> None:
         responses(tmp_path, lines + '\n{"file_name": "a.jpg", "label": "cat", "score": "x"}\n', "t.jsonl")
 
 
+@pytest.mark.parametrize("form", ["rows", "by image", "columns"])
+def test_json_documents(tmp_path: Path, form: str) -> None:
+    pairs = {i: {c: p for i2, c, p in PAIRS if i2 == i} for i, _, _ in PAIRS}
+    document = {
+        "rows": [{"image": i, "label": c, "score": p} for i, c, p in PAIRS],
+        "by image": pairs,
+        "columns": {"image": list(pairs), **{c: [pairs[i][c] for i in pairs] for c in ("cat", "dog")}},
+    }[form]
+    assert right(responses(tmp_path, json.dumps(document), "t.json"))
+    with pytest.raises(InputError, match=r"t.json is (not JSON|neither a COCO file nor a list of rows)"):
+        responses(tmp_path, json.dumps(document)[:-1] if form == "rows" else "[1, 2]", "t.json")
+
+
+def test_a_tab_separated_text_file_of_excel(tmp_path: Path) -> None:
+    text = long("image\tclass\tprobability", "{i}\t{c}\t{p}").replace(".", ",").replace(",jpg", ".jpg")
+    assert right(responses(tmp_path, text.encode("utf-16"), "t.txt"))
+
+
 @pytest.mark.parametrize(
     ("names", "ids", "rule"),
     [

@@ -1,7 +1,7 @@
 """Images inside Parquet and Arrow files."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,9 @@ def picture_column(path: Path, schema: "pa.Schema", options: TableOptions) -> st
     InputError
         Several columns may be meant, or a given one is not there.
     """
+    repeated = next((name for name, n in Counter(schema.names).items() if n > 1), None)
+    if repeated is not None:
+        raise InputError(f"{path} has the column {repeated!r} twice: rename one")
     if options.image_columns:
         empty = [Column(name, i, None) for i, name in enumerate(schema.names)]  # type: ignore[arg-type]
         column = named_column(RawTable(path, tuple(empty), ""), options.image_columns, "--image-column")

@@ -113,10 +113,11 @@ def annotation_files(folder: Path) -> list[Path]:
         return exported
     found = sorted(folder.glob("annotations/*.json"))
     instances = [file for file in found if file.name.startswith("instances")]
-    return instances or [file for file in found if _looks_like_coco(file)]
+    return instances or [file for file in found if is_coco_file(file)]
 
 
-def _looks_like_coco(file: Path) -> bool:
+def is_coco_file(file: Path) -> bool:
+    """Return whether a file is a COCO annotation file with categories."""
     try:
         return is_coco(parse_json(file.read_bytes()))
     except (OSError, ValueError):

@@ -161,7 +161,7 @@ def _file(path: Path, options: TableOptions) -> ImageSource:
     if suffix in arrow.SUFFIXES:
         return _parquet(path, options)
     if suffix == ".json":
-        return coco.CocoImages([path])
+        return coco.CocoImages([path]) if coco.is_coco_file(path) else PathTable(path, options)
     if suffix in (".yaml", ".yml"):
         return yolo.YoloImages(path.parent, path)
     if suffix in TABLE_SUFFIXES:
