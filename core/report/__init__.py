@@ -1,4 +1,4 @@
-"""A project as JSON and as one HTML file that needs nothing else."""
+"""Report on a project's students, as JSON and as one self-contained HTML file."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Measures a project's current students: everything that the report says, as plain JSON values."""
+"""Measurements of a project's current students, as plain JSON values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from inficond.core.sessions.session import Session
 
 FORMAT = 1
-"""Version of the report's JSON; a field may be added under the same number, none removed."""
+"""Version of the report's JSON. Fields may be added under the same version, but not removed."""
 TOP, EVIDENCE, SHOWN = 8, 3, 12
 """Concepts per class; evidence images per concept; images of each misaligned subset."""
 
@@ -47,23 +47,23 @@ def report(
     Parameters
     ----------
     project : Project or Session
-        A project (its current node is reported) or a session (the node where it stands).
+        The current node of the project or session is reported.
     classes : sequence of str, optional
-        Only these; all by default.
+        Classes to report; all by default.
     seed : int
-        Of bootstrap and permutations: same project, same report.
+        Seed of bootstrap and permutations; the same project gives the same report.
     progress : Progress, optional
-        Told of every class.
+        Reports every class.
 
     Returns
     -------
     dict
-        JSON values only; None where a measure is undefined. Images are named by id and row.
+        JSON values only; None for undefined metrics. Images are identified by id and row.
 
     Raises
     ------
     InputError
-        An unknown class.
+        A class is unknown.
     """
     session: Any = project.session() if hasattr(project, "session") else project
     p: Project = session.project
@@ -99,7 +99,7 @@ def report(
 
 
 class _Class:
-    """What the parts of one class's report share."""
+    """Report of one class."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class _Class:
         self.subsets = subsets(t, s, threshold=self.threshold)
 
     def measure(self, few: NDArray[np.float32], random: "_Random | None") -> dict[str, Any]:
-        """The whole entry of the class."""
+        """Return the entry of the class."""
         t, s, at = self.t, self.s, self.threshold
         labels = None if self.p.labels is None else np.asarray(self.p.labels[self.rows, self.c])
         if labels is not None and np.isnan(labels).all():
@@ -144,22 +144,22 @@ class _Class:
         return entry
 
     def _accuracy(self, labels: NDArray[np.float32] | None) -> dict[str, Any] | None:
-        """Intervals of teacher and student against ground truth."""
+        """Return intervals of teacher and student compared with ground truth."""
         if labels is None:
             return None
         known = ~np.isnan(labels)
         groups = None if self.groups is None else self.groups[known]
         out = {}
-        for who, scores, at in (("teacher", self.t, 0.5), ("student", self.s, self.threshold)):
+        for model, scores, at in (("teacher", self.t, 0.5), ("student", self.s, self.threshold)):
             found = bootstrap_intervals(
                 labels[known], scores[known], groups=groups, threshold=at, seed=self.seed
             )
-            out[who] = {k: found[k].to_dict() for k in ("ap", "f1", "balanced_agreement")}
-            out[who]["balanced_accuracy"] = out[who].pop("balanced_agreement")
+            out[model] = {k: found[k].to_dict() for k in ("ap", "f1", "balanced_agreement")}
+            out[model]["balanced_accuracy"] = out[model].pop("balanced_agreement")
         return out
 
     def _baseline(self, random: "_Random | None") -> dict[str, Any] | None:
-        """The same measures for random directions, and what words change against them."""
+        """Return the metrics of random directions, and the change from them to words."""
         if random is None:
             return None
         at = float(random.students.thresholds[self.c])
@@ -178,13 +178,13 @@ class _Class:
         }
 
     def _concepts(self) -> list[dict[str, Any]]:
-        """The heaviest concepts, each with the validation images in which it speaks loudest."""
+        """Return the concepts with the largest weights, each with the images of its largest values."""
         out = []
-        said = (self.t >= 0.5) | (self.s >= self.threshold)
+        positive = (self.t >= 0.5) | (self.s >= self.threshold)
         for k in self.students.top(self.c, TOP):
             weight = float(self.students.weights[self.c, k])
-            # A concept that speaks for the class is shown where someone says yes; one against it, elsewhere.
-            among = np.flatnonzero(said if weight > 0 else ~said)
+            # Positive weights are shown on images that teacher or student assign to the class.
+            among = np.flatnonzero(positive if weight > 0 else ~positive)
             if not len(among):
                 among = np.arange(len(self.rows))
             best = among[np.argsort(-self.X[among, k], kind="stable")[:EVIDENCE]]
@@ -214,7 +214,7 @@ class _Class:
         return out
 
     def _images(self, members: NDArray[np.intp], name: str) -> dict[str, Any]:
-        """Size of a subset and its most telling images: where they disagree most, or are surest."""
+        """Return the size of a subset and its images with the largest disagreement or the highest scores."""
         d = self.s - self.t
         key = {"missed": d, "extra": -d, "agree-pos": -self.s, "agree-neg": self.s}[name]
         shown = members[np.argsort(key[members], kind="stable")[:SHOWN]]
@@ -232,24 +232,24 @@ class _Class:
 
 @dataclass(frozen=True, eq=False)
 class _Random:
-    """The random-concept row: its students, and their probabilities on the validation images."""
+    """Random-concept baseline: its students and their probabilities on validation images."""
 
     students: Students
     S: NDArray[np.float32]
     few: NDArray[np.float32]
-    """With the five largest directions of each class only, refitted."""
+    """Probabilities with the five largest directions of each class, refitted."""
 
 
 def _random_row(
     p: "Project", students: Students, T: NDArray[np.float32], rows: NDArray[np.intp], train: NDArray[np.intp]
 ) -> _Random | None:
-    """The stored random-concept students, or newly fitted ones; None without regions."""
+    """Return the stored random-concept students, or newly fitted ones; None without regions."""
     try:
         regions = p.region_embeddings
     except InputError:
         return None
     made = p.baseline
-    # The stored row holds only while it was fitted like the students it stands beside.
+    # The stored students are only comparable if λ and classes are the same.
     if (
         made is None
         or made.embeddings is None
@@ -262,7 +262,7 @@ def _random_row(
         ).students  # fmt: skip
     directions = np.asarray(made.embeddings)
     S = made.predict(_vectors(regions, rows, directions))
-    # Five directions a class are few: the training images need their concept vectors for these alone.
+    # Concept vectors of training images are only needed for the five directions of each class.
     top = np.unique(np.concatenate([made.top(c, 5) for c in range(made.n_classes)] + [np.zeros(1, np.int64)]))
     small = Students(
         made.classes, [made.concepts[k] for k in top], made.weights[:, top], made.bias, made.mean[top],
@@ -273,7 +273,7 @@ def _random_row(
 
 
 def _vectors(regions: Any, rows: NDArray[np.intp], words: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Concept vectors of some images, without holding all their regions at once."""
+    """Return concept vectors of some images, computed in blocks."""
     pieces = [random_concept_vectors(regions[rows[i : i + 2048]], words) for i in range(0, len(rows), 2048)]
     return np.concatenate(pieces) if pieces else np.zeros((0, len(words)), np.float32)
 
@@ -284,12 +284,12 @@ def _overall(
     T: NDArray[np.float32],
     S: NDArray[np.float32],
 ) -> dict[str, Any]:
-    """Means over the classes of which the teacher says both yes and no: elsewhere nothing can be ranked."""
-    telling = [e for e in entries if 0 < e["metrics"]["positives"] < e["metrics"]["n"]]
+    """Return means over the classes with both positives and negatives; others cannot be ranked."""
+    ranked = [e for e in entries if 0 < e["metrics"]["positives"] < e["metrics"]["n"]]
 
     def mean(*keys: str) -> float | None:
         values = []
-        for entry in telling:
+        for entry in ranked:
             value: Any = entry
             for key in keys:
                 value = None if value is None else value.get(key)
@@ -308,12 +308,12 @@ def _overall(
         if any(e["baseline"] for e in entries)
         else None,
         "accuracy": None,
-        "undefined": [e["name"] for e in entries if e not in telling],
+        "undefined": [e["name"] for e in entries if e not in ranked],
     }
     if any(e["accuracy"] for e in entries):
         out["accuracy"] = {
-            who: {k: mean("metrics", f"{who}_accuracy", k) for k in ("ap", "f1", "balanced_accuracy")}
-            for who in ("teacher", "student")
+            model: {k: mean("metrics", f"{model}_accuracy", k) for k in ("ap", "f1", "balanced_accuracy")}
+            for model in ("teacher", "student")
         }
     if students.link == "softmax":
         out["fidelity"]["kl"] = plain_number(mean_kl(T, S))
@@ -346,7 +346,7 @@ def _about(
 
 
 def _groups(groups: Sequence[str | None], rows: NDArray[np.intp]) -> NDArray[np.int64] | None:
-    """The source of each row as a number; None where no two rows share one."""
+    """Return the source of each row as a number; None if no two rows share one."""
     seen: dict[Any, int] = {}
     member = np.array(
         [seen.setdefault((int(r),) if groups[r] is None else groups[r], len(seen)) for r in rows], np.int64

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (markup is read by the line)
-"""The report as one HTML file: no script, no request, light and dark; every name that a person chose is escaped."""
+"""Report as one HTML file without scripts and requests, with light and dark themes."""
 
 import base64
 import hashlib
@@ -16,47 +16,47 @@ if TYPE_CHECKING:
     from inficond.core.report.pictures import Pictures
 
 _METRICS = {
-    "ap": ("average precision", "the student's ranking of the teacher's yes; 1 is perfect"),
-    "balanced_agreement": ("balanced agreement", "same answer, yes and no counted the same"),
-    "f1": ("F1", "of the student's yes against the teacher's"),
-    "agreement": ("agreement", "same answer; flatters a student that never says yes"),
+    "ap": ("average precision", "of the student's ranking of the teacher's positives; 1 is perfect"),
+    "balanced_agreement": ("balanced agreement", "mean of the agreement on the teacher's yes and on its no"),
+    "f1": ("F1", "of the student's yes compared with the teacher's"),
+    "agreement": ("agreement", "share of equal answers; high for a student that always says no"),
     "bce": ("cross-entropy", "in nats; lower is better"),
 }
 _GLOSSARY = {
-    "Fidelity": "How well the student follows its teacher. It says nothing of whether the teacher is right.",
-    "Accuracy": "How right teacher and student are against labels, where there are labels.",
-    "Average precision": "Rank the images by the student's probability: how early do the teacher's yes come? "
-    "The share of yes is what a blind ranking would get.",
-    "Missed, extra": "The teacher says yes and the student no; the student says yes and the teacher no.",
-    "Slice": "Misaligned images that one or two concepts describe. A concept is high in the fifth of the "
-    "held-out images that have most of it. The p-value is corrected for everything that was tried.",
+    "Fidelity": "Agreement of the student with its teacher, whether or not the teacher is right.",
+    "Accuracy": "Agreement of teacher and student with the labels, if there are labels.",
+    "Average precision": "Quality of the student's ranking of the images: 1 if all images with the teacher's yes "
+    "come first. A random ranking gets the share of yes.",
+    "Missed, extra": "Missed: the teacher says yes and the student no. Extra: the student says yes and the teacher no.",
+    "Slice": "Misaligned images described by one or two concepts. A concept is high in the fifth of the "
+    "held-out images with its largest values. The p-value is corrected for multiple tests.",
     "Random directions": "The same fit on as many random directions of the embedding space as there are words. "
-    "A student whose words do not beat this row predicts well for reasons that its words do not tell.",
-    "NEC, ANEC-5": "Number of effective concepts: those with a weight. ANEC-5 is the average precision with only "
-    "the five largest, refitted.",
-    "Intervals": "95 %, bootstrap over the held-out images; images that share a source are drawn together.",
-    "Weight": "The change of the logit when a concept goes up by one standard deviation.",
+    "If the words are not better than this row, they do not explain the student's predictions.",
+    "NEC, ANEC-5": "Number of effective concepts, those with a non-zero weight. ANEC-5 is the average precision "
+    "with only the five largest, refitted.",
+    "Intervals": "95 %, bootstrap over the held-out images; images of one source are resampled together.",
+    "Weight": "Change of the logit if a concept increases by one standard deviation.",
 }
 
 
 def render_html(report: Mapping[str, Any], pictures: "Pictures | None" = None) -> str:
-    """The page of a report.
+    """Return the HTML page of a report.
 
     Parameters
     ----------
     report : mapping
-        As `measure.report` makes it.
+        Result of `measure.report`.
     pictures : Pictures, optional
-        Makes the pictures; without it the page shows figures only.
+        Source of the pictures; without it the page has figures only.
 
     Returns
     -------
     str
-        A whole HTML document that works from a file, offline.
+        A complete HTML document that works offline.
     """
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    # Positions and widths are attributes, so inline style attributes stay allowed; nothing else is.
+    # Bars set their width by style attributes; scripts and requests are not allowed.
     policy = (
         f"default-src 'none'; img-src data:; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'"
     )
@@ -115,7 +115,7 @@ def _verdict(report: Mapping[str, Any]) -> str:
         (
             "Fidelity: mean average precision",
             figure(fidelity["ap"], 3),
-            f"random directions {figure(baseline['ap'], 3)}" if baseline else "no random-concept row",
+            f"random directions {figure(baseline['ap'], 3)}" if baseline else "no random-concept baseline",
         ),
         ("Balanced agreement", percent(fidelity["balanced_agreement"]), f"F1 {figure(fidelity['f1'])}"),
         (
@@ -132,7 +132,7 @@ def _verdict(report: Mapping[str, Any]) -> str:
     if accuracy:
         student, teacher = accuracy["student"]["ap"], accuracy["teacher"]["ap"]
         tiles.append(
-            ("Accuracy: mean average precision", figure(student, 3), f"the teacher {figure(teacher, 3)}")
+            ("Accuracy: mean average precision", figure(student, 3), f"teacher {figure(teacher, 3)}")
         )
     said = "".join(f"<p>{escape(line)}</p>" for line in report["summary"])
     shown = "".join(
@@ -225,7 +225,7 @@ def _figures(entry: Mapping[str, Any]) -> str:
             for who, a in entry["accuracy"].items()
         )
         accuracy = (
-            '<div class="block"><h3>Accuracy against the labels</h3><div class="scroll"><table><thead><tr><th></th>'
+            '<div class="block"><h3>Accuracy compared with the labels</h3><div class="scroll"><table><thead><tr><th></th>'
             '<th class="n">AP</th><th class="n">F1</th><th class="n">balanced<br>accuracy</th></tr></thead>'
             f"<tbody>{lines}</tbody></table></div></div>"
         )
@@ -237,7 +237,7 @@ def _figures(entry: Mapping[str, Any]) -> str:
 
 
 def _cell(interval: Mapping[str, Any]) -> str:
-    """A figure with its interval below."""
+    """Return a table cell with a figure and its interval."""
     low, high = figure(interval["low"]), figure(interval["high"])
     below = "–" if interval["low"] is None else f"{low} to {high}"
     return f'<td class="n">{figure(interval["value"], 3)}<br><span class="range">{below}</span></td>'
@@ -263,28 +263,24 @@ def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
         )
     return (
         f'<h3>Top concepts</h3><p class="quiet">{entry["metrics"]["nec"]} in use, the largest {len(found)} here. '
-        f"Right and blue speaks for {escape(entry['name'])}, left and orange against it. The pictures are where "
-        f"the concept is strongest; the part in colour is what the encoder took for it.</p>{''.join(rows)}"
+        f"Weights for {escape(entry['name'])} are blue, to the right; weights against it orange, to the left. "
+        f"The pictures have the largest values of the concept; its evidence region is in colour.</p>{''.join(rows)}"
     )
 
 
 def _slices(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
     found = entry["slices"]
     if not found:
-        text = (
-            "No group of misaligned images stands out from chance."
-            if entry["metrics"]["ap"] is not None
-            else "–"
-        )
+        text = "No group of misaligned images is significant." if entry["metrics"]["ap"] is not None else "–"
         return f'<div class="block"><h3>Slices</h3><p class="quiet">{text}</p></div>'
     rows = "".join(
         f'<div class="slice"><p><span class="key {escape(s["kind"])}"></span><strong>{escape(s["name"])}</strong><br>'
-        f"<small>{escape(s['kind'])}: {plural(s['size'], 'image')}, agreement {percent(s['agreement'])} against "
+        f"<small>{escape(s['kind'])}: {plural(s['size'], 'image')}, agreement {percent(s['agreement'])} compared with "
         f"{percent(s['elsewhere'])} elsewhere; corrected p&nbsp;≤&nbsp;{s['p_value']:.2g}</small></p>"
         f"{strip(s['images'][:6], pictures)}</div>"
         for s in found[:6]
     )
-    return f'<div class="block"><h3>Slices: what misaligned images share</h3>{rows}</div>'
+    return f'<div class="block"><h3>Slices of misaligned images</h3>{rows}</div>'
 
 
 def _misaligned(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
@@ -309,6 +305,6 @@ def _img(uri: str, alt: str) -> str:
 def _glossary() -> str:
     words = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _GLOSSARY.items())
     return (
-        '<section class="card" id="words"><h3>Reading this page</h3><details><summary>What the words mean</summary>'
+        '<section class="card" id="words"><h3>Reading this page</h3><details><summary>Terms</summary>'
         f"<dl>{words}</dl></details></section>"
     )

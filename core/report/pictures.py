@@ -1,4 +1,4 @@
-"""Small pictures for the page, as data URIs: thumbnails, and evidence regions in colour on dim grey."""
+"""Pictures of the report as data URIs: thumbnails, and evidence regions in colour on grey."""
 
 import base64
 import io
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from inficond.core.project.folder import ProjectFolder
 
 SIDE = 136
-"""Pixels of a square picture; shown at two thirds of it, for sharp screens."""
+"""Pixels of a square picture; it is displayed at two thirds of its size, for high-density screens."""
 _DIM, _LIFT, _QUALITY = 0.42, 26, 70
 
 
 class Pictures:
-    """Makes pictures of a project's images, each once.
+    """Pictures of a project's images, each computed once.
 
     Parameters
     ----------
     project : ProjectFolder
-        Gives thumbnails, regions and the part of the picture that the encoder saw.
+        Source of thumbnails, regions and crops.
     embedding : callable
-        Name of a concept to its embedding (D,).
+        Returns the embedding (D,) of a concept.
     """
 
     def __init__(self, project: "ProjectFolder", embedding: Any) -> None:
@@ -36,26 +36,26 @@ class Pictures:
         self._plain: dict[int, str] = {}
 
     def image(self, row: int) -> str:
-        """The middle of an image; empty where it has no thumbnail."""
+        """Return the centre of an image; empty without a thumbnail."""
         if row not in self._plain:
             picture = self._open(row)
             self._plain[row] = "" if picture is None else _uri(_square(picture))
         return self._plain[row]
 
     def evidence(self, row: int, concept: str) -> str:
-        """An image in which only the concept's evidence region keeps its colours.
+        """Return an image with the concept's evidence region in colour and the rest in grey.
 
         Parameters
         ----------
         row : int
-            Row of the project.
+            Row of the image.
         concept : str
-            Its name.
+            Name of the concept.
 
         Returns
         -------
         str
-            A data URI; the plain picture where the project keeps no regions, empty without a thumbnail.
+            A data URI; the plain picture if the project has no regions, empty without a thumbnail.
         """
         from inficond.core.concepts import evidence
 
@@ -76,12 +76,12 @@ class Pictures:
         try:
             with Image.open(io.BytesIO(self._project.thumbnail_bytes(row))) as file:
                 return file.convert("RGB")
-        except (OSError, ValueError):  # damaged or lost: no picture is better than a wrong one
+        except (OSError, ValueError):  # damaged or missing
             return None
 
 
 def _square(picture: "Image", box: tuple[float, float, float, float] | None = None) -> "Image":
-    """The middle square, or the square around a box (left, top, right, bottom in pixels)."""
+    """Return the central square, or the square around a box (left, top, right, bottom in pixels)."""
     from PIL import Image
 
     width, height = picture.size
@@ -93,7 +93,7 @@ def _square(picture: "Image", box: tuple[float, float, float, float] | None = No
 
 
 def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, float, float]) -> "Image":
-    """The picture around the region, the rest dim and grey; the grid covers `crop` (parts of the picture)."""
+    """Return the surroundings of a region, in colour inside it; the grid covers `crop` (relative)."""
     from PIL import Image
 
     width, height = picture.size
@@ -101,13 +101,13 @@ def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, fl
     size = max(1, round(right - left)), max(1, round(bottom - top))
     grid = Image.fromarray((mask * 255).astype(np.uint8))
     light = Image.new("L", picture.size, 0)
-    # Cells are coarse: blending between their middles gives the soft edge they really have.
+    # Interpolation between the centres of the cells gives soft edges.
     light.paste(grid.resize(size, Image.Resampling.BICUBIC), (round(left), round(top)))
     dim = picture.convert("L").point(lambda v: int(v * _DIM) + _LIFT).convert("RGB")
     lit = Image.composite(picture, dim, light)
     ys, xs = np.nonzero(mask)
     h, w = mask.shape
-    # The region with a third of it around, so that one sees what it is part of.
+    # The region with a margin of a third of its size.
     x0, x1, y0, y1 = xs.min() / w, (xs.max() + 1) / w, ys.min() / h, (ys.max() + 1) / h
     mx, my = (x1 - x0) / 3 + 0.08, (y1 - y0) / 3 + 0.08
     box = (

@@ -1,31 +1,31 @@
-"""The report in plain words: what a figure means for somebody who has not read the glossary."""
+"""Sentences of the report that explain its figures."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def percent(value: float | None) -> str:
-    """``0.873`` -> ``"87 %"``; a dash for None."""
+    """Format a share: ``0.873`` as ``"87 %"``, None as a dash."""
     return "–" if value is None else f"{100 * value:.0f} %"
 
 
 def figure(value: float | None, digits: int = 2) -> str:
-    """``0.873`` -> ``"0.87"``; a dash for None."""
+    """Format a number: ``0.873`` as ``"0.87"``, None as a dash."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """``-0.2`` -> ``"−0.20"``, with the sign that is as wide as the plus."""
+    """Format a number with its sign: ``-0.2`` as ``"−0.20"``."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:
-    """``3, "image"`` -> ``"3 images"``."""
+    """Format a count: ``3, "image"`` as ``"3 images"``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def grade(ap: float | None) -> str:
-    """How closely a student follows, in a word, from its average precision."""
+    """Return an adverb for the fidelity of a student with this average precision."""
     if ap is None:
         return "cannot be judged"
     for least, word in ((0.9, "very closely"), (0.75, "closely"), (0.55, "roughly"), (0.35, "loosely")):
@@ -35,12 +35,12 @@ def grade(ap: float | None) -> str:
 
 
 def summary(report: Mapping[str, Any]) -> list[str]:
-    """The answer to "how good is this student", three to six sentences.
+    """Return three to six sentences on the quality of the students.
 
     Parameters
     ----------
     report : mapping
-        As `measure.report` makes it.
+        Result of `measure.report`.
 
     Returns
     -------
@@ -51,39 +51,37 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     fidelity, out = overall["fidelity"], []
     mean = "" if len(report["classes"]) == 1 else "mean "
     if not about["validation"]:
-        return ["No image was held out for validation, so nothing can be said about these students."]
+        return ["No images are held out for validation, so the students cannot be evaluated."]
     if fidelity["ap"] is None:
         return [
-            "On the held-out images the teacher says the same of every image, class by class: there is "
-            "nothing the students could be measured against. Choose classes that occur in these photographs."
+            "For every class, the teacher gives the same answer on all held-out images, so the students "
+            "cannot be evaluated. Choose classes that occur in these photographs."
         ]
     out.append(
         f"On {plural(about['validation'], 'held-out image')} the students follow their teacher "
         f"{grade(fidelity['ap'])}: the {mean}average precision is {figure(fidelity['ap'])} "
-        "(1 would be the teacher's own ranking), and they agree on "
-        f"{percent(fidelity['balanced_agreement'])} when yes and no count the same."
+        "(1 is the teacher's ranking), and the balanced agreement is "
+        f"{percent(fidelity['balanced_agreement'])}."
     )
     baseline = overall["baseline"]
     if baseline is None or baseline["ap"] is None:
-        out.append(
-            "The random-concept row is missing: this project keeps no region embeddings to draw it from."
-        )
+        out.append("There is no random-concept baseline, because this project has no region embeddings.")
     else:
         out.append(_against_random(overall, baseline))
     if overall["nec"] is not None:
         alone = (
-            "" if overall["anec5"] is None else f"; its five largest alone reach {figure(overall['anec5'])}"
+            "" if overall["anec5"] is None else f"; the five largest alone reach {figure(overall['anec5'])}"
         )
         out.append(f"A class uses {overall['nec']:.0f} concepts on average{alone}.")
     accuracy = overall["accuracy"]
     if accuracy and accuracy["student"]["ap"] is not None:
         student, teacher = accuracy["student"]["ap"], accuracy["teacher"]["ap"]
         out.append(
-            f"Against the labels the students reach {'a' if mean else 'an'} {mean}average precision of "
-            f"{figure(student)}, the teacher {figure(teacher)}."
+            f"Compared with the labels, the students reach {'a' if mean else 'an'} {mean}average precision "
+            f"of {figure(student)}, the teacher {figure(teacher)}."
         )
-    told = [c for c in report["classes"] if c["name"] not in overall["undefined"]]
-    ranked = sorted(told, key=lambda c: c["metrics"]["ap"])
+    defined = [c for c in report["classes"] if c["name"] not in overall["undefined"]]
+    ranked = sorted(defined, key=lambda c: c["metrics"]["ap"])
     if len(ranked) > 1:
         out.append(
             f"Strongest: {ranked[-1]['name']} ({figure(ranked[-1]['metrics']['ap'])}). "
@@ -92,18 +90,18 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     slices = [(s["score"], c["name"], s) for c in report["classes"] for s in c["slices"]]
     if slices:
         _, name, worst = max(slices, key=lambda x: x[0])
-        out.append(f"Look first at {name}, {worst['kind']} images: {worst['text']}.")
+        out.append(f"The largest slice concerns {name}, {worst['kind']} images: {worst['text']}.")
     if overall["undefined"]:
         out.append(
-            "Nothing can be said about "
+            "Not evaluated: "
             + ", ".join(overall["undefined"])
-            + ": the teacher says the same of every image."
+            + ", because the teacher gives the same answer on all images."
         )
     return out
 
 
 def reading(entry: Mapping[str, Any]) -> list[str]:
-    """What one class's figures mean.
+    """Return sentences that explain the figures of a class.
 
     Parameters
     ----------
@@ -126,22 +124,21 @@ def reading(entry: Mapping[str, Any]) -> list[str]:
     )
     counts = m["counts"]
     out.append(
-        f"Of the {plural(m['positives'], 'image')} to which the teacher says yes it misses "
-        f"{counts['missed']:,}; it says yes to {plural(counts['extra'], 'image')} to which "
-        "the teacher does not."
+        f"Of the {plural(m['positives'], 'image')} with the teacher's yes it misses {counts['missed']:,}; "
+        f"it says yes to {plural(counts['extra'], 'other image')}."
     )
     if entry["baseline"]:
         change = entry["baseline"]["words_against_random"]["ap"]
         random = figure(entry["baseline"]["metrics"]["ap"])
         if change["verdict"] == "better":
-            out.append(f"Random directions reach only {random}: the words carry real information.")
+            out.append(f"Random directions reach only {random}: the words are informative.")
         elif change["verdict"] == "worse":
             out.append(
-                f"Random directions do better ({random}): do not trust these words as the explanation."
+                f"Random directions reach more ({random}): these words do not explain the predictions."
             )
         else:
             out.append(
-                f"Random directions reach {random}, no clear difference: read these words with caution."
+                f"Random directions reach {random}, no clear difference: interpret these words with caution."
             )
     out += [note[0].upper() + note[1:] + "." for note in m["notes"]]
     return out
@@ -151,13 +148,13 @@ def _against_random(overall: Mapping[str, Any], baseline: Mapping[str, Any]) -> 
     gain = overall["fidelity"]["ap"] - baseline["ap"]
     line = f"The same fit on random directions instead of words reaches {figure(baseline['ap'])}"
     if gain >= 0.02:
-        line += f": the words are worth {signed(gain)}."
+        line += f"; the words gain {signed(gain)}."
     elif gain > -0.02:
-        line += ", about the same: the words make the student readable, not better."
+        line += ", about the same; the words do not improve the predictions."
     else:
-        line += f", which is better ({signed(-gain)}): the vocabulary does not fit these images well."
+        line += f", which is better ({signed(-gain)}): the vocabulary does not describe these images well."
     few, random = overall["anec5"], baseline["anec5"]
     if few is not None and random is not None:
-        # Many directions of any kind predict well; few only if they mean something (see VLG-CBM).
-        line += f" With five concepts a class it is {figure(few)} for words against {figure(random)}."
+        # Many directions of any kind predict well; few do only if they are meaningful (see VLG-CBM).
+        line += f" With five concepts per class, words reach {figure(few)} and directions {figure(random)}."
     return line

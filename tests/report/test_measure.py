@@ -99,7 +99,7 @@ def test_without_regions_and_labels_it_says_what_is_missing(bare) -> None:
     data = report(bare)
     assert data["overall"]["baseline"] is None
     assert data["overall"]["accuracy"] is None
-    assert any("random-concept row is missing" in line for line in data["summary"])
+    assert any("no random-concept baseline" in line for line in data["summary"])
     assert 0 <= data["overall"]["fidelity"]["same_top_class"] <= 1
     assert data["overall"]["fidelity"]["kl"] >= 0
     json.dumps(data, allow_nan=False)
@@ -144,14 +144,12 @@ def test_words_follow_figures(data) -> None:
     ]  # fmt: skip
     entry = data["classes"][0]
     for verdict, says in (
-        ("better", "real information"),
-        ("worse", "do not trust"),
-        ("no clear change", "caution"),
+        ("better", "are informative"),
+        ("worse", "do not explain"),
+        ("no clear change", "with caution"),
     ):
         changed = {**entry["baseline"]["words_against_random"]["ap"], "verdict": verdict}
         baseline = {**entry["baseline"], "words_against_random": {"ap": changed}}
         assert any(says in line for line in reading({**entry, "baseline": baseline}))
     nothing = {**data, "project": {**data["project"], "validation": 0}}
-    assert summary(nothing) == [
-        "No image was held out for validation, so nothing can be said about these students."
-    ]
+    assert summary(nothing) == ["No images are held out for validation, so the students cannot be evaluated."]

@@ -102,7 +102,7 @@ def test_a_page_without_regions_or_thumbnails_has_no_holes(bare, tmp_path: Path)
     Elements(render_html(data))
     text = render_html(data, Pictures(bare, session.context.words.embedding))
     Elements(text)
-    assert "no random-concept row" in text
+    assert "no random-concept baseline" in text
     assert len(re.findall("<img ", text)) > 0
 
 
