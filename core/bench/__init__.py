@@ -1,1 +1,1 @@
-"""bench"""
+"""Benchmarks of the core."""

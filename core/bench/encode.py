@@ -1,9 +1,9 @@
-"""How much of the bare session's speed the whole pipeline keeps: files in, regions and thumbnails out.
+"""Benchmark of encoding: the pipeline from files to regions and thumbnails, compared with bare sessions.
 
-Bare: the same graphs on pixels that already lie in memory, as one call at a time on all cores, and as one
-single-threaded call on each core. Rounds of the three alternate, so that whatever else the machine does meets
-all alike, and medians over rounds are compared. Processor time per image says the same where a busy machine
-makes the clock say little: on shared cores nothing can be hidden that costs processor time.
+Bare sessions run the same graphs on pixels in memory, as one call at a time on all cores, and as one
+single-threaded call per core. Rounds of the three alternate, so that other load affects all of them, and
+medians over rounds are compared. Processor time per image is also reported, since it does not depend on other
+load.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
 
-SUMMARY = "images/s and memory of encoding: bare sessions against the whole pipeline"
+SUMMARY = "images/s and memory of encoding, compared with bare sessions"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add this benchmark's arguments."""
+    """Add the arguments of this benchmark."""
     add = parser.add_argument
     add("--images", metavar="IMAGES", help="photographs to use (default: generated JPEGs of 500×375)")
     add("--encoder", default="embedded", metavar="E", help="as for distill")
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """All rounds; see the module."""
+    """Run all rounds; see the module."""
     from inficond.core.images import find_images, make_thumbnail
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.hardware import available_cores, peak_memory
@@ -132,14 +132,14 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 
 def _call(model: Any, batch: np.ndarray) -> None:
-    """The bare session: nothing of ours around it."""
+    """Return a bare session of ONNX Runtime."""
     model.session.run({next(iter(model.session.inputs)): batch})
 
 
 def _rounds(
     kinds: dict[str, Callable[[], None]], number: int, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Images per second, and milliseconds of processor time per image, of each kind in each round.
+    """Return images per second and milliseconds of processor time per image, by kind and round.
 
     One round more, unmeasured, comes first.
     """
@@ -156,7 +156,7 @@ def _rounds(
 
 
 def _each(work: Callable[[Any], object], items: Sequence[Any]) -> float:
-    """Median milliseconds of one item."""
+    """Return the median time of an item in milliseconds."""
     times = []
     for item in items:
         start = time.perf_counter()
@@ -166,7 +166,7 @@ def _each(work: Callable[[Any], object], items: Sequence[Any]) -> float:
 
 
 def generated(folder: Path, number: int) -> Path:
-    """JPEGs with the detail of a photograph: noise of all scales, 500×375."""
+    """Return JPEGs of 500×375 pixels with noise of all scales, as detailed as photographs."""
     from PIL import Image
 
     rng = np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""Many clients at one encoder through the scheduler, some with corrupt pictures: answers, latency, memory.
+"""Load test of the scheduler: many clients of one encoder, some with corrupt pictures.
 
-Clients send encoded pictures (bytes) and wait for regions, one request at a time each. One in a hundred is
-cut short or scrambled. Good is: every sound picture answered, every corrupt one refused, memory flat
-between a tenth and the end of the run.
+Each client sends an encoded picture and waits for its regions; one in a hundred pictures is truncated or
+scrambled. Expected: every valid picture is answered, every corrupt one refused, and memory is constant after
+the first tenth of the run.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
 
-SUMMARY = "many clients at one encoder, 1 % corrupt pictures: p95, memory, failures"
+SUMMARY = "many clients of one encoder, 1 % corrupt pictures: p95, memory, failures"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add this benchmark's arguments."""
+    """Add the arguments of this benchmark."""
     add = parser.add_argument
     add("--images", metavar="IMAGES", help="photographs to send (default: generated JPEGs)")
     add("--encoder", default="embedded", metavar="E", help="as for distill")
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Send everything; see the module."""
+    """Run the load test; see the module."""
     from dataclasses import asdict
 
     from inficond.core.images import UnreadableImage, find_images, open_picture
@@ -130,7 +130,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def resident() -> int:
-    """Bytes of memory this process holds now; its peak where the system does not tell."""
+    """Return the memory of this process in bytes; its peak if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
@@ -138,7 +138,7 @@ def resident() -> int:
 
 
 def sound_pictures(images: str | None, find_images: Any) -> list[bytes]:
-    """Up to 200 encoded pictures."""
+    """Return up to 200 encoded pictures."""
     if images is not None:
         files = find_images(images)
         step = max(1, len(files) // 200)
@@ -155,8 +155,7 @@ def sound_pictures(images: str | None, find_images: Any) -> list[bytes]:
 def scrambled(
     picture: bytes, rng: np.random.Generator, open_picture: Any, unreadable: type[Exception]
 ) -> bytes:
-    """A picture that cannot be decoded: cut short, then its header garbled if a decoder still forgives
-    that."""
+    """Return a picture that cannot be decoded: truncated, and with an invalid header if necessary."""
     body = bytearray(picture[: len(picture) // 3])
     while True:
         try:

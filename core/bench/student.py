@@ -1,8 +1,7 @@
-"""An exported student against the encoder inside it and against its teacher: latency, size, agreement.
+"""Benchmark of an exported student, compared with its encoder and its teacher: latency, size, agreement.
 
-One thread, one picture a call; calls of the three alternate, so that whatever else the machine does meets all
-alike, and medians are compared. Agreement is on the project's validation images, the exported file's own
-answers.
+One thread, one picture per call. Calls of the three alternate, so that other load affects all of them, and
+medians are compared. Agreement is that of the exported file on the project's validation images.
 """
 
 import argparse
@@ -19,11 +18,11 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
 
-SUMMARY = "an exported student against encoder and teacher: latency, size, agreement"
+SUMMARY = "latency, size and agreement of an exported student"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add this benchmark's arguments."""
+    """Add the arguments of this benchmark."""
     parser.add_argument("project", metavar="DIR", help="a project")
     parser.add_argument(
         "--images", type=int, default=500, metavar="N", help="most images compared (default 500)"
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Export, compare, time."""
+    """Export, compare and time."""
     from inficond.core.facade import Project
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.predictor import load_predictor
@@ -74,7 +73,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     answers = list(student.predict_files([project.image_path(int(r)) for r in rows]))
     seen = [i for i, a in enumerate(answers) if a.probabilities is not None]
     if not seen:
-        raise InputError(f"none of the originals of {project.path} can be read: the comparison needs them")
+        raise InputError(
+            f"none of the original images of {project.path} can be read; the comparison needs them"
+        )
     got = np.stack([answers[i].probabilities for i in seen])  # type: ignore[misc]
     rows = rows[seen]
     students = project.session("main").students
@@ -101,7 +102,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def alternate(calls: dict[str, Any], number: int) -> dict[str, list[float]]:
-    """Milliseconds of each call, in turns; the first three of each are not counted."""
+    """Return the milliseconds of alternating calls; the first three of each are not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     rng = np.random.default_rng(0)
     pixels = {n: rng.integers(0, 256, (1, *size, 3), dtype=np.uint8) for n, (_, size) in calls.items()}
@@ -117,7 +118,7 @@ def alternate(calls: dict[str, Any], number: int) -> dict[str, list[float]]:
 def agreement(
     project: Any, rows: np.ndarray, got: np.ndarray, thresholds: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Agreement of the file with the teacher at the thresholds, per class, on validation images."""
+    """Return the agreement of the file with the teacher at the thresholds, by class, on validation images."""
     held_out = project.is_validation[rows]
     teacher = np.asarray(project.T[rows])[held_out] >= 0.5
     student = got[held_out] >= thresholds

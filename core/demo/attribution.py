@@ -1,4 +1,4 @@
-"""Who made the photographs of the demo, and under which licence: a page made from the manifest."""
+"""Attribution page of the demo's photographs, generated from the manifest."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ This page is made by `python -m inficond.core.demo.build --attribution` from `ma
 
 
 def attribution(manifest: dict[str, Any]) -> str:
-    """The attribution page as Markdown.
+    """Return the attribution page as Markdown.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Rebuild what the demo ships: `python -m inficond.core.demo.build` (needs neither network nor torch).
+"""Build of the demo's assets: `python -m inficond.core.demo.build` (needs neither network nor torch).
 
-The scenes go through the same pipeline as anybody's photographs. Only then are the region embeddings packed,
-and concept vectors and students made anew from what comes out of the pack, which is what users will have.
+The scenes pass through the pipeline of `inficond distill`. Then the region embeddings are compressed, and
+concept vectors and students are computed from the decompressed ones, which users will have.
 """
 
 import argparse
@@ -25,23 +25,23 @@ from inficond.core.demo.words import group_of
 from inficond.core.models.class_sets import share_among
 from inficond.core.progress import Progress, Terminal
 
-STEP = 0.008  # of the grid on which region embeddings are rounded: error 0.0023 along any direction
+STEP = 0.008  # rounding step of region embeddings: error 0.0023 along any direction
 LAM = 2e-2
 TEMPERATURE = 0.6
 KEPT = ("encoder", "teacher", "class_labels", "class_origin", "corpus")  # of the pipeline's project.json
 
 
 def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path | None = None) -> Path:
-    """Render, encode, ask the teacher, fit, pack.
+    """Render and encode the scenes, run the teacher, fit the students, and compress the results.
 
     Parameters
     ----------
     out : Path
-        Where the files go; the package's own assets by default.
+        Target folder; the assets of the package by default.
     progress : Progress, optional
-        Told what is under way.
+        Reports the stages.
     work : Path, optional
-        A folder for what is made on the way; kept, so that another build need not encode again.
+        Folder of intermediate results, which a later build reuses.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path 
         embeddings = np.ascontiguousarray(np.asarray(project.concept_embeddings)[keep])
         names = [project.concepts[k] for k in keep]
         if [Path(name).name for name in project.image_ids] != [scene.id for scene in scenes()]:
-            raise RuntimeError("the pipeline left scenes out or gave them another order")
+            raise RuntimeError("the pipeline skipped or reordered scenes")
     config["class_share"] = {"temperature": TEMPERATURE}
     config["grid"] = list(grid)
     for key in ("encoder", "teacher"):
@@ -82,12 +82,12 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path 
 
 
 def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
-    """The scenes as a project, by the pipeline that `inficond distill` runs.
+    """Build a project of the scenes with the pipeline of `inficond distill`.
 
     Parameters
     ----------
     folder : Path
-        Scenes, lists and project go there.
+        Folder of scenes, lists and the project.
     progress : Progress, optional
 
     Returns
@@ -120,14 +120,14 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
 
 
 def every_assignment(project: Any) -> np.ndarray:
-    """The region of each cell of every image, (N, h*w) uint8."""
+    """Return the region of each cell of all images, (N, h*w) uint8."""
     return np.stack([project.assignment(row).ravel() for row in range(len(project.image_ids))])
 
 
 def fit_students(
     regions: np.ndarray, T: np.ndarray, embeddings: np.ndarray, concepts: Sequence[str], encoder: str
 ) -> dict[str, Any]:
-    """Fit the demo's students, and the same fit on random directions.
+    """Fit the demo's students and the random-concept baseline.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def fit_students(
     embeddings : (K, D) float32
     concepts : K names
     encoder : str
-        Its name.
+        Name of the encoder.
 
     Returns
     -------
@@ -157,10 +157,10 @@ def fit_students(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m inficond.core.demo.build", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ASSETS, help="write there instead of into the package")
-    parser.add_argument("--work", type=Path, help="keep what is made on the way in this folder")
+    parser.add_argument("--out", type=Path, default=ASSETS, help="target folder (default: the package)")
+    parser.add_argument("--work", type=Path, help="folder of intermediate results")
     parser.add_argument("--attribution", action="store_true", help="only the attribution page")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The photographs behind the collages, prepared once: cut-outs with a shadow, backgrounds with ground.
+"""Photographs of the collages: cut-outs with shadows, and backgrounds with their ground.
 
-Everything is Pillow's integer arithmetic on bytes, so the result is the same on every machine.
+All computations use Pillow's integer arithmetic, so the results are the same on every machine.
 """
 
 import json
@@ -16,22 +16,22 @@ from inficond.core.demo.staging import BACKGROUNDS, CUTOUTS, BackgroundStaging, 
 
 ASSETS = Path(__file__).parent / "assets"
 
-# Sprites are kept with room around them, so that the shadow may be wider than what throws it.
+# Sprites have a margin, because shadows may be wider than the subject.
 MARGIN = 0.15
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """A cut-out ready for the stage; all three pictures have one size, margin included.
+    """Prepared cut-out; its three pictures have the same size, including the margin.
 
     Attributes
     ----------
     name, klass : str
-        Its id in the manifest and the class it shows.
+        Id in the manifest, and class.
     sprite : PIL.Image.Image
         RGBA.
     contact, cast : PIL.Image.Image
-        ``L`` masks: the narrow dark line under what touches the ground, and the wide soft shadow.
+        ``L`` masks: the narrow line where the subject touches the ground, and the wide soft shadow.
     box : tuple of int
         Left, top, right, bottom of the subject inside the picture.
     tone : tuple of int
@@ -52,18 +52,18 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Background:
-    """A background ready for the stage.
+    """Prepared background.
 
     Attributes
     ----------
     name : str
-        Its id in the manifest.
+        Id in the manifest.
     image : PIL.Image.Image
-        RGB, its ground stretched where the staging says so.
+        RGB, with its ground stretched as given by the staging.
     horizon : float
-        Where the ground begins, as a fraction of the height of `image`.
+        Upper edge of the ground, as a fraction of the height of `image`.
     tone : tuple of int
-        Mean colour of its ground (of the whole, where there is no ground).
+        Mean colour of the ground, or of the whole image if there is no ground.
     staging : BackgroundStaging
         Kind and range of crops.
     """
@@ -77,7 +77,7 @@ class Background:
 
 @cache
 def manifest() -> dict[str, Any]:
-    """Classes, sources and licences of the material, as `assets/manifest.json` has them."""
+    """Return classes, sources and licences of the material, from `assets/manifest.json`."""
     return json.loads((ASSETS / "manifest.json").read_text(encoding="utf-8"))
 
 
@@ -88,11 +88,11 @@ def cutout(name: str) -> Cutout:
     Parameters
     ----------
     name : str
-        Its id in the manifest.
+        Id in the manifest.
     """
     with Image.open(ASSETS / "cut" / f"{name}.webp") as file:
         raw = file.convert("RGBA")
-    # Shave the rim: cut-outs carry a hairline of their old background.
+    # Erode the rim, which has a line of the original background.
     alpha = raw.getchannel("A").filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.7))
     raw.putalpha(alpha)
     left, top, right, bottom = alpha.point(lambda a: 255 if a > 96 else 0).getbbox() or (0, 0, *raw.size)
@@ -116,10 +116,10 @@ def cutout(name: str) -> Cutout:
 
 
 def _shadows(alpha: Image.Image, pad: int) -> tuple[Image.Image, Image.Image]:
-    """The contact line and the cast shadow of an outline standing on its lowest points."""
+    """Return contact line and cast shadow of an outline that stands on its lowest points."""
     a = np.asarray(alpha) > 128
     height, width = a.shape
-    # Lowest opaque pixel of each column; columns that end well above the feet touch nothing.
+    # Lowest opaque pixel of each column; columns that end far above the lowest one have no contact.
     lowest = np.where(a.any(axis=0), height - 1 - a[::-1].argmax(axis=0), -height)
     reach = max(3, round(0.13 * height))
     touching = np.flatnonzero(lowest >= height - reach)
@@ -150,7 +150,7 @@ def background(name: str) -> Background:
     Parameters
     ----------
     name : str
-        Its id in the manifest.
+        Id in the manifest.
     """
     staging = BACKGROUNDS[name]
     with Image.open(ASSETS / "bg" / f"{name}.webp") as file:
@@ -167,14 +167,14 @@ def background(name: str) -> Background:
 
 @lru_cache(maxsize=128)
 def background_out_of_focus(name: str, blur: int) -> Image.Image:
-    """A background as seen behind something near: the foreground sharp, the rest less and less.
+    """Return a background that is blurred with increasing distance, as behind a near subject.
 
     Parameters
     ----------
     name : str
-        Its id in the manifest.
+        Id in the manifest.
     blur : int
-        0 for everything sharp, 2 for a close-up.
+        0 for no blur, 2 for a close-up.
     """
     image = background(name).image
     if not blur:
@@ -186,7 +186,7 @@ def background_out_of_focus(name: str, blur: int) -> Image.Image:
 
 
 def _stretch(image: Image.Image, start: float, factor: float, horizon: float) -> tuple[Image.Image, float]:
-    """Stretch what lies below `start`, little at first and more towards the camera, as perspective does."""
+    """Stretch the part below `start`, increasingly towards the lower edge, as in perspective."""
     width, height = image.size
     y0 = round(start * height)
     added = round((height - y0) * (factor - 1))
@@ -207,7 +207,7 @@ def _stretch(image: Image.Image, start: float, factor: float, horizon: float) ->
 
 
 def _retouched(image: Image.Image, staging: CutoutStaging) -> Image.Image:
-    """Take a colour cast out of an RGBA picture and brighten it, as its staging says."""
+    """Remove a colour cast from an RGBA picture and brighten it, as given by its staging."""
     rgb = image.convert("RGB")
     if staging.saturation != 1:
         rgb = Image.blend(rgb.convert("L").convert("RGB"), rgb, staging.saturation)
@@ -222,7 +222,7 @@ def _exposed(factor: float) -> list[int]:
 
 
 def _mean(image: Image.Image) -> tuple[int, int, int]:
-    """Mean colour, weighted by opacity."""
+    """Return the mean colour, weighted by opacity."""
     pixels = np.asarray(image.convert("RGBA")).reshape(-1, 4).astype(np.int64)
     total = int(pixels[:, 3].sum()) or 1
     red, green, blue = ((pixels[:, :3] * pixels[:, 3:]).sum(axis=0) // total).tolist()

@@ -1,10 +1,9 @@
-"""A small file for the region embeddings of the demo: transform coding, exact to undo.
+"""Compression of the demo's region embeddings by transform coding.
 
-Region embeddings of unit length fill few of their dimensions. They are turned to their principal axes,
-rounded to a grid of one step for every axis (for a given size, the least squared error at high rate:
-Gersho and Gray, *Vector Quantization and Signal Compression*, 1992, chapter 8), and the whole numbers are
-compressed axis by axis. Undoing this multiplies whole numbers held in float64, where sums below 2⁵³ have no
-rounding: every machine gets the same regions back.
+Region embeddings of unit length have few significant dimensions. They are rotated to their principal axes,
+rounded with one step for all axes (the least squared error for a given size at high rate: Gersho and Gray,
+*Vector Quantization and Signal Compression*, 1992, chapter 8), and compressed axis by axis. Decompression
+multiplies integers stored as float64, whose sums below 2⁵³ are exact: every machine gets the same regions.
 """
 
 import lzma
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
 
-AXIS = 1 << 14  # the principal axes are stored as whole numbers of this many parts
+AXIS = 1 << 14  # principal axes are stored as multiples of 1 / AXIS
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
 
 
@@ -37,11 +36,11 @@ def pack_regions(regions: NDArray[np.floating], step: float) -> dict[str, NDArra
     flat = np.asarray(regions, np.float64).reshape(-1, dim)
     energy, axes = np.linalg.eigh(flat.T @ flat / len(flat))
     axes = axes[:, np.argsort(energy)[::-1]]
-    # The sign of an eigenvector is anybody's guess: fix it, so that one build equals the next.
+    # The sign of an eigenvector is arbitrary; a fixed one makes builds reproducible.
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(dim)] < 0, -1.0, 1.0)
     codes = np.rint(flat @ axes / step)
     used = int(np.flatnonzero(np.abs(codes).max(axis=0))[-1]) + 1
-    # Low bytes of all, then high bytes of all: the high ones are nearly all alike and cost nothing.
+    # All low bytes, then all high bytes, which are nearly equal and compress well.
     planes = np.ascontiguousarray(codes[:, :used].T.astype("<i2")).view(np.uint8).reshape(-1, 2).T
     return {
         "shape": np.array([n, count, dim, used]),

@@ -1,7 +1,7 @@
-"""Which cut-out stands on which background, where and how big: 1,200 scenes from one seed, no pixels yet.
+"""Plan of the demo's 1,200 scenes: cut-out, background, position and size of each, from one seed.
 
-Training shows each class in its own habitat only, so a student may learn the habitat instead of the thing.
-Half of the validation scenes break that habit. No cut-out is in both parts.
+Training scenes show each class in its habitat only, so a student may learn the habitat instead of the class.
+Half of the validation scenes break this pairing. No cut-out occurs in both parts.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SEED = 2406_17838
 FRAME = 256
 TRAINING, VALIDATION = 72, 48  # scenes per class
 
-# Each class's habitat, as backgrounds.
+# Backgrounds of the habitat of each class.
 HABITAT: dict[str, tuple[str, ...]] = {
     "water bird": ("waves", "loch", "chenonceau", "temple_pool"),
     "land bird": ("path", "moss", "leaves", "corn_maze", "blades"),
@@ -30,7 +30,7 @@ HABITAT: dict[str, tuple[str, ...]] = {
     "fruit": ("leaves", "blades", "dune", "moss"),
 }
 
-# Where the broken scenes of a class take place, by kind of background.
+# Kinds of background of the scenes that break the pairing, by class.
 BROKEN: dict[str, tuple[Kind, ...]] = {"water bird": ("grass", "desert", "mountain", "forest")}
 ELSEWHERE: tuple[Kind, ...] = ("water",)
 UNUSED = ("wall", "creek", "dusk_lake")  # no ground to stand on; water in a wood; hardly any water
@@ -54,24 +54,24 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Scene:
-    """One collage.
+    """Plan of one collage.
 
     Attributes
     ----------
     id : str
-        File name, as the page shows it.
+        File name.
     klass, cutout, background : str
-        What stands where.
+        Class, cut-out and background.
     split : {'train', 'val'}
-        Part of the data; a cut-out is in one only.
+        Part of the data; each cut-out is in one part only.
     broken : bool
-        The background is not the class's habitat.
+        Whether the background is outside the class's habitat.
     zoom, shift : float
-        Enlargement of the background's crop, and where in the possible range it lies.
+        Enlargement of the background's crop, and its position in the possible range.
     size : int
         Length of the subject's longer side, in pixels.
     x, y : float
-        Middle of the subject, and its feet (its middle, if it flies), as fractions of the free range.
+        Centre and lower edge of the subject (the centre, if it flies), as fractions of the free range.
     flip : bool
         Mirrored subject.
     mirror : bool
@@ -94,7 +94,7 @@ class Scene:
 
 
 def _pick(random: Random, items: Sequence[Item]) -> Item:
-    """One of `items`; only ``Random.random`` is promised to stay the same across Python versions."""
+    """Return one of `items`; only ``Random.random`` is reproducible across Python versions."""
     return items[int(random.random() * len(items))]
 
 
@@ -104,13 +104,13 @@ def _shuffled(random: Random, items: Sequence[Item]) -> list[Item]:
 
 
 def _fits(cutout: str, background: str) -> bool:
-    """A close-up of moss has no room for a cow, nor a street for an apple that nobody would see."""
+    """Return whether a background has the scale of a cut-out."""
     return not BACKGROUNDS[background].close or CUTOUTS[cutout].size[1] <= 145
 
 
 @cache
 def scenes(seed: int = SEED) -> tuple[Scene, ...]:
-    """The scenes of the demo, in the order of the project's images.
+    """Return the scenes of the demo, in the order of the project's images.
 
     Parameters
     ----------

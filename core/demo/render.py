@@ -1,4 +1,4 @@
-"""Draw one planned scene: crop, tint, shadow, reflection, paste. Pillow's integer arithmetic only."""
+"""Rendering of a planned scene: crop, tint, shadow, reflection, paste, in Pillow's integer arithmetic."""
 
 from functools import lru_cache
 from random import Random
@@ -8,14 +8,14 @@ from PIL import Image, ImageChops, ImageFilter
 from inficond.core.demo.material import Background, Cutout, background, background_out_of_focus, cutout
 from inficond.core.demo.plan import FRAME, Scene
 
-# Subjects below this length (pixels) are close-ups: the smaller, the further out of focus what is behind.
+# Subjects below this length (pixels) are close-ups: the smaller they are, the more the background is blurred.
 CLOSE_UP = 150
 WAVE = (0, 4, 7, 8, 6, 2, -3, -6, -8, -7, -4)  # one ripple, in eighths
-TINT = 0.16  # how far the subject's colour goes towards the light of the place
+TINT = 0.16  # share of the background's colour in the subject's
 
 
 def render(scene: Scene) -> Image.Image:
-    """Draw one scene.
+    """Render a scene.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def render(scene: Scene) -> Image.Image:
 
 
 def _between(low: int, high: int, share: float) -> int:
-    """A whole number between two bounds, their middle if they cross."""
+    """Return an integer between two bounds, or their mean if the lower exceeds the upper."""
     return (low + high) // 2 if high < low else low + int((high - low + 1) * share)
 
 
@@ -74,12 +74,12 @@ def _ramp(share: float) -> list[int]:
 
 
 def _close_up(scene: Scene) -> float:
-    """How much of a close-up the scene is: 0 for a bus, 1 for an apple."""
+    """Return how close the subject is to the camera: 0 for a bus, 1 for an apple."""
     return min(1.0, max(0.0, (CLOSE_UP - scene.size) / (CLOSE_UP - 60)))
 
 
 def _backdrop(scene: Scene, place: Background, subject: Cutout) -> tuple[Image.Image, float]:
-    """The frame filled with the background's crop, and the ground's beginning as a fraction of it."""
+    """Return the crop of the background, and the upper edge of its ground as a fraction of the height."""
     image = background_out_of_focus(place.name, _blur(scene, place))
     width, height = image.size
     left, right = place.staging.left * width, place.staging.right * width
@@ -93,7 +93,7 @@ def _backdrop(scene: Scene, place: Background, subject: Cutout) -> tuple[Image.I
 
 
 def _blur(scene: Scene, place: Background) -> int:
-    """How far what is behind the subject is out of focus, from 0 to 2."""
+    """Return the blur of the background, from 0 to 2."""
     if place.staging.close or place.staging.kind == "sky":
         return 0
     closeness = _close_up(scene)
@@ -101,7 +101,7 @@ def _blur(scene: Scene, place: Background) -> int:
 
 
 def _feet(scene: Scene, horizon: float) -> int:
-    """The row on which the subject stands: small ones near the lower edge, large ones may stand back."""
+    """Return the row on which the subject stands; small subjects stand near the lower edge."""
     closeness = _close_up(scene)
     low = max(0.86 + 0.07 * closeness, min(0.95, horizon + 0.08))
     return round(FRAME * (low + (0.965 - low) * scene.y)) if low < 0.965 else round(FRAME * 0.965)
@@ -109,7 +109,7 @@ def _feet(scene: Scene, horizon: float) -> int:
 
 @lru_cache(maxsize=4096)
 def _tint(tone: tuple[int, int, int], lights: tuple[int, int, int]) -> list[int]:
-    """A table for RGBA that puts a little of the place's light on a subject of mean colour `tone`."""
+    """Return a lookup table for RGBA that mixes the background's colour into a subject of colour `tone`."""
     table: list[int] = []
     for own, light in zip(tone, lights):
         gain = min(1.15, max(0.85, 1 + TINT * (light / max(own, 24) - 1)))
@@ -118,7 +118,7 @@ def _tint(tone: tuple[int, int, int], lights: tuple[int, int, int]) -> list[int]
 
 
 def _sink(alpha: Image.Image, left: int, right: int, bottom: int, scene: Scene) -> None:
-    """Let the feet sink into grass: a ragged lower edge, in place."""
+    """Make the lower edge ragged, as in grass; in place."""
     depth = max(3, round(0.05 * scene.size))
     random = Random(scene.id)
     columns = [
@@ -139,12 +139,12 @@ def _float(
     x0: int,
     feet: int,
 ) -> None:
-    """Put the subject into water up to its waterline, with its mirror image below."""
+    """Draw the subject in water up to its waterline, with its reflection below."""
     _, top, _, bottom = box
     line = bottom - max(2, round((bottom - top) * subject.staging.wade))
     y0 = min(feet, round(0.9 * FRAME)) - line
     alpha = sprite.getchannel("A")
-    # What is under water shows through for a few pixels, then no more.
+    # The part under water fades out within a few pixels.
     alpha.paste(0, (0, line + 2, sprite.width, sprite.height))
     for row, share in ((line - 1, 0.85), (line, 0.6), (line + 1, 0.3)):
         strip = (0, row, sprite.width, row + 1)

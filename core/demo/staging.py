@@ -1,8 +1,8 @@
-"""How each cut-out stands, how big it is, where each background's ground lies: what a stage hand knows.
+"""Sizes and poses of the cut-outs, and the ground of each background.
 
-Sizes are the length of a cut-out's longer side in pixels of a 256 px frame. They are ranked by nature (a
-mouse is smaller than a capybara, a sedan smaller than a bus), and a small subject is staged as a close-up:
-low in the frame and before a background out of focus. Its size then reads as nearness, not as a giant.
+Sizes are the length of a cut-out's longer side in pixels of a 256 px frame. Their order is that of nature (a
+mouse is smaller than a capybara, a sedan smaller than a bus). Small subjects are shown as close-ups, low in
+the frame and on a blurred background, so that they appear near and not giant.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ Kind = Literal["water", "grass", "desert", "mountain", "forest", "city", "sky"]
 
 @dataclass(frozen=True)
 class CutoutStaging:
-    """A cut-out's size, pose and place in the split.
+    """Size and pose of a cut-out.
 
     Attributes
     ----------
     size : tuple of int
         Smallest and largest length of the longer side, in pixels of a 256 px frame.
     pose : {'stand', 'swim', 'fly'}
-        ``swim`` stands on land and floats on water; ``fly`` never touches the ground.
+        ``swim``: stands on land and floats on water; ``fly``: does not touch the ground.
     wade : float
-        Fraction of the height under water when it is in water.
+        Fraction of the height that is under water on a water background.
     saturation : float
-        Below 1 takes out a colour cast of the photograph (a blue bison).
+        Below 1 removes a colour cast of the photograph.
     exposure : float
         Above 1 brightens an underexposed photograph.
     """
@@ -39,27 +39,27 @@ class CutoutStaging:
 
 @dataclass(frozen=True)
 class BackgroundStaging:
-    """Where a background's ground begins and how it is prepared.
+    """Ground of a background, and how the photograph is prepared.
 
     Attributes
     ----------
     kind : str
-        Habitat that the photograph shows.
+        Habitat in the photograph.
     horizon : float
-        Where the ground (or the water) begins, as a fraction of the photograph's height from the top.
+        Upper edge of the ground or water, as a fraction of the height from the top.
     stretch : tuple of float, optional
-        ``(y, k)``: everything below the fraction ``y`` is stretched ``k`` times in height, which gives a
-        photograph of a palace a foreground for something to stand on.
+        ``(y, k)``: the part below the fraction ``y`` is stretched ``k`` times in height, which adds a
+        foreground.
     close : bool
-        A photograph of something small (moss, blades of grass): a cow does not fit there, a mushroom does.
+        Whether the photograph shows something small (moss, blades of grass), where only small subjects fit.
     soft : bool
-        Feet sink a little into what grows or lies there.
+        Whether the ground covers the lower edge of the subject.
     zoom : tuple of float
         Range of the crop's enlargement.
     left, right : float
         Part of the width that crops may use, as fractions.
     exposure : float
-        Above 1 brightens a photograph in which a dark subject would vanish.
+        Above 1 brightens a dark photograph.
     """
 
     kind: Kind

@@ -1,9 +1,9 @@
-"""The words that the demo's students may use: those of the built-in corpus that name what collages can show.
+"""Words of the demo's students: those of the built-in corpus that collages can show.
 
-A student over all 580 words reads worse here: with few photographs behind the scenes, words for kitchens and
-offices find chance likenesses. So the demo leaves out indoor words and the odd ones that turned up, and puts
-everything to do with water into one group, which a person can mute in one
-step. Any word can be added in the app.
+With all 580 words, students are harder to interpret: the scenes consist of few photographs, and words for
+kitchens and offices get weights by chance. The demo therefore leaves out indoor words and some others, and
+puts all words related to water into one group, which can be muted in one step. Any word can be added in the
+app.
 """
 
 
@@ -29,12 +29,12 @@ ODD = _listed(
 
 
 def group_of(word: str, group: str) -> str | None:
-    """The group of a word in the demo, None where the demo leaves it out.
+    """Return the group of a word in the demo; None if the demo does not use it.
 
     Parameters
     ----------
     word, group : str
-        As the built-in corpus has them.
+        Word and group of the built-in corpus.
     """
     if word in WATER:
         return "water"

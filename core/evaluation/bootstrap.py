@@ -16,7 +16,7 @@ LEVEL = 0.95
 MIN_REPLICATES, MAX_REPLICATES = 400, 1000
 _WORK = 4_000_000
 """Images × replicates of one interval, which take a few milliseconds on one core."""
-DRAWS_BYTES = 8 * 2**20
+DRAWS_BYTES = 64 * 2**20
 """Size of the cache of draws; larger draws are computed in parts."""
 
 
