@@ -150,16 +150,16 @@ def find_slices(
     Raises
     ------
     InputError
-        Lengths that do not fit.
+        The lengths do not agree, or a kind is unknown.
 
     Notes
     -----
-    The score of a condition is the likelihood ratio of "a rate of misalignment of its own" over "the rate of
-    all". All singles are scored, and all pairs with one of the `BEAM` best. The same search over permuted
-    misalignment gives the distribution of the largest score (Westfall and Young 1993), which corrects for
-    everything tried, correlated as it is; each of several kinds gets its part of `alpha`. Where images share
-    sources, whole sources change places if there are many small ones; otherwise images change places only
-    within their source, so that a slice cannot be a source in disguise.
+    The score of a condition is the log-likelihood ratio of its own rate of misalignment over the common rate.
+    All single conditions are scored, and all pairs with one of the `BEAM` best. The same search over permuted
+    misalignment gives the distribution of the largest score (Westfall and Young 1993), which corrects for all
+    conditions tried and their correlation; `alpha` is divided among the kinds. If images share sources, whole
+    sources are permuted when there are many small ones; otherwise images are permuted within their source, so
+    that no slice is a source.
     """
     X = np.asarray(X)
     t, s = np.asarray(t), np.asarray(s)

@@ -61,7 +61,8 @@ class Datafit(ABC):
 
     Attributes
     ----------
-    design, targets : the rows, and what the probabilities are fitted to
+    design : the rows
+    targets : targets and sample weights
     """
 
     design: Design

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit
+from inficond.core.solver.kernels.compilation import inline, jit
 from inficond.core.solver.kernels.model_corrections import class_corrections, dot
 from inficond.core.solver.kernels.penalty import prox_step, violations
 from inficond.core.solver.kernels.products import add_product

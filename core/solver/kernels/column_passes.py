@@ -9,7 +9,6 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
 from inficond.core.solver.kernels.class_step import (
     gather_hessian,
     matvec,
@@ -17,6 +16,7 @@ from inficond.core.solver.kernels.class_step import (
     model_gradient,
     take_columns,
 )
+from inficond.core.solver.kernels.compilation import inline, jit, read_only_rows
 from inficond.core.solver.kernels.losses import LOSS, N_SUMS, RESIDUAL, sigmoid_loss_block
 from inficond.core.solver.kernels.model_corrections import MIN_CURVATURE_RATIO, class_corrections, dot
 from inficond.core.solver.kernels.penalty import violation

@@ -1,4 +1,4 @@
-"""Vectorizable exp, log1p and log; Numba's own call the scalar C library and are several times slower."""
+"""Vectorizable exp, log1p and log; those of Numba call the scalar C library and are slower."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload
 
-from inficond.core.solver.kernels._compile import FASTMATH
+from inficond.core.solver.kernels.compilation import FASTMATH
 
 intrinsic: Any = _intrinsic  # intrinsics are called without the typing context
 LOG2E = 1.4426950408889634

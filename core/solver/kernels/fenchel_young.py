@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit
+from inficond.core.solver.kernels.compilation import inline, jit
 
 
 @inline

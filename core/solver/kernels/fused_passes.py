@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit, read_only_rows
+from inficond.core.solver.kernels.compilation import inline, jit, read_only_rows
 from inficond.core.solver.kernels.losses import sigmoid_loss_block, softmax_loss_block
 from inficond.core.solver.kernels.prefetch import LINE, prefetch
 from inficond.core.solver.kernels.products import STRIP, add_product, logits

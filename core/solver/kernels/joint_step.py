@@ -10,7 +10,6 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit
 from inficond.core.solver.kernels.class_step import (
     MAX_WORKING_SETS,
     add_weighted_rows,
@@ -20,6 +19,7 @@ from inficond.core.solver.kernels.class_step import (
     matvec,
     take_columns,
 )
+from inficond.core.solver.kernels.compilation import inline, jit
 from inficond.core.solver.kernels.model_corrections import MIN_CURVATURE_RATIO, unroll_bfgs
 from inficond.core.solver.kernels.penalty import violations
 from inficond.core.solver.kernels.products import add_product

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit
+from inficond.core.solver.kernels.compilation import inline, jit
 from inficond.core.solver.kernels.elementary import exp_negative, log1p_unit, log_positive
 
 # Columns of `sums`, per class; CURVATURE, H01 and H11 are the Hessian by intercept and along the weights.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline
+from inficond.core.solver.kernels.compilation import inline
 
 MIN_CURVATURE_RATIO = 1e-7  # a pair is skipped unless y.s exceeds this share of s.Bs
 

@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit, read_only_rows
+from inficond.core.solver.kernels.compilation import jit, read_only_rows
 
 BLOCK = 64  # rows summed in the precision of the data before they are added in float64
 

@@ -5,7 +5,7 @@ One coordinate of the penalty is h(w) = lam |w| for low <= w <= high, and infini
 
 from typing import Any
 
-from inficond.core.solver.kernels._compile import inline
+from inficond.core.solver.kernels.compilation import inline
 
 
 @inline

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline
+from inficond.core.solver.kernels.compilation import inline
 from inficond.core.solver.kernels.tiles import BYTES, CLASSES, VECTORS, tile
 
 MAX_FUSED_CLASSES = 48

@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import inline, jit
+from inficond.core.solver.kernels.compilation import inline, jit
 from inficond.core.solver.kernels.model_corrections import dot
 from inficond.core.solver.kernels.products import add_product
 

@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from inficond.core.solver.kernels._compile import jit
+from inficond.core.solver.kernels.compilation import jit
 
 
 def _signature(f: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Interface of an inner solver, and what the inner solvers share."""
+"""Interface and common parts of the inner solvers."""
 
 from abc import ABC, abstractmethod
 

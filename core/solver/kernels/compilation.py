@@ -49,30 +49,30 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any], single: Any, double: Any) -> None:
         function.__qualname__ += f"_{source_digest(Path(function.__code__.co_filename).parent)}"
-        self._function = function
-        self._signatures: dict[np.dtype[Any], Any] = {
+        self.function = function
+        self.signatures: dict[np.dtype[Any], Any] = {
             np.dtype(np.float32): single,
             np.dtype(np.float64): double,
         }
-        self._loaded: dict[np.dtype[Any], Any] = {}
-        if not is_cached(_dispatcher(function)):
+        self.loaded: dict[np.dtype[Any], Any] = {}
+        if not is_cached(make_dispatcher(function)):
             announce_compilation()
-            for precision, signature in self._signatures.items():
+            for precision, signature in self.signatures.items():
                 if signature is not None:
                     self._load(precision)
 
     def __call__(self, first: NDArray[np.floating], *rest: Any) -> Any:
-        compiled = self._loaded.get(first.dtype)
+        compiled = self.loaded.get(first.dtype)
         return (self._load(first.dtype) if compiled is None else compiled)(first, *rest)
 
     def _load(self, precision: np.dtype[Any]) -> Any:
         with _lock:
-            if precision not in self._loaded:
-                compiled = _dispatcher(self._function)
-                compiled.compile(self._signatures[precision])
+            if precision not in self.loaded:
+                compiled = make_dispatcher(self.function)
+                compiled.compile(self.signatures[precision])
                 compiled.disable_compile()
-                self._loaded[precision] = compiled
-            return self._loaded[precision]
+                self.loaded[precision] = compiled
+            return self.loaded[precision]
 
 
 def jit(single: Any = None, double: Any = None) -> Callable[[Callable[..., Any]], Kernel]:
@@ -100,7 +100,7 @@ def announce_compilation() -> None:
     )
 
 
-def _dispatcher(function: Callable[..., Any]) -> Any:
+def make_dispatcher(function: Callable[..., Any]) -> Any:
     """Return the Numba dispatcher of a function, with the first cache folder that is writable."""
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
     try:

@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inficond.core.solver.kernels import _compile
+from inficond.core.solver.kernels import compilation
 
 # The module is imported without its package, whose kernels take minutes to compile where there is no cache.
 CODE = """
@@ -19,23 +19,23 @@ import importlib.util
 import numba
 import numpy as np
 {setup}
-spec = importlib.util.spec_from_file_location("_compile", {module!r})
-_compile = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(_compile)
+spec = importlib.util.spec_from_file_location("compilation", {module!r})
+compilation = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(compilation)
 
-@_compile.jit(double="f8(f8[::1])")
+@compilation.jit(double="f8(f8[::1])")
 def twice(x):
     return 2 * x[0]
 
 print(twice(np.array([4.0])), end=" ")
-made = twice._loaded[np.dtype(np.float64)]
+made = twice.loaded[np.dtype(np.float64)]
 print(type(made._cache).__name__, getattr(made._cache, "_cache_path", None))
 """
 
 
 def run(tmp_path, setup, **env):
     script = tmp_path / "kernel.py"
-    script.write_text(CODE.format(setup=setup, module=_compile.__file__))
+    script.write_text(CODE.format(setup=setup, module=compilation.__file__))
     inherited = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     env = {**inherited, **env}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, check=True)
@@ -69,15 +69,15 @@ def test_code_is_cached_in_a_private_folder_without_a_writable_one(tmp_path):
 
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(_compile.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = _compile.private_cache_folder()
+    monkeypatch.setattr(compilation.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = compilation.private_cache_folder()
     assert folder is not None
     folder.chmod(0o777)
-    assert _compile.private_cache_folder() is None
+    assert compilation.private_cache_folder() is None
     shutil.rmtree(folder)
     (tmp_path / "elsewhere").mkdir()
     folder.symlink_to(tmp_path / "elsewhere")
-    assert _compile.private_cache_folder() is None
+    assert compilation.private_cache_folder() is None
     value, kind, _ = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
     assert (value, kind) == ("8.0", "NullCache")
 
@@ -87,7 +87,7 @@ def test_a_change_of_an_inlined_file_invalidates_the_cache(tmp_path):
         (tmp_path / "factor.py").write_text(f"def factor():\n    return {value}\n")
         setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
         script = CODE.replace("2 * x[0]", "factor() * x[0]")
-        (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=_compile.__file__))
+        (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=compilation.__file__))
         output = subprocess.run(
             [sys.executable, tmp_path / "kernel.py"], capture_output=True, text=True, check=True
         ).stdout
@@ -120,7 +120,7 @@ def test_kernels_are_loaded_on_first_use():
         "fit(X, X[:, :2], 0.05, tol=1e-2)\n"
         "kernels = (class_step.minimize_class_models, fused_passes.sigmoid_pass,\n"
         "           joint_step.minimize_joint_models)\n"
-        "print([sorted(map(str, kernel._loaded)) for kernel in kernels])"
+        "print([sorted(map(str, kernel.loaded)) for kernel in kernels])"
     )
     assert printed(code) == "[['float32'], ['float32'], []]"
 
@@ -151,23 +151,28 @@ def test_warm_up_loads_every_kernel():
         "        fused_passes.sigmoid_pass, fused_passes.softmax_pass, moments.add_moments,\n"
         "        losses.binary_entropy, losses.softmax_entropy]\n"
         "gap = fenchel_young.fenchel_young\n"
-        "print([k._function.__name__ for k in used if len(k._loaded) < 2], len(gap._loaded))"
+        "print([k.function.__name__ for k in used if len(k.loaded) < 2], len(gap.loaded))"
     )
     assert printed(code) == "[] 1"
 
 
 def test_concurrent_threads_load_a_kernel_once(monkeypatch):
-    calls = []
-    original = _compile._dispatcher
-    monkeypatch.setattr(
-        _compile, "_dispatcher", lambda f: (calls.append(1), time.sleep(0.05), original(f))[2]
-    )
+    calls, start = [], threading.Barrier(8)
+    original = compilation.make_dispatcher
+    monkeypatch.setattr(compilation, "make_dispatcher", lambda f: (calls.append(1), original(f))[1])
 
-    @_compile.jit(single="f4(f4[::1])", double="f8(f8[::1])")
+    @compilation.jit(single="f4(f4[::1])", double="f8(f8[::1])")
     def thrice(x):
         return 3 * x[0]
 
+    thrice.loaded.clear()
+    calls.clear()
+
+    def call(i):
+        start.wait(30)
+        return thrice(np.array([i], (np.float32, np.float64)[i % 2]))
+
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda i: thrice(np.array([i], (np.float32, np.float64)[i % 2])), range(16)))
-    assert found == [3.0 * i for i in range(16)]
-    assert len(calls) == 3  # one per precision, and one that looks into the cache
+        found = list(pool.map(call, range(8)))
+    assert found == [3.0 * i for i in range(8)]
+    assert len(calls) == 2  # one per precision
