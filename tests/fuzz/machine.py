@@ -1,9 +1,9 @@
-"""Sessions under any sequence of steps, held against a model that only remembers.
+"""State machine of two sessions on one project, compared with a simple model after every step.
 
-Two sessions on one project: the project's own branch, every step of which is on the disk, and a visitor's,
-in memory. The model keeps of each the nodes with their parents, the place, what can be redone, names and
-notes, the bounds that were asked for; and of each node the bytes of its state, which must be the same
-whenever somebody stands there again, in this process or after the project was opened anew.
+One session is the project's own branch, which writes every step to disk; the other is a visitor's, in memory.
+The model holds nodes with their parents, the current node, the undone nodes, names, notes and bounds of each
+session, and the bytes of the state at each node. These must be the same whenever a session returns to the
+node, also after the project was opened again.
 """
 
 import json
@@ -32,7 +32,7 @@ from inficond.core.tuning.actions import KINDS, Action
 from inficond.core.tuning.bounds import box, typical_weight
 
 WORDS = ("harbour", "lantern", "meadow")
-"""Words that a text tower knows, beside the project's concepts."""
+"""Words with an embedding that are not concepts of the project."""
 MAIN, VISITOR = "main", "visitor"
 CONCEPTS = [f"c{i}" for i in range(9)]
 who = st.sampled_from([MAIN, VISITOR])
@@ -41,7 +41,7 @@ concepts = st.sampled_from([*CONCEPTS, *WORDS, "group:water", "group:land", "gro
 
 @st.composite
 def one_action(draw: st.DrawFn) -> Action:
-    """Any that may be asked, of concepts that may be there."""
+    """Draw an action on a concept or group that may exist."""
     kind = draw(st.sampled_from(KINDS))
     amount = None
     if kind in ("up", "down"):
@@ -52,7 +52,7 @@ def one_action(draw: st.DrawFn) -> Action:
 
 
 classes = st.lists(st.integers(0, 9), min_size=1, max_size=2)
-"""Numbers of classes; more than there are begin again."""
+"""Numbers of classes, modulo the number of classes."""
 focuses = st.one_of(
     st.none(),
     st.none(),
@@ -69,7 +69,7 @@ focuses = st.one_of(
 
 @dataclass
 class Model:
-    """What is remembered of one session."""
+    """Model of one session."""
 
     nodes: dict[str, str | None]
     at: str
@@ -86,7 +86,7 @@ class Model:
         return {node: note for node, (_, note) in {**self.seen, **self.own}.items() if note}
 
     def describe(self, node: str, name: str | None = None, note: str | None = None) -> None:
-        """Name and note are kept together: who writes one keeps the other as it was seen."""
+        """Set name or note of a node; the other keeps its value."""
         self.own[node] = (
             self.names.get(node, "") if name is None else name,
             self.notes.get(node, "") if note is None else note,
@@ -94,7 +94,7 @@ class Model:
 
 
 def state_of(session: Session) -> bytes:
-    """All that a node stands for, as bytes."""
+    """Return the state of a session as bytes."""
     state = session.state
     said = [state.lam, list(state.added), sorted(state.dropped), state.thresholds]
     for name, one in state.classes.items():
@@ -112,13 +112,13 @@ def state_of(session: Session) -> bytes:
 
 
 def picture(session: Session) -> tuple[Any, ...]:
-    """What may not change where a step is refused."""
+    """Return everything that a refused step must not change."""
     tree = [(t.node.id, t.name, t.note) for t in session.tree()]
     return session.node, list(session.history.redo_nodes), tree, state_of(session)
 
 
 class Sessions(RuleBasedStateMachine):
-    """See the module; `machine` gives it a project."""
+    """State machine; `machine` adds a project."""
 
     source: Project
     shop: Workshop
@@ -141,7 +141,7 @@ class Sessions(RuleBasedStateMachine):
         self.bounds[self.root] = {cls: {} for cls in main.classes}
 
     def open(self) -> None:
-        """Open the project; its text tower knows a few words."""
+        """Open the project, with embeddings of a few words."""
         self.project = Project.open(self.path)
         rng = np.random.default_rng(1)
         hidden = np.float32(self.project.config["hidden"])
@@ -159,7 +159,7 @@ class Sessions(RuleBasedStateMachine):
     # -- taking steps
 
     def take(self, name: str, do: Callable[[Session], Node], must: bool = False) -> Node | None:
-        """A step: a new node below where one stood; or a refusal in one line, and nothing has changed."""
+        """Take a step: it adds a child of the current node, or is refused in one line and changes nothing."""
         self.tally.steps += 1
         session, model = self.sessions[name], self.models[name]
         before, refusal = picture(session), None
@@ -216,7 +216,7 @@ class Sessions(RuleBasedStateMachine):
             assert all(
                 seen.state.classes[c].weights.tobytes() == session.state.classes[c].weights.tobytes()
                 for c in chosen
-            ), "the preview said otherwise"
+            ), "preview and step differ"
         for action in actions:
             touched = [action.concept] if action.concept in names else [
                 c for c, g in zip(names, groups) if f"group:{g}" == action.concept and c not in gone
@@ -228,7 +228,7 @@ class Sessions(RuleBasedStateMachine):
     def asked(
         self, session: Session, node: Node, cls: str, concept: str, action: Action, before: np.ndarray
     ) -> None:
-        """What one action means for one weight, worked out anew."""
+        """Check the effect of an action on a weight, computed independently."""
         k = session.concept_index(concept)
         old, new = float(before[k]), float(session.state.classes[cls].weights[k])
         bounds = self.bounds[node.id][cls]
@@ -331,7 +331,7 @@ class Sessions(RuleBasedStateMachine):
         alike = [
             n for n in model.nodes if model.names.get(n) == asked or (len(asked) >= 4 and n.startswith(asked))
         ]
-        if asked != wanted and len(set(alike)) > 1:  # a beginning or a name that several have
+        if asked != wanted and len(set(alike)) > 1:  # ambiguous
             return
         assert session.checkout(asked).id == wanted
         model.at, model.redo = wanted, []
@@ -367,12 +367,12 @@ class Sessions(RuleBasedStateMachine):
         except InputError as error:
             check_line(str(error), ("",))
         else:
-            raise AssertionError("it was not refused")
+            raise AssertionError("not refused")
         assert picture(session) == before
 
     @rule(name=who, number=st.integers(0, 99), word=texts)
     def bad_input(self, name: str, number: int, word: Any) -> None:
-        """What can never be right, whatever was done before."""
+        """Pass arguments that are invalid in every state."""
         self.tally.steps += 1
         bad = f"?{value(word)}"
         mute = Action("mute", "c0")
@@ -410,7 +410,7 @@ class Sessions(RuleBasedStateMachine):
         ]  # fmt: skip
         self.refused(name, wrong[number % len(wrong)])
 
-    # -- carrying it elsewhere
+    # -- comparison, recipes and export
 
     @rule(name=who, a=st.integers(0, 999), b=st.integers(0, 999))
     def compare(self, name: str, a: int, b: int) -> None:
@@ -431,7 +431,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(name=who)
     def recipe_and_replay(self, name: str) -> None:
-        """Replayed from the root, a recipe ends in the same bytes."""
+        """Replay a recipe from the root: the state is the same."""
         self.tally.steps += 1
         session = self.sessions[name]
         whole = json.dumps(session.recipe().to_json(), ensure_ascii=False).encode()
@@ -444,7 +444,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(name=who)
     def export(self, name: str) -> None:
-        """The students as a file say what the session says."""
+        """Save the students: the loaded ones predict the same."""
         self.tally.steps += 1
         session = self.sessions[name]
         file = self.folder / "student.safetensors"
@@ -454,29 +454,29 @@ class Sessions(RuleBasedStateMachine):
         assert again.predict(session.X).tobytes() == said.tobytes()
         np.testing.assert_allclose(session.scores(), said, atol=5e-6)
 
-    # -- keeping it
+    # -- saving
 
     @rule()
     def save_and_resume(self) -> None:
-        """A visitor comes back with the token."""
+        """Save the visitor's session and resume it by its token."""
         self.tally.steps += 1
         token = self.sessions[VISITOR].save()
-        self.saved[token] = set(self.models[VISITOR].nodes) - {self.root}
+        self.saved[token] = set(self.models[VISITOR].nodes) - set(self.models[MAIN].nodes)
         self.sessions[VISITOR] = self.project.session(token)
         self.came_back()
 
     def came_back(self) -> None:
-        """What was done on the project's branch meanwhile is seen too; the visitor's own words count more."""
+        """Add the current nodes and remarks of the project's branch to the model of a resumed visitor."""
         main, own = self.models[MAIN], self.models[VISITOR]
         seen = {**main.seen, **main.own}
         self.models[VISITOR] = Model({**main.nodes, **own.nodes}, own.at, own.redo, seen, own.own)
 
     @rule()
     def reload(self) -> None:
-        """The program ends and begins again."""
+        """Close the project and open it again."""
         self.tally.steps += 1
         token = self.sessions[VISITOR].save()
-        self.saved[token] = set(self.models[VISITOR].nodes) - {self.root}
+        self.saved[token] = set(self.models[VISITOR].nodes) - set(self.models[MAIN].nodes)
         self.project.context.history_store.close()
         del self.sessions
         self.open()
@@ -485,7 +485,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def newcomer(self) -> None:
-        """Somebody else comes: they begin where the project's branch stands."""
+        """Start another visitor's session, which begins at the current node of the project's branch."""
         self.tally.steps += 1
         self.sessions[VISITOR] = self.project.session()
         main = self.models[MAIN]
@@ -493,14 +493,14 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def check_file(self) -> None:
-        """Every node is in the file once for each who wrote it, and every byte of it is right."""
+        """Check that the file holds every node once, undamaged."""
         count = len(self.models[MAIN].nodes) - 1 + sum(map(len, self.saved.values()))
         assert self.project.context.history_store.check() == count
 
     @precondition(lambda self: self.models[MAIN].nodes[self.models[MAIN].at] is not None)
     @rule(action=one_action())
     def by_command(self, action: Action) -> None:
-        """As `inficond tune` does it: alone, from where the file says that the branch stands."""
+        """Take a step as `inficond tune` does: with an exclusive lock, from the node in the file."""
         session = self.project.session(MAIN)
         self.sessions[MAIN] = session
         cls, names = session.classes[0], session.concepts
@@ -514,14 +514,14 @@ class Sessions(RuleBasedStateMachine):
                 if f"group:{group}" == action.concept and concept not in session.dropped:
                     self.asked(session, node, cls, concept, action, before)
 
-    # -- what always holds
+    # -- invariants
 
     @initialize()
     def begin(self) -> None:
         self.check_file()
 
     @invariant()
-    def everybody_stands_where_the_model_says(self) -> None:
+    def sessions_equal_their_models(self) -> None:
         for name, session in self.sessions.items():
             model = self.models[name]
             tree = session.tree()
@@ -537,12 +537,12 @@ class Sessions(RuleBasedStateMachine):
             assert {t.node.id: t.note for t in tree if t.note} == model.notes
 
     @invariant()
-    def the_same_node_is_the_same_bytes(self) -> None:
+    def a_node_always_has_the_same_state(self) -> None:
         for session in self.sessions.values():
             assert self.states.setdefault(session.node, state_of(session)) == state_of(session)
 
     @invariant()
-    def bounds_hold_to_the_bit(self) -> None:
+    def weights_are_within_their_bounds(self) -> None:
         for session in self.sessions.values():
             size = len(session.concepts)
             for cls, one in session.state.classes.items():
@@ -555,7 +555,7 @@ class Sessions(RuleBasedStateMachine):
                 ][cls]
 
     @invariant()
-    def numbers_are_numbers(self) -> None:
+    def scores_and_metrics_are_valid(self) -> None:
         for session in self.sessions.values():
             scores = session.scores()
             assert scores.shape == (60, len(session.classes))
@@ -573,14 +573,14 @@ class Sessions(RuleBasedStateMachine):
 
 
 def machine(shop: Workshop, link: str, tally: Tally) -> type[Sessions]:
-    """The state machine on a small project.
+    """Return the state machine of a small project.
 
     Parameters
     ----------
     shop : Workshop
     link : {"sigmoid", "softmax"}
     tally : Tally
-        Counts runs as cases, and steps.
+        Counts sequences and steps.
     """
     source = shop.project if link == "sigmoid" else shop.softmax_project
     return type(f"Sessions_{link}", (Sessions,), {"source": source, "shop": shop, "tally": tally})

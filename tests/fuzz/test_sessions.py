@@ -1,4 +1,4 @@
-"""No sequence of steps breaks a session: see `machine` for what is remembered and what always holds."""
+"""Random sequences of steps on sessions, checked by the state machine of `machine`."""
 
 import os
 
@@ -10,13 +10,13 @@ from tests.fuzz.machine import machine
 from tests.fuzz.workshop import Workshop
 
 NIGHT = int(os.environ.get("INFICOND_FUZZ_CASES", NIGHTLY_CASES)) // 400
-"""Sequences in a night."""
+"""Sequences of a nightly run."""
 
 
 def run(
     shop: Workshop, link: str, sequences: int, steps: int, repeatable: bool, shrink: bool = True
 ) -> Tally:
-    """So many sequences of up to so many steps."""
+    """Run sequences of up to `steps` steps."""
     tally = Tally(f"sessions, {link}")
     how = settings(
         max_examples=sequences,
@@ -34,7 +34,7 @@ def run(
 
 
 @pytest.mark.parametrize(("link", "sequences"), [("sigmoid", 40), ("softmax", 16)])
-def test_no_sequence_of_steps_breaks_a_session(workshop: Workshop, link: str, sequences: int) -> None:
+def test_random_sequences_of_steps(workshop: Workshop, link: str, sequences: int) -> None:
     tally = run(workshop, link, sequences, 25, repeatable=True)
     assert tally.cases >= sequences
     assert tally.steps > 5 * sequences
@@ -42,7 +42,7 @@ def test_no_sequence_of_steps_breaks_a_session(workshop: Workshop, link: str, se
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("link", ["sigmoid", "softmax"])
-def test_no_sequence_of_a_nights_steps_breaks_a_session(workshop: Workshop, link: str) -> None:
+def test_random_sequences_of_steps_nightly(workshop: Workshop, link: str) -> None:
     wanted = max(1, NIGHT if link == "sigmoid" else NIGHT // 3)
     tally = run(workshop, link, wanted, 50, repeatable=False)
     assert tally.cases >= wanted
