@@ -64,7 +64,7 @@ class Step:
             raise InputError(f"step {number} of the recipe has the unknown kind {str(kind)[:40]!r}")
         classes, actions = data.get("classes", []), data.get("actions", [])
         focus, detail = data.get("focus"), data.get("detail", {})
-        if not _names(classes) or not isinstance(actions, list):
+        if not are_names(classes) or not isinstance(actions, list):
             raise InputError(f"step {number} of the recipe needs lists of classes and actions")
         if not (focus is None or isinstance(focus, Mapping)) or not isinstance(detail, Mapping):
             raise InputError(f"step {number} of the recipe has a focus or detail that is not an object")
@@ -77,7 +77,7 @@ class Step:
         }.get(kind)
         if wanted is not None and wanted not in detail:
             raise InputError(f"step {number} of the recipe ({kind}) lacks {wanted!r}")
-        if kind == "override" and not _names(detail["images"]):
+        if kind == "override" and not are_names(detail["images"]):
             raise InputError(f"step {number} of the recipe needs a list of images")
         if focus is not None and not _is_focus(focus):
             raise InputError(f"step {number} of the recipe has a focus without a subset, slice or images")
@@ -203,12 +203,13 @@ def _is_focus(focus: Mapping[str, Any]) -> bool:
     conditions = focus.get("conditions", [])
     return (
         "label" in focus
-        and _names(focus.get("images", []))
+        and are_names(focus.get("images", []))
         and isinstance(conditions, list)
         and all(isinstance(c, Mapping) and "concept" in c and "level" in c for c in conditions)
         and isinstance(focus.get("factor", 1.0), int | float)
     )
 
 
-def _names(value: Any) -> bool:
+def are_names(value: Any) -> bool:
+    """Return whether a value is a list of strings."""
     return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)

@@ -18,7 +18,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.onnx_safety import check_graph
 from inficond.core.models.protobuf import field
 from inficond.core.models.tables import read_labels, read_responses
-from inficond.core.students.student import _names
+from inficond.core.students import Students
 from inficond.core.tuning.state import Focus
 
 CASES = kept_cases()
@@ -81,8 +81,9 @@ def test_a_table_of_very_many_columns_is_read(tmp_path: Path) -> None:
 
 def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> None:
     names = [f"word {n}" for n in range(300_000)]
+    weights, mean = np.zeros((1, len(names) + 1)), np.zeros(len(names) + 1)
     with watched(tmp_path), pytest.raises(InputError, match="'word 299999' occurs twice"):
-        _names("concept", [*names, names[-1]])
+        Students(["boat"], [*names, names[-1]], weights, [0.0], mean, mean + 1)
 
 
 def test_a_tensor_of_very_many_dimensions_is_refused(tmp_path: Path) -> None:

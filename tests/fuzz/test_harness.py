@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -106,7 +105,6 @@ def test_a_hang_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(harness, "PATIENCE", 0.2)
     with pytest.raises(Bug, match="not done after"):
         judge(parser(no_patience), 1, tmp_path)
-    assert judge(parser(lambda *_: time.sleep(0.5)), 1, tmp_path) == ACCEPTED, "to wait is not to work"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells and limits")
@@ -141,8 +139,8 @@ def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "where", "broken"),
     [
-        ("archive", "inficond.core.bundle._check_name", lambda name, archive: None),
-        ("recipe", "inficond.core.history.recipe._names", lambda value: True),
+        ("archive", "inficond.core.bundle.contents.unsafe", lambda name: None),
+        ("recipe", "inficond.core.history.recipe.are_names", lambda value: True),
         ("onnx", "inficond.core.models.onnx_protobuf._text", lambda content: bytes(content).decode()),
         ("manifest", "inficond.core.models.manifest._Reader.count", lambda self, name, value: value),
         ("page request", "inficond.gradio_app.rpc._string", lambda request, name: request.get(name)),
@@ -159,10 +157,9 @@ def test_a_check_that_is_taken_out_is_missed(
     """The parsers themselves, each with one check gone: the inputs that are tried find that it is."""
     made = parser_of(name, workshop)
     monkeypatch.setattr(where, broken)
-    with pytest.raises(BaseException) as found:
+    with pytest.raises(Exception):  # noqa: B017  (whatever the parser raises without its check)
         fuzz(made, 1500, tmp_path, repeatable=True, shrink=False)
-    harness.TALLIES.pop()
-    assert not isinstance(found.value, KeyboardInterrupt)
+    assert harness.TALLIES.pop().bugs
 
 
 def test_a_session_that_forgets_is_seen(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,12 +118,15 @@ def test_a_transaction_that_fails_half_way_leaves_nothing(project: Project) -> N
 
 
 def test_weights_keep_their_sign_of_zero(project: Project) -> None:
-    from inficond.core.history.store import _row, _state
-    from inficond.core.tuning.state import ClassState
-
-    state = ClassState(np.float32([0.0, -0.0, 1.5]), 0.1)
-    row = _row(1, "boat", state)
-    assert _state(row[1:]).same_as(state)
+    last = project.session("main").current
+    one = next(iter(last.changed.values()))
+    weights = np.where(one.weights == 0, np.float32(-0.0), one.weights)
+    node = replace(last, id="", parent=last.id, changed={"boat": replace(one, weights=weights)})
+    node = replace(node, id=node.computed_id())
+    history_of(project).add("main", [node], node.id)
+    read = history_of(project).nodes("main")[-1]
+    assert np.signbit(read.changed["boat"].weights).any()
+    assert read.changed["boat"].same_as(node.changed["boat"])
 
 
 def test_forgetting_an_owner_leaves_the_others(project: Project) -> None:
