@@ -1,0 +1,125 @@
+"""The words of a project: candidates, validity on the training images, grounding.
+
+Built-in words enter a project only if they name something in its images; a person's own words always enter.
+Both are grounded: their vectors move half-way towards the training regions that they name.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.grounding import ground_words
+from inficond.core.concepts.neutral import NeutralRegions
+from inficond.core.concepts.validity import word_validity
+from inficond.core.models.encoder import Encoder
+from inficond.core.tuning.missing import vocabulary
+
+LEAST_WORDS = 40
+"""A project keeps at least this number of built-in words: those found in most images."""
+
+
+@dataclass(frozen=True)
+class WordSelection:
+    """Words of a project and their vectors.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The words with their text vectors (K, D).
+    vectors : (K, D) float32
+        Vectors of the concepts: half-grounded, or the text vectors.
+    grounding : dict
+        What is needed to ground a further word, for `project.json`: ``hubness``, ``neutral_mean``,
+        ``word_mean``. Empty without grounding.
+    left_out : tuple of (str, int)
+        Built-in words that were left out, and in how many training images each was found.
+    needed : int
+        Images in which a built-in word must be found; 0 if no word was tested.
+    reason : str
+        One sentence for people.
+    """
+
+    corpus: Corpus
+    vectors: NDArray[np.float32]
+    grounding: dict[str, list[float]]
+    left_out: tuple[tuple[str, int], ...]
+    needed: int
+    reason: str
+
+
+def candidate_words(corpus: Corpus, encoder: Encoder) -> Corpus:
+    """Return the built-in corpus with the words of the larger vocabulary.
+
+    A further word joins the group of the most similar word of the corpus.
+    """
+    known = {name.casefold() for name in corpus.names}
+    further = [word for word in dict.fromkeys(vocabulary()) if word.casefold() not in known]
+    vectors = np.asarray(encoder.embed_words(further), np.float32)
+    nearest = (vectors @ corpus.embeddings.T).argmax(axis=1)
+    groups = corpus.groups
+    concepts = [Concept(word, groups[k]) for word, k in zip(further, nearest.tolist())]
+    return Corpus((*corpus.concepts, *concepts), np.concatenate([corpus.embeddings, vectors]))
+
+
+def select_words(
+    candidates: Corpus,
+    regions: NDArray[np.float16],
+    neutral: NeutralRegions,
+    *,
+    tested: bool,
+    grounded: bool,
+) -> WordSelection:
+    """Select the words of a project.
+
+    Parameters
+    ----------
+    candidates : Corpus
+        All words with their text vectors.
+    regions : (n, R, D) float16
+        Of training images.
+    neutral : NeutralRegions
+        Of the same encoder.
+    tested : bool
+        Whether words that name nothing in the images are left out.
+    grounded : bool
+        Whether vectors are moved towards the regions that the words name.
+
+    Returns
+    -------
+    WordSelection
+    """
+    corpus, left_out, needed = candidates, (), 0
+    hubness = neutral.hubness(candidates.embeddings)
+    word_mean = candidates.embeddings.mean(axis=0)
+    reason = f"{len(candidates)} words"
+    if tested and len(candidates) > LEAST_WORDS:
+        validity = word_validity(regions, candidates.embeddings, hubness)
+        kept = validity.valid
+        if kept.sum() < LEAST_WORDS:
+            kept = np.zeros(len(candidates), bool)
+            kept[np.argsort(-validity.found, kind="stable")[:LEAST_WORDS]] = True
+        names = candidates.names
+        left_out = tuple((names[k], int(validity.found[k])) for k in np.flatnonzero(~kept))
+        rows = np.flatnonzero(kept)
+        corpus = Corpus(tuple(candidates.concepts[k] for k in rows), candidates.embeddings[rows])
+        hubness, needed = hubness[rows], validity.needed
+        reason = (
+            f"{len(corpus)} of {len(candidates)} built-in words: those found in at least {needed} of the "
+            f"{len(regions)} training images"
+        )
+        if not validity.valid.sum() >= LEAST_WORDS:
+            reason = f"the {LEAST_WORDS} of {len(candidates)} built-in words that are found in most images"
+    if not grounded:
+        return WordSelection(corpus, corpus.embeddings, {}, left_out, needed, reason)
+    vectors, counts = ground_words(regions, corpus.embeddings, hubness, neutral.mean, word_mean)
+    described = {
+        "hubness": hubness.astype(float).tolist(),
+        "neutral_mean": neutral.mean.astype(float).tolist(),
+        "word_mean": word_mean.astype(float).tolist(),
+    }
+    moved = int((counts > 0).sum())
+    return WordSelection(
+        corpus, vectors, described, left_out, needed, f"{reason}; {moved} moved towards their regions"
+    )
