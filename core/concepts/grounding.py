@@ -55,10 +55,20 @@ def ground_words(
         sums[named] += np.add.reduceat(flat[order].astype(np.float64), first, axis=0)
         counts += np.bincount(nearest, minlength=len(words))
     grounded = counts >= LEAST_REGIONS
-    vectors = words.astype(np.float64)
-    centre = _unit(_unit(sums[grounded]) - neutral_mean)
-    vectors[grounded] = _unit(centre + _unit(vectors[grounded] - word_mean))
-    return vectors.astype(np.float32), counts
+    vectors = words.astype(np.float32)
+    vectors[grounded] = half_grounded(sums[grounded], words[grounded], neutral_mean, word_mean)
+    return vectors, counts
+
+
+def half_grounded(
+    sums: NDArray[np.float64],
+    words: NDArray[np.float32],
+    neutral_mean: NDArray[np.float32],
+    word_mean: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return the vectors (K, D) half-way between the summed regions (K, D) and the text vectors (K, D)."""
+    centre = _unit(_unit(sums) - neutral_mean)
+    return _unit(centre + _unit(words.astype(np.float64) - word_mean)).astype(np.float32)
 
 
 def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:

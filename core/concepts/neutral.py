@@ -64,3 +64,8 @@ def sample_regions(regions: NDArray[np.floating], seed: int = 0) -> NeutralRegio
     rows = np.sort(rng.choice(flat, min(MOST, flat), replace=False))
     image, region = np.divmod(rows, regions.shape[1])
     return NeutralRegions(np.asarray(regions[image, region], np.float32))
+
+
+def neutral_regions(encoder_spec: str | None, regions: NDArray[np.float16]) -> NeutralRegions:
+    """Return the neutral regions of an encoder: built-in ones, else a sample of `regions` (n, R, D)."""
+    return built_in_regions() if encoder_spec == "embedded" else sample_regions(regions)

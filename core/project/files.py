@@ -43,6 +43,8 @@ BOXES = "regions/boxes.npy"
 THUMBNAILS = "thumbnails"
 STUDENTS = "students/base.safetensors"
 BASELINE = "students/random.safetensors"
+OWN_TEACHER = "teacher"
+"""Folder of a teacher that was made for the project."""
 HISTORY = "history.sqlite"
 BUILD = ".build"
 

@@ -14,6 +14,7 @@ from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.sessions.word_grounding import WordGrounding
 from inficond.core.tuning.missing import vocabulary as missing_words
 
 BATCH = 64
@@ -40,10 +41,12 @@ class WordEmbeddings:
         self.vectors: dict[str, NDArray[np.float32]] = {}
         self._columns = {name: k for k, name in enumerate(project.concepts)}
         self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
+        self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
+        self._grounded: dict[str, NDArray[np.float32]] = {}
         self._lock = threading.RLock()
 
     def embedding(self, word: str) -> NDArray[np.float32]:
-        """Return the embedding of a word, (D,) float32, unit length.
+        """Return the embedding of a word, (D,) float32, unit length; grounded if the project's words are.
 
         Raises
         ------
@@ -56,7 +59,11 @@ class WordEmbeddings:
         with self._lock:
             if word not in self.vectors:
                 self.vectors[word] = np.asarray(self._encoder().embed_words([word])[0], np.float32)
-            return self.vectors[word]
+            if self._grounding is None:
+                return self.vectors[word]
+            if word not in self._grounded:
+                self._grounded[word] = self._grounding.ground(self.vectors[word])
+            return self._grounded[word]
 
     def vocabulary(
         self, words: Sequence[str] | None = None, progress: Progress | None = None

@@ -38,7 +38,8 @@ class SparsityChoice:
     nec : tuple of float
         Mean number of effective concepts per class at each penalty of the path.
     loss, error : tuple of float
-        Cross-validated loss per image at each penalty, and its standard error over the folds.
+        Cross-validated loss per image at each penalty, and the standard error of its difference from the
+        lowest.
     index : int
         Position of `lam` on the path.
     reason : str
@@ -127,7 +128,7 @@ def choose_sparsity(
     Notes
     -----
     The rule is that of Breiman et al., *Classification and Regression Trees* (1984): the simplest model whose
-    loss is within one standard error of the lowest.
+    loss is within one standard error of the lowest, with the standard error of the paired difference.
     """
     from inficond.core.solver import lambda_max
 
@@ -138,6 +139,7 @@ def choose_sparsity(
     while len(lams) < 40:
         nec = float(np.mean(relaxed_fit(X, T, lam, link, penalty=penalty, tol=1e-3).nec))
         if nec > most and lams:
+            _approach_limit(X, T, link, penalty, most, lams, necs, lam)
             break
         lams.append(lam)
         necs.append(nec)
@@ -146,15 +148,16 @@ def choose_sparsity(
     if len(X) > COMPARED_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
     fold = _folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
-    losses = np.array(
-        [
-            [_held_out_loss(X[rows], T[rows], fold == k, lam, link, penalty) for lam in lams]
-            for k in range(fold.max() + 1)
-        ]
-    )
-    loss, error = losses.mean(axis=0), losses.std(axis=0, ddof=1) / np.sqrt(len(losses))
+    losses = np.empty((len(rows), len(lams)))
+    for k in range(fold.max() + 1):
+        left = fold == k
+        for i, lam in enumerate(lams):
+            losses[left, i] = _held_out_losses(X[rows], T[rows], left, lam, link, penalty)
+    loss = losses.mean(axis=0)
     best = int(loss.argmin())
-    index = int(np.flatnonzero(loss <= loss[best] + error[best])[0])
+    # Paired over images: images differ much more from each other than penalties do.
+    error = (losses - losses[:, [best]]).std(axis=0, ddof=1) / np.sqrt(len(rows))
+    index = int(np.flatnonzero(loss <= loss[best] + error)[0])
     return SparsityChoice(
         lams[index],
         tuple(necs),
@@ -163,6 +166,30 @@ def choose_sparsity(
         index,
         _reason(necs[index], index, best, len(lams), most),
     )
+
+
+def _approach_limit(
+    X: NDArray[np.float32],
+    T: NDArray[np.float32],
+    link: str,
+    penalty: NDArray[np.floating] | None,
+    most: float,
+    lams: list[float],
+    necs: list[float],
+    beyond: float,
+) -> None:
+    """Add a penalty between the last of the path and `beyond` whose fit has nearly the largest number."""
+    inside, nec = lams[-1], necs[-1]
+    for _ in range(4):
+        middle = float(np.sqrt(inside * beyond))
+        found = float(np.mean(relaxed_fit(X, T, middle, link, penalty=penalty, tol=1e-3).nec))
+        if found > most:
+            beyond = middle
+        else:
+            inside, nec = middle, found
+    if inside < lams[-1]:
+        lams.append(inside)
+        necs.append(nec)
 
 
 def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
@@ -185,19 +212,19 @@ def _folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np
     return (order % min(FOLDS, count))[unit]
 
 
-def _held_out_loss(
+def _held_out_losses(
     X: NDArray[np.float32],
     T: NDArray[np.float32],
     left: NDArray[np.bool_],
     lam: float,
     link: str,
     penalty: NDArray[np.floating] | None,
-) -> float:
-    """Return the mean cross-entropy on the left-out images."""
+) -> NDArray[np.float64]:
+    """Return the cross-entropy of each left-out image."""
     fitted = relaxed_fit(X[~left], T[~left], lam, link, penalty=penalty, tol=1e-3)
     logits = ((X[left] - fitted.mean) / fitted.scale) @ fitted.weights.T + fitted.bias
     if link == "sigmoid":
-        return float((np.logaddexp(0, logits) - T[left] * logits).sum(axis=1).mean())
+        return (np.logaddexp(0, logits) - T[left] * logits).sum(axis=1)
     top = logits.max(axis=1)
     partition = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return float((partition - (T[left] * logits).sum(axis=1)).mean())
+    return partition - (T[left] * logits).sum(axis=1)

@@ -46,9 +46,9 @@ def test_the_choice_follows_the_one_standard_error_rule(link: str) -> None:
     X, T = problem(link)
     choice = choose_sparsity(X, T, link, most=30)
     best = int(np.argmin(choice.loss))
-    limit = choice.loss[best] + choice.error[best]
-    assert choice.loss[choice.index] <= limit
-    assert all(loss > limit for loss in choice.loss[: choice.index])
+    within = [loss <= choice.loss[best] + error for loss, error in zip(choice.loss, choice.error)]
+    assert choice.index == within.index(True)
+    assert choice.error[best] == 0
 
 
 def test_the_choice_keeps_the_limit_of_concepts() -> None:

@@ -1,0 +1,74 @@
+"""Grounding of typed words in a project whose words are grounded, from its stored regions."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts.corpus import Concept, compute_vectors
+from inficond.core.concepts.grounding import LEAST_REGIONS, half_grounded
+from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
+from inficond.core.models.encoder import Encoder
+from inficond.core.project.folder import ProjectFolder
+
+_BLOCK = 512
+
+
+class WordGrounding:
+    """Moves a typed word half-way towards the training regions that it names.
+
+    A region names the typed word if it is more similar to it than to each word of the project, hubness
+    corrected.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+        Its configuration has the section ``grounding``.
+    encoder : callable
+        Returns the project's encoder.
+    """
+
+    def __init__(self, project: ProjectFolder, encoder: Callable[[], Encoder]) -> None:
+        self._project, self._encoder = project, encoder
+        section = project.config["grounding"]
+        self._hubness = np.asarray(section["hubness"], np.float32)
+        self._neutral_mean = np.asarray(section["neutral_mean"], np.float32)
+        self._word_mean = np.asarray(section["word_mean"], np.float32)
+
+    def ground(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the half-grounded vector of a text vector (D,), or the text vector if few regions match."""
+        regions, best = self._project.region_embeddings, self._best_of_project
+        hubness = float(self._neutral.hubness(vector[None])[0])
+        total, count = np.zeros(len(vector)), 0
+        for start in range(0, len(best), _BLOCK):
+            rows = self._project.training_rows[start : start + _BLOCK]
+            block = np.asarray(regions[rows], np.float32)
+            named = 2 * (block @ vector) - hubness > best[start : start + _BLOCK]
+            total += block[named].sum(axis=0, dtype=np.float64)
+            count += int(named.sum())
+        if count < LEAST_REGIONS:
+            return vector
+        return half_grounded(total[None], vector[None], self._neutral_mean, self._word_mean)[0]
+
+    @cached_property
+    def _neutral(self) -> NeutralRegions:
+        spec = (self._project.config.get("encoder") or {}).get("spec")
+        sampled = self._project.region_embeddings
+        return neutral_regions(spec, sampled if spec == "embedded" else sampled[self._project.training_rows])
+
+    @cached_property
+    def _best_of_project(self) -> NDArray[np.float32]:
+        """Largest corrected similarity of each training region to a word of the project, (n, R)."""
+        project = self._project
+        concepts = [Concept(*parts) for parts in zip(project.concepts, project.concept_groups)]
+        concepts = [
+            Concept(c.name, c.group, tuple(prompts)) for c, prompts in zip(concepts, project.concept_prompts)
+        ]
+        texts = compute_vectors(concepts, self._encoder())
+        rows = project.training_rows
+        best = np.empty((len(rows), project.region_embeddings.shape[1]), np.float32)
+        for start in range(0, len(rows), _BLOCK):
+            block = np.asarray(project.region_embeddings[rows[start : start + _BLOCK]], np.float32)
+            best[start : start + _BLOCK] = (2 * (block @ texts.T) - self._hubness).max(axis=2)
+        return best
