@@ -113,7 +113,17 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     known = load_teacher("embedded").labels
     classes = {klass: [known[i] for i in manifest()["classes"][klass]] for klass in HABITAT}
     build(
-        BuildOptions(images=folder / "images.csv", out=folder / "project", classes=classes, baseline=False),
+        BuildOptions(
+            images=folder / "images.csv",
+            out=folder / "project",
+            classes=classes,
+            baseline=False,
+            teacher="embedded",
+            lam=2.5e-3,
+            link="sigmoid",
+            validity=False,
+            grounding=False,
+        ),
         progress,
     )
     return Project.open(folder / "project")

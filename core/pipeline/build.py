@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from inficond.core.checksum import sha256_of
+from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.models.class_sets import ClassSet, class_set, most_frequent, read_classes
@@ -20,16 +22,23 @@ from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.encode import Encoding, encode_pieces
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
+from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
+from inficond.core.pipeline.label_teachers import label_matrix, label_names, teach_from_labels
 from inficond.core.pipeline.lock import locked
 from inficond.core.pipeline.shard_reader import Whole
 from inficond.core.pipeline.shards import PieceStore, SourceFile
+from inficond.core.pipeline.word_selection import SEEN_IMAGES, WordSelection, candidate_words, select_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
+from inficond.core.students.distil import with_fitting_thresholds
+from inficond.core.students.sparsity import RELAX, choose_sparsity
+from inficond.core.students.student import Students
 from inficond.core.tables import TableOptions
+from inficond.core.teachers.probe import Probe
+from inficond.core.teachers.probe_folder import write_probe
 
-if TYPE_CHECKING:
-    from inficond.core.concepts.corpus import Corpus
-
+EXCLUSIVE = 1e-3
+"""Classes exclude each other if the responses of each image sum to 1 within this tolerance."""
 SHOWN = 1000
 """Skipped files that `project.json` lists by name; the rest are counted."""
 
@@ -45,7 +54,9 @@ class BuildOptions:
     out : Path
         The project folder.
     teacher : str
-        ``embedded``, a model folder, a hub id, or a file of responses (CSV or Parquet).
+        ``labels``, ``probe``, ``embedded``, a model folder, a hub id, or a file of responses (CSV or
+        Parquet).
+        ``auto``: ``probe`` if the images have labels and no class set is given, else ``embedded``.
     encoder : str
         ``embedded``, a model folder or a hub id.
     concepts : Path, optional
@@ -54,12 +65,17 @@ class BuildOptions:
         See `read_classes`; the teacher's most frequent groups or labels by default, 20 at most.
     labels : Path, optional
         Ground truth, see `read_labels`.
-    lam : float
-        λ on standardised columns.
+    lam : float, optional
+        λ on standardised columns. By default it is chosen by cross-validated fidelity, under a limit of
+        concepts.
     nec : float, optional
-        Wanted mean number of effective concepts per class; λ is then found instead of given.
+        Wanted mean number of effective concepts per class, from which λ follows.
     link : {"sigmoid", "softmax"}
-        Of the students; sigmoid by default.
+        Of the students; softmax by default if the classes exclude each other, else sigmoid.
+    validity : bool
+        Whether built-in words that name nothing in the images are left out.
+    grounding : bool
+        Whether the vectors of words are moved half-way towards the regions that they name.
     seed : int
         Of the split and of the random directions.
     provider : str
@@ -76,14 +92,16 @@ class BuildOptions:
 
     images: Path | str | Iterable[Any]
     out: Path
-    teacher: str | Path = "embedded"
+    teacher: str | Path = "auto"
     encoder: str | Path = "embedded"
     concepts: Path | str | None = None
     classes: Path | str | Mapping[str, Any] | None = None
     labels: Path | str | None = None
-    lam: float = 2.5e-3
+    lam: float | None = None
     nec: float | None = None
     link: str | None = None
+    validity: bool = True
+    grounding: bool = True
     seed: int = 0
     provider: str = "auto"
     baseline: bool = True
@@ -92,7 +110,7 @@ class BuildOptions:
     tables: TableOptions = field(default_factory=TableOptions)
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lam) and self.lam >= 0):
+        if self.lam is not None and not (np.isfinite(self.lam) and self.lam >= 0):
             raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
         if self.nec is not None and not (np.isfinite(self.nec) and self.nec > 0):
             raise InputError(f"the wanted number of concepts must be above 0, not {self.nec!r}")
@@ -148,10 +166,9 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     classes = read_classes(options.classes)
     labels = None if options.labels is None else read_labels(Path(options.labels), options.tables)
     encoder = load_encoder(options.encoder, options.provider, threads=1)
-    teacher = _teacher(options)
     corpus = _corpus(options, encoder)
     with locked(out / files.BUILD / "lock"):
-        return _Build(options, out, encoder, teacher, corpus, classes, labels, progress).run()
+        return _Build(options, out, encoder, corpus, classes, labels, progress).run()
 
 
 def _check_folder(out: Path) -> None:
@@ -163,17 +180,12 @@ def _check_folder(out: Path) -> None:
             raise InputError(f"{out} holds other files ({other.name}, …): choose a new or an empty folder")
 
 
-def _teacher(options: BuildOptions) -> Teacher | Table:
-    path = Path(options.teacher)
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        return read_responses(path, options.tables)
-    return load_teacher(options.teacher, options.provider, threads=1)
-
-
-def _corpus(options: BuildOptions, encoder: Encoder) -> "Corpus":
-    from inficond.core.concepts.corpus import load_corpus
-
-    return load_corpus(options.concepts, encoder)
+def _corpus(options: BuildOptions, encoder: Encoder) -> Corpus:
+    """Return the person's own words, or the built-in candidates."""
+    corpus = load_corpus(options.concepts, encoder)
+    if options.concepts is None and options.validity:
+        return candidate_words(corpus, encoder)
+    return corpus
 
 
 class _Build:
@@ -184,24 +196,24 @@ class _Build:
         options: BuildOptions,
         out: Path,
         encoder: Encoder,
-        teacher: Teacher | Table,
-        corpus: "Corpus",
+        corpus: Corpus,
         classes: Mapping[str, list[str]] | str | None,
         labels: Table | None,
         progress: Progress,
     ) -> None:
         self.options, self.out, self.encoder, self.corpus = options, out, encoder, corpus
-        self.table = teacher if isinstance(teacher, Table) else None
-        self.teacher = teacher if isinstance(teacher, Teacher) else None
         self.given_classes, self.label_table, self.progress = classes, labels, progress
         self.notes = _Notes(progress)
-        self.encoding = Encoding(encoder, self.teacher)
+        self.choices: list[str] = []
         self.started = time.monotonic()
+        self.images = self._open_images()
+        self.kind = self._teacher_kind()
+        self.table, self.teacher = self._open_teacher()
+        self.encoding = Encoding(encoder, self.teacher)
 
     def run(self) -> Path:
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
-        self.images = self._open_images()
         sources = self._sources(self.images)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
@@ -214,18 +226,21 @@ class _Build:
             self.notes.skip(id, reason)
         self._tell_remarks(whole.remarks)
         self._enough_images(whole, sources)
-        class_set, T = self._responses(whole)
+        by_id = {source.file.id: source.file for source in sources}
+        image_files = [by_id[id] for id in whole.ids]
+        class_set, T, probe = self._responses(whole, image_files)
+        link, T = self._link(T)
         if self.label_table is not None:
             labels, label_notes = aligned_labels(self.label_table, whole.ids, class_set.names)
         else:
             labels, label_notes = source_labels(self.images, whole.ids, class_set.names)
         for note in label_notes:
             self.notes.remark(note)
-        by_id = {source.file.id: source.file for source in sources}
-        image_files = [by_id[id] for id in whole.ids]
         validation = self._split(T, image_files)
-        X = self._concept_vectors(whole)
-        students, baseline = self._fit(X, T, ~validation, class_set, whole)
+        words = self._words(whole, ~validation)
+        X = self._concept_vectors(whole, words.vectors)
+        students, baseline = self._fit(X, T, ~validation, class_set, whole, words, link, image_files)
+        own_teacher = self._write_teacher(probe, class_set)
         seconds = {
             "encoding": round(encoded_at - self.started, 2),
             "all": round(time.monotonic() - self.started, 2),
@@ -236,10 +251,10 @@ class _Build:
             images=self._rows(image_files, whole.sizes),
             X=X,
             T=T,
-            concepts=self.corpus.names,
-            concept_groups=self.corpus.groups,
-            concept_prompts=[list(c.prompts) for c in self.corpus.concepts],
-            concept_embeddings=self.corpus.embeddings,
+            concepts=words.corpus.names,
+            concept_groups=words.corpus.groups,
+            concept_prompts=[list(c.prompts) for c in words.corpus.concepts],
+            concept_embeddings=words.vectors,
             classes=class_set.names,
             is_validation=validation,
             students=students,
@@ -250,11 +265,35 @@ class _Build:
             thumbnails=whole.thumbnails(),
             labels=labels,
             name=self.options.name,
-            config=self._config(request, class_set, students.lam, len(sources), reused, seconds),
+            config=self._config(
+                request, class_set, students, words, own_teacher, len(sources), reused, seconds
+            ),
         )
         self.progress.advance(1)
         shutil.rmtree(self.out / files.BUILD, ignore_errors=True)
         return self.out
+
+    def _teacher_kind(self) -> str:
+        """Return ``labels``, ``probe``, ``table`` or ``model``."""
+        spec = str(self.options.teacher)
+        if spec == "auto":
+            labelled = len(label_names(self.images, self.label_table)) > 1
+            return "probe" if labelled and self.given_classes is None else "model"
+        if spec in LABEL_KINDS:
+            return spec
+        return "table" if Path(spec).suffix.lower() in TABLE_SUFFIXES else "model"
+
+    def _open_teacher(self) -> tuple[Table | None, Teacher | None]:
+        options = self.options
+        if self.kind == "table":
+            return read_responses(Path(options.teacher), options.tables), None
+        if self.kind == "labels":
+            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
+            return None, None
+        if self.kind == "probe":
+            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
+        spec = "embedded" if str(options.teacher) in ("auto", "probe") else options.teacher
+        return None, load_teacher(spec, options.provider, threads=1)
 
     def _open_images(self) -> ImageSet:
         self.progress.start("looking for images", 1)
@@ -271,6 +310,12 @@ class _Build:
         found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
         if self.table is not None:
             found = self._with_response(found, self.table)
+        if self.kind == "labels":
+            labels = label_matrix(images, self.label_table, [f.id for f in found])
+            known = [bool(row.all()) for row in np.isfinite(labels)]
+            for f in (f for f, ok in zip(found, known) if not ok):
+                self.notes.skip(f.id, "it has no label")
+            found = [f for f, ok in zip(found, known) if ok]
         return [SourceFile.of(f) for f in found]
 
     def _with_response(self, found: list[ImageRecord], table: Table) -> list[ImageRecord]:
@@ -304,7 +349,7 @@ class _Build:
             "labels": None if self.label_table is None else sha256_of(self.label_table.path),
             "classes": self.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
-            "fit": [o.lam, o.nec, o.link, o.seed, o.baseline],
+            "fit": [o.lam, o.nec, o.link, o.seed, o.baseline, o.validity, o.grounding, self.kind],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -342,7 +387,11 @@ class _Build:
                 "least 4, and some hundreds to be worth reading"
             )
 
-    def _responses(self, whole: Whole) -> tuple[ClassSet, np.ndarray]:
+    def _responses(
+        self, whole: Whole, image_files: Sequence[ImageRecord]
+    ) -> tuple[ClassSet, np.ndarray, Probe | None]:
+        if self.kind in LABEL_KINDS:
+            return self._responses_from_labels(whole, image_files)
         if self.table is not None:
             labels: Sequence[str] = self.table.classes
             probabilities = self.table.values[self.table.rows_for(whole.ids)]
@@ -370,9 +419,72 @@ class _Build:
         if len(chosen.names) > whole.n:
             chosen, T = chosen.keep(range(whole.n)), T[:, : whole.n]
             self.notes.remark(f"only {whole.n} images: the {whole.n} most frequent classes are kept")
-        if self.options.link == "softmax":
-            T = self._normalised(T)
-        return chosen, T
+        return chosen, T, None
+
+    def _responses_from_labels(
+        self, whole: Whole, image_files: Sequence[ImageRecord]
+    ) -> tuple[ClassSet, np.ndarray, Probe | None]:
+        labels = label_matrix(self.images, self.label_table, whole.ids)
+        names = label_names(self.images, self.label_table)
+        if self.given_classes == "groups":
+            raise InputError("labels have no groups; give a class file, or leave --classes out")
+        chosen = class_set(self.given_classes or "labels", names, None)
+        base = None
+        if self.teacher is not None:
+            self.progress.start("fitting a probe", 1)
+            base = np.concatenate(list(whole.pieces("responses")))
+        taught = teach_from_labels(
+            self.kind,
+            chosen,
+            labels,
+            base,
+            base_name=self.teacher.name if self.teacher else "",
+            groups=[f.group for f in image_files],
+            seed=self.options.seed,
+        )
+        for note in taught.notes:
+            self._choose(note)
+        return taught.classes, taught.responses, taught.probe
+
+    def _choose(self, reason: str) -> None:
+        """Record a choice that was made for the person, with its reason."""
+        self.choices.append(reason)
+        self.notes.remark(reason)
+
+    def _link(self, T: np.ndarray) -> tuple[str, np.ndarray]:
+        """Return the link of the students, and responses that fit to it."""
+        if self.options.link is not None:
+            link = self.options.link
+        elif T.shape[1] > 1 and bool((np.abs(T.sum(axis=1) - 1) <= EXCLUSIVE).all()):
+            link = "softmax"
+            self._choose("link: softmax, because the classes exclude each other")
+        else:
+            return "sigmoid", T
+        return link, self._normalised(T) if link == "softmax" else T
+
+    def _words(self, whole: Whole, training: np.ndarray) -> WordSelection:
+        o = self.options
+        rows = np.flatnonzero(training)
+        if len(rows) > SEEN_IMAGES:
+            rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
+            self.notes.remark(f"words are tested and grounded on {SEEN_IMAGES:,} of the training images")
+        regions = whole.gather("regions", rows)
+        selection = select_words(
+            self.corpus,
+            regions,
+            neutral_regions(str(o.encoder), regions),
+            tested=o.validity and o.concepts is None,
+            grounded=o.grounding,
+        )
+        self._choose(f"words: {selection.reason}")
+        return selection
+
+    def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
+        """Keep a probe as a teacher that answers for new images."""
+        if probe is None or self.teacher is None:
+            return None
+        folder = write_probe(self.out / files.OWN_TEACHER, self.teacher, probe.classifier, chosen.names)
+        return load_teacher(folder, self.options.provider, threads=1)
 
     def _without_constant(self, chosen: ClassSet, T: np.ndarray) -> tuple[ClassSet, np.ndarray]:
         spread = T.max(axis=0) - T.min(axis=0)
@@ -419,31 +531,50 @@ class _Build:
             self.notes.remark(f"{tested:,} test images of the source are used for validation")
         return given
 
-    def _concept_vectors(self, whole: Whole) -> np.ndarray:
+    def _concept_vectors(self, whole: Whole, vectors: np.ndarray) -> np.ndarray:
         from inficond.core.concepts.vectors import concept_vectors
 
         self.progress.start("concept vectors", whole.n)
-        X = np.empty((whole.n, len(self.corpus.names)), np.float32)
+        X = np.empty((whole.n, len(vectors)), np.float32)
         row = 0
         for regions in whole.pieces("regions"):
-            X[row : row + len(regions)] = concept_vectors(regions, self.corpus.embeddings)
+            X[row : row + len(regions)] = concept_vectors(regions, vectors)
             row += len(regions)
             self.progress.advance(len(regions))
         return X
 
     def _fit(
-        self, X: np.ndarray, T: np.ndarray, training: np.ndarray, chosen: ClassSet, whole: Whole
-    ) -> tuple[Any, Any]:
+        self,
+        X: np.ndarray,
+        T: np.ndarray,
+        training: np.ndarray,
+        chosen: ClassSet,
+        whole: Whole,
+        words: WordSelection,
+        link: str,
+        image_files: Sequence[ImageRecord],
+    ) -> tuple[Students, Students | None]:
         from inficond.core.students.baseline import random_concept_baseline
         from inficond.core.students.distil import distil
 
         o = self.options
-        link = o.link or "sigmoid"
         self.progress.start("fitting students", 2 if o.baseline else 1)
+        lam, relax = o.lam, 1.0
+        if lam is None:
+            relax = RELAX
+        if lam is None and o.nec is None:
+            groups = [f.group for f, seen in zip(image_files, training) if seen]
+            choice = choose_sparsity(X[training], T[training], link, groups=groups, seed=o.seed)
+            lam = choice.lam
+            self._choose(f"sparsity: {choice.reason}")
         students, _ = distil(
-            X[training], T[training], chosen.names, self.corpus.names, lam=o.lam, nec=o.nec, link=link,
-            encoder=self.encoder.name, embeddings=self.corpus.embeddings,
+            X[training], T[training], chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
+            nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
         )  # fmt: skip
+        if o.lam is None:
+            students, reason = with_fitting_thresholds(students, X[training], T[training])
+            if reason:
+                self._choose(f"thresholds: {reason}")
         self.progress.advance(1)
         if not o.baseline:
             return students, None
@@ -452,12 +583,16 @@ class _Build:
             T,
             training,
             chosen.names,
-            len(self.corpus.names),
+            len(words.corpus),
             lam=students.lam,
+            nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5),
+            relax=relax,
             link=link,
             seed=o.seed,
         )
         self.progress.advance(1)
+        if o.lam is None:
+            return students, with_fitting_thresholds(random.students, random.X[training], T[training])[0]
         return students, random.students
 
     def _rows(self, image_files: Sequence[ImageRecord], sizes: np.ndarray) -> list[files.ImageRow]:
@@ -475,27 +610,15 @@ class _Build:
         self,
         request: str,
         chosen: ClassSet,
-        lam: float,
+        students: Students,
+        words: WordSelection,
+        own_teacher: Teacher | None,
         n_files: int,
         reused: int,
         seconds: Mapping[str, float],
     ) -> dict[str, Any]:
         manifest = self.encoder.manifest
-        teacher: dict[str, Any]
-        if self.teacher is not None:
-            teacher = {
-                "spec": str(self.options.teacher), "name": self.teacher.name, "link": self.teacher.link,
-                "digest": self.teacher.manifest.digest, "provider": self.teacher.provider,
-                "labels": len(self.teacher.labels),
-            }  # fmt: skip
-            labels: Sequence[str] = self.teacher.labels
-        else:
-            assert self.table is not None
-            teacher = {
-                "spec": str(self.options.teacher), "name": self.table.path.name, "link": "responses",
-                "digest": sha256_of(self.table.path), "labels": len(self.table.classes),
-            }  # fmt: skip
-            labels = self.table.classes
+        teacher, labels = self._teacher_config(own_teacher, chosen)
         return {
             "request": request,
             "source": {
@@ -510,12 +633,45 @@ class _Build:
                 "crop_share": self.encoder.preprocess.crop_share,
             },
             "teacher": teacher,
-            "class_labels": {
-                name: [labels[i] for i in members] for name, members in zip(chosen.names, chosen.members)
-            },
+            "class_labels": labels,
             "class_origin": chosen.origin,
             "corpus": {"file": None if self.options.concepts is None else str(self.options.concepts)},
             "split": {"seed": self.options.seed},
-            "fit": {"lam": lam, "nec": self.options.nec, "link": self.options.link or "sigmoid"},
+            "fit": {"lam": students.lam, "nec": self.options.nec, "link": students.link},
+            "choices": self.choices,
+            "words": {"needed": words.needed, "left_out": [list(pair) for pair in words.left_out]},
+            **({"grounding": words.grounding} if words.grounding else {}),
             "seconds": dict(seconds),
         }  # fmt: skip
+
+    def _teacher_config(
+        self, own_teacher: Teacher | None, chosen: ClassSet
+    ) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """Return the description of the teacher, and its labels of each class."""
+        labels: Sequence[str]
+        if own_teacher is not None:
+            teacher, spec, labels = own_teacher, files.OWN_TEACHER, own_teacher.labels
+            return _model_config(teacher, spec), {name: [name] for name in chosen.names}
+        if self.kind == "labels":
+            labels = label_names(self.images, self.label_table)
+            described = {"spec": "labels", "name": "labels", "link": "responses", "labels": len(labels)}
+        elif self.table is not None:
+            labels = self.table.classes
+            described = {
+                "spec": str(self.options.teacher), "name": self.table.path.name, "link": "responses",
+                "digest": sha256_of(self.table.path), "labels": len(labels),
+            }  # fmt: skip
+        else:
+            assert self.teacher is not None
+            labels = self.teacher.labels
+            spec = "embedded" if self.options.teacher == "auto" else str(self.options.teacher)
+            described = _model_config(self.teacher, spec)
+        named = zip(chosen.names, chosen.members)
+        return described, {name: [labels[i] for i in members] for name, members in named}
+
+
+def _model_config(teacher: Teacher, spec: str) -> dict[str, Any]:
+    return {
+        "spec": spec, "name": teacher.name, "link": teacher.link, "digest": teacher.manifest.digest,
+        "provider": teacher.provider, "labels": len(teacher.labels),
+    }  # fmt: skip

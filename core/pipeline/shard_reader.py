@@ -82,6 +82,17 @@ class Whole:
         shape, dtype = self._shapes[name]
         return np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
 
+    def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return chosen rows of the whole array; `rows` (m,) int, in increasing order."""
+        parts, first = [], 0
+        for sources, count in zip(self._cuts, self._counts):
+            own = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + count)]
+            if len(own):
+                parts.append(self._store.array(sources, name)[own - first])
+            first += count
+        shape, dtype = self._shapes[name]
+        return np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
+
 
 class Rows:
     """An array on disk in pieces that looks like one: `shape`, and slices along the first axis."""

@@ -16,6 +16,8 @@ from inficond.core.concepts.validity import word_validity
 from inficond.core.models.encoder import Encoder
 from inficond.core.tuning.missing import vocabulary
 
+SEEN_IMAGES = 20_000
+"""Most training images on which words are tested and grounded."""
 LEAST_WORDS = 40
 """A project keeps at least this number of built-in words: those found in most images."""
 
@@ -90,7 +92,8 @@ def select_words(
     -------
     WordSelection
     """
-    corpus, left_out, needed = candidates, (), 0
+    corpus, needed = candidates, 0
+    left_out: tuple[tuple[str, int], ...] = ()
     hubness = neutral.hubness(candidates.embeddings)
     word_mean = candidates.embeddings.mean(axis=0)
     reason = f"{len(candidates)} words"

@@ -18,6 +18,10 @@ LAM = 2.5e-3
 THRESHOLDS = ("half", "matched")
 ROUNDING, SUM_ROUNDING = 1e-5, 1e-3
 """Rounding errors of responses that are accepted: outside [0, 1], and of the sum of a row (softmax)."""
+COVERED = 0.98
+"""Share of training images for which at least one of several exclusive classes says yes."""
+FEW = 0.8
+"""Students that say yes less often than this share of the teacher's yes get other thresholds."""
 
 
 def distil(
@@ -139,6 +143,47 @@ def with_matched_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> S
     S, T = students.predict(X), np.asarray(T)
     found = [matched_threshold(T[:, c], S[:, c]) for c in range(students.n_classes)]
     return replace(students, thresholds=np.array(found, np.float32))
+
+
+def with_fitting_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> tuple[Students, str]:
+    """Return the students with the thresholds that suit their link, and the reason.
+
+    Softmax students say yes to each class as often as it is the teacher's most probable class; then all
+    thresholds are lowered together until `COVERED` of the images have a yes. Sigmoid students that say yes
+    much less often than the teacher (`FEW`) get the teacher's rate of each class.
+
+    Parameters
+    ----------
+    students : Students
+    X : array (N, K)
+        Concept vectors of the training images.
+    T : array (N, C)
+        Responses of the teacher.
+
+    Returns
+    -------
+    students : Students
+    reason : str
+        Empty if the thresholds stay at 0.5.
+    """
+    S, T = students.predict(X), np.asarray(T, np.float32)
+    if students.link == "softmax":
+        top = np.eye(T.shape[1], dtype=np.float32)[T.argmax(axis=1)]
+        students = with_matched_thresholds(students, X, top)
+        lowest = np.quantile((S / students.thresholds).max(axis=1), 1 - COVERED)
+        thresholds = (students.thresholds * min(1.0, float(lowest))).astype(np.float32)
+        reason = (
+            "each class is answered with yes about as often as it is the teacher's most probable class, and "
+            f"{COVERED:.0%} of the training images get a yes"
+        )
+        return replace(students, thresholds=thresholds), reason
+    wanted, given = (T >= 0.5).sum(), (S >= 0.5).sum()
+    if given >= FEW * wanted:
+        return students, ""
+    reason = (
+        f"the teacher's rate of each class, because at 0.5 the students say yes {given / wanted:.0%} as often"
+    )
+    return with_matched_thresholds(students, X, T), reason
 
 
 def keep_largest(

@@ -21,6 +21,8 @@ import numpy as np
 from inficond.core.cli.output import Output
 from inficond.core.tables.options import TableOptions, Values
 
+PAPER_LAMBDA = 2.5e-3
+"""λ of the paper, 1e-4 on raw concept vectors, on standardised columns."""
 SUMMARY = "images and a teacher -> fitted students, a project folder"
 
 
@@ -37,9 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="DIR", help="the project folder to create")
     add(
         "--teacher",
-        default="embedded",
+        default="auto",
         metavar="T",
-        help="`embedded` (default), a model folder, a Hugging Face id, or a table image, class, probability",
+        help="`probe` (default for labelled images), `labels`, `embedded` (default for other images), a "
+        "model folder, a Hugging Face id, or a table image, class, probability",
     )
     add(
         "--encoder",
@@ -61,10 +64,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--lam",
-        type=float,
-        default=2.5e-3,
+        type=_penalty,
         metavar="L",
-        help="λ: larger means fewer concepts (default %(default)s)",
+        help="λ: larger means fewer concepts; `paper` for the paper's value (default: chosen by "
+        "cross-validated fidelity, at most 12 concepts per class)",
     )
     add(
         "--nec",
@@ -73,7 +76,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="choose λ so that students have N concepts on average",
     )
     add_table_options(parser)
-    add("--link", choices=("sigmoid", "softmax"), help="link function of the students (default sigmoid)")
+    add(
+        "--link",
+        choices=("sigmoid", "softmax"),
+        help="link function of the students (default: softmax if the classes exclude each other)",
+    )
+    add(
+        "--all-words",
+        action="store_true",
+        help="keep built-in words that name nothing in the images",
+    )
+    add("--no-grounding", action="store_true", help="use the text vectors of words as they are")
     add(
         "--provider",
         default="auto",
@@ -83,6 +96,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of the validation split (default 0)")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
+
+
+def _penalty(text: str) -> float:
+    """Return λ of an argument."""
+    return PAPER_LAMBDA if text == "paper" else float(text)
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +180,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         lam=args.lam,
         nec=args.nec,
         link=args.link,
+        validity=not args.all_words,
+        grounding=not args.no_grounding,
         provider=args.provider,
         seed=args.seed,
         baseline=not args.no_baseline,
@@ -213,7 +233,19 @@ def summarise(project: Any) -> dict[str, Any]:
         "seconds": project.config.get("seconds", {}),
         "classes": classes,
         "mean": _means(classes),
+        "choices": project.config.get("choices", []),
+        "exclusive": _exclusive(project, T, S, rows),
     }
+
+
+def _exclusive(project: Any, T: np.ndarray, S: np.ndarray, rows: np.ndarray) -> dict[str, Any] | None:
+    """Measure top-1 agreement and accuracy if the students share a softmax."""
+    from inficond.core.evaluation.exclusive import exclusive_metrics
+
+    if project.students.link != "softmax" or not len(rows):
+        return None
+    labels = None if project.labels is None else np.asarray(project.labels[rows])
+    return exclusive_metrics(T, S, project.students.thresholds, labels).to_dict()
 
 
 def _random_scores(project: Any, rows: np.ndarray) -> np.ndarray | None:
@@ -264,14 +296,14 @@ def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
     truth = any(e.get("student_accuracy") for e in summary["classes"].values())
     width = max([5, *(len(name) for name in summary["classes"])])
     head = f"{'':{width}}  concepts  fidelity AP  random AP"
-    out.say(head + ("  accuracy AP: teacher  student  random" if truth else ""))
+    out.say(head + ("  AP on labels: teacher  student  random" if truth else ""))
     for name, entry in summary["classes"].items():
         line = (
             f"{name:{width}}  {entry['nec']:8d}  {_n(entry['ap']):>11}  {_n(_in(entry, 'random', 'ap')):>9}"
         )
         if truth:
             line += (
-                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>20}"
+                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>21}"
                 f"  {_n(_in(entry, 'student_accuracy', 'ap')):>7}"
                 f"  {_n(_in(entry, 'random', 'student_accuracy', 'ap')):>6}"
             )
@@ -280,9 +312,38 @@ def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
     line = f"{'mean':{width}}  {_n(m['nec'], 1):>8}  {_n(m['fidelity_ap']):>11}"
     line += f"  {_n(m['random_fidelity_ap']):>9}"
     if truth:
-        line += f"  {_n(m['teacher_ap']):>20}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
+        line += f"  {_n(m['teacher_ap']):>21}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
     out.say(line)
+    _print_exclusive(summary, out)
+    random, words = m["random_fidelity_ap"], m["fidelity_ap"]
+    if random is not None and words is not None and words <= random:
+        out.say(
+            "random directions predict the teacher as well as these words do: name words of your own with "
+            "--concepts, or use another --encoder"
+        )
     out.say(f"open it with:  inficond launch {summary['project']}")
+
+
+def _print_exclusive(summary: dict[str, Any], out: Output) -> None:
+    found = summary["exclusive"]
+    if found is None:
+        return
+    line = (
+        f"same top class as the teacher: {found['agreement']:.1%}; no class says yes: {found['no_yes']:.1%}"
+    )
+    if found["accuracy"] is not None:
+        line += f"; accuracy: student {found['accuracy']:.1%}, teacher {found['teacher_accuracy']:.1%}"
+    out.say(line)
+    wrong = [
+        (count, t, s)
+        for t, row in enumerate(found["confusion"])
+        for s, count in enumerate(row)
+        if t != s and count
+    ]
+    names = list(summary["classes"])
+    if wrong:
+        count, t, s = max(wrong)
+        out.say(f"most frequent confusion: {count} {names[t]} called {names[s]}")
 
 
 def _in(entry: Any, *path: str) -> Any:
