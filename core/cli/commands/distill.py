@@ -334,12 +334,8 @@ def _print_exclusive(summary: dict[str, Any], out: Output) -> None:
     if found["accuracy"] is not None:
         line += f"; accuracy: student {found['accuracy']:.1%}, teacher {found['teacher_accuracy']:.1%}"
     out.say(line)
-    wrong = [
-        (count, t, s)
-        for t, row in enumerate(found["confusion"])
-        for s, count in enumerate(row)
-        if t != s and count
-    ]
+    table = enumerate(found["confusion"])
+    wrong = [(n, t, s) for t, row in table for s, n in enumerate(row) if t != s and n]
     names = list(summary["classes"])
     if wrong:
         count, t, s = max(wrong)
