@@ -449,7 +449,7 @@ class _Build:
     def _choose(self, reason: str) -> None:
         """Record a choice that was made for the person, with its reason."""
         self.choices.append(reason)
-        self.notes.remark(reason)
+        self.progress.note(reason)
 
     def _link(self, T: np.ndarray) -> tuple[str, np.ndarray]:
         """Return the link of the students, and responses that fit to it."""

@@ -113,7 +113,7 @@ def teach_from_labels(
     keep = [c for c in range(len(chosen.names)) if positives[c] >= 2]
     notes = [
         f"class {chosen.names[c]!r} left out: it has {int(positives[c])} labelled image"
-        f"{'s' * (positives[c] != 1)}, and a class needs two"
+        f"{'' if positives[c] == 1 else 's'}, and a class needs two"
         for c in sorted(set(range(len(chosen.names))) - set(keep))
     ]
     if not keep:

@@ -1,0 +1,135 @@
+"""A labelled folder needs no model and no option: teacher, link, words and sparsity follow from the data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.tiny_models import embedding, write_encoder
+
+from inficond.core import Project
+from inficond.core.errors import InputError
+from inficond.core.images import decode
+from inficond.core.onnx_student.export import export_student
+
+COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
+
+
+def write_class_folders(folder: Path, n: int = 16, seed: int = 0) -> Path:
+    """Write `n` noisy images of one colour into a folder for each colour."""
+    rng = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            pixels = np.asarray(colour) + rng.normal(0, 30, 3) + rng.normal(0, 25, (48, 56, 3))
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("labelled")
+    (root / "words.txt").write_text("red\ngreen\nblue\nyellow\n")
+    return {
+        "images": write_class_folders(root / "photos"),
+        "encoder": str(write_encoder(root / "encoder")),
+        "concepts": root / "words.txt",
+        "root": root,
+    }
+
+
+def create(made: dict[str, Any], out: Path, **options: Any) -> Project:
+    given = {name: made[name] for name in ("images", "encoder", "concepts")}
+    return Project.create(**{**given, "out": out, **options})
+
+
+@pytest.fixture(scope="module")
+def project(made: dict[str, Any]) -> Project:
+    return create(made, made["root"] / "project")
+
+
+def test_the_teacher_is_a_cross_fitted_probe(project: Project) -> None:
+    assert project.classes == ["blue", "green", "red"]
+    assert project.config["teacher"]["name"].startswith("probe on")
+    assert np.allclose(project.T.sum(axis=1), 1, atol=1e-5)
+    truth = [project.classes.index(name.split("/")[0]) for name in project.image_ids]
+    assert (project.T.argmax(axis=1) == truth).mean() > 0.8
+    assert project.T.max() < 1, "labels were not copied"
+    assert np.array_equal(np.nanargmax(project.labels, axis=1), truth)
+
+
+def test_the_choices_are_recorded_with_their_reasons(project: Project) -> None:
+    kinds = {choice.split(":")[0] for choice in project.config["choices"]}
+    assert kinds == {"teacher", "link", "words", "sparsity", "thresholds"}
+    assert project.students.link == "softmax"
+    assert project.students.penalty is not None
+
+
+def test_the_teacher_answers_for_images_after_the_project_was_moved(
+    project: Project, made: dict[str, Any], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    project.path.rename(moved)
+    try:
+        reopened = Project.open(moved)
+        answers = [reopened.context.respond(decode(made["images"] / id)) for id in reopened.image_ids]
+        truth = [reopened.classes.index(id.split("/")[0]) for id in reopened.image_ids]
+        assert (np.argmax(answers, axis=1) == truth).mean() > 0.9
+    finally:
+        moved.rename(project.path)
+
+
+def test_words_are_moved_and_stay_near_their_text(project: Project) -> None:
+    stored = np.asarray(project.concept_embeddings[project.concepts.index("red")])
+    assert 0.5 < float(stored @ embedding((1, 0, 0))) < 0.9999
+
+
+def test_a_typed_word_is_grounded_on_the_spot(project: Project) -> None:
+    session = project.session()
+    session.add_concept("white")
+    students = session.students
+    assert students.concepts[-1] == "white"
+    vector = np.asarray(students.embeddings)[-1]
+    assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
+    column = np.maximum((np.asarray(project.region_embeddings, np.float32) @ vector).max(axis=1), 0)
+    assert np.allclose(session.X[:, -1], column, atol=1e-3)
+
+
+def test_the_exported_student_uses_the_grounded_words(project: Project, tmp_path: Path) -> None:
+    assert export_student(project, tmp_path / "student.onnx")["max_error"] < 1e-4
+
+
+def test_without_grounding_the_text_vectors_are_used(made: dict[str, Any], tmp_path: Path) -> None:
+    plain = create(made, tmp_path / "plain", grounding=False, teacher="labels")
+    stored = np.asarray(plain.concept_embeddings[plain.concepts.index("red")])
+    assert np.allclose(stored, embedding((1, 0, 0)), atol=1e-5)
+    assert "grounding" not in plain.config
+
+
+def test_labels_as_teacher_are_the_ground_truth(made: dict[str, Any], tmp_path: Path) -> None:
+    project = create(made, tmp_path / "labels", teacher="labels")
+    assert np.array_equal(project.T, project.labels)
+    assert project.context.respond(np.zeros((8, 8, 3), np.uint8)) is None
+
+
+def test_a_class_with_one_image_is_left_out_with_a_line(made: dict[str, Any], tmp_path: Path) -> None:
+    photos = write_class_folders(tmp_path / "photos")
+    (photos / "rare").mkdir()
+    Image.new("RGB", (40, 40), (250, 240, 20)).save(photos / "rare" / "only.png")
+    project = create(made, tmp_path / "out", images=photos)
+    assert project.classes == ["blue", "green", "red"]
+    assert any("'rare' left out" in choice for choice in project.config["choices"])
+
+
+def test_images_without_labels_need_another_teacher(made: dict[str, Any], tmp_path: Path) -> None:
+    flat = made["images"] / "red"
+    with pytest.raises(InputError, match="one folder per class"):
+        create(made, tmp_path / "out", images=flat, teacher="probe")
+
+
+def test_an_explicit_penalty_is_used_as_it_is(made: dict[str, Any], tmp_path: Path) -> None:
+    project = create(made, tmp_path / "lam", lam=0.02, teacher="labels")
+    assert project.students.lam == 0.02
+    assert project.students.penalty is None
+    assert (project.students.thresholds == 0.5).all()
