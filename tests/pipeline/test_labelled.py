@@ -93,7 +93,7 @@ def test_a_typed_word_is_grounded_on_the_spot(project: Project) -> None:
     vector = np.asarray(students.embeddings)[-1]
     assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
     column = np.maximum((np.asarray(project.region_embeddings, np.float32) @ vector).max(axis=1), 0)
-    assert np.allclose(session.X[:, -1], column, atol=1e-3)
+    assert np.allclose(project.context.column("white"), column, atol=1e-3)
 
 
 def test_the_exported_student_uses_the_grounded_words(project: Project, tmp_path: Path) -> None:
