@@ -241,7 +241,9 @@ class _Build:
         self.progress.note(f"{self.out} is finished already; nothing to do")
         return self.out
 
-    def _image_rows(self, sources: Sequence[SourceFile], summaries: Sequence[ShardSummary]) -> list[ImageRow]:
+    def _image_rows(
+        self, images: ImageSet, sources: Sequence[SourceFile], summaries: Sequence[ShardSummary]
+    ) -> list[ImageRow]:
         """Report what was skipped and changed; return the rows of the images that could be read."""
         for summary in summaries:
             for id, reason in summary.skipped:

@@ -14,7 +14,6 @@ from tests.faults import subject
 from inficond.core import Project
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
-from inficond.core.checksum import sha256_of
 from inficond.core.models.sessions import Session as OnnxSession
 from inficond.core.pipeline.build import BuildOptions, build
 from inficond.gradio_app.page_files import PageFiles

@@ -19,7 +19,6 @@ from inficond.core import Project
 from inficond.core.checksum import sha256_of
 from inficond.core.concepts import concept_vectors, evidence
 from inficond.core.errors import Cancelled, InputError
-from inficond.core.checksum import sha256_of
 from inficond.core.images import decode
 from inficond.core.models import load_teacher
 from inficond.core.progress import Silent
