@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     InputError
         The folder cannot be written or the disk is full; the old file is unchanged.
     """
-    try:
+    with write_errors(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             with open(path, "wb") as file:
                 yield file
@@ -47,6 +47,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Convert an `OSError` raised in the block to an `InputError` that names the file being written."""
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"

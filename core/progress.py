@@ -1,35 +1,45 @@
-"""How long work tells what it is doing, and how it is asked to stop."""
+"""Progress reporting and cancellation of long work."""
 
+import shutil
 import sys
 import time
 from collections import deque
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from inficond.core.errors import Cancelled, printable
+from inficond.core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Progress(Protocol):
-    """What long work calls while it runs. `advance` raises `Cancelled` once a stop was asked for."""
+    """Receives the progress of long work."""
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
-        """A stage of `total` steps begins, `done` of them finished by an earlier run."""
+        """Begin a stage of `total` steps, of which an earlier run finished `done`."""
 
     def advance(self, n: int = 1) -> None:
-        """`n` more steps are finished."""
+        """Count `n` finished steps; raise `Cancelled` if the work should stop."""
 
     def note(self, message: str) -> None:
-        """One line worth keeping, e.g. a file that was skipped and why."""
+        """Report one line, for example a skipped file."""
 
 
 class Remaining:
-    """Time left in a stage, from the pace of the last half minute."""
+    """Estimate of the time left in a stage, from the pace of the last 30 seconds.
+
+    Parameters
+    ----------
+    total, done : int
+        Steps of the stage, and those already finished.
+    """
 
     def __init__(self, total: int, done: int = 0) -> None:
         self.total, self.done = total, done
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), done)], maxlen=512)
 
     def advance(self, n: int) -> None:
-        """Count `n` more steps."""
+        """Count `n` finished steps."""
         now = time.monotonic()
         self.done += n
         self._marks.append((now, self.done))
@@ -38,7 +48,7 @@ class Remaining:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds left, or None while nothing is known."""
+        """Seconds left; None before the first step."""
         (t0, n0), (t1, n1) = self._marks[0], self._marks[-1]
         if n1 <= n0 or t1 <= t0:
             return None
@@ -46,7 +56,7 @@ class Remaining:
 
 
 class Silent:
-    """Says nothing; remembers the notes and can be cancelled."""
+    """Collects notes, measures progress and can be cancelled; prints nothing."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -55,7 +65,7 @@ class Silent:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Ask the work to stop at its next step."""
+        """Stop the work at its next step."""
         self._cancelled = True
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
@@ -65,59 +75,58 @@ class Silent:
         self.advance(0)
 
     def advance(self, n: int = 1) -> None:
-        """Count steps; raise `Cancelled` once `cancel` was called."""
+        """Count steps; raise `Cancelled` after `cancel` was called."""
         self.remaining.advance(n)
         if self._cancelled:
             raise Cancelled(f"stopped during: {self.stage}")
 
     def note(self, message: str) -> None:
-        """Keep a line."""
+        """Collect a line."""
         self.notes.append(message)
 
 
 class Terminal(Silent):
-    """One line on a terminal, redrawn at most ten times a second; only the notes where it is no terminal."""
+    """Prints notes, and a progress bar if the stream is a terminal.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Standard error by default.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
-        self._drawn = 0.0
+        self._bar: tqdm[None] | None = None
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
-        """Begin a stage on the same line."""
+        """Begin a stage with a new bar."""
+        from tqdm import tqdm
+
         self.clear()
+        if self._stream.isatty():
+            # Sizes are given because some pseudo-terminals report none, on which tqdm would print nothing.
+            columns = shutil.get_terminal_size().columns - 1
+            self._bar = tqdm(
+                desc=stage, total=total, initial=done, file=self._stream, leave=False, ncols=columns, nrows=24
+            )
         super().start(stage, total, done)
 
     def advance(self, n: int = 1) -> None:
-        """Count steps and redraw."""
+        """Count steps and update the bar."""
         super().advance(n)
-        now = time.monotonic()
-        if self._live and (now - self._drawn > 0.1 or self.remaining.done >= self.remaining.total):
-            self._drawn = now
-            r = self.remaining
-            left = "" if r.seconds is None else f", {spell_seconds(r.seconds)} left"
-            self._stream.write(f"\r\x1b[K{self.stage}: {r.done:,} of {r.total:,}{left}")
-            self._stream.flush()
+        if self._bar is not None:
+            self._bar.update(n)
 
     def note(self, message: str) -> None:
-        """Print a line above the progress line."""
+        """Print a line above the bar."""
         super().note(message)
-        self.clear()
-        self._stream.write(printable(message) + "\n")
+        if self._bar is not None:
+            self._bar.clear()
+        self._stream.write(message + "\n")
 
     def clear(self) -> None:
-        """Take the progress line away."""
-        if self._live:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-
-
-def spell_seconds(seconds: float) -> str:
-    """`95` -> `"1 min 35 s"`."""
-    s = max(0, round(seconds))
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min {s % 60:02d} s"
-    return f"{s // 3600} h {s % 3600 // 60:02d} min"
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

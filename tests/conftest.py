@@ -74,7 +74,8 @@ def write_small_project(
     """
     from inficond.core import Project
     from inficond.core.concepts import concept_vectors
-    from inficond.core.project.files import ImageRow, write_project
+    from inficond.core.project.image_table import ImageRow
+    from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
     from inficond.core.students import distil
 
     rng = np.random.default_rng(seed)
@@ -111,20 +112,20 @@ def write_small_project(
     ]
     write_project(
         folder,
-        images=images,
-        X=X,
-        T=T,
-        concepts=names,
-        concept_groups=["water" if i < k // 3 else "land" for i in range(k)],
-        concept_embeddings=words[:k],
-        classes=list(classes),
-        is_validation=held_out,
-        students=students,
-        regions=regions,
-        assignment=np.tile(np.arange(4, dtype=np.uint8), (n, 1)),
+        ProjectContents(
+            images=images,
+            T=T,
+            concepts=names,
+            concept_groups=["water" if i < k // 3 else "land" for i in range(k)],
+            concept_embeddings=words[:k],
+            classes=list(classes),
+            is_validation=held_out,
+            students=students,
+            labels=(T > 0.5).astype(np.float32) if labels else None,
+            config={"hidden": words[k].tolist()},
+        ),
+        [ImageBlock(X=X, regions=regions, assignment=np.tile(np.arange(4, dtype=np.uint8), (n, 1)))],
         grid=(2, 2),
-        labels=(T > 0.5).astype(np.float32) if labels else None,
-        config={"hidden": words[k].tolist()},
     )
     return Project.open(folder)
 

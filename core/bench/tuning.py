@@ -69,7 +69,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 def make_project(folder: Path, n: int, seed: int = 0) -> "Project":
     """Create a synthetic project of n images; generated in blocks, since n may be large."""
     from inficond.core.facade import Project
-    from inficond.core.project.files import write_project
+    from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
     from inficond.core.students.distil import distil
 
     rng = np.random.default_rng(seed)
@@ -98,14 +98,16 @@ def make_project(folder: Path, n: int, seed: int = 0) -> "Project":
     students, _ = distil(X[~held_out], T[~held_out], classes, concepts)
     write_project(
         folder,
-        images=[f"{i}.jpg" for i in range(n)],
-        X=X,
-        T=T.astype(np.float32),
-        concepts=concepts,
-        classes=classes,
-        is_validation=held_out,
-        students=students,
-        labels=(T > 0.5).astype(np.float32),
+        ProjectContents(
+            images=[f"{i}.jpg" for i in range(n)],
+            T=T.astype(np.float32),
+            concepts=concepts,
+            classes=classes,
+            is_validation=held_out,
+            students=students,
+            labels=(T > 0.5).astype(np.float32),
+        ),
+        [ImageBlock(X=X)],
     )
     return Project.open(folder)
 

@@ -153,7 +153,9 @@ def write_demo(folder: Path) -> Path:
         The same.
     """
     from inficond.core.concepts import concept_vectors, load_corpus
-    from inficond.core.project.files import ImageRow, thumbnail_name, write_project
+    from inficond.core.project.files import thumbnail_name
+    from inficond.core.project.image_table import ImageRow
+    from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 
     arrays = load_arrays()
     corpus = load_corpus()
@@ -171,28 +173,27 @@ def write_demo(folder: Path) -> Path:
         pictures = pool.map(scene_file, plan)
         regions = unpack_regions({key: arrays[f"regions_{key}"] for key in ("shape", "axes", "codes")})
         X = concept_vectors(regions, embeddings)
+        grid = tuple(config.pop("grid"))
+        assignment = unpack_bytes(arrays["assignment"], len(plan) * grid[0] * grid[1]).reshape(len(plan), -1)
         write_project(
             folder,
-            images=rows,
-            X=X,
-            T=arrays["teacher"],
-            concepts=[c.name for c in chosen],
-            classes=list(HABITAT),
-            is_validation=np.array([scene.split == "val" for scene in plan]),
-            students=_Shipped(STUDENTS),
-            baseline=_Shipped(BASELINE),
-            concept_groups=[str(groups[c.name]) for c in chosen],
-            concept_prompts=[list(c.prompts) for c in chosen],
-            concept_embeddings=embeddings,
-            regions=regions,
-            assignment=unpack_bytes(arrays["assignment"], len(plan) * int(np.prod(config["grid"]))).reshape(
-                len(plan), -1
+            ProjectContents(
+                images=rows,
+                T=arrays["teacher"],
+                concepts=[c.name for c in chosen],
+                classes=list(HABITAT),
+                is_validation=np.array([scene.split == "val" for scene in plan]),
+                students=_Shipped(STUDENTS),
+                baseline=_Shipped(BASELINE),
+                concept_groups=[str(groups[c.name]) for c in chosen],
+                concept_prompts=[list(c.prompts) for c in chosen],
+                concept_embeddings=embeddings,
+                labels=labels(plan),
+                config=config,
+                name=NAME,
             ),
-            grid=tuple(config.pop("grid")),
-            thumbnails=pictures,
-            labels=labels(plan),
-            config=config,
-            name=NAME,
+            [ImageBlock(X=X, regions=regions, assignment=assignment, thumbnails=pictures)],
+            grid=grid,
         )
     return folder
 

@@ -1,147 +1,58 @@
-"""The pipeline: images → concept vectors → teacher responses → students, resumable at any moment."""
+"""Building a project: images → concept vectors → teacher responses → students; resumable."""
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from inficond.core.atomic_io import write_errors
 from inficond.core.checksum import sha256_of
 from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
-from inficond.core.models.class_sets import ClassSet, class_set, most_frequent, read_classes
+from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
-from inficond.core.pipeline.encode import Encoding, encode_pieces
+from inficond.core.pipeline.assembly import add_concept_vectors, assemble
+from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import label_matrix, label_names, teach_from_labels
-from inficond.core.pipeline.lock import locked
-from inficond.core.pipeline.shard_reader import Whole
-from inficond.core.pipeline.shards import PieceStore, SourceFile
+from inficond.core.pipeline.notes import LISTED, BuildNotes
+from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
+from inficond.core.pipeline.targets import class_responses, normalised
 from inficond.core.pipeline.word_selection import SEEN_IMAGES, WordSelection, candidate_words, select_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
+from inficond.core.project.arrays import row_blocks
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ProjectContents, ProjectWriter
 from inficond.core.students.distil import with_fitting_thresholds
 from inficond.core.students.sparsity import RELAX, choose_sparsity
 from inficond.core.students.student import Students
-from inficond.core.tables import TableOptions
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
 
+__all__ = ["BuildOptions", "build"]
+
+MIN_IMAGES = 4
 EXCLUSIVE = 1e-3
 """Classes exclude each other if the responses of each image sum to 1 within this tolerance."""
-SHOWN = 1000
-"""Skipped files that `project.json` lists by name; the rest are counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """What a project is made from.
-
-    Parameters
-    ----------
-    images : Path, str or iterable
-        Any source that `open_source` opens.
-    out : Path
-        The project folder.
-    teacher : str
-        ``labels``, ``probe``, ``embedded``, a model folder, a hub id, or a file of responses (CSV or
-        Parquet).
-        ``auto``: ``probe`` if the images have labels and no class set is given, else ``embedded``.
-    encoder : str
-        ``embedded``, a model folder or a hub id.
-    concepts : Path, optional
-        A file of words; the built-in corpus by default.
-    classes : Path or mapping, optional
-        See `read_classes`; the teacher's most frequent groups or labels by default, 20 at most.
-    labels : Path, optional
-        Ground truth, see `read_labels`.
-    lam : float, optional
-        λ on standardised columns. By default it is chosen by cross-validated fidelity, under a limit of
-        concepts.
-    nec : float, optional
-        Wanted mean number of effective concepts per class, from which λ follows.
-    link : {"sigmoid", "softmax"}
-        Of the students; softmax by default if the classes exclude each other, else sigmoid.
-    validity : bool
-        Whether built-in words that name nothing in the images are left out.
-    grounding : bool
-        Whether the vectors of words are moved half-way towards the regions that they name.
-    seed : int
-        Of the split and of the random directions.
-    provider : str
-        What models run on, see `open_session`.
-    baseline : bool
-        Whether to fit the random-concept baseline.
-    name : str, optional
-        Of the project; the folder's by default.
-    workers : int, optional
-        Threads that decode and encode; every available core by default.
-    tables : TableOptions
-        How tables of images, responses and labels are read.
-    """
-
-    images: Path | str | Iterable[Any]
-    out: Path
-    teacher: str | Path = "auto"
-    encoder: str | Path = "embedded"
-    concepts: Path | str | None = None
-    classes: Path | str | Mapping[str, Any] | None = None
-    labels: Path | str | None = None
-    lam: float | None = None
-    nec: float | None = None
-    link: str | None = None
-    validity: bool = True
-    grounding: bool = True
-    seed: int = 0
-    provider: str = "auto"
-    baseline: bool = True
-    name: str | None = None
-    workers: int | None = None
-    tables: TableOptions = field(default_factory=TableOptions)
-
-    def __post_init__(self) -> None:
-        if self.lam is not None and not (np.isfinite(self.lam) and self.lam >= 0):
-            raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
-        if self.nec is not None and not (np.isfinite(self.nec) and self.nec > 0):
-            raise InputError(f"the wanted number of concepts must be above 0, not {self.nec!r}")
-        if self.link not in (None, "sigmoid", "softmax"):
-            raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")
-
-
-@dataclass
-class _Notes:
-    """What was skipped or put right: told as it happens, counted at the end."""
-
-    progress: Progress
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def skip(self, file: str, reason: str) -> None:
-        self.skipped.append((file, reason))
-        if len(self.skipped) <= 20:
-            self.progress.note(f"skipped {file}: {reason}")
-        elif len(self.skipped) == 21:
-            self.progress.note("more files are skipped; project.json lists them")
-
-    def remark(self, text: str) -> None:
-        self.remarks.append(text)
-        self.progress.note(text)
 
 
 def build(options: BuildOptions, progress: Progress | None = None) -> Path:
-    """Make a project, or go on with one that was interrupted, or do nothing where it is finished.
+    """Build a project, or resume an interrupted build; a finished project is left as it is.
 
-    Finished pieces are reused as they are, so a build that was killed ends with the same arrays, bit for bit.
+    Finished shards are reused, so that a build that was interrupted ends with the same arrays, bit for bit.
 
     Parameters
     ----------
@@ -156,9 +67,9 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     Raises
     ------
     InputError
-        Bad input; what was finished stays.
+        Bad input; finished shards stay.
     Cancelled
-        `progress` was told to stop; what was finished stays.
+        Through `progress`; finished shards stay.
     """
     progress = progress or Silent()
     out = Path(options.out)
@@ -167,8 +78,17 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     labels = None if options.labels is None else read_labels(Path(options.labels), options.tables)
     encoder = load_encoder(options.encoder, options.provider, threads=1)
     corpus = _corpus(options, encoder)
-    with locked(out / files.BUILD / "lock"):
+    lock = FileLock(out / files.BUILD / "lock", timeout=0)
+    with write_errors(out):
+        (out / files.BUILD).mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"another process is building {out}: wait for it, or stop it") from None
+    try:
         return _Build(options, out, encoder, corpus, classes, labels, progress).run()
+    finally:
+        lock.release()
 
 
 def _check_folder(out: Path) -> None:
@@ -202,8 +122,9 @@ class _Build:
         progress: Progress,
     ) -> None:
         self.options, self.out, self.encoder, self.corpus = options, out, encoder, corpus
+        self.scratch = out / files.BUILD
         self.given_classes, self.label_table, self.progress = classes, labels, progress
-        self.notes = _Notes(progress)
+        self.notes = BuildNotes(progress)
         self.choices: list[str] = []
         self.started = time.monotonic()
         self.images = self._open_images()
@@ -212,65 +133,62 @@ class _Build:
         self.encoding = Encoding(encoder, self.teacher)
 
     def run(self) -> Path:
+        """Take all stages; return the project folder."""
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
-        sources = self._sources(self.images)
+        images = self.images
+        sources = self._sources(images)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
-            return self._already_there(request)
-        store = PieceStore(self.out / files.BUILD / "pieces", self.encoding.basis)
-        reused = encode_pieces(self.encoding, store, sources, self.progress, self.options.workers)
+            return self._already_built(request)
+        store = ShardStore(self.scratch / "shards", self.encoding.basis)
+        summaries, reused = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
         encoded_at = time.monotonic()
-        whole = Whole(store, sources)
-        for id, reason in whole.skipped:
-            self.notes.skip(id, reason)
-        self._tell_remarks(whole.remarks)
-        self._enough_images(whole, sources)
-        by_id = {source.file.id: source.file for source in sources}
-        image_files = [by_id[id] for id in whole.ids]
-        class_set, T, probe = self._responses(whole, image_files)
-        link, T = self._link(T)
-        if self.label_table is not None:
-            labels, label_notes = aligned_labels(self.label_table, whole.ids, class_set.names)
-        else:
-            labels, label_notes = source_labels(self.images, whole.ids, class_set.names)
-        for note in label_notes:
-            self.notes.remark(note)
-        validation = self._split(T, image_files)
-        words = self._words(whole, ~validation)
-        X = self._concept_vectors(whole, words.vectors)
-        students, baseline = self._fit(X, T, ~validation, class_set, whole, words, link, image_files)
-        own_teacher = self._write_teacher(probe, class_set)
-        seconds = {
-            "encoding": round(encoded_at - self.started, 2),
-            "all": round(time.monotonic() - self.started, 2),
-        }
-        self.progress.start("writing the project", 1)
-        files.write_project(
-            self.out,
-            images=self._rows(image_files, whole.sizes),
-            X=X,
-            T=T,
-            concepts=words.corpus.names,
-            concept_groups=words.corpus.groups,
-            concept_prompts=[list(c.prompts) for c in words.corpus.concepts],
-            concept_embeddings=words.vectors,
-            classes=class_set.names,
-            is_validation=validation,
-            students=students,
-            baseline=baseline,
-            regions=whole.chunks("regions"),
-            assignment=whole.chunks("assignment"),
-            grid=self.encoder.grid,
-            thumbnails=whole.thumbnails(),
-            labels=labels,
-            name=self.options.name,
-            config=self._config(
-                request, class_set, students, words, own_teacher, len(sources), reused, seconds
-            ),
-        )
+        rows = self._image_rows(images, sources, summaries)
+        with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
+            assembled = assemble(
+                writer, sources, summaries, store, self.encoding.shard, self.scratch, self.progress
+            )
+            ids, groups = [row.id for row in rows], [row.group for row in rows]
+            chosen, T, probe = self._responses(ids, groups, assembled.responses)
+            link, T = self._link(T)
+            labels = self._labels(images, ids, chosen)
+            validation = self._split(T, sources, ids)
+            words = self._words(assembled.regions, ~validation)
+            directions = self._directions(len(words.corpus))
+            X, X_random = add_concept_vectors(
+                writer, assembled.regions, words.vectors, directions, self.scratch, self.progress
+            )
+            students, baseline = self._fit(
+                X, X_random, T, ~validation, chosen, words, directions, link, groups
+            )
+            own_teacher = self._write_teacher(probe, chosen)
+            seconds = {
+                "encoding": round(encoded_at - self.started, 2),
+                "all": round(time.monotonic() - self.started, 2),
+            }
+            self.progress.start("writing the project", 1)
+            writer.finish(
+                ProjectContents(
+                    images=rows,
+                    T=T,
+                    concepts=words.corpus.names,
+                    concept_groups=words.corpus.groups,
+                    concept_prompts=[list(c.prompts) for c in words.corpus.concepts],
+                    concept_embeddings=words.vectors,
+                    classes=chosen.names,
+                    is_validation=validation,
+                    students=students,
+                    baseline=baseline,
+                    labels=labels,
+                    name=self.options.name,
+                    config=self._config(
+                        request, chosen, students, words, own_teacher, len(sources), reused, seconds
+                    ),
+                )
+            )
         self.progress.advance(1)
-        shutil.rmtree(self.out / files.BUILD, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
 
     def _teacher_kind(self) -> str:
@@ -297,7 +215,7 @@ class _Build:
 
     def _open_images(self) -> ImageSet:
         self.progress.start("looking for images", 1)
-        downloads = self.out / files.BUILD / "downloads"
+        downloads = self.scratch / "downloads"
         images = open_source(self.options.images, self.notes.skip, self.options.tables, downloads)
         for note in images.notes:
             self.notes.remark(note)
@@ -305,7 +223,7 @@ class _Build:
         return images
 
     def _sources(self, images: ImageSet) -> list[SourceFile]:
-        """The image files in order of their ids, without the project's own and those without response."""
+        """Return the images in order of their ids, without the project's own and those without response."""
         out = self.out.resolve()
         found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
         if self.table is not None:
@@ -340,9 +258,9 @@ class _Build:
         return [f for f, row in zip(found, rows) if row >= 0]
 
     def _request(self, sources: Sequence[SourceFile]) -> str:
-        """What was asked for, as a checksum: the same request on a finished project is nothing to do."""
+        """Return a hash of everything that decides the project: models, images, tables, options."""
         o = self.options
-        said = {
+        request = {
             "basis": self.encoding.basis,
             "files": [(s.file.id, s.file.group, s.file.split, s.size, s.changed) for s in sources],
             "responses": None if self.table is None else sha256_of(self.table.path),
@@ -351,95 +269,103 @@ class _Build:
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
             "fit": [o.lam, o.nec, o.link, o.seed, o.baseline, o.validity, o.grounding, self.kind],
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
-    def _already_there(self, request: str) -> Path:
-        known = files.read_project(self.out).get("request")
-        if known != request:
+    def _already_built(self, request: str) -> Path:
+        if files.read_project(self.out).get("request") != request:
             raise InputError(
                 f"{self.out} already holds a project, made from other images, models or options: "
                 "choose another --out"
             )
-        shutil.rmtree(self.out / files.BUILD, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self.progress.note(f"{self.out} is finished already; nothing to do")
         return self.out
 
-    def _tell_remarks(self, remarks: Sequence[tuple[str, str]]) -> None:
-        """One line for each kind of change, naming the first file."""
-        kinds: dict[str, list[str]] = {}
-        for id, remark in remarks:
-            kind = "the first frame is used" if remark.startswith("the first of") else remark
-            kinds.setdefault(kind, []).append(id)
-        for kind, ids in kinds.items():
-            more = f" and {len(ids) - 1:,} more" if len(ids) > 1 else ""
-            self.notes.remark(f"{ids[0]}{more}: {kind}")
+    def _image_rows(
+        self, images: ImageSet, sources: Sequence[SourceFile], summaries: Sequence[ShardSummary]
+    ) -> list[ImageRow]:
+        """Report what was skipped and changed; return the rows of the images that could be read."""
+        for summary in summaries:
+            for id, reason in summary.skipped:
+                self.notes.skip(id, reason)
+        self.notes.remark_kinds([remark for summary in summaries for remark in summary.remarks])
+        n = sum(len(summary.ids) for summary in summaries)
+        if n == 0:
+            id, reason = self.notes.skipped[0]
+            raise InputError(
+                f"none of the {len(sources):,} images in {images.name} can be used; the first is "
+                f"{id}: {reason}"
+            )
+        if n < MIN_IMAGES:
+            raise InputError(
+                f"{n} usable image{'s' * (n != 1)} in {images.name}: students need at "
+                f"least {MIN_IMAGES}, and some hundreds for a useful result"
+            )
+        out, by_id = self.out.resolve(), {source.file.id: source.file for source in sources}
+        rows = []
+        for summary in summaries:
+            for id, (width, height) in zip(summary.ids, summary.sizes.tolist()):
+                f = by_id[id]
+                where = f.where
+                if f.path is not None:
+                    path = f.path.absolute()
+                    where = path.relative_to(out).as_posix() if path.is_relative_to(out) else str(path)
+                rows.append(ImageRow(id=id, path=where, group=f.group, width=width, height=height))
+        return rows
 
-    def _enough_images(self, whole: Whole, sources: Sequence[SourceFile]) -> None:
-        if whole.n == 0:
-            first = self.notes.skipped[0]
-            raise InputError(
-                f"none of the {len(sources):,} images in {self.images.name} can be used; the first is "
-                f"{first[0]}: {first[1]}"
-            )
-        if whole.n < 4:
-            raise InputError(
-                f"{whole.n} usable image{'s' * (whole.n != 1)} in {self.images.name}: students need at "
-                "least 4, and some hundreds to be worth reading"
-            )
+    def _directions(self, count: int) -> np.ndarray | None:
+        """Return random directions, as many as there are words."""
+        from inficond.core.students.baseline import random_directions
+
+        if not self.options.baseline:
+            return None
+        return random_directions(count, self.encoder.dim, self.options.seed)
 
     def _responses(
-        self, whole: Whole, image_files: Sequence[ImageRecord]
+        self, ids: Sequence[str], image_groups: Sequence[str | None], responses: np.ndarray
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
         if self.kind in LABEL_KINDS:
-            return self._responses_from_labels(whole, image_files)
+            return self._responses_from_labels(ids, image_groups, responses)
+        labels: Sequence[str]
+        groups: Any
         if self.table is not None:
-            labels: Sequence[str] = self.table.classes
-            probabilities = self.table.values[self.table.rows_for(whole.ids)]
-            groups = None
-
-            def pieces() -> Iterator[np.ndarray]:
-                yield probabilities
+            labels, groups = self.table.classes, None
+            responses = self.table.values[self.table.rows_for(ids)]
         else:
             assert self.teacher is not None
             labels, groups = self.teacher.labels, self.teacher.groups
 
-            def pieces() -> Iterator[np.ndarray]:
-                return whole.pieces("responses")
+        def blocks() -> Iterable[np.ndarray]:
+            return row_blocks(responses)
 
-        chosen = class_set(self.given_classes, labels, groups)
-        if not isinstance(self.given_classes, Mapping):
-            chosen = most_frequent(chosen, pieces()) if self.table is None or len(labels) > 20 else chosen
-        elif len(chosen.names) > whole.n:
-            raise InputError(
-                f"{whole.n} images for {len(chosen.names)} classes: give more images, or fewer classes with "
-                "--classes"
-            )
-        T = np.concatenate([chosen.responses(piece) for piece in pieces()])
-        chosen, T = self._without_constant(chosen, T)
-        if len(chosen.names) > whole.n:
-            chosen, T = chosen.keep(range(whole.n)), T[:, : whole.n]
-            self.notes.remark(f"only {whole.n} images: the {whole.n} most frequent classes are kept")
+        chosen, T = class_responses(
+            blocks,
+            len(ids),
+            labels,
+            groups,
+            self.given_classes,
+            choose=self.table is None or len(labels) > 20,
+            remark=self.notes.remark,
+        )
         return chosen, T, None
 
     def _responses_from_labels(
-        self, whole: Whole, image_files: Sequence[ImageRecord]
+        self, ids: Sequence[str], image_groups: Sequence[str | None], base: np.ndarray
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
-        labels = label_matrix(self.images, self.label_table, whole.ids)
+        labels = label_matrix(self.images, self.label_table, ids)
         names = label_names(self.images, self.label_table)
         if self.given_classes == "groups":
             raise InputError("labels have no groups; give a class file, or leave --classes out")
         chosen = class_set(self.given_classes or "labels", names, None)
-        base = None
         if self.teacher is not None:
             self.progress.start("fitting a probe", 1)
-            base = np.concatenate(list(whole.pieces("responses")))
         taught = teach_from_labels(
             self.kind,
             chosen,
             labels,
-            base,
+            None if self.teacher is None else np.asarray(base),
             base_name=self.teacher.name if self.teacher else "",
-            groups=[f.group for f in image_files],
+            groups=image_groups,
             seed=self.options.seed,
         )
         for note in taught.notes:
@@ -460,15 +386,15 @@ class _Build:
             self._choose("link: softmax, because the classes exclude each other")
         else:
             return "sigmoid", T
-        return link, self._normalised(T) if link == "softmax" else T
+        return link, normalised(T, self.notes.remark) if link == "softmax" else T
 
-    def _words(self, whole: Whole, training: np.ndarray) -> WordSelection:
+    def _words(self, all_regions: np.ndarray, training: np.ndarray) -> WordSelection:
         o = self.options
         rows = np.flatnonzero(training)
         if len(rows) > SEEN_IMAGES:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
             self.notes.remark(f"words are tested and grounded on {SEEN_IMAGES:,} of the training images")
-        regions = whole.gather("regions", rows)
+        regions = np.asarray(all_regions[rows])
         selection = select_words(
             self.corpus,
             regions,
@@ -512,99 +438,75 @@ class _Build:
             np.float32
         )
 
-    def _split(self, T: np.ndarray, image_files: Sequence[ImageRecord]) -> np.ndarray:
+    def _labels(self, images: ImageSet, ids: Sequence[str], chosen: ClassSet) -> np.ndarray | None:
+        if self.label_table is not None:
+            labels, notes = aligned_labels(self.label_table, ids, chosen.names)
+        else:
+            labels, notes = source_labels(images, ids, chosen.names)
+        for note in notes:
+            self.notes.remark(note)
+        return labels
+
+    def _split(self, T: np.ndarray, sources: Sequence[SourceFile], ids: Sequence[str]) -> np.ndarray:
+        """Return the validation images, (N,) bool; test images of the source are validation images."""
         from inficond.core.evaluation.split import stratified_split
 
-        given = self._given_split(image_files)
+        by_id = {source.file.id: source.file for source in sources}
+        records = [by_id[id] for id in ids]
+        given: list[str | None] = ["val" if f.split == "test" else f.split for f in records]
+        tested = sum(f.split == "test" for f in records)
+        if tested:
+            self.notes.remark(f"{tested:,} test images of the source are used for validation")
         return stratified_split(
             T,
-            groups=[f.group for f in image_files],
+            groups=[f.group for f in records],
             given=given if any(given) else None,
             seed=self.options.seed,
         )
 
-    def _given_split(self, image_files: Sequence[ImageRecord]) -> list[str | None]:
-        """The split that the source decides; its test images are validation images."""
-        given: list[str | None] = ["val" if f.split == "test" else f.split for f in image_files]
-        tested = sum(f.split == "test" for f in image_files)
-        if tested:
-            self.notes.remark(f"{tested:,} test images of the source are used for validation")
-        return given
-
-    def _concept_vectors(self, whole: Whole, vectors: np.ndarray) -> np.ndarray:
-        from inficond.core.concepts.vectors import concept_vectors
-
-        self.progress.start("concept vectors", whole.n)
-        X = np.empty((whole.n, len(vectors)), np.float32)
-        row = 0
-        for regions in whole.pieces("regions"):
-            X[row : row + len(regions)] = concept_vectors(regions, vectors)
-            row += len(regions)
-            self.progress.advance(len(regions))
-        return X
-
     def _fit(
         self,
         X: np.ndarray,
+        X_random: np.ndarray | None,
         T: np.ndarray,
         training: np.ndarray,
         chosen: ClassSet,
-        whole: Whole,
         words: WordSelection,
+        directions: np.ndarray | None,
         link: str,
-        image_files: Sequence[ImageRecord],
+        groups: Sequence[str | None],
     ) -> tuple[Students, Students | None]:
-        from inficond.core.students.baseline import random_concept_baseline
+        from inficond.core.students.baseline import fit_directions
         from inficond.core.students.distil import distil
 
         o = self.options
-        self.progress.start("fitting students", 2 if o.baseline else 1)
-        lam, relax = o.lam, 1.0
-        if lam is None:
-            relax = RELAX
+        self.progress.start("fitting students", 1 if directions is None else 2)
+        lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
         if lam is None and o.nec is None:
-            groups = [f.group for f, seen in zip(image_files, training) if seen]
-            choice = choose_sparsity(X[training], T[training], link, groups=groups, seed=o.seed)
+            seen = [group for group, row in zip(groups, training.tolist()) if row]
+            choice = choose_sparsity(X[training], T[training], link, groups=seen, seed=o.seed)
             lam = choice.lam
             self._choose(f"sparsity: {choice.reason}")
-        students, _ = distil(
+        # The results of both fits hold a copy of the training rows: only the students are kept.
+        students = distil(
             X[training], T[training], chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
             nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
-        )  # fmt: skip
+        )[0]  # fmt: skip
         if o.lam is None:
             students, reason = with_fitting_thresholds(students, X[training], T[training])
             if reason:
                 self._choose(f"thresholds: {reason}")
         self.progress.advance(1)
-        if not o.baseline:
+        if directions is None or X_random is None:
             return students, None
-        random = random_concept_baseline(
-            whole.rows("regions"),
-            T,
-            training,
-            chosen.names,
-            len(words.corpus),
-            lam=students.lam,
-            nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5),
-            relax=relax,
-            link=link,
-            seed=o.seed,
-        )
-        self.progress.advance(1)
+        baseline = fit_directions(
+            X_random[training], T[training], chosen.names, directions, lam=students.lam, relax=relax,
+            nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5), link=link,
+        )  # fmt: skip
         if o.lam is None:
-            return students, with_fitting_thresholds(random.students, random.X[training], T[training])[0]
-        return students, random.students
-
-    def _rows(self, image_files: Sequence[ImageRecord], sizes: np.ndarray) -> list[files.ImageRow]:
-        out = self.out.resolve()
-        rows = []
-        for f, (width, height) in zip(image_files, sizes.tolist()):
-            shown = f.where
-            if f.path is not None:
-                path = f.path.absolute()
-                shown = path.relative_to(out).as_posix() if path.is_relative_to(out) else str(path)
-            rows.append(files.ImageRow(id=f.id, path=shown, group=f.group, width=width, height=height))
-        return rows
+            baseline = with_fitting_thresholds(baseline, X_random[training], T[training])[0]
+        self.progress.advance(1)
+        return students, baseline
 
     def _config(
         self,
@@ -624,8 +526,8 @@ class _Build:
             "source": {
                 "images": self.images.name, "files": n_files, "reused": reused,
                 "skipped": len(self.notes.skipped),
-                "skipped_files": [list(s) for s in self.notes.skipped[:SHOWN]],
-                "notes": self.notes.remarks[:SHOWN],
+                "skipped_files": [list(s) for s in self.notes.skipped[:LISTED]],
+                "notes": self.notes.remarks[:LISTED],
             },
             "encoder": {
                 "spec": str(self.options.encoder), "name": self.encoder.name, "digest": manifest.digest,

@@ -1,15 +1,14 @@
-"""Images to pieces: each file decoded once, for encoder, teacher and thumbnail alike.
+"""Encoding of images in shards: each image is decoded once, for encoder, teacher and thumbnail alike.
 
-Workers take a batch each and carry it through: decode, resize, encode, ask the teacher. On the CPU sessions
-run single-threaded, so every core works on a batch of its own and none waits for another; on an accelerator
-the workers decode while one of them has its turn on the device. What is under way is bounded, and results are
-taken in order, so memory does not grow with the number of images and no number depends on timing.
-"""
+Each worker thread takes a batch through all steps: decode, resize, encode, apply the teacher. On the CPU,
+sessions run single-threaded, so that every core works on its own batch; on an accelerator, the workers decode
+while one of them uses the device. The number of batches in progress is bounded, and results are taken in
+order, so memory does not grow with the number of images and no number depends on timing."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
 
 import numpy as np
 
@@ -18,39 +17,32 @@ from inficond.core.images.thumbnail import LONGER_SIDE
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.hardware import available_cores
 from inficond.core.models.teacher import Teacher
-from inficond.core.pipeline.shards import PIECE, Piece, PieceStore, SourceFile, cut
+from inficond.core.pipeline.shards import (
+    SHARD_SIZE,
+    Shard,
+    ShardStore,
+    ShardSummary,
+    SourceFile,
+    shards_of,
+)
 from inficond.core.progress import Progress
 
 BATCH = {"cpu": 4}
-"""Images in a call, by provider; a divisor of `PIECE`. On the CPU more needs more memory and is no faster."""
+"""Images in a call, by provider; a divisor of `SHARD_SIZE`. More takes memory and is not faster on a CPU."""
 
 BATCH_ELSEWHERE = 64
 
 
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """A batch carried through: rows of arrays for what could be read, reasons for what could not."""
-
-    ids: list[str]
-    regions: np.ndarray
-    assignment: np.ndarray
-    responses: np.ndarray
-    sizes: np.ndarray
-    thumbnails: list[bytes]
-    skipped: list[tuple[str, str]]
-    remarks: list[tuple[str, str]]
-
-
 class Encoding:
-    """Encoder and teacher, applied to batches of files.
+    """Encoder and teacher, applied to batches of images.
 
     Parameters
     ----------
     encoder : Encoder
     teacher : Teacher or None
-        None: the teacher is a file of responses.
+        None if the teacher is a response table.
     thumbnails : bool
-        Whether to make them (a benchmark may leave them out).
+        Whether to make thumbnails; benchmarks leave them out.
     """
 
     def __init__(self, encoder: Encoder, teacher: Teacher | None, thumbnails: bool = True) -> None:
@@ -63,7 +55,7 @@ class Encoding:
 
     @property
     def basis(self) -> str:
-        """Everything the numbers depend on beside the files themselves."""
+        """Everything the numbers depend on beside the images themselves."""
         from inficond.core.models.runtime import onnxruntime as ort
 
         parts = [self.encoder.manifest.digest, self.encoder.provider, ort.__version__, str(self.batch)]
@@ -71,11 +63,11 @@ class Encoding:
             parts += [self.teacher.manifest.digest, self.teacher.provider]
         return " ".join(parts)
 
-    def run(self, sources: Sequence[SourceFile]) -> _Batch:
-        """Decode, encode and ask the teacher; the batch that the sessions see always has `batch` rows.
+    def run(self, sources: Sequence[SourceFile]) -> Shard:
+        """Decode and encode up to `batch` images and apply the teacher.
 
-        A fixed number of rows, filled up with black, keeps every run on the same kernels (and on an
-        accelerator the same compiled engine), so a row's numbers do not depend on its neighbours' number.
+        The models always get `batch` rows, padded with black: with another number of rows, runtimes choose
+        other kernels, and an image's numbers would depend on the number of its neighbours.
         """
         ids: list[str] = []
         sizes: list[tuple[int, int]] = []
@@ -113,13 +105,32 @@ class Encoding:
             if self.teacher is not None and teacher_pixels is not None:
                 responses = self.teacher.respond(teacher_pixels)[:n]
         shape = np.array(sizes, np.int32).reshape(n, 2)
-        return _Batch(ids, regions, assignment, responses, shape, thumbnails, skipped, remarks)
+        return Shard(
+            ids=ids,
+            sizes=shape,
+            skipped=skipped,
+            remarks=remarks,
+            regions=regions,
+            assignment=assignment,
+            responses=responses,
+            thumbnails=thumbnails,
+        )
 
-    def stream(self, batches: Iterator[Sequence[SourceFile]], workers: int | None = None) -> Iterator[_Batch]:
-        """`run` over batches, side by side, results in order; at most two batches wait per worker."""
+    def shard(self, sources: Sequence[SourceFile]) -> Shard:
+        """Make a whole shard in this thread."""
+        return Shard.joined([self.run(batch) for batch in self.batches(sources)])
+
+    def batches(self, sources: Sequence[SourceFile]) -> list[Sequence[SourceFile]]:
+        """Split images into batches."""
+        return [sources[i : i + self.batch] for i in range(0, len(sources), self.batch)]
+
+    def stream(
+        self, batches: Iterator[Sequence[SourceFile]], workers: int | None = None
+    ) -> Generator[Shard, None, None]:
+        """Apply `run` to batches in parallel; yield the results in order."""
         workers = workers or available_cores()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="encode")
-        pending: deque[Future[_Batch]] = deque()
+        pending: deque[Future[Shard]] = deque()
         try:
             for batch in batches:
                 pending.append(pool.submit(self.run, batch))
@@ -131,56 +142,54 @@ class Encoding:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def encode_pieces(
+def encode_shards(
     encoding: Encoding,
-    store: PieceStore,
+    store: ShardStore,
     sources: Sequence[SourceFile],
     progress: Progress,
     workers: int | None = None,
-) -> int:
-    """Make every piece that is not finished yet.
+) -> tuple[list[ShardSummary], int]:
+    """Make every shard that is not finished yet.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    store : ShardStore
+    sources : sequence of SourceFile
+    progress : Progress
+    workers : int, optional
+        Threads; every available core by default.
 
     Returns
     -------
-    int
-        Images whose work an earlier run had already done.
+    summaries : list of ShardSummary
+        Of all shards, in order.
+    reused : int
+        Images of shards that an earlier run had finished.
 
     Raises
     ------
     Cancelled
-        `progress` was told to stop; finished pieces stay.
+        Through `progress`; finished shards stay.
     """
-    pieces = list(cut(sources))
-    todo = [piece for piece in pieces if not store.finished(piece)]
-    waiting = sum(len(piece) for piece in todo)
-    progress.start("reading and encoding images", len(sources), len(sources) - waiting)
-    batches = (piece[i : i + encoding.batch] for piece in todo for i in range(0, len(piece), encoding.batch))
-    results = encoding.stream(batches, workers)
-    try:
-        for piece in todo:
+    shards = list(shards_of(sources))
+    summaries = [store.finished(shard) for shard in shards]
+    missing = [i for i, summary in enumerate(summaries) if summary is None]
+    reused = len(sources) - sum(len(shards[i]) for i in missing)
+    progress.start("reading and encoding images", len(sources), reused)
+    results = encoding.stream((b for i in missing for b in encoding.batches(shards[i])), workers)
+    with closing(results):
+        for i in missing:
             parts = []
-            for start in range(0, len(piece), encoding.batch):
+            for batch in encoding.batches(shards[i]):
                 parts.append(next(results))
-                progress.advance(len(piece[start : start + encoding.batch]))
-            store.save(piece, _joined(parts))
-            del parts
-    finally:
-        results.close()  # type: ignore[attr-defined]  # a generator: ends its workers
-    return len(sources) - waiting
+                progress.advance(len(batch))
+            shard = Shard.joined(parts)
+            store.save(shards[i], shard)
+            summaries[i] = shard.summary
+            del parts, shard
+    return [summary for summary in summaries if summary is not None], reused
 
 
-def _joined(parts: Sequence[_Batch]) -> Piece:
-    return Piece(
-        ids=[id for part in parts for id in part.ids],
-        regions=np.concatenate([part.regions for part in parts]),
-        assignment=np.concatenate([part.assignment for part in parts]),
-        responses=np.concatenate([part.responses for part in parts]),
-        sizes=np.concatenate([part.sizes for part in parts]),
-        thumbnails=[thumbnail for part in parts for thumbnail in part.thumbnails],
-        skipped=[skip for part in parts for skip in part.skipped],
-        remarks=[remark for part in parts for remark in part.remarks],
-    )
-
-
-assert PIECE % BATCH_ELSEWHERE == 0
-assert all(PIECE % batch == 0 for batch in BATCH.values())
+assert SHARD_SIZE % BATCH_ELSEWHERE == 0
+assert all(SHARD_SIZE % batch == 0 for batch in BATCH.values())

@@ -1,7 +1,7 @@
-"""Finished pieces of a long build: named by what they depend on, whole or absent, believed once checked.
+"""Finished shards of a build, each a file named by everything its content depends on.
 
-That is what makes a killed build resumable: a piece's numbers depend on nothing but what is in its name, so
-it does not matter which run made it. The format is described in docs/formats.md.
+A shard does not depend on the run that made it, so an interrupted build resumes from the shards of earlier
+runs. The format is described in docs/formats.md.
 """
 
 import hashlib
@@ -9,18 +9,21 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from inficond.core.atomic_io import replacing
 from inficond.core.images import ImageRecord
 
-PIECE = 128
-"""Images in a piece: what a kill can cost at most."""
+SHARD_SIZE = 128
+"""Images in a shard: an interruption costs at most so much work."""
 
 VERSION = 1
-"""Part of every name: raised whenever the numbers of a piece would come out differently."""
+"""Part of every name; increased when the same images would give other numbers."""
+
+RETRIED = ("cannot be read", "not enough memory")
+"""Reasons for which an image is tried again by the next run."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class SourceFile:
     changed: int | str
 
     @classmethod
-    def of(cls, file: ImageRecord) -> "SourceFile":
+    def of(cls, file: ImageRecord) -> Self:
         """Read the size and the version of an image."""
         if file.path is None:
             return cls(file, file.size, file.version)
@@ -52,118 +55,171 @@ class SourceFile:
         return cls(file, info.st_size, info.st_mtime_ns)
 
 
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """What was computed from up to `PIECE` image files; n of them could be read.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ShardSummary:
+    """Names and sizes of the images of a shard, without its arrays.
 
     Parameters
     ----------
     ids : list of n str
-        In the order of the rows.
-    regions : (n, R, D) float16
-    assignment : (n, h*w) uint8
-    responses : (n, L) float32
-        The teacher's probabilities; L = 0 where the teacher is a file.
+        Of the images that could be read, in the order of the rows.
     sizes : (n, 2) int32
-        Width and height of the upright pictures.
-    thumbnails : list of n bytes
+        Width and height of the upright images.
     skipped : list of (id, reason)
-        The files that could not be read.
+        Images that could not be read.
     remarks : list of (id, remark)
-        What was changed while reading.
+        Conversions that were made while reading.
     """
 
     ids: list[str]
-    regions: np.ndarray
-    assignment: np.ndarray
-    responses: np.ndarray
     sizes: np.ndarray
-    thumbnails: list[bytes]
     skipped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
 
 
-class PieceStore:
-    """The folder of finished pieces.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shard(ShardSummary):
+    """What was computed from some images; n of them could be read.
+
+    Parameters
+    ----------
+    ids, sizes, skipped, remarks
+        As for `ShardSummary`.
+    regions : (n, R, D) float16
+        Region embeddings.
+    assignment : (n, h*w) uint8
+        The region of each cell.
+    responses : (n, L) float32
+        The teacher's probabilities; L = 0 if the teacher is a response table.
+    thumbnails : list of n bytes
+    """
+
+    regions: np.ndarray
+    assignment: np.ndarray
+    responses: np.ndarray
+    thumbnails: list[bytes]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Shard"]) -> Self:
+        """Return one shard with the images of several."""
+        return cls(
+            ids=[id for part in parts for id in part.ids],
+            sizes=np.concatenate([part.sizes for part in parts]),
+            skipped=[skip for part in parts for skip in part.skipped],
+            remarks=[remark for part in parts for remark in part.remarks],
+            regions=np.concatenate([part.regions for part in parts]),
+            assignment=np.concatenate([part.assignment for part in parts]),
+            responses=np.concatenate([part.responses for part in parts]),
+            thumbnails=[thumbnail for part in parts for thumbnail in part.thumbnails],
+        )
+
+    @property
+    def summary(self) -> ShardSummary:
+        """The shard without its arrays."""
+        return ShardSummary(ids=self.ids, sizes=self.sizes, skipped=self.skipped, remarks=self.remarks)
+
+
+class ShardStore:
+    """A folder of finished shards.
 
     Parameters
     ----------
     folder : Path
     basis : str
-        Everything that all pieces depend on: models, provider, batch size.
+        Everything that all shards depend on: models, provider, batch size.
     """
 
     def __init__(self, folder: Path, basis: str) -> None:
         self._folder, self._basis = folder, basis
 
     def path(self, sources: Sequence[SourceFile]) -> Path:
-        """Where the piece of these files is, or will be."""
-        said = [VERSION, self._basis, [(s.file.id, s.file.where, s.size, s.changed) for s in sources]]
-        return self._folder / (hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40] + ".npz")
+        """Return the file of the shard of these images, whether it exists or not."""
+        parts = [VERSION, self._basis, [(s.file.id, s.file.where, s.size, s.changed) for s in sources]]
+        return self._folder / (hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40] + ".npz")
 
-    def finished(self, sources: Sequence[SourceFile]) -> bool:
-        """Whether the piece is there and whole; one that is not, or that met a passing fault, is removed."""
+    def finished(self, sources: Sequence[SourceFile]) -> ShardSummary | None:
+        """Return the summary of a finished shard.
+
+        Returns
+        -------
+        ShardSummary or None
+            None if the shard has to be made: it is missing, damaged, or an image of it should be tried again.
+        """
         path = self.path(sources)
         if not path.exists():
-            return False
+            return None
         try:
-            piece = self.load(sources)
-        except Exception:  # damage reaches zip, NumPy and JSON as everything that they can raise
-            path.unlink(missing_ok=True)
-            return False
-        if any(reason.startswith(("cannot be read", "not enough memory")) for _, reason in piece.skipped):
-            path.unlink(missing_ok=True)
-            return False
-        return True
+            with np.load(path, allow_pickle=False) as data:
+                summary = _summary(data)
+        except Exception:  # zipfile, NumPy and json raise many types for damaged files
+            return None
+        return None if any(reason.startswith(RETRIED) for _, reason in summary.skipped) else summary
 
-    def save(self, sources: Sequence[SourceFile], piece: Piece) -> None:
-        """Write a piece; it takes its name only when it is on the disk. Zip keeps CRC-32 of each array."""
-        thumbnails = np.frombuffer(b"".join(piece.thumbnails), np.uint8)
-        ends = np.cumsum([len(t) for t in piece.thumbnails], dtype=np.int64)
-        said = {"ids": piece.ids, "skipped": piece.skipped, "remarks": piece.remarks}
+    def save(self, sources: Sequence[SourceFile], shard: Shard) -> None:
+        """Write a shard atomically; the zip format adds a CRC-32 of each array.
+
+        Raises
+        ------
+        InputError
+            The disk is full, or the folder cannot be written.
+        """
+        names = {"ids": shard.ids, "skipped": shard.skipped, "remarks": shard.remarks}
         with replacing(self.path(sources)) as file:
             np.savez(
                 file,
-                said=np.frombuffer(json.dumps(said).encode(), np.uint8),
-                regions=piece.regions,
-                assignment=piece.assignment,
-                responses=piece.responses,
-                sizes=piece.sizes,
-                thumbnails=thumbnails,
-                thumbnail_ends=ends,
+                said=np.frombuffer(json.dumps(names).encode(), np.uint8),
+                regions=shard.regions,
+                assignment=shard.assignment,
+                responses=shard.responses,
+                sizes=shard.sizes,
+                thumbnails=np.frombuffer(b"".join(shard.thumbnails), np.uint8),
+                thumbnail_ends=np.cumsum([len(t) for t in shard.thumbnails], dtype=np.int64),
             )
 
-    def load(self, sources: Sequence[SourceFile]) -> Piece:
-        """Read a piece; every array is held against its CRC-32."""
+    def load(self, sources: Sequence[SourceFile]) -> Shard:
+        """Read a shard; every array is compared with its CRC-32.
+
+        Raises
+        ------
+        Exception
+            The file is missing or damaged; zipfile, NumPy and json raise many types.
+        """
         with np.load(self.path(sources), allow_pickle=False) as data:
-            said: dict[str, Any] = json.loads(data["said"].tobytes())
+            summary = _summary(data)
             blob, ends = data["thumbnails"].tobytes(), data["thumbnail_ends"].tolist()
-            piece = Piece(
-                ids=said["ids"],
+            shard = Shard(
+                ids=summary.ids,
+                sizes=summary.sizes,
+                skipped=summary.skipped,
+                remarks=summary.remarks,
                 regions=data["regions"],
                 assignment=data["assignment"],
                 responses=data["responses"],
-                sizes=data["sizes"],
                 thumbnails=[blob[start:end] for start, end in zip([0, *ends], ends)],
-                skipped=[(id, reason) for id, reason in said["skipped"]],
-                remarks=[(id, remark) for id, remark in said["remarks"]],
             )
-        n = len(piece.ids)
-        arrays = (piece.regions, piece.assignment, piece.responses, piece.sizes, piece.thumbnails)
-        if any(len(a) != n for a in arrays):
-            raise ValueError("the arrays of a piece do not fit each other")
-        told = [text for pair in (*piece.skipped, *piece.remarks) for text in pair]
-        if not all(isinstance(text, str) for text in (*piece.ids, *told)):
-            raise ValueError("the names of a piece are no texts")
-        return piece
-
-    def array(self, sources: Sequence[SourceFile], name: str) -> np.ndarray:
-        """One array of a piece."""
-        with np.load(self.path(sources), allow_pickle=False) as data:
-            return data[name]
+        arrays = (shard.regions, shard.assignment, shard.responses, shard.thumbnails)
+        if any(len(array) != len(shard.ids) for array in arrays):
+            raise ValueError("the arrays of a shard do not fit each other")
+        return shard
 
 
-def cut(sources: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
-    """The files of each piece."""
-    for start in range(0, len(sources), PIECE):
-        yield sources[start : start + PIECE]
+def _summary(data: Any) -> ShardSummary:
+    names: dict[str, Any] = json.loads(data["said"].tobytes())
+    summary = ShardSummary(
+        ids=names["ids"],
+        sizes=data["sizes"],
+        skipped=[(id, reason) for id, reason in names["skipped"]],
+        remarks=[(id, remark) for id, remark in names["remarks"]],
+    )
+    texts = [text for pair in (*summary.skipped, *summary.remarks) for text in pair]
+    if not all(isinstance(text, str) for text in (*summary.ids, *texts)):
+        raise ValueError("the names of a shard are not texts")
+    if summary.sizes.shape != (len(summary.ids), 2):
+        raise ValueError("the sizes of a shard do not fit its images")
+    return summary
+
+
+def shards_of(sources: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
+    """Yield the images of each shard."""
+    for start in range(0, len(sources), SHARD_SIZE):
+        yield sources[start : start + SHARD_SIZE]

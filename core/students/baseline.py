@@ -124,9 +124,47 @@ def random_concept_baseline(
     directions = random_directions(n_concepts, regions.shape[2], seed)
     X = random_concept_vectors(regions, directions)
     rows = np.asarray(train, bool)
-    names = [f"random direction {k + 1}" for k in range(n_concepts)]
-    students, _ = distil(
-        X[rows], np.asarray(T)[rows], classes, names, lam=lam, nec=nec, relax=relax, link=link,
-        thresholds=thresholds, embeddings=directions,
+    students = fit_directions(
+        X[rows], np.asarray(T)[rows], classes, directions, lam=lam, nec=nec, relax=relax, link=link,
+        thresholds=thresholds,
     )  # fmt: skip
     return RandomBaseline(students, X)
+
+
+def fit_directions(
+    X: ArrayLike,
+    T: ArrayLike,
+    classes: Sequence[str],
+    directions: NDArray[np.float32],
+    *,
+    lam: float = LAM,
+    nec: float | None = None,
+    relax: float = 1.0,
+    link: str = "sigmoid",
+    thresholds: str = "half",
+) -> Students:
+    """Fit students on the concept vectors of random directions.
+
+    Parameters
+    ----------
+    X : array (n, K), float32
+        Concept vectors of the training images.
+    T : array (n, C)
+        The teacher's responses to them.
+    classes : sequence of str
+        C names.
+    directions : array (K, D)
+        The directions that `X` was computed with.
+    lam, nec, relax, link, thresholds
+        As for `distil`.
+
+    Returns
+    -------
+    Students
+        Whose concepts are named "random direction 1" and so on.
+    """
+    names = [f"random direction {k + 1}" for k in range(len(directions))]
+    return distil(
+        X, T, classes, names, lam=lam, nec=nec, relax=relax, link=link, thresholds=thresholds,
+        embeddings=directions,
+    )[0]  # fmt: skip

@@ -289,7 +289,8 @@ def enlarge(project: "Project", folder: Path, size: int) -> Path:
     """A project of `size` images: those of another, repeated under new names, values as they are."""
     from PIL import Image
 
-    from inficond.core.project.files import ImageRow, write_project
+    from inficond.core.project.image_table import ImageRow
+    from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 
     n = len(project)
     rows = np.arange(size) % n
@@ -308,32 +309,37 @@ def enlarge(project: "Project", folder: Path, size: int) -> Path:
         each = np.stack([one(i) for i in range(n)])
         return each[rows]
 
-    kept: dict[str, Any] = {}
+    regions = assignment = None
     if project.grid is not None:
-        kept = {
-            "regions": np.asarray(project.region_embeddings)[rows],
-            "assignment": taken(lambda i: project.assignment(i).ravel()),
-            "grid": project.grid,
-        }
+        regions = np.asarray(project.region_embeddings)[rows]
+        assignment = taken(lambda i: project.assignment(i).ravel())
     return write_project(
         folder,
-        images=[
-            ImageRow(id=f"{i // n}/{project.image_ids[r]}", path=str(project.image_path(int(r))))
-            for i, r in enumerate(rows)
+        ProjectContents(
+            images=[
+                ImageRow(id=f"{i // n}/{project.image_ids[r]}", path=str(project.image_path(int(r))))
+                for i, r in enumerate(rows)
+            ],
+            T=np.asarray(project.T)[rows],
+            labels=None if project.labels is None else np.asarray(project.labels)[rows],
+            concepts=project.concepts,
+            concept_groups=project.concept_groups,
+            concept_embeddings=None
+            if project.concept_embeddings is None
+            else np.asarray(project.concept_embeddings),
+            classes=project.classes,
+            is_validation=np.asarray(project.is_validation)[rows],
+            students=project.students,
+            name=f"{size:,} images",
+            config={k: project.config[k] for k in ("encoder", "teacher") if k in project.config},
+        ),
+        [
+            ImageBlock(
+                X=np.asarray(project.X)[rows],
+                regions=regions,
+                assignment=assignment,
+                thumbnails=[thumbnail(int(r)) for r in rows],
+            )
         ],
-        X=np.asarray(project.X)[rows],
-        T=np.asarray(project.T)[rows],
-        labels=None if project.labels is None else np.asarray(project.labels)[rows],
-        concepts=project.concepts,
-        concept_groups=project.concept_groups,
-        concept_embeddings=None
-        if project.concept_embeddings is None
-        else np.asarray(project.concept_embeddings),
-        classes=project.classes,
-        is_validation=np.asarray(project.is_validation)[rows],
-        students=project.students,
-        thumbnails=[thumbnail(int(r)) for r in rows],
-        name=f"{size:,} images",
-        config={k: project.config[k] for k in ("encoder", "teacher") if k in project.config},
-        **kept,
+        grid=project.grid,
     )

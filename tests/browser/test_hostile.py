@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Opener, select_class, serve, settle
 
 from inficond.core import Project
-from inficond.core.project.files import ImageRow, write_project
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
@@ -53,20 +54,26 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("hostile") / "project"
     write_project(
         folder,
-        images=rows,
-        X=np.asarray(source.X[:N]),
-        T=np.asarray(source.T[:N]),
-        concepts=concepts,
-        classes=classes,
-        is_validation=source.is_validation[:N],
-        students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
-        concept_embeddings=source.concept_embeddings,
-        regions=np.asarray(source.region_embeddings[:N]),
-        assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
+        ProjectContents(
+            images=rows,
+            T=np.asarray(source.T[:N]),
+            concepts=concepts,
+            classes=classes,
+            is_validation=source.is_validation[:N],
+            students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
+            concept_embeddings=source.concept_embeddings,
+            name=NAMES[0],
+            config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
+        ),
+        [
+            ImageBlock(
+                X=np.asarray(source.X[:N]),
+                regions=np.asarray(source.region_embeddings[:N]),
+                assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
+                thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
+            )
+        ],
         grid=source.grid,
-        thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
-        name=NAMES[0],
-        config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
     )
     assert len(set(concepts)) == K
     page = serve(Project.open(folder))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from inficond.core import Project
@@ -118,7 +119,7 @@ def distill(tiny: Any, out: Path, *more: str, slow: bool = True) -> subprocess.P
 def test_killed_half_way_it_goes_on_and_ends_in_the_same_bytes(
     built: Project, tiny: Any, tmp_path: Path
 ) -> None:
-    out, pieces = tmp_path / "out", tmp_path / "out" / ".build" / "pieces"
+    out, pieces = tmp_path / "out", tmp_path / "out" / ".build" / "shards"
     process = distill(tiny, out)
     while not list(pieces.glob("*.npz")):
         assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
@@ -153,7 +154,7 @@ def test_a_damaged_piece_is_made_again(tiny: Any, built: Project, tmp_path: Path
     out = tmp_path / "out"
     with pytest.raises(Cancelled):
         Project.create(**tiny.arguments(out, progress=StopAfterEncoding()))
-    piece = sorted((out / ".build" / "pieces").glob("*.npz"))[0]
+    piece = sorted((out / ".build" / "shards").glob("*.npz"))[0]
     data = bytearray(piece.read_bytes())
     if fault == "flip":
         data[len(data) // 2] ^= 1
@@ -172,14 +173,14 @@ def test_cancelled_it_keeps_what_was_finished(tiny: Any, tmp_path: Path) -> None
     out = tmp_path / "out"
     with pytest.raises(Cancelled):
         Project.create(**tiny.arguments(out, progress=StopAt150()))
-    assert len(list((out / ".build" / "pieces").glob("*.npz"))) == 1
+    assert len(list((out / ".build" / "shards").glob("*.npz"))) == 1
     assert Project.create(**tiny.arguments(out)).config["source"]["reused"] == 128
 
 
 def test_two_builders_do_not_share_a_folder(tiny: Any, tmp_path: Path) -> None:
-    from inficond.core.pipeline.lock import locked
-
-    with locked(tmp_path / "out" / files.BUILD / "lock"), pytest.raises(InputError, match="another process"):
+    folder = tmp_path / "out" / files.BUILD
+    folder.mkdir(parents=True)
+    with FileLock(folder / "lock"), pytest.raises(InputError, match="another process"):
         Project.create(**tiny.arguments(tmp_path / "out"))
 
 
@@ -294,7 +295,9 @@ def test_a_constant_class_is_left_out_and_named(built: Project, tiny: Any, tmp_p
         **tiny.arguments(tmp_path / "out", teacher=str(responses(built, tmp_path / "r.csv", more)))
     )
     assert "ghost" not in project.classes
-    assert any("'ghost' left out: the teacher says 0.25" in n for n in project.config["source"]["notes"])
+    assert any(
+        "'ghost' left out: the teacher's response is 0.25" in n for n in project.config["source"]["notes"]
+    )
     lone = table(tmp_path / "c.csv", "image,ghost\n" + "".join(f"{id},0.25\n" for id in built.image_ids))
     with pytest.raises(InputError, match="nothing to learn"):
         Project.create(**tiny.arguments(tmp_path / "out2", teacher=str(lone)))

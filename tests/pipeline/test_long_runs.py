@@ -72,7 +72,7 @@ def test_scenes_killed_half_way_end_in_the_same_bytes(
     scenes_run: tuple[Path, dict[str, Any]], shared_data: Path, tmp_path: Path
 ) -> None:
     whole, told = scenes_run
-    out, pieces = tmp_path / "project", tmp_path / "project" / ".build" / "pieces"
+    out, pieces = tmp_path / "project", tmp_path / "project" / ".build" / "shards"
     scenes = shared_data / "scenes"
     command = [
         *COMMAND, scenes / "images", "--labels", scenes / "labels.csv", "--teacher",

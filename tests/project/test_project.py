@@ -11,7 +11,8 @@ import pytest
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.project import files
-from inficond.core.project.arrays import Chunks, save_array
+from inficond.core.project.arrays import ArrayWriter, FileEntry, save_array
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_missing_and_cut_files_are_named(copy: Path, name: str) -> None:
 
 
 def test_no_project_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="the folder does not exist"):
         Project.open(tmp_path / "nowhere")
     with pytest.raises(InputError, match="inficond distill"):
         Project.open(tmp_path)
@@ -94,7 +95,7 @@ def test_no_project_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(copy: Path) -> None:
     document = json.loads((copy / files.PROJECT).read_text())
-    (copy / files.PROJECT).write_text(json.dumps(files.sealed({**document, "format": 2})))
+    (copy / files.PROJECT).write_text(json.dumps(files.with_checksum({**document, "format": 2})))
     with pytest.raises(InputError, match="newer InFiConD"):
         Project.open(copy)
 
@@ -110,36 +111,43 @@ def test_a_document_without_its_fields_is_refused(copy: Path) -> None:
     document = json.loads((copy / files.PROJECT).read_text())
     for missing in ("files", "classes", "name", "thumbnails"):
         rest = {key: value for key, value in document.items() if key != missing}
-        (copy / files.PROJECT).write_text(json.dumps(files.sealed(rest)))
+        (copy / files.PROJECT).write_text(json.dumps(files.with_checksum(rest)))
         with pytest.raises(InputError, match="a field is missing or wrong"):
             Project.open(copy)
 
 
 def test_rows_that_are_not_there_are_refused(small_project: Project) -> None:
     for row in (-1, len(small_project)):
-        with pytest.raises(InputError, match="there is no image"):
+        with pytest.raises(InputError, match="does not exist"):
             small_project.regions(row)
 
 
 def test_a_project_is_never_written_over(make_project: Callable[..., Project]) -> None:
     project = make_project()
     with pytest.raises(InputError, match="already holds a project"):
-        files.write_project(
-            project.path, images=["a"], X=np.zeros((1, 1), np.float32), T=np.zeros((1, 1), np.float32),
-            concepts=["c"], classes=["k"], is_validation=np.array([True]), students=project.students,
+        write_project(
+            project.path, ProjectContents(images=["a"], T=np.zeros((1, 1), np.float32),
+            concepts=["c"], classes=["k"], is_validation=np.array([True]), students=project.students),
+            [ImageBlock(X=np.zeros((1, 1), np.float32))],
         )  # fmt: skip
     assert Project.open(project.path).verify() == []
 
 
-def test_an_array_in_pieces_is_the_same_file(tmp_path: Path) -> None:
+def write_blocks(path: Path, shape: tuple[int, ...], *blocks: np.ndarray) -> FileEntry:
+    with ArrayWriter(path, shape, "float32") as writer:
+        for block in blocks:
+            writer.append(block)
+    return writer.entry
+
+
+def test_an_array_written_in_blocks_is_the_same_file(tmp_path: Path) -> None:
     array = np.arange(60, dtype=np.float32).reshape(12, 5)
     whole = save_array(tmp_path / "whole.npy", array)
-    pieces = save_array(
-        tmp_path / "pieces.npy", Chunks((12, 5), "float32", lambda: [array[:5], array[5:6], array[6:]])
-    )
-    assert whole == pieces
-    np.testing.assert_array_equal(np.load(tmp_path / "pieces.npy"), array)
+    assert write_blocks(tmp_path / "blocks.npy", (12, 5), array[:5], array[5:6], array[6:]) == whole
+    np.testing.assert_array_equal(np.load(tmp_path / "blocks.npy"), array)
     with pytest.raises(ValueError, match="6 rows written of 12"):
-        save_array(tmp_path / "short.npy", Chunks((12, 5), "float32", lambda: [array[:6]]))
+        write_blocks(tmp_path / "short.npy", (12, 5), array[:6])
+    with pytest.raises(ValueError, match=r"block \(7, 5\) in an array \(12, 5\) at row 6"):
+        write_blocks(tmp_path / "short.npy", (12, 5), array[:6], array[:7])
     assert not (tmp_path / "short.npy").exists()
     assert not list(tmp_path.glob(".*.part"))

@@ -9,7 +9,8 @@ from PIL import Image
 
 from inficond.core import Project
 from inficond.core.evaluation import stratified_split
-from inficond.core.project.files import ImageRow, write_project
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 from inficond.core.students import distil
 from inficond.core.students.baseline import random_concept_vectors, random_directions
 
@@ -53,12 +54,13 @@ def make(folder: Path, *, regions: bool = True, labels: bool = True, link: str =
     truth = (T > 0.5).astype(np.float32)
     truth[::7] = np.nan
     write_project(
-        folder, images=[ImageRow(id=i, path=i, group=g, width=96, height=72) for i, g in zip(ids, groups)],
-        X=X, T=T, concepts=concepts, classes=classes, is_validation=held, students=students,
-        concept_embeddings=words, regions=vectors if regions else None,
+        folder, ProjectContents(
+        images=[ImageRow(id=i, path=i, group=g, width=96, height=72) for i, g in zip(ids, groups)],
+        T=T, concepts=concepts, classes=classes, is_validation=held, students=students,
+        concept_embeddings=words, labels=truth if labels else None, name="<i>my</i> project"),
+        [ImageBlock(X=X, regions=vectors if regions else None,
         assignment=np.arange(16, dtype=np.uint8)[None].repeat(N, 0) // 4 if regions else None,
-        grid=GRID, thumbnails=[picture(rng) for _ in range(N)], labels=truth if labels else None,
-        name="<i>my</i> project",
+        thumbnails=[picture(rng) for _ in range(N)])], grid=GRID,
     )  # fmt: skip
     return Project.open(folder)
 

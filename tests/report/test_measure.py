@@ -8,7 +8,7 @@ import pytest
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS, average_precision, class_metrics
-from inficond.core.project.files import write_project
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 from inficond.core.report import render_html, report
 from inficond.core.report.wording import grade, reading, summary
 from inficond.core.students import Students, keep_largest, random_concept_baseline
@@ -122,9 +122,9 @@ def test_a_teacher_that_always_says_the_same_is_no_perfect_student(tmp_path) -> 
     for held in (np.zeros(6, bool), np.arange(6) == 2, np.ones(6, bool)):
         folder = tmp_path / str(held.sum())
         write_project(
-            folder, images=[f"{i}.jpg" for i in range(6)], X=rng.random((6, 2), np.float32),
+            folder, ProjectContents(images=[f"{i}.jpg" for i in range(6)],
             T=np.array([[0.9, 0.1]] * 6, np.float32), concepts=["x", "y"], classes=["all", "none"],
-            is_validation=held, students=students,
+            is_validation=held, students=students), [ImageBlock(X=rng.random((6, 2), np.float32))],
         )  # fmt: skip
         data = report(Project.open(folder))
         assert len(data["summary"]) == 1

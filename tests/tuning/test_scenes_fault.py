@@ -14,7 +14,8 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.evaluation import Change, paired_bootstrap
-from inficond.core.project.files import ImageRow, write_project
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 from inficond.core.students import distil
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -35,15 +36,17 @@ def faulty(scenes_run: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.Tem
     )
     write_project(
         folder,
-        images=[ImageRow(id=i, path=i) for i in clean.image_ids],
-        X=np.asarray(clean.X),
-        T=T,
-        concepts=clean.concepts,
-        concept_groups=clean.concept_groups,
-        classes=clean.classes,
-        is_validation=clean.is_validation,
-        students=students,
-        labels=np.asarray(clean.labels),
+        ProjectContents(
+            images=[ImageRow(id=i, path=i) for i in clean.image_ids],
+            T=T,
+            concepts=clean.concepts,
+            concept_groups=clean.concept_groups,
+            classes=clean.classes,
+            is_validation=clean.is_validation,
+            students=students,
+            labels=np.asarray(clean.labels),
+        ),
+        [ImageBlock(X=np.asarray(clean.X))],
     )
     return Project.open(folder)
 

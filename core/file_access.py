@@ -1,0 +1,88 @@
+"""Safe opening of files that others wrote."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from inficond.core.errors import InputError
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path, root: Path | None = None, limit: int | None = None) -> BufferedReader:
+    """Open a regular file for reading; never blocks on a pipe or a device.
+
+    Parameters
+    ----------
+    path : Path
+    root : Path, optional
+        Folder that must contain the file once symbolic links are resolved.
+    limit : int, optional
+        Largest accepted size in bytes.
+
+    Returns
+    -------
+    BufferedReader
+        Positioned at the start; to be closed by the caller.
+
+    Raises
+    ------
+    InputError
+        Not a regular file, outside of `root`, or larger than `limit`.
+    OSError
+        The file is missing or cannot be read.
+    """
+    check_inside(path, root)
+    _check_kind(path, os.stat(path).st_mode)  # opening a device may have effects
+    file = os.fdopen(os.open(path, _FLAGS), "rb")
+    try:
+        info = os.fstat(file.fileno())
+        _check_kind(path, info.st_mode)
+        if limit is not None and info.st_size > limit:
+            raise InputError(f"{path} is too large: {info.st_size:,} bytes, at most {limit:,} are accepted")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: Path, root: Path | None = None, limit: int | None = None) -> bytes:
+    """Return the content of a regular file; parameters and errors as for `open_regular`."""
+    with open_regular(path, root, limit) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise InputError(f"{path} changed while it was read: try again")
+    return data
+
+
+def check_inside(path: Path, root: Path | None) -> None:
+    """Raise `InputError` if a path leads out of a folder through ``..`` or a symbolic link."""
+    if root is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise InputError(f"{path} leads out of {root}: replace the link with a copy of the file")
+
+
+def check_regular(path: Path, root: Path | None = None) -> None:
+    """Raise `InputError` if something other than a regular file below `root` exists at a path."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    check_inside(path, root)
+    if stat.S_ISLNK(mode):
+        mode = os.stat(path).st_mode
+    _check_kind(path, mode)
+
+
+def _check_kind(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+        raise InputError(f"{path} is {kind}, not a regular file: replace it with a copy of the original file")

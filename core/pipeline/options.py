@@ -1,0 +1,91 @@
+"""Options of a build."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.tables import TableOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What a project is made from.
+
+    Parameters
+    ----------
+    images : Path, str or iterable
+        Any source that `open_source` opens.
+    out : Path
+        The project folder.
+    teacher : str
+        ``labels``, ``probe``, ``embedded``, a model folder, a hub id, or a file of responses (CSV or
+        Parquet).
+        ``auto``: ``probe`` if the images have labels and no class set is given, else ``embedded``.
+    encoder : str
+        ``embedded``, a model folder or a hub id.
+    concepts : Path, optional
+        A file of words; the built-in corpus by default.
+    classes : Path or mapping, optional
+        See `read_classes`; the teacher's most frequent groups or labels by default, 20 at most.
+    labels : Path, optional
+        Ground truth, see `read_labels`.
+    lam : float, optional
+        λ on standardised columns. By default it is chosen by cross-validated fidelity, under a limit of
+        concepts.
+    nec : float, optional
+        Wanted mean number of effective concepts per class, from which λ follows.
+    link : {"sigmoid", "softmax"}
+        Of the students; softmax by default if the classes exclude each other, else sigmoid.
+    validity : bool
+        Whether built-in words that name nothing in the images are left out.
+    grounding : bool
+        Whether the vectors of words are moved half-way towards the regions that they name.
+    seed : int
+        Of the split and of the random directions.
+    provider : str
+        What models run on, see `open_session`.
+    baseline : bool
+        Whether to fit the random-concept baseline.
+    name : str, optional
+        Of the project; the folder's by default.
+    workers : int, optional
+        Threads that decode and encode; every available core by default.
+    tables : TableOptions
+        How tables of images, responses and labels are read.
+
+    Raises
+    ------
+    InputError
+        A number or the link is out of range.
+    """
+
+    images: Path | str | Iterable[Any]
+    out: Path
+    teacher: str | Path = "auto"
+    encoder: str | Path = "embedded"
+    concepts: Path | str | None = None
+    classes: Path | str | Mapping[str, Any] | None = None
+    labels: Path | str | None = None
+    lam: float | None = None
+    nec: float | None = None
+    link: str | None = None
+    validity: bool = True
+    grounding: bool = True
+    seed: int = 0
+    provider: str = "auto"
+    baseline: bool = True
+    name: str | None = None
+    workers: int | None = None
+    tables: TableOptions = field(default_factory=TableOptions)
+
+    def __post_init__(self) -> None:
+        if self.lam is not None and not (np.isfinite(self.lam) and self.lam >= 0):
+            raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
+        if self.nec is not None and not (np.isfinite(self.nec) and self.nec > 0):
+            raise InputError(f"the wanted number of concepts must be above 0, not {self.nec!r}")
+        if self.link not in (None, "sigmoid", "softmax"):
+            raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")

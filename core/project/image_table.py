@@ -1,0 +1,212 @@
+"""The table of a project's images, `images.parquet`."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+
+from inficond.core.atomic_io import replacing
+from inficond.core.checksum import HashingFile
+from inficond.core.errors import InputError
+from inficond.core.file_access import open_regular
+from inficond.core.project.arrays import FileEntry, damaged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+TEXT_COLUMNS = ("id", "path", "group")
+CODECS = ("SNAPPY", "UNCOMPRESSED")
+"""Accepted compression: Snappy expands data at most 22 times, other codecs a thousand times and more."""
+ENCODINGS = frozenset({"BIT_PACKED", "PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY"})
+"""Accepted encodings: in these a value is never longer than its stored bytes."""
+MAX_COLUMNS = 32
+MAX_TEXT = 8192
+"""Bytes of a text."""
+BATCH = 256
+"""Rows that are decoded at a time; every batch is checked before the next is decoded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRow:
+    """One image of a project.
+
+    Parameters
+    ----------
+    id : str
+        Path relative to the searched folder, POSIX form.
+    path : str
+        Path of the original: absolute, or relative to the project folder.
+    group : str, optional
+        Images of one group share a source: they are resampled together.
+    width, height : int, optional
+        Of the upright picture, in pixels.
+    """
+
+    id: str
+    path: str
+    group: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTable:
+    """The images of a project, N rows.
+
+    Parameters
+    ----------
+    ids, paths : list of N str
+    groups : list of N str or None
+    sizes : list of N (width, height)
+        None where unknown.
+    is_validation : (N,) bool
+    checksums : mapping from column to (N,) uint32
+    """
+
+    ids: list[str]
+    paths: list[str]
+    groups: list[str | None]
+    sizes: list[tuple[int | None, int | None]]
+    is_validation: np.ndarray
+    checksums: Mapping[str, np.ndarray]
+
+
+def write_image_table(
+    path: Path, rows: Sequence[ImageRow], is_validation: np.ndarray, checksums: Mapping[str, np.ndarray]
+) -> FileEntry:
+    """Write the table and return its entry for `project.json`.
+
+    Parameters
+    ----------
+    path : Path
+    rows : sequence of N ImageRow
+    is_validation : (N,) bool
+    checksums : mapping from column to (N,) uint32
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(
+        {
+            "id": pa.array([r.id for r in rows], pa.string()),
+            "path": pa.array([r.path for r in rows], pa.string()),
+            "group": pa.array([r.group for r in rows], pa.string()),
+            "width": pa.array([r.width for r in rows], pa.int32()),
+            "height": pa.array([r.height for r in rows], pa.int32()),
+            "validation": pa.array(is_validation),
+            **{key: pa.array(values, pa.uint32()) for key, values in checksums.items()},
+        }
+    )
+    with replacing(path) as file:
+        out = HashingFile(file)
+        pq.write_table(table, cast(BinaryIO, out), compression="snappy")
+    return {"sha256": out.sha256, "bytes": out.bytes}
+
+
+def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -> ImageTable:
+    """Read the table; its footer is checked before any data is decoded.
+
+    Parameters
+    ----------
+    path : Path
+    root : Path
+        Folder that must contain the file.
+    n : int
+        Number of rows that the project's arrays have.
+    checksums : sequence of str
+        Checksum columns that must exist.
+
+    Raises
+    ------
+    InputError
+        The file is missing, not a regular file, or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with open_regular(path, root) as file:
+            limit = 32 * os.fstat(file.fileno()).st_size
+            parquet = pq.ParquetFile(
+                file,
+                read_dictionary=list(TEXT_COLUMNS),
+                thrift_string_size_limit=1 << 20,
+                thrift_container_size_limit=1 << 20,
+            )
+            wanted = (*TEXT_COLUMNS, "width", "height", "validation", *checksums)
+            _check_footer(parquet, n, wanted, limit)
+            batches = []
+            for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
+                _check_texts(batch)
+                batches.append(batch)
+        table = pa.Table.from_batches(batches, schema=None if batches else pa.schema([]))
+        return _parsed(table, checksums)
+    except FileNotFoundError:
+        raise damaged(path, "the file is missing") from None
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _check_footer(parquet: "pq.ParquetFile", n: int, wanted: Sequence[str], limit: int) -> None:
+    meta = parquet.metadata
+    if meta.num_rows != n:
+        raise ValueError(f"it lists {meta.num_rows:,} images and the arrays have {n:,} rows")
+    if meta.num_row_groups > 1 + n // 1000 or meta.num_columns > MAX_COLUMNS:
+        raise ValueError(f"it has {meta.num_row_groups:,} row groups and {meta.num_columns:,} columns")
+    names = parquet.schema_arrow.names
+    for name in wanted:
+        if names.count(name) != 1:
+            raise ValueError(f"it has {names.count(name)} columns {name!r}, not one")
+    size = 0
+    for group in range(meta.num_row_groups):
+        for column in range(meta.num_columns):
+            chunk = meta.row_group(group).column(column)
+            size += chunk.total_uncompressed_size
+            if chunk.compression not in CODECS or not ENCODINGS.issuperset(chunk.encodings):
+                raise ValueError(f"it is compressed with {chunk.compression} {tuple(chunk.encodings)}")
+    if size > limit:
+        raise ValueError(f"it expands to {size:,} bytes")
+
+
+def _check_texts(batch: "pa.RecordBatch") -> None:
+    import pyarrow.compute as pc
+
+    for name in TEXT_COLUMNS:
+        values = batch.column(name).dictionary
+        if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > MAX_TEXT:
+            raise ValueError(f"a text of the column {name!r} is longer than {MAX_TEXT:,} bytes")
+
+
+def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
+    import pyarrow as pa
+
+    def column(name: str, kind: Any) -> Any:
+        values = table[name]
+        if isinstance(values.type, pa.DictionaryType):
+            values = values.cast(values.type.value_type)
+        return values.cast(kind)
+
+    if not table.num_rows:
+        raise ValueError("it lists no images")
+    for name in ("id", "path", "validation", *checksums):
+        if table[name].null_count:
+            raise ValueError(f"a value of the column {name!r} is missing")
+    return ImageTable(
+        column("id", pa.string()).to_pylist(),
+        column("path", pa.string()).to_pylist(),
+        column("group", pa.string()).to_pylist(),
+        list(zip(column("width", pa.int64()).to_pylist(), column("height", pa.int64()).to_pylist())),
+        column("validation", pa.bool_()).to_numpy(),
+        {name: column(name, pa.uint32()).to_numpy() for name in checksums},
+    )
