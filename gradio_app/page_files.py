@@ -46,6 +46,8 @@ ABANDONED_SECONDS = 900.0
 """Seconds after which the folder of an upload that was not completed is deleted; longer than an upload takes."""
 EXPORT_SECONDS = 3600.0
 """Seconds after which an export is deleted, if its visit has not ended before."""
+PIXELS_PER_SECOND = 25e6
+"""Speed of decoding an image, for scheduling."""
 PUBLIC = ""
 """Owner of files that all visitors may read."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -65,12 +67,15 @@ class Entry:
         page.
     is_upload : bool
         Whether the file came from a visitor. Uploads are never served.
+    pixels : int
+        Of an uploaded image; 0 if it is not one.
     """
 
     path: Path
     owner: str
     expires: float
     is_upload: bool = False
+    pixels: int = 0
 
 
 class PageFiles:
@@ -97,7 +102,12 @@ class PageFiles:
     # -- the register
 
     def register(
-        self, path: Path, owner: str, seconds: float = float("inf"), is_upload: bool = False
+        self,
+        path: Path,
+        owner: str,
+        seconds: float = float("inf"),
+        is_upload: bool = False,
+        pixels: int = 0,
     ) -> str:
         """Register a file, or renew its expiry; return its key.
 
@@ -110,10 +120,12 @@ class PageFiles:
         seconds : float
             Life of the file.
         is_upload : bool
+        pixels : int
+            See `Entry`.
         """
         with self._lock:
             key = self._keys.setdefault(path, secrets.token_urlsafe(16))
-            self._entries[key] = Entry(path, owner, time.monotonic() + seconds, is_upload)
+            self._entries[key] = Entry(path, owner, time.monotonic() + seconds, is_upload, pixels)
         return key
 
     def url(self, path: Path, owner: str = PUBLIC, seconds: float = float("inf")) -> str:
@@ -183,9 +195,16 @@ class PageFiles:
         """Delete an upload that is not complete."""
         shutil.rmtree(path.parent, ignore_errors=True)
 
-    def add_upload(self, path: Path, owner: str) -> str:
-        """Register a complete upload; return its address, which only `take_upload` accepts."""
-        return f"{self.register(path, owner, UPLOAD_SECONDS, is_upload=True)}/{path.name}"
+    def add_upload(self, path: Path, owner: str, pixels: int = 0) -> str:
+        """Register a complete upload; return its address, which only `find_upload` accepts."""
+        key = self.register(path, owner, UPLOAD_SECONDS, is_upload=True, pixels=pixels)
+        return f"{key}/{path.name}"
+
+    def decode_cost(self, address: object) -> float:
+        """Return the expected seconds of decoding and encoding an upload."""
+        key = address.partition("/")[0] if isinstance(address, str) else ""
+        entry = self._entries.get(key)
+        return 0.0 if entry is None else 0.1 + entry.pixels / PIXELS_PER_SECOND
 
     def upload_bytes(self) -> int:
         """Return the size of all registered uploads in bytes."""

@@ -27,6 +27,8 @@ MIN_FREE_DISK = 512 * MIB
 """Bytes of disk that uploads leave free."""
 MAX_HEADER = 4096
 """Bytes of the headers of a part."""
+MAX_PIXELS = 64_000_000
+"""Pixels of an uploaded image."""
 FLUSH_BYTES = 1 * MIB
 FIELD = "files"
 TOKEN_HEADER = "x-inficond-token"
@@ -102,7 +104,12 @@ class UploadHandler:
             await form.receive(request.stream(), boundary)
             if form.path is None or not form.complete:
                 raise BadUpload("the form holds no complete file")
-            return self._files.add_upload(form.path, owner)
+            pixels = await asyncio.to_thread(_pixels, form.path)
+            if pixels > MAX_PIXELS:
+                raise BadUpload(
+                    f"the image has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted", 413
+                )
+            return self._files.add_upload(form.path, owner, pixels)
         except BaseException:
             form.discard()
             raise
@@ -197,6 +204,17 @@ class _Form:
             data = bytes(self._pending)
             self._pending.clear()
             await asyncio.to_thread(self._file.write, data)
+
+
+def _pixels(path: Path) -> int:
+    """Return the number of pixels that an image file declares; 0 if it is not an image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size[0] * image.size[1]
+    except Exception:  # the reason is given when the image is used
+        return 0
 
 
 def _refused(reason: str, status: int) -> Response:
