@@ -15,8 +15,8 @@ from inficond.core.errors import InputError
 HUB_ORIGIN = "https://huggingface.co"
 """The site that shows a Hugging Face Space in a frame."""
 FOREIGN_HOST = (
-    "this page does not answer under this host name; start it with --host and the address to listen on, or with "
-    "--public-name and the name under which others reach it"
+    "this page does not answer under this host name; start it with --host and the address to listen on, or "
+    "with --public-name and the name under which others reach it"
 )
 FOREIGN_ORIGIN = "pages of other origins may not use this page"
 OWNER_ONLY = (
@@ -106,7 +106,11 @@ class OwnerKey:
 
     def matches(self, key: Any) -> bool:
         """Return whether a key from a request is this one."""
-        return bool(self.value) and isinstance(key, str) and hmac.compare_digest(self.value.encode(), key.encode())
+        return (
+            bool(self.value)
+            and isinstance(key, str)
+            and hmac.compare_digest(self.value.encode(), key.encode())
+        )
 
     def check(self, key: Any) -> None:
         """Check a key from a request.

@@ -29,7 +29,7 @@ EXPORT_SUFFIXES = {
     "report": "report.html",
 }
 EXPORT_USES = {
-    "safetensors": "Weights, concepts and standardization. Any safetensors reader opens it; it contains no pickle.",
+    "safetensors": "Weights, concepts and standardization; any safetensors reader opens it, without pickle.",
     "onnx": "Any ONNX Runtime runs it, and so does",
     "recipe": "Replay its steps on another project with",
     "report": "One page that contains its pictures and opens offline.",
@@ -189,9 +189,7 @@ def summary_payload(visitor: Visitor, progress: Progress) -> SummaryPayload:
     labelled = data["overall"]["accuracy"] is not None
     head = ["class", "fidelity (AP)", "95 % interval", "balanced agreement", "F1", "NEC", "AP with 5"]
     head += ["accuracy: teacher", "student"] if labelled else []
-    rows: list[SummaryRow] = [
-        {"cells": _class_cells(c, labelled), "strong": False} for c in data["classes"]
-    ]
+    rows: list[SummaryRow] = [{"cells": _class_cells(c, labelled), "strong": False} for c in data["classes"]]
     overall = data["overall"]
     baseline = overall["baseline"]
     rows.append(
@@ -199,7 +197,7 @@ def summary_payload(visitor: Visitor, progress: Progress) -> SummaryPayload:
                      overall["accuracy"] if labelled else None)
     )  # fmt: skip
     if baseline:
-        none = {} if labelled else None
+        none: dict[str, Any] | None = {} if labelled else None
         rows.append(_overall_row("all classes, random concepts", baseline, baseline.get("nec"), None, none))
     return {"summary": list(data["summary"]), "head": head, "rows": rows}
 
@@ -328,7 +326,7 @@ def _evidence(session: Any, found: Any, rows: list[PredictionRow]) -> dict[str, 
 
 
 def _crop(width: int, height: int, share: float | None) -> list[float]:
-    """Return the part of an image that the encoder sees, as `ProjectFolder.crop` does for a project's images."""
+    """Return the part of an image that the encoder sees; see `ProjectFolder.crop`."""
     if share is None:
         return [0.0, 0.0, 1.0, 1.0]
     side = min(width, height) * float(share)

@@ -159,7 +159,7 @@ class Api:
         return {"classes": [{"name": c, **session.metrics(c).to_dict()} for c in visitor.project.classes]}
 
     def _influence(self, visitor: Visitor, class_name: str) -> dict[str, Any]:
-        """List the signed weights of a class, largest first. `gap` compares misaligned with agreeing images."""
+        """List the signed weights of a class, largest first; `gap` compares misaligned and agreeing images."""
         found = visitor.session.influence(class_name)
         order = sorted(
             (k for k in range(len(found.concepts)) if found.weights[k]), key=lambda k: -abs(found.weights[k])
@@ -193,9 +193,7 @@ class Api:
         images = [{"image": ids[r], "teacher": teacher[r], "student": student[r]} for r in listed]
         return {"class": class_name, "subset": subset or None, "total": len(order), "images": images}
 
-    def _preview(
-        self, visitor: Visitor, class_name: str, actions: list, focus: str = ""
-    ) -> dict[str, Any]:
+    def _preview(self, visitor: Visitor, class_name: str, actions: list, focus: str = "") -> dict[str, Any]:
         """Predict the effect of actions without applying them. An action is {"kind": "mute", "concept":
         "water"}; kinds are up, down, mute, lock, set, free; `focus` is missed or extra."""
         found = visitor.own_session().preview(class_name, actions, focus or None)
@@ -281,8 +279,8 @@ def strip_file_objects(value: Any) -> Any:
 
 
 def _stepped(visitor: Visitor, node: Any) -> dict[str, Any]:
-    """Save a step and return its node."""
-    not_saved = visitor.save()
+    """Return the node after a step."""
+    not_saved = visitor.saving_note()
     payload: NodePayload = {
         "node": node.id,
         "parent": node.parent,
@@ -314,6 +312,8 @@ def _checked_arguments(endpoint: Endpoint, args: Sequence[Any]) -> list[Any]:
         if given is None and parameter.default is not inspect.Parameter.empty:
             given = parameter.default
         elif not isinstance(given, parameter.annotation) or isinstance(given, bool):
-            raise InputError(f"`{parameter.name}` must be {TYPE_NAMES[parameter.annotation]}, not {given!r:.40}")
+            raise InputError(
+                f"`{parameter.name}` must be {TYPE_NAMES[parameter.annotation]}, not {given!r:.40}"
+            )
         values.append(given)
     return values

@@ -175,7 +175,9 @@ class ApiEvents:
             return _refused("this session has no call in progress", 404)
 
         async def stream() -> AsyncIterator[str]:
-            while (event := next((e for e in self._events.values() if e.session == session), None)) is not None:
+            while (
+                event := next((e for e in self._events.values() if e.session == session), None)
+            ) is not None:
                 async for _ in _heartbeats(event):
                     yield _message({"msg": "heartbeat"})
                 self._forget(event)

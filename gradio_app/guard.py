@@ -1,4 +1,4 @@
-"""Request guard: enforces the route table, the access policy and the request limits before Gradio is reached."""
+"""Request guard: enforces the route table, the access policy and the limits before Gradio is reached."""
 
 import asyncio
 import logging
@@ -47,8 +47,8 @@ class Refused(Exception):
 class RequestGuard:
     """Middleware that refuses requests outside the route table, the access policy or the limits.
 
-    It also sets the caller (`CALLER_KEY`) in the scope of the request, removes CORS headers from responses and
-    adds security headers.
+    It also sets the caller (`CALLER_KEY`) in the scope of the request, removes CORS headers from responses
+    and adds security headers.
 
     Parameters
     ----------

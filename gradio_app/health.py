@@ -135,7 +135,7 @@ class PageHealth:
         job_timeout: float = JOB_TIMEOUT_SECONDS,
     ) -> None:
         self._queue = queue
-        model = ModelCheck(visitors.projects[visitors.default_key], visitors.files)
+        model = ModelCheck(visitors.default_project, visitors.files)
 
         def through(kind: Kind, work: Callable[[], str | None]) -> Callable[[], Awaitable[str | None]]:
             return lambda: queue.run(kind, PROBE, "health check", work)
@@ -259,4 +259,3 @@ def _write_probe(folder: Path) -> str | None:
     except OSError as error:
         return f"the disk cannot be written: {(error.strerror or 'unknown reason').lower()}"
     return None
-

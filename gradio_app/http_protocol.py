@@ -122,7 +122,7 @@ def limit_connections(config: Any, pool: ConnectionPool, header_seconds: float =
 
 
 def connection_limit() -> int:
-    """Return how many connections the file descriptors of this process allow; raises the soft limit if it can."""
+    """Return how many connections the file descriptors allow; raise the soft limit if possible."""
     if sys.platform == "win32":
         return MAX_CONNECTIONS
     import resource

@@ -43,7 +43,7 @@ MAX_OPENED = 400
 UPLOAD_SECONDS = 3600.0
 """Seconds after which an upload that was not used is deleted."""
 ABANDONED_SECONDS = 900.0
-"""Seconds after which the folder of an upload that was not completed is deleted; longer than an upload takes."""
+"""Seconds after which an incomplete upload is deleted; longer than an upload takes."""
 EXPORT_SECONDS = 3600.0
 """Seconds after which an export is deleted, if its visit has not ended before."""
 PIXELS_PER_SECOND = 25e6
@@ -322,7 +322,7 @@ class PageFiles:
         return self.url(path) if path.is_file() else None
 
     def opened_image_url(self, project: "ProjectFolder", row: int) -> str:
-        """Return the address of an image at full size, or of its thumbnail if the original is not readable."""
+        """Return the address of an image at full size; of its thumbnail if the original is unreadable."""
         path = self.image_folder(project) / f"image-{row}.webp"
         with self._file_lock(path):
             if not path.is_file():
@@ -380,9 +380,9 @@ def _remove_abandoned() -> None:
             owned = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
         except OSError:
             continue
-        if owned and folder.is_dir() and not folder.is_symlink() and process.isdigit():
-            if not lives(int(process)):
-                shutil.rmtree(folder, ignore_errors=True)
+        is_ours = owned and folder.is_dir() and not folder.is_symlink() and process.isdigit()
+        if is_ours and not lives(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_sheet(project: "ProjectFolder", number: int, path: Path) -> None:

@@ -6,9 +6,10 @@ for which a person waits; ``search`` requests, which the page makes in the backg
 minutes.
 
 Within a kind, the caller with the least sum of the time used so far and the expected cost of the next request
-is served next (weighted fair queueing). The share is divided among addresses first, then among the visitors of an address. A visitor has one request in progress,
-because the steps of one session run one after another anyway. Requests without a visit count as one visitor,
-divided among their connections, so a client that begins a new visit with each request gains nothing.
+is served next (weighted fair queueing). The share is divided among addresses first, then among the visitors of
+an address. A visitor has one request in progress, because the steps of one session run one after another
+anyway. Requests without a visit count as one visitor, divided among their connections, so a client that
+begins a new visit with each request gains nothing.
 """
 
 import asyncio
@@ -157,7 +158,7 @@ class FairQueue:
         return path
 
     def _forget_empty(self, path: list[_Share]) -> None:
-        """Remove shares without requests. Those that come back begin with the least used time of the others."""
+        """Remove shares without requests; one that comes back begins with the least used time of the others."""
         for parent, share in zip(reversed(path[:-1]), reversed(path[1:])):
             if not share.running and not share.waiting:
                 for name in [n for n, child in parent.children.items() if child is share]:
@@ -177,7 +178,7 @@ class FairQueue:
             self._pool.submit(self._run, path, future, work)
 
     def _next(self) -> list[_Share] | None:
-        """Return the path to the share that is served next: at each level, the first to finish that may run."""
+        """Return the path to the share that is served next: at each level, the first to finish."""
         return self._descend(self._root) or None
 
     def _descend(self, share: _Share) -> list[_Share]:
@@ -241,7 +242,7 @@ class RequestQueue:
 
     def __init__(self, search_seconds: float = SEARCH_SECONDS) -> None:
         n = available_processors()
-        self._search_seconds = search_seconds
+        self.search_seconds = search_seconds
         self._queues = {
             "quick": FairQueue(max(4, 2 * n), "inficond-quick"),
             "search": FairQueue(max(1, n // 2), "inficond-search", lower_thread_priority),
@@ -280,7 +281,7 @@ class RequestQueue:
         future = self.submit(kind, caller, visit, work, cost)
         result = asyncio.wrap_future(future)
         if kind == "search":
-            done, _ = await asyncio.wait([result], timeout=self._search_seconds)
+            done, _ = await asyncio.wait([result], timeout=self.search_seconds)
             if not done and future.cancel():  # a search that has begun is waited for
                 raise RetryLater("Many searches are waiting. This one is repeated in a moment.")
         return await result

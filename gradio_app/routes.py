@@ -136,8 +136,8 @@ RPC_ROUTES = (
     _rpc("discard_image", "delete an own image"),
 )  # fmt: skip
 ENDPOINTS = (
-    "classes", "influence", "instances", "preview", "apply", "undo", "redo", "suggest", "add_concept", "recipe",
-    "predict", "export_student", "distill",
+    "classes", "influence", "instances", "preview", "apply", "undo", "redo", "suggest", "add_concept",
+    "recipe", "predict", "export_student", "distill",
 )  # fmt: skip
 """Names of the API endpoints."""
 API_ROUTES = (
@@ -148,15 +148,15 @@ API_ROUTES = (
     ),
     _get("/gradio_api/queue/data", "receive API results (gradio_client)", work="stream"),
     Route(
-        "POST", "/gradio_api/call/{endpoint}", "call an API endpoint", 128 * KIB, 12, 8_000, work="by endpoint",
-        owner_key=True,
+        "POST", "/gradio_api/call/{endpoint}", "call an API endpoint", 128 * KIB, 12, 8_000,
+        work="by endpoint", owner_key=True,
     ),
     _get("/gradio_api/call/{endpoint}/{event}", "receive an API result", work="stream"),
 )  # fmt: skip
 MCP_ROUTES = (
     Route(
-        "POST", "/gradio_api/mcp/", "call an API endpoint (MCP); file arguments are refused", 128 * KIB, 16, 8_000,
-        work="by endpoint", owner_key=True, mcp=True,
+        "POST", "/gradio_api/mcp/", "call an API endpoint (MCP); file arguments are refused", 128 * KIB, 16,
+        8_000, work="by endpoint", owner_key=True, mcp=True,
     ),
     _get("/gradio_api/mcp/", "receive messages (MCP)", work="stream", mcp=True),
     Route("DELETE", "/gradio_api/mcp/", "end a session (MCP)", mcp=True),
@@ -204,8 +204,8 @@ def markdown_table(routes: Iterable[Route] = ROUTES) -> str:
         shape = f"{r.max_depth}, {r.max_values:,}" if r.is_json else "–"
         seconds = f"{r.body_seconds:g}" if r.max_body else "–"
         lines.append(
-            f"| {r.method} | `{r.path}` | {who}: {r.purpose}{owner} | {_size(r.max_body)} | {shape} | {seconds} "
-            f"| {r.work} |"
+            f"| {r.method} | `{r.path}` | {who}: {r.purpose}{owner} | {_size(r.max_body)} | {shape} "
+            f"| {seconds} | {r.work} |"
         )
     return "\n".join(lines)
 

@@ -204,7 +204,9 @@ class RpcServer:
     def apply(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Apply tuning actions."""
         cls, actions = _string(request, "cls"), _actions(request)
-        return self._stepped(visitor, request, visitor.own_session().apply(cls, actions, request.get("focus")))
+        return self._stepped(
+            visitor, request, visitor.own_session().apply(cls, actions, request.get("focus"))
+        )
 
     def undo(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Undo the last step."""
@@ -235,7 +237,9 @@ class RpcServer:
 
     def drop_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Remove a concept from every class."""
-        return self._stepped(visitor, request, visitor.own_session().drop_concept(_string(request, "concept")))
+        return self._stepped(
+            visitor, request, visitor.own_session().drop_concept(_string(request, "concept"))
+        )
 
     def override(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Correct the teacher's answer for an image; null restores it."""
@@ -258,8 +262,8 @@ class RpcServer:
         return self._stepped(visitor, request, visitor.own_session().set_thresholds(request.get("at", "")))
 
     def _stepped(self, visitor: Visitor, request: Request, node: Any) -> Payload:
-        """Save a step, and return the node with the parts that the request names."""
-        not_saved = visitor.save()
+        """Return the node after a step, with the parts that the request names."""
+        not_saved = visitor.saving_note()
         selection, note = resolve_selection(request.get("selection"), visitor)
         response = self._read(visitor, selection, _part_names(request))
         line = " ".join(text for text in (note, not_saved) if text)

@@ -107,7 +107,8 @@ class UploadHandler:
             pixels = await asyncio.to_thread(_pixels, form.path)
             if pixels > MAX_PIXELS:
                 raise BadUpload(
-                    f"the image has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted", 413
+                    f"the image has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
+                    413,
                 )
             return self._files.add_upload(form.path, owner, pixels)
         except BaseException:

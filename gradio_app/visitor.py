@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("inficond.page")
 TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{12,64}")
 HOUSEKEEPING_SECONDS = 60.0
-DELETE_OLD_SECONDS = 3600.0
-"""Seconds between two deletions of saved visits that have expired."""
 IDLE_SECONDS = 30 * 60.0
 """Seconds without a request after which a visit without a session ends."""
 MAX_VISITS = 5000
@@ -40,7 +38,9 @@ MAX_PROJECTS, MAX_PROJECTS_PER_VISITOR = 12, 2
 """Projects in memory that visitors built from uploads."""
 MAX_SHARED = 1000
 """Values in the cache that all visitors share."""
-NOT_SAVED = "This step is not saved yet because the history file is in use by another program; saving is retried."
+NOT_SAVED = (
+    "This step is not saved yet because the history file is in use by another program; saving is retried."
+)
 T = TypeVar("T")
 
 
@@ -93,7 +93,7 @@ class Visitor:
     @property
     def has_steps(self) -> bool:
         """Whether the visit has taken a step."""
-        return self._session is not None and self._session.changed
+        return self._session is not None and (self._session.history.saved or self._session.changed)
 
     def own_session(self) -> Session:
         """Return the visit's own session; begin it if necessary. Required for previews and steps."""
@@ -105,9 +105,10 @@ class Visitor:
         """Set the visit's own session, or none."""
         self._session = session
 
-    def save(self) -> str | None:
-        """Save the steps taken; return a note for the visitor if that takes long."""
-        return None if self._registry.save(self) else NOT_SAVED
+    def saving_note(self) -> str | None:
+        """Return a note for the visitor if the last step could not be saved yet."""
+        session = self.own_session()
+        return NOT_SAVED if session.history.autosave and session.changed else None
 
     @property
     def available_projects(self) -> "dict[str, Project]":
@@ -243,13 +244,9 @@ class VisitorRegistry:
         threading.Thread(target=self._housekeeping, name="inficond-housekeeping", daemon=True).start()
 
     def _housekeeping(self) -> None:
-        last_deletion = float("-inf")
         while True:
             try:
                 self.sweep()
-                if time.monotonic() - last_deletion > DELETE_OLD_SECONDS:
-                    last_deletion = time.monotonic()
-                    self.delete_old()
             except Exception:
                 LOG.exception("expired visits could not be deleted; this is retried")
             if self._stop.wait(HOUSEKEEPING_SECONDS):
@@ -262,6 +259,11 @@ class VisitorRegistry:
             sessions.saves = False
 
     # -- projects
+
+    @property
+    def default_project(self) -> "Project":
+        """The project that a newcomer sees."""
+        return self.projects[self.default_key]
 
     def add(self, project: "Project", owner: str | None = None, folder: Path | None = None) -> str:
         """Offer a project; return its key.
@@ -287,7 +289,7 @@ class VisitorRegistry:
                 self._owners[key] = {owner}
             if folder is not None:
                 self._temporary[key] = folder
-            sessions = SessionRegistry(project.context, self._store)
+            sessions = SessionRegistry(project.context, self._store, autosave=True)
             sessions.saves = self._saves and folder is None
             self._sessions[key] = sessions
         reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
@@ -441,16 +443,12 @@ class VisitorRegistry:
         visitor.use_session(session)
         return True
 
-    def save(self, visitor: Visitor) -> bool:
-        """Save the steps of a visit; return whether they are saved."""
-        return self._sessions[visitor.key].save(visitor.own_session())
-
     def shared_session(self, key: str) -> Session:
         """Return the session that all visits to a project without a session of their own read."""
         return self._readers[key].session
 
     def shared_reader(self, visitor: Visitor) -> Visitor:
-        """Return the visitor whose caches serve a visit: a shared one for all at the node where visits begin."""
+        """Return the visitor whose caches serve a visit: a shared one at the node where visits begin."""
         reader = self._readers.get(visitor.key, visitor)
         return reader if reader.session.node == visitor.session.node else visitor
 
@@ -480,6 +478,7 @@ class VisitorRegistry:
         moment = time.monotonic() if now is None else now
         for sessions in list(self._sessions.values()):
             sessions.drop_idle()
+        self._save_again()
         with self._lock:
             ended = [token for token, v in self._visitors.items() if self._is_over(v, moment)]
             for token in ended:
@@ -489,6 +488,17 @@ class VisitorRegistry:
         for key in self._abandoned_projects():
             self._remove_project(key)
         self.files.sweep(now)
+
+    def _save_again(self) -> None:
+        """Save the visits whose last step met a locked history file."""
+        with self._lock:
+            unsaved = [v.session for v in self._visitors.values() if v.has_session and v.session.changed]
+        for session in unsaved:
+            if session.history.autosave:
+                try:
+                    session.save(wait=1.0)
+                except InputError as error:
+                    LOG.warning("a visit could not be saved; this is retried: %s", error)
 
     def _is_over(self, visitor: Visitor, moment: float) -> bool:
         if visitor.has_session:
@@ -511,23 +521,9 @@ class VisitorRegistry:
         self.files.forget_project(project)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def delete_old(self) -> int:
-        """Delete saved visits that have expired; return how many."""
-        count = 0
-        for sessions in list(self._sessions.values()):
-            if sessions.saves:
-                try:
-                    count += sessions.delete_old()
-                except InputError as error:
-                    LOG.warning("expired visits could not be deleted; this is retried: %s", error)
-        return count
-
     def check_saving(self) -> str | None:
         """Return why steps cannot be saved, or None; makes an empty transaction of the history file."""
-        sessions = self._sessions[self.default_key]
-        if not sessions.saves:
-            return None
-        return sessions.check_saving()
+        return self._sessions[self.default_key].check_saving()
 
     def close(self) -> None:
         """Stop the housekeeping and save all visits."""

@@ -64,7 +64,7 @@ class Arena:
 
     @property
     def project(self) -> Project:
-        return self.page.visitors.projects[self.page.visitors.home]
+        return self.page.visitors.default_project
 
     def ask(self, fn: str, **request: Any) -> dict[str, Any]:
         """What the page's own script does: one of the bridge's functions."""
@@ -143,7 +143,7 @@ def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arena(hostile_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """The page as strangers see it."""
     page = build_page(Project.open(hostile_project))
-    _, url, _ = page.launch(prevent_thread_lock=True)
+    url = page.start()
     secret = hostile_project / "secret.txt"
     secret.write_text(SECRET)
     with httpx.Client(base_url=url, timeout=60) as client:

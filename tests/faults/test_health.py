@@ -46,7 +46,7 @@ def page(made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         lambda page: PageHealth(page, fresh=0.0, patience=3.0, stall=1.0),
     )
     page = build_page(Project.open(tmp_path / "project"))
-    _, url, _ = page.launch(prevent_thread_lock=True)
+    url = page.start()
     yield page, url
     page.close()
 
