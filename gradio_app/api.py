@@ -159,7 +159,7 @@ class Api:
         return {"classes": [{"name": c, **session.metrics(c).to_dict()} for c in visitor.project.classes]}
 
     def _influence(self, visitor: Visitor, class_name: str) -> dict[str, Any]:
-        """List the signed weights of a class, largest first; `gap` compares misaligned and agreeing images."""
+        """List the signed weights of a class, largest first; `gap` compares misaligned to agreeing images."""
         found = visitor.session.influence(class_name)
         order = sorted(
             (k for k in range(len(found.concepts)) if found.weights[k]), key=lambda k: -abs(found.weights[k])

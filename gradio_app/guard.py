@@ -18,6 +18,8 @@ MAX_REQUESTS, MAX_REQUESTS_PER_ADDRESS = 256, 48
 """Requests in progress."""
 MAX_BODIES, MAX_BODIES_PER_ADDRESS = 32 * MIB, 4 * MIB
 """Bytes of JSON bodies in memory."""
+MAX_DISCARDED, DISCARD_SECONDS = 4 * MIB, 2.0
+"""Bytes and seconds of a body that is read although it is refused."""
 SEND_SECONDS = 30.0
 """Seconds that a client may take to receive a piece of a response."""
 CALLER_KEY = "inficond.caller"
@@ -153,8 +155,10 @@ class _Response:
         """Answer with an error status, unless a response has begun; then raise to end the connection."""
         if self.started:
             raise refusal
-        # the rest of the body is not read, so the connection cannot be used for another request
+        # a body that is not read to its end makes the connection useless for another request
         headers = {"Connection": "close"} if scope["method"] not in ("GET", "HEAD") else None
+        if headers and refusal.status == 413:
+            await _discard(receive)
         await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, receive, self.send)
 
 
@@ -196,6 +200,20 @@ async def _read_body(receive: Receive, route: Route) -> bytes:
                     return bytes(content)
     except TimeoutError:
         raise Refused(408, TOO_SLOW) from None
+
+
+async def _discard(receive: Receive) -> None:
+    """Discard a body, within limits: many clients read a response only after they have sent their body."""
+    left = MAX_DISCARDED
+    try:
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 def _limited(receive: Receive, route: Route) -> Receive:

@@ -43,7 +43,7 @@ MIN_FREE_DISK = 64 * 2**20
 """Bytes of disk that must be free."""
 TOLERANCE = 1e-4
 """Difference of the model's answers from those at the start."""
-PROBE = Caller("health check", "health check")
+PROBE, VISIT = Caller("127.0.0.1", "health check"), "health check"
 SIDE = 96
 PATTERN = b"health" * 700
 
@@ -137,20 +137,17 @@ class PageHealth:
         self._queue = queue
         model = ModelCheck(visitors.default_project, visitors.files)
 
-        def through(kind: Kind, work: Callable[[], str | None]) -> Callable[[], Awaitable[str | None]]:
-            return lambda: queue.run(kind, PROBE, "health check", work)
-
-        def check(
-            kind: Kind, work: Callable[[], str | None], failure: str, seconds: float = timeout
-        ) -> CachedCheck:
-            return CachedCheck(through(kind, work), failure, cache_seconds, seconds)
+        def check(run: Callable[[], Awaitable[str | None]], failure: str) -> CachedCheck:
+            return CachedCheck(run, failure, cache_seconds, timeout)
 
         self._checks = {
-            "queue": check("quick", lambda: None, "requests are not answered"),
-            "model": check("image", model, "the model does not answer"),
-            "jobs": CachedCheck(self._check_jobs(job_timeout), "jobs do not get their turn", cache_seconds),
-            "disk": check("quick", lambda: _check_disk(visitors.files), "the disk cannot be written"),
-            "saving": check("quick", visitors.check_saving, "steps cannot be saved"),
+            "queue": check(self._check_queue, "requests are not answered"),
+            "model": check(lambda: self._through("image", VISIT, model), "the model does not answer"),
+            "jobs": check(self._check_jobs(job_timeout), "jobs do not get their turn"),
+            "disk": check(
+                lambda: asyncio.to_thread(_check_disk, visitors.files), "the disk cannot be written"
+            ),
+            "saving": check(lambda: asyncio.to_thread(visitors.check_saving), "steps cannot be saved"),
         }
 
     def route(self) -> Route:
@@ -165,13 +162,21 @@ class PageHealth:
         payload = {"ok": ok, **{name: asdict(part) for name, part in parts.items()}}
         return JSONResponse(payload, 200 if ok else 503, headers={"Cache-Control": "no-store"})
 
+    async def _through(self, kind: Kind, visit: str | None, work: Callable[[], str | None]) -> str | None:
+        return await self._queue.run(kind, PROBE, visit, work)
+
+    async def _check_queue(self) -> str | None:
+        """Send a request without a visit and one of a visit through the queue."""
+        await asyncio.gather(*(self._through("quick", visit, lambda: None) for visit in (None, VISIT)))
+        return None
+
     def _check_jobs(self, job_timeout: float) -> Callable[[], Awaitable[str | None]]:
         """Return a check that fails once a job has waited for `job_timeout` seconds; long jobs are normal."""
         waiting: list[tuple[float, asyncio.Future[None]]] = []
 
         async def check() -> str | None:
             if not waiting or waiting[0][1].done():
-                future = self._queue.submit("job", PROBE, "health check", lambda: None)
+                future = self._queue.submit("job", PROBE, VISIT, lambda: None)
                 waiting[:] = [(time.monotonic(), asyncio.wrap_future(future))]
             began, job = waiting[0]
             await asyncio.wait([job], timeout=1.0)

@@ -79,11 +79,18 @@ class Entry:
 
 
 class PageFiles:
-    """The register of the files of a running page."""
+    """The register of the files of a running page.
 
-    def __init__(self) -> None:
-        _remove_abandoned()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+    Parameters
+    ----------
+    parent : Path, optional
+        Folder for the page's own folder; the system's temporary folder by default.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        parent = parent or Path(tempfile.gettempdir())
+        _remove_abandoned(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent)).resolve()
         self.uploads = self.folder / "uploads"
         self.projects = self.folder / "projects"
         self._shared = self.folder / "shared"
@@ -372,9 +379,9 @@ def safe_file_name(name: str) -> str:
     return short.strip(". ") or "image"
 
 
-def _remove_abandoned() -> None:
+def _remove_abandoned(parent: Path) -> None:
     """Delete the folders of pages whose process was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+    for folder in parent.glob(f"{PREFIX}*-*"):
         process = folder.name.removeprefix(PREFIX).partition("-")[0]
         try:
             owned = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()

@@ -5,11 +5,11 @@ for which a person waits; ``search`` requests, which the page makes in the backg
 ``image`` requests, which decode and encode a visitor's image; and ``job`` requests, which take seconds or
 minutes.
 
-Within a kind, the caller with the least sum of the time used so far and the expected cost of the next request
-is served next (weighted fair queueing). The share is divided among addresses first, then among the visitors of
-an address. A visitor has one request in progress, because the steps of one session run one after another
-anyway. Requests without a visit count as one visitor, divided among their connections, so a client that
-begins a new visit with each request gains nothing.
+Within a kind, the caller with the least sum of the time used so far and the expected cost of the next
+request is served next (weighted fair queueing). The share is divided among addresses first, then among the
+visitors of an address. A visitor has one request in progress, because the steps of one session run one after
+another anyway. Requests without a visit count as one visitor, divided among their connections, so a client
+that begins a new visit with each request gains nothing.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class FairQueue:
         return path
 
     def _forget_empty(self, path: list[_Share]) -> None:
-        """Remove shares without requests; one that comes back begins with the least used time of the others."""
+        """Remove shares without requests; one that comes back begins with the others' least time."""
         for parent, share in zip(reversed(path[:-1]), reversed(path[1:])):
             if not share.running and not share.waiting:
                 for name in [n for n, child in parent.children.items() if child is share]:

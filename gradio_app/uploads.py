@@ -106,10 +106,8 @@ class UploadHandler:
                 raise BadUpload("the form holds no complete file")
             pixels = await asyncio.to_thread(_pixels, form.path)
             if pixels > MAX_PIXELS:
-                raise BadUpload(
-                    f"the image has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are accepted",
-                    413,
-                )
+                size, most = pixels // 10**6, MAX_PIXELS // 10**6
+                raise BadUpload(f"the image has {size} megapixels; at most {most} are accepted", 413)
             return self._files.add_upload(form.path, owner, pixels)
         except BaseException:
             form.discard()

@@ -135,7 +135,9 @@ def differences(
         ):
             lines.append(f"{request['cls']}: the preview's weights differ")
     if "prediction" in said:
-        lines += _prediction_differences(session, said["prediction"], pictures[exchange.request["picture"]][1])
+        lines += _prediction_differences(
+            session, said["prediction"], pictures[exchange.request["picture"]][1]
+        )
     return lines
 
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,16 +99,15 @@ def test_expired_files_and_incomplete_uploads_are_swept(files: PageFiles) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="process ids are not checked on this system")
 def test_the_folder_of_a_killed_page_is_deleted_at_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     abandoned = tmp_path / f"{module.PREFIX}{ended.pid}-abc"
     (abandoned / "uploads").mkdir(parents=True)
     running = tmp_path / f"{module.PREFIX}{os.getppid()}-abc"
     running.mkdir()
-    files = PageFiles()
+    files = PageFiles(tmp_path)
     assert not abandoned.exists()
     assert running.exists()
     files.close()

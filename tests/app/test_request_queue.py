@@ -129,9 +129,12 @@ def test_surplus_requests_are_refused_and_the_others_answered(
 
 
 def test_one_address_cannot_fill_the_queue(queue: FairQueue, gate: threading.Event) -> None:
-    with pytest.raises(QueueFull):
+    def flood() -> None:
         for i in range(2000):
             queue.submit(remote(1), f"visit {i}", hold(gate))
+
+    with pytest.raises(QueueFull):
+        flood()
     honest = queue.submit(remote(2), "honest", lambda: "answered")
     gate.set()
     assert honest.result(30) == "answered"

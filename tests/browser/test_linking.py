@@ -61,9 +61,7 @@ def test_subset_is_followed_by_images_and_influence(
     page = open_page()
     session = served.visitors.default_project.session()
     name = max(classes, key=lambda c: session.metrics(c).counts["extra"])
-    wanted = {
-        served.visitors.default_project.image_ids[r] for r in session.subset(name, "extra")
-    }
+    wanted = {served.visitors.default_project.image_ids[r] for r in session.subset(name, "extra")}
     page.click(f'#view-performance [data-class="{name}"] [data-subset="extra"]')
     expect(page.locator("#view-influence .chip")).to_have_text(f"{name} · extra")
     expect(page.locator(".gallery-caption")).to_contain_text(f"{len(wanted)} of the held-out")
