@@ -1,37 +1,113 @@
-"""What the page does beyond showing: export, report, a new project, one's own image."""
+"""Actions of the page beyond showing results: exports, the report, own images and new projects."""
 
 import hashlib
 import json
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.errors import InputError, one_line, unknown
 from inficond.core.progress import Progress
-from inficond.gradio_app.presenters import contribution_bars, format_number
+from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, PageFiles, safe_file_name
+from inficond.gradio_app.presenters import ContributionBar, contribution_bars, format_number
 from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.visitor import Visitor
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from inficond.core.pipeline.build import BuildOptions
 
 EXPORT_KINDS = ("safetensors", "onnx", "recipe", "report")
-USES = {
-    "safetensors": "Weights, words and standardisation; any safetensors reader opens it, no pickle inside.",
+EXPORT_SUFFIXES = {
+    "safetensors": "student.safetensors",
+    "onnx": "student.onnx",
+    "recipe": "recipe.json",
+    "report": "report.html",
+}
+EXPORT_USES = {
+    "safetensors": "Weights, concepts and standardization; any safetensors reader opens it, without pickle.",
     "onnx": "Any ONNX Runtime runs it, and so does",
     "recipe": "Replay its steps on another project with",
-    "report": "One page with pictures inside; it opens offline.",
+    "report": "One page that contains its pictures and opens offline.",
 }
-COMMANDS = {"onnx": "inficond predict {name} IMAGES", "recipe": "inficond replay DIR {name}"}
-MOST_BARS = 10
-MOST_FILES = 2000
+EXPORT_COMMANDS = {"onnx": "inficond predict {name} IMAGES", "recipe": "inficond replay DIR {name}"}
+EXPORT_COSTS = {"safetensors": 0.1, "onnx": 2.0, "recipe": 0.1, "report": 8.0}
+"""Expected duration in seconds, for scheduling."""
+MAX_BARS = 10
+MAX_FILES = 2000
+MAX_FULL_PIXELS = 24_000_000
+"""Pixels up to which an own JPEG is decoded at full size."""
+REDUCED_SIDE = 2000
+"""Shorter side to which a larger JPEG is reduced at most."""
+
+
+class ExportPayload(TypedDict):
+    """An exported file as the page offers it."""
+
+    name: str
+    url: str
+    size: str
+    use: str
+    command: str
+
+
+class SummaryRow(TypedDict):
+    """A row of the table of the summary."""
+
+    cells: list[str]
+    strong: bool
+
+
+class SummaryPayload(TypedDict):
+    """Sentences and a table about the quality of the students."""
+
+    summary: list[str]
+    head: list[str]
+    rows: list[SummaryRow]
+
+
+class PredictionRow(TypedDict):
+    """Probabilities and contributions of one class on an own image."""
+
+    name: str
+    teacher: float | None
+    student: float
+    bars: list[ContributionBar]
+
+
+class PredictionPayload(TypedDict):
+    """Teacher and student on an own image, with the evidence region of each concept shown."""
+
+    name: str
+    url: str
+    rows: list[PredictionRow]
+    evidence: dict[str, dict[str, Any]]
+    grid: list[int]
+    crop: list[float]
+    line: str
+
+
+class OriginPayload(TypedDict):
+    """What a project was built from, as the fields of the form for a new one."""
+
+    folder: str
+    name: str
+    teacher: str
+    encoder: str
+    classes: str
+
+
+# -- exports
 
 
 def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
-    """Write what a visitor takes away.
+    """Write a file for the visitor to download.
+
+    Visits without a step share one file of each kind.
 
     Parameters
     ----------
@@ -43,193 +119,214 @@ def export_file(visitor: Visitor, kind: str, progress: Progress) -> Path:
     Returns
     -------
     Path
-        A file in the visitor's private folder.
+        A registered file.
 
     Raises
     ------
     InputError
-        Unknown kind, or one that cannot be made here.
+        The kind is unknown, or the project cannot be exported to it.
     """
     if kind not in EXPORT_KINDS:
         raise unknown("export", kind, EXPORT_KINDS)
-    folder, stem = visitor.files.private(visitor.token), _stem(visitor.project.name)
+    if visitor.has_steps:
+        return _write_export(visitor, kind, progress, visitor.token, EXPORT_SECONDS)
+    return visitor.cached(
+        ("export", kind), lambda: _write_export(visitor, kind, progress, PUBLIC, float("inf"))
+    )
+
+
+def _write_export(visitor: Visitor, kind: str, progress: Progress, owner: str, seconds: float) -> Path:
+    path = visitor.files.new_file(f"{_stem(visitor.project.name)}-{EXPORT_SUFFIXES[kind]}")
     session = visitor.session
     progress.start("writing", 1)
     if kind == "safetensors":
-        path = folder / f"{stem}-student.safetensors"
         session.students.save(path)
     elif kind == "recipe":
-        path = folder / f"{stem}-recipe.json"
-        path.write_text(
-            json.dumps(session.recipe().to_json(), ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+        text = json.dumps(session.recipe().to_json(), ensure_ascii=False, indent=1)
+        path.write_text(text, encoding="utf-8")
     elif kind == "report":
-        path = _report_page(visitor, folder / f"{stem}-report.html", progress)
+        _write_report(visitor, path, progress)
     else:
-        path = folder / f"{stem}-student.onnx"
-        _onnx(visitor, path, progress)
+        from inficond.core.onnx_student.export import export_student
+
+        export_student(session, path, overwrite=True, progress=progress)
     progress.advance()
+    visitor.files.register(path, owner, seconds)
     return path
 
 
-def _onnx(visitor: Visitor, path: Path, progress: Progress) -> None:
-    from inficond.core.onnx_student.export import export_student
-
-    export_student(visitor.session, path, overwrite=True, progress=progress)
-
-
-def _report_page(visitor: Visitor, path: Path, progress: Progress) -> Path:
+def _write_report(visitor: Visitor, path: Path, progress: Progress) -> None:
     from inficond.core.report import render_html, report
     from inficond.core.report.pictures import Pictures
 
     session = visitor.session
-    data = report(session, progress=progress)
-    path.write_text(
-        render_html(data, Pictures(visitor.project, session.context.words.embedding)), encoding="utf-8"
-    )
-    return path
+    pictures = Pictures(visitor.project, session.context.words.embedding)
+    html = render_html(report(session, progress=progress), pictures)
+    path.write_text(html, encoding="utf-8")
 
 
-def export_payload(path: Path, visitor: Visitor, kind: str) -> dict[str, Any]:
-    """An exported file as the page offers it."""
+def export_payload(path: Path, visitor: Visitor, kind: str) -> ExportPayload:
+    """Return an exported file as the page offers it."""
     size = path.stat().st_size
     shown = f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
     return {
         "name": path.name,
         "url": visitor.files.url(path),
         "size": shown,
-        "use": USES[kind],
-        "command": COMMANDS.get(kind, "").format(name=path.name),
+        "use": EXPORT_USES[kind],
+        "command": EXPORT_COMMANDS.get(kind, "").format(name=path.name),
     }
 
 
-def summary_payload(visitor: Visitor, progress: Progress) -> dict[str, Any]:
-    """How good the students are, as a few sentences and a table; the last row is the random-concept
-    baseline."""
+# -- the summary
+
+
+def summary_payload(visitor: Visitor, progress: Progress) -> SummaryPayload:
+    """Return sentences and a table about the quality of the students, with the random-concept baseline."""
     from inficond.core.report import report
 
     data = report(visitor.session, progress=progress)
     labelled = data["overall"]["accuracy"] is not None
-    head = [
-        "class",
-        "fidelity (AP)",
-        "95 % interval",
-        "balanced agreement",
-        "F1",
-        "NEC",
-        "AP with 5",
-        *(["accuracy: teacher", "student"] if labelled else []),
-    ]
-    rows = []
-    for c in data["classes"]:
-        m, at = c["metrics"], c["intervals"]["ap"]
-        cells = [
-            c["name"],
-            format_number(m["ap"]),
-            f"{format_number(at['low'])}–{format_number(at['high'])}",
-            format_number(m["balanced_agreement"]),
-        ]
-        cells += [format_number(m["f1"]), str(m["nec"]), format_number(m["anec5"])]
-        if labelled:
-            cells += [format_number((m[f"{who}_accuracy"] or {}).get("ap")) for who in ("teacher", "student")]
-        rows.append({"cells": cells, "strong": False})
+    head = ["class", "fidelity (AP)", "95 % interval", "balanced agreement", "F1", "NEC", "AP with 5"]
+    head += ["accuracy: teacher", "student"] if labelled else []
+    rows: list[SummaryRow] = [{"cells": _class_cells(c, labelled), "strong": False} for c in data["classes"]]
     overall = data["overall"]
-    for name, row, nec in (
-        ("all classes, words", overall["fidelity"], overall["nec"]),
-        ("all classes, random concepts", overall["baseline"], (overall["baseline"] or {}).get("nec")),
-    ):
-        if row:
-            few = overall["anec5"] if row is overall["fidelity"] else None
-            cells = [
-                name,
-                format_number(row["ap"]),
-                "",
-                format_number(row["balanced_agreement"]),
-                format_number(row["f1"]),
-                format_number(nec, 0),
-                format_number(few),
-            ]
-            if labelled:
-                truth = overall["accuracy"] if row is overall["fidelity"] else {}
-                cells += [format_number((truth.get(who) or {}).get("ap")) for who in ("teacher", "student")]
-            rows.append({"cells": cells, "strong": True})
+    baseline = overall["baseline"]
+    rows.append(
+        _overall_row("all classes, concepts", overall["fidelity"], overall["nec"], overall["anec5"],
+                     overall["accuracy"] if labelled else None)
+    )  # fmt: skip
+    if baseline:
+        none: dict[str, Any] | None = {} if labelled else None
+        rows.append(_overall_row("all classes, random concepts", baseline, baseline.get("nec"), None, none))
     return {"summary": list(data["summary"]), "head": head, "rows": rows}
 
 
-def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str, Any]:
-    """Teacher and student on one's own image.
+def _class_cells(row: Mapping[str, Any], labelled: bool) -> list[str]:
+    m, interval = row["metrics"], row["intervals"]["ap"]
+    cells = [
+        row["name"],
+        format_number(m["ap"]),
+        f"{format_number(interval['low'])}–{format_number(interval['high'])}",
+        format_number(m["balanced_agreement"]),
+        format_number(m["f1"]),
+        str(m["nec"]),
+        format_number(m["anec5"]),
+    ]
+    if labelled:
+        cells += [format_number((m[f"{who}_accuracy"] or {}).get("ap")) for who in ("teacher", "student")]
+    return cells
+
+
+def _overall_row(
+    name: str,
+    metrics: Mapping[str, Any],
+    nec: float | None,
+    anec5: float | None,
+    accuracy: Mapping[str, Any] | None,
+) -> SummaryRow:
+    cells = [
+        name,
+        format_number(metrics["ap"]),
+        "",
+        format_number(metrics["balanced_agreement"]),
+        format_number(metrics["f1"]),
+        format_number(nec, 0),
+        format_number(anec5),
+    ]
+    if accuracy is not None:
+        cells += [format_number((accuracy.get(who) or {}).get("ap")) for who in ("teacher", "student")]
+    return {"cells": cells, "strong": True}
+
+
+# -- own images
+
+
+def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
+    """Return the answers of teacher and student on an uploaded image; delete the upload.
 
     Parameters
     ----------
     visitor : Visitor
-    path : str
-        Where the upload lies; only inside `uploads`.
+    address : str
+        Of an upload of this visitor.
     name : str
-        What the person's file is called, for messages.
-    uploads : Path
-        The folder of uploads.
+        Name of the person's file, for messages.
 
     Raises
     ------
     InputError
-        No image, too large, a bomb, or not an upload at all.
+        There is no such upload, or it is not a readable image.
     """
-    import numpy as np
     from PIL import Image
 
-    from inficond.core.concepts import evidence
+    files = visitor.files
+    path = files.find_upload(address, visitor.token)
+    shown = str(name)[:120] if isinstance(name, str) and name else path.name
+    try:
+        rgb = _decode(path, shown)
+    finally:
+        files.delete_upload(path)
+    session, project = visitor.session, visitor.project
+    found = session.classify(rgb)
+    rows: list[PredictionRow] = [
+        {
+            "name": cls,
+            "teacher": None if found.teacher is None else to_plain(float(found.teacher[c])),
+            "student": to_plain(float(found.student[c])),
+            "bars": to_plain(contribution_bars(found.contributions[cls], session.concepts, MAX_BARS)),
+        }
+        for c, cls in enumerate(found.classes)
+    ]
+    rows.sort(key=lambda r: -max(r["student"], r["teacher"] or 0.0))
+    line = "The image is used for this answer only. It is deleted when you close it."
+    if found.teacher is None:
+        line += " The teacher of this project is a file of responses, which does not cover new images."
+    share = (project.config.get("encoder") or {}).get("crop_share", 1.0)
+    return {
+        "name": shown,
+        "url": files.add_own_image(visitor.token, Image.fromarray(rgb)),
+        "rows": rows,
+        "evidence": to_plain(_evidence(session, found, rows)),
+        "grid": list(found.assignment.shape),
+        "crop": _crop(rgb.shape[1], rgb.shape[0], share),
+        "line": line,
+    }
+
+
+def _decode(path: Path, shown: str) -> "np.ndarray":
+    from PIL import Image
+
     from inficond.core.images.decode import UnreadableImage, decode
 
-    file = uploaded_file(path, uploads)
-    shown = str(name)[:120] if isinstance(name, str) and name else file.name
     try:
-        rgb = decode(file)
+        with Image.open(path) as image:
+            is_large = image.size[0] * image.size[1] > MAX_FULL_PIXELS
+    except Exception:  # `decode` explains what is wrong
+        is_large = False
+    try:
+        return decode(path, REDUCED_SIDE if is_large else None)
     except UnreadableImage as error:
-        raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is as it was.") from None
-    finally:
-        delete_upload(file, uploads)
-    session, project = visitor.session, visitor.project
-    trial = session.classify(rgb)
-    url = visitor.files.url(visitor.files.keep(visitor.token, Image.fromarray(rgb), "trial"))
-    rows: list[dict[str, Any]] = []
-    wanted: set[str] = set()
-    for c, cls in enumerate(trial.classes):
-        bars = contribution_bars(trial.contributions[cls], session.concepts, MOST_BARS)
-        wanted |= {b["name"] for b in bars if b["kind"] == "concept"}
-        rows.append(
-            {
-                "name": cls,
-                "teacher": None if trial.teacher is None else float(trial.teacher[c]),
-                "student": float(trial.student[c]),
-                "bars": bars,
-            }
-        )
-    rows.sort(key=lambda r: -max(r["student"], r["teacher"] or 0.0))
-    seen = {}
-    for word in wanted:
-        found = evidence(trial.regions, trial.assignment, session.context.words.embedding(word))
-        cells = "".join("1" if v else "0" for v in np.asarray(found.mask, bool).ravel())
-        seen[word] = {"score": float(found.score), "cells": cells}
-    crop = _seen(rgb.shape[1], rgb.shape[0], (project.config.get("encoder") or {}).get("crop_share", 1.0))
-    line = "The image is used for this answer only and is removed when you close it."
-    if trial.teacher is None:
-        line += " The teacher of this project is a file of responses: it can say nothing of a new image."
-    return to_plain(
-        {
-            "name": shown,
-            "url": url,
-            "rows": rows,
-            "evidence": seen,
-            "grid": list(trial.assignment.shape),
-            "crop": crop,
-            "line": line,
-        }
-    )
+        raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is unchanged.") from None
 
 
-def _seen(width: int, height: int, share: float | None) -> list[float]:
-    """The part of a picture that the encoder sees, as `Project.crop` gives it for the
-    project's own images."""
+def _evidence(session: Any, found: Any, rows: list[PredictionRow]) -> dict[str, dict[str, Any]]:
+    """Return the evidence region of each concept in the bars: its score and its cells."""
+    import numpy as np
+
+    from inficond.core.concepts import evidence
+
+    concepts = {bar["name"] for row in rows for bar in row["bars"] if bar["kind"] == "concept"}
+    regions = {}
+    for concept in concepts:
+        region = evidence(found.regions, found.assignment, session.context.words.embedding(concept))
+        cells = "".join("1" if v else "0" for v in np.asarray(region.mask, bool).ravel())
+        regions[concept] = {"score": float(region.score), "cells": cells}
+    return regions
+
+
+def _crop(width: int, height: int, share: float | None) -> list[float]:
+    """Return the part of an image that the encoder sees; see `ProjectFolder.crop`."""
     if share is None:
         return [0.0, 0.0, 1.0, 1.0]
     side = min(width, height) * float(share)
@@ -237,66 +334,61 @@ def _seen(width: int, height: int, share: float | None) -> list[float]:
     return [left, top, 1 - left, 1 - top]
 
 
-def uploaded_file(path: Any, uploads: Path) -> Path:
-    """The file of an upload; anything that is not a plain file inside the upload folder is refused."""
-    if not isinstance(path, str) or len(path) > 4096:
-        raise InputError("that is no upload: choose a file")
-    file = Path(path)
-    try:
-        real = file.resolve(strict=True)
-        inside = real.is_relative_to(uploads.resolve()) and real.is_file() and not file.is_symlink()
-    except (OSError, ValueError):
-        inside = False
-    if not inside:
-        raise InputError("the upload did not arrive: choose the file again")
-    return real
+# -- new projects
 
 
-def delete_upload(file: Path, uploads: Path) -> None:
-    """Remove an upload and the folder made for it."""
-    file.unlink(missing_ok=True)
-    if file.parent != uploads.resolve() and not any(file.parent.iterdir()):
-        file.parent.rmdir()
-
-
-def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bool) -> "BuildOptions":
-    """What a new project is made from, as the page's form says it.
+def project_options(
+    request: Mapping[str, Any], token: str, files: PageFiles, owner_key: OwnerKey
+) -> "tuple[BuildOptions, Path | None]":
+    """Return the options of a new project from the fields of the page's form.
 
     Parameters
     ----------
     request : mapping
-        `folder` or `files` (uploads), `name`, `teacher`, `encoder`, `classes` (text).
-    uploads : Path
-        Where Gradio puts uploads.
-    local_folders : bool
-        Whether folders, models and response files of this machine may be named.
+        `folder` or `files` (uploads), `name`, `teacher`, `encoder`, `classes` (text), `owner_key`.
+    token : str
+        Of the visitor.
+    files : PageFiles
+    owner_key : OwnerKey
+        Checked if the request names a folder or a model of this machine.
+
+    Returns
+    -------
+    options : BuildOptions
+    temporary : Path or None
+        The folder of the project if it is deleted when the visit ends; None for the machine's owner, whose
+        projects stay in the cache folder.
 
     Raises
     ------
     InputError
-        Nothing to encode, or something that only the machine's owner may name.
+        There are no images, or the request names a path without the owner key.
     """
     from inficond.core.models.cache_directory import cache_folder
     from inficond.core.pipeline.build import BuildOptions
 
-    request = {key: _sendable(text) for key, text in request.items()}
+    request = {key: _encodable(text) for key, text in request.items()}
     name = one_line(request.get("name") or "", 80)
     folder = str(request.get("folder") or "")
     teacher, encoder = (str(request.get(k) or "embedded") for k in ("teacher", "encoder"))
-    if not local_folders and (folder or teacher != "embedded" or encoder != "embedded"):
-        raise InputError("this page opens no folders and models of its machine: upload images")
-    home = cache_folder("projects")
+    if folder or teacher != "embedded" or encoder != "embedded":
+        owner_key.check(request.get("owner_key"))
+    is_owner = owner_key.matches(request.get("owner_key"))
+    home = cache_folder("projects") if is_owner else files.projects
     home.mkdir(parents=True, exist_ok=True)
     if folder:
-        images = _existing(folder)
+        images = _image_folder(folder)
         asked = f"{images.resolve()}\0{request.get('classes')}\0{teacher}\0{encoder}"
-        key = hashlib.sha256(asked.encode()).hexdigest()[:8]
-        out = home / f"{_stem(name or images.name)}-{key}"
+        digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
+        out = home / f"{_stem(name or images.name)}-{digest}"
     else:
-        files = _named(request.get("files"), uploads)
-        out = home / f"{_stem(name or 'uploads')}-{_digest(files, request)}"
-        images = _gather(files, uploads, out.with_name(out.name + "-images"))
-    return BuildOptions(
+        uploads = _uploads(request.get("files"), token, files)
+        digest = _uploads_digest(uploads, token, request.get("classes"))
+        out = home / f"{_stem(name or 'uploads')}-{digest}"
+        if not is_owner:
+            out = home / digest / out.name
+        images = _gather(uploads, files, out.with_name(f"{out.name}-images"))
+    options = BuildOptions(
         images=images,
         out=out,
         teacher=teacher,
@@ -304,13 +396,13 @@ def project_options(request: Mapping[str, Any], uploads: Path, local_folders: bo
         classes=parse_class_lines(request.get("classes")),
         name=name or None,
     )
+    return options, None if is_owner or folder else out.parent
 
 
-def project_origin(visitor: Visitor) -> dict[str, Any] | None:
-    """What a project was made from, as the form of a new one takes it; None where its images are not in a
-    folder or list of this machine any more.
+def project_origin(visitor: Visitor) -> OriginPayload | None:
+    """Return what a project was built from; None if its images are not on this machine any more.
 
-    For the machine's owner only: it names paths.
+    The result names paths, so it is only for holders of the owner key.
     """
     config = visitor.project.config
     encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
@@ -318,7 +410,7 @@ def project_origin(visitor: Visitor) -> dict[str, Any] | None:
     if not images:
         return None
     try:
-        _existing(images)
+        _image_folder(images)
     except InputError:
         return None
     labels: Mapping[str, list[str]] = config.get("class_labels") or {}
@@ -332,68 +424,81 @@ def project_origin(visitor: Visitor) -> dict[str, Any] | None:
     }
 
 
-def _sendable(value: Any) -> Any:
-    """A text of a request without halves of surrogates, which are no characters; anything else as it is."""
+def _encodable(value: Any) -> Any:
+    """Replace lone surrogates in a text, which UTF-8 cannot encode; return other values unchanged."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _existing(folder: str) -> Path:
-    """The folder that the machine's owner named."""
+def _image_folder(folder: str) -> Path:
+    """Return the folder or list of images that the owner of the machine named.
+
+    Raises
+    ------
+    InputError
+        It does not exist.
+    """
     try:
         images = Path(folder).expanduser()
-        there = images.exists()
-    except (OSError, RuntimeError, ValueError):  # too long a name, nobody's home
-        there = False
-    if not there:
-        raise InputError(f"there is no {folder}: name a folder of photographs on this machine")
+        exists = images.exists()
+    except (OSError, RuntimeError, ValueError):  # the name is too long, or there is no home directory
+        exists = False
+    if not exists:
+        raise InputError(f"{folder} does not exist: name a folder of photographs on this machine")
     return images
 
 
-def _named(files: Any, uploads: Path) -> list[tuple[Path, str]]:
-    """Uploads with the names that they get in a folder of ours, no name twice."""
-    if not isinstance(files, list) or not files:
+def _uploads(entries: Any, token: str, files: PageFiles) -> list[tuple[Path, str]]:
+    """Return uploads with the names that they get in the image folder, each name once."""
+    if not isinstance(entries, list) or not entries:
         raise InputError("choose images to upload, or name a folder")
-    if len(files) > MOST_FILES:
-        raise InputError(f"{len(files)} images are more than the {MOST_FILES} that can be uploaded at once")
+    if len(entries) > MAX_FILES:
+        raise InputError(f"{len(entries)} images are too many: at most {MAX_FILES} can be uploaded at once")
     found: dict[Path, str] = {}
     taken: set[str] = set()
-    for i, entry in enumerate(e for e in files if isinstance(e, Mapping)):
-        file = uploaded_file(entry.get("path"), uploads)
-        if file in found:
+    for i, entry in enumerate(e for e in entries if isinstance(e, Mapping)):
+        path = files.find_upload(entry.get("path"), token)
+        if path in found:
             continue
-        name = _file_name(str(entry.get("name") or file.name))
+        name = safe_file_name(str(entry.get("name") or path.name))
         while name.casefold() in taken:
             name = f"{i}-{name}"
-        found[file] = name
+        found[path] = name
         taken.add(name.casefold())
     return list(found.items())
 
 
-def _digest(files: list[tuple[Path, str]], request: Mapping[str, Any]) -> str:
-    """The same for the same visitor, images and classes: a request that was stopped goes on where it was."""
-    said = hashlib.sha256(f"{request.get('token')}\0{request.get('classes')}\0".encode())
-    for file, name in sorted(files, key=lambda f: f[1]):
-        said.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
-    return said.hexdigest()[:8]
+def _uploads_digest(uploads: list[tuple[Path, str]], token: str, classes: Any) -> str:
+    """Return a digest of visitor, images and classes, so that the same request resumes a cancelled one."""
+    digest = hashlib.sha256(f"{token}\0{classes}\0".encode())
+    for path, name in sorted(uploads, key=lambda f: f[1]):
+        with open(path, "rb") as file:
+            digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+    return digest.hexdigest()[:16]
 
 
-def _gather(files: list[tuple[Path, str]], uploads: Path, folder: Path) -> Path:
-    """Move uploads into a folder of their own; where it is there already, they are what it holds."""
-    if folder.is_dir():
-        for file, _ in files:
-            delete_upload(file, uploads)
-        return folder
-    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
-    part.mkdir(parents=True)
-    for file, name in files:
-        shutil.move(file, part / name)
-    part.rename(folder)
+def _gather(uploads: list[tuple[Path, str]], files: PageFiles, folder: Path) -> Path:
+    """Move uploads to the image folder of a project; an existing folder holds the same images."""
+    if not folder.is_dir():
+        part = files.new_file("images")
+        part.mkdir()
+        for path, name in uploads:
+            shutil.move(path, part / name)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(part, folder)
+        part.parent.rmdir()
+    for path, _ in uploads:
+        files.delete_upload(path)
     return folder
 
 
 def parse_class_lines(text: Any) -> dict[str, list[str]] | None:
-    """``boat: canoe, gondola`` a line -> a class set; a line without a colon names one label. None when
-    empty."""
+    """Parse one class per line, ``boat: canoe, gondola``; a line without a colon names one teacher label.
+
+    Returns
+    -------
+    dict or None
+        Class to teacher labels; None for an empty text.
+    """
     if not isinstance(text, str) or not text.strip():
         return None
     classes: dict[str, list[str]] = {}
@@ -405,14 +510,7 @@ def parse_class_lines(text: Any) -> dict[str, list[str]] | None:
 
 
 def _stem(name: str) -> str:
-    """A name as a file's: lower case, and where it is too long, cut between words."""
-    said = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()
-    whole = said[:41].rpartition("-")[0] if len(said) > 40 else said
-    return (whole or said)[:40].strip("-") or "inficond"
-
-
-def _file_name(name: str) -> str:
-    """A name that is safe in a folder of ours, whatever a browser sent."""
-    base = re.split(r"[\\/]", name.encode("utf-8", "replace").decode())[-1]
-    short = re.sub(r"[\x00-\x1f<>:\"|?*]+", "_", base).strip(". ").encode()[-120:].decode("utf-8", "ignore")
-    return short.strip(". ") or "image"
+    """Return the stem of a file name for a name: lower case, shortened at a word boundary."""
+    slug = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()
+    short = slug[:41].rpartition("-")[0] if len(slug) > 40 else slug
+    return (short or slug)[:40].strip("-") or "inficond"

@@ -1,194 +1,287 @@
-"""The page's functions as API endpoints, for `gradio_client`, plain HTTP and MCP clients.
+"""API endpoints of the page for `gradio_client`, plain HTTP and MCP clients.
 
-Every endpoint takes and returns plain JSON or files. `session` is the token of a branch of one's own: leave
-it empty
-to begin one, and send back the one that is returned to go on with it.
+Every endpoint takes and returns plain JSON or files. `session` is the token of a visit: leave it empty to
+begin a visit, and send back the returned one to continue it.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
 
 import gradio as gr
 
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
 from inficond.gradio_app import actions
+from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload, suggestion_payload
 from inficond.gradio_app.queries import selected_rows
+from inficond.gradio_app.request_queue import Kind
+from inficond.gradio_app.routes import ENDPOINTS
+from inficond.gradio_app.rpc import PROJECT_COST, RpcServer, error_line
 from inficond.gradio_app.selection import Selection
 from inficond.gradio_app.serialization import to_plain
-from inficond.gradio_app.visitor import Visitor, VisitorRegistry
+from inficond.gradio_app.visitor import Visitor
 from inficond.gradio_app.zero_gpu import build_project
 
-MOST_IMAGES = 200
-CONCURRENCY = 4
-LONGEST_NOTE = 2000
-GIVES_FILES = ("export_student",)
-"""Endpoints whose answers may name a file; Gradio would hand out whatever an answer calls one."""
+MAX_IMAGES = 200
+MAX_NOTE = 2000
+FILE_ENDPOINTS = ("export_student",)
+"""Endpoints whose response contains a file object; elsewhere nothing may look like one."""
+TYPE_NAMES = {str: "a text", int: "an integer", list: "a list", dict: "a file"}
+"""Argument types in messages."""
 
 
-def add_endpoints(visitors: VisitorRegistry, uploads: Path, local_folders: bool) -> None:
-    """Declare the endpoints inside the current `gr.Blocks`.
+class NodePayload(TypedDict):
+    """A node of the history."""
+
+    node: str
+    parent: str | None
+    title: str
+    before: Any
+    after: Any
+    weights: list[dict[str, Any]]
+    note: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An API endpoint.
 
     Parameters
     ----------
-    visitors : VisitorRegistry
-    uploads : Path
-        Where Gradio puts uploads.
-    local_folders : bool
-        Whether `/distill` may read folders of this machine.
+    name : str
+    fn : callable
+        `(visitor, *arguments) -> dict`.
+    parameters : tuple of inspect.Parameter
+        All but the visitor; the last one is `session`.
+    kind : str
+        The queue of its requests.
+    cost : float
+        Expected seconds, for scheduling.
     """
-    with_session = functools.partial(_with_session, visitors)
 
-    @with_session
-    def classes(visitor: Visitor) -> dict[str, Any]:
-        """The classes with how well each student follows its teacher, measured on held-out images."""
-        return {
-            "classes": [{"name": c, **visitor.session.metrics(c).to_dict()} for c in visitor.project.classes]
-        }
+    name: str
+    fn: Callable[..., dict[str, Any]]
+    parameters: tuple[inspect.Parameter, ...]
+    kind: Kind
+    cost: float
 
-    @with_session
-    def influence(visitor: Visitor, class_name: str) -> dict[str, Any]:
-        """The signed weights of a class's student, largest first; `gap` tells misaligned from agreeing
-        images."""
+
+class Api:
+    """The API endpoints, declared inside the current `gr.Blocks` for its description and for MCP.
+
+    Parameters
+    ----------
+    rpc : RpcServer
+        Provides visitors, files and the request queue.
+    """
+
+    def __init__(self, rpc: RpcServer) -> None:
+        self._rpc = rpc
+        self.endpoints: dict[str, Endpoint] = {}
+        for name in ENDPOINTS:
+            fn = getattr(self, f"_{name}")
+            kind, cost = KINDS.get(name, ("quick", 0.0))
+            session = inspect.Parameter(
+                "session", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str
+            )
+            parameters = (*list(inspect.signature(fn).parameters.values())[1:], session)
+            self.endpoints[name] = Endpoint(name, fn, parameters, kind, cost)
+            gr.api(self._declaration(self.endpoints[name]), api_name=name, concurrency_limit=None)
+
+    def _declaration(self, endpoint: Endpoint) -> Callable[..., Any]:
+        """Return the function that Gradio describes, and that MCP calls."""
+
+        @functools.wraps(endpoint.fn)
+        async def call(*args: Any) -> dict:
+            try:
+                return await self.call(endpoint.name, args, NOBODY)
+            except InputError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+
+        signature = inspect.Signature(list(endpoint.parameters), return_annotation=dict)
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in endpoint.parameters} | {"return": dict}
+        call.__name__ = endpoint.name
+        return call
+
+    async def call(self, name: str, args: Sequence[Any], caller: Caller) -> dict[str, Any]:
+        """Call an endpoint through the request queue.
+
+        Parameters
+        ----------
+        name : str
+        args : sequence
+            Missing ones at the end take their defaults.
+        caller : Caller
+
+        Returns
+        -------
+        dict
+            Plain JSON; nothing in it looks like a file object, except for `FILE_ENDPOINTS`.
+
+        Raises
+        ------
+        InputError
+            Bad input, or a fault that was logged; the message is one line for the caller.
+        """
+        endpoint = self.endpoints[name]
+        *values, token = _checked_arguments(endpoint, args)
+        known = self._rpc.visitors.find(token)
+        proven = known is not None and known.has_steps
+        return await self._rpc.queue.run(
+            endpoint.kind,
+            caller,
+            known.token if known is not None else None,
+            lambda: self._answer(endpoint, values, token, caller),
+            endpoint.cost * (1 if proven else 4),
+        )
+
+    def _answer(self, endpoint: Endpoint, values: list[Any], token: str, caller: Caller) -> dict[str, Any]:
+        try:
+            visitor, _ = self._rpc.visitors.get(token, caller.address)
+            result = endpoint.fn(visitor, *values)
+            payload: dict[str, Any] = to_plain({"session": visitor.token, **result})
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(error_line(error, f"the endpoint {endpoint.name}")) from None
+        return payload if endpoint.name in FILE_ENDPOINTS else strip_file_objects(payload)
+
+    # -- the endpoints; their docstrings are the public description
+
+    def _classes(self, visitor: Visitor) -> dict[str, Any]:
+        """List the classes with the quality of each student, measured on held-out images."""
+        session = visitor.session
+        return {"classes": [{"name": c, **session.metrics(c).to_dict()} for c in visitor.project.classes]}
+
+    def _influence(self, visitor: Visitor, class_name: str) -> dict[str, Any]:
+        """List the signed weights of a class, largest first; `gap` compares misaligned to agreeing images."""
         found = visitor.session.influence(class_name)
         order = sorted(
             (k for k in range(len(found.concepts)) if found.weights[k]), key=lambda k: -abs(found.weights[k])
         )
-        rows = [
-            {
-                "concept": found.concepts[k],
-                "group": found.groups[k],
-                "weight": found.weights[k],
-                "gap": found.gap[k],
-                "bound": str(found.bounds[found.concepts[k]].action)
-                if found.concepts[k] in found.bounds
-                else None,
-            }
-            for k in order
-        ]
+        rows = []
+        for k in order:
+            bound = found.bounds.get(found.concepts[k])
+            rows.append(
+                {
+                    "concept": found.concepts[k],
+                    "group": found.groups[k],
+                    "weight": found.weights[k],
+                    "gap": found.gap[k],
+                    "bound": None if bound is None else str(bound.action),
+                }
+            )
         return {"class": class_name, "concepts": rows}
 
-    @with_session
-    def instances(visitor: Visitor, class_name: str, subset: str = "", limit: int = 50) -> dict[str, Any]:
-        """Held-out images of a class, all or one subset (agree-pos, agree-neg, missed, extra), most
-        disputed first."""
+    def _instances(
+        self, visitor: Visitor, class_name: str, subset: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        """List held-out images of a class, all or one subset (agree-pos, agree-neg, missed, extra), largest
+        disagreement first."""
         session = visitor.session
         c = session.class_index(class_name)
         rows = session.subset(class_name, subset) if subset else selected_rows(visitor, Selection(class_name))
         teacher, student = session.targets(class_name), session.scores()[:, c]
         order = sorted((int(r) for r in rows), key=lambda r: -abs(float(teacher[r]) - float(student[r])))
         ids = visitor.project.image_ids
-        listed = order[: max(0, min(int(limit), MOST_IMAGES))]
+        listed = order[: max(0, min(int(limit), MAX_IMAGES))]
         images = [{"image": ids[r], "teacher": teacher[r], "student": student[r]} for r in listed]
         return {"class": class_name, "subset": subset or None, "total": len(order), "images": images}
 
-    @with_session
-    def preview(visitor: Visitor, class_name: str, actions: list, focus: str = "") -> dict[str, Any]:
-        """What actions would do, without doing it. An action is {"kind": "mute", "concept": "water"}; kinds
-        are
-        up, down, mute, lock, set, free; `focus` is missed or extra."""
-        found = visitor.session.preview(class_name, actions, focus or None)
+    def _preview(self, visitor: Visitor, class_name: str, actions: list, focus: str = "") -> dict[str, Any]:
+        """Predict the effect of actions without applying them. An action is {"kind": "mute", "concept":
+        "water"}; kinds are up, down, mute, lock, set, free; `focus` is missed or extra."""
+        found = visitor.own_session().preview(class_name, actions, focus or None)
         return {**preview_payload(found, class_name), "detail": found.to_json()}
 
-    @with_session
-    def apply(
-        visitor: Visitor, class_name: str, actions: list, focus: str = "", note: str = ""
+    def _apply(
+        self, visitor: Visitor, class_name: str, actions: list, focus: str = "", note: str = ""
     ) -> dict[str, Any]:
-        """Take a step: refit the class under the bounds that the actions ask for."""
-        note = str(note)[:LONGEST_NOTE]
-        return _node(visitor, visitor.session.apply(class_name, actions, focus or None, note=note))
+        """Apply actions: refit the class under the bounds that they set."""
+        session = visitor.own_session()
+        return _stepped(visitor, session.apply(class_name, actions, focus or None, note=str(note)[:MAX_NOTE]))
 
-    @with_session
-    def undo(visitor: Visitor) -> dict[str, Any]:
-        """Take the last step back."""
-        return _node(visitor, visitor.session.undo())
+    def _undo(self, visitor: Visitor) -> dict[str, Any]:
+        """Undo the last step."""
+        return _stepped(visitor, visitor.own_session().undo())
 
-    @with_session
-    def redo(visitor: Visitor) -> dict[str, Any]:
-        """Take a step again that was undone."""
-        return _node(visitor, visitor.session.redo())
+    def _redo(self, visitor: Visitor) -> dict[str, Any]:
+        """Redo the step that was undone last."""
+        return _stepped(visitor, visitor.own_session().redo())
 
-    @with_session
-    def suggest(visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
-        """The few actions most likely to help a class, each with its predicted gain."""
+    def _suggest(self, visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
+        """List the actions with the largest expected gain for a class, each with its predicted effect."""
         session = visitor.session
         found = session.suggest(class_name, subset or None)
         return {"suggestions": [suggestion_payload(s, session) for s in found]}
 
-    @with_session
-    def add_concept(visitor: Visitor, word: str) -> dict[str, Any]:
-        """Make a word a concept of this branch and refit."""
-        return _node(visitor, visitor.session.add_concept(word))
+    def _add_concept(self, visitor: Visitor, word: str) -> dict[str, Any]:
+        """Add a word as a concept of this visit and refit."""
+        return _stepped(visitor, visitor.own_session().add_concept(word))
 
-    @with_session
-    def recipe(visitor: Visitor) -> dict[str, Any]:
-        """The steps so far, to be replayed on another project."""
+    def _recipe(self, visitor: Visitor) -> dict[str, Any]:
+        """Return the steps so far as a recipe that can be replayed on another project."""
         return {"recipe": visitor.session.recipe().to_json()}
 
-    @with_session
-    def predict(visitor: Visitor, image: dict) -> dict[str, Any]:
-        """Teacher and student on one image; nothing of it is kept."""
-        name = image.get("orig_name") if isinstance(image, dict) else None
-        found = actions.classify(
-            visitor, image.get("path") if isinstance(image, dict) else None, name, uploads
-        )
-        visitor.files.forget_own(visitor.token, "trial")
+    def _predict(self, visitor: Visitor, image: dict) -> dict[str, Any]:
+        """Return the answers of teacher and student on one image, which is deleted afterwards."""
+        found = actions.classify(visitor, image.get("path"), image.get("orig_name"))
+        visitor.files.discard_own_image(visitor.token)
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
-    @with_session
-    def export_student(visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
-        """The student as a file: safetensors, onnx, recipe or report."""
+    def _export_student(self, visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
+        """Return the student as a file: safetensors, onnx, recipe or report."""
         path = actions.export_file(visitor, kind, Silent())
-        return {"file": gr.FileData(path=str(path), orig_name=path.name).model_dump()}
+        address = visitor.files.address(path)
+        return {"file": {"path": address, "orig_name": path.name, "url": visitor.files.url(path),
+                         "meta": {"_type": "gradio.FileData"}}}  # fmt: skip
 
-    @with_session
-    def distill(visitor: Visitor, images: str, name: str = "", classes: str = "") -> dict[str, Any]:
-        """Make a project from a folder of images of this machine and begin a session on it."""
+    def _distill(
+        self, visitor: Visitor, images: str, name: str = "", classes: str = "", owner_key: str = ""
+    ) -> dict[str, Any]:
+        """Build a project from a folder of images of this machine and begin a visit to it. Needs the owner
+        key, which the page prints when it starts."""
         from inficond.core import Project
 
-        request = {"folder": images, "name": name, "classes": classes}
-        options = actions.project_options(request, uploads, local_folders)
+        rpc = self._rpc
+        rpc.owner_key.check(owner_key)
+        request = {"folder": images, "name": name, "classes": classes, "owner_key": owner_key}
+        options, _ = actions.project_options(request, visitor.token, visitor.files, rpc.owner_key)
         project = Project.open(build_project(options, Silent()))
-        key = visitors.add(project, visitor.token)
-        fresh = visitors.choose(visitor.token, key)
-        return {"session": fresh.token, "project": project.name, "classes": list(project.classes)}
+        key = rpc.visitors.add(project)
+        opened = rpc.visitors.open_project(visitor, key)
+        return {"session": opened.token, "project": project.name, "classes": list(project.classes)}
 
-    for fn in (
-        classes,
-        influence,
-        instances,
-        preview,
-        apply,
-        undo,
-        redo,
-        suggest,
-        add_concept,
-        recipe,
-        predict,
-    ):
-        gr.api(fn, api_name=fn.__name__, concurrency_limit=CONCURRENCY)
-    gr.api(export_student, api_name="export_student", concurrency_limit=1)
-    gr.api(distill, api_name="distill", concurrency_limit=1)
+
+KINDS: dict[str, tuple[Kind, float]] = {
+    "suggest": ("search", 0.5),
+    "predict": ("image", 0.3),
+    "export_student": ("job", 3.0),
+    "distill": ("job", PROJECT_COST),
+}
+"""Queue and expected seconds of the endpoints that are not quick."""
 
 
 def strip_file_objects(value: Any) -> Any:
-    """Plain JSON in which nothing looks like one of Gradio's files.
+    """Return plain JSON without the marks of Gradio's file objects.
 
-    Gradio copies every file that an answer names into its cache and serves it, from anywhere below the
-    working folder; a name that a visitor or a project's history smuggled into an answer must not do that.
+    Gradio's MCP server copies every file that a response names into its cache and serves it. A path that a
+    visitor or the history of a project smuggled into a response must not have this effect.
     """
     if isinstance(value, dict):
         return {k: strip_file_objects(v) for k, v in value.items() if not (k == "meta" and "path" in value)}
     return [strip_file_objects(v) for v in value] if isinstance(value, list) else value
 
 
-def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
-    """A node of the history, as an answer."""
-    return {
+def _stepped(visitor: Visitor, node: Any) -> dict[str, Any]:
+    """Return the node after a step."""
+    not_saved = visitor.saving_note()
+    payload: NodePayload = {
         "node": node.id,
         "parent": node.parent,
         "title": node.title,
@@ -198,41 +291,29 @@ def _node(visitor: Visitor, node: Any) -> dict[str, Any]:
             {"class": w.cls, "concept": w.concept, "before": w.before, "after": w.after} for w in node.weights
         ],
     }
+    if not_saved:
+        payload["note"] = not_saved
+    return dict(payload)
 
 
-KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "a file"}
-"""What endpoints take, in words."""
+def _checked_arguments(endpoint: Endpoint, args: Sequence[Any]) -> list[Any]:
+    """Return the arguments of an endpoint; null and missing ones take their defaults.
 
-
-def _typed(parameter: inspect.Parameter, given: Any) -> Any:
-    """An argument of the kind that its endpoint declares; null where there is a default means that."""
-    if given is None and parameter.default is not inspect.Parameter.empty:
-        return parameter.default
-    if not isinstance(given, parameter.annotation) or isinstance(given, bool):
-        raise InputError(f"`{parameter.name}` must be {KINDS[parameter.annotation]}, not {given!r:.40}")
-    return given
-
-
-def _with_session(visitors: VisitorRegistry, fn: Callable[..., dict[str, Any]]) -> Callable[..., dict]:
-    """Give an endpoint its visitor, add `session` as its last argument, turn bad input into a clear
-    refusal."""
-    signature = inspect.signature(fn)
-    parameters = list(signature.parameters.values())[1:]
-    parameters.append(
-        inspect.Parameter("session", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str)
-    )
-
-    @functools.wraps(fn)
-    def endpoint(*args: Any) -> dict:
-        *rest, token = args
-        visitor, _ = visitors.get(token)
-        try:
-            rest = [_typed(p, given) for p, given in zip(parameters, rest)]
-            said = to_plain({"session": visitor.token, **fn(visitor, *rest)})
-            return said if fn.__name__ in GIVES_FILES else strip_file_objects(said)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
-    endpoint.__signature__ = signature.replace(parameters=parameters, return_annotation=dict)  # type: ignore[attr-defined]
-    endpoint.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": dict}
-    return endpoint
+    Raises
+    ------
+    InputError
+        There are too many, one without a default is missing, or one has another type.
+    """
+    if len(args) > len(endpoint.parameters):
+        raise InputError(f"/{endpoint.name} takes {len(endpoint.parameters)} arguments, not {len(args)}")
+    values = []
+    for i, parameter in enumerate(endpoint.parameters):
+        given = args[i] if i < len(args) else None
+        if given is None and parameter.default is not inspect.Parameter.empty:
+            given = parameter.default
+        elif not isinstance(given, parameter.annotation) or isinstance(given, bool):
+            raise InputError(
+                f"`{parameter.name}` must be {TYPE_NAMES[parameter.annotation]}, not {given!r:.40}"
+            )
+        values.append(given)
+    return values

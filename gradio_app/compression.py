@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-JSON_ROUTES = ("/config", "/gradio_api/component_server", "/component_server")
+JSON_ROUTES = ("/config", "/rpc/", "/gradio_api/info")
 """Routes whose JSON responses Gradio sends without compression."""
 HASHED_FILE = re.compile(r"/assets/[\w.@-]+-[\w-]{8}\.\w+$")
 """Paths of Gradio's built files, whose names change with their content."""

@@ -1,225 +1,284 @@
-"""What stands before the page: whom it answers, what may be asked, and what its answers say to browsers.
+"""Request guard: enforces the route table, the access policy and the limits before Gradio is reached."""
 
-Gradio serves more than this page needs: addresses fetched on a visitor's behalf, its own editor, recordings,
-bodies of any length. Each of those was tried from outside (`tests/attacks`); here they end.
-"""
-
-import contextlib
-import ipaddress
+import asyncio
 import logging
-import re
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY = 4 * 2**20
-"""Bytes of a request that is no upload: the longest honest one names two thousand uploads."""
-MAX_UPLOADS = 4 * 2**30
-"""Bytes of one request that uploads."""
-SPARE_DISK = 512 * 2**20
-"""Bytes of disk that uploads leave free."""
+from inficond.core.strict_json import parse_json
+from inficond.gradio_app.access import AccessPolicy
+from inficond.gradio_app.limits import Budget, Caller, LimitExceeded, caller_of, check_json
+from inficond.gradio_app.routes import MIB, Route, RouteTable
 
 LOG = logging.getLogger("inficond.page")
-FILE = "/file="
-CLOSED = re.compile(
-    r"/(proxy=|custom_component/|vibe-|undo-vibe-edit|dev/|process_recording|runs?-history|runs\b|profiling/"
-    r"|deep_link|stream/|monitoring|file/)"
-)
-"""Routes of Gradio's that this page never uses."""
-_FILE_HEADERS = (
-    "content-type", "content-length", "content-disposition", "content-range", "content-encoding",
-    "accept-ranges", "etag", "last-modified", "cache-control", "vary",
-)  # fmt: skip
-_NO_DOCUMENT = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox"
-_FRAMES = "frame-ancestors 'self' http://localhost:* http://127.0.0.1:* vscode-webview:"
+MAX_REQUESTS, MAX_REQUESTS_PER_ADDRESS = 256, 48
+"""Requests in progress."""
+MAX_BODIES, MAX_BODIES_PER_ADDRESS = 32 * MIB, 4 * MIB
+"""Bytes of JSON bodies in memory."""
+MAX_DISCARDED, DISCARD_SECONDS = 4 * MIB, 2.0
+"""Bytes and seconds of a body that is read although it is refused."""
+SEND_SECONDS = 30.0
+"""Seconds that a client may take to receive a piece of a response."""
+CALLER_KEY = "inficond.caller"
+"""Key of the caller in the ASGI scope."""
+NOT_FOUND = "this page has no such route"
+TOO_LONG = "the request body is too long: at most {} bytes are accepted here"
+TOO_SLOW = "the request body did not arrive in time"
+INTERNAL_ERROR = "internal error; it was logged"
+_RESTRICTED_DOCUMENT = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox"
 
 
-class TooLarge(Exception):
-    """A body went on for longer than it may."""
+class Refused(Exception):
+    """A request that is answered with an error status.
+
+    Parameters
+    ----------
+    status : int
+    reason : str
+        One line.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
 
 
 class RequestGuard:
-    """Refuses what no honest browser asks of this page, before Gradio sees it.
+    """Middleware that refuses requests outside the route table, the access policy or the limits.
+
+    It also sets the caller (`CALLER_KEY`) in the scope of the request, removes CORS headers from responses
+    and adds security headers.
 
     Parameters
     ----------
     app : ASGIApp
-        What is guarded.
-    folders : list of Path
-        The only folders whose files `/file=` may hand out.
-    hidden : callable
-        Whether a file of those folders is nobody's to fetch (uploads).
-    own_machine : bool
-        The page listens on loopback: requests that come under another name than this machine's (a name that
-        was bent to 127.0.0.1), or from another site's page, are not its owner's.
+        The application to guard.
+    routes : RouteTable
+    policy : AccessPolicy
     """
 
-    def __init__(
-        self, app: ASGIApp, folders: list[Path], hidden: Callable[[str], bool], own_machine: bool
-    ) -> None:
+    def __init__(self, app: ASGIApp, routes: RouteTable, policy: AccessPolicy) -> None:
         self.app = app
-        self.folders = [folder.resolve() for folder in folders]
-        self.hidden = hidden
-        self.own_machine = own_machine
+        self.routes = routes
+        self.policy = policy
+        self._requests = Budget("requests", MAX_REQUESTS, MAX_REQUESTS_PER_ADDRESS)
+        self._bodies = Budget("request bodies", MAX_BODIES, MAX_BODIES_PER_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
+        """Serve or refuse one request."""
+        if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        headers, path = Headers(scope=scope), scope.get("path", "")
-        refusal = self._stranger(headers) or self._closed(path)
-        if refusal is None and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            limit, refusal = self._limit(path, headers)
-            receive = _counted(receive, limit)
-        send = self._marked(send, FILE in path)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})
+        caller = caller_of(scope, self.policy.on_space)
+        scope[CALLER_KEY] = caller
+        response = _Response(send, self.policy)
+        try:
+            route = self._route(scope)
+            response.is_file = "/file=" in route.path
+            with self._requests.using(caller):
+                await self._serve(route, caller, scope, receive, response)
+        except LimitExceeded as error:
+            await response.refuse(scope, receive, Refused(429, str(error)))
+        except Refused as refusal:
+            await response.refuse(scope, receive, refusal)
+        except ConnectionAbortedError:
+            return  # uvicorn closes the connection
+        except Exception:
+            if response.timed_out:
+                return
+            LOG.exception("%s %.200r failed", scope["method"], scope.get("path", ""))
+            await response.refuse(scope, receive, Refused(500, INTERNAL_ERROR))
+
+    def _route(self, scope: Scope) -> Route:
+        """Return the route of a request that the access policy accepts."""
+        method, path = scope["method"], scope.get("path", "")
+        refusal = self.policy.refusal(Headers(scope=scope), method, path)
         if refusal is not None:
-            code, line = refusal
-            return await PlainTextResponse(line, code)(scope, receive, send)
-        started = False
+            raise Refused(403, refusal)
+        route = self.routes.find(method, path)
+        if route is None:
+            allowed = self.routes.methods(path)
+            raise Refused(405, f"use {' or '.join(allowed)} here") if allowed else Refused(404, NOT_FOUND)
+        return route
 
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+    async def _serve(
+        self, route: Route, caller: Caller, scope: Scope, receive: Receive, response: "_Response"
+    ) -> None:
+        length = _content_length(scope, route)
+        if not route.is_json:
+            body = _limited(receive, route) if route.max_body else _discarded(receive)
+            return await self.app(scope, body, response.send)
+        with self._bodies.using(caller, length or route.max_body):
+            content = await _read_body(receive, route)
+            check_json(content, route.max_depth, route.max_values)
+            if route.mcp:
+                _refuse_files(content)
+            await self.app(scope, _replayed(content, receive), response.send)
 
+
+class _Response:
+    """The response to one request, with the security headers of the page."""
+
+    def __init__(self, send: Send, policy: AccessPolicy) -> None:
+        self._send = send
+        self._frame_ancestors = f"frame-ancestors {policy.frame_ancestors}"
+        self.is_file = False
+        self.started = False
+        self.timed_out = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response, with a time limit for the client to receive it."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(raw=list(message.get("headers", [])))
+            for name in [n for n in headers if n.lower().startswith("access-control-")]:
+                del headers[name]
+            headers["Content-Security-Policy"] = (
+                _RESTRICTED_DOCUMENT if self.is_file else self._frame_ancestors
+            )
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "same-origin"
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            message = {**message, "headers": headers.raw}
         try:
-            await self.app(scope, receive, watched)
-        except TooLarge:
-            if not started:
-                await PlainTextResponse(TOO_LONG, 413)(scope, receive, send)
-        except Exception:  # what Gradio makes of senseless bodies (NaN, half a surrogate) ends the connection
-            if started:
-                raise
-            LOG.exception("%s %.200r failed", scope["method"], path)
-            await PlainTextResponse(FAULT, 500)(scope, receive, send)
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            self.timed_out = True
+            raise
 
-    def _stranger(self, headers: Headers) -> tuple[int, str] | None:
-        """On the owner's own machine: a request under a foreign name, or sent by another site's page."""
-        if not self.own_machine:
-            return None
-        if not is_loopback(_host(headers.get("host", ""))):
-            return 403, FOREIGN_NAME
-        origin = headers.get("origin")
-        if origin is not None and not is_loopback(_host(urlsplit(origin).netloc)):
-            return 403, "another site's page may not use this one"
-        return None
-
-    def _closed(self, path: str) -> tuple[int, str] | None:
-        if CLOSED.search(path.split(FILE, 1)[0]):
-            return 404, "this page has no such address"
-        if FILE in path and not self._fetchable(path.split(FILE, 1)[1]):
-            return 403, "that file is not handed out"
-        return None
-
-    def _fetchable(self, name: str) -> bool:
-        try:
-            real = Path(name).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError):
-            return False
-        inside = any(real.is_relative_to(folder) for folder in self.folders)
-        return inside and real.is_file() and not self.hidden(str(real))
-
-    def _limit(self, path: str, headers: Headers) -> tuple[int, tuple[int, str] | None]:
-        """How long a body may be, and the refusal where it says that it is longer."""
-        limit = MAX_BODY
-        if path.rstrip("/").endswith("/upload"):
-            free = min(shutil.disk_usage(folder).free for folder in self.folders)
-            limit = max(0, min(MAX_UPLOADS, free - SPARE_DISK))
-        said = headers.get("content-length", "0")
-        if not said.isdecimal() or len(said) > 18 or int(said) > limit:
-            return limit, (413, TOO_LONG)
-        return limit, None
-
-    def _marked(self, send: Send, is_file: bool) -> Send:
-        """Answers that browsers take for what they are called, and show in no other site's frame."""
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=list(message.get("headers", [])))
-                if is_file:  # Gradio repeats the request's headers, cookies included, where a range is asked
-                    kept = [(k, v) for k, v in headers.raw if k.decode("latin-1").lower() in _FILE_HEADERS]
-                    headers = MutableHeaders(raw=kept)
-                    headers["Content-Security-Policy"] = _NO_DOCUMENT
-                elif self.own_machine:
-                    headers["Content-Security-Policy"] = _FRAMES
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "same-origin"
-                message = {**message, "headers": headers.raw}
-            await send(message)
-
-        return marked
+    async def refuse(self, scope: Scope, receive: Receive, refusal: Refused) -> None:
+        """Answer with an error status, unless a response has begun; then raise to end the connection."""
+        if self.started:
+            raise refusal
+        # a body that is not read to its end makes the connection useless for another request
+        headers = {"Connection": "close"} if scope["method"] not in ("GET", "HEAD") else None
+        if headers and refusal.status == 413:
+            await _discard(receive)
+        await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, receive, self.send)
 
 
-FAULT = "the request could not be answered; it was logged"
-TOO_LONG = "the request is longer than this page takes: send less at once"
-FOREIGN_NAME = (
-    "this page answers only to names of its own machine, such as localhost: "
-    "for others, start it with --host and the address it should listen on"
-)
+def _content_length(scope: Scope, route: Route) -> int:
+    """Return the declared length of a body, 0 if none is declared.
+
+    Raises
+    ------
+    Refused
+        It is not a number, or longer than the route accepts.
+    """
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not (declared.isascii() and declared.isdecimal()) or len(declared) > 18:
+        raise Refused(400, "the header Content-Length is not a number")
+    if int(declared) > route.max_body:
+        raise Refused(413, TOO_LONG.format(route.max_body))
+    return int(declared)
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    """The body, ended by `TooLarge` where it passes the limit, whatever its headers said."""
-    left = limit
+async def _read_body(receive: Receive, route: Route) -> bytes:
+    """Read a request body completely.
 
-    async def counted() -> Message:
+    Raises
+    ------
+    Refused
+        It is too long or too slow.
+    """
+    content = bytearray()
+    try:
+        async with asyncio.timeout(route.body_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionAbortedError
+                content += message.get("body", b"")
+                if len(content) > route.max_body:
+                    raise Refused(413, TOO_LONG.format(route.max_body))
+                if not message.get("more_body", False):
+                    return bytes(content)
+    except TimeoutError:
+        raise Refused(408, TOO_SLOW) from None
+
+
+async def _discard(receive: Receive) -> None:
+    """Discard a body, within limits: many clients read a response only after they have sent their body."""
+    left = MAX_DISCARDED
+    try:
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
+def _limited(receive: Receive, route: Route) -> Receive:
+    """Return a `receive` that refuses a body that is too long or too slow."""
+    left = route.max_body
+    deadline = asyncio.get_running_loop().time() + route.body_seconds
+
+    async def limited() -> Message:
         nonlocal left
-        message = await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(408, TOO_SLOW) from None
         left -= len(message.get("body", b""))
         if left < 0:
-            raise TooLarge
+            raise Refused(413, TOO_LONG.format(route.max_body))
         return message
 
-    return counted
+    return limited
 
 
-def _host(netloc: str) -> str:
-    """``[::1]:7860`` to ``::1``; empty where there is none, as for the origin ``null``."""
-    with contextlib.suppress(ValueError):
-        return urlsplit(f"//{netloc}").hostname or ""
-    return ""
+def _discarded(receive: Receive) -> Receive:
+    """Return a `receive` for a route without a body."""
+
+    async def discarded() -> Message:
+        message = await receive()
+        if message.get("body"):
+            raise Refused(413, TOO_LONG.format(0))
+        return message
+
+    return discarded
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can only mean this machine.
+def _replayed(content: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that delivers a body that was already read."""
+    delivered = False
 
-    Parameters
-    ----------
-    host : str
-        As one listens on it or asks for it, without a port.
+    async def replayed() -> Message:
+        nonlocal delivered
+        if not delivered:
+            delivered = True
+            return {"type": "http.request", "body": content, "more_body": False}
+        return await receive()
+
+    return replayed
+
+
+def _refuse_files(content: bytes) -> None:
+    """Refuse an MCP request with a file argument: Gradio would read the file from the disk of this machine.
+
+    Raises
+    ------
+    Refused
+        It holds one, or is not JSON.
     """
-    if host.rstrip(".").lower() == "localhost" or host.lower().endswith(".localhost"):
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def forbid_url_fetching(blocks: object) -> None:
-    """Let no component of a page fetch an address that a visitor wrote where a file belongs.
-
-    Parameters
-    ----------
-    blocks : gr.Blocks
-        Its components are changed in place.
-    """
-    for component in blocks.blocks.values():  # type: ignore[attr-defined]
-        fetch = getattr(component, "async_move_resource_to_block_cache", None)
-        if fetch is not None:
-            component.async_move_resource_to_block_cache = _files_only(fetch)
-
-
-def _files_only(fetch: Callable) -> Callable:
-    async def moved(url_or_file_path: object) -> object:
-        if re.match(r"\s*[a-z][a-z0-9+.-]+:/", str(url_or_file_path), re.IGNORECASE):
-            raise gr.Error("this page fetches nothing from other machines: upload it", print_exception=False)
-        return await fetch(url_or_file_path)
-
-    return moved
+        pending: list[Any] = [parse_json(content)]
+    except ValueError as error:
+        raise Refused(400, f"the request is not valid JSON: {error}") from None
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if "path" in value and ("meta" in value or "url" in value):
+                raise Refused(400, "MCP requests cannot carry files")
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value

@@ -1,113 +1,118 @@
-"""``GET /health``: whether the model answers, the queue moves and the disk takes what is written. 200 or 503.
+"""``GET /health``: whether requests are answered, images decoded and classified, and steps saved. 200 or 503.
 
-Nothing is believed that was not just tried: the project's own encoder, teacher and student answer on a small
-picture (the answer may be `FRESH` seconds old), a request goes through the threads that answer visitors, a
-file is written and read back. The answer holds no path, no name and nothing of any visitor, and asking costs
-no more than one such trial in `FRESH` seconds, however often it is asked.
+Every check takes the same way as a visitor's request: a request through the queue, a picture from the disk
+through the decoder and the models, a transaction of the history file, and a file in the page's folder. A
+result is reused for `CACHE_SECONDS`, so frequent requests cost no more. The response contains no path, no
+name and nothing about any visitor.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from inficond.gradio_app.limits import Caller
+from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.request_queue import Kind, RequestQueue
+from inficond.gradio_app.visitor import VisitorRegistry
+
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from inficond.core import Project
-    from inficond.gradio_app.app import Page
 
 LOG = logging.getLogger("inficond.page")
-FRESH = 10.0
-"""Seconds that a trial's result is passed on before it is tried again."""
-PATIENCE = 15.0
-"""Seconds in which a trial must end; visitors at work may make it wait."""
-STALL = 60.0
-"""Seconds for which requests may wait behind others that do not end."""
-SPARE = 64 * 2**20
+CACHE_SECONDS = 10.0
+"""Seconds for which a result is reused."""
+TIMEOUT_SECONDS = 15.0
+"""Seconds in which a check must end; visitors' requests may delay it."""
+JOB_TIMEOUT_SECONDS = 120.0
+"""Seconds in which a job must get its turn."""
+MIN_FREE_DISK = 64 * 2**20
 """Bytes of disk that must be free."""
-GREY = 127
+TOLERANCE = 1e-4
+"""Difference of the model's answers from those at the start."""
+PROBE, VISIT = Caller("127.0.0.1", "health check"), "health check"
+SIDE = 96
+PATTERN = b"health" * 700
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that must work.
+    """The result of a check.
 
     Parameters
     ----------
     ok : bool
-    said : str
-        Why not; empty where it works. Never a path.
+    reason : str
+        Why it failed; empty if it did not. Contains no path.
     age : float
-        Seconds since it was tried.
+        Seconds since the check ran.
     """
 
     ok: bool
-    said: str = ""
+    reason: str = ""
     age: float = 0.0
 
 
 class CachedCheck:
-    """Something that is tried when asked for, at most once in `FRESH` seconds, in a thread of its own.
+    """A check that runs when it is requested, at most once in `cache_seconds`.
 
     Parameters
     ----------
-    work : callable
-        Returns nothing where all is well, else why not; or raises.
-    fault : str
-        What is said where it raises or does not end.
-    fresh, patience : float
-        Seconds that a result counts, and that one is waited for.
+    run : callable
+        Coroutine function that returns None, or the reason of the failure; or raises.
+    failure : str
+        Reason that is reported if `run` raises or does not end.
+    cache_seconds, timeout : float
+        See `CACHE_SECONDS` and `TIMEOUT_SECONDS`.
     """
 
     def __init__(
-        self, work: Callable[[], str | None], fault: str, fresh: float = FRESH, patience: float = PATIENCE
+        self,
+        run: Callable[[], Awaitable[str | None]],
+        failure: str,
+        cache_seconds: float = CACHE_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._work, self._fault, self._fresh, self._patience = work, fault, fresh, patience
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, "inficond-health")
-        self._running: Any = None
+        self._run, self._failure = run, failure
+        self._cache_seconds, self._timeout = cache_seconds, timeout
+        self._task: asyncio.Task[CheckResult] | None = None
         self._last: tuple[float, CheckResult] | None = None
 
-    async def ask(self) -> CheckResult:
-        """The result, tried anew where the last one is too old."""
-        with self._lock:
-            now = time.monotonic()
-            if self._last is not None and now - self._last[0] < self._fresh:
-                return CheckResult(self._last[1].ok, self._last[1].said, round(now - self._last[0], 1))
-            if self._running is None or self._running.done():
-                self._running = self._pool.submit(self._try)
-            running = self._running
+    async def result(self) -> CheckResult:
+        """Return the result, from the cache if it is recent."""
+        now = time.monotonic()
+        if self._last is not None and now - self._last[0] < self._cache_seconds:
+            return CheckResult(self._last[1].ok, self._last[1].reason, round(now - self._last[0], 1))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._check())
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running)), self._patience)
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(self._task)
         except TimeoutError:
-            return CheckResult(False, f"{self._fault}: no answer for {self._patience:g} s")
+            return CheckResult(False, f"{self._failure}: no response for {self._timeout:g} s")
 
-    def _try(self) -> CheckResult:
+    async def _check(self) -> CheckResult:
         try:
-            said = self._work()
-            part = CheckResult(not said, said or "")
+            reason = await self._run()
+            result = CheckResult(not reason, reason or "")
         except Exception:
-            LOG.warning("health: %s", self._fault, exc_info=True)
-            part = CheckResult(False, self._fault)
-        with self._lock:
-            self._last = (time.monotonic(), part)
-        return part
-
-    def close(self) -> None:
-        """Start nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            LOG.warning("health check: %s", self._failure, exc_info=True)
+            result = CheckResult(False, self._failure)
+        self._last = (time.monotonic(), result)
+        return result
 
 
 class PageHealth:
@@ -115,122 +120,146 @@ class PageHealth:
 
     Parameters
     ----------
-    page : Page
-    fresh, patience, stall : float
-        See `FRESH`, `PATIENCE`, `STALL`.
+    visitors : VisitorRegistry
+    queue : RequestQueue
+    cache_seconds, timeout, job_timeout : float
+        See `CACHE_SECONDS`, `TIMEOUT_SECONDS` and `JOB_TIMEOUT_SECONDS`.
     """
 
     def __init__(
-        self, page: "Page", fresh: float = FRESH, patience: float = PATIENCE, stall: float = STALL
+        self,
+        visitors: VisitorRegistry,
+        queue: RequestQueue,
+        cache_seconds: float = CACHE_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
+        job_timeout: float = JOB_TIMEOUT_SECONDS,
     ) -> None:
-        self._page, self._patience, self._stall = page, patience, stall
-        home = page.visitors.projects[page.visitors.home]
-        self._model = CachedCheck(ModelCheck(home), "the model does not answer", fresh, patience)
-        folders = [page.files.folder, page.files.uploads]
-        if _takes(home.path) is None:  # a project that was read-only from the start is meant to be
-            folders.append(home.path)
-        self._disk = CachedCheck(lambda: _disk(folders), "the disk cannot be written", fresh, patience)
+        self._queue = queue
+        model = ModelCheck(visitors.default_project, visitors.files)
+
+        def check(run: Callable[[], Awaitable[str | None]], failure: str) -> CachedCheck:
+            return CachedCheck(run, failure, cache_seconds, timeout)
+
+        self._checks = {
+            "queue": check(self._check_queue, "requests are not answered"),
+            "model": check(lambda: self._through("image", VISIT, model), "the model does not answer"),
+            "jobs": check(self._check_jobs(job_timeout), "jobs do not get their turn"),
+            "disk": check(
+                lambda: asyncio.to_thread(_check_disk, visitors.files), "the disk cannot be written"
+            ),
+            "saving": check(lambda: asyncio.to_thread(visitors.check_saving), "steps cannot be saved"),
+        }
 
     def route(self) -> Route:
-        """To be mounted before the page's own."""
-        return Route("/health", self.answer, methods=["GET", "HEAD"])
+        """Return the Starlette route."""
+        return Route("/health", self.respond, methods=["GET", "HEAD"])
 
-    async def answer(self, request: Request) -> JSONResponse:
-        """The answer to a request."""
-        model, disk, queue = await asyncio.gather(self._model.ask(), self._disk.ask(), self._queue())
-        parts = {"model": model, "queue": queue, "disk": disk}
-        ok = all(part.ok for part in parts.values())
-        said = {"ok": ok, **{name: asdict(part) for name, part in parts.items()}}
-        return JSONResponse(said, 200 if ok else 503, headers={"Cache-Control": "no-store"})
+    async def respond(self, request: Request) -> JSONResponse:
+        """Answer a request."""
+        results = await asyncio.gather(*(check.result() for check in self._checks.values()))
+        parts = dict(zip(self._checks, results))
+        ok = all(part.ok for part in results)
+        payload = {"ok": ok, **{name: asdict(part) for name, part in parts.items()}}
+        return JSONResponse(payload, 200 if ok else 503, headers={"Cache-Control": "no-store"})
 
-    async def _queue(self) -> CheckResult:
-        """A request through the visitors' own threads, and a look at Gradio's queue."""
-        try:
-            await asyncio.wait_for(self._page.rpc.queue.run("health", lambda _: "", {}), self._patience)
-        except TimeoutError:
-            return CheckResult(False, f"no request was answered for {self._patience:g} s")
-        except RuntimeError:
-            return CheckResult(False, "the page is closing")
-        return self._gradio()
+    async def _through(self, kind: Kind, visit: str | None, work: Callable[[], str | None]) -> str | None:
+        return await self._queue.run(kind, PROBE, visit, work)
 
-    def _gradio(self) -> CheckResult:
-        queue = getattr(self._page.blocks, "_queue", None)
-        if queue is None or getattr(queue, "stopped", False):
-            return CheckResult(False, "the queue has stopped")
-        now = time.time()
-        for one in list(queue.event_queue_per_concurrency_id.values()):
-            started = [t for times in list(one.start_times_per_fn.values()) for t in list(times)]
-            if one.queue and started and now - max(started) > self._stall:
-                return CheckResult(
-                    False, f"requests have waited for {now - max(started):.0f} s behind others"
-                )
-        return CheckResult(True)
+    async def _check_queue(self) -> str | None:
+        """Send a request without a visit and one of a visit through the queue."""
+        await asyncio.gather(*(self._through("quick", visit, lambda: None) for visit in (None, VISIT)))
+        return None
 
-    def close(self) -> None:
-        """Start nothing more."""
-        self._model.close()
-        self._disk.close()
+    def _check_jobs(self, job_timeout: float) -> Callable[[], Awaitable[str | None]]:
+        """Return a check that fails once a job has waited for `job_timeout` seconds; long jobs are normal."""
+        waiting: list[tuple[float, asyncio.Future[None]]] = []
+
+        async def check() -> str | None:
+            if not waiting or waiting[0][1].done():
+                future = self._queue.submit("job", PROBE, VISIT, lambda: None)
+                waiting[:] = [(time.monotonic(), asyncio.wrap_future(future))]
+            began, job = waiting[0]
+            await asyncio.wait([job], timeout=1.0)
+            if not job.done() and time.monotonic() - began > job_timeout:
+                return f"jobs have waited for {time.monotonic() - began:.0f} s"
+            return None
+
+        return check
 
 
 class ModelCheck:
-    """The models that a project's visitors use, on a grey picture: loaded once, shared with the visitors.
+    """A picture through the decoder and the models that the visitors of a project use.
 
     Parameters
     ----------
     project : Project
+    files : PageFiles
+        Where the picture lies.
     """
 
-    def __init__(self, project: "Project") -> None:
+    def __init__(self, project: "Project", files: PageFiles) -> None:
         self._project = project
         self._first: list[np.ndarray] | None = None
+        self._picture = files.folder / "health.png"
+        ramp = np.linspace(0, 255, SIDE * SIDE * 3).astype(np.uint8).reshape(SIDE, SIDE, 3)
+        _image(ramp).save(self._picture)
 
     def __call__(self) -> str | None:
-        """What is wrong, if anything: an answer that is missing, no number, or another than at first."""
+        """Return what is wrong, or None."""
+        from inficond.core.images.decode import UnreadableImage, decode
+
+        try:
+            rgb = decode(self._picture)
+        except UnreadableImage:
+            return "images cannot be decoded"
         project = self._project
-        student = project.students.predict(np.asarray(project.X[:1]))
-        answers: list[np.ndarray | None] = [student]
+        answers: list[np.ndarray | None] = [project.students.predict(np.asarray(project.X[:1]))]
         if (project.config.get("encoder") or {}).get("spec"):
             encoder = project.context.encoder
-            pixels = np.full((1, *encoder.size, 3), GREY, np.uint8)
-            encoded = encoder.encode(pixels)
-            lengths = np.linalg.norm(np.asarray(encoded.regions, np.float64), axis=-1)
-            if not np.allclose(lengths, 1, atol=1e-2):
-                return "the encoder's answers are no unit vectors"
-            answers.append(np.asarray(encoded.regions))
-            answers.append(project.context.respond(np.full((64, 64, 3), GREY, np.uint8)))
+            regions = np.asarray(encoder.encode(encoder.preprocess(_image(rgb))[None]).regions, np.float64)
+            if not np.allclose(np.linalg.norm(regions, axis=-1), 1, atol=1e-2):
+                return "the encoder's region embeddings do not have unit length"
+            answers += [regions, project.context.respond(rgb)]
         given = [a for a in answers if a is not None]
         if not all(np.isfinite(a).all() for a in given):
-            return "the model's answers are no numbers"
+            return "the model's answers are not finite"
         if self._first is None:
             self._first = given
-        if any(not np.allclose(a, b, atol=1e-4) for a, b in zip(given, self._first)):
-            return "the model answers otherwise than when it was started"
+        if any(not np.allclose(a, b, atol=TOLERANCE) for a, b in zip(given, self._first)):
+            return "the model's answers differ from those at the start"
         return None
 
 
-def _disk(folders: list[Path]) -> str | None:
-    for folder in folders:
-        said = _takes(folder)
-        if said is not None:
-            return said
+def _image(rgb: np.ndarray) -> "Image":
+    from PIL import Image as images
+
+    return images.fromarray(rgb)
+
+
+def _check_disk(files: PageFiles) -> str | None:
+    """Return why the folders of the page cannot be written, or None."""
+    for folder in (files.folder, files.uploads):
+        reason = _write_probe(folder)
+        if reason is not None:
+            return reason
     return None
 
 
-def _takes(folder: Path) -> str | None:
-    """Why a folder does not take a file, or nothing: one is written, read back and removed."""
+def _write_probe(folder: Path) -> str | None:
+    """Write, read and delete a file; return what is wrong, or None."""
     probe = folder / f".health-{os.getpid()}"
     try:
-        if shutil.disk_usage(folder).free < SPARE:
-            return f"less than {SPARE >> 20} MB of disk are free"
+        if shutil.disk_usage(folder).free < MIN_FREE_DISK:
+            return f"less than {MIN_FREE_DISK >> 20} MB of disk are free"
         try:
             with open(probe, "wb") as file:
-                file.write(b"health" * 700)
+                file.write(PATTERN)
                 file.flush()
                 os.fsync(file.fileno())
-            if probe.read_bytes() != b"health" * 700:
-                return "the disk gives back other bytes than were written"
+            if probe.read_bytes() != PATTERN:
+                return "the disk returns other bytes than were written"
         finally:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 probe.unlink(missing_ok=True)
     except OSError as error:
         return f"the disk cannot be written: {(error.strerror or 'unknown reason').lower()}"

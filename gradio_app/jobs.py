@@ -1,4 +1,4 @@
-"""Background jobs of the page: exports, reports and new projects, each in its own thread."""
+"""Background jobs of the page: exports, reports and new projects, run by the request queue."""
 
 import logging
 import secrets
@@ -9,15 +9,22 @@ from typing import Any, TypedDict
 
 from inficond.core.errors import Cancelled, InputError
 from inficond.core.progress import Silent
+from inficond.gradio_app.limits import Caller
+from inficond.gradio_app.request_queue import RequestQueue
 
 LOG = logging.getLogger("inficond.page")
-MAX_RUNNING = 2
-"""Jobs that run at the same time, for all visitors together and for each of them."""
-MAX_JOBS = 60
-"""Jobs of all visitors together, running or waiting; each occupies a thread."""
+MAX_PER_OWNER = 2
+"""Unfinished jobs of one visitor."""
+MAX_PER_ADDRESS = 8
+"""Unfinished jobs of one address; callers on this machine share one address and have `MAX_JOBS`."""
+MAX_JOBS = 240
+"""Unfinished jobs of all visitors; a waiting job occupies no thread."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished job can be read."""
 MAX_NOTES = 30
+UNPROVEN_WEIGHT = 4.0
+"""Factor on the cost of jobs of visits without a step, so that visits with work of their own come first."""
+TOO_MANY = "too many reports, exports and projects are waiting: try again in a few minutes"
 
 
 class JobPayload(TypedDict):
@@ -40,12 +47,15 @@ class Job(Silent):
     ----------
     owner : str
         Token of the visitor who may read and cancel the job.
+    address : str
+        Network address from which it was started.
     """
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, address: str = "") -> None:
         super().__init__()
         self.id = secrets.token_urlsafe(12)
         self.owner = owner
+        self.address = address
         self.state = "running"
         self.line = ""
         self.result: Any = None
@@ -68,52 +78,88 @@ class Job(Silent):
 
 
 class JobRunner:
-    """The background jobs of a page."""
+    """The background jobs of a page.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    queue : RequestQueue
+        Runs the jobs.
+    """
+
+    def __init__(self, queue: RequestQueue) -> None:
+        self._queue = queue
         self._jobs: dict[str, Job] = {}
-        self._slots = threading.Semaphore(MAX_RUNNING)
         self._lock = threading.Lock()
 
-    def start(self, owner: str, work: Callable[[Job], Any]) -> Job:
-        """Run `work(job)` in a thread; its return value becomes the result of the job.
+    def start(
+        self,
+        owner: str,
+        work: Callable[[Job], Any],
+        caller: Caller,
+        cost: float = 1.0,
+        proven: bool = True,
+    ) -> Job:
+        """Run `work(job)` when its turn comes; its return value becomes the result of the job.
+
+        Parameters
+        ----------
+        owner : str
+            Token of the visitor.
+        work : callable
+        caller : Caller
+        cost : float
+            Expected duration in seconds.
+        proven : bool
+            Whether the visit has taken a step.
+
+        Returns
+        -------
+        Job
 
         Raises
         ------
         InputError
-            The owner has `MAX_RUNNING` unfinished jobs, or there are `MAX_JOBS` unfinished jobs.
+            The owner, the address or all visitors have too many unfinished jobs.
         """
         with self._lock:
-            now = time.monotonic()
-            expired = [j.id for j in self._jobs.values() if j.ended and now - j.ended > KEEP_SECONDS]
-            for job_id in expired:
-                del self._jobs[job_id]
+            self._forget_old()
             running = [j for j in self._jobs.values() if j.state == "running"]
-            if sum(j.owner == owner for j in running) >= MAX_RUNNING:
+            if sum(j.owner == owner for j in running) >= MAX_PER_OWNER:
                 raise InputError("your earlier request is still running: wait for it, or cancel it")
-            if len(running) >= MAX_JOBS:
-                raise InputError("too many reports and exports are waiting: try again in a few minutes")
-            job = Job(owner)
+            of_address = sum(j.address == caller.address for j in running)
+            if len(running) >= MAX_JOBS or (not caller.is_local and of_address >= MAX_PER_ADDRESS):
+                raise InputError(TOO_MANY)
+            job = Job(owner, caller.address)
             self._jobs[job.id] = job
-        threading.Thread(target=self._run, args=(job, work), name="inficond-job", daemon=True).start()
+        weighted = cost if proven else UNPROVEN_WEIGHT * cost
+        try:
+            self._queue.submit("job", caller, owner, lambda: self._run(job, work), weighted)
+        except InputError:
+            with self._lock:
+                del self._jobs[job.id]
+            raise
         return job
 
+    def _forget_old(self) -> None:
+        now = time.monotonic()
+        for job_id in [j.id for j in self._jobs.values() if j.ended and now - j.ended > KEEP_SECONDS]:
+            del self._jobs[job_id]
+
     def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
-        with self._slots:
-            try:
-                job.advance(0)
-                job.result = work(job)
-                job.state = "done"
-            except Cancelled:
-                job.state, job.line = "cancelled", "Cancelled. Completed parts are kept."
-            except InputError as error:
-                job.state, job.line = "failed", str(error)
-            except MemoryError:
-                job.state, job.line = "failed", "The server is out of memory: try again later."
-            except Exception:
-                LOG.exception("a job failed")
-                job.state, job.line = "failed", "Internal error. It was logged."
-            job.ended = time.monotonic()
+        try:
+            job.advance(0)
+            job.result = work(job)
+            job.state = "done"
+        except Cancelled:
+            job.state, job.line = "cancelled", "Cancelled. Completed parts are kept."
+        except InputError as error:
+            job.state, job.line = "failed", str(error)
+        except MemoryError:
+            job.state, job.line = "failed", "The server is out of memory: try again later."
+        except Exception:
+            LOG.exception("a job failed")
+            job.state, job.line = "failed", "Internal error. It was logged."
+        job.ended = time.monotonic()
 
     def get(self, owner: str, job_id: Any) -> Job:
         """Return a job of this owner.

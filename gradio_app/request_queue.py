@@ -1,172 +1,296 @@
-"""Two lanes for the page's requests: what a person waits for never queues behind what they do not.
+"""Fair scheduling of the page's work: addresses take turns, then visitors, by the time they have used.
 
-A search for suggestions takes as long as ten switches of the class, and every tab asks for one after each
-step. With one queue for all, thirty visitors would wait for each other's searches. Searches therefore run in
-a few threads of their own, at a lower priority where the system knows one for threads; everything else runs
-in others. Neither blocks the server's own threads while it waits for its turn.
+Work is divided into four kinds with threads of their own, so that none delays another: ``quick`` requests,
+for which a person waits; ``search`` requests, which the page makes in the background after each step;
+``image`` requests, which decode and encode a visitor's image; and ``job`` requests, which take seconds or
+minutes.
 
-Inside a lane visitors take turns. A session takes its steps one after another, so a second thread on the same
-session would only wait for the first: each visitor has one request at work, and those who keep many in flight
-queue behind themselves, up to `MAX_WAITING`. A search whose turn does not come in time is let go of: whoever
-asks again later may have turned to something else by then.
+Within a kind, the caller with the least sum of the time used so far and the expected cost of the next
+request is served next (weighted fair queueing). The share is divided among addresses first, then among the
+visitors of an address. A visitor has one request in progress, because the steps of one session run one after
+another anyway. Requests without a visit count as one visitor, divided among their connections, so a client
+that begins a new visit with each request gains nothing.
 """
 
 import asyncio
 import contextlib
 import os
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from inficond.core.errors import InputError
 from inficond.core.processors import available_processors
+from inficond.gradio_app.limits import Caller, LimitExceeded
 
 MAX_WAITING = 32
-"""Requests of one visitor that may wait; a page has a handful in flight at most."""
-PATIENCE = 15.0
-"""Seconds that a search may wait for its turn; then it is refused, to be asked for again."""
-NOBODY = ""
-BEHIND = 10
-"""How much nicer slow threads are than quick ones, in Unix's scale."""
+"""Waiting requests of one visitor; the page has a few at most."""
+MAX_WAITING_PER_ADDRESS = 128
+MAX_WAITING_TOTAL = 1024
+SEARCH_SECONDS = 15.0
+"""Seconds that a search waits for its turn; the page then asks again later."""
+NICENESS = 10
+"""Increase of the niceness (Unix) of threads that give way to others."""
+JOB_THREADS = 2
+Kind = Literal["quick", "search", "image", "job"]
+T = TypeVar("T")
 
 
 def lower_thread_priority() -> None:
-    """Let other threads go first; only Linux gives a priority to a thread."""
+    """Lower the priority of the current thread; only Linux has priorities of threads."""
     with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-class QueueFull(InputError):
-    """A visitor has more requests in flight than can be kept."""
+class QueueFull(LimitExceeded):
+    """Too many requests wait; the new one was not begun."""
 
 
 class RetryLater(InputError):
-    """A search whose turn did not come in time; nothing was begun."""
+    """The turn of a search did not come in time; it was not begun."""
+
+
+@dataclass(eq=False)
+class _Share:
+    """A node of the tree of shares: all callers, an address, a visitor or a connection.
+
+    `used` is the time that the node has used, in seconds; `limit` the number of its requests in progress.
+    """
+
+    limit: int
+    used: float = 0.0
+    running: int = 0
+    waiting: int = 0
+    children: "dict[str, _Share]" = field(default_factory=dict)
+    requests: "deque[tuple[Future[Any], Callable[[], Any], float]]" = field(default_factory=deque)
+
+    @property
+    def finish(self) -> float:
+        """The time that the share will have used after its next request."""
+        return self.used + (self.requests[0][2] if self.requests else 0.0)
 
 
 class FairQueue:
-    """Threads that visitors share in turns.
+    """Threads that callers share fairly.
 
     Parameters
     ----------
     threads : int
     name : str
-        Of the threads.
-    begin : callable, optional
-        Run in each thread first.
+        Name of the threads.
+    initializer : callable, optional
+        Called in each thread when it starts.
+    clock : callable
+        Returns seconds; measures the time that requests use.
     """
 
-    def __init__(self, threads: int, name: str, begin: Callable[[], None] | None = None) -> None:
-        self._pool = ThreadPoolExecutor(threads, name, begin)
-        self._free = threads
+    def __init__(
+        self,
+        threads: int,
+        name: str,
+        initializer: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = ThreadPoolExecutor(threads, name, initializer)
+        self._threads = threads
+        self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str | None, deque[tuple[Future[str], Callable[[], str]]]] = OrderedDict()
-        self._at_work: set[str] = set()
+        self._root = _Share(limit=threads)
 
-    def submit(self, who: str | None, work: Callable[[], str]) -> "Future[str]":
-        """Queue a request of a visitor; None is one who has no session yet, of whom there may be many.
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait."""
+        return self._root.waiting
+
+    def submit(
+        self, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+    ) -> "Future[T]":
+        """Queue a request.
+
+        Parameters
+        ----------
+        caller : Caller
+        visit : str or None
+            Token of the visit; None for a request without a known visit.
+        work : callable
+            Called without arguments in a thread.
+        cost : float
+            Expected duration in seconds, with any weight. Orders requests; the duration itself is measured.
 
         Raises
         ------
         QueueFull
-            So many of theirs wait already.
+            Too many requests of the visitor, the address or all callers wait.
         """
-        future: Future[str] = Future()
+        future: Future[T] = Future()
         with self._lock:
-            queue = self._waiting.setdefault(who, deque())
-            if who is not None and len(queue) >= MAX_WAITING:
-                raise QueueFull("too many of your requests wait already: wait for their answers")
-            queue.append((future, work))
+            path = self._path(caller, visit)
+            limits = (MAX_WAITING_TOTAL, MAX_WAITING_TOTAL if caller.is_local else MAX_WAITING_PER_ADDRESS)
+            full = any(share.waiting >= limit for share, limit in zip(path, limits))
+            if full or (path[-1].waiting >= MAX_WAITING):
+                self._forget_empty(path)
+                raise QueueFull("too many requests wait for their turn: wait for their responses")
+            for share in path:
+                share.waiting += 1
+            path[-1].requests.append((future, work, cost))
             self._start()
         return future
 
-    def _start(self) -> None:
-        """Give free threads to the visitors who have waited longest for a turn; the lock is held."""
-        while self._free:
-            who = next((w for w in self._waiting if w is None or w not in self._at_work), NOBODY)
-            if who is NOBODY:
-                return
-            queue = self._waiting.pop(who)
-            future, work = queue.popleft()
-            if queue:
-                self._waiting[who] = queue  # at the end: everybody else first
-            if not future.set_running_or_notify_cancel():
-                continue
-            if who is not None:
-                self._at_work.add(who)
-            self._free -= 1
-            self._pool.submit(self._run, who, future, work)
+    def _path(self, caller: Caller, visit: str | None) -> list[_Share]:
+        """Return the shares of a request from the root down, creating missing ones."""
+        if visit is None:
+            names = [caller.address, "no visit", f"connection {caller.connection}"]
+            limits = [self._threads, max(1, self._threads // 2), self._threads]
+        else:
+            names, limits = [caller.address, f"visit {visit}"], [self._threads, 1]
+        path = [self._root]
+        for name, limit in zip(names, limits):
+            parent = path[-1]
+            share = parent.children.get(name)
+            if share is None:
+                active = [child.used for child in parent.children.values()]
+                share = parent.children[name] = _Share(limit, used=min(active, default=0.0))
+            path.append(share)
+        return path
 
-    def _run(self, who: str | None, future: "Future[str]", work: Callable[[], str]) -> None:
+    def _forget_empty(self, path: list[_Share]) -> None:
+        """Remove shares without requests; one that comes back begins with the others' least time."""
+        for parent, share in zip(reversed(path[:-1]), reversed(path[1:])):
+            if not share.running and not share.waiting:
+                for name in [n for n, child in parent.children.items() if child is share]:
+                    del parent.children[name]
+
+    def _start(self) -> None:
+        """Start requests while threads are free. The caller holds the lock."""
+        while (path := self._next()) is not None:
+            future, work, _ = path[-1].requests.popleft()
+            for share in path:
+                share.waiting -= 1
+            if not future.set_running_or_notify_cancel():
+                self._forget_empty(path)
+                continue
+            for share in path:
+                share.running += 1
+            self._pool.submit(self._run, path, future, work)
+
+    def _next(self) -> list[_Share] | None:
+        """Return the path to the share that is served next: at each level, the first to finish."""
+        return self._descend(self._root) or None
+
+    def _descend(self, share: _Share) -> list[_Share]:
+        if not share.waiting or share.running >= share.limit:
+            return []
+        if share.requests:
+            return [share]
+        for child in sorted(share.children.values(), key=lambda c: c.finish):
+            path = self._descend(child)
+            if path:
+                return [share, *path]
+        return []
+
+    def _run(self, path: list[_Share], future: "Future[Any]", work: Callable[[], Any]) -> None:
+        began = self._clock()
         try:
-            answer = work()
+            result = work()
         except BaseException as error:
-            self._done(who)
+            self._finish(path, self._clock() - began)
             future.set_exception(error)
             return
-        self._done(who)
-        future.set_result(answer)
+        self._finish(path, self._clock() - began)
+        future.set_result(result)
 
-    def _done(self, who: str | None) -> None:
+    def _finish(self, path: list[_Share], seconds: float) -> None:
         with self._lock:
-            self._at_work.discard(who)  # type: ignore[arg-type]
-            self._free += 1
-            with contextlib.suppress(RuntimeError):  # closed meanwhile
+            for share in path:
+                share.running -= 1
+                share.used += max(seconds, 1e-3)
+            self._forget_empty(path)
+            with contextlib.suppress(RuntimeError):  # the pool was closed
                 self._start()
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Cancel the waiting requests."""
         with self._lock:
-            left = [future for queue in self._waiting.values() for future, _ in queue]
-            self._waiting.clear()
-        for future in left:
+            waiting = _collect(self._root)
+        for future in waiting:
             future.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _collect(share: _Share) -> "list[Future[Any]]":
+    """Remove and return all waiting requests below a share."""
+    futures = [future for future, _, _ in share.requests]
+    share.requests.clear()
+    share.waiting = 0
+    for child in share.children.values():
+        futures += _collect(child)
+    return futures
+
+
 class RequestQueue:
-    """The threads that answer a page.
+    """The threads that do the page's work, by kind.
 
     Parameters
     ----------
-    is_slow : callable
-        ``(function's name, request) -> bool``.
-    patience : float
-        Seconds that a slow request may wait for its turn.
+    search_seconds : float
+        See `SEARCH_SECONDS`.
     """
 
-    def __init__(self, is_slow: Callable[[str, Mapping[str, Any]], bool], patience: float = PATIENCE) -> None:
+    def __init__(self, search_seconds: float = SEARCH_SECONDS) -> None:
         n = available_processors()
-        self._is_slow = is_slow
-        self._patience = patience
-        self._quick = FairQueue(max(4, 2 * n), "inficond-quick")
-        self._slow = FairQueue(max(1, n // 2), "inficond-slow", lower_thread_priority)
+        self.search_seconds = search_seconds
+        self._queues = {
+            "quick": FairQueue(max(4, 2 * n), "inficond-quick"),
+            "search": FairQueue(max(1, n // 2), "inficond-search", lower_thread_priority),
+            "image": FairQueue(1, "inficond-image"),
+            "job": FairQueue(JOB_THREADS, "inficond-job", lower_thread_priority),
+        }
 
-    async def run(self, name: str, method: Callable[[Any], str], request: Any) -> str:
-        """The method's answer, when its lane came to it.
+    def submit(
+        self, kind: Kind, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+    ) -> "Future[T]":
+        """Queue work of a kind; see `FairQueue.submit`."""
+        return self._queues[kind].submit(caller, visit, work, cost)
+
+    async def run(
+        self, kind: Kind, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+    ) -> T:
+        """Run work in a thread when its turn comes, and return its result.
+
+        Parameters
+        ----------
+        kind : str
+        caller : Caller
+        visit : str or None
+            Token of a known visit.
+        work : callable
+        cost : float
+            Expected duration in seconds.
 
         Raises
         ------
         QueueFull
-            Too many of this visitor's requests wait.
+            Too many requests wait.
         RetryLater
-            A search whose turn did not come in time.
+            The turn of a search did not come in time.
         """
-        slow = isinstance(request, Mapping) and self._is_slow(name, request)
-        lane = self._slow if slow else self._quick
-        token = request.get("token") if isinstance(request, Mapping) else None
-        who = token if isinstance(token, str) and token else None
-        future = lane.submit(who, lambda: method(request))
-        answer = asyncio.wrap_future(future)
-        if slow:
-            done, _ = await asyncio.wait([answer], timeout=self._patience)
-            if not done and future.cancel():  # what has begun is waited for
-                raise RetryLater("Many people are searching just now: this is looked for again in a moment.")
-        return await answer
+        future = self.submit(kind, caller, visit, work, cost)
+        result = asyncio.wrap_future(future)
+        if kind == "search":
+            done, _ = await asyncio.wait([result], timeout=self.search_seconds)
+            if not done and future.cancel():  # a search that has begun is waited for
+                raise RetryLater("Many searches are waiting. This one is repeated in a moment.")
+        return await result
+
+    def waiting(self, kind: Kind) -> int:
+        """Return the number of waiting requests of a kind."""
+        return self._queues[kind].waiting
 
     def close(self) -> None:
-        """Drop what waits."""
-        self._quick.close()
-        self._slow.close()
+        """Cancel the waiting requests."""
+        for queue in self._queues.values():
+            queue.close()

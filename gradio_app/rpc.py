@@ -1,22 +1,27 @@
-"""What the page may ask of its server: small functions from plain JSON to plain JSON text, one visitor each.
+"""Remote procedures of the page: functions from a JSON request to a JSON response, for one visitor each.
 
-They are the only way from the browser to a session. Bad input comes back as ``error``, one line for the
-person;
-a fault of ours is logged and comes back as a line too, and the visitor's session lives on.
+The page's scripts reach sessions only through these. Bad input comes back as ``error``, one line for the
+person. A fault of the program is logged and comes back as a line too; the visitor's session stays usable.
 """
 
-import functools
-import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
 from inficond.core.errors import Cancelled, InputError
+from inficond.core.strict_json import parse_json
 from inficond.gradio_app import actions, glossary
+from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.guard import CALLER_KEY
 from inficond.gradio_app.jobs import Job, JobRunner
+from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import change_chips, preview_payload, step_label, weight_changes
-from inficond.gradio_app.request_queue import QueueFull, RequestQueue, RetryLater
+from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, RetryLater
+from inficond.gradio_app.routes import RPC_ROUTES
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
 from inficond.gradio_app.views import view_parts
@@ -25,362 +30,384 @@ from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
 INTERNAL_ERROR = "Internal error. It was logged. Your work is kept: try again."
-OUT_OF_MEMORY = "There is not enough memory for this now. Your work is kept: try again in a moment."
-SESSION_EXPIRED = "Your earlier tuning is no longer here (the page was idle for long, or restarted): this is the fitted student."  # noqa: E501
-SEARCHES = 3
-"""Parts as slow as this or slower take a good part of a second each."""
-AGAIN = 5
-"""Seconds after which a page asks again for what was put off."""
+OUT_OF_MEMORY = "The server is out of memory. Your work is kept: try again in a moment."
+DISK_FULL = "The server has no disk space left. Your work is kept: try again later."
+SESSION_EXPIRED = (
+    "Your earlier tuning is not available any more because the page was idle for long or was restarted. "
+    "This is the fitted student."
+)
+SLOW_LEVEL = 3
+"""Value of `ViewPart.slow` from which a part takes a good part of a second."""
+RETRY_SECONDS = 5
+"""Seconds after which the page repeats a search that did not get its turn."""
+MAX_ACTIONS = 200
+SIMILAR_IMAGES = 24
+PROJECT_COST = 60.0
+"""Expected seconds of building a project, for scheduling."""
+RPC_METHODS = tuple(route.path.removeprefix("/rpc/") for route in RPC_ROUTES)
+"""Names of the remote procedures, as the route table lists them."""
 Request = Mapping[str, Any]
+Payload = dict[str, Any]
 
 
-def _rpc_method(
-    fn: Callable[["RpcServer", Visitor, Request], dict[str, Any]],
-) -> Callable[["RpcServer", Any], str]:
-    """Find the visitor, turn errors into lines. Steps of one session are kept in order by the session
-    itself."""
-
-    @functools.wraps(fn)
-    def answer(self: "RpcServer", request: Any) -> str:
-        request = request if isinstance(request, Mapping) else {}
-        visitor, lost = self.visitors.get(request.get("token"))
-        try:
-            said = fn(self, visitor, request)
-        except InputError as error:
-            said = {"error": str(error)}
-        except Cancelled as error:
-            said = {"error": str(error)}
-        except MemoryError:
-            said = {"error": OUT_OF_MEMORY}
-        except Exception:
-            LOG.exception("the page's request %s failed", fn.__name__)
-            said = {"error": INTERNAL_ERROR}
-        said.setdefault("token", visitor.token)
-        if lost:
-            said["note"] = SESSION_EXPIRED
-        return to_json(said)
-
-    return answer
+def error_line(error: BaseException, what: str) -> str:
+    """Return the line that tells a visitor about an exception; log it if it is a fault of the program."""
+    if isinstance(error, InputError | Cancelled):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+        LOG.error("%s failed: no disk space left", what)
+        return DISK_FULL
+    LOG.error("%s failed", what, exc_info=error)
+    return INTERNAL_ERROR
 
 
 class RpcServer:
-    """The page's server side.
+    """The remote procedures of the page.
 
     Parameters
     ----------
     visitors : VisitorRegistry
-        Everybody who is here.
-    uploads : Path
-        Where Gradio puts uploads.
-    local_folders : bool
-        Whether a visitor may name a folder of this machine.
+    queue : RequestQueue
+    owner_key : OwnerKey
+        Required for requests that name a path of this machine.
     """
 
-    def __init__(self, visitors: VisitorRegistry, uploads: Path, local_folders: bool = False) -> None:
+    def __init__(self, visitors: VisitorRegistry, queue: RequestQueue, owner_key: OwnerKey) -> None:
         self.visitors = visitors
-        self.uploads = uploads
-        self.local_folders = local_folders
-        self.jobs = JobRunner()
-        self.queue = RequestQueue(_is_slow)
+        self.files = visitors.files
+        self.queue = queue
+        self.owner_key = owner_key
+        self.jobs = JobRunner(queue)
 
-    def functions(self) -> list[Callable[[Any], Awaitable[str]]]:
-        """The functions that the browser may call, by their names."""
-        return [_queued(self.queue, getattr(self, name)) for name in RPC_METHODS]
+    def routes(self) -> list[Route]:
+        """Return the Starlette routes."""
+        return [Route(f"/rpc/{name}", self._endpoint(name), methods=["POST"]) for name in RPC_METHODS]
+
+    def _endpoint(self, name: str) -> Callable[[HttpRequest], Any]:
+        async def endpoint(http: HttpRequest) -> Response:
+            try:
+                request = parse_json(await http.body())
+            except ValueError as error:
+                return _json(to_json({"error": f"the request is not valid JSON: {error}"}), 400)
+            caller: Caller = http.scope[CALLER_KEY]
+            return _json(await self.call(name, request if isinstance(request, Mapping) else {}, caller))
+
+        return endpoint
+
+    async def call(self, name: str, request: Request, caller: Caller = NOBODY) -> str:
+        """Call a remote procedure through the request queue; return its response as JSON."""
+        known = self.visitors.find(_token(request))
+        visit = known.token if known is not None else None
+        try:
+            return await self.queue.run(
+                self._kind(name, request),
+                caller,
+                visit,
+                lambda: self.answer(name, request, caller),
+                self._cost(name, request, known),
+            )
+        except QueueFull as error:  # nothing was done
+            return to_json({"error": str(error)})
+        except RetryLater as error:
+            return to_json({"later": str(error), "seconds": RETRY_SECONDS})
+
+    def _kind(self, name: str, request: Request) -> Kind:
+        """Return the queue of a request: ``image``, ``search`` or ``quick``."""
+        if name == "classify":
+            return "image"
+        parts = request.get("parts")
+        if name == "read" and isinstance(parts, list) and any(_is_search(part) for part in parts):
+            return "search"
+        return "quick"
+
+    def _cost(self, name: str, request: Request, visitor: Visitor | None) -> float:
+        """Return the expected duration of a request in seconds, for scheduling."""
+        return self.files.decode_cost(request.get("path")) if name == "classify" else 0.0
+
+    def answer(self, name: str, request: Request, caller: Caller = NOBODY) -> str:
+        """Run a remote procedure in this thread; return its response as JSON.
+
+        Parameters
+        ----------
+        name : str
+            One of `RPC_METHODS`.
+        request : mapping
+        caller : Caller
+        """
+        try:
+            visitor, lost = self.visitors.get(_token(request), caller.address)
+        except Exception as error:
+            return to_json({"error": error_line(error, f"finding the visit for {name}")})
+        try:
+            response = getattr(self, name)(visitor, request, caller)
+        except Exception as error:
+            response = {"error": error_line(error, f"the request {name}")}
+        response.setdefault("token", visitor.token)
+        if lost:
+            response["note"] = SESSION_EXPIRED
+        return to_json(response)
 
     # -- reading
 
-    @_rpc_method
-    def hello(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """The first request of a tab, and of one that lost its connection: everything that is quick to
-        tell."""
+    def hello(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Begin or resume a visit: the selection, the catalogue of parts, and all parts that are not slow."""
         selection, note = resolve_selection(request.get("selection"), visitor)
         parts = view_parts()
         catalogue = {name: {"depends": list(p.depends), "slow": p.slow} for name, p in parts.items()}
-        answer = self._read(visitor, selection, [n for n, p in parts.items() if not p.slow])
+        response = self._read(visitor, selection, [n for n, p in parts.items() if not p.slow])
         info = {
             "glossary": glossary.TERMS,
             "project": visitor.project.name,
             "demo": _is_demo(visitor),
         }
-        return {"catalogue": catalogue, "info": info, **answer, **({"note": note} if note else {})}
+        return {"catalogue": catalogue, "info": info, **response, **_noted(note)}
 
-    @_rpc_method
-    def read(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Some parts of some views."""
+    def read(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Read parts of views."""
         selection, note = resolve_selection(request.get("selection"), visitor)
-        names = _parts(request)
-        return {**self._read(visitor, selection, names), **({"note": note} if note else {})}
+        return {**self._read(visitor, selection, _part_names(request)), **_noted(note)}
 
-    def _read(self, visitor: Visitor, selection: Selection, names: Iterable[str]) -> dict[str, Any]:
+    def _read(self, visitor: Visitor, selection: Selection, names: Iterable[str]) -> Payload:
         parts, failed = {}, {}
         for name in names:
             try:
                 part = view_parts()[name]
-                parts[name] = part.read(
-                    self.visitors.shared_reader(visitor) if part.slow else visitor, selection
-                )
-            except InputError as error:
-                failed[name] = str(error)
-            except Exception:
-                LOG.exception("the part %s could not be read", name)
-                failed[name] = INTERNAL_ERROR
+                reader = self.visitors.shared_reader(visitor) if part.slow else visitor
+                parts[name] = part.read(reader, selection)
+            except Exception as error:
+                failed[name] = error_line(error, f"reading the part {name}")
         return {"parts": parts, "failed": failed, "selection": selection.to_json()}
 
-    @_rpc_method
-    def ping(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Nothing but a sign of life."""
+    def ping(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Keep the visit alive."""
         return {}
 
-    @_rpc_method
-    def sheet(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """A sheet of thumbnails."""
+    def sheet(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the address of a sheet of thumbnails."""
         return {"url": visitor.sheet_url(_integer(request, "number"), make=True)}
 
-    @_rpc_method
-    def similar(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """The images most like one."""
+    def similar(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the rows of the images that are most similar to one."""
         row = visitor.session.row_of(_string(request, "image"))
-        return {"rows": [int(r) for r in visitor.session.similar(row, 24)]}
+        return {"rows": [int(r) for r in visitor.session.similar(row, SIMILAR_IMAGES)]}
 
     # -- tuning
 
-    @_rpc_method
-    def preview(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """What some actions would do."""
+    def preview(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the predicted effect of tuning actions."""
         cls = _string(request, "cls")
-        found = visitor.session.preview(cls, _actions(request), request.get("focus"))
+        found = visitor.own_session().preview(cls, _actions(request), request.get("focus"))
         return {"preview": to_plain(preview_payload(found, cls))}
 
-    @_rpc_method
-    def apply(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Take a step."""
-        node = visitor.session.apply(_string(request, "cls"), _actions(request), request.get("focus"))
-        return self._moved(visitor, request, node)
+    def apply(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Apply tuning actions."""
+        cls, actions = _string(request, "cls"), _actions(request)
+        return self._stepped(
+            visitor, request, visitor.own_session().apply(cls, actions, request.get("focus"))
+        )
 
-    @_rpc_method
-    def undo(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """A step back."""
-        return self._moved(visitor, request, visitor.session.undo())
+    def undo(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Undo the last step."""
+        return self._stepped(visitor, request, visitor.own_session().undo())
 
-    @_rpc_method
-    def redo(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """A step forward again."""
-        return self._moved(visitor, request, visitor.session.redo())
+    def redo(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Redo the step that was undone last."""
+        return self._stepped(visitor, request, visitor.own_session().redo())
 
-    @_rpc_method
-    def checkout(self, visitor: Visitor, request: Request) -> dict[str, Any]:
+    def checkout(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Go to a node."""
-        return self._moved(visitor, request, visitor.session.checkout(_string(request, "node")))
+        return self._stepped(visitor, request, visitor.own_session().checkout(_string(request, "node")))
 
-    @_rpc_method
-    def rename(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Call a node something."""
+    def rename(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Name a node."""
         text = request.get("text")
-        visitor.session.name(_string(request, "node"), text if isinstance(text, str) else "")
-        return self._moved(visitor, request, visitor.session.current)
+        session = visitor.own_session()
+        session.name(_string(request, "node"), text if isinstance(text, str) else "")
+        return self._stepped(visitor, request, session.current)
 
-    @_rpc_method
-    def add_concept(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """A word that the person typed becomes a concept."""
+    def add_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Add a word as a concept."""
         word = " ".join(_string(request, "word").split())
-        node = visitor.session.add_concept(word)
+        node = visitor.own_session().add_concept(word)
         changed = len(node.weights)
-        said = f"“{word}” is now a concept; {changed} weight{'s' if changed != 1 else ''} moved."
-        return {**self._moved(visitor, request, node), "concept": word, "said": said}
+        line = f"“{word}” is now a concept; {changed} weight{'s' if changed != 1 else ''} changed."
+        return {**self._stepped(visitor, request, node), "concept": word, "said": line}
 
-    @_rpc_method
-    def drop_concept(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """A concept is taken out of every class."""
-        return self._moved(visitor, request, visitor.session.drop_concept(_string(request, "concept")))
+    def drop_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Remove a concept from every class."""
+        return self._stepped(
+            visitor, request, visitor.own_session().drop_concept(_string(request, "concept"))
+        )
 
-    @_rpc_method
-    def override(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """The teacher is wrong about an image."""
+    def override(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Correct the teacher's answer for an image; null restores it."""
         value = request.get("value")
         if value is not None and not isinstance(value, int | float):
-            raise InputError("say yes, no, or what the teacher says")
+            raise InputError("'value' must be a probability or null")
         cls, image = _string(request, "cls"), _string(request, "image")
-        return self._moved(visitor, request, visitor.session.override([image], cls, value))
+        return self._stepped(visitor, request, visitor.own_session().override([image], cls, value))
 
-    @_rpc_method
-    def set_lambda(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Another λ for every class."""
+    def set_lambda(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Change λ of every class."""
         try:
             lam = float(request.get("lam", ""))
         except (TypeError, ValueError, OverflowError):
-            raise InputError("λ is a number above 0, for instance 0.0025") from None
-        return self._moved(visitor, request, visitor.session.set_lambda(lam))
+            raise InputError("λ must be a number above 0, for example 0.0025") from None
+        return self._stepped(visitor, request, visitor.own_session().set_lambda(lam))
 
-    @_rpc_method
-    def set_thresholds(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """From which probability on the students say yes."""
-        return self._moved(visitor, request, visitor.session.set_thresholds(request.get("at", "")))
+    def set_thresholds(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Change the thresholds of the students."""
+        return self._stepped(visitor, request, visitor.own_session().set_thresholds(request.get("at", "")))
 
-    @_rpc_method
-    def compare(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Two nodes side by side, for the selected class where it differs."""
+    def _stepped(self, visitor: Visitor, request: Request, node: Any) -> Payload:
+        """Return the node after a step, with the parts that the request names."""
+        not_saved = visitor.saving_note()
+        selection, note = resolve_selection(request.get("selection"), visitor)
+        response = self._read(visitor, selection, _part_names(request))
+        line = " ".join(text for text in (note, not_saved) if text)
+        return {"node": node.id, "title": node.title, **response, **_noted(line)}
+
+    def compare(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Compare two nodes, in the selected class if it differs."""
         found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
         cls = request.get("cls")
         shown = cls if isinstance(cls, str) and cls in found.classes else next(iter(found.classes), None)
-        moved = ""
+        line = ""
         if shown is not None:
             change = found.classes[shown]
-            moved = (
+            line = (
                 f"From A to B, images that newly agree with the teacher: {len(change.fixed)}; "
-                f"that newly disagree: {len(change.broken)}."
+                f"images that newly disagree: {len(change.broken)}."
             )
-        return {
-            "compare": to_plain(
-                {
-                    "cls": shown,
-                    "a": step_label(visitor, found.a),
-                    "b": step_label(visitor, found.b),
-                    "metrics": change_chips(found.classes[shown]) if shown is not None else [],
-                    "weights": weight_changes(found.classes),
-                    "n_weights": sum(len(change.weights) for change in found.classes.values()),
-                    "moved": moved,
-                }
-            )
+        payload = {
+            "cls": shown,
+            "a": step_label(visitor, found.a),
+            "b": step_label(visitor, found.b),
+            "metrics": change_chips(found.classes[shown]) if shown is not None else [],
+            "weights": weight_changes(found.classes),
+            "n_weights": sum(len(change.weights) for change in found.classes.values()),
+            "moved": line,
         }
+        return {"compare": to_plain(payload)}
 
-    # -- long work
+    # -- jobs
 
-    @_rpc_method
-    def job(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """How far a job is."""
+    def job(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the state of a job."""
         return {"job": self.jobs.get(visitor.token, request.get("job")).to_json()}
 
-    @_rpc_method
-    def cancel_job(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Ask a job to stop."""
+    def cancel_job(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Cancel a job."""
         self.jobs.get(visitor.token, request.get("job")).cancel()
         return {}
 
-    @_rpc_method
-    def start_report(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Measure how good the students are."""
+    def _start(self, visitor: Visitor, work: Callable[[Job], Any], caller: Caller, cost: float) -> Payload:
+        return {"job": self.jobs.start(visitor.token, work, caller, cost, proven=visitor.has_steps).id}
+
+    def start_report(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Start measuring the students."""
 
         def work(job: Job) -> Any:
             return visitor.cached(("summary",), lambda: to_plain(actions.summary_payload(visitor, job)))
 
-        return {"job": self.jobs.start(visitor.token, work).id}
+        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
 
-    @_rpc_method
-    def start_export(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Make a file to take away."""
+    def start_export(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Start an export."""
         kind = _string(request, "kind")
 
         def work(job: Job) -> Any:
             return actions.export_payload(actions.export_file(visitor, kind, job), visitor, kind)
 
-        return {"job": self.jobs.start(visitor.token, work).id}
+        return self._start(visitor, work, caller, actions.EXPORT_COSTS.get(kind, 1.0))
 
-    @_rpc_method
-    def start_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Make a new project from a folder or from uploads."""
-        options = actions.project_options(request, self.uploads, self.local_folders)
+    def start_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Start building a project from uploads, or with the owner key from a folder."""
+        if not self.owner_key.matches(request.get("owner_key")):
+            self.visitors.check_project_limit(visitor.token)
+        options, temporary = actions.project_options(request, visitor.token, self.files, self.owner_key)
 
         def work(job: Job) -> Any:
             from inficond.core import Project
 
             project = Project.open(build_project(options, job))
-            key = self.visitors.add(project, None if self.local_folders else visitor.token)
+            key = self.visitors.add(project, visitor.token if temporary else None, temporary)
             line = (
                 f"{len(project):,} images, {len(project.classes)} classes, {len(project.concepts)} concepts."
             )
+            if temporary:
+                line += " The project is deleted when your visit ends."
             return {"project": key, "line": line}
 
-        return {"job": self.jobs.start(visitor.token, work).id}
+        return self._start(visitor, work, caller, PROJECT_COST)
 
-    @_rpc_method
-    def origin(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """What the project was made from, to make another one of the same images."""
-        return {"origin": actions.project_origin(visitor) if self.local_folders else None}
+    def origin(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return what the project was built from, to build another one from the same images."""
+        is_owner = self.owner_key.matches(request.get("owner_key"))
+        return {"origin": actions.project_origin(visitor) if is_owner else None}
 
-    @_rpc_method
-    def open_project(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Go to another project, as a new visit."""
-        return {"token": self.visitors.choose(visitor.token, request.get("project")).token}
+    def open_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Begin a new visit to another project."""
+        return {"token": self.visitors.open_project(visitor, request.get("project")).token}
 
-    # -- one's own image
+    # -- own images
 
-    @_rpc_method
-    def classify(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """Teacher and student on an uploaded image."""
-        return {"trial": actions.classify(visitor, request.get("path"), request.get("name"), self.uploads)}
+    def classify(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the answers of teacher and student on an uploaded image."""
+        return {"prediction": actions.classify(visitor, request.get("path"), request.get("name"))}
 
-    @_rpc_method
-    def forget_trial(self, visitor: Visitor, request: Request) -> dict[str, Any]:
-        """The person closed their image: it goes."""
-        self.visitors.files.forget_own(visitor.token, "trial")
+    def discard_image(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Delete the visitor's own image."""
+        self.files.discard_own_image(visitor.token)
         return {}
 
-    def _moved(self, visitor: Visitor, request: Request, node: Any) -> dict[str, Any]:
-        """The answer to everything that moves in the history: the parts that changed with it."""
-        selection, note = resolve_selection(request.get("selection"), visitor)
-        names = _parts(request)
-        answer = {"node": node.id, "title": node.title, **self._read(visitor, selection, names)}
-        return {**answer, **({"note": note} if note else {})}
+
+def _json(text: str, status: int = 200) -> Response:
+    return Response(text, status, {"Cache-Control": "no-store"}, "application/json")
 
 
-RPC_METHODS = (
-    "hello", "read", "ping", "sheet", "similar", "preview", "apply", "undo", "redo", "checkout", "rename",
-    "add_concept", "drop_concept", "override", "set_lambda", "set_thresholds", "compare", "job", "cancel_job",
-    "start_report", "start_export", "start_project", "origin", "open_project", "classify", "forget_trial",
-)  # fmt: skip
+def _token(request: Request) -> str | None:
+    token = request.get("token")
+    return token if isinstance(token, str) else None
 
 
-def _queued(lanes: RequestQueue, method: Callable[[Any], str]) -> Callable[[Any], Awaitable[str]]:
-    """A plain function of the method's name: Gradio marks the functions it is given."""
-
-    async def call(request: Any) -> str:
-        try:
-            return await lanes.run(method.__name__, method, request)
-        except QueueFull as error:  # nothing was begun; the session is as it was
-            return to_json({"error": str(error)})
-        except RetryLater as error:
-            return to_json({"later": str(error), "seconds": AGAIN})
-
-    call.__name__ = method.__name__
-    return call
+def _noted(note: str | None) -> Payload:
+    return {"note": note} if note else {}
 
 
-def _is_slow(name: str, request: Request) -> bool:
-    """Whether a request is for a search, which the page asks for beside what a person waits for."""
-    asked = request.get("parts")
-    if name != "read" or not isinstance(asked, list):
-        return False
-    return any(isinstance(n, str) and n in view_parts() and view_parts()[n].slow >= SEARCHES for n in asked)
+def _is_search(name: Any) -> bool:
+    """Return whether a part is a search, which the page requests in the background."""
+    return isinstance(name, str) and name in view_parts() and view_parts()[name].slow >= SLOW_LEVEL
 
 
 def _string(request: Request, name: str) -> str:
     value = request.get(name)
     if not isinstance(value, str) or not value:
-        raise InputError(f"the request lacks {name!r}")
+        raise InputError(f"the request needs the text field {name!r}")
     return value
 
 
 def _integer(request: Request, name: str) -> int:
     value = request.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"the request lacks the number {name!r}")
+        raise InputError(f"the request needs the integer field {name!r}")
     return value
 
 
-def _parts(request: Request) -> list[str]:
-    """The parts that a request asks for, each once; what is no part is passed over."""
-    asked = request.get("parts")
-    names = [n for n in asked if isinstance(n, str)] if isinstance(asked, list) else []
+def _part_names(request: Request) -> list[str]:
+    """Return the parts that a request names, each once, without unknown ones."""
+    requested = request.get("parts")
+    names = [n for n in requested if isinstance(n, str)] if isinstance(requested, list) else []
     return [n for n in dict.fromkeys(names) if n in view_parts()]
 
 
 def _actions(request: Request) -> list[Any]:
-    actions = request.get("actions")
-    if not isinstance(actions, list) or not 0 < len(actions) <= 200:
-        raise InputError("the request names no action")
-    if len(json.dumps(actions)) > 100_000:
-        raise InputError("too many actions at once")
-    return actions
+    requested = request.get("actions")
+    if not isinstance(requested, list) or not 0 < len(requested) <= MAX_ACTIONS:
+        raise InputError(f"the request needs a list of 1 to {MAX_ACTIONS} actions")
+    return requested
 
 
 def _is_demo(visitor: Visitor) -> bool:

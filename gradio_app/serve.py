@@ -1,9 +1,10 @@
-"""Serving the page from a command: a free port, one line that says where, a tidy end."""
+"""Serving the page from a command until it is interrupted."""
 
 import importlib.util
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,20 @@ from inficond.core.serving.ports import open_port
 if TYPE_CHECKING:
     from inficond.core import Project
 
+END_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+"""Signals that end the page in order; those that the system has."""
+
 
 def serve_project(
-    project: "Project", host: str, port: int | None, browser: bool, out: Output, mcp: bool = False
+    project: "Project",
+    host: str,
+    port: int | None,
+    browser: bool,
+    out: Output,
+    mcp: bool = False,
+    public_names: Iterable[str] = (),
 ) -> int:
-    """Serve a project until Ctrl+C or a polite kill.
+    """Serve a project until Ctrl+C or another signal of `END_SIGNALS`.
 
     Parameters
     ----------
@@ -26,12 +36,14 @@ def serve_project(
     host : str
         Address to listen on.
     port : int or None
-        The first free one from 7860 where None.
+        The first free one from 7860 if None.
     browser : bool
-        Open a browser.
+        Whether to open a browser.
     out : Output
     mcp : bool
-        Offer the page's functions to MCP clients too.
+        Whether to offer the API to MCP clients.
+    public_names : iterable of str
+        Host names under which others reach the page.
 
     Returns
     -------
@@ -41,38 +53,43 @@ def serve_project(
     Raises
     ------
     InputError
-        The port is taken, the address is not this machine's, or `mcp` lacks its package.
+        The port is in use, the address is not one of this machine, or `mcp` needs its package.
     """
     if mcp and importlib.util.find_spec("mcp") is None:
         raise InputError("--mcp needs one more package: pip install 'inficond[mcp]'")
-    open_port(host, port).close()  # says in one line why none can be listened on, before anything is loaded
+    open_port(host, port).close()  # fails in one line before anything slow is imported
+    from inficond.gradio_app.access import is_loopback
     from inficond.gradio_app.app import build_page
-    from inficond.gradio_app.guard import is_loopback
 
+    stop = _stop_on_signals()
     page = build_page(project, local_folders=is_loopback(host))
     try:
-        _, url, _ = page.launch(host, port, prevent_thread_lock=True, inbrowser=browser, mcp_server=mcp)
-        out.say(f"{project.name}: {url}")
+        url = page.start(host, port, mcp, public_names)
+        out.say(f"{project.name}: {page.owner_url}")
+        if page.owner_key.value:
+            out.say("This address lets you open folders of this machine: do not share it.")
         if mcp:
             out.say(f"MCP clients: {url}gradio_api/mcp/")
         out.say("Ctrl+C stops it.")
-        out.result({"url": url, "project": str(project.path)})
+        out.result({"url": url, "owner_url": page.owner_url, "project": str(project.path)})
         sys.stdout.flush()
-        _wait()
+        if browser:
+            page.open_in_browser()
+        while not stop.wait(3600):
+            pass
     finally:
         page.close()
     return 0
 
 
-def _wait() -> None:
-    """Sleep until interrupted; a polite kill counts as an interrupt."""
+def _stop_on_signals() -> threading.Event:
+    """Return an event that the signals of `END_SIGNALS` set."""
     stop = threading.Event()
 
     def end(signum: int, frame: FrameType | None) -> None:
         stop.set()
 
-    for name in ("SIGINT", "SIGTERM"):
+    for name in END_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
-    while not stop.wait(3600):
-        pass
+    return stop

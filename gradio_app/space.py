@@ -1,41 +1,47 @@
-"""The page as a Hugging Face Space serves it: one read-only project, many visitors, nothing of them kept."""
+"""The page on a Hugging Face Space: one read-only project, many visitors, and nothing of them is stored."""
 
 import contextlib
 import ctypes
 import os
+import threading
 from pathlib import Path
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page, build_page
 
+M_ARENA_MAX = -8
+"""Parameter of glibc's `mallopt`: the number of memory arenas."""
 
-def serve(project: Path) -> None:
+
+def serve_space(project: Path) -> None:
     """Serve a project until the Space is stopped.
 
     Parameters
     ----------
     project : Path
-        A project folder; it may be read-only. Visitors tune in memory, each for themselves.
+        A project folder, which may be read-only. Visitors tune in memory, each separately.
 
     Notes
     -----
     The address comes from `GRADIO_SERVER_NAME` and `GRADIO_SERVER_PORT`, which a Space sets.
     """
-    _share_memory()
+    _limit_malloc_arenas()
     page = build_space_page(project)
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
-    page.launch(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    page.start(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    page.close()
 
 
 def build_space_page(project: Path) -> Page:
-    """The page on a project, for strangers: none may name a folder of the machine, and no visit is kept."""
+    """Build the page for strangers: nobody may name a path of the machine, and no visit is saved."""
     page = build_page(Project.open(project), local_folders=False)
     page.visitors.disable_saving()
     return page
 
 
-def _share_memory() -> None:
-    """Let threads allocate from two arenas (glibc): each keeps what it once needed, and a server has many."""
-    M_ARENA_MAX = -8
+def _limit_malloc_arenas() -> None:
+    """Let all threads allocate from two arenas (glibc), since each arena keeps the memory it once needed."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)

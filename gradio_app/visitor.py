@@ -1,11 +1,14 @@
-"""Who is visiting: one isolated session a browser tab, over projects that all visitors share read-only.
+"""Visitors of the page: one isolated visit per browser tab, over projects that all visitors share read-only.
 
-A visitor is found again by a token that only their tab knows, so a reload keeps their tuning; idle ones are
-dropped, the oldest first when there are too many.
+A visit is found again by a token that only its tab has, so a reload keeps its tuning. A visit without a step
+costs almost nothing: it reads a session that all such visits of a project share. A visit gets a session of
+its own for its first preview or step, and every step is saved before it is answered.
 """
 
 import logging
 import re
+import secrets
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -14,301 +17,516 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
+from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
+from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
     from inficond.core import Project
     from inficond.core.evaluation import Slice
-    from inficond.core.sessions.session import Session
-    from inficond.gradio_app.page_files import PageFiles
 
-SWEEP_SECONDS = 60.0
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{12,64}")
+LOG = logging.getLogger("inficond.page")
+TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{12,64}")
+HOUSEKEEPING_SECONDS = 60.0
+IDLE_SECONDS = 30 * 60.0
+"""Seconds without a request after which a visit without a session ends."""
+MAX_VISITS = 5000
+"""Visits without a session; a visit with one counts towards `session_registry.MAX_SESSIONS`."""
+MAX_PROJECTS, MAX_PROJECTS_PER_VISITOR = 12, 2
+"""Projects in memory that visitors built from uploads."""
+MAX_SHARED = 1000
+"""Values in the cache that all visitors share."""
+NOT_SAVED = (
+    "This step is not saved yet because the history file is in use by another program; saving is retried."
+)
 T = TypeVar("T")
 
 
 class Visitor:
-    """One tab: its session, and what was worked out of it for the screen, `most` values of it."""
+    """A visit of one browser tab to one project.
 
-    def __init__(self, key: str, session: "Session", visitors: "VisitorRegistry", most: int = 64) -> None:
+    Parameters
+    ----------
+    key : str
+        Key of the project.
+    token : str
+    project : Project
+    registry : VisitorRegistry
+    address : str
+        Network address of the visitor.
+    cache_size : int
+        Number of values cached for the views.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        token: str,
+        project: "Project",
+        registry: "VisitorRegistry",
+        address: str = "",
+        cache_size: int = 64,
+    ) -> None:
         self.key = key
-        self.session = session
-        self.token = session.token
-        self.project = session.project
+        self.token = token
+        self.project = project
+        self.address = address
+        self.used = time.monotonic()
+        self._registry = registry
+        self._session: Session | None = None
+        self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._cache_size = cache_size
         self._lock = threading.Lock()
-        self._visitors = visitors
-        self._most = most
-        self._memo: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    @property
+    def session(self) -> Session:
+        """The session to read: the visit's own one, or the shared one while there is none."""
+        return self._session or self._registry.shared_session(self.key)
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the visit has a session of its own."""
+        return self._session is not None
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the visit has taken a step."""
+        return self._session is not None and (self._session.history.saved or self._session.changed)
+
+    def own_session(self) -> Session:
+        """Return the visit's own session; begin it if necessary. Required for previews and steps."""
+        if self._session is None:
+            self._session = self._registry.begin_session(self)
+        return self._session
+
+    def use_session(self, session: Session | None) -> None:
+        """Set the visit's own session, or none."""
+        self._session = session
+
+    def saving_note(self) -> str | None:
+        """Return a note for the visitor if the last step could not be saved yet."""
+        session = self.own_session()
+        return NOT_SAVED if session.history.autosave and session.changed else None
 
     @property
     def available_projects(self) -> "dict[str, Project]":
-        """The projects that this visitor can choose: those of the page, and their own."""
-        return self._visitors.available_projects(self.token)
+        """The projects that this visitor may open."""
+        return self._registry.available_projects(self.token)
 
     @property
-    def files(self) -> "PageFiles":
-        """The files that the page serves."""
-        return self._visitors.files
+    def files(self) -> PageFiles:
+        """The files of the page."""
+        return self._registry.files
 
     @property
     def image_index(self) -> Mapping[str, int]:
-        """Image id -> row."""
+        """Image id to row."""
         return self.session.workspace.image_index
 
     @property
     def concept_index(self) -> dict[str, int]:
-        """Concept -> column, words added by this visitor included."""
+        """Concept to column, concepts added in this visit included."""
         return self.cached(("concepts",), lambda: {c: k for k, c in enumerate(self.session.concepts)})
 
     def cached(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """The value of `make`, kept while it is in use; another node of the history has another value."""
+        """Return a cached value of the current node of the history; make it if necessary."""
+        reader = self._registry.shared_reader(self)
+        if reader is not self and not self.has_session:
+            return reader.cached(key, make)
         node = self.session.node
         full = (node, *key)
         with self._lock:
-            if full in self._memo:
-                self._memo.move_to_end(full)
-                return self._memo[full]
+            if full in self._cache:
+                self._cache.move_to_end(full)
+                return self._cache[full]
         value = make()
-        if self.session.node == node:  # else a step was taken meanwhile: the value may belong to either node
+        if self.session.node == node:  # a concurrent step makes it unclear to which node the value belongs
             with self._lock:
-                self._memo[full] = value
-                while len(self._memo) > self._most:
-                    self._memo.popitem(last=False)
+                self._cache[full] = value
+                while len(self._cache) > self._cache_size:
+                    self._cache.popitem(last=False)
         return value
 
     def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
-        """A value that belongs to a step of the history, wherever the visitor stands."""
-        return self._visitors.cached_for_all((self.key, "node", self.token, node), make)
+        """Return a cached value of any node of the history; make it if necessary."""
+        return self._registry.cached_for_all((self.key, "node", self.token, node), make)
 
     def default_class(self) -> str:
-        """What a newcomer sees first: the class with the most images on which student and teacher part."""
-        return self.cached(("first",), self._first_class)
+        """Return the class with the most misaligned images, which a newcomer sees first."""
+        return self.cached(("default class",), self._default_class)
 
-    def _first_class(self) -> str:
-        def parted(cls: str) -> int:
+    def _default_class(self) -> str:
+        def misaligned(cls: str) -> int:
             counts = self.session.metrics(cls).counts
             return counts["missed"] + counts["extra"]
 
-        return max(self.project.classes, key=parted)
+        return max(self.project.classes, key=misaligned)
 
     def intervals(self, cls: str) -> dict[str, Any]:
-        """Fidelity of a class with its 95 % intervals; shared by all visitors whose student of it is the
-        same."""
-        state = self.session.state.classes[cls]
-        overrides = tuple(sorted(state.overrides.items()))
-        at = self.session.threshold(cls)
-        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
-        return self._visitors.cached_for_all(key, lambda: self._intervals(cls))
-
-    def _intervals(self, cls: str) -> dict[str, Any]:
-        from inficond.core.evaluation import bootstrap_intervals
-
+        """Return the fidelity of a class with 95 % intervals; cached for all visits with the same student."""
         session = self.session
-        rows, c = self.project.validation_rows, session.class_index(cls)
-        groups = session.workspace.validation_groups
-        found = bootstrap_intervals(
-            session.targets(cls)[rows],
-            session.scores()[rows, c],
-            groups=groups,
-            threshold=session.threshold(cls),
-        )
-        return {name: interval.to_dict() for name, interval in found.items()}
+        state = session.state.classes[cls]
+        overrides = tuple(sorted(state.overrides.items()))
+        at = session.threshold(cls)
+        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
+        return self._registry.cached_for_all(key, lambda: _intervals(session, cls))
 
     def slices(self, cls: str) -> "list[Slice]":
-        """The class's slices, as core found them."""
+        """Return the slices of a class."""
         return self.cached(("slices", cls), lambda: list(self.session.slices(cls)))
 
     def slice(self, cls: str, name: str) -> "Slice | None":
-        """A slice by its id, or None."""
+        """Return a slice by its id, or None."""
         return next((s for s in self.slices(cls) if slice_id(s) == name), None)
 
     def image_url(self, row: int) -> str:
-        """Where the browser finds one image, large."""
-        return self.files.url(self.files.opened(self.project, row))
+        """Return the address of an image at full size."""
+        return self.files.opened_image_url(self.project, row)
 
     def sheet_url(self, number: int, make: bool = False) -> str | None:
-        """Where the browser finds a sheet of thumbnails; None while it is not made, unless `make`."""
+        """Return the address of a sheet of thumbnails; None if it does not exist yet and `make` is false."""
         return self.files.sheet_url(self.project, number, make)
 
 
+def _intervals(session: Session, cls: str) -> dict[str, Any]:
+    from inficond.core.evaluation import bootstrap_intervals
+
+    rows, c = session.project.validation_rows, session.class_index(cls)
+    found = bootstrap_intervals(
+        session.targets(cls)[rows],
+        session.scores()[rows, c],
+        groups=session.workspace.validation_groups,
+        threshold=session.threshold(cls),
+    )
+    return {name: interval.to_dict() for name, interval in found.items()}
+
+
 def slice_id(found: "Slice") -> str:
-    """What a link calls a slice: its kind and the conditions that describe it."""
+    """Return the id of a slice in links: its kind and its conditions."""
     return f"{found.kind}: {found.name}"
 
 
 class VisitorRegistry:
-    """All visitors of a running page, over the projects on its available_projects.
+    """All visits to a running page, and the projects that it offers.
 
     Parameters
     ----------
     project : Project
-        What a newcomer sees first.
+        The project that a newcomer sees.
     files : PageFiles
-        Where pictures for browsers are made.
     store : Path, optional
-        File in which idle visitors' tuning is kept; each project's own history file by default.
+        File in which visits are saved; each project's own history file by default.
     """
 
-    def __init__(self, project: "Project", files: "PageFiles", store: Path | None = None) -> None:
+    def __init__(self, project: "Project", files: PageFiles, store: Path | None = None) -> None:
         self.projects: dict[str, Project] = {}
         self.files = files
         self._store = store
         self._sessions: dict[str, SessionRegistry] = {}
         self._owners: dict[str, set[str]] = {}
-        self._visitors: dict[str, Visitor] = {}
+        self._temporary: dict[str, Path] = {}
+        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
         self._readers: dict[str, Visitor] = {}
-        self._keeps = True
-        self._shared: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._lock = threading.Lock()
-        self._swept = time.monotonic()
-        self.home = self.add(project)
+        self._saves = True
+        self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()  # of the tables; never held while a store is read or written
+        self._added = 0
+        self._stop = threading.Event()
+        self.default_key = self.add(project)
 
     def __len__(self) -> int:
         return len(self._visitors)
 
+    def start_housekeeping(self) -> None:
+        """Delete expired visits, files and projects regularly, in a background thread."""
+        threading.Thread(target=self._housekeeping, name="inficond-housekeeping", daemon=True).start()
+
+    def _housekeeping(self) -> None:
+        while True:
+            try:
+                self.sweep()
+            except Exception:
+                LOG.exception("expired visits could not be deleted; this is retried")
+            if self._stop.wait(HOUSEKEEPING_SECONDS):
+                return
+
     def disable_saving(self) -> None:
-        """From now on, idle visits are let go of for good: nothing of a stranger's reaches the disk."""
-        self._keeps = False
+        """Save no visits, so that nothing of a visit is left on disk."""
+        self._saves = False
         for sessions in self._sessions.values():
             sessions.saves = False
 
-    def add(self, project: "Project", owner: str | None = None) -> str:
-        """Offer a project to visitors; returns the key it is chosen by.
+    # -- projects
+
+    @property
+    def default_project(self) -> "Project":
+        """The project that a newcomer sees."""
+        return self.projects[self.default_key]
+
+    def add(self, project: "Project", owner: str | None = None, folder: Path | None = None) -> str:
+        """Offer a project; return its key.
 
         Parameters
         ----------
         project : Project
         owner : str, optional
-            Token of the only visitor who may choose it; everybody by default.
+            Token of the only visitor who may open it. All visitors may open it by default.
+        folder : Path, optional
+            Temporary folder of the project, which is deleted when the visits of its owner end.
         """
-        for key, known in self.projects.items():
-            if known.path == project.path:
-                if owner is not None and key in self._owners:
-                    self._owners[key].add(owner)
-                return key
-        key = f"p{len(self.projects)}"
-        self.projects[key] = project
-        if owner is not None:
-            self._owners[key] = {owner}
-        self._sessions[key] = SessionRegistry(project.context, self._store, autosave=True)
-        self._sessions[key].saves = self._keeps
-        self._readers[key] = Visitor(key, project.session(), self, most=1000)
-        self.files.warm(project)
-        threading.Thread(target=self._warm, args=(key,), name="inficond-warm", daemon=True).start()
+        with self._lock:
+            for key, known in self.projects.items():
+                if known.path == project.path:
+                    if owner is not None and key in self._owners:
+                        self._owners[key].add(owner)
+                    return key
+            key = f"p{self._added}"
+            self._added += 1
+            self.projects[key] = project
+            if owner is not None:
+                self._owners[key] = {owner}
+            if folder is not None:
+                self._temporary[key] = folder
+            sessions = SessionRegistry(project.context, self._store, autosave=True)
+            sessions.saves = self._saves and folder is None
+            self._sessions[key] = sessions
+        reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
+        shared = project.session()
+        shared.history.read_only = True
+        reader.use_session(shared)
+        self._readers[key] = reader
+        self.files.start_sheets(project)
+        threading.Thread(target=self._fill_cache, args=(key,), name="inficond-warm", daemon=True).start()
         return key
 
-    def _warm(self, key: str) -> None:
-        """Work out what every newcomer is shown first, before the first one comes."""
+    def _fill_cache(self, key: str) -> None:
+        """Compute what every newcomer sees first, before the first visit."""
         from inficond.gradio_app.selection import Selection
         from inficond.gradio_app.views import view_parts
 
-        visitor = self._readers[key]
+        reader = self._readers[key]
         try:
-            for cls in visitor.project.classes:
-                visitor.intervals(cls)
-            first = visitor.default_class()
-            heaviest = int(abs(visitor.session.influence(first).weights).argmax())
-            visitor.session.preview(first, [Action("mute", visitor.session.concepts[heaviest])])
-            lower_thread_priority()  # the rest is shown after the first page and must not hold it up
+            for cls in reader.project.classes:
+                reader.intervals(cls)
+            first = reader.default_class()
+            largest = int(abs(reader.session.influence(first).weights).argmax())
+            reader.session.preview(first, [Action("mute", reader.session.concepts[largest])])
+            lower_thread_priority()  # the other parts are shown after the first page and must not delay it
             for part in sorted(view_parts().values(), key=lambda part: part.slow):
                 if part.slow:
-                    part.read(visitor, Selection(first))
-        except Exception:  # a visitor will meet the same fault, and is told
-            logging.getLogger(__name__).warning("the project could not be warmed up", exc_info=True)
+                    part.read(reader, Selection(first))
+        except Exception:  # a visitor's request meets the same fault and reports it
+            LOG.warning("the first view of a project could not be computed in advance", exc_info=True)
 
-    def get(self, token: Any = None) -> tuple[Visitor, bool]:
-        """The visitor of a token; a new one where the token is unknown.
+    def check_project_limit(self, token: str) -> None:
+        """Check whether a visitor may build another project from uploads.
+
+        Raises
+        ------
+        InputError
+            Too many such projects are open.
+        """
+        own = sum(token in self._owners.get(key, ()) for key in self._temporary)
+        if own >= MAX_PROJECTS_PER_VISITOR:
+            raise InputError(f"a visitor can build {own} projects from uploads; end this visit to build more")
+        if len(self._temporary) >= MAX_PROJECTS:
+            raise InputError("too many projects from uploads are open: try again in half an hour")
+
+    def available_projects(self, token: str) -> "dict[str, Project]":
+        """Return the projects that the holder of a token may open."""
+        items = list(self.projects.items())
+        return {k: p for k, p in items if k not in self._owners or token in self._owners[k]}
+
+    def open_project(self, visitor: Visitor, key: Any) -> Visitor:
+        """Begin a new visit to a project; the earlier visit goes on under its own token.
+
+        Raises
+        ------
+        InputError
+            The visitor may not open this project.
+        """
+        if not isinstance(key, str) or key not in self.available_projects(visitor.token):
+            raise InputError("this project is not open any more: choose another one")
+        opened = self._begin(key, visitor.address)
+        with self._lock:
+            for owners in self._owners.values():
+                if visitor.token in owners:
+                    owners.add(opened.token)
+        return opened
+
+    # -- visits
+
+    def get(self, token: Any = None, address: str = "") -> tuple[Visitor, bool]:
+        """Return the visit of a token, or a new one.
 
         Parameters
         ----------
         token : str or None
-            As the browser sent it; anything else counts as unknown.
+            As the browser sent it. Anything invalid counts as unknown.
+        address : str
+            Network address of the visitor.
 
         Returns
         -------
         visitor : Visitor
         lost : bool
-            True where a token was given but its tuning is gone.
+            Whether a token was given whose visit has expired.
+
+        Raises
+        ------
+        InputError
+            The history of the project cannot be read.
         """
-        self._sweep()
-        asked = token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
-        with self._lock:
-            known = self._visitors.get(asked) if asked else None
-            key = known.key if known else self._kept(asked)
-        session = self._sessions[key].open(asked)
-        if known is not None and session is known.session:
+        valid = token if isinstance(token, str) and TOKEN_PATTERN.fullmatch(token) else None
+        known = self.find(valid)
+        if known is not None and self._refresh(known):
             return known, False
-        return self._enter(key, session), asked is not None and session.token != asked
-
-    def _kept(self, token: str | None) -> str:
-        """The project in whose history a session was saved under the token; else the first one."""
-        if token is not None:
-            for key, sessions in self._sessions.items():
-                if sessions.store.head(token) is not None:
-                    return key
-        return self.home
-
-    def _enter(self, key: str, session: "Session") -> Visitor:
-        visitor = Visitor(key, session, self)
+        key = self._saved_key(valid) if valid and known is None else None
+        if key is None or valid is None:
+            return self._begin(self.default_key, address), valid is not None
+        visitor = Visitor(key, valid, self.projects[key], self, address)
+        if not self._resume(visitor):
+            return self._begin(self.default_key, address), True
         with self._lock:
-            self._visitors[session.token] = visitor
+            visitor = self._visitors.setdefault(valid, visitor)
+        return visitor, False
+
+    def find(self, token: str | None) -> Visitor | None:
+        """Return the visit of a token if it is in memory, marked as the one used last."""
+        if not token:
+            return None
+        with self._lock:
+            visitor = self._visitors.get(token)
+            if visitor is not None:
+                visitor.used = time.monotonic()
+                self._visitors.move_to_end(token)
         return visitor
+
+    def _saved_key(self, token: str) -> str | None:
+        """Return the key of the project in whose store a visit is saved."""
+        for key, sessions in list(self._sessions.items()):
+            if sessions.saves and sessions.store.head(token) is not None:
+                return key
+        return None
+
+    def _begin(self, key: str, address: str) -> Visitor:
+        visitor = Visitor(key, secrets.token_urlsafe(12), self.projects[key], self, address)
+        with self._lock:
+            self._visitors[visitor.token] = visitor
+            surplus = len(self._visitors) - MAX_VISITS
+            if surplus > 0:
+                idle = [token for token, v in self._visitors.items() if not v.has_session][:surplus]
+                for token in idle:
+                    del self._visitors[token]
+        return visitor
+
+    def begin_session(self, visitor: Visitor) -> Session:
+        """Begin the session of a visit."""
+        return self._sessions[visitor.key].open(visitor.token, visitor.address, new=True)
+
+    def _refresh(self, visitor: Visitor) -> bool:
+        """Keep the session of a visit in memory, or resume it; return false if it has expired."""
+        if not visitor.has_session or self._sessions[visitor.key].touch(visitor.token) is not None:
+            return True
+        if not visitor.has_steps:
+            visitor.use_session(None)
+            return True
+        return self._sessions[visitor.key].saves and self._resume(visitor)
+
+    def _resume(self, visitor: Visitor) -> bool:
+        """Load the saved session of a visit; return false if there is none."""
+        session = self._sessions[visitor.key].open(visitor.token, visitor.address)
+        if session.token != visitor.token:
+            return False
+        visitor.use_session(session)
+        return True
+
+    def shared_session(self, key: str) -> Session:
+        """Return the session that all visits to a project without a session of their own read."""
+        return self._readers[key].session
 
     def shared_reader(self, visitor: Visitor) -> Visitor:
-        """Who works out the slow parts for a visitor: one for all who stand where everybody begins.
-
-        Nobody tunes through it, so it stays there; a node of the history has one state, whoever asks.
-        """
-        untouched = self._readers[visitor.key]
-        return untouched if untouched.session.node == visitor.session.node else visitor
-
-    def available_projects(self, token: str) -> "dict[str, Project]":
-        """The projects that the holder of a token may choose."""
-        return {k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]}
-
-    def choose(self, token: str, key: Any) -> Visitor:
-        """A new visit to a project; the earlier one is kept under its own token until it is idle for long."""
-        if not isinstance(key, str) or key not in self.available_projects(token):
-            raise InputError("that project is no longer open: choose another")
-        visitor = self._enter(key, self._sessions[key].open())
-        for owners in self._owners.values():
-            if token in owners:
-                owners.add(visitor.token)
-        return visitor
+        """Return the visitor whose caches serve a visit: a shared one at the node where visits begin."""
+        reader = self._readers.get(visitor.key, visitor)
+        return reader if reader.session.node == visitor.session.node else visitor
 
     def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """A value that is the same for every visitor; the most recent thousand are kept."""
+        """Return a cached value that is the same for every visitor; make it if necessary."""
         with self._lock:
-            if key in self._shared:
-                self._shared.move_to_end(key)
-                return self._shared[key]
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
         value = make()
         with self._lock:
-            self._shared[key] = value
-            while len(self._shared) > 1000:
-                self._shared.popitem(last=False)
+            self._cache[key] = value
+            while len(self._cache) > MAX_SHARED:
+                self._cache.popitem(last=False)
         return value
 
-    def _sweep(self) -> None:
-        """Once a minute, forget the visitors whose sessions were saved and dropped, and their
-        own pictures."""
-        now = time.monotonic()
-        with self._lock:
-            if now - self._swept < SWEEP_SECONDS:
-                return
-            self._swept = now
-        for sessions in self._sessions.values():
+    # -- expiry
+
+    def sweep(self, now: float | None = None) -> None:
+        """End expired visits, and delete their files and projects.
+
+        Parameters
+        ----------
+        now : float, optional
+            Time of `time.monotonic`.
+        """
+        moment = time.monotonic() if now is None else now
+        for sessions in list(self._sessions.values()):
             sessions.drop_idle()
+        self._save_again()
         with self._lock:
-            gone = [t for t, v in self._visitors.items() if t not in self._sessions[v.key]]
-            for token in gone:
+            ended = [token for token, v in self._visitors.items() if self._is_over(v, moment)]
+            for token in ended:
                 del self._visitors[token]
-        for token in gone:
-            self.files.forget(token)
+        for token in ended:
+            self.files.end_visit(token)
+        for key in self._abandoned_projects():
+            self._remove_project(key)
+        self.files.sweep(now)
+
+    def _save_again(self) -> None:
+        """Save the visits whose last step met a locked history file."""
+        with self._lock:
+            unsaved = [v.session for v in self._visitors.values() if v.has_session and v.session.changed]
+        for session in unsaved:
+            if session.history.autosave:
+                try:
+                    session.save(wait=1.0)
+                except InputError as error:
+                    LOG.warning("a visit could not be saved; this is retried: %s", error)
+
+    def _is_over(self, visitor: Visitor, moment: float) -> bool:
+        if visitor.has_session:
+            return visitor.token not in self._sessions[visitor.key]
+        return visitor.used <= moment - IDLE_SECONDS
+
+    def _abandoned_projects(self) -> list[str]:
+        with self._lock:
+            return [k for k in self._temporary if not self._owners.get(k, set()) & self._visitors.keys()]
+
+    def _remove_project(self, key: str) -> None:
+        with self._lock:
+            project, folder = self.projects.pop(key), self._temporary.pop(key)
+            sessions = self._sessions.pop(key)
+            self._owners.pop(key, None)
+            self._readers.pop(key, None)
+            for cached in [k for k in self._cache if k[0] == key]:
+                del self._cache[cached]
+        sessions.close()
+        self.files.forget_project(project)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def check_saving(self) -> str | None:
+        """Return why steps cannot be saved, or None; makes an empty transaction of the history file."""
+        return self._sessions[self.default_key].check_saving()
 
     def close(self) -> None:
-        """Save what visitors did, so that their tokens find it again."""
-        for sessions in self._sessions.values():
+        """Stop the housekeeping and save all visits."""
+        self._stop.set()
+        for sessions in list(self._sessions.values()):
             sessions.close()

@@ -7,7 +7,7 @@ import compiled_kernels
 HERE = Path(__file__).resolve().parent
 compiled_kernels.use(HERE)
 
-from inficond.gradio_app.space import serve  # noqa: E402  (Numba reads its settings when it is imported)
+from inficond.gradio_app.space import serve_space  # noqa: E402  (Numba reads its settings when it is imported)
 
 if __name__ == "__main__":
-    serve(HERE / "demo")
+    serve_space(HERE / "demo")

@@ -75,7 +75,7 @@ class Session:
     ----------
     context : ProjectContext
         Shared by all sessions on the project.
-    token, who, store
+    token, who, store, new
         See `SessionHistory`.
 
     Attributes
@@ -98,9 +98,10 @@ class Session:
         token: str | None = None,
         who: str | None = None,
         store: History | None = None,
+        new: bool = False,
     ) -> None:
         self.context = context
-        self.history = SessionHistory(context, token, who, store)
+        self.history = SessionHistory(context, token, who, store, new)
         self.queries = SessionQueries(context, self.history)
         self._lock = self.history.lock
 

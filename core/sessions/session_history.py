@@ -84,6 +84,8 @@ class SessionHistory:
         Author written into every node; the user's name by default, ``visitor`` for sessions with a token.
     store : History, optional
         Where the session is saved; the project's history file by default.
+    new : bool
+        Begin a new session under `token` instead of resuming a saved one.
 
     Attributes
     ----------
@@ -98,6 +100,8 @@ class SessionHistory:
         Whether the store holds the session, maybe as it was some steps ago.
     autosave : bool
         Whether the session is saved after each step.
+    read_only : bool
+        Whether steps are refused: several visitors read the session.
 
     Raises
     ------
@@ -111,6 +115,7 @@ class SessionHistory:
         token: str | None = None,
         who: str | None = None,
         store: History | None = None,
+        new: bool = False,
     ) -> None:
         self._context, self._workspace = context, context.workspace
         self.token = token or secrets.token_urlsafe(12)
@@ -120,12 +125,12 @@ class SessionHistory:
         self._store = store or context.history_store
         self._tree = Tree(context.root, self._workspace.root)
         self.saved = False
-        self.autosave = False
+        self.autosave = self.read_only = False
         self._unsaved: list[Node] = []
         self._unsaved_remarks: set[str] = set()
         self._moved = False
         self._read(context.history_store, MAIN)
-        if token is not None and not self.persistent:
+        if token is not None and not self.persistent and not new:
             if self._store.head(token) is None:
                 raise InputError(
                     f"no session is saved under the token {token!r}: it may have expired; start a new one"
@@ -223,6 +228,7 @@ class SessionHistory:
         StorageError
             The history file cannot be written; the session stays where it was.
         """
+        self._check_writable()
         old, w = self.state, self._workspace
         moved = {
             c: s
@@ -326,7 +332,12 @@ class SessionHistory:
         with self.lock:
             return self._move(self._tree[node].id, [])
 
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise RuntimeError("several visitors read this session, so it takes no steps")
+
     def _move(self, node: str, redo: list[str]) -> Node:
+        self._check_writable()
         if self.persistent:
             self._store.move(MAIN, node, redo)
         self._go(node, redo)
@@ -399,6 +410,7 @@ class SessionHistory:
         self._remark(node, note=_storable(text))
 
     def _remark(self, node: str, **fields: str) -> None:
+        self._check_writable()
         with self.lock:
             found = self._tree[node].id
             if fields.get("name") and any(

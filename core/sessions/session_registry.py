@@ -7,7 +7,7 @@ read and saved outside the registry's lock, so a locked or slow disk delays only
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class SessionRegistry:
     keep : float
         Seconds after its last use at which a saved session expires and is deleted.
     most : int
-        Sessions in memory. Beyond it, the least recently used one without unsaved steps is removed first.
+        Sessions in memory. Beyond it, the least recently used one without unsaved steps is removed first,
+        then that of the network address with the most sessions.
     clock : callable
         Monotonic seconds; for tests.
     autosave : bool
@@ -70,7 +71,8 @@ class SessionRegistry:
         self._autosave = autosave
         self._live: OrderedDict[str, tuple[Session, float]] = OrderedDict()
         self._leaving: OrderedDict[str, Session] = OrderedDict()  # removed from `_live`, not saved yet
-        self._lock = threading.Lock()  # of these two; never held while a file is read or written
+        self._addresses: dict[str, str] = {}  # of the live sessions' visitors
+        self._lock = threading.Lock()  # of these tables; never held while a file is read or written
         self._saving = threading.Lock()  # held by the thread that saves
         self._expired = -float("inf")
 
@@ -80,13 +82,17 @@ class SessionRegistry:
     def __contains__(self, token: object) -> bool:
         return token in self._live
 
-    def open(self, token: str | None = None) -> Session:
+    def open(self, token: str | None = None, address: str = "", new: bool = False) -> Session:
         """Return a visitor's session: the one in memory, a saved one, or a new one.
 
         Parameters
         ----------
         token : str, optional
             None, or one that has expired: a new session begins, under a new token.
+        address : str
+            Network address of the visitor.
+        new : bool
+            Begin a new session under `token` if none is in memory.
 
         Returns
         -------
@@ -102,7 +108,9 @@ class SessionRegistry:
             raise InputError("a visitor cannot open the project's own history")
         self._collect_idle()
         session = self._in_memory(token)
-        if session is None and token:
+        if session is None and token and new:
+            session = Session(self._context, token, who="visitor", store=self.store, new=True)
+        elif session is None and token:
             try:
                 session = Session(self._context, token, store=self.store)
             except InputError:
@@ -116,11 +124,37 @@ class SessionRegistry:
             session.history.autosave = self._autosave and self.saves
             self._live[session.token] = (session, self._clock())
             self._live.move_to_end(session.token)
+            self._addresses[session.token] = address
             while len(self._live) > self._most:
                 self._remove(self._least_needed(session.token))
         if self._leaving:
             threading.Thread(target=self._save_leaving, name="inficond-save", daemon=True).start()
         return session
+
+    def touch(self, token: str) -> Session | None:
+        """Return the session of a token if it is in memory, marked as just used."""
+        session = self._in_memory(token)
+        if session is None:
+            return None
+        return self.open(token, self._addresses.get(token, ""), new=True)
+
+    def check_saving(self, wait: float = LOCK_SECONDS) -> str | None:
+        """Return why sessions cannot be saved, or None; makes an empty transaction of the store.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for a lock of another process.
+        """
+        if not self.saves or not self.store.path.exists():
+            return None
+        try:
+            with self.store.writing(wait):
+                return None
+        except StorageBusy:
+            return "the history file is locked by another program"
+        except InputError:
+            return "the history file cannot be written"
 
     def _in_memory(self, token: str | None) -> Session | None:
         if token is None:
@@ -129,13 +163,19 @@ class SessionRegistry:
             return self._live[token][0] if token in self._live else self._leaving.get(token)
 
     def _least_needed(self, but: str) -> str:
-        """Return the least recently used session, one without unsaved steps if possible."""
+        """Return the session to remove from memory; see `most`."""
         others = [token for token in self._live if token != but]
-        return next((token for token in others if not self._live[token][0].changed), others[0])
+        saved = next((token for token in others if not self._live[token][0].changed), None)
+        if saved is not None:
+            return saved
+        addresses = Counter(self._addresses.get(token, "") for token in others)
+        busiest = addresses.most_common(1)[0][0]
+        return next(token for token in others if self._addresses.get(token, "") == busiest)
 
     def _remove(self, token: str) -> None:
         """Move a session from memory to those that are to be saved; the caller holds the lock."""
         session, _ = self._live.pop(token)
+        self._addresses.pop(token, None)
         if self.saves and (session.changed or session.history.saved):
             self._leaving[token] = session
 

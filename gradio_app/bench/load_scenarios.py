@@ -332,14 +332,14 @@ def upload(visit: Visit) -> None:
 
     def send() -> str:
         nonlocal path
-        status, path = visit.client.upload(name, content)
+        status, path = visit.client.upload(name, content, visit.token)
         return "" if status == 200 else f"the upload was answered {status}"
 
     visit.expect("upload", send)
     if path:
         visit.ask("own image", "classify", {"path": path, "name": name})
         visit.log[-1].request["picture"] = which
-        visit.ask("close image", "forget_trial", {}, keep=False)
+        visit.ask("close image", "discard_image", {}, keep=False)
 
 
 def export(visit: Visit) -> None:

@@ -34,7 +34,7 @@ def extract_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         ``table`` {class: [AP, missed, extra, NEC]}, ``weights`` {concept: weight}, ``gallery`` (class, rows,
-        student's scores), ``opened`` (image, teacher, student), ``preview`` {concept: weight}, ``trial``
+        student's scores), ``opened`` (image, teacher, student), ``preview`` {concept: weight}, ``prediction``
         {class: student}; those that the answer has.
     """
     found: dict[str, Any] = {}
@@ -56,8 +56,8 @@ def extract_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
         found["opened"] = (selection.get("cls"), opened["row"], opened["teacher"], opened["student"])
     if answer.get("preview"):
         found["preview"] = answer["preview"]["weights"]
-    if answer.get("trial"):
-        found["trial"] = {r["name"]: r["student"] for r in answer["trial"]["rows"]}
+    if answer.get("prediction"):
+        found["prediction"] = {r["name"]: r["student"] for r in answer["prediction"]["rows"]}
     return found
 
 
@@ -134,12 +134,14 @@ def differences(
             _near(v, true_weights[w]) for w, v in said["preview"].items()
         ):
             lines.append(f"{request['cls']}: the preview's weights differ")
-    if "trial" in said:
-        lines += _of_trial(session, said["trial"], pictures[exchange.request["picture"]][1])
+    if "prediction" in said:
+        lines += _prediction_differences(
+            session, said["prediction"], pictures[exchange.request["picture"]][1]
+        )
     return lines
 
 
-def _of_trial(session: "Session", said: Mapping[str, float], content: bytes) -> list[str]:
+def _prediction_differences(session: "Session", said: Mapping[str, float], content: bytes) -> list[str]:
     from inficond.core.images import open_picture
 
     trial = session.classify(np.asarray(open_picture(io.BytesIO(content)).image))

@@ -24,11 +24,11 @@ export async function classifyFile(file) {
   let sent;
   try {
     sent = await upload(file);
-  } catch {
-    return fail(`could not be uploaded. Choose an image of at most ${MOST_MEGABYTES} MB.`);
+  } catch (error) {
+    return fail(`could not be uploaded: ${error instanceof Error ? error.message : error}.`);
   }
   const response = await call("classify", { path: sent.path, name: file.name });
-  if (response.trial) show(response.trial);
+  if (response.prediction) show(response.prediction);
 }
 
 /** @param {OwnImage} image */
@@ -90,7 +90,7 @@ function show(image) {
       ),
       h("p", { class: "muted" }, image.line),
     ],
-    { wide: true, onclose: () => call("forget_trial", {}, { quiet: true }).catch(() => {}) },
+    { wide: true, onclose: () => call("discard_image", {}, { quiet: true }).catch(() => {}) },
   );
   select(selected);
   // The evidence is laid over the picture, which has a size only after it is decoded.

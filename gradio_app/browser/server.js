@@ -1,36 +1,44 @@
-/** Calls to the functions of `rpc.py`. */
+/** Calls to the remote procedures of `rpc.py`. */
 
 import { emit } from "./events.js";
 import { remember, state } from "./state.js";
+import { settings } from "./storage.js";
 
-/** @type {Record<string, (request: object) => Promise<string>>} */
-let functions = {};
-/** @type {(file: File) => Promise<{path: string}>} */
-let uploader = () => Promise.reject(new Error("the page has not started"));
+/** Procedures that may name a folder of the server's machine, which only its owner may do. */
+const OWNER_CALLS = new Set(["start_project", "origin"]);
 let online = true;
-
-/**
- * Set the functions that Gradio provides to the page.
- * @param {typeof functions} server
- * @param {typeof uploader} upload
- */
-export function setServer(server, upload) {
-  functions = server;
-  uploader = upload;
-}
 
 /** Return whether the last call reached the server. */
 export const isOnline = () => online;
 
+/** Store the owner key of an address that the command printed, and remove it from the address. */
+export function takeOwnerKey() {
+  const query = new URLSearchParams(location.hash.slice(1));
+  const key = query.get("owner");
+  if (!key) return;
+  settings.set("owner", key);
+  query.delete("owner");
+  history.replaceState(null, "", `#${query}`);
+}
+
 /**
  * Send a file to the server.
  * @param {File} file
+ * @returns {Promise<{path: string}>} The address of the upload, for other calls.
  */
-export const upload = (file) => uploader(file);
+export async function upload(file) {
+  const body = new FormData();
+  body.append("files", file);
+  const headers = { "x-inficond-token": state.token ?? "" };
+  const response = await fetch("gradio_api/upload", { method: "POST", headers, body });
+  if (!response.ok) throw new Error(await response.text());
+  const [path] = await response.json();
+  return { path };
+}
 
 /**
- * Call a function of the server. A rejected request resolves to `{error}` and is shown as a message unless
- * `quiet`; the promise rejects only if the server cannot be reached.
+ * Call a remote procedure. A rejected request resolves to `{error}` and is shown as a message unless `quiet`;
+ * the promise rejects only if the server cannot be reached.
  * @param {string} name
  * @param {object} [request]
  * @param {{quiet?: boolean, notes?: boolean}} [options] `notes`: whether to show the notes of the response.
@@ -38,9 +46,10 @@ export const upload = (file) => uploader(file);
  */
 export async function call(name, request = {}, { quiet = false, notes = !quiet } = {}) {
   const sent = state.token;
+  const owner = OWNER_CALLS.has(name) ? { owner_key: settings.get("owner") } : {};
   let response;
   try {
-    response = JSON.parse(await functions[name]({ token: sent, ...request }));
+    response = await post(name, { token: sent, ...owner, ...request });
   } catch (error) {
     setOnline(false);
     throw error;
@@ -54,6 +63,20 @@ export async function call(name, request = {}, { quiet = false, notes = !quiet }
   if (response.error && !quiet) emit("message", { line: response.error, tone: "bad" });
   if (response.note && notes) emit("message", { line: response.note });
   return response;
+}
+
+/**
+ * @param {string} name
+ * @param {object} request
+ * @returns {Promise<any>}
+ */
+async function post(name, request) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await fetch(`rpc/${name}`, { method: "POST", headers, body: JSON.stringify(request) });
+  if (response.ok) return response.json();
+  const reason = await response.text();
+  if (response.status >= 500) throw new Error(reason);
+  return { error: reason };
 }
 
 /** @param {boolean} now */

@@ -5,7 +5,7 @@ import { emit, on } from "./events.js";
 import { adoptSelection, announceDrawn, partsWhere, read, setPart } from "./parts.js";
 import { fromFragment } from "./permalink.js";
 import { select } from "./selection.js";
-import { call, isOnline, setServer } from "./server.js";
+import { call, isOnline, takeOwnerKey } from "./server.js";
 import { state } from "./state.js";
 import { act } from "./steps.js";
 import { tab } from "./storage.js";
@@ -13,13 +13,9 @@ import { tab } from "./storage.js";
 const PING_MILLISECONDS = 10_000;
 const RETRY_MILLISECONDS = 2000;
 
-/**
- * Connect to the server and draw all views.
- * @param {any} server
- * @param {any} upload
- */
-export async function connect(server, upload) {
-  setServer(server, upload);
+/** Connect to the server and draw all views. */
+export async function connect() {
+  takeOwnerKey();
   state.token = tab.get("token");
   state.selection = fromFragment(location.hash);
   addEventListener("hashchange", () => select(fromFragment(location.hash)));

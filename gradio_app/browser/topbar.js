@@ -25,11 +25,9 @@ export const page = { localFolders: false };
 /**
  * Build the top bar and connect the page to its server.
  * @param {HTMLElement} element
- * @param {any} server
- * @param {any} upload
  * @param {{local_folders: boolean}} props
  */
-export function startPage(element, server, upload, props) {
+export function startPage(element, props) {
   page.localFolders = props.local_folders;
   const project = h("span", { class: "where cut", "data-name": "" });
   const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Retrying…");
@@ -63,7 +61,7 @@ export function startPage(element, server, upload, props) {
   on("node", announceStep);
   document.addEventListener("keydown", onKey);
   restoreHints();
-  connect(server, upload);
+  connect();
 }
 
 function logo() {

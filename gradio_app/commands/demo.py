@@ -1,26 +1,25 @@
-"""Open the page on the built-in demo project: offline, nothing to download.
+"""Open the page on the built-in demo project; works offline and downloads nothing.
 
-The first start compiles the solver and draws the demo's pictures, once; `--prepare-only` does just that, so
-that an
-installer can do it beforehand (`make demo` does).
+The first start compiles the solver and renders the demo's images, once. `--prepare-only` does only that, for
+installers (`make demo` uses it).
 """
 
 import argparse
 
 from inficond.core.cli.output import Output
-from inficond.gradio_app.commands.launch import add_serving, serve
+from inficond.gradio_app.commands.launch import add_server_arguments, serve
 
 SUMMARY = "open the page on the built-in demo, offline"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_serving(parser)
-    parser.add_argument("--prepare-only", action="store_true", help="do what the first start needs, and stop")
+    add_server_arguments(parser)
+    parser.add_argument("--prepare-only", action="store_true", help="do what the first start does, and stop")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Make the demo project where it is not there yet, and serve it until interrupted."""
+    """Build the demo project if it does not exist yet, and serve it until interrupted."""
     from inficond.core import Project
     from inficond.core.demo import demo_project
 
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return serve(project, args, out)
     from inficond.gradio_app.app import build_page
 
-    # What a first visitor would touch, so that every kernel on the way is compiled and kept.
+    # Run what a first visitor uses, so that all kernels are compiled and cached.
     session = project.session()
     session.summary()
     session.suggest(project.classes[0])

@@ -1,4 +1,4 @@
-"""Open the page on a project: six linked views in the browser, on this machine only unless told otherwise."""
+"""Open the page on a project, in the browser; by default only this machine can reach it."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -14,19 +14,20 @@ SUMMARY = "open the page on a project"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("project", metavar="DIR", help="a project made by `inficond distill`")
-    add_serving(parser)
+    add_server_arguments(parser)
 
 
-def add_serving(parser: argparse.ArgumentParser) -> None:
-    """The arguments that every command which serves the page has."""
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
-    )
-    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
-    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    parser.add_argument(
-        "--mcp", action="store_true", help="offer the functions to MCP clients too (extra `mcp`)"
-    )
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of commands that serve the page."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    add("--port", type=int, help="default: the first free one from 7860")
+    add("--no-browser", action="store_true", help="do not open a browser")
+    add(
+        "--public-name", action="append", default=[], metavar="NAME",
+        help="host name under which others reach the page, such as a reverse proxy's; may be repeated",
+    )  # fmt: skip
+    add("--mcp", action="store_true", help="offer the API to MCP clients too (extra `mcp`)")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def serve(project: "Project", args: argparse.Namespace, out: Output) -> int:
-    """Serve a project's page until interrupted."""
+    """Serve the page of a project until interrupted."""
     from inficond.gradio_app.serve import serve_project
 
-    return serve_project(project, args.host, args.port, not args.no_browser, out, args.mcp)
+    browser = not args.no_browser
+    return serve_project(project, args.host, args.port, browser, out, args.mcp, args.public_name)

@@ -33,16 +33,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def page(project: Project) -> Iterator[Page]:
     page = build_page(project, local_folders=True)
-    page.launch(prevent_thread_lock=True)
+    page.start()
     yield page
     page.close()
 
 
 @pytest.fixture(scope="module")
 def client(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    client = Client(
-        page.blocks.local_url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads"))
-    )
+    client = Client(page.url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
     yield client
     client.close()
 
@@ -138,7 +136,11 @@ def test_predict(client: Client, page: Page, project: Project) -> None:
     for c, name in enumerate(project.classes):
         assert said[name]["teacher"] == pytest.approx(float(project.T[0, c]), abs=0.02)
         assert said[name]["student"] == pytest.approx(float(project.session().scores()[0, c]), abs=0.02)
-    kept = [f for f in (*page.files.uploads.rglob("*"), *page.files.folder.rglob("own-*/*")) if f.is_file()]
+    kept = [
+        f
+        for f in page.files.folder.rglob("*")
+        if f.is_file() and "shared" not in f.parts and f.name != "health.png"
+    ]
     assert not [f for f in kept if f.suffix in (".jpg", ".webp", ".png")], "nothing of the image is kept"
 
 
@@ -159,7 +161,9 @@ def _path(file: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_distill(client: Client, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distill(
+    client: Client, page: Page, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "photographs"
     folder.mkdir()
@@ -167,6 +171,7 @@ def test_distill(client: Client, shared_data: Path, tmp_path: Path, monkeypatch:
         shutil.copy(file, folder)
     answer = client.predict(
         images=str(folder), name="mine", classes="bird: hen, house finch\nfish: tench, hammerhead",
+        owner_key=page.owner_key.value,
         api_name="/distill",
     )  # fmt: skip
     assert answer["project"] == "mine"
@@ -188,7 +193,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("/suggest", {"class_name": "nobody"}, "nobody"),
     ("/add_concept", {"word": "   "}, "name"),
     ("/export_student", {"kind": "pickle"}, "safetensors"),
-    ("/distill", {"images": "/nowhere/at/all"}, "/nowhere/at/all"),
+    ("/distill", {"images": "/nowhere/at/all"}, "owner key"),
     ("/predict", {"image": {}}, "file"),
 ]
 

@@ -59,7 +59,7 @@ def test_pieces_conditions_and_faults_are_not_kept(client: TestClient, asked: li
     assert asked == [FILE] * 4 + [missing] * 2 + ["/assets/no-hash.js"] * 2
 
 
-@pytest.mark.parametrize("path", ["/", "/gradio_api/component_server/"])
+@pytest.mark.parametrize("path", ["/", "/rpc/hello"])
 @pytest.mark.parametrize("encoding", ["br", "gzip"])
 def test_the_page_and_its_answers_are_compressed(client: TestClient, path: str, encoding: str) -> None:
     answer = client.get(path, headers={"accept-encoding": encoding})

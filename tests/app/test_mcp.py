@@ -29,7 +29,7 @@ def test_tools_are_offered_and_answer() -> None:
     project = Project.open(demo_project())
     page = build_page(project)
     try:
-        _, url, _ = page.launch(prevent_thread_lock=True, mcp_server=True)
+        url = page.start(mcp=True)
         tools, answer = asyncio.run(converse(url + "gradio_api/mcp/"))
     finally:
         page.close()

@@ -35,7 +35,7 @@ def test_a_page_is_served_on_a_port_that_a_server_has_just_left(
     open_port("127.0.0.1", just_left).close()
     page = build_page(small_project)
     try:
-        _, url, _ = page.launch(port=just_left, prevent_thread_lock=True)
+        url = page.start(port=just_left)
         assert url == f"http://127.0.0.1:{just_left}/"
         assert httpx.get(url).status_code == 200
     finally:

@@ -1,124 +1,280 @@
-"""Searches never hold up what a person waits for, and what newcomers share is never a tuned visitor's."""
+"""The request queue: kinds do not delay each other, callers share fairly, and searches are put off."""
 
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inficond.core import Project
-from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.request_queue import RequestQueue, RetryLater
-from inficond.gradio_app.rpc import RpcServer, _is_slow
+from inficond.gradio_app.limits import Caller
+from inficond.gradio_app.request_queue import MAX_WAITING, FairQueue, QueueFull, RequestQueue, RetryLater
+from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.views import view_parts
-from inficond.gradio_app.visitor import VisitorRegistry
+
+LOCAL = Caller("127.0.0.1", "127.0.0.1:1")
+
+
+def remote(number: int, connection: int = 0) -> Caller:
+    return Caller(f"192.0.2.{number}", f"192.0.2.{number}:{connection}")
 
 
 @pytest.fixture
-def bridge(small_project: Project) -> Iterator[RpcServer]:
-    pictures = PageFiles()
-    made = RpcServer(VisitorRegistry(small_project, pictures), pictures.uploads)
+def queue() -> Iterator[FairQueue]:
+    made = FairQueue(4, "test")
     yield made
-    made.queue.close()
-    pictures.close()
+    made.close()
 
 
-def test_a_quick_answer_overtakes_searches() -> None:
-    """Far more searches than threads are stuck; a quick request is answered all the same."""
-    gate, lanes = threading.Event(), RequestQueue(lambda name, request: request["slow"])
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """An event that is set at the end, so that no thread waits forever."""
+    event = threading.Event()
+    yield event
+    event.set()
 
-    def answer(request: Any) -> str:
-        if request["slow"]:
-            assert gate.wait(60)
-        return str(request["n"])
 
-    async def all_of_them() -> list[str]:
+def hold(gate: threading.Event) -> Callable[[], str]:
+    return lambda: str(gate.wait(60))
+
+
+def test_a_visitor_with_many_requests_occupies_one_thread(queue: FairQueue, gate: threading.Event) -> None:
+    flood = [queue.submit(LOCAL, "greedy", hold(gate)) for _ in range(MAX_WAITING)]
+    others = [queue.submit(LOCAL, f"light {i}", lambda i=i: str(i)) for i in range(20)]
+    assert [f.result(30) for f in others] == [str(i) for i in range(20)]
+    assert not any(f.done() for f in flood)
+    gate.set()
+    assert [f.result(30) for f in flood] == ["True"] * MAX_WAITING
+
+
+def test_visitors_take_turns(gate: threading.Event) -> None:
+    queue, order = FairQueue(1, "test"), []
+    first = queue.submit(LOCAL, "gate", hold(gate))
+    requests = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("b", 1)]
+    futures = [
+        queue.submit(LOCAL, who, lambda who=who, i=i: order.append((who, i)) or "") for who, i in requests
+    ]
+    gate.set()
+    for future in [first, *futures]:
+        future.result(30)
+    assert {who for who, _ in order[:3]} == {"a", "b", "c"}
+    assert order[-1] == ("a", 2)
+    queue.close()
+
+
+def test_addresses_take_turns_before_visitors_do(gate: threading.Event) -> None:
+    """A client with a new visit for each request has the share of one address."""
+    queue, order = FairQueue(1, "test"), []
+    first = queue.submit(remote(1), "gate", hold(gate))
+    futures = [queue.submit(remote(2), f"visit {i}", lambda: order.append("flood") or "") for i in range(40)]
+    futures += [queue.submit(remote(3), "honest", lambda: order.append("honest") or "")]
+    gate.set()
+    for future in [first, *futures]:
+        future.result(30)
+    assert order.index("honest") <= 1
+    queue.close()
+
+
+def test_requests_without_a_visit_leave_threads_to_visitors(queue: FairQueue, gate: threading.Event) -> None:
+    flood = [queue.submit(Caller("127.0.0.1", str(i)), None, hold(gate)) for i in range(30)]
+    assert queue.submit(LOCAL, "known", lambda: "answered").result(30) == "answered"
+    assert not any(f.done() for f in flood)
+
+
+def test_a_cheap_request_precedes_expensive_ones_of_others(gate: threading.Event) -> None:
+    """Sixteen huge images of sixteen visits do not delay a small one by sixteen turns."""
+    queue, order = FairQueue(1, "test"), []
+    first = queue.submit(LOCAL, "gate", hold(gate))
+    futures = [
+        queue.submit(LOCAL, f"visit {i}", lambda i=i: order.append(i) or "", cost=2.6) for i in range(16)
+    ]
+    futures.append(queue.submit(LOCAL, "small", lambda: order.append("small") or "", cost=0.1))
+    gate.set()
+    for future in [first, *futures]:
+        future.result(30)
+    assert order[0] == "small"
+    queue.close()
+
+
+def test_time_used_counts_against_a_visitor(gate: threading.Event) -> None:
+    now = 0.0
+    queue, order = FairQueue(1, "test", clock=lambda: now), []
+
+    def long() -> str:
+        nonlocal now
+        now += 100.0
+        return str(gate.wait(60))
+
+    first = queue.submit(LOCAL, "busy", long)
+    futures = [queue.submit(LOCAL, "busy", lambda: order.append("busy") or "")]
+    futures += [queue.submit(LOCAL, "new", lambda i=i: order.append(f"new {i}") or "") for i in range(3)]
+    gate.set()
+    for future in [first, *futures]:
+        future.result(30)
+    assert order == ["new 0", "new 1", "new 2", "busy"]
+    queue.close()
+
+
+def test_surplus_requests_are_refused_and_the_others_answered(
+    queue: FairQueue, gate: threading.Event
+) -> None:
+    accepted = [queue.submit(LOCAL, "greedy", hold(gate)) for _ in range(MAX_WAITING + 1)]
+    with pytest.raises(QueueFull, match="wait for their turn"):
+        queue.submit(LOCAL, "greedy", lambda: "")
+    gate.set()
+    assert all(f.result(30) for f in accepted)
+    assert queue.submit(LOCAL, "greedy", lambda: "again").result(30) == "again"
+
+
+def test_one_address_cannot_fill_the_queue(queue: FairQueue, gate: threading.Event) -> None:
+    def flood() -> None:
+        for i in range(2000):
+            queue.submit(remote(1), f"visit {i}", hold(gate))
+
+    with pytest.raises(QueueFull):
+        flood()
+    honest = queue.submit(remote(2), "honest", lambda: "answered")
+    gate.set()
+    assert honest.result(30) == "answered"
+
+
+def test_a_fault_or_a_cancelled_request_frees_its_thread(queue: FairQueue, gate: threading.Event) -> None:
+    def fails() -> str:
+        raise ValueError("no")
+
+    for _ in range(8):
+        with pytest.raises(ValueError, match="no"):
+            queue.submit(LOCAL, "x", fails).result(30)
+    running = queue.submit(LOCAL, "x", hold(gate))
+    waiting = queue.submit(LOCAL, "x", lambda: "never")
+    assert waiting.cancel()
+    gate.set()
+    assert running.result(30) == "True"
+    assert queue.submit(LOCAL, "x", lambda: "next").result(30) == "next"
+
+
+def test_a_quick_request_is_answered_while_searches_wait(gate: threading.Event) -> None:
+    queue = RequestQueue()
+
+    async def run_all() -> list[str]:
         searches = [
-            asyncio.create_task(lanes.run("read", answer, {"slow": True, "n": n})) for n in range(200)
+            asyncio.create_task(queue.run("search", Caller("127.0.0.1", str(n)), None, hold(gate)))
+            for n in range(200)
         ]
         await asyncio.sleep(0)
-        quick = await asyncio.wait_for(lanes.run("read", answer, {"slow": False, "n": "quick"}), 60)
+        quick = await asyncio.wait_for(queue.run("quick", LOCAL, None, lambda: "quick"), 60)
         assert not any(task.done() for task in searches)
         gate.set()
         return [quick, *await asyncio.gather(*searches)]
 
-    assert asyncio.run(all_of_them()) == ["quick", *map(str, range(200))]
-    lanes.close()
+    assert asyncio.run(run_all()) == ["quick", *["True"] * 200]
+    queue.close()
 
 
-def test_a_search_whose_turn_does_not_come_is_put_off_and_what_has_begun_is_waited_for() -> None:
-    gate, lanes = threading.Event(), RequestQueue(lambda name, request: True, patience=0.2)
-    begun: list[int] = []
+def test_a_search_that_gets_no_turn_is_put_off_and_one_that_has_begun_is_finished(
+    gate: threading.Event,
+) -> None:
+    queue, begun = RequestQueue(search_seconds=0.2), []
 
-    def answer(request: Any) -> str:
-        begun.append(request["n"])
-        assert gate.wait(60)
-        return str(request["n"])
+    def search(number: int) -> int:
+        begun.append(number)
+        gate.wait(60)
+        return number
 
-    async def all_of_them() -> list[Any]:
-        searches = [asyncio.create_task(lanes.run("read", answer, {"n": n})) for n in range(20)]
+    async def run_all() -> list[Any]:
+        searches = [
+            asyncio.create_task(queue.run("search", LOCAL, f"visit {n}", lambda n=n: search(n)))
+            for n in range(20)
+        ]
         while not all(task.done() for task in searches[len(begun) :]):
             await asyncio.sleep(0.05)
         gate.set()
         return await asyncio.gather(*searches, return_exceptions=True)
 
-    said = asyncio.run(all_of_them())
-    lanes.close()
+    results = asyncio.run(run_all())
+    queue.close()
     assert begun
-    assert said[: len(begun)] == [str(n) for n in begun]
-    assert all(isinstance(error, RetryLater) for error in said[len(begun) :])
+    assert results[: len(begun)] == begun
+    assert all(isinstance(error, RetryLater) for error in results[len(begun) :])
 
 
-def test_a_fault_reaches_the_one_who_asked() -> None:
-    lanes = RequestQueue(lambda name, request: False)
+def test_a_fault_reaches_its_caller() -> None:
+    queue = RequestQueue()
 
-    def fails(request: Any) -> str:
+    def fails() -> str:
         raise ValueError("of this request")
 
     with pytest.raises(ValueError, match="of this request"):
-        asyncio.run(lanes.run("read", fails, {}))
-    lanes.close()
+        asyncio.run(queue.run("quick", LOCAL, None, fails))
+    queue.close()
+
+
+def test_the_page_refuses_surplus_requests_with_one_line(rpc: RpcServer, gate: threading.Event) -> None:
+    visitor, _ = rpc.visitors.get()
+    rpc.ping = lambda visitor, request, caller: {"waited": gate.wait(60)}  # type: ignore[method-assign]
+
+    async def flood() -> list[str]:
+        request = {"token": visitor.token}
+        tasks = [asyncio.create_task(rpc.call("ping", request, LOCAL)) for _ in range(MAX_WAITING + 10)]
+        while sum(task.done() for task in tasks) < 9:
+            await asyncio.sleep(0.01)
+        gate.set()
+        return list(await asyncio.gather(*tasks))
+
+    responses = [json.loads(text) for text in asyncio.run(flood())]
+    assert sum("too many requests wait" in r.get("error", "") for r in responses) == 9
+    assert sum(r.get("waited") is True for r in responses) == MAX_WAITING + 1
 
 
 @pytest.mark.parametrize(
-    ("name", "request_", "slow"),
+    ("name", "request_", "kind"),
     [
-        ("read", {"parts": ["tuning.suggestions"]}, True),
-        ("read", {"parts": ["influence.rows", "tuning.missing"]}, True),
-        ("read", {"parts": ["influence.rows", "instances.gallery"]}, False),
-        ("read", {"parts": ["no such part", 7, None]}, False),
-        ("read", {"parts": "tuning.missing"}, False),
-        ("read", {}, False),
-        ("apply", {"parts": ["tuning.suggestions"]}, False),
+        ("read", {"parts": ["tuning.suggestions"]}, "search"),
+        ("read", {"parts": ["influence.rows", "tuning.missing"]}, "search"),
+        ("read", {"parts": ["influence.rows", "instances.gallery"]}, "quick"),
+        ("read", {"parts": ["no such part", 7, None]}, "quick"),
+        ("read", {"parts": "tuning.missing"}, "quick"),
+        ("read", {}, "quick"),
+        ("apply", {"parts": ["tuning.suggestions"]}, "quick"),
+        ("classify", {}, "image"),
     ],
 )
-def test_which_requests_are_searches(name: str, request_: dict[str, Any], slow: bool) -> None:
-    assert _is_slow(name, request_) is slow
+def test_each_request_goes_through_the_queue_of_its_kind(
+    rpc: RpcServer, name: str, request_: dict[str, Any], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    async def run(kind: str, caller: Caller, visit: str | None, work: Any, cost: float) -> str:
+        used.append(kind)
+        return "{}"
+
+    monkeypatch.setattr(rpc.queue, "run", run)
+    asyncio.run(rpc.call(name, request_, LOCAL))
+    assert used == [kind]
 
 
-def test_newcomers_share_searches_and_a_tuned_visitor_has_their_own(bridge: RpcServer) -> None:
+def test_visits_without_a_step_share_searches_and_a_tuned_one_has_its_own(rpc: RpcServer) -> None:
+    def call(name: str, **request: Any) -> dict[str, Any]:
+        return dict(json.loads(rpc.answer(name, request)))
+
     slow = [n for n, p in view_parts().items() if p.slow]
-    first = json.loads(bridge.read({"parts": slow}))
+    first = call("read", parts=slow)
     token, cls = first["token"], first["selection"]["cls"]
-    second = json.loads(bridge.read({"parts": slow}))
+    second = call("read", parts=slow)
     assert second["token"] != token
     assert second["parts"] == first["parts"]
-    visitor, _ = bridge.visitors.get(token)
-    shared = bridge.visitors.shared_reader(visitor)
+    visitor, _ = rpc.visitors.get(token)
+    shared = rpc.visitors.shared_reader(visitor)
     assert shared is not visitor
     weights = visitor.session.influence(cls).weights
-    word = visitor.session.concepts[int(np.abs(weights).argmax())]
-    action = {"kind": "mute", "concept": word}
-    assert "error" not in json.loads(bridge.apply({"token": token, "cls": cls, "actions": [action]}))
-    assert bridge.visitors.shared_reader(visitor) is visitor
-    selection = {"cls": cls}
-    mine = json.loads(bridge.read({"token": token, "parts": slow, "selection": selection}))
-    theirs = json.loads(bridge.read({"token": second["token"], "parts": slow, "selection": selection}))
-    assert mine["parts"]["instances.values"] != theirs["parts"]["instances.values"]
-    assert theirs["parts"] == first["parts"], "another's step is not seen"
-    assert not shared.session.changed
-    bridge.undo({"token": token})
-    assert bridge.visitors.shared_reader(visitor) is shared
+    action = {"kind": "mute", "concept": visitor.session.concepts[int(np.abs(weights).argmax())]}
+    assert "error" not in call("apply", token=token, cls=cls, actions=[action])
+    assert rpc.visitors.shared_reader(visitor) is visitor
+    mine = call("read", token=token, parts=slow, selection={"cls": cls})
+    others = call("read", token=second["token"], parts=slow, selection={"cls": cls})
+    assert mine["parts"]["instances.values"] != others["parts"]["instances.values"]
+    assert others["parts"] == first["parts"], "the step of another visit is not seen"
+    call("undo", token=token)
+    assert rpc.visitors.shared_reader(visitor) is shared

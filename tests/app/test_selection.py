@@ -1,36 +1,40 @@
-"""What a link or a script asks for is mended to what exists; visitors are kept apart."""
+"""Selections are corrected to valid ones, visits are separate, and payloads are exact."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.gradio_app import actions
 from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.rpc import RpcServer
+from inficond.gradio_app.rpc import RPC_METHODS, RpcServer
 from inficond.gradio_app.selection import resolve_selection
 from inficond.gradio_app.serialization import encode_probabilities, quantize_rows, to_plain
 from inficond.gradio_app.views import all_views, view_parts
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 
 
 @pytest.fixture
-def visitors(make_project: Callable[..., Project]) -> Iterator[VisitorRegistry]:
-    """VisitorRegistry of a small project."""
-    pictures = PageFiles()
-    everybody = VisitorRegistry(make_project(), pictures)
-    yield everybody
-    everybody.close()
-    pictures.close()
+def visitors(make_project: Callable[..., Project], files: PageFiles) -> Iterator[VisitorRegistry]:
+    registry = VisitorRegistry(make_project(), files)
+    yield registry
+    registry.close()
 
 
-def test_six_views_in_reading_order_each_with_parts_of_its_own() -> None:
+def mute_largest(visitor: Visitor) -> str:
+    """Apply a step: mute the concept with the largest weight of the first class. Return its node."""
+    cls, session = visitor.project.classes[0], visitor.own_session()
+    concept = session.concepts[int(np.abs(session.influence(cls).weights).argmax())]
+    return session.apply(cls, [{"kind": "mute", "concept": concept}]).id
+
+
+def test_there_are_six_views_in_reading_order_and_part_names_begin_with_the_view() -> None:
     views = all_views()
     assert [v.name for v in views] == [
         "configuration", "performance", "influence", "tuning", "instances", "provenance",
@@ -41,22 +45,15 @@ def test_six_views_in_reading_order_each_with_parts_of_its_own() -> None:
         assert view.css
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    asked=st.one_of(
-        st.none(),
-        st.text(),
-        st.dictionaries(
-            st.sampled_from(["cls", "subset", "slice", "concepts", "image", "scope", "x"]),
-            st.one_of(
-                st.none(), st.text(max_size=40), st.integers(), st.lists(st.text(max_size=9), max_size=4)
-            ),
-        ),
-    )
-)
-def test_any_selection_is_mended_to_a_valid_one(visitors_of_module: VisitorRegistry, asked: object) -> None:
-    visitor, _ = visitors_of_module.get()
-    selection, _ = resolve_selection(asked, visitor)
+FIELD = st.sampled_from(["cls", "subset", "slice", "concepts", "image", "scope", "x"])
+VALUE = st.one_of(st.none(), st.text(max_size=40), st.integers(), st.lists(st.text(max_size=9), max_size=4))
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requested=st.one_of(st.none(), st.text(), st.dictionaries(FIELD, VALUE)))
+def test_any_requested_selection_becomes_a_valid_one(rpc: RpcServer, requested: object) -> None:
+    visitor, _ = rpc.visitors.get()
+    selection, _ = resolve_selection(requested, visitor)
     project = visitor.project
     assert selection.cls in project.classes
     assert selection.subset in (None, "agree-pos", "agree-neg", "missed", "extra")
@@ -65,18 +62,8 @@ def test_any_selection_is_mended_to_a_valid_one(visitors_of_module: VisitorRegis
     assert selection.image is None or selection.image in project.image_ids
 
 
-@pytest.fixture(scope="session")
-def visitors_of_module(small_project: Project) -> Iterator[VisitorRegistry]:
-    """The same, for properties."""
-    pictures = PageFiles()
-    everybody = VisitorRegistry(small_project, pictures)
-    yield everybody
-    everybody.close()
-    pictures.close()
-
-
-def test_a_near_miss_is_mended_and_said(visitors: VisitorRegistry) -> None:
-    visitor, _ = visitors.get()
+def test_a_misspelt_class_is_corrected_with_a_note(rpc: RpcServer) -> None:
+    visitor, _ = rpc.visitors.get()
     name = visitor.project.classes[0]
     selection, note = resolve_selection({"cls": name + "s"}, visitor)
     assert selection.cls == name
@@ -84,34 +71,47 @@ def test_a_near_miss_is_mended_and_said(visitors: VisitorRegistry) -> None:
     assert name in note
 
 
-def test_a_token_finds_its_visitor_and_nobody_else(visitors: VisitorRegistry) -> None:
+def test_a_token_finds_its_visit_only(visitors: VisitorRegistry) -> None:
     one, lost = visitors.get()
     assert not lost
     assert visitors.get(one.token) == (one, False)
     other, _ = visitors.get()
     assert other.token != one.token
-    for odd in ("main", "x" * 5000, "../../etc", 7, None, {"a": 1}, "a" * 16):
-        stranger, _ = visitors.get(odd)
+    for invalid in ("main", "x" * 5000, "../../etc", 7, None, {"a": 1}, "a" * 16):
+        stranger, _ = visitors.get(invalid)
         assert stranger.token not in ("main", one.token, other.token)
 
 
-def test_tuning_of_one_is_not_seen_by_another_and_survives_a_restart(visitors: VisitorRegistry) -> None:
+def test_steps_of_a_visit_are_not_seen_by_others_and_survive_a_restart(visitors: VisitorRegistry) -> None:
     one, _ = visitors.get()
     other, _ = visitors.get()
     cls = one.project.classes[0]
-    concept = one.session.concepts[int(np.abs(one.session.influence(cls).weights).argmax())]
     before = other.session.influence(cls).weights.copy()
-    one.session.apply(cls, [{"kind": "mute", "concept": concept}])
+    node = mute_largest(one)
     assert (other.session.influence(cls).weights == before).all()
-    visitors.close()  # as a page that stops does
+    # a second registry on the same files is what a killed page leaves behind: nothing was closed
     again = VisitorRegistry(Project.open(one.project.path), visitors.files)
     found, lost = again.get(one.token)
     assert not lost
-    assert found.session.node == one.session.node
+    assert found.session.node == node
     again.close()
 
 
-def test_a_private_project_is_on_its_owners_shelf_only(
+def test_the_session_that_visits_without_steps_share_takes_none(visitors: VisitorRegistry) -> None:
+    visitor, _ = visitors.get()
+    cls = visitor.project.classes[0]
+    action = {"kind": "mute", "concept": visitor.session.concepts[0]}
+    for step in (
+        lambda: visitor.session.apply(cls, [action]),
+        lambda: visitor.session.history.name(visitor.session.node, "mine"),
+        lambda: visitor.session.checkout(visitor.session.node),
+    ):
+        with pytest.raises(RuntimeError, match="several visitors"):
+            step()
+    assert not visitor.has_session
+
+
+def test_a_private_project_is_available_to_its_owner_only(
     visitors: VisitorRegistry, make_project: Callable[..., Project]
 ) -> None:
     owner, _ = visitors.get()
@@ -120,21 +120,17 @@ def test_a_private_project_is_on_its_owners_shelf_only(
     assert key in owner.available_projects
     assert key not in guest.available_projects
     with pytest.raises(InputError, match="choose another"):
-        visitors.choose(guest.token, key)
-    assert visitors.choose(owner.token, key).project.path == visitors.projects[key].path
+        visitors.open_project(guest, key)
+    assert visitors.open_project(owner, key).project.path == visitors.projects[key].path
 
 
-def test_every_part_of_every_view_is_json_and_bad_requests_are_lines(
-    visitors: VisitorRegistry, tmp_path: Path
-) -> None:
-    bridge = RpcServer(visitors, tmp_path)
-    answer = json.loads(bridge.hello({"selection": {}}))
-    quick = {name for name, part in view_parts().items() if not part.slow}
-    assert set(answer["parts"]) == quick
-    assert answer["failed"] == {}
+def test_every_part_of_every_view_is_json_and_bad_requests_are_one_line(rpc: RpcServer) -> None:
+    hello = json.loads(rpc.answer("hello", {"selection": {}}))
+    assert set(hello["parts"]) == {name for name, part in view_parts().items() if not part.slow}
+    assert hello["failed"] == {}
     for name, request in (
         ("preview", {"cls": "no such class", "actions": [{"kind": "mute", "concept": "x"}]}),
-        ("preview", {"cls": answer["selection"]["cls"], "actions": "x"}),
+        ("preview", {"cls": hello["selection"]["cls"], "actions": "x"}),
         ("apply", {}),
         ("undo", {}),
         ("sheet", {"number": 10**9}),
@@ -144,34 +140,17 @@ def test_every_part_of_every_view_is_json_and_bad_requests_are_lines(
         ("classify", {"path": "/etc/passwd", "name": "x"}),
         ("open_project", {"project": "p9"}),
     ):
-        said = json.loads(getattr(bridge, name)({"token": answer["token"], **request}))
-        assert said["error"], name
-        assert "Traceback" not in said["error"]
-        assert "Internal error" not in said["error"], f"{name}: {said['error']}"
+        response = json.loads(rpc.answer(name, {"token": hello["token"], **request}))
+        assert response["error"], name
+        assert "Traceback" not in response["error"]
+        assert "Internal error" not in response["error"], f"{name}: {response['error']}"
 
 
-def test_only_plain_files_of_the_upload_folder_are_uploads(tmp_path: Path) -> None:
-    uploads = tmp_path / "in"
-    uploads.mkdir()
-    (uploads / "a.jpg").write_bytes(b"x")
-    (tmp_path / "secret").write_bytes(b"y")
-    (uploads / "link.jpg").symlink_to(tmp_path / "secret")
-    assert actions.uploaded_file(str(uploads / "a.jpg"), uploads).name == "a.jpg"
-    for path in (
-        tmp_path / "secret",
-        uploads / "link.jpg",
-        uploads / ".." / "secret",
-        uploads,
-        "",
-        None,
-        "\0",
-        3,
-    ):
-        with pytest.raises(InputError):
-            actions.uploaded_file(path if path is None or isinstance(path, int) else str(path), uploads)
+def test_the_route_table_lists_the_remote_procedures_that_exist(rpc: RpcServer) -> None:
+    assert all(callable(getattr(rpc, name)) for name in RPC_METHODS)
 
 
-def test_classes_are_read_line_by_line() -> None:
+def test_classes_are_parsed_line_by_line() -> None:
     assert actions.parse_class_lines("boat: canoe, gondola\ndog\n\n") == {
         "boat": ["canoe", "gondola"],
         "dog": ["dog"],
@@ -179,9 +158,7 @@ def test_classes_are_read_line_by_line() -> None:
     assert actions.parse_class_lines("  \n") is None
 
 
-def test_numbers_arrive_as_they_left() -> None:
-    import base64
-
+def test_encoded_numbers_decode_to_their_values() -> None:
     values = np.array([[0.0, 0.25, 1.0], [3.0, 3.0, 3.0]], np.float32)
     packed = quantize_rows(values)
     back = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8).reshape(2, 3) / 255

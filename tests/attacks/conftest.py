@@ -1,5 +1,7 @@
-"""The page under attack: served once on loopback, on a project that was really built, watched for every
-connection it makes."""
+"""A page to attack: served once on loopback, on a project that was built from files with hostile names.
+
+Every connection and look-up of the process is recorded.
+"""
 
 import json
 import socket
@@ -12,12 +14,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from tests import tiny_models
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page, build_page
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import tiny_models
+from inficond.gradio_app.uploads import TOKEN_HEADER
 
 SECRET = "the secret that no visitor may read"
 HOSTILE = (
@@ -28,7 +29,7 @@ HOSTILE = (
     "{{7*7}} ${7*7} %s %n",
     "javascript:alert(1)",
 )  # fmt: skip
-"""Names as an attacker would choose them."""
+"""Names that an attacker would choose."""
 
 _outside: list[tuple[str, str]] = []
 
@@ -49,13 +50,12 @@ sys.addaudithook(_watch)
 
 @dataclass
 class Arena:
-    """A served page, and the ways of asking it for things."""
+    """A running page, and ways to send requests to it."""
 
     page: Page
     url: str
     secret: Path
     client: httpx.Client
-    shell: int = 0
     outside: list[tuple[str, str]] = field(default_factory=lambda: _outside)
 
     @property
@@ -64,21 +64,20 @@ class Arena:
 
     @property
     def project(self) -> Project:
-        return self.page.visitors.projects[self.page.visitors.home]
+        return self.page.visitors.default_project
 
     def ask(self, fn: str, **request: Any) -> dict[str, Any]:
-        """What the page's own script does: one of the bridge's functions."""
+        """Call a remote procedure as the page's scripts do."""
         answer = self.post(fn, request)
         assert answer.status_code == 200, answer.text
-        return json.loads(answer.json())
+        return dict(answer.json())
 
     def post(self, fn: str, request: Any, **headers: str) -> httpx.Response:
-        """The same, as the server answers it."""
-        body = {"data": request, "session_hash": "attack", "component_id": self.shell, "fn_name": fn}
-        return self.client.post("/gradio_api/component_server", json=body, headers=headers)
+        """Call a remote procedure; return the HTTP response."""
+        return self.client.post(f"/rpc/{fn}", json=request, headers=headers)
 
     def call(self, endpoint: str, *data: Any) -> str:
-        """An endpoint as `gradio_client` calls it: through the queue; the stream's text."""
+        """Call an API endpoint; return the text of its event stream."""
         joined = self.client.post(f"/gradio_api/call/{endpoint}", json={"data": list(data)})
         if joined.status_code != 200:
             return f"event: error\ndata: {joined.text}"
@@ -86,17 +85,17 @@ class Arena:
         return self.client.get(f"/gradio_api/call/{endpoint}/{event}").text
 
     def answer(self, endpoint: str, *data: Any) -> dict[str, Any]:
-        """The answer of an endpoint that must succeed."""
+        """Call an API endpoint that must succeed; return its result."""
         text = self.call(endpoint, *data)
         assert "event: complete" in text, text
         return json.loads(text.split("data: ", 1)[1])[0]
 
     def file(self, path: object, encoded: str | None = None) -> httpx.Response:
-        """What the file route says of a path."""
+        """Request a path from the file route."""
         return self.client.get("/gradio_api/file=" + (encoded or quote(str(path))))
 
     def raw(self, target: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-        """A request whose target nobody normalises: status and everything that came back."""
+        """Send a request whose target is not normalized; return the status and the whole response."""
         lines = [f"{method} {target} HTTP/1.1", "Connection: close"]
         lines += [f"{k.replace('_', '-')}: {v}" for k, v in {"Host": "localhost", **headers}.items()]
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as s:
@@ -107,20 +106,21 @@ class Arena:
         text = b"".join(parts).decode("latin-1")
         return int(text.split(" ", 2)[1]), text
 
-    def upload(self, name: str, content: bytes) -> str:
-        """Upload a file; where it lies on the server, as the page is told."""
-        answer = self.client.post("/gradio_api/upload", files={"files": (name, content)})
+    def upload(self, name: str, content: bytes, token: str = "") -> str:
+        """Upload a file; return its address."""
+        headers = {TOKEN_HEADER: token}
+        answer = self.client.post("/gradio_api/upload", files={"files": (name, content)}, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.json()[0]
 
     def alive(self) -> bool:
-        """Whether it still answers a newcomer rightly."""
+        """Return whether the page still answers a newcomer correctly."""
         return set(self.ask("hello", selection={})["parts"]) >= {"influence.rows", "instances.index"}
 
 
 @pytest.fixture(scope="session")
 def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`distill` on pictures, words and labels whose names are attacks."""
+    """A project built from pictures, words and labels whose names are attacks."""
     root = tmp_path_factory.mktemp("attacked")
     words = [*tiny_models.WORDS, *HOSTILE]
     (root / "words.json").write_text(json.dumps(words))
@@ -141,22 +141,19 @@ def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def arena(hostile_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """The page as strangers see it."""
+    """The page as strangers see it: nobody may name a path of the machine."""
     page = build_page(Project.open(hostile_project))
-    _, url, _ = page.launch(prevent_thread_lock=True)
+    url = page.start()
     secret = hostile_project / "secret.txt"
     secret.write_text(SECRET)
     with httpx.Client(base_url=url, timeout=60) as client:
-        arena = Arena(page, url, secret, client)
-        parts = client.get("/config").json()["components"]
-        arena.shell = next(c["id"] for c in parts if c["props"].get("elem_id") == "shell")
-        yield arena
+        yield Arena(page, url, secret, client)
     page.close()
 
 
 @pytest.fixture
 def visit(arena: Arena) -> Callable[[], tuple[str, str]]:
-    """Begin a visit of one's own: token and class."""
+    """Begin a visit; returns its token and class."""
 
     def begin() -> tuple[str, str]:
         hello = arena.ask("hello", selection={})

@@ -1,7 +1,6 @@
-"""Files of the machine: asked for by every form of path, in every parameter that reaches a file."""
+"""Files of the machine, requested by every form of path in every parameter that leads to a file."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from tests.attacks.conftest import SECRET, Arena
 
 from inficond.core.errors import InputError
 from inficond.gradio_app import actions
+from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.page_files import PageFiles
 
 Visit = Callable[[], tuple[str, str]]
 CLIMB = "../" * 12
@@ -47,15 +48,16 @@ def spelled(form: str, arena: Arena) -> str:
 
 
 def refused(status: int, text: str) -> bool:
-    return status in (400, 403, 404, 422) and SECRET not in text and "root:" not in text
+    return status in (400, 403, 404, 405, 422) and SECRET not in text and "root:" not in text
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_file_route_hands_out_nothing_by(form: str, arena: Arena) -> None:
+def test_the_file_route_serves_no_path(form: str, arena: Arena) -> None:
     path = spelled(form, arena)
     once = quote(path, safe="")
+    key = arena.ask("sheet", number=0)["url"].partition("file=")[2].partition("/")[0]
     for target in (once, quote(once, safe=""), quote(path, safe="/:\\~"), once.replace("%2F", "%c0%af")):
-        for route in ("/gradio_api/file=", "/gradio_api/file/", "/file=", "/gradio_api//file="):
+        for route in ("/gradio_api/file=", "/gradio_api/file/", "/file=", f"/gradio_api/file={key}/"):
             status, text = arena.raw(route + target)
             assert refused(status, text), f"{route + target} -> {status}"
 
@@ -64,7 +66,7 @@ def test_the_file_route_hands_out_nothing_by(form: str, arena: Arena) -> None:
     "route", ["/static/", "/assets/", "/svelte/", "/gradio_api/custom_component/x/client/"]
 )
 @pytest.mark.parametrize("form", ["../" * 12 + "etc/passwd", "/etc/passwd", "{secret}", "..\\..\\win.ini"])
-def test_the_routes_of_gradios_own_files_lead_nowhere_else(route: str, form: str, arena: Arena) -> None:
+def test_the_routes_of_gradios_own_files_serve_nothing_else(route: str, form: str, arena: Arena) -> None:
     path = spelled(form, arena)
     for target in (
         path,
@@ -79,50 +81,35 @@ def test_the_routes_of_gradios_own_files_lead_nowhere_else(route: str, form: str
 @pytest.mark.parametrize(
     "name", ["project.json", "history.sqlite", "images.parquet", "concepts.npy", "secret.txt"]
 )
-def test_a_projects_own_files_are_not_served(name: str, arena: Arena) -> None:
+def test_the_files_of_a_project_are_not_served(name: str, arena: Arena) -> None:
     path = arena.project.path / name
     path.touch()
-    assert arena.file(path).status_code == 403
+    assert arena.file(path).status_code == 404
 
 
-def test_a_link_below_the_served_folder_leads_nowhere(arena: Arena) -> None:
-    link = arena.page.files.folder / "link.webp"
-    link.symlink_to(arena.secret)
-    try:
-        answer = arena.file(link)
-    finally:
-        link.unlink()
+def test_an_address_of_the_page_names_no_path(arena: Arena) -> None:
+    url = arena.ask("sheet", number=0)["url"]
+    assert arena.client.get("/" + url).status_code == 200
+    assert str(arena.page.files.folder) not in url
+    assert "tmp" not in url
+
+
+def test_an_upload_cannot_be_downloaded(arena: Arena) -> None:
+    """A page that serves what strangers upload could spread malware."""
+    address = arena.upload("evil.html", b"<script>alert(document.domain)</script>")
+    answer = arena.file(address)
     assert refused(answer.status_code, answer.text)
 
 
-def test_what_is_uploaded_cannot_be_fetched(arena: Arena) -> None:
-    """A page that hands out what strangers put there is a place to spread malware from."""
-    path = arena.upload("evil.html", b"<script>alert(document.domain)</script>")
-    assert Path(path).is_file()
-    assert refused(arena.file(path).status_code, arena.file(path).text)
-
-
-@pytest.mark.parametrize(
-    "name", ["../../evil.jpg", "..\\..\\evil.jpg", "/etc/cron.d/evil", "C:\\evil.jpg", "a\0b.jpg"]
-)
-def test_an_uploads_name_chooses_no_place(name: str, arena: Arena) -> None:
-    answer = arena.client.post("/gradio_api/upload", files={"files": (name, b"x")})
-    if answer.status_code == 200:
-        lies = Path(answer.json()[0]).resolve()
-        assert lies.is_relative_to(arena.page.files.uploads)
-    assert not list(arena.page.files.uploads.parent.glob("evil*"))
-
-
 def smuggled(path: Path) -> dict[str, Any]:
-    """A dictionary that Gradio takes for a file, and copies to where it can be fetched."""
+    """Return a dictionary that Gradio takes for a file, copies to its cache and serves."""
     return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
 
 
-def test_no_file_comes_out_by_way_of_a_focus(
+def test_a_focus_that_looks_like_a_file_is_not_returned(
     arena: Arena, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradio hands out whatever file an answer names, from anywhere below the working folder: what a visitor
-    said of a step must not come back in an answer as it was said."""
+    """Gradio serves every file below the working directory that a response names."""
     monkeypatch.chdir(arena.secret.parent)
     token, cls = visit()
     concepts = arena.project.concepts
@@ -142,13 +129,12 @@ def test_no_file_comes_out_by_way_of_a_focus(
     assert "secret.txt" not in text
 
 
-def test_no_file_comes_out_by_way_of_a_recipe(
+def test_a_recipe_that_looks_like_a_file_is_not_returned(
     arena: Arena, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same, planted in a recipe that the owner replayed."""
     monkeypatch.chdir(arena.secret.parent)
     token, cls = visit()
-    session = arena.page.visitors.get(token)[0].session
+    session = arena.page.visitors.get(token)[0].own_session()
     step = {"kind": "add", "classes": [cls], "detail": {"concept": "yellow", **smuggled(arena.secret)}}
     tune = {
         "kind": "tune",
@@ -160,27 +146,28 @@ def test_no_file_comes_out_by_way_of_a_recipe(
     assert "secret.txt" not in arena.call("recipe", token)
 
 
-def test_no_file_comes_out_by_way_of_a_planted_history(
+def test_a_planted_history_that_looks_like_a_file_is_not_served(
     arena: Arena, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a node holds (a project's history may come from anywhere), an answer names no file."""
+    """Whatever a node contains, a response names no file."""
     monkeypatch.chdir(arena.secret.parent)
     token, cls = visit()
-    session = arena.page.visitors.get(token)[0].session
+    session = arena.page.visitors.get(token)[0].own_session()
     node = session.apply(cls, {"kind": "mute", "concept": "green"})
     node.detail.update(smuggled(arena.secret))  # type: ignore[attr-defined]
     text = arena.call("recipe", token)
     assert "event: complete" in text
     assert "/file=" not in text
+    assert '"meta"' not in text
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_own_image_is_an_upload_and_nothing_else(form: str, arena: Arena, visit: Visit) -> None:
     token, _ = visit()
     path = spelled(form, arena)
-    said = arena.ask("classify", token=token, path=path, name="x.jpg")
-    assert "upload" in said["error"]
-    assert "Traceback" not in said["error"]
+    response = arena.ask("classify", token=token, path=path, name="x.jpg")
+    assert "upload" in response["error"]
+    assert "Traceback" not in response["error"]
     for image in ({"path": path}, smuggled(Path(path.replace("\0", "?")))):
         text = arena.call("predict", image, token)
         assert "event: error" in text
@@ -194,42 +181,44 @@ def test_an_own_image_is_an_upload_and_nothing_else(form: str, arena: Arena, vis
                  {"folder": {"path": "/etc"}}],
     ids=lambda r: json.dumps(r),
 )  # fmt: skip
-def test_strangers_name_no_folder_and_no_model_of_the_machine(
+def test_strangers_cannot_name_a_folder_or_a_model_of_the_machine(
     request_: dict[str, Any], arena: Arena, visit: Visit
 ) -> None:
     token, _ = visit()
     text = json.dumps(request_).replace("{secret_folder}", str(arena.secret.parent))
-    asked = json.loads(text.replace("{secret}", str(arena.secret)))
-    said = arena.ask("start_project", token=token, name="x", **asked)
-    assert said["error"]
-    assert "job" not in said
-    folder = asked.get("folder")
+    request = json.loads(text.replace("{secret}", str(arena.secret)))
+    for key in (None, "", "guessed", 7, arena.page.owner_key.value):
+        response = arena.ask("start_project", token=token, name="x", owner_key=key, **request)
+        assert response["error"]
+        assert "job" not in response
+        assert SECRET not in response["error"]
+    folder = request.get("folder")
     assert "event: error" in arena.call(
-        "distill", folder if isinstance(folder, str) else "/etc", "x", "", token
+        "distill", folder if isinstance(folder, str) else "/etc", "x", "", "", token
     )
 
 
 @pytest.mark.parametrize(
     "name", ["../../../evil", "..", "/etc/evil", "C:\\evil", "a/../../evil", "nul\0", ".hidden", "CON"]
 )
-def test_a_new_projects_name_chooses_no_place(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
-    uploads = tmp_path / "in"
-    uploads.mkdir()
-    (uploads / "a.jpg").write_bytes(b"x")
-    files = [{"path": str(uploads / "a.jpg"), "name": name}]
-    options = actions.project_options({"files": files, "name": name}, uploads.resolve(), local_folders=False)
-    home = (tmp_path / "cache").resolve()
-    assert Path(options.out).resolve().is_relative_to(home)
+def test_the_name_of_a_new_project_does_not_choose_its_folder(name: str, tmp_path: Path) -> None:
+    files = PageFiles()
+    path = files.new_upload("a.jpg")
+    path.write_bytes(b"x")
+    uploads = [{"path": files.add_upload(path, "visit"), "name": name}]
+    options, temporary = actions.project_options(
+        {"files": uploads, "name": name}, "visit", files, OwnerKey(False)
+    )
+    assert temporary is not None
+    assert Path(options.out).resolve().is_relative_to(files.projects)
     [kept] = [f for f in Path(options.images).rglob("*") if f.is_file()]
-    assert kept.resolve().is_relative_to(home)
+    assert kept.resolve().is_relative_to(files.projects)
     assert not kept.name.startswith(".")
+    files.close()
 
 
 @pytest.mark.parametrize("kind", ["../../evil", "onnx/../../x", "", "project.json", "safetensors\0"])
-def test_an_export_is_one_of_those_offered(kind: str, arena: Arena, visit: Visit) -> None:
+def test_an_export_has_one_of_the_offered_kinds(kind: str, arena: Arena, visit: Visit) -> None:
     token, _ = visit()
     started = arena.ask("start_export", token=token, kind=kind)
     if "job" in started:
@@ -242,12 +231,17 @@ def test_an_export_is_one_of_those_offered(kind: str, arena: Arena, visit: Visit
     assert "event: error" in arena.call("export_student", kind, token)
 
 
-def test_an_upload_that_is_a_link_is_no_upload(tmp_path: Path) -> None:
-    uploads = tmp_path / "in"
-    uploads.mkdir()
-    (tmp_path / "secret.jpg").write_bytes(b"x")
-    os.symlink(tmp_path / "secret.jpg", uploads / "a.jpg")
-    os.symlink(tmp_path, uploads / "folder")
-    for path in (uploads / "a.jpg", uploads / "folder" / "secret.jpg", uploads / "folder"):
-        with pytest.raises(InputError):
-            actions.uploaded_file(str(path), uploads.resolve())
+def test_an_address_that_was_not_issued_is_no_upload(tmp_path: Path) -> None:
+    files = PageFiles()
+    secret = tmp_path / "secret.jpg"
+    secret.write_text(SECRET)
+    path = files.new_upload("a.jpg")
+    path.write_bytes(b"x")
+    address = files.add_upload(path, "visit")
+    for forged in (f"{secret}", f"x/{secret}", f"{address}/../../../{secret}", str(path)):
+        with pytest.raises(InputError, match="upload it again"):
+            files.find_upload(forged, "visit")
+    path.unlink()
+    with pytest.raises(InputError, match="upload it again"):
+        files.find_upload(address, "visit")
+    files.close()

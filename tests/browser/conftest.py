@@ -63,7 +63,7 @@ def browser() -> Iterator[Browser]:
 def serve(project: Project, **options: object) -> Served:
     """Serve a project on a free port of loopback; `url` is where."""
     page = build_page(project, **options)  # type: ignore[arg-type]
-    _, url, _ = page.launch(prevent_thread_lock=True)
+    url = page.start()
     page.options["url"] = url
     return page
 

@@ -85,7 +85,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     page.locator(".inf-guide").get_by_role("button", name="Close").click()
     expect(page.locator(".inf-guide")).to_have_count(0)
 
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     done = subprocess.run(
         [
             sys.executable,

@@ -82,7 +82,7 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Served) -> None:
-    project = hostile.visitors.projects[hostile.visitors.home]
+    project = hostile.visitors.default_project
     page = open_page(url=hostile.options["url"])
     alerts: list[str] = []
     page.on("dialog", lambda d: (alerts.append(d.message), d.dismiss()))
@@ -137,7 +137,7 @@ def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
 def test_own_image_and_bad_uploads(
     open_page: Opener, served: Served, scratch: Path, classes: list[str]
 ) -> None:
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     page = open_page()
     good = scratch / "mine.jpg"
     shutil.copy(project.thumbnail(0), good)
@@ -149,12 +149,12 @@ def test_own_image_and_bad_uploads(
     page.wait_for_function(
         "() => { const c = document.querySelector('.own-overlay'); return c && c.width > 10; }"
     )
-    kept = list(served.files.folder.rglob("trial.webp"))
+    kept = list(served.files.folder.rglob("own-image.webp"))
     assert kept, "the picture is served from the visitor's private folder"
     page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")
     page.wait_for_timeout(300)
-    assert not list(served.files.folder.rglob("trial.webp")), "closed, it is gone"
+    assert not list(served.files.folder.rglob("own-image.webp")), "closed, it is gone"
     (scratch / "text.jpg").write_text("no image at all, whatever its name says\n" * 50)
     (scratch / "empty.png").write_bytes(b"")
     (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])

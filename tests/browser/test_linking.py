@@ -9,6 +9,7 @@ from tests.browser.conftest import Opener, select_class, settle
 
 from inficond.gradio_app import rpc
 from inficond.gradio_app.app import Page as Served
+from inficond.gradio_app.limits import NOBODY
 
 pytestmark = pytest.mark.browser
 
@@ -37,7 +38,7 @@ def test_first_page_is_light(open_page: Opener) -> None:
 
 def test_class_is_shown_by_every_view(open_page: Opener, served: Served, classes: list[str]) -> None:
     page = open_page()
-    session = served.visitors.projects[served.visitors.home].session()
+    session = served.visitors.default_project.session()
     for name in classes[:3]:
         select_class(page, name)
         expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", name)
@@ -58,11 +59,9 @@ def test_subset_is_followed_by_images_and_influence(
     open_page: Opener, served: Served, classes: list[str]
 ) -> None:
     page = open_page()
-    session = served.visitors.projects[served.visitors.home].session()
+    session = served.visitors.default_project.session()
     name = max(classes, key=lambda c: session.metrics(c).counts["extra"])
-    wanted = {
-        served.visitors.projects[served.visitors.home].image_ids[r] for r in session.subset(name, "extra")
-    }
+    wanted = {served.visitors.default_project.image_ids[r] for r in session.subset(name, "extra")}
     page.click(f'#view-performance [data-class="{name}"] [data-subset="extra"]')
     expect(page.locator("#view-influence .chip")).to_have_text(f"{name} · extra")
     expect(page.locator(".gallery-caption")).to_contain_text(f"{len(wanted)} of the held-out")
@@ -76,7 +75,7 @@ def test_subset_is_followed_by_images_and_influence(
 
 def test_slice_selects_its_images(open_page: Opener, served: Served, classes: list[str]) -> None:
     page = open_page()
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     session = project.session()
     with_slices = [c for c in classes if session.slices(c)]
     if not with_slices:
@@ -105,7 +104,7 @@ def test_hover_lights_up_images_without_asking_the_server(open_page: Opener) -> 
     assert all(0.1 <= s <= 1 for s in shades)
     page.mouse.move(5, 5)
     page.wait_for_function("() => !document.querySelector('#view-instances .gallery.lighting')")
-    assert [u for u in page.watched.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.watched.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
 
 
 def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Opener) -> None:
@@ -127,7 +126,7 @@ def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Op
     )
     assert paths > 1, "the same images are marked in the other concepts"
     assert page.get_attribute("#view-influence [data-concept] >> nth=0", "aria-selected") == "false"
-    assert [u for u in page.watched.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.watched.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
 
 
 def test_a_brush_tells_what_it_holds_outlives_an_opened_image_and_is_cleared(open_page: Opener) -> None:
@@ -176,7 +175,7 @@ def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
     lit = page.eval_on_selector_all(
         "#view-instances [data-image]", "n => n.map((t) => [t.dataset.image, Number(t.style.opacity)])"
     )
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     k = project.concepts.index(brush[0])
     slack = 0.01 * float(project.X[:, k].max())
     for image, opacity in lit:
@@ -212,7 +211,7 @@ def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener,
     for bar in data["bars"]:
         bars[bar["kind"]] += bar["value"]
     assert bars["concept"] + bars.get("rest", 0) + bars["bias"] == pytest.approx(bars["sum"], abs=1e-3)
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     cls = page.evaluate("() => window.inficond.store.state.selection.cls")
     row = project.image_ids.index(name)
     assert bars["sum"] == pytest.approx(project.session().contributions(cls, row).logit, abs=1e-3)
@@ -293,7 +292,7 @@ def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Ope
     page = open_page()
     settle(page)
     held: list[Route] = []
-    page.route("**/component_server**", lambda route: held.append(route) if not held else route.continue_())
+    page.route("**/rpc/*", lambda route: held.append(route) if not held else route.continue_())
     page.evaluate(
         "() => { const s = window.inficond.store;"
         " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
@@ -301,7 +300,7 @@ def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Ope
     page.wait_for_timeout(50)
     fresh = page.evaluate(
         "async (key) => (await window.inficond.store.call('open_project', { project: key })).token",
-        served.visitors.home,
+        served.visitors.default_key,
     )
     assert page.evaluate("() => window.inficond.store.state.token") == fresh
     held[0].continue_()
@@ -329,16 +328,16 @@ def test_a_search_that_must_wait_for_others_says_so_and_comes_by_itself(
     open_page: Opener, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many people search at once: the page tells it, asks again, and shows what it finds."""
-    lanes, gate = served.rpc.queue, threading.Event()
-    monkeypatch.setattr(lanes, "_patience", 0.2)
-    monkeypatch.setattr(rpc, "AGAIN", 0.5)
-    others = [lanes._slow.submit(f"somebody {i}", lambda: str(gate.wait(60))) for i in range(64)]
+    queue, gate = served.rpc.queue, threading.Event()
+    monkeypatch.setattr(queue, "search_seconds", 0.2)
+    monkeypatch.setattr(rpc, "RETRY_SECONDS", 0.5)
+    others = [queue.submit("search", NOBODY, f"visit {i}", lambda: str(gate.wait(60))) for i in range(64)]
     try:
         page = open_page()
-        page.get_by_text("Many people are searching just now").wait_for()
+        page.get_by_text("Many searches are waiting").wait_for()
         gate.set()
         settle(page)
-        assert page.get_by_text("Many people are searching just now").count() == 0
+        assert page.get_by_text("Many searches are waiting").count() == 0
     finally:
         gate.set()
         for other in others:

@@ -54,9 +54,10 @@ def fill(page: Page, **fields: str) -> None:
         page.get_by_role("textbox", name=re.compile(f"^{label}")).fill(value)
 
 
-def made(cache: Path) -> list[Path]:
-    """The projects in the cache, finished or not."""
-    return sorted(p for p in (cache / "projects").iterdir() if not p.name.endswith("-images"))
+def made(projects: Path) -> list[Path]:
+    """The projects in a folder and in its folders, finished or not."""
+    inside = [p for p in projects.rglob("*") if p.is_dir()]
+    return sorted(p for p in inside if (p / ".build").is_dir() or (p / "project.json").is_file())
 
 
 def test_uploaded_images_become_a_project_after_a_stop(
@@ -80,7 +81,7 @@ def test_uploaded_images_become_a_project_after_a_stop(
     expect(dialog.get_by_role("button", name="Distil")).to_have_count(0)  # the form makes room
     cancel.click()
     expect(dialog.locator("p.bad")).to_contain_text("Submit the form again to resume", timeout=30_000)
-    stopped = made(tmp_path / "cache")
+    stopped = made(guests.files.projects)
     assert len(stopped) == 1
     assert not (stopped[0] / "project.json").exists(), "stopped before it was whole"
 
@@ -92,7 +93,7 @@ def test_uploaded_images_become_a_project_after_a_stop(
     dialog.get_by_role("button", name="Open it").click(timeout=60_000)
     page.wait_for_function("() => document.querySelector('.topbar .where')?.textContent === 'My photographs'")
     ready(page)
-    assert made(tmp_path / "cache") == stopped, "the second request went on where the first one stopped"
+    assert made(guests.files.projects) == stopped, "the second request went on where the first one stopped"
     project = Project.open(stopped[0])
     assert len(project) == MANY
     assert project.classes == ["bird", "fish"]
@@ -122,9 +123,9 @@ def test_a_folder_of_this_machine_becomes_a_project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
-    page = open_page()
+    page = open_page(f"owner={served.owner_key.value}")
     for bad, line in (
-        ({"Folder": str(tmp_path / "nowhere")}, "there is no"),
+        ({"Folder": str(tmp_path / "nowhere")}, "does not exist"),
         ({"Folder": str(photographs[0].parent), "Classes": "bird: flying saucer"}, "flying saucer"),
         ({"Folder": str(photographs[0].parent), "Teacher": "no such teacher"}, "no such teacher"),
     ):
@@ -142,7 +143,7 @@ def test_a_folder_of_this_machine_becomes_a_project(
     page.locator(".inf-dialog").get_by_role("button", name="Distil").click()
     expect(page.locator(".inf-dialog")).to_contain_text("24 images, 2 classes", timeout=90_000)
     expect(page.locator(".inf-dialog .job-notes")).to_contain_text("notes.jpg")
-    whole = [p for p in made(tmp_path / "cache") if (p / "project.json").exists()]
+    whole = [p for p in made(tmp_path / "cache" / "projects") if (p / "project.json").exists()]
     assert [len(Project.open(p)) for p in whole] == [24]
 
 
@@ -158,7 +159,7 @@ def test_other_classes_of_the_same_images_are_a_form_filled_in_already(
     )
     page_served = serve(Project.open(folder), local_folders=True)
     try:
-        page = open_page(url=page_served.options["url"])
+        page = open_page(f"owner={page_served.owner_key.value}", url=page_served.options["url"])
         page.get_by_role("button", name="Settings").click()
         page.get_by_role("button", name="Choose other classes").click()
         dialog = page.locator(".inf-dialog")

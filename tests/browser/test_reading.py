@@ -95,13 +95,13 @@ def test_an_earlier_preview_is_marked_while_the_next_is_on_its_way(open_page: Op
     page.wait_for_selector("#view-tuning .change")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
     held: list[Route] = []
-    page.route("**/component_server**", lambda route: held.append(route))
+    page.route("**/rpc/*", lambda route: held.append(route))
     page.keyboard.press("PageDown")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(1)
     assert page.locator("#view-tuning .effect").get_attribute("aria-busy") == "true"
     for route in list(held):
         route.continue_()
-    page.unroute("**/component_server**")
+    page.unroute("**/rpc/*")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
 
 
@@ -134,7 +134,7 @@ def test_how_good_is_this_student_ends_in_the_random_row(open_page: Opener, serv
     page.get_by_role("button", name="How good is this student?").click()
     row = page.locator(".inf-dialog tr.strong").filter(has_text="random concepts")
     expect(row).to_be_visible(timeout=60_000)
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
     assert page.locator(".inf-dialog tbody tr").count() == len(project.classes) + 2
     assert 0 < float(row.locator("td").nth(1).inner_text()) <= 1
 

@@ -176,7 +176,7 @@ def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> No
 
 
 def test_a_selected_slice_can_be_the_focus(open_page: Opener, served: Served, classes: list[str]) -> None:
-    session = served.visitors.projects[served.visitors.home].session()
+    session = served.visitors.default_project.session()
     with_slices = [c for c in classes if session.slices(c)]
     if not with_slices:
         pytest.skip("no class of this project has a significant slice")
@@ -199,7 +199,7 @@ def test_a_focus_that_no_fit_can_heed_is_not_offered(
     open_page: Opener, served: Served, classes: list[str]
 ) -> None:
     """Only training images enter a fit, while subsets are counted on validation images."""
-    project = served.visitors.projects[served.visitors.home]
+    project = served.visitors.default_project
 
     def step_that_leaves_none() -> Iterator[tuple[str, str, str, str]]:
         for cls in classes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from inficond.gradio_app.bench.page_client import CALL, PageClient, UnexpectedResponse
+from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
 from inficond.gradio_app.rpc import INTERNAL_ERROR
 
 AT_ONCE = 48
@@ -83,15 +83,11 @@ def _nonsense(client: PageClient, rng: random.Random, foe: Foe, bomb: bytes) -> 
     ]
     values: list[Any] = ["../../etc/passwd", -1, 1e308, None, [], {"a": {}}, "x" * 5000, "'; DROP TABLE x",
                          [{"kind": "up", "concept": "<script>", "value": 1e9}], True]  # fmt: skip
+    name = rng.choice(names)
     body = {
-        "session_hash": "hostile",
-        "component_id": client._shell,
-        "fn_name": rng.choice(names),
-        "data": {
-            key: rng.choice(values)
-            for key in ("token", "cls", "actions", "node", "path", "selection", "kind", "parts", "text")
-            if rng.random() < 0.7
-        },
+        key: rng.choice(values)
+        for key in ("token", "cls", "actions", "node", "path", "selection", "kind", "parts", "text")
+        if rng.random() < 0.7
     }
     kind = rng.randrange(5)
     if kind == 0:
@@ -108,9 +104,9 @@ def _nonsense(client: PageClient, rng: random.Random, foe: Foe, bomb: bytes) -> 
         status, said = client.request("GET", path)
         return foe.count(status, said.decode(errors="replace"), path)
     else:
-        what, sent = str(body["fn_name"]), json.dumps(body).encode()
+        what, sent = name, json.dumps(body).encode()
     if sent:
-        status, said = client.request("POST", CALL, sent, {"Content-Type": "application/json"})
+        status, said = client.request("POST", f"/rpc/{name}", sent, {"Content-Type": "application/json"})
         foe.count(status, said.decode(errors="replace"), what)
 
 

@@ -1,4 +1,4 @@
-"""Run by test_limits.py in a process of its own: two visitors, and memory that runs out under one of them."""
+"""Worker of test_limits.py: two visitors of a page, and memory that runs out during a step of one of them."""
 
 import json
 import resource
@@ -9,34 +9,32 @@ from typing import Any
 import numpy as np
 
 from inficond.core import Project
-from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.rpc import OUT_OF_MEMORY, RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.app import build_page
+from inficond.gradio_app.rpc import OUT_OF_MEMORY
 
 
 def main(path: Path) -> None:
-    """Starve one visitor's step; say what became of both."""
+    """Let one visitor's step run out of memory; print what became of both visitors."""
     project = Project.open(path)
-    pictures = PageFiles()
-    bridge = RpcServer(VisitorRegistry(project, pictures), pictures.uploads)
+    page = build_page(project)
     cls = project.classes[0]
 
     def step(token: str, value: float) -> dict:
         actions = [{"kind": "set", "concept": "red", "value": value}]
-        return json.loads(bridge.apply({"token": token, "cls": cls, "actions": actions}))
+        return json.loads(page.rpc.answer("apply", {"token": token, "cls": cls, "actions": actions}))
 
-    starved = json.loads(bridge.hello({}))["token"]
-    other = json.loads(bridge.hello({}))["token"]
+    starved = json.loads(page.rpc.answer("hello", {}))["token"]
+    other = json.loads(page.rpc.answer("hello", {}))["token"]
     for token in (starved, other):  # what a step loads is loaded
         assert "error" not in step(token, 0.1)
-    before = bridge.visitors.get(starved)[0].session
+    before = page.visitors.get(starved)[0].session
     node, weights = before.node, before.state.weights().copy()
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     free = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), free[1]))
     # The step of one visitor takes more than there is: its metrics want an array that does not fit.
-    visitor = bridge.visitors.get(starved)[0]
+    visitor = page.visitors.get(starved)[0]
     history = visitor.session.history
     commit = history.commit
 
@@ -57,8 +55,7 @@ def main(path: Path) -> None:
     history.commit = commit
     assert "error" not in step(starved, 0.2)
     print("starved: goes on")
-    bridge.queue.close()
-    pictures.close()
+    page.close()
 
 
 if __name__ == "__main__":

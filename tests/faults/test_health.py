@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import stat
 import sys
 import threading
@@ -30,6 +31,8 @@ from inficond.core.sessions.session import Session
 from inficond.gradio_app import health as health_module
 from inficond.gradio_app.app import Page, build_page
 from inficond.gradio_app.health import PageHealth
+from inficond.gradio_app.limits import NOBODY, Caller
+from inficond.gradio_app.page_files import PageFiles
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +41,42 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> subject.Made:
 
 
 @pytest.fixture
-def page(made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Page, str]]:
-    """A page on loopback, on a project of its own, whose health is tried at every asking."""
+def page(made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """A page on loopback, on a project of its own, whose health checks are not cached."""
     shutil.copytree(made.project, tmp_path / "project")
     monkeypatch.setattr(
         "inficond.gradio_app.app.PageHealth",
-        lambda page: PageHealth(page, fresh=0.0, patience=3.0, stall=1.0),
+        lambda visitors, queue: PageHealth(visitors, queue, cache_seconds=0.0, timeout=3.0, job_timeout=1.0),
     )
     page = build_page(Project.open(tmp_path / "project"))
-    _, url, _ = page.launch(prevent_thread_lock=True)
-    yield page, url
+    page.start()
+    yield page
     page.close()
 
 
-def ask(url: str) -> tuple[int, dict[str, Any]]:
-    answer = httpx.get(url + "health", timeout=60)
+def ask(page: Page) -> tuple[int, dict[str, Any]]:
+    answer = httpx.get(page.url + "health", timeout=60)
     return answer.status_code, answer.json()
 
 
-def bad(said: dict[str, Any]) -> set[str]:
-    return {name for name in ("model", "queue", "disk") if not said[name]["ok"]}
+def failed(response: dict[str, Any]) -> set[str]:
+    return {name for name, part in response.items() if name != "ok" and not part["ok"]}
 
 
-def test_a_page_that_is_well_says_so_and_nothing_else(page: tuple[Page, str]) -> None:
-    code, said = ask(page[1])
-    assert (code, bad(said)) == (200, set())
-    assert set(said) == {"ok", "model", "queue", "disk"}
-    text = json.dumps(said)
+def test_a_page_that_works_says_so_and_nothing_else(page: Page) -> None:
+    code, response = ask(page)
+    assert (code, failed(response)) == (200, set())
+    assert set(response) == {"ok", "model", "queue", "jobs", "disk", "saving"}
+    text = json.dumps(response)
     assert "/" not in text
-    assert page[0].visitors.projects["p0"].name not in text
-    assert httpx.get(page[1] + "health").headers["cache-control"] == "no-store"
-    found = doctor._page(page[1])
-    assert found["ok"]
+    assert page.visitors.default_project.name not in text
+    assert httpx.get(page.url + "health").headers["cache-control"] == "no-store"
+    assert doctor._page(page.url)["ok"]
 
 
-def test_a_model_that_dies_at_work_is_seen(page: tuple[Page, str]) -> None:
-    encoder = page[0].visitors.projects["p0"].context.encoder
-    assert ask(page[1])[0] == 200
+def test_a_model_that_fails_is_reported(page: Page) -> None:
+    encoder = page.visitors.default_project.context.encoder
+    assert ask(page)[0] == 200
 
     class Dead:
         def run(self, *given: object) -> None:
@@ -83,15 +85,15 @@ def test_a_model_that_dies_at_work_is_seen(page: tuple[Page, str]) -> None:
     alive = encoder.session._ort
     object.__setattr__(encoder.session, "_ort", Dead())
     try:
-        code, said = ask(page[1])
-        assert (code, bad(said)) == (503, {"model"})
-        assert "secret" not in json.dumps(said)
-        lines = doctor._lines({**doctor_base(), "page": doctor._page(page[1])})
+        code, response = ask(page)
+        assert (code, failed(response)) == (503, {"model"})
+        assert "secret" not in json.dumps(response)
+        lines = doctor._lines({**doctor_base(), "page": doctor._page(page.url)})
         assert any("THE MODEL DOES NOT ANSWER" in line for line in lines)
         assert any("the queue moves" in line for line in lines)
     finally:
         object.__setattr__(encoder.session, "_ort", alive)
-    assert ask(page[1])[0] == 200
+    assert ask(page)[0] == 200
 
 
 def doctor_base() -> dict[str, Any]:
@@ -101,55 +103,108 @@ def doctor_base() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_model_whose_file_is_damaged_is_seen(made: subject.Made) -> None:
+def test_a_model_whose_file_is_damaged_is_reported(made: subject.Made) -> None:
     file = made.encoder / "image.onnx"
     good = file.read_bytes()
-    trial = health_module.ModelCheck(Project.open(made.project))
-    asked = health_module.CachedCheck(trial, "the model does not answer", fresh=0.0)
+    files = PageFiles()
+    model = health_module.ModelCheck(Project.open(made.project), files)
+    check = health_module.CachedCheck(
+        lambda: asyncio.to_thread(model), "the model does not answer", cache_seconds=0.0
+    )
     file.write_bytes(good[:-20] + bytes([good[-20] ^ 1]) + good[-19:])
     try:
-        assert asyncio.run(asked.ask()).said == "the model does not answer"
+        assert asyncio.run(check.result()).reason == "the model does not answer"
     finally:
         file.write_bytes(good)
-    assert asyncio.run(asked.ask()).ok
-    asked.close()
+    assert asyncio.run(check.result()).ok
+    files.close()
 
 
-def test_threads_that_answer_nobody_are_seen(page: tuple[Page, str]) -> None:
-    gate = threading.Event()
-    lanes = page[0].rpc.queue
+def test_images_that_cannot_be_decoded_are_reported(page: Page) -> None:
+    """The probe takes the way of a visitor's image: from the disk, through the decoder."""
+    (page.files.folder / "health.png").write_bytes(b"")
+    code, response = ask(page)
+    assert (code, failed(response)) == (503, {"model"})
+    assert response["model"]["reason"] == "images cannot be decoded"
 
-    async def stuck() -> None:
-        await asyncio.gather(*(lanes.run("read", lambda _: str(gate.wait(60)), {}) for _ in range(64)))
 
-    filler = threading.Thread(target=lambda: asyncio.run(stuck()))
-    filler.start()
+@pytest.mark.parametrize("visit", ["visits", "no visit"])
+def test_threads_that_answer_nobody_are_reported(page: Page, visit: str) -> None:
+    gate, queue = threading.Event(), page.rpc.queue
+    stuck = [
+        queue.submit(
+            "quick", Caller("127.0.0.1", str(i)), f"visit {i}" if visit == "visits" else None,
+            lambda: gate.wait(60),
+        )
+        for i in range(64)
+    ]  # fmt: skip
     try:
-        code, said = ask(page[1])
-        assert (code, bad(said)) == (503, {"queue"})
+        code, response = ask(page)
+        assert code == 503
+        assert "queue" in failed(response)
     finally:
         gate.set()
-        filler.join(60)
-    assert ask(page[1])[0] == 200
+        for one in stuck:
+            one.result(60)
+    assert ask(page)[0] == 200
 
 
-def test_a_queue_that_does_not_move_is_seen(page: tuple[Page, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_get_no_turn_are_reported(page: Page) -> None:
+    gate, queue = threading.Event(), page.rpc.queue
+    stuck = [queue.submit("job", NOBODY, f"visit {i}", lambda: gate.wait(60)) for i in range(8)]
+    try:
+        ask(page)
+        code, response = ask(page)
+        assert (code, failed(response)) == (503, {"jobs"})
+    finally:
+        gate.set()
+        for one in stuck:
+            one.result(60)
+    assert ask(page)[0] == 200
+
+
+def test_api_calls_that_do_not_end_are_reported(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     metrics = Session.metrics
     monkeypatch.setattr(Session, "metrics", lambda self, cls: gate.wait(60) and metrics(self, cls))
     events = []
-    for _ in range(8):  # four at once may run
-        answer = httpx.post(page[1] + "gradio_api/call/classes", json={"data": [""]}, timeout=30)
+    for _ in range(8):
+        answer = httpx.post(page.url + "gradio_api/call/classes", json={"data": [""]}, timeout=30)
         events.append(answer.json()["event_id"])
-    time.sleep(1.5)
     try:
-        code, said = ask(page[1])
-        assert (code, bad(said)) == (503, {"queue"})
+        code, response = ask(page)
+        assert (code, failed(response)) == (503, {"queue"})
     finally:
         gate.set()
     for event in events:
-        assert "complete" in httpx.get(page[1] + f"gradio_api/call/classes/{event}", timeout=60).text
-    assert ask(page[1])[0] == 200
+        assert "complete" in httpx.get(page.url + f"gradio_api/call/classes/{event}", timeout=60).text
+    assert ask(page)[0] == 200
+
+
+def test_a_locked_history_is_reported_and_delays_no_reader(page: Page) -> None:
+    visitor, _ = page.visitors.get()
+    cls = visitor.project.classes[0]
+    action = {"kind": "mute", "concept": visitor.session.concepts[0]}
+    page.rpc.answer("apply", {"token": visitor.token, "cls": cls, "actions": [action]})
+    store = visitor.project.context.history_store
+    lock = sqlite3.connect(store.path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    try:
+        code, response = ask(page)
+        assert code == 503
+        assert "saving" in failed(response)
+        began = time.monotonic()
+        assert "error" not in json.loads(page.rpc.answer("hello", {}))
+        redo = {"token": visitor.token, "cls": cls, "actions": [{**action, "kind": "lock"}]}
+        stepped = json.loads(page.rpc.answer("apply", redo))
+        assert "not saved yet" in stepped["note"]
+        assert time.monotonic() - began < 20, "a lock lasts for 30 s"
+    finally:
+        lock.execute("ROLLBACK")
+        lock.close()
+    page.visitors.sweep()
+    assert not visitor.session.changed, "what could not be saved is saved later"
+    assert ask(page)[0] == 200
 
 
 @contextmanager
@@ -171,22 +226,21 @@ def read_only(*folders: Path) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of POSIX")
-@pytest.mark.parametrize("which", ["pictures", "uploads"])
-def test_a_disk_that_cannot_be_written_is_seen(page: tuple[Page, str], which: str) -> None:
-    pictures = page[0].files
-    folder = pictures.folder if which == "pictures" else pictures.uploads
+@pytest.mark.parametrize("which", ["files", "uploads"])
+def test_a_disk_that_cannot_be_written_is_reported(page: Page, which: str) -> None:
+    folder = page.files.folder if which == "files" else page.files.uploads
     with read_only(folder):
-        code, said = ask(page[1])
-    assert (code, "disk" in bad(said)) == (503, True)
-    assert "/" not in json.dumps(said)
-    assert ask(page[1])[0] == 200
+        code, response = ask(page)
+    assert (code, "disk" in failed(response)) == (503, True)
+    assert "/" not in json.dumps(response)
+    assert ask(page)[0] == 200
 
 
-def test_a_folder_that_is_gone_is_seen(page: tuple[Page, str]) -> None:
-    shutil.rmtree(page[0].files.uploads)
-    assert bad(ask(page[1])[1]) == {"disk"}
-    page[0].files.uploads.mkdir()
-    assert ask(page[1])[0] == 200
+def test_a_missing_folder_is_reported(page: Page) -> None:
+    shutil.rmtree(page.files.uploads)
+    assert failed(ask(page)[1]) == {"disk"}
+    page.files.uploads.mkdir()
+    assert ask(page)[0] == 200
 
 
 def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path: Path) -> None:
@@ -200,16 +254,19 @@ def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path:
     assert any("history.sqlite" in fault for fault in found["faults"])
 
 
-def test_asking_often_costs_one_trial(page: tuple[Page, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_requests_run_a_check_once() -> None:
     runs = []
-    trial = health_module.CachedCheck(lambda: runs.append(1), "it", fresh=60.0)
+
+    async def check() -> None:
+        runs.append(1)
+
+    cached = health_module.CachedCheck(check, "it", cache_seconds=60.0)
 
     async def often() -> list[Any]:
-        return await asyncio.gather(*(trial.ask() for _ in range(50)))
+        return await asyncio.gather(*(cached.result() for _ in range(50)))
 
     assert all(part.ok for part in asyncio.run(often()))
     assert len(runs) == 1
-    trial.close()
 
 
 def test_doctor_says_that_nobody_answers() -> None:

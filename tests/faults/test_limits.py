@@ -16,9 +16,8 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.models.sessions import Session as OnnxSession
 from inficond.core.pipeline.build import BuildOptions, build
-from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.rpc import INTERNAL_ERROR, RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.app import build_page
+from inficond.gradio_app.rpc import INTERNAL_ERROR
 
 WORKER = Path(__file__).with_name("memory_worker.py")
 
@@ -91,19 +90,18 @@ def test_a_provider_that_dies_stops_the_build_in_a_line_and_it_goes_on_afterward
 def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made: subject.Made) -> None:
 
     project = Project.open(made.project)
-    pictures = PageFiles()
-    bridge = RpcServer(VisitorRegistry(project, pictures), pictures.uploads)
+    page = build_page(project)
     encoder = project.context.encoder
     real = encoder.session._ort
     object.__setattr__(encoder.session, "_ort", Dying(real, 1))
     rgb = np.full((40, 40, 3), 90, np.uint8)
-    visitor, _ = bridge.visitors.get(None)
+    visitor, _ = page.visitors.get(None)
     with pytest.raises(InputError, match=r"image\.onnx failed on cpu: CUDA error 719"):
         visitor.session.classify(rgb)
-    assert INTERNAL_ERROR not in bridge.read({"token": visitor.token, "parts": ["performance.table"]})
+    assert INTERNAL_ERROR not in page.rpc.answer(
+        "read", {"token": visitor.token, "parts": ["performance.table"]}
+    )
     object.__setattr__(encoder.session, "_ort", real)
     assert np.isfinite(visitor.session.classify(rgb).student).all()
-    bridge.queue.close()
-    bridge.visitors.close()
-    pictures.close()
+    page.close()
     assert os.path.exists(made.project)

@@ -1,4 +1,4 @@
-"""What the page's server reads from browsers and programs: requests, links, forms, headers."""
+"""Fuzzing of what the page reads from browsers and programs: requests, links, forms, headers, JSON sizes."""
 
 import asyncio
 import json
@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from hypothesis import strategies as st
 from tests.fuzz.harness import Bug, Parser
@@ -18,14 +17,16 @@ from tests.fuzz.workshop import Workshop
 from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS
 from inficond.core.models.class_sets import read_classes
+from inficond.gradio_app.access import AccessPolicy, OwnerKey, is_loopback
 from inficond.gradio_app.actions import project_options
-from inficond.gradio_app.api import add_endpoints
-from inficond.gradio_app.guard import RequestGuard, is_loopback
+from inficond.gradio_app.app import Page, build_page
+from inficond.gradio_app.guard import RequestGuard
 from inficond.gradio_app.jobs import Job
+from inficond.gradio_app.limits import NOBODY, json_size
 from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.rpc import INTERNAL_ERROR, RPC_METHODS, RpcServer
+from inficond.gradio_app.routes import ROUTES, RouteTable
+from inficond.gradio_app.rpc import INTERNAL_ERROR, RPC_METHODS
 from inficond.gradio_app.selection import SCOPES, resolve_selection
-from inficond.gradio_app.visitor import VisitorRegistry
 
 SELECTION = {
     "cls": "boat",
@@ -64,20 +65,20 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "start_project": {"token": "$token", "name": "x", "files": [{"path": "/nowhere/a.jpg", "name": "a.jpg"}]},
     "open_project": {"token": "$token", "project": "p0"},
     "classify": {"token": "$token", "path": "/nowhere/a.jpg", "name": "a.jpg"},
-    "forget_trial": {"token": "$token"},
+    "discard_image": {"token": "$token"},
 }  # fmt: skip
 CALLS: dict[str, list[Any]] = {
     "classes": [], "influence": ["boat"], "instances": ["boat", "missed", 5], "suggest": ["boat", ""],
     "preview": ["boat", [{"kind": "mute", "concept": "c0"}], "missed"],
     "apply": ["boat", [{"kind": "mute", "concept": "group:land"}], "", "a note"],
     "undo": [], "redo": [], "add_concept": ["c3"], "recipe": [], "predict": [{"path": "/nowhere/a.jpg"}],
-    "export_student": ["recipe"], "distill": ["/nowhere", "mine", "boat: canoe"],
+    "export_student": ["recipe"], "distill": ["/nowhere", "mine", "boat: canoe", "$owner"],
 }  # fmt: skip
 assert set(REQUESTS) == set(RPC_METHODS)
 
 
 class _Faults(logging.Handler):
-    """What the page logs as a fault of its own."""
+    """Collects the internal errors that the page logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -88,18 +89,16 @@ class _Faults(logging.Handler):
 
 
 @cache
-def page(shop: Workshop) -> tuple[RpcServer, PageFiles, _Faults]:
-    """The page's server side, with nobody in front of it; long work is accepted and not begun."""
-    pictures = PageFiles()
-    visitors = VisitorRegistry(shop.project, pictures, shop.root / "visitors.sqlite")
-    visitors.disable_saving()
-    bridge = RpcServer(visitors, pictures.uploads)
-    bridge.jobs.start = lambda owner, work: Job(owner)  # type: ignore[method-assign]
+def page(shop: Workshop) -> tuple[Page, _Faults]:
+    """A page without a server; jobs are accepted and do not begin."""
+    made = build_page(shop.project, local_folders=True)
+    made.visitors.disable_saving()
+    made.rpc.jobs.start = lambda owner, *args, **kwargs: Job(owner)  # type: ignore[method-assign]
     faults = _Faults()
     logging.getLogger("inficond.page").addHandler(faults)
-    for name in ("hello", "read"):  # what is made once is made before anybody is watched
-        getattr(bridge, name)(REQUESTS[name])
-    return bridge, pictures, faults
+    for name in ("hello", "read"):  # files that are made once are made before anybody is watched
+        made.rpc.answer(name, REQUESTS[name])
+    return made, faults
 
 
 def filled(document: Any, places: dict[str, str]) -> Any:
@@ -113,28 +112,28 @@ def filled(document: Any, places: dict[str, str]) -> Any:
 
 @parser("page request", 3)
 def page_request(shop: Workshop) -> Parser:
-    bridge, pictures, faults = page(shop)
+    made, faults = page(shop)
 
     def parse(given: Any, place: Path) -> dict[str, Any]:
-        name, said = given
-        visitor, _ = bridge.visitors.get()
-        session = visitor.session
+        name, document = given
+        visitor, _ = made.visitors.get()
+        session = visitor.own_session()
         session.apply("boat", {"kind": "mute", "concept": "c2"})
-        request = filled(value(said), {"$token": session.token, "$node": session.node})
+        request = filled(value(document), {"$token": visitor.token, "$node": session.node})
         faults.seen.clear()
-        answer = getattr(bridge, name)(request)
+        answer = made.rpc.answer(name, request if isinstance(request, dict) else {})
         for record in faults.seen:
             raise Bug(f"{name} failed") from (record.exc_info or (None, None))[1]
         answer.encode()
-        found = json.loads(answer, parse_constant=_no_number)
+        response = json.loads(answer, parse_constant=_no_number)
         assert INTERNAL_ERROR not in answer
-        if "error" in found:
-            raise InputError(found["error"])
-        return found
+        if "error" in response:
+            raise InputError(response["error"])
+        return dict(response)
 
-    def holds(made: dict[str, Any], given: Any, place: Path) -> None:
-        assert isinstance(made["token"], str)
-        again, lost = bridge.visitors.get(made["token"])
+    def holds(response: dict[str, Any], given: Any, place: Path) -> None:
+        assert isinstance(response["token"], str)
+        again, lost = made.visitors.get(response["token"])
         assert not lost
         assert (again.session.scores() >= 0).all()
 
@@ -142,53 +141,48 @@ def page_request(shop: Workshop) -> Parser:
     given = st.sampled_from(seeds).flatmap(
         lambda name: st.tuples(st.just(name), documents([REQUESTS[name]], 3))
     )
-    return Parser("page request", given, parse, holds, ("",), (pictures.folder, pictures.uploads, shop.root))
+    return Parser("page request", given, parse, holds, ("",), (made.files.folder, shop.root))
 
 
 def _no_number(text: str) -> None:
-    raise Bug(f"{text} is no JSON")
+    raise Bug(f"{text} is not JSON")
 
 
 @parser("endpoint", 1.5)
 def endpoint(shop: Workshop) -> Parser:
-    """What `gradio_client` and MCP clients call."""
-    bridge, pictures, _ = page(shop)
-    with gr.Blocks() as blocks:
-        add_endpoints(bridge.visitors, pictures.uploads, False)
-    functions = {fn.api_name: fn.fn for fn in blocks.fns.values()}
+    """The API endpoints, which `gradio_client` and MCP clients call."""
+    made, _ = page(shop)
 
     def parse(given: Any, place: Path) -> dict[str, Any]:
-        name, said = given
+        name, document = given
         wanted = CALLS[name]
-        said = value(said)
-        args = (said if isinstance(said, list) else [])[: len(wanted)]
+        document = value(document)
+        args = (document if isinstance(document, list) else [])[: len(wanted)]
         args += wanted[len(args) :]
-        try:
-            found = functions[name](*args, "")
-        except gr.Error as error:
-            raise InputError(str(error.message)) from None
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
-        return found
+        args = [made.owner_key.value if arg == "$owner" else arg for arg in args]
+        response = asyncio.run(made.api.call(name, [*args, ""], NOBODY))
+        json.dumps(response, ensure_ascii=False, allow_nan=False).encode()
+        return response
 
-    def holds(made: dict[str, Any], given: Any, place: Path) -> None:
-        assert made["session"]
+    def holds(response: dict[str, Any], given: Any, place: Path) -> None:
+        assert response["session"]
 
     given = st.sampled_from(sorted(CALLS)).flatmap(
         lambda name: st.tuples(st.just(name), documents([CALLS[name]], 3))
     )
-    return Parser("endpoint", given, parse, holds, ("",), (pictures.folder, pictures.uploads, shop.root))
+    return Parser("endpoint", given, parse, holds, ("",), (made.files.folder, shop.root))
 
 
 @parser("permalink", 1.5)
 def permalink(shop: Workshop) -> Parser:
-    bridge, pictures, _ = page(shop)
-    visitor, _ = bridge.visitors.get()
+    made, _ = page(shop)
+    visitor, _ = made.visitors.get()
 
     def parse(given: Any, place: Path) -> Any:
         return resolve_selection(value(given), visitor)
 
-    def holds(made: Any, given: Any, place: Path) -> None:
-        selection, note = made
+    def holds(result: Any, given: Any, place: Path) -> None:
+        selection, note = result
         assert selection.cls in shop.project.classes
         assert selection.subset in (None, *SUBSETS)
         assert set(selection.concepts) <= set(shop.project.concepts)
@@ -205,46 +199,52 @@ def permalink(shop: Workshop) -> Parser:
         parse,
         holds,
         ("",),
-        (shop.root, pictures.folder),
+        (shop.root, made.files.folder),
     )
 
 
 @parser("new project")
 def new_project(shop: Workshop) -> Parser:
-    """The form of view 1, as visitors and as the machine's owner fill it in."""
+    """The form for a new project, filled in by visitors and by the owner of the machine."""
     seeds = [
         {"name": "Mine", "files": [{"path": "$0", "name": "a.jpg"}, {"path": "$1", "name": "b/c.png"}],
-         "classes": "boat: canoe, gondola\nbird", "token": "t"},
+         "classes": "boat: canoe, gondola\nbird"},
         {"name": "", "folder": "$photos", "teacher": "embedded", "encoder": "embedded", "classes": ""},
     ]  # fmt: skip
 
     def parse(given: Any, place: Path) -> Any:
-        said, owner = given
-        uploads, photos = place / "uploads", place / "photos"
+        document, is_owner = given
+        files, key = PageFiles(place), OwnerKey(True)
+        photos = place / "photos"
         photos.mkdir()
         named = {"$photos": str(photos)}
         for i in range(2):
-            file = uploads / f"{i}" / "x.jpg"
-            file.parent.mkdir(parents=True)
-            file.write_bytes(b"%d" % i)
-            named[f"${i}"] = str(file)
-        request = filled(value(said), named)
-        request = request if isinstance(request, dict) else {}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("INFICOND_CACHE", str(place / "cache"))
-            options = project_options(request, uploads, owner)
-        asked = request.get("files")
-        sent = {e["path"] for e in asked if isinstance(e, dict)} if isinstance(asked, list) else set()
-        return options, set() if request.get("folder") else sent
+            upload = files.new_upload("x.jpg")
+            upload.write_bytes(b"%d" % i)
+            named[f"${i}"] = files.add_upload(upload, "visit")
+        request = filled(value(document), named)
+        request = dict(request) if isinstance(request, dict) else {}
+        request["owner_key"] = key.value if is_owner else request.get("owner_key")
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("INFICOND_CACHE", str(place / "cache"))
+                options, temporary = project_options(request, "visit", files, key)
+            home = place / "cache" / "projects" if is_owner else files.projects
+            assert options.out.is_relative_to(home)
+            assert options.images.exists()
+            asked = request.get("files")
+            sent = {e["path"] for e in asked if isinstance(e, dict)} if isinstance(asked, list) else set()
+            if request.get("folder"):
+                assert is_owner
+            else:
+                assert (temporary is None) == is_owner
+                assert options.images.is_relative_to(home)
+                assert len([p for p in options.images.iterdir() if p.is_file()]) == len(sent)
+        finally:
+            files.close()
+        return options
 
-    def holds(made: Any, given: Any, place: Path) -> None:
-        options, sent = made
-        projects = place / "cache" / "projects"
-        assert options.out.parent == projects
-        assert options.images.exists()
-        if sent:
-            assert options.images.parent == projects
-            assert len([p for p in options.images.iterdir() if p.is_file()]) == len(sent)
+    def holds(options: Any, given: Any, place: Path) -> None:
         json.dumps(options.name, ensure_ascii=False).encode()
         told(lambda: read_classes(options.classes))
 
@@ -252,20 +252,55 @@ def new_project(shop: Workshop) -> Parser:
     return Parser("new project", given, parse, holds, ("",))
 
 
+@parser("json size")
+def json_sizes(shop: Workshop) -> Parser:
+    """The size of a JSON text that is measured without parsing it: never below the true one."""
+    texts_ = st.one_of(
+        documents([REQUESTS["apply"]], 3).map(lambda d: json.dumps(value(d), ensure_ascii=True).encode()),
+        st.text(alphabet='[]{},"\\a1: ', max_size=60).map(str.encode),
+        st.binary(max_size=60),
+    )
+
+    def parse(given: Any, place: Path) -> Any:
+        measured = json_size(given)
+        try:
+            parsed = json.loads(given)
+        except (ValueError, RecursionError):
+            raise InputError("not JSON") from None
+        return measured, parsed
+
+    def size(parsed: Any) -> tuple[int, int]:
+        inner = parsed.values() if isinstance(parsed, dict) else parsed if isinstance(parsed, list) else None
+        if inner is None:
+            return 0, 1
+        sizes = [size(one) for one in inner]
+        return 1 + max((d for d, _ in sizes), default=0), 1 + sum(n for _, n in sizes)
+
+    def holds(result: Any, given: Any, place: Path) -> None:
+        (depth, count), parsed = result
+        true_depth, true_count = size(parsed)
+        assert depth == true_depth or (depth > true_depth and b'"' in given)  # repeated keys are parsed once
+        assert count >= true_count
+
+    return Parser("json size", texts_, parse, holds, ("",))
+
+
 @parser("header")
 def header(shop: Workshop) -> Parser:
-    """A request's address and headers, as they come from the network."""
+    """The path and the headers of a request, as they come from the network."""
     raw = st.one_of(
         st.sampled_from([b"localhost:7860", b"127.0.0.1", b"[::1]:1", b"evil.example", b"http://localhost",
                          b"[", b"null", b"[::1", b"12", b"9" * 5000, b"-1", b"\xb2", b"a@b:c", b"http://[",
-                         b"//", b":::", b"localhost.evil.example"]),
+                         b"//", b":::", b"localhost.evil.example", b"cross-site", b"navigate"]),
         st.binary(max_size=20),
     )  # fmt: skip
-    names = st.sampled_from([b"host", b"origin", b"content-length", b"range", b"cookie"])
+    names = st.sampled_from(
+        [b"host", b"origin", b"content-length", b"range", b"cookie", b"sec-fetch-site", b"sec-fetch-mode"]
+    )
     paths = st.one_of(
         st.sampled_from(["/", "/gradio_api/file=/etc/passwd", "/gradio_api/file=\0", "/gradio_api/upload",
                          "/gradio_api/proxy=x", "/gradio_api/file=" + "a" * 5000, "/gradio_api/file=~",
-                         "/gradio_api/file=\ud800"]),
+                         "/gradio_api/file=\ud800", "/rpc/hello", "/rpc/hello/", "/config"]),
         texts.map(lambda t: f"/gradio_api/file={value(t)}"),
     )  # fmt: skip
     given = st.tuples(
@@ -273,8 +308,7 @@ def header(shop: Workshop) -> Parser:
     )
 
     def parse(given: Any, place: Path) -> Any:
-        path, method, headers, own = given
-        (place / "public").mkdir(exist_ok=True)
+        path, method, headers, loopback = given
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -288,25 +322,25 @@ def header(shop: Workshop) -> Parser:
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        guard = RequestGuard(app, [place / "public"], lambda name: False, own)
-        scope = {
-            "type": "http",
-            "path": path,
-            "method": method,
-            "headers": [(k.lower(), v) for k, v in headers],
-        }
+        policy = AccessPolicy("127.0.0.1" if loopback else "0.0.0.0")
+        guard = RequestGuard(app, RouteTable(ROUTES), policy)
+        headers = [(k.lower(), v) for k, v in headers]
+        scope = {"type": "http", "path": path, "method": method, "headers": headers}
         asyncio.run(guard(scope, receive, send))
         return sent[0]
 
-    def holds(made: Any, given: Any, place: Path) -> None:
-        path, _, headers, own = given
-        assert made["status"] in (200, 403, 404, 413)
+    def holds(response: Any, given: Any, place: Path) -> None:
+        path, method, headers, loopback = given
+        assert response["status"] in (200, 400, 403, 404, 405, 413, 429)
+        if response["status"] != 200:
+            return
+        assert RouteTable(ROUTES).find(method, path) is not None
         hosts = [v.decode("latin-1") for k, v in headers if k == b"host"]
-        if own and made["status"] == 200:
+        if loopback:
             name = hosts[0].rpartition("@")[2] if hosts else ""
             bare = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
             assert is_loopback(bare)
-        if "/file=" in path:
-            assert made["status"] != 200
+        origins = [v.decode("latin-1") for k, v in headers if k == b"origin"]
+        assert not origins or origins[0].rpartition("//")[2].lower() == hosts[0].lower()
 
     return Parser("header", given, parse, holds, ("",))

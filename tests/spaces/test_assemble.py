@@ -75,13 +75,15 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_app_serves_the_demo_to_strangers(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address comes from the Space, the project from beside the script, and no folder may be named."""
+    """The address comes from the Space and the project from the script's folder; there is no owner key."""
     from inficond.gradio_app import space as serving
 
     served: dict[str, object] = {}
     monkeypatch.setattr(
-        serving.Page, "launch", lambda page, host, port: served.update(page=page, host=host, port=port)
+        serving.Page, "start", lambda page, host, port: served.update(page=page, host=host, port=port)
     )
+    monkeypatch.setattr(serving.threading.Event, "wait", lambda event: None)
+    monkeypatch.setattr(serving.Page, "close", lambda page: None)
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7123")
     monkeypatch.syspath_prepend(str(space))
@@ -90,8 +92,7 @@ def test_app_serves_the_demo_to_strangers(space: Path, monkeypatch: pytest.Monke
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.serve(space / "demo")
+    module.serve_space(space / "demo")
     assert (served["host"], served["port"]) == ("0.0.0.0", 7123)
     page = served["page"]
-    assert page.rpc.local_folders is False  # type: ignore[attr-defined]
-    page.close()  # type: ignore[attr-defined]
+    assert not page.owner_key.value  # type: ignore[attr-defined]

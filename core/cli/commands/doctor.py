@@ -29,7 +29,9 @@ PACKAGES = (
 WORDS = {
     "model": ("the model answers", "THE MODEL DOES NOT ANSWER"),
     "queue": ("the queue moves", "THE QUEUE DOES NOT MOVE"),
+    "jobs": ("jobs get their turn", "JOBS DO NOT GET THEIR TURN"),
     "disk": ("the disk can be written", "THE DISK CANNOT BE WRITTEN"),
+    "saving": ("steps can be saved", "STEPS CANNOT BE SAVED"),
 }
 """What each part of a page's health is called where it is well and where it is not."""
 CLOSE = 2e-3
@@ -276,6 +278,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
         for name, part in page["parts"].items():
             lines.append(
                 f"  {WORDS.get(name, (name, name))[not part['ok']]}"
-                + (f": {part['said']}" if part["said"] else "")
+                + (f": {part['reason']}" if part["reason"] else "")
             )
     return lines
