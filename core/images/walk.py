@@ -111,7 +111,7 @@ class _Search:
         suffix = path.suffix.lower()
         name = relative_name(path, self.root)
         if suffix in SUFFIXES:
-            if not _is_text(path.relative_to(self.root).as_posix()):
+            if not is_utf8(path.relative_to(self.root).as_posix()):
                 self.note(name, "its name is not UTF-8; rename it")
             else:
                 (self.linked_files if is_link else self.images).append(path)
@@ -142,7 +142,8 @@ def _identity(path: Path) -> tuple[int, int]:
     return info.st_dev, info.st_ino
 
 
-def _is_text(name: str) -> bool:
+def is_utf8(name: str) -> bool:
+    """Return whether a path can be written as UTF-8, as projects store it."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

@@ -17,6 +17,7 @@ from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
+from inficond.core.images.walk import is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
@@ -92,6 +93,8 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
 
 
 def _check_folder(out: Path) -> None:
+    if not is_utf8(str(out)):
+        raise InputError(f"the path {out} is not UTF-8; choose another folder for the project")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: choose a folder for the project")
     if out.is_dir() and not (out / files.BUILD).exists() and not (out / files.PROJECT).exists():

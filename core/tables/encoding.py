@@ -15,7 +15,10 @@ _MARKS = (
 )
 _SAMPLE = 1 << 16
 _NOT_WESTERN = re.compile(
-    r"[^\x00-\x7f]{3}|[a-zßà-ÿ][À-ÞŠŽŸŒ]|[A-Za-zÀ-ÿ][^\x00-\x7fÀ-ÿŠšŽžŸŒœ’‘´–—·…°ªº][a-zà-ÿ]"
+    r"[^\x00-\x7f]{3}"
+    r"|[a-zßà-ÿ][À-ÞŠŽŸŒ]"
+    r"|[A-Za-zÀ-ÿ][^\x00-\x7fÀ-ÿŠšŽžŸŒœ’‘´–—·…°ªº][a-zà-ÿ]"
+    r"|(?<![A-Za-z\x80-\uffff])[^\x00-\x7f‘’“”„–—…«»°·]{2}(?![A-Za-z\x80-\uffff])"
 )
 """Letter sequences that Western European text does not have: other encodings read as Windows-1252."""
 

@@ -158,5 +158,6 @@ def _stem(name: str) -> str:
 
 
 def _number(name: str) -> str:
-    stem = PurePosixPath(_stem(name)).name
+    file = PurePosixPath(_folded(name)).name.removesuffix(".0")
+    stem = PurePosixPath(_stem(file)).name
     return str(int(stem)) if stem.isascii() and stem.isdecimal() and len(stem) < 19 else ""

@@ -122,6 +122,27 @@ def test_grey_scale_does_not_depend_on_the_largest_value(
     assert np.abs(got - 255 * shares).max() <= (1 if suffix == "j2k" else 0.6)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"]),
+    kind=st.sampled_from(["PNG", "TIFF", "WEBP", "BMP", "QOI"]),
+    seed=st.integers(0, 2**32 - 1),
+    size=st.tuples(st.integers(8, 40), st.integers(8, 40)),
+)
+def test_lossless_pictures_of_every_mode(mode: str, kind: str, seed: int, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 4), np.uint8)
+    image = Image.fromarray(noise, "RGBA" if mode in ("RGBA", "LA") else None).convert(mode)
+    out = io.BytesIO()
+    try:
+        image.save(out, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    except (OSError, KeyError, ValueError):  # a mode that the format does not store
+        return
+    rgba = Image.open(io.BytesIO(out.getvalue())).convert("RGBA")
+    want = Image.new("RGB", rgba.size, "white")
+    want.paste(rgba, mask=rgba.getchannel("A"))
+    np.testing.assert_array_equal(np.asarray(open_picture(out).image), np.asarray(want))
+
+
 def tiff_12_bit(values: np.ndarray) -> bytes:
     """A TIFF file of 12 bits per pixel."""
     height, width = values.shape

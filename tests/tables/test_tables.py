@@ -166,6 +166,8 @@ def test_other_meanings_of_numbers_by_option(
         ),
         ("image,class\na.jpg,Wei\u00dfkopf\n".encode("mac-roman"), "--table-encoding"),
         ("image,class\na.jpg,\u732b\u3068\u72ac\u306e\u5199\u771f\n".encode("shift_jis"), "--table-encoding"),
+        ("image,class\na.jpg,\u72d7\nb.jpg,\u9e1f\n".encode("gbk"), "--table-encoding"),
+        ("image,class\na.jpg,Łódź\n".encode("cp1250"), "--table-encoding"),
         ("", "is empty"),
         ("image,class\n", "no rows"),
     ],
@@ -264,6 +266,7 @@ def test_a_tab_separated_text_file_of_excel(tmp_path: Path) -> None:
         (["a", "b"], ["a.jpg", "b.png"], "without file extension"),
         (["x/a", "y/b"], ["p/a.jpg", "q/b.png"], "by file name without extension"),
         (["1", "12"], ["0001.jpg", "0012.jpg"], "leading zeros"),
+        (["1.0", "12.0"], ["0001.jpg", "0012.jpg"], "leading zeros"),
         (["a%20b.jpg"], ["a b.jpg"], "% escapes"),
     ],
 )

@@ -17,7 +17,7 @@ from inficond.core.images.sources.record import ImageSet, ImageSource, Note, col
 from inficond.core.images.sources.remote import Remote, RemoteFolder
 from inficond.core.images.sources.tables import PathList, PathTable
 from inficond.core.images.sources.webdataset import TarImages
-from inficond.core.images.walk import SUFFIXES, walk
+from inficond.core.images.walk import SUFFIXES, is_utf8, walk
 from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
 from inficond.core.tables import TableOptions
 
@@ -72,6 +72,8 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
         return HubImages(text[3:], options)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):
         return _remote(text, options, downloads)
+    if not is_utf8(text):
+        raise InputError(f"the path {text} is not UTF-8; rename the folder or file")
     path = Path(text).expanduser()
     try:
         mode = path.stat().st_mode
