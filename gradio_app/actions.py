@@ -194,8 +194,8 @@ def classify(visitor: Visitor, path: Any, name: Any, uploads: Path) -> dict[str,
     rows: list[dict[str, Any]] = []
     wanted: set[str] = set()
     for c, cls in enumerate(trial.classes):
-        bars = contribution_bars(trial.contributions[cls], session.concepts, MOST_BARS)
-        wanted |= {b["name"] for b in bars if b["kind"] == "concept"}
+        bars = contribution_bars(trial.contributions[cls], session.students, MOST_BARS)
+        wanted |= {b["name"] for b in bars if b["kind"] == "concept" and "absence" not in b}
         rows.append(
             {
                 "name": cls,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
+from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.request_queue import lower_thread_priority
@@ -81,6 +82,10 @@ class Visitor:
     def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
         """A value that belongs to a step of the history, wherever the visitor stands."""
         return self._visitors.cached_for_all((self.key, "node", self.token, node), make)
+
+    def class_references(self) -> tuple[str, ...]:
+        """Return what actual classes can be taken from; empty if the classes do not exclude each other."""
+        return self.cached(("references",), lambda: references(self.session))
 
     def default_class(self) -> str:
         """What a newcomer sees first: the class with the most images on which student and teacher part."""
