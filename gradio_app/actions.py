@@ -274,7 +274,7 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
             "name": cls,
             "teacher": None if found.teacher is None else to_plain(float(found.teacher[c])),
             "student": to_plain(float(found.student[c])),
-            "bars": to_plain(contribution_bars(found.contributions[cls], session.concepts, MAX_BARS)),
+            "bars": to_plain(contribution_bars(found.contributions[cls], session.students, MAX_BARS)),
         }
         for c, cls in enumerate(found.classes)
     ]
@@ -316,7 +316,8 @@ def _evidence(session: Any, found: Any, rows: list[PredictionRow]) -> dict[str, 
 
     from inficond.core.concepts import evidence
 
-    concepts = {bar["name"] for row in rows for bar in row["bars"] if bar["kind"] == "concept"}
+    bars = [bar for row in rows for bar in row["bars"]]
+    concepts = {bar["name"] for bar in bars if bar["kind"] == "concept" and "absence" not in bar}
     regions = {}
     for concept in concepts:
         region = evidence(found.regions, found.assignment, session.context.words.embedding(concept))

@@ -25,6 +25,8 @@ TERMS = {
     "agree-neg": "Teacher and student both answer no.",
     "missed": "The teacher answers yes, the student no.",
     "extra": "The teacher answers no, the student yes.",
+    "T and S": "The probabilities that the teacher (T) and the student (S) give to the class.",
+    "top-1": "The share of held-out images for which the student's most probable class is the actual one.",
     "slice": "A group of misaligned images that share one or two concepts more often than chance explains.",
     "focus": "The refit weights the images of this subset five times as much; held-out images never enter a fit.",
     "suggestion": "The actions with the largest expected gain, each with its predicted effect. Click one to preview it.",

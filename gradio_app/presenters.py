@@ -1,6 +1,6 @@
 """Presentation of core results that several views share: changes, suggestions and contributions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from inficond.core.tuning.actions import Action, spell
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from inficond.core.evaluation import Change, ClassMetrics
     from inficond.core.history.node import Node
     from inficond.core.sessions.session import Session
-    from inficond.core.students import Contributions
+    from inficond.core.students import Contributions, Students
     from inficond.core.tuning.missing import MissingConcept
     from inficond.core.tuning.preview import ClassChange, Preview
     from inficond.core.tuning.suggest import Suggestion
@@ -58,13 +58,17 @@ class MetricChip(TypedDict):
 
 
 class ContributionBar(TypedDict):
-    """A term of a logit; `kind` is ``concept``, ``rest``, ``bias`` or ``sum``."""
+    """A term of a logit; `kind` is ``concept``, ``rest``, ``bias`` or ``sum``.
+
+    `absence` describes a concept whose value is below the mean: it has no evidence region.
+    """
 
     key: str
     name: str
     value: float
     kind: str
     more: str
+    absence: NotRequired[str]
 
 
 class PreviewPayload(TypedDict):
@@ -142,13 +146,16 @@ def change_chip(label: str, change: "Change") -> ChangeChip:
 
 
 def change_chips(change: "ClassChange") -> list[ChangeChip]:
-    """Return the chips of a class: fidelity, accuracy where labels exist, and the misaligned counts."""
-    chips = [
-        change_chip(METRIC_LABELS[name], change.fidelity[name]) for name in ("ap", "balanced_agreement", "f1")
-    ]
+    """Return the chips of a class: fidelity, accuracy where labels exist, and the misaligned counts.
+
+    With a focus, the agreement in the focus takes the place of F1, so that all chips fit their row.
+    """
+    focused = change.focus is not None and change.focus_size > 0
+    shown = ("ap", "balanced_agreement") if focused else ("ap", "balanced_agreement", "f1")
+    chips = [change_chip(METRIC_LABELS[name], change.fidelity[name]) for name in shown]
     if change.accuracy is not None:
         chips.append(change_chip(ACCURACY_LABEL, change.accuracy["ap"]))
-    if change.focus is not None and change.focus_size:
+    if change.focus is not None and focused:
         chips.append(change_chip("agr. in focus", change.focus["agreement"]))
     b, a = change.before, change.after
     chips.append(
@@ -197,22 +204,30 @@ def preview_payload(preview: "Preview", cls: str) -> PreviewPayload:
 
 
 def contribution_bars(
-    contributions: "Contributions", concepts: Sequence[str], count: int
+    contributions: "Contributions", students: "Students", count: int
 ) -> list[ContributionBar]:
     """Return the terms of a logit as bars: the `count` largest, the other terms' sum, the bias, the total."""
     bars: list[ContributionBar] = []
-    for column, value, z in zip(
-        contributions.columns[:count], contributions.values[:count], contributions.z[:count]
-    ):
-        name = concepts[int(column)]
-        more = f"{name}: {format_signed(float(z), 1)} standard deviations from the mean image"
-        bars.append(_bar(f"c {name}", name, float(value), "concept", more))
+    for i, column in enumerate(contributions.columns[:count].tolist()):
+        name, z = students.concepts[column], float(contributions.z[i])
+        more = f"{name}: {format_signed(z, 1)} standard deviations from the mean image"
+        bar = _bar(f"c {name}", name, float(contributions.values[i]), "concept", more)
+        if contributions.absent[i]:
+            usual = float(students.mean[column])
+            bar["absence"] = absence_line(name, usual + z * float(students.scale[column]), usual)
+        bars.append(bar)
     rest = contributions.values[count:]
     if len(rest):
         bars.append(_bar("rest", f"{len(rest)} others", float(rest.sum()), "rest"))
     bars.append(_bar("bias", "bias", float(contributions.bias), "bias", "the same for every image"))
     bars.append(_bar("sum", "sum (logit)", float(contributions.logit), "sum"))
     return bars
+
+
+def absence_line(concept: str, value: float, usual: float) -> str:
+    """Return a line that says how much less of a concept an image has than the mean image."""
+    shown = f"{format_number(value)}, usually {format_number(usual)}"
+    return f"no {concept} here: {shown}" if value < usual / 2 else f"less {concept} than usual: {shown}"
 
 
 def _bar(key: str, name: str, value: float, kind: str, more: str = "") -> ContributionBar:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.evaluation.subsets import SUBSETS, subset_codes
+from inficond.core.sessions.class_confusion import actual_classes, predicted_classes
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
@@ -39,10 +40,51 @@ def selected_rows(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp
     if selection.slice is not None:
         found = visitor.slice(selection.cls, selection.slice)
         return np.asarray(found.misaligned if found is not None else [], np.intp)
-    scope = np.ones(len(visitor.project), bool) if selection.scope == "all" else visitor.project.is_validation
+    scope = scope_mask(visitor, selection)
     if selection.subset is not None:
         scope = scope & (class_subset_codes(visitor, selection.cls) == SUBSETS.index(selection.subset))
     return np.flatnonzero(scope)
+
+
+def scope_mask(visitor: "Visitor", selection: "Selection") -> NDArray[np.bool_]:
+    """Return which images the scope and the filters by class leave, whatever the subset; shape (N,)."""
+    project, session = visitor.project, visitor.session
+    mask = np.ones(len(project), bool) if selection.scope == "all" else project.is_validation
+    if selection.actual is not None:
+        mask = mask & _has_actual_class(visitor, selection)
+    if selection.predicted is not None:
+        predicted = visitor.cached(("predicted",), lambda: predicted_classes(session))
+        mask = mask & (predicted == session.class_index(selection.predicted))
+    return mask
+
+
+def describe_filters(selection: "Selection") -> str:
+    """Return the filters by class as text: ``rose called tulip``; empty without filters."""
+    if selection.actual and selection.predicted:
+        return f"{selection.actual} called {selection.predicted}"
+    if selection.predicted:
+        return f"called {selection.predicted}"
+    reference = "teacher" if selection.reference == "teacher" else "label"
+    return f"{reference} {selection.actual}" if selection.actual else ""
+
+
+def reference_of(visitor: "Visitor", selection: "Selection") -> str | None:
+    """Return what the actual classes are taken from; None if the classes do not exclude each other."""
+    known = visitor.class_references()
+    return selection.reference if selection.reference in known else next(iter(known), None)
+
+
+def _has_actual_class(visitor: "Visitor", selection: "Selection") -> NDArray[np.bool_]:
+    """Return which images have the selected actual class, (N,).
+
+    An image can have the labels of several classes; of the teacher's classes only the most probable counts.
+    """
+    assert selection.actual is not None
+    c = visitor.session.class_index(selection.actual)
+    labels = visitor.project.labels
+    if labels is not None and selection.reference != "teacher":
+        return np.asarray(labels[:, c]) >= 0.5
+    return visitor.cached(("teacher's",), lambda: actual_classes(visitor.session, "teacher")) == c
 
 
 def visible_columns(visitor: "Visitor", selection: "Selection") -> list[int]:

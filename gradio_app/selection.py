@@ -1,7 +1,7 @@
 """The selection that all views share, and its validation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -26,6 +26,9 @@ class SelectionPayload(TypedDict):
     concepts: list[str]
     image: str | None
     scope: str | None
+    actual: str | None
+    predicted: str | None
+    reference: str | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ class Selection:
         The id of the opened image.
     scope : str, optional
         ``all`` includes training images. Only validation images are shown by default.
+    actual : str, optional
+        Only images of this class: by their labels, or by the teacher as `reference` says.
+    predicted : str, optional
+        Only images to which the student gives this class. Both filters need classes that exclude each other,
+        except `actual` by labels; neither is combined with a slice.
+    reference : str, optional
+        ``teacher``: the actual classes are the teacher's even if there are labels.
     """
 
     cls: str
@@ -54,6 +64,9 @@ class Selection:
     concepts: tuple[str, ...] = ()
     image: str | None = None
     scope: str | None = None
+    actual: str | None = None
+    predicted: str | None = None
+    reference: str | None = None
 
     def to_json(self) -> SelectionPayload:
         """Return the selection as the browser keeps it."""
@@ -64,6 +77,9 @@ class Selection:
             "concepts": list(self.concepts),
             "image": self.image,
             "scope": self.scope,
+            "actual": self.actual,
+            "predicted": self.predicted,
+            "reference": self.reference,
         }
 
 
@@ -102,7 +118,28 @@ def resolve_selection(requested: Any, visitor: "Visitor") -> tuple[Selection, st
         notes.append("the slice no longer exists; all images are shown")
         slice_id = None
     selection = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
+    if slice_id is None:
+        selection = replace(selection, **_class_filters(requested, visitor, notes))
     return selection, one_line(("; ".join(notes) + ".").capitalize()) if notes else None
+
+
+def _class_filters(requested: Mapping[str, Any], visitor: "Visitor", notes: list[str]) -> dict[str, Any]:
+    """Return the valid filters by actual and predicted class; add a note for each that is removed."""
+    found: dict[str, Any] = {}
+    if requested.get("reference") == "teacher":
+        found["reference"] = "teacher"
+    session = visitor.session
+    known = visitor.class_references()
+    labelled = session.project.labels is not None and "reference" not in found
+    for name, possible in (("actual", bool(known) or labelled), ("predicted", bool(known))):
+        cls = _text(requested.get(name))
+        if cls is None:
+            continue
+        if possible and cls in session.project.classes:
+            found[name] = cls
+        else:
+            notes.append(f"images cannot be filtered by the {name} class “{cls[:40]}”")
+    return found
 
 
 def _text(value: Any) -> str | None:

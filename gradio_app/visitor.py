@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
+from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
@@ -152,6 +153,10 @@ class Visitor:
     def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
         """Return a cached value of any node of the history; make it if necessary."""
         return self._registry.cached_for_all((self.key, "node", self.token, node), make)
+
+    def class_references(self) -> tuple[str, ...]:
+        """Return what actual classes can be taken from; empty if the classes do not exclude each other."""
+        return self.cached(("references",), lambda: references(self.session))
 
     def default_class(self) -> str:
         """Return the class with the most misaligned images, which a newcomer sees first."""

@@ -22,6 +22,11 @@ class Contributions:
     bias: float
     logit: float
 
+    @property
+    def absent(self) -> NDArray[np.bool_]:
+        """Whether each contribution comes from a value below the mean: no region is evidence for it."""
+        return self.z < 0
+
 
 def contributions(students: Students, cls: int, x: ArrayLike) -> Contributions:
     """Return the contributions of concepts to the logit of one image.

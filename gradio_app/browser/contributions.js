@@ -32,8 +32,9 @@ export function drawContributions(list, bars, createRow) {
       const [name, track, number] = childrenOf(node);
       const [fill] = childrenOf(track);
       const share = (50 * Math.abs(bar.value)) / largest;
-      setText(name, bar.name);
-      name.title = bar.more || bar.name;
+      setText(name, bar.absence ? `no ${bar.name}` : bar.name);
+      name.title = bar.absence ?? (bar.more || bar.name);
+      node.classList.toggle("absent", Boolean(bar.absence));
       fill.style.left = bar.value < 0 ? `${50 - share}%` : "50%";
       fill.style.width = `${share}%`;
       fill.className = bar.value < 0 ? "neg" : "pos";
@@ -42,8 +43,8 @@ export function drawContributions(list, bars, createRow) {
       node.classList.toggle("total", !isConcept);
       setAttribute(node, "data-contribution", isConcept ? bar.name : null);
       setAttribute(node, "tabindex", isConcept ? "0" : null);
-      const action = bar.evidence ? ", show its region" : "";
-      setAttribute(node, "aria-label", `${bar.name}: ${signed(bar.value)}${action}`);
+      const note = bar.absence ?? (bar.evidence ? "show its region" : "");
+      setAttribute(node, "aria-label", `${bar.name}: ${signed(bar.value)}${note && `, ${note}`}`);
     },
   );
 }

@@ -11,6 +11,7 @@ const MOST_MEGABYTES = 24;
 
 /** @typedef {import("./payloads").OwnImage} OwnImage */
 /** @typedef {OwnImage["rows"][number]} Row */
+/** @typedef {import("./payloads").Bar} Bar */
 
 /**
  * Upload an image and show what teacher and student say about it.
@@ -41,17 +42,18 @@ function show(image) {
   const heading = h("h3", {});
   let selected = image.rows[0];
 
-  const showEvidence = (/** @type {string | undefined} */ name) => {
-    const found = name === undefined ? undefined : image.evidence[name];
+  const showEvidence = (/** @type {Bar | undefined} */ bar) => {
+    const found = bar?.absence === undefined ? image.evidence[bar?.name ?? ""] : undefined;
     const size = { width: picture.clientWidth, height: picture.clientHeight };
     drawEvidence(overlay, size, found?.cells, image.grid, image.crop);
-    setText(evidenceLine, found ? `“${name}” is strongest here: cosine ${number(found.score)}` : "");
+    const where = found ? `“${bar?.name}” is strongest here: cosine ${number(found.score)}` : "";
+    setText(evidenceLine, bar?.absence ?? where);
     for (const node of contributions.children)
-      node.classList.toggle("seen", Boolean(found) && itemOf(node).name === name);
+      node.classList.toggle("seen", bar !== undefined && itemOf(node).name === bar.name);
   };
   const createRow = () => {
     const node = h("div", { role: "listitem" });
-    const look = () => itemOf(node).kind === "concept" && showEvidence(itemOf(node).name);
+    const look = () => itemOf(node).kind === "concept" && showEvidence(itemOf(node));
     node.addEventListener("mouseenter", look);
     node.addEventListener("focus", look);
     return node;
@@ -63,7 +65,7 @@ function show(image) {
     setText(heading, `Why the student gives “${row.name}” ${percent(row.student)}`);
     drawContributions(contributions, row.bars, createRow);
     drawLogit(logit, row.bars);
-    showEvidence(row.bars.find((bar) => bar.kind === "concept" && image.evidence[bar.name])?.name);
+    showEvidence(row.bars.find((bar) => bar.kind === "concept"));
   };
   const list = h(
     "div",

@@ -10,6 +10,9 @@ export interface Selection {
   concepts: string[];
   image: string | null;
   scope: string | null;
+  actual: string | null;
+  predicted: string | null;
+  reference: string | null;
 }
 
 export interface PartInfo {
@@ -113,6 +116,18 @@ export interface Table {
   labelled: boolean;
 }
 
+/** Held-out images by actual and predicted class; null where the classes do not exclude each other. */
+export interface ConfusionTable {
+  reference: "label" | "teacher";
+  references: ("label" | "teacher")[];
+  classes: string[];
+  totals: number[];
+  cells: { actual: number; predicted: number; n: number }[];
+  n: number;
+  accuracy: number | null;
+  without_class: number;
+}
+
 export interface Slices {
   cls: string;
   slices: {
@@ -173,7 +188,7 @@ export interface Tuning {
   rows: TuningRow[];
   /** Of a concept without weight. */
   strengths: Strengths;
-  focuses: { id: string; label: string; focus: Focus; usable: boolean }[];
+  focuses: { id: string; label: string; focus: Focus; usable: boolean; hint: string }[];
   now: { label: string; value: string; term: string }[];
 }
 
@@ -204,6 +219,9 @@ export interface Gallery {
   counts: Counts;
   total: number;
   caption: string;
+  /** Classes by whose labels the images can be filtered. */
+  labels: string[];
+  filters: { field: "actual" | "predicted"; text: string }[];
 }
 
 export interface Bar {
@@ -213,6 +231,8 @@ export interface Bar {
   kind: "concept" | "rest" | "bias" | "sum";
   more: string;
   evidence?: boolean;
+  /** Of a concept whose value is below the mean: there is no region that shows it. */
+  absence?: string;
 }
 
 export interface Evidence {
@@ -227,6 +247,7 @@ export interface Opened {
   teacher: number;
   student: number;
   label: boolean | null;
+  classes: { name: string; teacher: number; student: number; label: boolean }[];
   bars: Bar[];
   evidence: Record<string, Evidence>;
   first: string | null;
@@ -298,6 +319,7 @@ export interface Job {
 export interface Parts {
   "configuration.facts": Facts;
   "performance.table": Table;
+  "performance.confusion": ConfusionTable | null;
   "performance.slices": Slices;
   "influence.rows": Influence;
   "tuning.state": Tuning;

@@ -3,10 +3,24 @@
 const MOST_CONCEPTS = 40;
 
 /** @type {import("./payloads").Selection} */
-export const EMPTY = { cls: null, subset: null, slice: null, concepts: [], image: null, scope: null };
+export const EMPTY = {
+  cls: null,
+  subset: null,
+  slice: null,
+  concepts: [],
+  image: null,
+  scope: null,
+  actual: null,
+  predicted: null,
+  reference: null,
+};
 
 /** @type {(keyof import("./payloads").Selection)[]} */
-export const FIELDS = ["cls", "subset", "slice", "concepts", "image", "scope"];
+export const FIELDS = /** @type {any} */ (Object.keys(EMPTY));
+
+/** Fields with a single value, which the address holds under their own names. @type {(keyof Names)[]} */
+const NAMES = ["subset", "slice", "image", "scope", "actual", "predicted", "reference"];
+/** @typedef {Omit<import("./payloads").Selection, "cls" | "concepts">} Names */
 
 /**
  * Write a selection as an address fragment, without the leading "#".
@@ -15,11 +29,11 @@ export const FIELDS = ["cls", "subset", "slice", "concepts", "image", "scope"];
 export function toFragment(selection) {
   const query = new URLSearchParams();
   if (selection.cls) query.set("class", selection.cls);
-  if (selection.subset) query.set("subset", selection.subset);
-  if (selection.slice) query.set("slice", selection.slice);
   for (const concept of selection.concepts) query.append("concept", concept);
-  if (selection.image) query.set("image", selection.image);
-  if (selection.scope) query.set("scope", selection.scope);
+  for (const name of NAMES) {
+    const value = selection[name];
+    if (value) query.set(name, value);
+  }
   return query.toString();
 }
 
@@ -30,13 +44,12 @@ export function toFragment(selection) {
  */
 export function fromFragment(fragment) {
   const query = new URLSearchParams(fragment.replace(/^#/, ""));
+  const names = NAMES.map((name) => [name, query.get(name)]);
   return {
+    ...EMPTY,
+    ...Object.fromEntries(names),
     cls: query.get("class"),
-    subset: query.get("subset"),
-    slice: query.get("slice"),
     concepts: query.getAll("concept").slice(0, MOST_CONCEPTS),
-    image: query.get("image"),
-    scope: query.get("scope"),
   };
 }
 
@@ -49,19 +62,21 @@ export const sameValue = (a, b) =>
   a === b || (Array.isArray(a) && Array.isArray(b) && a.join("\n") === b.join("\n"));
 
 /**
- * Apply a change to a selection. A new class clears the subset and the slice unless the change sets them, and
- * a subset and a slice exclude each other.
+ * Apply a change to a selection. A new class clears subset, slice and filters unless the change sets them. A
+ * slice excludes a subset and the filters by actual and predicted class.
  * @param {import("./payloads").Selection} selection
  * @param {Partial<import("./payloads").Selection>} change
  */
 export function withChange(selection, change) {
   const next = { ...selection, ...change };
-  if ("cls" in change && change.cls !== selection.cls) {
-    if (!("slice" in change)) next.slice = null;
-    if (!("subset" in change)) next.subset = null;
-  }
-  if (change.subset && !("slice" in change)) next.slice = null;
-  if (change.slice && !("subset" in change)) next.subset = null;
+  /** @type {("subset" | "slice" | "actual" | "predicted")[]} */
+  const narrowing = ["subset", "slice", "actual", "predicted"];
+  const clear = (/** @type {typeof narrowing} */ fields) => {
+    for (const field of fields) if (!(field in change)) next[field] = null;
+  };
+  if ("cls" in change && change.cls !== selection.cls) clear(narrowing);
+  if (change.slice) clear(["subset", "actual", "predicted"]);
+  if (change.subset || change.actual || change.predicted) clear(["slice"]);
   return next;
 }
 

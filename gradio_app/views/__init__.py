@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", "node")
+FILTERS = ("actual", "predicted", "reference")
+"""The fields of the selection that filter the images by class."""
+FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", *FILTERS, "node")
 """Valid dependencies of a part: the fields of the selection, and the current node of the history."""
 
 

@@ -1,4 +1,4 @@
-"""The guided scenario, from a newcomer's first look to a student taken home, with real clicks and drags."""
+"""The guided scenario with real clicks and drags, from the first step to the exported student."""
 
 import json
 import subprocess
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import Opener, settle
-from tests.browser.test_layout import shot
+from tests.browser.page import Opener, home_project, screenshot, wait_for_slow_parts
 
 from inficond.gradio_app.app import Page as Served
 
@@ -16,18 +15,18 @@ pytestmark = pytest.mark.browser
 
 
 def step(page: Page, number: int) -> None:
-    """Wait until the guide stands at a step."""
+    """Wait until the guide shows a step."""
     expect(page.locator(".inf-guide")).to_have_attribute("data-step", str(number), timeout=30_000)
 
 
-def test_guided_scenario_ends_in_a_student_that_predicts(
+def test_the_exported_student_of_the_guided_scenario_predicts(
     open_page: Opener, served: Served, scratch: Path
 ) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     page.get_by_role("button", name="Guide").click()
     step(page, 1)
-    shot(page, "guide_1")
+    screenshot(page, "guide_1")
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
 
     step(page, 2)
@@ -40,7 +39,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     step(page, 4)
     page.locator("#view-instances [data-image]").first.click()
     step(page, 5)
-    shot(page, "guide_5")
+    screenshot(page, "guide_5")
     page.locator("#view-influence [data-concept]").nth(0).hover()
     step(page, 6)
     page.locator("#view-tuning [data-suggestion]").first.click()
@@ -49,7 +48,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     predicted = page.evaluate("() => window.inficond.store.state.preview")
     assert predicted["weights"]
 
-    # a drag of one's own on top of the suggestion
+    # A drag in addition to the suggestion.
     slider = page.locator("#view-tuning .tune-row:not(.changed) [role=slider]").first
     concept = (slider.get_attribute("aria-label") or "").removeprefix("weight of ")
     slider = page.get_by_role("slider", name=f"weight of {concept}", exact=True)
@@ -64,14 +63,14 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     page.wait_for_function(
         "(c) => window.inficond.store.state.pending.some((a) => a.concept === c)", arg=concept
     )
-    shot(page, "guide_7")
+    screenshot(page, "guide_7")
     page.get_by_role("button", name="Apply", exact=True).click()
     step(page, 8)
     after = page.evaluate(
         "(c) => window.inficond.store.state.parts['performance.table'].classes.find((x) => x.name === c)",
         name,
     )
-    assert after["counts"]["extra"] < before, "fewer images on which the student alone says yes"
+    assert after["counts"]["extra"] < before, "the suggestion must reduce the extra images"
     expect(page.locator('#view-provenance [aria-current="true"] .step-gain')).to_contain_text("AP +")
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
     step(page, 9)
@@ -85,7 +84,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     page.locator(".inf-guide").get_by_role("button", name="Close").click()
     expect(page.locator(".inf-guide")).to_have_count(0)
 
-    project = served.visitors.default_project
+    project = home_project(served)
     done = subprocess.run(
         [
             sys.executable,
@@ -105,7 +104,7 @@ def test_guided_scenario_ends_in_a_student_that_predicts(
     assert name in json.dumps(json.loads(done.stdout), ensure_ascii=False)
 
 
-def test_guide_can_be_left_at_any_step(open_page: Opener) -> None:
+def test_the_guide_can_be_skipped(open_page: Opener) -> None:
     page = open_page()
     page.get_by_role("button", name="Guide").click()
     page.locator(".inf-guide").get_by_role("button", name="Next").click()
@@ -115,9 +114,9 @@ def test_guide_can_be_left_at_any_step(open_page: Opener) -> None:
     page.locator("#view-performance .perf-name").nth(1).click()
 
 
-def test_next_does_each_step_for_a_person(open_page: Opener) -> None:
+def test_next_does_the_task_of_each_step(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     page.get_by_role("button", name="Guide").click()
     for number in range(1, 9):
         step(page, number)

@@ -1,5 +1,4 @@
-"""Names are data: whatever a class, a concept, a file or an upload holds, it is shown as text and nothing
-runs."""
+"""Hostile names, links and uploads are shown as text, and none of them runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from tests.browser.conftest import Opener, select_class, serve, settle
+from tests.browser.page import Opener, home_project, select_class, serve, wait_for_slow_parts
 
 from inficond.core import Project
-from inficond.core.project.image_table import ImageRow
-from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
+from inficond.core.project.files import ImageRow, write_project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
@@ -33,7 +31,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The project under test with classes, concepts and files renamed."""
+    """The project under test with hostile names of classes, concepts and files."""
     source = Project.open(project_folder)
     C, K = len(source.classes), len(source.concepts)
     N = min(len(source), 400)
@@ -54,26 +52,20 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("hostile") / "project"
     write_project(
         folder,
-        ProjectContents(
-            images=rows,
-            T=np.asarray(source.T[:N]),
-            concepts=concepts,
-            classes=classes,
-            is_validation=source.is_validation[:N],
-            students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
-            concept_embeddings=source.concept_embeddings,
-            name=NAMES[0],
-            config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
-        ),
-        [
-            ImageBlock(
-                X=np.asarray(source.X[:N]),
-                regions=np.asarray(source.region_embeddings[:N]),
-                assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
-                thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
-            )
-        ],
+        images=rows,
+        X=np.asarray(source.X[:N]),
+        T=np.asarray(source.T[:N]),
+        concepts=concepts,
+        classes=classes,
+        is_validation=source.is_validation[:N],
+        students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
+        concept_embeddings=source.concept_embeddings,
+        regions=np.asarray(source.region_embeddings[:N]),
+        assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
         grid=source.grid,
+        thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
+        name=NAMES[0],
+        config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
     )
     assert len(set(concepts)) == K
     page = serve(Project.open(folder))
@@ -81,12 +73,12 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     page.close()
 
 
-def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Served) -> None:
-    project = hostile.visitors.default_project
+def test_hostile_names_are_shown_as_text(open_page: Opener, hostile: Served) -> None:
+    project = home_project(hostile)
     page = open_page(url=hostile.options["url"])
     alerts: list[str] = []
     page.on("dialog", lambda d: (alerts.append(d.message), d.dismiss()))
-    settle(page)
+    wait_for_slow_parts(page)
     for name in [n for n in NAMES if n in project.classes]:
         row = page.locator("#view-performance .perf-row").nth(project.classes.index(name))
         assert row.locator(".perf-name").text_content() == name
@@ -115,14 +107,14 @@ def test_names_are_shown_as_text_and_nothing_runs(open_page: Opener, hostile: Se
         "&lt;img src=x onerror", ""
     )
     page.reload()
-    settle(page)
+    wait_for_slow_parts(page)
     assert alerts == []
     assert page.evaluate("() => window.__pwned") is None
     assert page.evaluate("() => document.querySelectorAll('#board img[src=x], #board script').length") == 0
-    page.watched.complaints = [c for c in page.watched.complaints if "404" not in c]  # type: ignore[attr-defined]
+    page.log.errors = [c for c in page.log.errors if "404" not in c]  # type: ignore[attr-defined]
 
 
-def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
+def test_a_hostile_link_and_a_hostile_word_are_shown_as_text(open_page: Opener) -> None:
     page = open_page(
         "class=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&concept=%7B%7Bx%7D%7D&image=..%2F..%2Fetc%2Fpasswd"
     )
@@ -134,10 +126,10 @@ def test_a_hostile_link_and_a_hostile_word(open_page: Opener) -> None:
     assert page.evaluate("() => document.querySelectorAll('#board b b, .message b').length") == 0
 
 
-def test_own_image_and_bad_uploads(
+def test_uploads_are_removed_and_bad_ones_rejected(
     open_page: Opener, served: Served, scratch: Path, classes: list[str]
 ) -> None:
-    project = served.visitors.default_project
+    project = home_project(served)
     page = open_page()
     good = scratch / "mine.jpg"
     shutil.copy(project.thumbnail(0), good)
@@ -149,13 +141,13 @@ def test_own_image_and_bad_uploads(
     page.wait_for_function(
         "() => { const c = document.querySelector('.own-overlay'); return c && c.width > 10; }"
     )
-    kept = list(served.files.folder.rglob("own-image.webp"))
-    assert kept, "the picture is served from the visitor's private folder"
-    page.keyboard.press("Escape")
+    kept = list(served.files.folder.rglob("trial.webp"))
+    assert kept, "the image is served from the private folder of the visitor"
+    with page.expect_response("**/component_server**"):  # the page asks the server to delete the image
+        page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")
-    page.wait_for_timeout(300)
-    assert not list(served.files.folder.rglob("own-image.webp")), "closed, it is gone"
-    (scratch / "text.jpg").write_text("no image at all, whatever its name says\n" * 50)
+    assert not list(served.files.folder.rglob("trial.webp")), "closing the dialog must delete the image"
+    (scratch / "text.jpg").write_text("this is not an image\n" * 50)
     (scratch / "empty.png").write_bytes(b"")
     (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])
     Image.new("1", (20_000, 20_000)).save(scratch / "bomb.png")
@@ -164,11 +156,11 @@ def test_own_image_and_bad_uploads(
         line = page.locator(".message.bad").filter(has_text=name)
         expect(line.first).to_be_visible(timeout=30_000)
         assert "Traceback" not in (line.first.text_content() or "")
-    assert not [f for f in served.files.uploads.rglob("*") if f.is_file()], "no upload is kept"
+    assert not [f for f in served.files.uploads.rglob("*") if f.is_file()], "uploads must be deleted"
     select_class(page, classes[1])
 
 
-def test_the_server_hands_out_nothing_but_its_own_pictures(
+def test_the_server_denies_access_to_other_files(
     open_page: Opener, served: Served, project_folder: Path
 ) -> None:
     page = open_page()

@@ -1,17 +1,24 @@
-"""Everything by keyboard alone: no mouse is touched in these tests."""
+"""Use of the page by keyboard alone."""
 
 import re
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import Opener, settle
-from tests.browser.test_layout import SMALL, check_axe, shot
+from tests.browser.page import (
+    CURRENT_STEP,
+    SMALL_TEXT,
+    Opener,
+    check_accessibility,
+    pending,
+    screenshot,
+    wait_for_slow_parts,
+)
 
 pytestmark = pytest.mark.browser
 
 
 def tab_to(page: Page, wanted: str, most: int = 160) -> None:
-    """Press Tab until the focused element matches, as a person without a mouse does."""
+    """Press Tab until the focused element matches a selector."""
     for _ in range(most):
         page.keyboard.press("Tab")
         if page.evaluate("(s) => document.activeElement.matches(s)", wanted):
@@ -19,15 +26,7 @@ def tab_to(page: Page, wanted: str, most: int = 160) -> None:
     raise AssertionError(f"Tab never reached {wanted}")
 
 
-def pending(page: Page) -> list[dict]:
-    return page.evaluate("() => window.inficond.store.state.pending")
-
-
-def current(page: Page) -> str:
-    return page.locator('#view-provenance [aria-current="true"]').inner_text()
-
-
-def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
+def test_tuning_undo_focus_and_branch(open_page: Opener) -> None:
     page = open_page()
     tab_to(page, "#view-tuning [role=slider]")
     name = page.evaluate("() => document.activeElement.closest('[data-concept]').dataset.concept")
@@ -35,19 +34,19 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
         page.keyboard.press(key)
         found = pending(page)
         assert [a["kind"] for a in found if a["concept"] == name] == ([kind] if kind else [])
-    page.keyboard.press("+")  # takes the lowering back
+    page.keyboard.press("+")  # removes the lowering
     page.keyboard.press("m")
     page.wait_for_selector("#view-tuning .change")
     page.keyboard.press("Enter")
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"mute {name}")
+    expect(page.locator(CURRENT_STEP)).to_contain_text(f"mute {name}")
     row = page.locator(f'#view-tuning [data-concept="{name}"]')
     expect(row.locator(".tune-bound")).to_have_text("muted")
     page.keyboard.press("Control+z")
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("as it was fitted")
     page.keyboard.press("Control+Shift+z")
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"mute {name}")
+    expect(page.locator(CURRENT_STEP)).to_contain_text(f"mute {name}")
 
-    # a focus is chosen, and the bound is lifted under it
+    # Choose a focus and remove the bound under it.
     tab_to(page, "#view-tuning select")
     page.keyboard.press("ArrowDown")
     page.wait_for_function("() => window.inficond.store.state.focus !== null")
@@ -57,13 +56,13 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     page.wait_for_selector("#view-tuning .change")
     page.keyboard.press("Enter")
     expect(page.locator("#view-provenance [data-node]")).to_have_count(3)
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("focus on")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("focus on")
 
-    # back to the first step, and on from there: a branch; it gets a name
+    # Check out the first step, tune from there, and name the branch.
     tab_to(page, "#view-provenance .step-button")
     page.keyboard.press("End")
     page.keyboard.press("Enter")
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("as it was fitted")
     tab_to(page, "#view-tuning [role=slider]")
     page.keyboard.press("l")
     page.wait_for_selector("#view-tuning .change")
@@ -78,9 +77,9 @@ def test_tuning_from_mute_to_branch(open_page: Opener) -> None:
     expect(page.locator("#view-provenance")).to_contain_text("without the mouse")
 
 
-def test_a_digit_goes_to_the_view_of_that_number(open_page: Opener) -> None:
+def test_a_digit_focuses_the_view_of_that_number(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     for digit, wanted in (
         ("2", '#view-performance [role=row][aria-selected="true"]'),
         ("3", "#view-influence [role=option]"),
@@ -92,10 +91,10 @@ def test_a_digit_goes_to_the_view_of_that_number(open_page: Opener) -> None:
         page.keyboard.press(digit)
         assert page.evaluate("(s) => document.activeElement.matches(s)", wanted), digit
     page.keyboard.press("2")
-    assert page.evaluate("() => document.activeElement.value") == "2", "in a text field a digit is a digit"
+    assert page.evaluate("() => document.activeElement.value") == "2", "a text field receives the digit"
 
 
-def test_a_word_is_tuned_at_its_row_as_at_its_slider(open_page: Opener) -> None:
+def test_a_concept_row_accepts_the_keys_of_its_slider(open_page: Opener) -> None:
     page = open_page()
     page.keyboard.press("3")
     name = page.evaluate("() => document.activeElement.dataset.concept")
@@ -105,9 +104,9 @@ def test_a_word_is_tuned_at_its_row_as_at_its_slider(open_page: Opener) -> None:
     page.wait_for_selector("#view-tuning .change")
 
 
-def test_a_word_is_found_by_typing_and_its_slider_is_next(open_page: Opener, classes: list[str]) -> None:
+def test_finding_a_concept_focuses_its_slider(open_page: Opener, classes: list[str]) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     idle = page.locator('#view-influence [data-concept][data-weight="0"]').last.get_attribute("data-concept")
     tab_to(page, "#view-tuning input[type=search]")
     page.keyboard.type(idle or "")
@@ -117,7 +116,7 @@ def test_a_word_is_found_by_typing_and_its_slider_is_next(open_page: Opener, cla
     )
 
 
-def test_with_an_image_open_the_arrows_open_the_next(open_page: Opener) -> None:
+def test_arrows_open_the_next_image_while_one_is_open(open_page: Opener) -> None:
     page = open_page()
     page.keyboard.press("5")
     page.keyboard.press("Enter")
@@ -127,13 +126,13 @@ def test_with_an_image_open_the_arrows_open_the_next(open_page: Opener) -> None:
     page.keyboard.press("ArrowRight")
     expect(first).not_to_have_attribute("data-open-image", before or "")
     tab_to(page, "#view-instances [data-contribution]")
-    page.keyboard.press("Escape")  # from anywhere in the view
+    page.keyboard.press("Escape")  # works anywhere in the view
     expect(first).to_have_count(0)
 
 
-def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
+def test_added_concept_suggestion_image_and_top_bar(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     tab_to(page, "#view-configuration .add-word input")
     page.keyboard.type("gold leaf")
     page.keyboard.press("Enter")
@@ -151,9 +150,9 @@ def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     page.evaluate("() => document.activeElement.blur()")
     page.keyboard.press("?")
     expect(page.locator(".inf-dialog")).to_contain_text("discard the change that is not applied yet")
-    shot(page, "keyboard_light")
-    assert page.evaluate(SMALL) == []
-    check_axe(page, "keyboard")
+    screenshot(page, "keyboard_light")
+    assert page.evaluate(SMALL_TEXT) == []
+    check_accessibility(page, "keyboard")
     page.keyboard.press("Escape")
     expect(page.locator(".inf-dialog")).to_have_count(0)
 
@@ -161,7 +160,7 @@ def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     page.keyboard.press("Enter")
     for _ in range(4):
         page.keyboard.press("ArrowDown")
-    with page.expect_download() as info:  # the first chart, behind the four files
+    with page.expect_download() as info:  # the first chart follows the four files
         page.keyboard.press("Enter")
     assert info.value.suggested_filename.endswith(".svg")
     tab_to(page, '.topbar [aria-label^="Copy a link"]')
@@ -173,9 +172,9 @@ def test_a_slice_of_words_images_and_the_top_bar(open_page: Opener) -> None:
     assert page.evaluate("() => window.inficond.ui.isDark()") is not dark
 
 
-def test_the_guided_scenario(open_page: Opener) -> None:
+def test_enter_completes_the_guided_scenario(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     tab_to(page, '.topbar [aria-label="Guide"]')
     page.keyboard.press("Enter")
     for number in range(1, 9):
@@ -184,7 +183,7 @@ def test_the_guided_scenario(open_page: Opener) -> None:
             page.wait_for_selector("#view-tuning [data-suggestion]")
         if number == 7:
             page.wait_for_selector("#view-tuning .change")
-        page.keyboard.press("Enter")  # the card has the focus: Enter is "Next"
+        page.keyboard.press("Enter")  # the card has the focus, so Enter presses Next
     expect(page.locator(".inf-guide")).to_have_attribute("data-step", "9", timeout=30_000)
     expect(page.locator("#view-provenance [data-node]")).to_have_count(2)
     page.keyboard.press("Escape")

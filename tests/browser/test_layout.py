@@ -1,12 +1,9 @@
 # ruff: noqa: E501  (sentences and scripts are kept on their lines)
-"""Every panel in the window, every word readable: four window sizes, light and dark, and axe on all of them."""
-
-from pathlib import Path
+"""Layout at four window sizes in light and dark: no clipped panel, readable text, axe without findings."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
-from tests.browser.conftest import ARTIFACTS, Opener, settle
+from playwright.sync_api import expect
+from tests.browser.page import SMALL_TEXT, Opener, check_accessibility, screenshot, wait_for_slow_parts
 
 pytestmark = pytest.mark.browser
 
@@ -19,28 +16,15 @@ EDGES = """() => [...document.querySelectorAll('#shell .topbar, #board .view')].
            wide: v.scrollWidth - v.clientWidth, height: body ? body.clientHeight : 99 };
 })"""
 
-SMALL = """() => {
-  const bad = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const node = walk.currentNode.parentElement;
-    if (!walk.currentNode.textContent.trim() || !node.closest('.inf, .inf-dialog, .inf-messages, .inf-guide')) continue;
-    if (!node.getClientRects().length) continue;
-    const size = parseFloat(getComputedStyle(node).fontSize);
-    if (size < 11) bad.push(`${size}px: ${walk.currentNode.textContent.slice(0, 40)}`);
-  }
-  return bad;
-}"""
-
 CUT = """() => {
-  // text that is wider than its box without an ellipsis, or a control that hangs out of its view
+  // Controls that leave their view, and headings that overlap tools.
   const bad = [];
   for (const view of document.querySelectorAll('#board .view')) {
     const v = view.getBoundingClientRect();
     for (const node of view.querySelectorAll('button, select, input, h2, .view-about, .perf-head span, .inf-head > *')) {
       const r = node.getBoundingClientRect();
       if (!r.width || node.closest('.visually-hidden') || node.matches('.visually-hidden')) continue;
-      if (r.right > v.right + 1 || r.left < v.left - 1) bad.push(`${view.parentElement.id} ${node.className} ${node.textContent.slice(0, 30)} hangs out`);
+      if (r.right > v.right + 1 || r.left < v.left - 1) bad.push(`${view.parentElement.id} ${node.className} ${node.textContent.slice(0, 30)} leaves its view`);
     }
     const head = [...view.querySelectorAll('.view-head > h2, .view-tools > *')].map((n) => n.getBoundingClientRect()).filter((r) => r.width);
     for (const a of head) for (const b of head)
@@ -50,36 +34,19 @@ CUT = """() => {
 }"""
 
 
-def shot(page: Page, name: str) -> None:
-    """Keep a picture of the state for people to look at."""
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(
-        path=str(Path(ARTIFACTS) / f"{name}.png"), full_page=(page.viewport_size or {}).get("width", 0) < 1000
-    )
-
-
-def check_axe(page: Page, state: str) -> None:
-    """No serious or critical finding, in particular contrast of at least 4.5 to 1."""
-    found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
-    told = [
-        f"{v['id']}: {node['target']} {node.get('failureSummary', '')[:160]}"
-        for v in found
-        for node in v["nodes"][:4]
-    ]
-    assert not told, f"{state}:\n" + "\n".join(told)
-
-
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_nothing_is_clipped_or_too_small(open_page: Opener, width: int, height: int, theme: str) -> None:
+def test_views_fit_the_window_and_text_is_readable(
+    open_page: Opener, width: int, height: int, theme: str
+) -> None:
     page = open_page(width=width, height=height, theme=theme)
-    settle(page)
+    wait_for_slow_parts(page)
     page.locator("#view-instances [data-image]").nth(3).click()
     page.wait_for_selector("#view-instances [data-open-image]")
     page.locator("#view-tuning [role=slider]").first.focus()
     page.keyboard.press("PageDown")
     page.wait_for_selector("#view-tuning .change")
-    shot(page, f"page_{width}x{height}_{theme}")
+    screenshot(page, f"page_{width}x{height}_{theme}")
     for view in page.evaluate(EDGES):
         assert view["left"] >= 0, view
         assert view["right"] <= width, view
@@ -92,9 +59,9 @@ def test_nothing_is_clipped_or_too_small(open_page: Opener, width: int, height: 
         assert page.evaluate("() => document.documentElement.scrollHeight") <= height, (
             "the page itself scrolls"
         )
-    assert page.evaluate(SMALL) == []
+    assert page.evaluate(SMALL_TEXT) == []
     assert page.evaluate(CUT) == []
-    check_axe(page, f"{width}x{height} {theme}")
+    check_accessibility(page, f"{width}x{height} {theme}")
 
 
 SPILLS = """() => [...document.querySelectorAll('.inf-dialog, .inf-dialog .dialog-body > *, .menu-list:not([hidden]) *')]
@@ -103,16 +70,16 @@ SPILLS = """() => [...document.querySelectorAll('.inf-dialog, .inf-dialog .dialo
   .map((n) => `${n.className} ${n.textContent.slice(0, 40)}`)"""
 
 
-def test_on_a_phone_dialogs_and_menus_stay_inside_the_window(open_page: Opener) -> None:
+def test_dialogs_and_menus_fit_a_phone(open_page: Opener) -> None:
     page = open_page(width=390, height=844)
     page.get_by_role("button", name="Export").click()
     page.wait_for_selector(".menu-list:not([hidden])")
-    shot(page, "phone_export")
+    screenshot(page, "phone_export")
     assert page.evaluate(SPILLS) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="How good is this student?").click()
     page.wait_for_selector(".inf-dialog table tr.strong >> nth=0", timeout=60_000)
-    shot(page, "phone_summary")
+    screenshot(page, "phone_summary")
     assert page.evaluate(SPILLS) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="New project").click()
@@ -120,11 +87,11 @@ def test_on_a_phone_dialogs_and_menus_stay_inside_the_window(open_page: Opener) 
     columns = page.evaluate(
         "() => getComputedStyle(document.querySelector('.inf-dialog .two')).gridTemplateColumns"
     )
-    assert len(columns.split()) == 1, "the rules for small windows reach the dialogs"
+    assert len(columns.split()) == 1, "the rules for small windows must apply to dialogs"
     assert page.evaluate(SPILLS) == []
 
 
-def test_what_is_said_is_seen_over_a_dialog_and_stays_when_it_closes(open_page: Opener) -> None:
+def test_a_message_lies_over_a_dialog_and_stays_when_it_closes(open_page: Opener) -> None:
     page = open_page()
     page.get_by_role("button", name="Settings").click()
     page.get_by_role("textbox", name="λ").fill("no number")
@@ -135,7 +102,7 @@ def test_what_is_said_is_seen_over_a_dialog_and_stays_when_it_closes(open_page: 
         "() => { const r = document.querySelector('.message.bad').getBoundingClientRect();"
         " return document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2).closest('.message') !== null; }"
     )
-    assert over, "the line lies behind the dialog"
+    assert over, "the message lies behind the dialog"
     page.keyboard.press("Escape")
     expect(line).to_be_visible()
 
@@ -152,16 +119,16 @@ def test_dialogs_are_readable(open_page: Opener, theme: str) -> None:
         page.wait_for_selector(".inf-dialog[open]")
         if name == "summary":
             page.wait_for_selector(".inf-dialog table tr.strong >> nth=0", timeout=60_000)
-        shot(page, f"dialog_{name}_{theme}")
-        assert page.evaluate(SMALL) == []
-        check_axe(page, name)
+        screenshot(page, f"dialog_{name}_{theme}")
+        assert page.evaluate(SMALL_TEXT) == []
+        check_accessibility(page, name)
         page.keyboard.press("Escape")
         page.wait_for_selector(".inf-dialog", state="detached")
     page.get_by_role("button", name="Export").click()
-    shot(page, f"menu_export_{theme}")
-    check_axe(page, "export menu")
+    screenshot(page, f"menu_export_{theme}")
+    check_accessibility(page, "export menu")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Guide").click()
     page.wait_for_selector(".inf-guide")
-    shot(page, f"guide_{theme}")
-    check_axe(page, "guide")
+    screenshot(page, f"guide_{theme}")
+    check_accessibility(page, "guide")

@@ -1,22 +1,20 @@
-"""Six views, one selection: what is clicked in one is seen in the others."""
+"""One selection for six views: a click in one changes the others."""
 
-import threading
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
-from tests.browser.conftest import Opener, select_class, settle
+from tests.browser.page import CURRENT_STEP, Opener, home_project, select_class, wait_for_slow_parts
 
-from inficond.gradio_app import rpc
 from inficond.gradio_app.app import Page as Served
-from inficond.gradio_app.limits import NOBODY
 
 pytestmark = pytest.mark.browser
 
 VIEWS = ("configuration", "performance", "influence", "tuning", "instances", "provenance")
 
 
-def test_six_views_are_there_with_their_headings(open_page: Opener) -> None:
+def test_each_view_has_a_heading_and_a_description(open_page: Opener) -> None:
     page = open_page()
     for name in VIEWS:
         region = page.locator(f"#view-{name} [role=region]")
@@ -26,7 +24,7 @@ def test_six_views_are_there_with_their_headings(open_page: Opener) -> None:
         assert page.locator(f"#view-{name} .view-about").text_content()
 
 
-def test_first_page_is_light(open_page: Opener) -> None:
+def test_first_page_weighs_at_most_300_kilobytes(open_page: Opener) -> None:
     page = open_page()
     weight = page.evaluate(
         """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
@@ -36,9 +34,9 @@ def test_first_page_is_light(open_page: Opener) -> None:
     assert weight <= 300_000, f"{weight} bytes beside images"
 
 
-def test_class_is_shown_by_every_view(open_page: Opener, served: Served, classes: list[str]) -> None:
+def test_all_views_show_the_selected_class(open_page: Opener, served: Served, classes: list[str]) -> None:
     page = open_page()
-    session = served.visitors.default_project.session()
+    session = home_project(served).session()
     for name in classes[:3]:
         select_class(page, name)
         expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", name)
@@ -55,13 +53,13 @@ def test_class_is_shown_by_every_view(open_page: Opener, served: Served, classes
         expect(page.get_by_role("slider", name=f"weight of {heaviest}", exact=True)).to_be_visible()
 
 
-def test_subset_is_followed_by_images_and_influence(
+def test_images_and_influence_show_the_selected_subset(
     open_page: Opener, served: Served, classes: list[str]
 ) -> None:
     page = open_page()
-    session = served.visitors.default_project.session()
+    session = home_project(served).session()
     name = max(classes, key=lambda c: session.metrics(c).counts["extra"])
-    wanted = {served.visitors.default_project.image_ids[r] for r in session.subset(name, "extra")}
+    wanted = {home_project(served).image_ids[r] for r in session.subset(name, "extra")}
     page.click(f'#view-performance [data-class="{name}"] [data-subset="extra"]')
     expect(page.locator("#view-influence .chip")).to_have_text(f"{name} · extra")
     expect(page.locator(".gallery-caption")).to_contain_text(f"{len(wanted)} of the held-out")
@@ -73,15 +71,15 @@ def test_subset_is_followed_by_images_and_influence(
     assert parse_qs(urlsplit(page.url).fragment) == {"class": [name], "subset": ["extra"]}
 
 
-def test_slice_selects_its_images(open_page: Opener, served: Served, classes: list[str]) -> None:
+def test_a_slice_selects_its_images(open_page: Opener, served: Served, classes: list[str]) -> None:
     page = open_page()
-    project = served.visitors.default_project
+    project = home_project(served)
     session = project.session()
     with_slices = [c for c in classes if session.slices(c)]
     if not with_slices:
         pytest.skip("no class of this project has a significant slice")
     select_class(page, with_slices[0])
-    settle(page)
+    wait_for_slow_parts(page)
     page.click("#view-performance [data-slice] >> nth=0")
     found = session.slices(with_slices[0])[0]
     expect(page.locator(".gallery-caption")).to_contain_text(f"{len(found.misaligned)} misaligned")
@@ -91,29 +89,29 @@ def test_slice_selects_its_images(open_page: Opener, served: Served, classes: li
     assert set(shown) <= {project.image_ids[r] for r in found.misaligned}
 
 
-def test_hover_lights_up_images_without_asking_the_server(open_page: Opener) -> None:
+def test_hover_highlights_images_without_a_request(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
-    before = len(page.watched.requests)  # type: ignore[attr-defined]
+    wait_for_slow_parts(page)
+    before = len(page.log.requests)  # type: ignore[attr-defined]
     page.hover("#view-influence [data-concept] >> nth=1")
     page.wait_for_selector("#view-instances .gallery.lighting")
     shades = page.eval_on_selector_all(
         "#view-instances .tile", "nodes => nodes.map(n => Number(n.style.opacity))"
     )
-    assert len(set(shades)) > 3, "all images look alike"
+    assert len(set(shades)) > 3, "images must differ in opacity"
     assert all(0.1 <= s <= 1 for s in shades)
     page.mouse.move(5, 5)
     page.wait_for_function("() => !document.querySelector('#view-instances .gallery.lighting')")
-    assert [u for u in page.watched.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.log.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
 
 
-def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Opener) -> None:
+def test_brush_highlights_images_and_dots_without_a_request(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     strip = page.locator("#view-influence .strip").first
     box = strip.bounding_box()
     assert box
-    before = len(page.watched.requests)  # type: ignore[attr-defined]
+    before = len(page.log.requests)  # type: ignore[attr-defined]
     page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 10)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.98, box["y"] + 12, steps=5)
@@ -124,14 +122,14 @@ def test_brush_lights_up_images_and_dots_without_asking_the_server(open_page: Op
     paths = page.eval_on_selector_all(
         "#view-influence .lit", "nodes => nodes.filter(n => n.getAttribute('d')).length"
     )
-    assert paths > 1, "the same images are marked in the other concepts"
+    assert paths > 1, "the images must be marked at the other concepts too"
     assert page.get_attribute("#view-influence [data-concept] >> nth=0", "aria-selected") == "false"
-    assert [u for u in page.watched.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.log.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
 
 
-def test_a_brush_tells_what_it_holds_outlives_an_opened_image_and_is_cleared(open_page: Opener) -> None:
+def test_a_brush_is_described_and_kept_until_it_is_cleared(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     row = page.locator("#view-influence [data-concept]").first
     row.focus()
     page.keyboard.press("b")
@@ -153,18 +151,16 @@ def test_a_brush_tells_what_it_holds_outlives_an_opened_image_and_is_cleared(ope
     expect(foot).not_to_contain_text("from")
     page.keyboard.press("b")
     expect(foot).to_contain_text("from")
-    page.locator("#view-performance [data-subset=missed]").first.click()  # other images: another brush
+    page.locator("#view-performance [data-subset=missed]").first.click()  # other images clear the brush
     expect(foot).not_to_contain_text("from")
     assert page.eval_on_selector_all(
         "#view-influence .strip .brush", "n => n.every((r) => r.getAttribute('width') === '0')"
     )
 
 
-def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
-    open_page: Opener, served: Served
-) -> None:
+def test_a_brush_highlights_images_without_a_dot_too(open_page: Opener, served: Served) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
     page.locator("#view-influence [data-concept]").first.focus()
     page.keyboard.press("b")
@@ -175,7 +171,7 @@ def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
     lit = page.eval_on_selector_all(
         "#view-instances [data-image]", "n => n.map((t) => [t.dataset.image, Number(t.style.opacity)])"
     )
-    project = served.visitors.default_project
+    project = home_project(served)
     k = project.concepts.index(brush[0])
     slack = 0.01 * float(project.X[:, k].max())
     for image, opacity in lit:
@@ -186,9 +182,9 @@ def test_a_brush_lights_every_image_in_its_range_drawn_as_a_dot_or_not(
             assert opacity < 0.5, image
 
 
-def test_words_without_weight_stand_apart_and_light_up_images_too(open_page: Opener) -> None:
+def test_words_without_weight_are_listed_apart_and_highlight_images(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     page.wait_for_function("() => window.inficond.store.state.parts['instances.values'] !== undefined")
     idle = page.locator('#view-influence [data-concept][data-weight="0"]')
     expect(idle.first).to_have_attribute(
@@ -200,7 +196,7 @@ def test_words_without_weight_stand_apart_and_light_up_images_too(open_page: Ope
     page.wait_for_selector("#view-instances .gallery.lighting")
 
 
-def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener, served: Served) -> None:
+def test_contributions_of_an_open_image_sum_to_its_logit(open_page: Opener, served: Served) -> None:
     page = open_page()
     page.click("#view-instances [data-image] >> nth=0")
     opened = page.wait_for_selector("#view-instances [data-open-image]")
@@ -211,13 +207,13 @@ def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener,
     for bar in data["bars"]:
         bars[bar["kind"]] += bar["value"]
     assert bars["concept"] + bars.get("rest", 0) + bars["bias"] == pytest.approx(bars["sum"], abs=1e-3)
-    project = served.visitors.default_project
+    project = home_project(served)
     cls = page.evaluate("() => window.inficond.store.state.selection.cls")
     row = project.image_ids.index(name)
     assert bars["sum"] == pytest.approx(project.session().contributions(cls, row).logit, abs=1e-3)
     sign = "−" if bars["sum"] < 0 else "+"
     expect(page.locator("#view-instances .logit-line")).to_contain_text(f"logit {sign}{abs(bars['sum']):.2f}")
-    page.hover("#view-instances [data-contribution] >> nth=1")
+    page.hover("#view-instances [data-contribution]:not(.absent) >> nth=1")
     page.wait_for_selector("#view-instances canvas.evidence[data-on]")
     inside = page.evaluate(
         """() => { const c = document.querySelector('#view-instances canvas.evidence');
@@ -228,7 +224,7 @@ def test_open_image_shows_contributions_that_sum_and_evidence(open_page: Opener,
     assert 0.003 < inside < 0.98, f"the evidence region covers {inside:.2%} of the picture"
 
 
-def test_more_like_this_opens_a_neighbour(open_page: Opener) -> None:
+def test_more_like_this_opens_a_similar_image(open_page: Opener) -> None:
     page = open_page()
     page.click("#view-instances [data-image] >> nth=2")
     page.get_by_role("button", name="More like this").click()
@@ -253,26 +249,26 @@ def test_permalink_restores_the_selection(open_page: Opener, classes: list[str])
     )
 
 
-def test_stale_permalink_is_mended_and_said(open_page: Opener, classes: list[str]) -> None:
+def test_an_outdated_permalink_is_corrected_with_a_message(open_page: Opener, classes: list[str]) -> None:
     page = open_page("class=" + classes[0] + "s&subset=gone&image=no/such.jpg&concept=qqqq&slice=x%3Ay")
     expect(page.locator(".message")).to_contain_text("does not exist")
     expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", classes[0])
 
 
-def test_reload_keeps_selection_and_tuning(open_page: Opener, classes: list[str]) -> None:
+def test_a_reload_keeps_selection_and_tuning(open_page: Opener, classes: list[str]) -> None:
     page = open_page()
     select_class(page, classes[1])
     page.locator("#view-tuning [role=slider]").first.focus()
     page.keyboard.press("PageDown")
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#view-provenance [data-node] >> nth=1")
-    node = page.get_attribute('#view-provenance [aria-current="true"]', "data-node")
+    node = page.get_attribute(CURRENT_STEP, "data-node")
     page.reload()
     expect(page.locator(f'#view-provenance [data-node="{node}"][aria-current="true"]')).to_be_visible()
     expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", classes[1])
 
 
-def test_two_browsers_do_not_see_each_other(open_page: Opener, classes: list[str]) -> None:
+def test_visitors_are_isolated(open_page: Opener, classes: list[str]) -> None:
     one, other = open_page(), open_page()
     select_class(one, classes[0])
     select_class(other, classes[0])
@@ -288,19 +284,19 @@ def test_two_browsers_do_not_see_each_other(open_page: Opener, classes: list[str
     assert other.locator("#view-provenance [data-node]").count() == 1
 
 
-def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Opener, served: Served) -> None:
+def test_a_late_response_does_not_restore_an_earlier_visit(open_page: Opener, served: Served) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     held: list[Route] = []
-    page.route("**/rpc/*", lambda route: held.append(route) if not held else route.continue_())
-    page.evaluate(
-        "() => { const s = window.inficond.store;"
-        " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
-    )
-    page.wait_for_timeout(50)
+    page.route("**/component_server**", lambda route: held.append(route) if not held else route.continue_())
+    with page.expect_request("**/component_server**"):
+        page.evaluate(
+            "() => { const s = window.inficond.store;"
+            " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
+        )
     fresh = page.evaluate(
         "async (key) => (await window.inficond.store.call('open_project', { project: key })).token",
-        served.visitors.default_key,
+        served.visitors.home,
     )
     assert page.evaluate("() => window.inficond.store.state.token") == fresh
     held[0].continue_()
@@ -313,7 +309,7 @@ def test_a_late_answer_to_an_earlier_visit_does_not_bring_it_back(open_page: Ope
     ]
 
 
-def test_lost_connection_is_said_and_recovers(open_page: Opener, classes: list[str]) -> None:
+def test_a_lost_connection_is_shown_and_recovers(open_page: Opener, classes: list[str]) -> None:
     page = open_page()
     page.context.set_offline(True)
     page.click(f'#view-performance [data-class="{classes[1]}"] .perf-name')
@@ -321,24 +317,23 @@ def test_lost_connection_is_said_and_recovers(open_page: Opener, classes: list[s
     page.context.set_offline(False)
     expect(page.locator(".topbar .offline")).to_be_hidden()
     expect(page.locator("#view-influence .chip")).to_have_text(classes[1])
-    page.watched.complaints.clear()  # type: ignore[attr-defined]  # Chromium itself notes the failed requests
+    page.log.errors.clear()  # type: ignore[attr-defined]  # Chromium logs the failed requests
 
 
-def test_a_search_that_must_wait_for_others_says_so_and_comes_by_itself(
-    open_page: Opener, served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Many people search at once: the page tells it, asks again, and shows what it finds."""
-    queue, gate = served.rpc.queue, threading.Event()
-    monkeypatch.setattr(queue, "search_seconds", 0.2)
-    monkeypatch.setattr(rpc, "RETRY_SECONDS", 0.5)
-    others = [queue.submit("search", NOBODY, f"visit {i}", lambda: str(gate.wait(60))) for i in range(64)]
-    try:
-        page = open_page()
-        page.get_by_text("Many searches are waiting").wait_for()
-        gate.set()
-        settle(page)
-        assert page.get_by_text("Many searches are waiting").count() == 0
-    finally:
-        gate.set()
-        for other in others:
-            other.result(60)
+def test_a_postponed_search_is_announced_and_repeated(open_page: Opener) -> None:
+    """A server with many searches postpones one: the page shows its line and asks again."""
+    line = "Many people are searching; the search is repeated."
+    postponed: list[Route] = []
+
+    def postpone_once(route: Route) -> None:
+        if not postponed and "tuning.suggestions" in (route.request.post_data or ""):
+            postponed.append(route)
+            route.fulfill(json=json.dumps({"later": line, "seconds": 1}))
+        else:
+            route.continue_()
+
+    page = open_page(before=lambda page: page.route("**/component_server**", postpone_once))
+    expect(page.locator("#view-tuning .suggestions")).to_contain_text(line)
+    wait_for_slow_parts(page)
+    expect(page.locator("#view-tuning [data-suggestion]").first).to_be_visible()
+    expect(page.locator("#view-tuning .suggestions")).not_to_contain_text(line)

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (sentences and scripts are kept on their lines)
-"""What helps a newcomer to read the page: words explained, every chart to take along, how good the student is."""
+"""Reading the page: explained terms, order of the classes, charts, the summary."""
 
 import json
 from collections.abc import Callable
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
-from tests.browser.conftest import Opener, serve
-from tests.browser.test_tuning import drag, weights
+from tests.browser.page import Opener, drag, home_project, serve, weights
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
@@ -17,7 +16,7 @@ from inficond.gradio_app.glossary import TERMS
 pytestmark = pytest.mark.browser
 
 
-def test_every_underlined_word_is_explained_on_hover_and_focus(open_page: Opener) -> None:
+def test_terms_are_explained_on_hover_and_focus(open_page: Opener) -> None:
     page = open_page()
     terms = page.eval_on_selector_all("#board dfn", "nodes => nodes.map(n => n.dataset.term)")
     assert set(terms) <= set(TERMS)
@@ -31,7 +30,7 @@ def test_every_underlined_word_is_explained_on_hover_and_focus(open_page: Opener
     expect(page.locator(".inf-bubble.on")).to_have_text(TERMS["teacher"])
 
 
-def test_class_names_are_whole_and_controls_are_not_clipped(open_page: Opener, classes: list[str]) -> None:
+def test_class_names_and_controls_are_not_clipped(open_page: Opener, classes: list[str]) -> None:
     for width, height in ((1440, 900), (1920, 1080)):
         page = open_page(width=width, height=height)
         cut = page.eval_on_selector_all(
@@ -50,7 +49,7 @@ def test_class_names_are_whole_and_controls_are_not_clipped(open_page: Opener, c
         assert clipped == []
 
 
-def test_classes_are_ordered_by_what_a_heading_is_about(open_page: Opener, classes: list[str]) -> None:
+def test_a_click_on_a_heading_orders_the_classes(open_page: Opener, classes: list[str]) -> None:
     page = open_page()
 
     def shown() -> list[str]:
@@ -74,7 +73,7 @@ def test_classes_are_ordered_by_what_a_heading_is_about(open_page: Opener, class
     assert shown() == classes
 
 
-def test_numbers_stay_clear_of_predicted_weights(open_page: Opener) -> None:
+def test_weights_do_not_overlap_predicted_bars(open_page: Opener) -> None:
     page = open_page()
     before = weights(page)
     drag(page, max(before, key=lambda c: before[c]), 0.25)
@@ -87,7 +86,7 @@ def test_numbers_stay_clear_of_predicted_weights(open_page: Opener) -> None:
     assert crossed == []
 
 
-def test_an_earlier_preview_is_marked_while_the_next_is_on_its_way(open_page: Opener) -> None:
+def test_an_outdated_preview_is_marked(open_page: Opener) -> None:
     page = open_page()
     slider = page.locator("#view-tuning [role=slider]").first
     slider.focus()
@@ -95,17 +94,17 @@ def test_an_earlier_preview_is_marked_while_the_next_is_on_its_way(open_page: Op
     page.wait_for_selector("#view-tuning .change")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
     held: list[Route] = []
-    page.route("**/rpc/*", lambda route: held.append(route))
+    page.route("**/component_server**", lambda route: held.append(route))
     page.keyboard.press("PageDown")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(1)
     assert page.locator("#view-tuning .effect").get_attribute("aria-busy") == "true"
     for route in list(held):
         route.continue_()
-    page.unroute("**/rpc/*")
+    page.unroute("**/component_server**")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
 
 
-def test_every_chart_leaves_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
+def test_every_chart_is_exported_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
     page = open_page()
     page.click("#view-instances [data-image] >> nth=0")
     page.wait_for_selector("#view-instances [data-open-image]")
@@ -127,19 +126,21 @@ def test_every_chart_leaves_as_svg_and_png(open_page: Opener, scratch: Path) -> 
                 assert b"<svg" in data
                 assert b"var(" not in data
                 assert data.count(b"<text") > 1, f"{name} is empty"
+                if name == "concept influence":
+                    assert next(iter(weights(page))).encode() in data
 
 
-def test_how_good_is_this_student_ends_in_the_random_row(open_page: Opener, served: Served) -> None:
+def test_the_summary_ends_with_random_concepts(open_page: Opener, served: Served) -> None:
     page = open_page()
     page.get_by_role("button", name="How good is this student?").click()
     row = page.locator(".inf-dialog tr.strong").filter(has_text="random concepts")
     expect(row).to_be_visible(timeout=60_000)
-    project = served.visitors.default_project
+    project = home_project(served)
     assert page.locator(".inf-dialog tbody tr").count() == len(project.classes) + 2
     assert 0 < float(row.locator("td").nth(1).inner_text()) <= 1
 
 
-def test_sample_projects_are_offered_and_kept_apart(
+def test_projects_are_offered_and_isolated(
     project_folder: Path, make_project: Callable[..., Project], open_page: Opener
 ) -> None:
     small_project = make_project()

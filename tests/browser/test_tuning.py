@@ -1,4 +1,4 @@
-"""Tuning on the page: preview while dragging, apply, undo, the tree, words of one's own."""
+"""Tuning on the page: preview, apply, undo, provenance, added concepts, export."""
 
 import json
 from collections.abc import Iterator
@@ -6,34 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
-from tests.browser.conftest import Opener, select_class, settle
+from playwright.sync_api import expect
+from tests.browser.page import (
+    CURRENT_STEP,
+    Opener,
+    drag,
+    home_project,
+    select_class,
+    wait_for_slow_parts,
+    weights,
+)
 
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
-
-
-def weights(page: Page) -> dict[str, float]:
-    """What the influence view shows: concept -> weight."""
-    return page.evaluate(
-        "() => Object.fromEntries([...document.querySelectorAll('#view-influence [data-concept]')]"
-        ".map((n) => [n.dataset.concept, Number(n.dataset.weight)]))"
-    )
-
-
-def drag(page: Page, name: str, share: float) -> None:
-    """Drag a concept's slider to a share of its width, slowly, as a hand does."""
-    slider = page.get_by_role("slider", name=f"weight of {name}", exact=True)
-    slider.scroll_into_view_if_needed()
-    thumb, box = slider.locator(".thumb").bounding_box(), slider.bounding_box()
-    assert thumb
-    assert box
-    page.mouse.move(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=8)
-    page.mouse.up()
 
 
 def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served) -> None:
@@ -42,18 +29,16 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
     name = max(before, key=lambda c: before[c])
     drag(page, name, 0.5)
     page.wait_for_selector("#view-tuning .change")
-    # previews of the way there may still be shown: the one of where the hand stopped must follow
+    # Previews of earlier positions may still be shown: wait for that of the last one.
     page.wait_for_function(
         "(c) => Math.abs(window.inficond.store.state.preview?.weights[c] ?? 1) < 1e-6", arg=name
     )
-    assert weights(page) == before, "a preview changes nothing"
+    assert weights(page) == before, "a preview must change nothing"
     predicted = page.evaluate("() => window.inficond.store.state.preview.weights")
     assert predicted[name] == pytest.approx(0, abs=1e-6)
     moved = [c for c in predicted if c != name and abs(predicted[c] - before.get(c, 0)) > 0.01]
     if moved:
-        assert page.locator("#view-influence .ghost:visible").count() > 0, (
-            "predicted weights are drawn as ghosts"
-        )
+        assert page.locator("#view-influence .ghost:visible").count() > 0, "predicted weights must be drawn"
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#view-provenance [data-node] >> nth=1")
     page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
@@ -61,21 +46,21 @@ def test_dragging_previews_and_applying_refits(open_page: Opener, served: Served
     for concept in after:
         if concept in predicted:
             assert after[concept] == pytest.approx(predicted[concept], abs=1e-4), concept
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"set {name} = 0")
+    expect(page.locator(CURRENT_STEP)).to_contain_text(f"set {name} = 0")
     page.keyboard.press("Control+z")
     page.wait_for_function(
         "(w) => Math.abs(Number(document.querySelector('#view-influence [data-concept]').dataset.weight) - w) < 1e-6",  # noqa: E501
         arg=next(iter(before.values())),
     )
-    assert weights(page) == before, "undo gives the very weights back"
+    assert weights(page) == before, "undo must restore the weights exactly"
     page.get_by_role("button", name="Redo", exact=True).click()
     page.wait_for_function("() => !window.inficond.store.state.parts['provenance.tree'].can_redo")
     assert weights(page) == after
 
 
-def test_suggestion_is_one_click_away(open_page: Opener) -> None:
+def test_a_click_previews_a_suggestion(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     ideas = page.locator("#view-tuning [data-suggestion]")
     expect(ideas.first).to_be_visible()
     assert ideas.first.get_attribute("data-tip")
@@ -83,24 +68,24 @@ def test_suggestion_is_one_click_away(open_page: Opener) -> None:
     page.wait_for_selector("#view-tuning .change")
     labels = page.locator("#view-tuning .change").all_inner_texts()
     assert any("→" in label for label in labels)
-    assert all("[" in label or "no clear change" in label or "images" in label for label in labels), labels
+    assert all("[" in label or "no clear change" in label or "missed" in label for label in labels), labels
     page.get_by_role("button", name="Reset", exact=True).click()
     expect(page.locator("#view-tuning .change")).to_have_count(0)
     expect(page.locator("#view-provenance [data-node]")).to_have_count(1)
 
 
-def test_a_preview_leaves_the_sliders_where_they_are(open_page: Opener) -> None:
+def test_a_preview_does_not_move_the_sliders(open_page: Opener) -> None:
     for width, height in ((1440, 900), (1280, 720)):
         page = open_page(width=width, height=height)
-        settle(page)
+        wait_for_slow_parts(page)
         slider = page.locator("#view-tuning [role=slider]").first
         before = slider.bounding_box()
         page.locator("#view-tuning [data-suggestion]").first.click()
         page.wait_for_selector("#view-tuning .change")
-        assert slider.bounding_box() == before, "what a person is about to grab moved away"
+        assert slider.bounding_box() == before, "the sliders must keep their place"
 
 
-def test_an_applied_step_says_so_and_offers_the_way_back(open_page: Opener) -> None:
+def test_an_applied_step_is_announced_with_a_button_to_undo_it(open_page: Opener) -> None:
     page = open_page()
     name = next(iter(weights(page)))
     page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
@@ -109,12 +94,12 @@ def test_an_applied_step_says_so_and_offers_the_way_back(open_page: Opener) -> N
     line = page.locator(".message").filter(has_text=f"Applied: mute {name}")
     expect(line).to_be_visible()
     line.get_by_role("button", name="Undo it").click()
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("as it was fitted")
     expect(page.locator(".message").filter(has_text="Now at: The student as it was fitted")).to_be_visible()
     expect(line).to_have_count(0)
 
 
-def test_what_is_not_applied_waits_while_another_class_is_looked_at(
+def test_pending_actions_are_kept_while_another_class_is_selected(
     open_page: Opener, classes: list[str]
 ) -> None:
     page = open_page()
@@ -133,21 +118,21 @@ def test_what_is_not_applied_waits_while_another_class_is_looked_at(
     expect(page.locator("#view-performance [data-unapplied]")).to_have_count(0)
 
 
-def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_page: Opener) -> None:
+def test_a_suggestion_replaces_the_earlier_one_and_keeps_own_actions(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     ideas = page.locator("#view-tuning [data-suggestion]")
     if ideas.count() < 2:
         pytest.skip("this project has fewer than two suggestions")
     given = page.evaluate("() => window.inficond.store.state.parts['tuning.suggestions'].suggestions")
 
-    def spoken(idea: dict) -> set[str]:
+    def affected(idea: dict) -> set[str]:
         return {m["concept"] for a in idea["actions"] for m in a.get("members", [a])}
 
-    touched = spoken(given[0]) | spoken(given[1])
+    touched = affected(given[0]) | affected(given[1])
     mine = next((c for c in weights(page) if c not in touched), None)
     if mine is None:
-        pytest.skip("the suggestions speak of every word that is shown")
+        pytest.skip("the suggestions affect every concept that is shown")
     page.evaluate("(c) => window.inficond.store.propose(c, { kind: 'lock', requested: 0 })", mine)
     for i in (0, 1):
         ideas.nth(i).click()
@@ -157,9 +142,9 @@ def test_a_suggestion_replaces_the_one_before_and_leaves_ones_own_changes(open_p
     page.wait_for_function("() => window.inficond.store.state.preview?.weights")
 
 
-def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> None:
+def test_muted_concepts_are_listed_last(open_page: Opener) -> None:
     page = open_page()
-    settle(page)
+    wait_for_slow_parts(page)
     first, second = list(weights(page))[:2]
     for name in (first, second):
         page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
@@ -176,13 +161,13 @@ def test_muted_words_give_way_to_those_that_still_count(open_page: Opener) -> No
 
 
 def test_a_selected_slice_can_be_the_focus(open_page: Opener, served: Served, classes: list[str]) -> None:
-    session = served.visitors.default_project.session()
+    session = home_project(served).session()
     with_slices = [c for c in classes if session.slices(c)]
     if not with_slices:
         pytest.skip("no class of this project has a significant slice")
     page = open_page()
     select_class(page, with_slices[0])
-    settle(page)
+    wait_for_slow_parts(page)
     page.locator("#view-performance [data-slice]").first.click()
     found = session.slices(with_slices[0])[0]
     page.locator("#view-tuning select option[value=slice]").wait_for(state="attached")
@@ -191,15 +176,15 @@ def test_a_selected_slice_can_be_the_focus(open_page: Opener, served: Served, cl
     page.keyboard.press("m")
     page.wait_for_selector("#view-tuning .change")
     page.get_by_role("button", name="Apply", exact=True).click()
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"focus on {found.name}")
+    expect(page.locator(CURRENT_STEP)).to_contain_text(f"focus on {found.name}")
     assert page.evaluate("() => window.inficond.store.state.focus") is None, "the slice is no longer selected"
 
 
-def test_a_focus_that_no_fit_can_heed_is_not_offered(
+def test_a_focus_without_training_images_is_disabled(
     open_page: Opener, served: Served, classes: list[str]
 ) -> None:
-    """Only training images enter a fit, while subsets are counted on validation images."""
-    project = served.visitors.default_project
+    """Subsets are counted on held-out images, but only training images enter a fit."""
+    project = home_project(served)
 
     def step_that_leaves_none() -> Iterator[tuple[str, str, str, str]]:
         for cls in classes:
@@ -217,7 +202,7 @@ def test_a_focus_that_no_fit_can_heed_is_not_offered(
         pytest.skip("no single step leaves a subset without training images")
     page = open_page()
     select_class(page, cls)
-    settle(page)
+    wait_for_slow_parts(page)
     page.evaluate(
         "([c, kind]) => window.inficond.store.propose(c, { kind, requested: 0 })",
         [name, kind],
@@ -228,15 +213,13 @@ def test_a_focus_that_no_fit_can_heed_is_not_offered(
     expect(option).to_be_disabled()
 
 
-def test_thresholds_are_set_seen_and_taken_back(open_page: Opener) -> None:
+def test_thresholds_are_set_shown_and_undone(open_page: Opener) -> None:
     page = open_page()
     before = page.locator("#view-performance [aria-selected=true] .stack").inner_html()
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Each class its own").check()
     page.get_by_role("button", name="Set thresholds").click()
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(
-        "thresholds at the teacher"
-    )
+    expect(page.locator(CURRENT_STEP)).to_contain_text("thresholds at the teacher")
     page.get_by_role("button", name="Settings").click()
     expect(page.get_by_label("Each class its own")).to_be_checked()
     page.get_by_label("Threshold of every class").fill("1.5")
@@ -244,26 +227,26 @@ def test_thresholds_are_set_seen_and_taken_back(open_page: Opener) -> None:
     expect(page.locator(".message.bad")).to_contain_text("between 0 and 1")
     page.get_by_label("Threshold of every class").fill("0,9")
     page.get_by_role("button", name="Set thresholds").click()
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("thresholds = 0.9")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("thresholds = 0.9")
     expect(page.locator("#view-configuration .facts")).to_contain_text("threshold0.9")
     for _ in range(2):
         page.keyboard.press("Control+z")
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("as it was fitted")
     assert page.locator("#view-performance [aria-selected=true] .stack").inner_html() == before
 
 
-def test_tree_branches_compares_names_and_leaves_as_recipe(open_page: Opener, scratch: Path) -> None:
+def test_branches_are_compared_named_and_exported_as_a_recipe(open_page: Opener, scratch: Path) -> None:
     page = open_page()
     first, second = list(weights(page))[:2]
     for name in (first, second):
         page.get_by_role("slider", name=f"weight of {name}", exact=True).focus()
         page.keyboard.press("m")
         page.get_by_role("button", name="Apply", exact=True).click()
-        expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(f"mute {name}")
+        expect(page.locator(CURRENT_STEP)).to_contain_text(f"mute {name}")
         page.locator(
             "#view-provenance .step-button"
-        ).last.click()  # back to the root: the next step is a branch
-        expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("as it was fitted")
+        ).last.click()  # check out the root: the next step starts a branch
+        expect(page.locator(CURRENT_STEP)).to_contain_text("as it was fitted")
     expect(page.locator("#view-provenance [data-node]")).to_have_count(3)
     assert page.evaluate("() => window.inficond.store.state.parts['provenance.tree'].lanes") == 2
     page.get_by_role("button", name="Compare", exact=True).click()
@@ -286,7 +269,7 @@ def test_tree_branches_compares_names_and_leaves_as_recipe(open_page: Opener, sc
     assert second in json.dumps(recipe, ensure_ascii=False)
 
 
-def test_focus_is_offered_and_kept_in_the_step(open_page: Opener) -> None:
+def test_a_focus_is_recorded_in_the_step(open_page: Opener) -> None:
     page = open_page()
     options = page.locator("#view-tuning select option").all_inner_texts()
     assert options[0] == "no focus"
@@ -296,7 +279,7 @@ def test_focus_is_offered_and_kept_in_the_step(open_page: Opener) -> None:
     page.keyboard.press("m")
     page.wait_for_selector("#view-tuning .change")
     page.get_by_role("button", name="Apply", exact=True).click()
-    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text("focus on")
+    expect(page.locator(CURRENT_STEP)).to_contain_text("focus on")
 
 
 def test_a_typed_word_becomes_a_concept(open_page: Opener) -> None:
@@ -351,7 +334,7 @@ def test_everything_is_reachable_by_keyboard(open_page: Opener, classes: list[st
     expect(page.locator("#view-instances [data-open-image]")).to_have_count(0)
 
 
-def test_slider_tells_its_value(open_page: Opener) -> None:
+def test_a_slider_reports_its_value(open_page: Opener) -> None:
     page = open_page()
     slider = page.locator("#view-tuning [role=slider]").first
     low, high = (float(slider.get_attribute(f"aria-value{k}") or "nan") for k in ("min", "max"))
@@ -363,26 +346,7 @@ def test_slider_tells_its_value(open_page: Opener) -> None:
     assert page.evaluate("() => window.inficond.store.state.pending.length") == 0
 
 
-def test_charts_leave_as_svg_and_png(open_page: Opener, scratch: Path) -> None:
-    page = open_page()
-    for kind in ("svg", "png"):
-        page.get_by_role("button", name="Export").click()
-        with page.expect_download() as info:
-            page.get_by_role("menuitem", name=f"Chart: concept influence ({kind.upper()})").click()
-        file = scratch / f"chart.{kind}"
-        info.value.save_as(file)
-        data = file.read_bytes()
-        if kind == "svg":
-            text = data.decode()
-            assert "<svg" in text
-            assert "var(" not in text, "colours are written out"
-            assert next(iter(weights(page))) in text
-        else:
-            assert data.startswith(b"\x89PNG")
-            assert len(data) > 5000
-
-
-def test_student_leaves_and_predicts(
+def test_an_exported_student_holds_the_tuning(
     open_page: Opener, served: Served, scratch: Path, classes: list[str]
 ) -> None:
     from inficond.core.students import Students

@@ -15,6 +15,9 @@ const SELECTION = {
   concepts: ["sea", "a=b&c"],
   image: "a/b #1.jpg",
   scope: "all",
+  actual: "rose",
+  predicted: "tulip & lily",
+  reference: "teacher",
 };
 
 test("a selection survives the address", () => {
@@ -25,6 +28,15 @@ test("a selection survives the address", () => {
 test("a fragment yields at most 40 concepts", () => {
   const many = Array.from({ length: 60 }, (_, i) => `concept=c${i}`).join("&");
   assert.equal(fromFragment(many).concepts.length, 40);
+});
+
+test("a slice excludes the filters by class", () => {
+  const sliced = withChange(SELECTION, { slice: "s" });
+  assert.equal(sliced.actual, null);
+  assert.equal(sliced.predicted, null);
+  assert.equal(withChange(sliced, { actual: "rose" }).slice, null);
+  assert.equal(withChange(SELECTION, { cls: "barn" }).predicted, null);
+  assert.equal(withChange(SELECTION, { cls: "rose", actual: "rose" }).actual, "rose");
 });
 
 test("another class clears subset and slice unless the change sets them", () => {

@@ -6,6 +6,7 @@ import { decodeValues, highlightOf } from "../../gradio_app/views/instances/high
 import { ordered } from "../../gradio_app/views/instances/order.js";
 import { placesOf } from "../../gradio_app/views/instances/sheets.js";
 import { sortedClasses, subsetShares } from "../../gradio_app/views/performance/classes.js";
+import { cellShade, largestConfusions } from "../../gradio_app/views/performance/confusion_cells.js";
 import { edgePath } from "../../gradio_app/views/provenance/graph.js";
 
 const packed = (array) => Buffer.from(array.buffer).toString("base64");
@@ -105,6 +106,30 @@ test("widths of subsets are square roots of their shares", () => {
   assert.equal(shares.missed, 0.5);
   assert.equal(shares.extra, 0);
   assert.equal(subsetShares({ "agree-pos": 0, "agree-neg": 0, missed: 0, extra: 0 }).missed, 0);
+});
+
+const CONFUSION = {
+  reference: "label",
+  classes: ["rose", "tulip", "daisy"],
+  cells: [
+    { actual: 0, predicted: 0, n: 9 },
+    { actual: 1, predicted: 0, n: 2 },
+    { actual: 0, predicted: 2, n: 5 },
+  ],
+};
+
+test("the largest confusions leave out the diagonal", () => {
+  assert.deepEqual(
+    largestConfusions(CONFUSION, 1).map(({ actual, predicted }) => [actual, predicted]),
+    [[0, 2]],
+  );
+  assert.equal(largestConfusions(CONFUSION, 9).length, 2);
+});
+
+test("cells are shaded by the share of their row", () => {
+  assert.equal(cellShade(0, 10), 0);
+  assert.equal(Number(cellShade(10, 10)), 1);
+  assert.ok(Number(cellShade(5, 10)) > Number(cellShade(1, 10)));
 });
 
 test("lines of the tree start and end at the lanes of their steps", () => {

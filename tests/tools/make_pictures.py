@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, sync_playwright
-from tests.browser.conftest import FLAGS, copied, ready, select_class, serve, settle
+from tests.browser.page import FLAGS, copy_project, select_class, serve, wait_for_slow_parts, wait_until_drawn
 
 from inficond.core import Project, __version__
 from inficond.core.demo import demo_project
@@ -171,10 +171,10 @@ def thumb(page: Page, concept: str) -> tuple[float, float, float, float]:
 def scenario(walk: Walk) -> dict[str, Any]:
     """The guided scenario: where it fails, why, correct, see, keep, take home."""
     page = walk.page
-    settle(page)
+    wait_for_slow_parts(page)
     row = '#view-performance [data-class="water bird"]'
     select_class(page, "water bird")
-    settle(page)
+    wait_for_slow_parts(page)
     worst = min(parts(page, "performance.table")["classes"], key=lambda c: c["ap"]["value"])
     if worst["name"] != "water bird":
         raise RuntimeError(f"the caption says that water bird is worst, but {worst['name']} is")
@@ -226,7 +226,7 @@ def scenario(walk: Walk) -> dict[str, Any]:
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#view-provenance [data-node] >> nth=1")
     page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
-    settle(page)
+    wait_for_slow_parts(page)
     after = water_bird(page)["counts"]["extra"]
     if not after < before:
         raise RuntimeError(f"the correction did not help: {before} images before, {after} after")
@@ -295,7 +295,7 @@ def walk_in(theme: str, url: str, browser: Any, tell: Callable[[str], None]) -> 
     page.set_default_timeout(60_000)
     page.add_init_script("try { localStorage.setItem('inficond.guided', 'yes'); } catch {}")
     page.goto(f"{url}?__theme={theme}")
-    ready(page)
+    wait_until_drawn(page)
     walk = Walk(page, theme)
     story = scenario(walk)
     animate(walk)
@@ -331,7 +331,7 @@ def main() -> int:
         "pictures": {},
     }
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        project = copied(demo_project(), Path(folder))
+        project = copy_project(demo_project(), Path(folder))
         served = serve(Project.open(project))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:

@@ -99,7 +99,9 @@ function setOrder(id) {
 }
 
 function draw() {
-  setText(childrenOf(chip)[0], data.cls + (data.part ? ` · ${data.part}` : ""));
+  const name = data.cls + (data.part ? ` · ${data.part}` : "");
+  setText(childrenOf(chip)[0], name);
+  chip.title = name;
   scale = axisLimit(Math.max(0.05, ...data.rows.map((row) => Math.abs(row.weight))));
   const picked = new Set(state.selection.concepts);
   const all = order !== "weight" || data.rows.length <= ALL_ROWS;

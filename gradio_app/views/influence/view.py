@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from inficond.gradio_app.queries import class_subset_codes, evenly_spaced, selected_rows, visible_columns
+from inficond.gradio_app.queries import (
+    class_subset_codes,
+    describe_filters,
+    evenly_spaced,
+    selected_rows,
+    visible_columns,
+)
 from inficond.gradio_app.serialization import (
     QuantizedRows,
     encode_int32,
@@ -12,7 +18,7 @@ from inficond.gradio_app.serialization import (
     quantize_rows,
     to_plain,
 )
-from inficond.gradio_app.views import View, ViewPart
+from inficond.gradio_app.views import FILTERS, View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
@@ -58,9 +64,11 @@ def _rows(visitor: "Visitor", selection: "Selection") -> RowsPart:
         }
         for k in columns
     ]
+    subset = SUBSET_LABELS.get(selection.subset or "", "")
+    filters = describe_filters(selection).removeprefix(f"{selection.cls} ")  # “called …” follows the class
     return {
         "cls": selection.cls,
-        "part": selection.slice or SUBSET_LABELS.get(selection.subset or "", ""),
+        "part": selection.slice or ", ".join(filter(None, (subset, filters))),
         "rows": to_plain(rows),
         "n_active": int(np.count_nonzero(influence.weights)),
         "n_concepts": len(influence.concepts),
@@ -74,7 +82,7 @@ def _points(visitor: "Visitor", selection: "Selection", columns: list[int], name
     validation = visitor.project.validation_rows
     agreeing = validation[codes[validation] < 2]
     misaligned = validation[codes[validation] >= 2]
-    if selection.slice or selection.subset:
+    if selection.slice or selection.subset or selection.actual or selection.predicted:
         chosen = selected_rows(visitor, selection)
         if len(chosen):
             is_misaligned = codes[chosen] >= 2
@@ -96,5 +104,5 @@ VIEW = View(
     3,
     "Concept influence",
     "The student: concepts for and against the class. Hover over a concept to see its images.",
-    (ViewPart("influence.rows", ("cls", "subset", "slice", "concepts", "node"), _rows),),
+    (ViewPart("influence.rows", ("cls", "subset", "slice", "concepts", *FILTERS, "node"), _rows),),
 )

@@ -4,7 +4,15 @@ import { bar, drawing, label, title } from "../../browser/charts.js";
 import { drawContributions, drawEvidence, drawLogit } from "../../browser/contributions.js";
 import { button } from "../../browser/controls.js";
 import { openDialog } from "../../browser/dialogs.js";
-import { h, itemOf, oncePerFrame, setAttribute, setText } from "../../browser/elements.js";
+import {
+  childrenOf,
+  h,
+  itemOf,
+  oncePerFrame,
+  reconcile,
+  setAttribute,
+  setText,
+} from "../../browser/elements.js";
 import { emit, on } from "../../browser/events.js";
 import { number, percent, signed } from "../../browser/format.js";
 import { openOverride } from "../../browser/override_dialog.js";
@@ -23,6 +31,12 @@ let evidenceOf = null;
 const picture = h("img", { alt: "", draggable: "false" });
 const overlay = h("canvas", { class: "evidence", "aria-hidden": "true" });
 const stage = h("div", { class: "stage" }, picture, overlay);
+const classes = h("div", { class: "open-classes scroll" });
+const classesHead = h(
+  "div",
+  { class: "open-classes-head muted", "aria-hidden": "true" },
+  ["class", "T %", "S %"].map((text) => h("span", {}, text)),
+);
 const name = h("b", { class: "cut", "data-name": "" });
 const probabilities = h("span", { class: "probs" });
 const contributions = h("div", {
@@ -46,7 +60,7 @@ const override = button("Teacher is wrong…", {
 export const panel = h(
   "section",
   { class: "opened", "aria-label": "The opened image", hidden: true },
-  stage,
+  h("div", { class: "open-picture" }, stage, classesHead, classes),
   h(
     "div",
     { class: "open-side" },
@@ -72,10 +86,37 @@ export function showOpened(data) {
   setText(name, data.id);
   name.title = data.id;
   const truth = data.label === null ? "" : ` · label ${data.label ? "yes" : "no"}`;
+  drawClasses(data.classes);
   setText(probabilities, `T ${percent(data.teacher)} · S ${percent(data.student)}${truth}`);
   drawContributions(contributions, data.bars, createRow);
   drawLogit(logit, data.bars);
   showEvidence(data.first);
+}
+
+/** @param {import("../../browser/payloads").Opened["classes"]} list */
+function drawClasses(list) {
+  reconcile(
+    classes,
+    list,
+    (one) => one.name,
+    (one) => {
+      const onclick = () => select({ cls: one.name });
+      const texts = [h("span", { class: "cut", "data-name": "" }), h("span"), h("span")];
+      return h("button", { type: "button", class: "open-class", onclick }, texts);
+    },
+    (node, one) => {
+      const [text, teacher, student] = childrenOf(node);
+      setText(text, one.name);
+      node.title = one.label ? `${one.name}: the label of this image` : one.name;
+      node.classList.toggle("labelled", one.label);
+      setText(teacher, Math.round(100 * one.teacher));
+      setText(student, Math.round(100 * one.student));
+      setAttribute(node, "aria-pressed", one.name === state.selection.cls ? "true" : "false");
+      const label = one.label ? ", label" : "";
+      const responses = `teacher ${percent(one.teacher)}, student ${percent(one.student)}`;
+      setAttribute(node, "aria-label", `${one.name}: ${responses}${label}`);
+    },
+  );
 }
 
 function createRow() {
@@ -104,13 +145,10 @@ function createRow() {
 function showEvidence(concept) {
   if (!opened) return;
   const found = concept === null ? undefined : opened.evidence[concept];
-  evidenceOf = found ? concept : null;
-  const cosine = `cosine ${number(found?.score)}`;
-  const line = !found
-    ? "no region shown"
-    : found.score > 0
-      ? `“${concept}” is strongest here: ${cosine}`
-      : `“${concept}” is not seen: ${cosine}`;
+  const shown = opened.bars.find((bar) => bar.kind === "concept" && bar.name === concept);
+  evidenceOf = concept;
+  const where = found ? `“${concept}” is strongest here: cosine ${number(found.score)}` : "no region shown";
+  const line = shown?.absence ?? where;
   setText(evidenceLine, line);
   evidenceLine.title = line;
   for (const node of contributions.children) {
@@ -180,7 +218,7 @@ export function drawChart() {
 picture.addEventListener("load", layOutEvidence);
 new ResizeObserver(oncePerFrame(layOutEvidence)).observe(stage);
 on("hover", (concept) => {
-  if (concept && opened?.evidence[concept]) showEvidence(concept);
+  if (opened?.bars.some((bar) => bar.kind === "concept" && bar.name === concept)) showEvidence(concept);
   for (const node of contributions.children) {
     const item = itemOf(node);
     node.classList.toggle("hovered", item.kind === "concept" && item.name === concept);

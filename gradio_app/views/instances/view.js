@@ -2,11 +2,12 @@
 
 import { offerChart } from "../../browser/charts.js";
 import { unpackBytes, unpackIntegers, unpackShares } from "../../browser/columns.js";
-import { button } from "../../browser/controls.js";
-import { childrenOf, h, setAttribute, setText } from "../../browser/elements.js";
+import { button, term } from "../../browser/controls.js";
+import { childrenOf, h, reconcile, setAttribute, setText } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
 import { rovingFocus } from "../../browser/focus.js";
 import { count } from "../../browser/format.js";
+import { icon } from "../../browser/icons.js";
 import { select } from "../../browser/selection.js";
 import { state } from "../../browser/state.js";
 import { choice, settings } from "../../browser/storage.js";
@@ -25,10 +26,10 @@ const SUBSETS = {
 };
 const ORDERS = /** @type {const} */ (["disagreement", "teacher", "student", "name"]);
 const ORDER_NAMES = {
-  disagreement: "by disagreement",
-  teacher: "by teacher's yes",
-  student: "by student's yes",
-  name: "by name",
+  disagreement: "disagreement",
+  teacher: "teacher's yes",
+  student: "student's yes",
+  name: "name",
 };
 
 /** @type {import("./highlight.js").Values | null} */
@@ -43,21 +44,23 @@ const order = h(
 const scope = h(
   "select",
   { "aria-label": "Which images" },
-  h("option", { value: "" }, "held-out images"),
+  h("option", { value: "" }, "held out"),
   h("option", { value: "all" }, "all images"),
 );
+const label = h("select", { "aria-label": "True label", hidden: true });
+const filters = h("span", { class: "filters" });
 const captionLine = h("span", { class: "cut" });
-const key = h(
-  "span",
-  { class: "gallery-key" },
-  h("b", {}, "T"),
-  " teacher, ",
-  h("b", {}, "S"),
-  " student, in %",
+const key = h("span", { class: "gallery-key" }, term("T and S", "T, S"), " in %");
+const caption = h(
+  "div",
+  { class: "gallery-caption muted", "aria-live": "polite" },
+  captionLine,
+  filters,
+  label,
+  key,
 );
-const caption = h("div", { class: "gallery-caption muted", "aria-live": "polite" }, captionLine, key);
 const showAll = button("Show all images of this class", {
-  onclick: () => select({ subset: null, slice: null }),
+  onclick: () => select({ subset: null, slice: null, actual: null, predicted: null }),
 });
 const nothing = emptyState("No image: teacher and student do not disagree in this way.", showAll);
 
@@ -72,6 +75,7 @@ export function setup(view) {
     setOrder(/** @type {typeof ORDERS[number]} */ (order.value));
   });
   scope.addEventListener("change", () => select({ scope: scope.value || null }));
+  label.addEventListener("change", () => select({ actual: label.value || null, reference: null }));
   view.tools.append(scope, order);
   view.body.append(subsets, caption, gallery, panel);
   view.root.addEventListener("keydown", (event) => {
@@ -123,6 +127,8 @@ function drawGallery(data) {
   setText(captionLine, data.caption);
   captionLine.title = data.caption;
   scope.value = state.selection.scope ?? "";
+  drawLabels(data.labels);
+  drawFilters(data.filters);
   const rows = unpackIntegers(data.rows);
   if (rows.length) nothing.remove();
   else gallery.before(nothing);
@@ -133,6 +139,37 @@ function drawGallery(data) {
     codes: unpackBytes(data.codes),
   });
   markSubset();
+}
+
+/**
+ * Offer the labels to filter by.
+ * @param {string[]} labels
+ */
+function drawLabels(labels) {
+  const { actual, reference } = state.selection;
+  label.hidden = !labels.length || Boolean(actual);
+  reconcile(
+    label,
+    ["", ...labels],
+    (name) => name,
+    (name) => h("option", { value: name }, name ? `label: ${name}` : "any label"),
+    () => {},
+  );
+  label.value = reference === "teacher" ? "" : (actual ?? "");
+}
+
+/**
+ * Draw the active filters, each with a button that removes it.
+ * @param {import("../../browser/payloads").Gallery["filters"]} list
+ */
+function drawFilters(list) {
+  const chips = list.map(({ field, text }) => {
+    const remove = { type: "button", class: "chip-x", "aria-label": `Remove the filter ${text}` };
+    const onclick = () => select({ [field]: null });
+    const name = h("span", { class: "cut", "data-name": "" }, text);
+    return h("span", { class: "chip" }, name, h("button", { ...remove, onclick }, icon("close")));
+  });
+  filters.replaceChildren(...chips);
 }
 
 const updateHighlight = () => setHighlight(highlightOf(values, state.brush, state.hover));

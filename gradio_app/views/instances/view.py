@@ -8,7 +8,13 @@ from inficond.core.errors import InputError
 from inficond.core.evaluation.subsets import SUBSETS
 from inficond.gradio_app.page_files import COLUMNS, PER_SHEET, TILE
 from inficond.gradio_app.presenters import contribution_bars
-from inficond.gradio_app.queries import class_subset_codes, selected_rows, visible_columns
+from inficond.gradio_app.queries import (
+    class_subset_codes,
+    describe_filters,
+    scope_mask,
+    selected_rows,
+    visible_columns,
+)
 from inficond.gradio_app.serialization import (
     QuantizedRows,
     encode_int32,
@@ -17,16 +23,20 @@ from inficond.gradio_app.serialization import (
     quantize_rows,
     to_plain,
 )
-from inficond.gradio_app.views import View, ViewPart
+from inficond.gradio_app.views import FILTERS, View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
+IMAGES = ("cls", "subset", "slice", "scope", *FILTERS)
+"""Fields of the selection that determine the images shown."""
 MAX_NAMES = 160
 """Images whose names are sent with the first page; more than fit on a screen."""
 MAX_BARS = 14
 MAX_EVIDENCE = 12
+MAX_CLASSES = 200
+"""Classes whose responses to the opened image are sent, the most probable first."""
 SUBSET_CAPTIONS = {
     "missed": "teacher yes, student no",
     "extra": "teacher no, student yes",
@@ -54,6 +64,13 @@ class IdsPart(TypedDict):
     ids: list[str]
 
 
+class FilterChip(TypedDict):
+    """An active filter by class: the field of the selection and its text."""
+
+    field: str
+    text: str
+
+
 class GalleryPart(TypedDict):
     """The part ``instances.gallery``: probabilities and subset codes of the selected images."""
 
@@ -64,6 +81,17 @@ class GalleryPart(TypedDict):
     counts: dict[str, int]
     total: int
     caption: str
+    labels: list[str]
+    filters: list[FilterChip]
+
+
+class ClassResponse(TypedDict):
+    """The probabilities of a class for an image, and whether the image is labelled with it."""
+
+    name: str
+    teacher: float
+    student: float
+    label: bool
 
 
 class ValuesPart(TypedDict):
@@ -105,8 +133,7 @@ def _gallery(visitor: "Visitor", selection: "Selection") -> GalleryPart:
     rows = selected_rows(visitor, selection)
     c = session.class_index(selection.cls)
     codes = class_subset_codes(visitor, selection.cls)
-    all_images = selection.scope == "all"
-    scope = np.ones(len(codes), bool) if all_images else visitor.project.is_validation
+    scope = scope_mask(visitor, selection)
     counts = np.bincount(codes[scope], minlength=len(SUBSETS))
     return {
         "rows": encode_int32(rows),
@@ -116,13 +143,29 @@ def _gallery(visitor: "Visitor", selection: "Selection") -> GalleryPart:
         "counts": {name: int(counts[i]) for i, name in enumerate(SUBSETS)},
         "total": int(scope.sum()),
         "caption": _caption(selection, len(rows)),
+        "labels": list(visitor.project.classes) if visitor.project.labels is not None else [],
+        "filters": _filters(selection),
     }
+
+
+def _filters(selection: "Selection") -> list[FilterChip]:
+    filters: list[FilterChip] = []
+    if selection.actual:
+        name = "teacher" if selection.reference == "teacher" else "label"
+        filters.append({"field": "actual", "text": f"{name}: {selection.actual}"})
+    if selection.predicted:
+        filters.append({"field": "predicted", "text": f"student: {selection.predicted}"})
+    return filters
 
 
 def _caption(selection: "Selection", n: int) -> str:
     count = f"{n:,}".replace(",", "\u202f")
     if selection.slice:
         return f"{count} misaligned in “{selection.slice}”"
+    filters = describe_filters(selection)
+    if filters:
+        subset = f", {SUBSET_CAPTIONS[selection.subset]}" if selection.subset else ""
+        return f"{count} images: {filters}{subset}" if subset else f"{count} images"
     if selection.subset is None:
         return f"all {count} images" if selection.scope == "all" else f"all {count} held-out images"
     scope = "of all images" if selection.scope == "all" else "of the held-out images"
@@ -148,10 +191,11 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
     session, project = visitor.session, visitor.project
     row = visitor.image_index[selection.image]
     c = session.class_index(selection.cls)
-    bars = contribution_bars(session.contributions(selection.cls, row), session.concepts, MAX_BARS)
+    bars = contribution_bars(session.contributions(selection.cls, row), session.students, MAX_BARS)
     evidence = {}
     try:
-        for bar in [b for b in bars if b["kind"] == "concept"][:MAX_EVIDENCE]:
+        present = [b for b in bars if b["kind"] == "concept" and "absence" not in b]
+        for bar in present[:MAX_EVIDENCE]:
             region = session.evidence(row, bar["name"])
             cells = np.asarray(region.mask, bool).ravel()
             evidence[bar["name"]] = {
@@ -161,7 +205,7 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
     except InputError:
         evidence = {}  # the project has no regions
     label = None if project.labels is None else float(project.labels[row, c])
-    first = next((b["name"] for b in bars if b["kind"] == "concept" and b["name"] in evidence), None)
+    first = next((b["name"] for b in bars if b["kind"] == "concept"), None)
     payload: dict[str, Any] = to_plain(
         {
             "id": selection.image,
@@ -170,6 +214,7 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
             "teacher": float(session.targets(selection.cls)[row]),
             "student": float(session.scores()[row, c]),
             "label": None if label is None or label != label else bool(label >= 0.5),
+            "classes": _class_responses(visitor, row),
             "bars": [{**b, "evidence": b["name"] in evidence} for b in bars],
             "evidence": evidence,
             "first": first,
@@ -181,6 +226,23 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
     return payload
 
 
+def _class_responses(visitor: "Visitor", row: int) -> list[ClassResponse]:
+    """Return the responses of teacher and student to an image for all classes, the most probable first."""
+    session, project = visitor.session, visitor.project
+    student = session.scores()[row]
+    found: list[ClassResponse] = [
+        {
+            "name": cls,
+            "teacher": float(session.targets(cls)[row]),
+            "student": float(student[c]),
+            "label": project.labels is not None and bool(project.labels[row, c] >= 0.5),
+        }
+        for c, cls in enumerate(project.classes)
+    ]
+    found.sort(key=lambda r: -max(r["teacher"], r["student"]))
+    return found[:MAX_CLASSES]
+
+
 VIEW = View(
     "instances",
     5,
@@ -188,11 +250,9 @@ VIEW = View(
     "The images behind the numbers. Open one to see why, and where.",
     (
         ViewPart("instances.index", (), _index),
-        ViewPart("instances.gallery", ("cls", "subset", "slice", "scope", "node"), _gallery),
+        ViewPart("instances.gallery", (*IMAGES, "node"), _gallery),
         ViewPart("instances.opened", ("cls", "image", "node"), _opened),
         ViewPart("instances.ids", (), _ids, slow=1),
-        ViewPart(
-            "instances.values", ("cls", "subset", "slice", "scope", "concepts", "node"), _values, slow=1
-        ),
+        ViewPart("instances.values", (*IMAGES, "concepts", "node"), _values, slow=1),
     ),
 )

@@ -20,6 +20,7 @@ import { select } from "../../browser/selection.js";
 import { state } from "../../browser/state.js";
 import { choice, settings } from "../../browser/storage.js";
 import { MEASURES, ORDERS, SUBSETS, sortedClasses, subsetShares } from "./classes.js";
+import { confusion, confusionButton, watchConfusion } from "./confusion.js";
 import { drawSlices, slices } from "./slices.js";
 
 /** @typedef {import("../../browser/payloads").ClassLine} ClassLine */
@@ -41,8 +42,9 @@ const rows = h("div", { class: "perf-rows scroll", role: "grid", "aria-label": "
 
 /** @param {import("../../browser/view.js").View} view */
 export function setup(view) {
-  view.body.append(legend, head, rows, slices);
-  view.tools.append(segmented(measures.map(measureOption), measure, setMeasure, "Measure of fidelity"));
+  view.body.append(legend, head, rows, confusion, slices);
+  const measureControl = segmented(measures.map(measureOption), measure, setMeasure, "Measure of fidelity");
+  view.tools.append(measureControl, confusionButton);
   rovingFocus(rows, ".perf-row");
   view.part("performance.table", (data) => {
     table = data;
@@ -50,6 +52,9 @@ export function setup(view) {
     draw();
   });
   view.part("performance.slices", drawSlices);
+  watchConfusion(view, (shown) => {
+    for (const node of [legend, head, rows, measureControl]) node.hidden = shown;
+  });
   on("select", markSelection);
   on("select", markUnapplied);
   on("pending", markUnapplied);

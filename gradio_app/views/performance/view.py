@@ -2,6 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+
+from inficond.core.sessions.class_confusion import confusion_table, share_without_class
+from inficond.gradio_app.queries import reference_of
 from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.views import View, ViewPart
 from inficond.gradio_app.visitor import slice_id
@@ -10,6 +14,7 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
+MAX_CELLS = 2000
 METRICS = ("ap", "balanced_agreement", "f1", "agreement")
 
 
@@ -37,6 +42,31 @@ class SlicesPart(TypedDict):
 
     cls: str
     slices: list[SlicePayload]
+
+
+class ConfusionCell(TypedDict):
+    """Number of held-out images of an actual and a predicted class, given by their columns."""
+
+    actual: int
+    predicted: int
+    n: int
+
+
+class ConfusionPart(TypedDict):
+    """The part ``performance.confusion``: its non-zero cells, the largest first.
+
+    `totals` are the images of each actual class, `without_class` is the share of images for which no student
+    says yes.
+    """
+
+    reference: str
+    references: list[str]
+    classes: list[str]
+    totals: list[int]
+    cells: list[ConfusionCell]
+    n: int
+    accuracy: float
+    without_class: float
 
 
 def _table(visitor: "Visitor", selection: "Selection") -> TablePart:
@@ -74,6 +104,27 @@ def _slices(visitor: "Visitor", selection: "Selection") -> SlicesPart:
     return {"cls": selection.cls, "slices": slices}
 
 
+def _confusion(visitor: "Visitor", selection: "Selection") -> ConfusionPart | None:
+    """Return the confusion table of the held-out images, or None if the classes do not exclude each other."""
+    session = visitor.session
+    reference = reference_of(visitor, selection)
+    if reference is None:
+        return None
+    table = visitor.cached(("confusion", reference), lambda: confusion_table(session, reference))
+    cells = [(int(table.counts[a, p]), int(a), int(p)) for a, p in np.argwhere(table.counts)]
+    largest = sorted(cells, reverse=True)[:MAX_CELLS]
+    return {
+        "reference": reference,
+        "references": list(visitor.class_references()),
+        "classes": list(visitor.project.classes),
+        "totals": table.counts.sum(axis=1).tolist(),
+        "cells": [{"actual": a, "predicted": p, "n": n} for n, a, p in largest],
+        "n": table.n,
+        "accuracy": to_plain(table.accuracy),
+        "without_class": to_plain(visitor.cached(("without class",), lambda: share_without_class(session))),
+    }
+
+
 VIEW = View(
     "performance",
     2,
@@ -81,6 +132,7 @@ VIEW = View(
     "How well each student reproduces its teacher.",
     (
         ViewPart("performance.table", ("node",), _table),
+        ViewPart("performance.confusion", ("reference", "node"), _confusion, slow=1),
         ViewPart("performance.slices", ("cls", "node"), _slices, slow=2),
     ),
 )

@@ -10,7 +10,7 @@ import { rovingFocus, setTabStop } from "../../browser/focus.js";
 import { act } from "../../browser/steps.js";
 import { colour } from "../../browser/theme.js";
 import { compareSteps } from "./compare.js";
-import { dot, edges, graphWidth, HEIGHT } from "./graph.js";
+import { dot, edges, graphWidth, HEIGHT, TALL } from "./graph.js";
 
 /** @typedef {import("../../browser/payloads").StepNode} StepNode */
 
@@ -78,12 +78,7 @@ function createRow(node) {
   const step = h(
     "button",
     { type: "button", class: "step-button", onclick },
-    h(
-      "span",
-      { class: "step-text" },
-      h("span", { class: "cut", "data-name": "" }),
-      h("small", { class: "cut" }),
-    ),
+    h("span", { class: "step-text" }, h("span", { "data-name": "" }), h("small")),
     h("b", { class: "step-mark" }),
     h("span", { class: "step-gain" }),
   );
@@ -96,7 +91,7 @@ function createRow(node) {
   const row = h(
     "div",
     { class: "step-row", role: "listitem", "data-node": node.id },
-    s("svg", { class: "graph", height: HEIGHT, "aria-hidden": "true" }),
+    s("svg", { class: "graph", "aria-hidden": "true" }),
     step,
     name,
   );
@@ -132,9 +127,10 @@ function updateRow(row, node) {
   step.setAttribute("aria-label", `${name}. ${more}. ${explanation || node.gain}${where}`);
   row.classList.toggle("aside", !node.on_branch);
   setAttribute(graph, "width", graphWidth(data.lanes));
+  row.style.paddingLeft = `${graphWidth(data.lanes)}px`;
   const state = isCurrent ? "here" : node.on_branch ? "on" : "";
   graph.replaceChildren(
-    ...edges(node, (current) => ({ class: current ? "on" : "" })),
+    ...edges(node, (current) => ({ class: current ? "on" : "" }), TALL),
     dot(node, { r: isCurrent ? 5.5 : 4, class: state }),
   );
 }

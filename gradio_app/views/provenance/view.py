@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+
 from inficond.gradio_app.presenters import change_chip, step_title
 from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.views import View, ViewPart
@@ -92,17 +94,37 @@ def _details(node: Any) -> str:
 
 
 def _gain(node: Any) -> tuple[str, str]:
-    """Return the recorded change of average precision of the node's class, short and in full."""
-    if node.kind == "threshold":  # a threshold does not change the ranking
-        return "", ""
+    """Return the recorded gain of a node, short and in full.
+
+    It is the change of the average precision of the node's class. A threshold does not change the ranking, so
+    its gain is the change of F1, averaged over the classes.
+    """
+    if node.kind == "threshold":
+        return _threshold_gain(node)
     for cls in node.classes or tuple(node.after):
         before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
         if before is None or after is None:
             continue
-        delta = after - before
-        text = f"{'+' if delta >= 0 else '−'}{abs(delta):.2f}" if abs(delta) >= 0.005 else "±0"
-        return f"AP {text}", f"{cls}: average precision {before:.3f} → {after:.3f}"
+        return f"AP {_difference(before, after)}", f"{cls}: average precision {before:.3f} → {after:.3f}"
     return "", ""
+
+
+def _threshold_gain(node: Any) -> tuple[str, str]:
+    """Return the change of F1, averaged over the classes for which it is defined before and after."""
+    pairs = [(node.before.get(cls, {}).get("f1"), metrics.get("f1")) for cls, metrics in node.after.items()]
+    defined = [(before, after) for before, after in pairs if before is not None and after is not None]
+    if not defined:
+        return "", ""
+    before, after = (float(np.mean(values)) for values in zip(*defined))
+    return (
+        f"F1 {_difference(before, after)}",
+        f"mean F1 of {len(defined)} classes: {before:.3f} → {after:.3f}",
+    )
+
+
+def _difference(before: float, after: float) -> str:
+    delta = after - before
+    return f"{'+' if delta >= 0 else '−'}{abs(delta):.2f}" if abs(delta) >= 0.005 else "±0"
 
 
 def _changes(visitor: "Visitor", selection: "Selection") -> ChangesPart:
@@ -110,7 +132,7 @@ def _changes(visitor: "Visitor", selection: "Selection") -> ChangesPart:
     changes = {}
     for entry in visitor.session.tree():
         node = entry.node
-        if node.parent is not None and _gain(node)[0]:
+        if node.parent is not None and node.kind != "threshold" and _gain(node)[0]:
             changes[node.id] = visitor.cached_for_node(node.id, lambda: _change(visitor, node))  # noqa: B023
     return {"changes": changes}
 

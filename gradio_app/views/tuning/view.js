@@ -124,7 +124,9 @@ function drawEffect(now) {
   const { pending, preview } = state;
   applyButton.disabled = !pending.length;
   reset.disabled = !pending.length;
-  if (!pending.length) effect.replaceChildren(...now.now.map(metricNow));
+  const focused = state.focus && now.focuses.find((choice) => choice.id === focus.value);
+  if (!pending.length && focused) effect.replaceChildren(h("p", { class: "focus-hint" }, focused.hint));
+  else if (!pending.length) effect.replaceChildren(...now.now.map(metricNow));
   else if (!preview) effect.replaceChildren(h("span", { class: "muted" }, "Computing the effect…"));
   else if (preview.error) effect.replaceChildren(h("span", { class: "bad" }, preview.error));
   else effect.replaceChildren(...(preview.changes ?? []).map(metricChange));
@@ -141,15 +143,16 @@ const metricNow = (metric) =>
 
 /** @param {import("../../browser/payloads").Change} change */
 function metricChange(change) {
-  const interval = withoutLeadingZeros(`${change.delta} ${change.range}`);
-  const note = change.count ? "images" : change.clear ? interval : "no clear change";
+  const [delta, range] = [change.delta, change.range].map(withoutLeadingZeros);
+  const interval = [delta, h("span", { class: "range" }, ` ${range}`)];
+  const note = change.clear ? interval : "no clear change";
   const tone = !change.clear ? "unclear" : change.better ? "good" : "bad";
   return h(
     "span",
-    { class: `change ${tone}`, "data-tip": change.more },
+    { class: `change ${change.count ? "count" : tone}`, "data-tip": change.more },
     h("small", {}, change.label),
     h("b", {}, `${change.before} → ${change.after}`),
-    h("small", {}, note),
+    !change.count && h("small", {}, note),
   );
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.bounds import typical_weight
+from inficond.core.tuning.focus import FACTOR
 from inficond.gradio_app.presenters import (
     MetricChip,
     Strengths,
@@ -30,10 +31,14 @@ MAX_MISSING = 2
 
 
 class Focus(TypedDict):
-    """A subset or slice that a refit may weight more; unusable without training images."""
+    """A subset or slice that a refit can weight more; unusable without training images.
+
+    `hint` says what the focus does and what to do next.
+    """
 
     id: str
     label: str
+    hint: str
     focus: Any
     usable: bool
 
@@ -134,7 +139,11 @@ def _focuses(visitor: "Visitor", selection: "Selection") -> list[Focus]:
         usable = session.focus_size(selection.cls, focus) > 0
         note = "" if usable else ", none for training"
         label = f"focus: {name} ({size}{note})"
-        focuses.append({"id": key, "label": label, "focus": focus, "usable": usable})
+        hint = (
+            f"Focus on {name}, {size} held-out images: the next refit counts its training images "
+            f"{FACTOR:g} times. Raise or lower a concept, or click a suggestion; then press Apply."
+        )
+        focuses.append({"id": key, "label": label, "hint": hint, "focus": focus, "usable": usable})
     return focuses
 
 

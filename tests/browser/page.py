@@ -1,0 +1,153 @@
+"""Helpers of the page tests: serving a project, waiting for the page, reading and tuning it, checking it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from inficond.core import Project
+from inficond.gradio_app.app import Page as Served
+from inficond.gradio_app.app import build_page
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+"""Command-line flags of Chromium."""
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
+CURRENT_STEP = '#view-provenance [aria-current="true"]'
+"""Selector of the current step."""
+
+Opener = Callable[..., Page]
+
+SMALL_TEXT = """() => {
+  const bad = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.textContent.trim() || !node.closest('.inf, .inf-dialog, .inf-messages, .inf-guide')) continue;
+    if (!node.getClientRects().length) continue;
+    const size = parseFloat(getComputedStyle(node).fontSize);
+    if (size < 11) bad.push(`${size}px: ${walk.currentNode.textContent.slice(0, 40)}`);
+  }
+  return bad;
+}"""  # noqa: E501
+"""Script that returns the visible texts below 11 pixels."""
+
+
+class TabLog:
+    """The requests and the console errors of a tab."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("request", lambda request: self._on_request(request.url))
+
+    def _on_console(self, message: object) -> None:
+        if message.type == "error":  # type: ignore[attr-defined]
+            self.errors.append(message.text)  # type: ignore[attr-defined]
+
+    def _on_request(self, url: str) -> None:
+        if url.startswith(("data:", "blob:")):
+            return
+        self.requests.append(url)
+        if "//127.0.0.1" not in url:
+            self.outside.append(url)
+
+    def calls(self) -> list[str]:
+        """Return the calls of server functions so far."""
+        return [url for url in self.requests if "component_server" in url]
+
+
+def copy_project(source: Path, folder: Path) -> Path:
+    """Copy a project without its history, so that a test can write to it."""
+    target = folder / "project"
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("history.sqlite*"))
+    return target
+
+
+def serve(project: Project, **options: object) -> Served:
+    """Serve a project on a free loopback port; `options["url"]` of the result is its address."""
+    page = build_page(project, **options)  # type: ignore[arg-type]
+    _, url, _ = page.launch(prevent_thread_lock=True)
+    page.options["url"] = url
+    return page
+
+
+def home_project(served: Served) -> Project:
+    """Return the project that a new visitor sees."""
+    return served.visitors.default_project
+
+
+def wait_until_drawn(page: Page) -> None:
+    """Wait until all views are drawn."""
+    page.wait_for_selector('#view-performance [data-class][aria-selected="true"]')
+    page.wait_for_selector("#view-influence [data-concept]")
+    page.wait_for_selector("#view-instances [data-image]")
+    page.wait_for_selector(CURRENT_STEP)
+
+
+def wait_for_slow_parts(page: Page) -> None:
+    """Wait until slices, suggestions and missing words have arrived."""
+    page.wait_for_function(
+        "() => window.inficond?.store?.state.parts['tuning.missing'] !== undefined", timeout=60_000
+    )
+
+
+def select_class(page: Page, name: str) -> None:
+    """Click a class and wait until the views show it."""
+    page.click(f'#view-performance [data-class="{name}"] .perf-name')
+    page.wait_for_function(
+        "(c) => window.inficond.store.state.parts['influence.rows'].cls === c && "
+        "window.inficond.store.state.parts['tuning.state'].cls === c",
+        arg=name,
+    )
+
+
+def weights(page: Page) -> dict[str, float]:
+    """Return the weights that view 3 shows, by concept."""
+    return page.evaluate(
+        "() => Object.fromEntries([...document.querySelectorAll('#view-influence [data-concept]')]"
+        ".map((n) => [n.dataset.concept, Number(n.dataset.weight)]))"
+    )
+
+
+def pending(page: Page) -> list[dict]:
+    """Return the actions that are not applied yet."""
+    return page.evaluate("() => window.inficond.store.state.pending")
+
+
+def drag(page: Page, concept: str, share: float) -> None:
+    """Drag the slider of a concept to a share of its width, in several moves."""
+    slider = page.get_by_role("slider", name=f"weight of {concept}", exact=True)
+    slider.scroll_into_view_if_needed()
+    thumb, box = slider.locator(".thumb").bounding_box(), slider.bounding_box()
+    assert thumb
+    assert box
+    page.mouse.move(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Save a screenshot for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    narrow = (page.viewport_size or {}).get("width", 0) < 1000
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=narrow)
+
+
+def check_accessibility(page: Page, state: str) -> None:
+    """Assert that axe has no serious or critical finding, such as a contrast below 4.5 to 1."""
+    found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    lines = [
+        f"{v['id']}: {node['target']} {node.get('failureSummary', '')[:160]}"
+        for v in found
+        for node in v["nodes"][:4]
+    ]
+    assert not lines, f"{state}:\n" + "\n".join(lines)
