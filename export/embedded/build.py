@@ -245,9 +245,9 @@ def build_corpus(out: Path, wordnet: WordNet) -> None:
 
 
 def _digest(path: Path) -> str:
-    from inficond.export.folder import sha256
+    from inficond.core.models.integrity import sha256_of
 
-    return sha256(path)
+    return sha256_of(path)
 
 
 def _image(file: str, size: int) -> dict[str, Any]:
