@@ -94,14 +94,14 @@ def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made:
     pictures = PageFiles()
     bridge = RpcServer(VisitorRegistry(project, pictures), pictures.uploads)
     encoder = project.context.encoder
-    real = encoder.session._ort
-    object.__setattr__(encoder.session, "_ort", Dying(real, 1))
+    real = encoder.session.runner
+    encoder.session.runner = Dying(real, 1)  # type: ignore[assignment]
     rgb = np.full((40, 40, 3), 90, np.uint8)
     visitor, _ = bridge.visitors.get(None)
     with pytest.raises(InputError, match=r"image\.onnx failed on cpu: CUDA error 719"):
         visitor.session.classify(rgb)
     assert INTERNAL_ERROR not in bridge.read({"token": visitor.token, "parts": ["performance.table"]})
-    object.__setattr__(encoder.session, "_ort", real)
+    encoder.session.runner = real
     assert np.isfinite(visitor.session.classify(rgb).student).all()
     bridge.queue.close()
     bridge.visitors.close()
