@@ -8,7 +8,6 @@ import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.models.manifest import Manifest, read_manifest
-from inficond.core.models.pixels import prepared
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import Session, open_session
@@ -86,7 +85,7 @@ class Encoder:
         InputError
             The graph failed, or gave numbers that are not finite or of another shape than its manifest says.
         """
-        feeds = {"pixels": prepared(pixels, self.manifest.image)}
+        feeds = {"pixels": self.preprocess.graph_input(pixels)}
         encoded = Encoded(*self.session.run(feeds, ("regions", "assignment", "image")))
         cells = self.grid[0] * self.grid[1]
         shapes = (len(pixels), self.n_regions, self.dim), (len(pixels), cells), (len(pixels), self.dim)

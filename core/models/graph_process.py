@@ -6,26 +6,20 @@ and is killed if a call takes too long.
 """
 
 import itertools
-import os
-import socket
-import subprocess
-import sys
 import threading
-import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import inficond
 from inficond.core.errors import InputError
-from inficond.core.models.array_messages import decode, encode
+from inficond.core.models.child_process import Channel, ChildProcess
 from inficond.core.models.graph_file import GraphFile
 from inficond.core.models.hardware import available_cores
 
+WORKER = "inficond.core.models.graph_worker"
 BASE_MEMORY = 1 << 30
 """Bytes that a graph on the CPU may allocate besides its weights."""
 ACCELERATOR_MEMORY = 8 << 30
@@ -64,9 +58,9 @@ class GraphProcess:
         self._path = graph.path
         cores = available_cores()
         self._memory = _memory(len(graph.content), provider, (threads or cores) + cores)
-        self._connection, self._process = _start(graph.path)
+        self._process = ChildProcess(WORKER)
+        self._channel = self._process.channel
         self._failure = ""
-        self._end = weakref.finalize(self, _stop, self._process, os.getpid())
         request = {
             "path": str(graph.path.resolve()),
             "provider": provider,
@@ -82,9 +76,8 @@ class GraphProcess:
         self.outputs = tuple(str(name) for name in opened["outputs"])
         self._numbers = itertools.count()
         self._calls = _Calls()
-        self._sending = threading.Lock()
         threading.Thread(
-            target=self._calls.receive, args=(self._connection,), name="graph-process", daemon=True
+            target=self._calls.receive, args=(self._channel,), name="graph-process", daemon=True
         ).start()
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None) -> list[np.ndarray]:
@@ -107,12 +100,11 @@ class GraphProcess:
         rows = max((len(array) for array in feeds.values() if array.ndim), default=1)
         seconds = CALL_SECONDS + ROW_SECONDS * rows
         try:
-            with self._sending:
-                self._connection.send_bytes(encode({"id": number, "outputs": names}, feeds))
+            self._channel.send({"id": number, "outputs": names}, feeds)
             header, arrays = answer.result(seconds)
         except TimeoutError:
             raise self._failed(f"did not answer within {seconds:.0f} s and was stopped") from None
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError):
             raise self._failed(f"ended the process that ran it, or {self._exceeded()}") from None
         if header.get("memory"):
             if rows > 1:
@@ -124,15 +116,14 @@ class GraphProcess:
 
     def _handshake(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send the first message and wait for its answer."""
-        try:
-            self._connection.send_bytes(encode(request))
-            if not self._connection.poll(seconds):
-                raise self._failed(f"was not loaded within {seconds:.0f} s and was stopped")
-            opened, _ = decode(self._connection.recv_bytes())
-        except (OSError, EOFError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise self._failed(f"ended the process that loaded it, or {self._exceeded()}") from None
+        with self._process.deadline(seconds) as expired:
+            try:
+                self._channel.send(request)
+                opened, _ = self._channel.receive()
+            except (OSError, EOFError):
+                if expired.is_set():
+                    raise self._failed(f"was not loaded within {seconds:.0f} s and was stopped") from None
+                raise self._failed(f"ended the process that loaded it, or {self._exceeded()}") from None
         if "unlimited" in opened:
             raise self._failed(UNLIMITED)
         if opened.get("memory"):
@@ -143,7 +134,7 @@ class GraphProcess:
 
     def _failed(self, reason: str) -> InputError:
         """End the process; return the error of this and every later call."""
-        self._end()
+        self._process.stop()
         self._failure = self._failure or f"{self._path} {reason}: {_advice(self._path)}"
         return InputError(self._failure)
 
@@ -169,23 +160,21 @@ class _Calls:
                 self._open[number] = answer
         return answer
 
-    def receive(self, connection: Connection) -> None:
-        """Pass answers to the calls that wait for them, until the connection ends."""
+    def receive(self, channel: Channel) -> None:
+        """Pass answers to the calls that wait for them, until the channel ends."""
         try:
             while True:
-                header, arrays = decode(connection.recv_bytes())
+                header, arrays = channel.receive()
                 with self._lock:
                     answer = self._open.pop(header["id"], None)
                 if answer is not None:
                     answer.set_result((header, arrays))
-        except (OSError, EOFError, ValueError, KeyError, TypeError):
+        except (EOFError, KeyError):
             with self._lock:
                 self._closed = True
                 left, self._open = list(self._open.values()), {}
             for answer in left:
                 answer.set_exception(EOFError())
-        finally:
-            connection.close()
 
 
 def _memory(size: int, provider: str, threads: int) -> int:
@@ -196,34 +185,3 @@ def _memory(size: int, provider: str, threads: int) -> int:
 
 def _advice(path: Path) -> str:
     return f"if you trust its author, run `inficond trust {path}`"
-
-
-def _start(path: Path) -> tuple[Connection, "subprocess.Popen[bytes]"]:
-    """Start the child process; return the connection to it."""
-    if os.name != "posix":
-        raise InputError(f"{path} {UNLIMITED}: {_advice(path)}")
-    ours, theirs = socket.socketpair()
-    # The child finds this package even if the parent found it through its working directory or sys.path.
-    root = str(Path(next(iter(inficond.__path__))).parent)
-    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "inficond.core.models.graph_worker", str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": search},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-    except OSError as error:
-        ours.close()
-        raise InputError(f"cannot start the process that runs {path}: {error.strerror or error}") from None
-    return Connection(ours.detach()), process
-
-
-def _stop(process: "subprocess.Popen[bytes]", owner: int) -> None:
-    """End the child process, unless this process is a fork of the one that started it."""
-    if os.getpid() == owner:
-        process.kill()
-        process.wait()

@@ -1,8 +1,9 @@
-"""Resize and centre crop: from a picture of any size to the pixels a graph takes."""
+"""Preprocessing: from a picture of any size to the input of a graph."""
 
 import numpy as np
 from PIL import Image
 
+from inficond.core.errors import InputError
 from inficond.core.models.manifest import ImageInput
 
 FILTERS = {
@@ -25,7 +26,7 @@ class Preprocess:
     """
 
     def __init__(self, image: ImageInput) -> None:
-        self.size = image.size
+        self.image, self.size = image, image.size
         self._resize, self._crop = image.resize, image.crop
         self._filter = FILTERS[image.interpolation]
         self._gap = image.reducing_gap
@@ -33,22 +34,21 @@ class Preprocess:
 
     @property
     def at_least(self) -> int:
-        """Pixels the shorter side should keep in a reduced decode, so that resampling still has a choice."""
+        """Shorter side that a reduced decode must keep, in pixels: twice the resized side."""
         return 2 * (self._resize if isinstance(self._resize, int) else max(self._resize))
 
     @property
     def crop_share(self) -> float | None:
-        """The side of the centre crop in parts of the shorter side; None: the whole is stretched."""
+        """Side of the centre crop relative to the shorter side; None if the whole picture is stretched."""
         if self._crop is None or not isinstance(self._resize, int):
             return None
         return max(self._crop) / self._resize
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The part of a picture that is kept: left, top, right, bottom in its pixels.
+        """Return the part of a picture that is kept: left, top, right, bottom in its pixels.
 
-        Sides and offsets are rounded as transformers rounds them, so that the pixels are those of resizing
-        the whole picture and cropping afterwards: the longer side is cut to whole pixels, and where an odd
-        number of pixels is cropped off, one more of them lies right or below.
+        Sides and offsets are rounded as the model's own library rounds them (`ImageInput.crop_offset`), so
+        that the result equals resizing the whole picture and cropping afterwards.
         """
         if self._crop is None:
             return 0.0, 0.0, float(width), float(height)
@@ -58,14 +58,14 @@ class Preprocess:
         return left, top, right, bottom
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of a resized picture before its crop."""
+        """Return width and height of a resized picture before its crop."""
         if not isinstance(self._resize, int):
             return self._resize[1], self._resize[0]
         shorter = min(width, height)
         return self._resize * width // shorter, self._resize * height // shorter
 
     def __call__(self, picture: Image.Image | np.ndarray) -> np.ndarray:
-        """The pixels for the graph.
+        """Resize and crop a picture.
 
         Parameters
         ----------
@@ -88,12 +88,40 @@ class Preprocess:
             return np.asarray(image)
         return np.asarray(image.resize(size, self._filter, box=box, reducing_gap=self._gap))
 
+    def graph_input(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert a batch of preprocessed pictures to the graph's input layout.
+
+        Parameters
+        ----------
+        pixels : (B, H, W, 3) uint8
+
+        Returns
+        -------
+        (B, H, W, 3) uint8 or (B, 3, H, W) float32
+            By `ImageInput.input_layout`; float32 is scaled to [0, 1] and standardised with mean and std.
+
+        Raises
+        ------
+        InputError
+            The array has another shape or type.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (*self.size, 3):
+            raise InputError(
+                f"pixels are {pixels.dtype} {pixels.shape}, but the model takes uint8 (B, {self.size[0]}, "
+                f"{self.size[1]}, 3)"
+            )
+        if self.image.input_layout == "uint8_bhwc":
+            return np.ascontiguousarray(pixels)
+        mean, std = np.asarray(self.image.mean, np.float32), np.asarray(self.image.std, np.float32)
+        scaled = (pixels.astype(np.float32) * np.float32(1 / 255) - mean) / std
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
     def _first(self, resized: int, crop: int) -> int:
-        """Offset of a centre crop in a resized picture."""
+        """Return the offset of a centre crop in a resized picture."""
         spare = max(0, resized - crop)
         return round(spare / 2) if self._round_offset else spare // 2
 
     def _middle(self, resized: int, crop: int, side: int) -> tuple[float, float]:
-        """The central `crop` of `resized` pixels, in units of the `side` pixels they were resized from."""
+        """Return start and end of a centre crop, in pixels of the original side."""
         first = self._first(resized, crop)
         return first * side / resized, min(first + crop, resized) * side / resized

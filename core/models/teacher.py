@@ -6,7 +6,6 @@ import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.models.manifest import Manifest, read_manifest
-from inficond.core.models.pixels import prepared
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import Session, open_session
@@ -104,7 +103,7 @@ class Teacher:
         InputError
             As for `respond`.
         """
-        feed = prepared(pixels, self.manifest.image)
+        feed = self.preprocess.graph_input(pixels)
         step = self._batch or max(1, len(feed))
         parts = []
         for start in range(0, len(feed), step):

@@ -1,1 +1,1 @@
-"""An exported student over HTTP."""
+"""An exported student over HTTP: routes, limits, decoding, health, listening sockets."""

@@ -1,53 +1,76 @@
-"""Health check of a served student: a picture goes through the same queue as requests."""
+"""Health check of a served student: a picture takes the same path as those of users."""
 
 import asyncio
+import io
 import time
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
+from PIL import Image
 
 from inficond.core.errors import InputError
-from inficond.core.models.scheduler import Busy
+from inficond.core.images import UnreadableImage
+from inficond.core.models.scheduler import Busy, Scheduler
+from inficond.core.serving.decoding import DecodingPool
 
-FRESH = 10.0
-"""Seconds for which a result is reused."""
+FRESH = 2.0
+"""Seconds for which a good result is reused."""
 PATIENCE = 15.0
-"""Seconds within which the trial must end."""
-GREY = 127
+"""Seconds within which the picture must be decoded and answered."""
 
 
-async def student_health(predictor: Any, scheduler: Any, last: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """The health of a served student: a picture goes through its own queue, at most once in `FRESH` seconds.
+def grey_picture() -> bytes:
+    """Return a small grey picture as a PNG file."""
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), (127, 127, 127)).save(out, "PNG")
+    return out.getvalue()
+
+
+class HealthCheck:
+    """Health of a served student.
 
     Parameters
     ----------
-    predictor : Predictor
+    decoding : DecodingPool
     scheduler : Scheduler
-    last : dict
-        Kept by the caller from one asking to the next.
-
-    Returns
-    -------
-    ok : bool
-    said : dict
-        Figures of the scheduler and, where it is not ok, why; no path, no error's text.
     """
-    state = scheduler.health()
-    said = {k: v for k, v in asdict(state).items() if k != "last_error"}
-    now = time.monotonic()
-    fresh = last.get("well", False) and now - last["tried"] < FRESH
-    if state.ok and not fresh:
-        last["tried"], last["well"] = now, False
+
+    def __init__(self, decoding: DecodingPool, scheduler: Scheduler) -> None:
+        self._decoding, self._scheduler = decoding, scheduler
+        self._picture = grey_picture()
+        self._good_until = 0.0
+
+    async def __call__(self) -> tuple[bool, dict[str, Any]]:
+        """Send a picture through decoding and the queue, unless that succeeded a moment ago.
+
+        Returns
+        -------
+        ok : bool
+        state : dict
+            Figures of the scheduler, `ok` and `reason`; no path and no text of an error.
+        """
+        state = {k: v for k, v in asdict(self._scheduler.health()).items() if k != "last_error"}
+        if state["ok"] and time.monotonic() >= self._good_until:
+            reason = await self._try()
+            if reason:
+                state |= {"ok": False, "reason": reason}
+            else:
+                self._good_until = time.monotonic() + FRESH
+        return bool(state["ok"]), state
+
+    async def _try(self) -> str:
+        """Return why the picture was not answered; empty if it was."""
         try:
-            pixels = np.full((*predictor.preprocess.size, 3), GREY, np.uint8)
-            future = scheduler.submit(pixels, patience=0.0)
-            await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
-            last["well"] = True
+            async with asyncio.timeout(PATIENCE):
+                try:
+                    pixels = await self._decoding.decode(self._picture)
+                except (Busy, UnreadableImage, InputError):
+                    return "pictures are not decoded in time"
+                await asyncio.wrap_future(self._scheduler.submit(pixels, patience=0.0))
         except Busy:
-            last["well"] = True  # full, and moving: the scheduler would say so if it were not
+            return ""  # the queue is full but moves, or the scheduler itself would not be ok
         except TimeoutError:
-            said |= {"ok": False, "reason": f"the model gave no answer for {PATIENCE:g} s"}
+            return f"the model did not answer within {PATIENCE:g} s"
         except (InputError, RuntimeError):
-            said |= {"ok": False, "reason": "the model does not answer"}
-    return bool(said["ok"]), said
+            return "the model does not answer"
+        return ""

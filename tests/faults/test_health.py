@@ -82,8 +82,8 @@ def test_a_model_that_fails_is_reported(page: Page) -> None:
         def run(self, *given: object) -> None:
             raise RuntimeError("CUDA error 700 at /opt/secret/path: device lost")
 
-    alive = encoder.session._ort
-    object.__setattr__(encoder.session, "_ort", Dead())
+    alive = encoder.session.runner
+    encoder.session.runner = Dead()  # type: ignore[assignment]
     try:
         code, response = ask(page)
         assert (code, failed(response)) == (503, {"model"})
@@ -92,7 +92,7 @@ def test_a_model_that_fails_is_reported(page: Page) -> None:
         assert any("THE MODEL DOES NOT ANSWER" in line for line in lines)
         assert any("the queue moves" in line for line in lines)
     finally:
-        object.__setattr__(encoder.session, "_ort", alive)
+        encoder.session.runner = alive
     assert ask(page)[0] == 200
 
 
@@ -279,22 +279,24 @@ def test_doctor_says_that_nobody_answers() -> None:
         doctor._page("file:///etc/passwd")
 
 
-def test_a_served_student_is_well_only_while_it_answers(
+def test_a_served_student_is_healthy_only_while_it_answers(
     made: subject.Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load_predictor(made.onnx, "cpu", 1)
     monkeypatch.setattr("inficond.core.serving.health.FRESH", 0.0)
-    with TestClient(build_service(predictor)) as client:
+
+    class Dead:
+        def run(self, *given: object) -> None:
+            raise RuntimeError("student.onnx in /opt/secret failed on cuda")
+
+    with TestClient(build_service(predictor), base_url="http://127.0.0.1") as client:
         assert client.get("/health").json()["ok"] is True
-
-        def dead(pixels: Any) -> Any:
-            raise InputError("student.onnx in /opt/secret failed on cuda")
-
-        client.app.state.scheduler._run, alive = dead, client.app.state.scheduler._run  # type: ignore[attr-defined]
+        alive = predictor.session.runner
+        predictor.session.runner = Dead()  # type: ignore[assignment]
         answer = client.get("/health")
         assert answer.status_code == 503
         assert "secret" not in answer.text
-        client.app.state.scheduler._run = alive  # type: ignore[attr-defined]
+        predictor.session.runner = alive
         assert client.get("/health").status_code == 200
         picture = io.BytesIO()
         Image.new("RGB", (40, 40)).save(picture, "PNG")

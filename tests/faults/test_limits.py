@@ -92,8 +92,8 @@ def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made:
     project = Project.open(made.project)
     page = build_page(project)
     encoder = project.context.encoder
-    real = encoder.session._ort
-    object.__setattr__(encoder.session, "_ort", Dying(real, 1))
+    real = encoder.session.runner
+    encoder.session.runner = Dying(real, 1)  # type: ignore[assignment]
     rgb = np.full((40, 40, 3), 90, np.uint8)
     visitor, _ = page.visitors.get(None)
     with pytest.raises(InputError, match=r"image\.onnx failed on cpu: CUDA error 719"):
@@ -101,7 +101,7 @@ def test_a_provider_that_dies_under_a_visitor_is_a_line_and_the_page_lives(made:
     assert INTERNAL_ERROR not in page.rpc.answer(
         "read", {"token": visitor.token, "parts": ["performance.table"]}
     )
-    object.__setattr__(encoder.session, "_ort", real)
+    encoder.session.runner = real
     assert np.isfinite(visitor.session.classify(rgb).student).all()
     page.close()
     assert os.path.exists(made.project)

@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from inficond.core.models import resolve as locating
 from inficond.core.models.class_lookup import read_lookup
 from inficond.core.models.manifest import INTERPOLATIONS, read_manifest
 from inficond.core.models.onnx_safety import check_graph
-from inficond.core.models.pixels import prepared
 from inficond.core.models.predictor import load_predictor, with_checksum
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.students import Students, safetensors_io
@@ -45,9 +45,10 @@ def manifest(shop: Workshop) -> Parser:
         assert 0 <= left < right <= 40
         assert 0 <= top < bottom <= 31
         if height * width < 10_000:
-            pixels = Preprocess(made.image)(PICTURE)
+            preprocess = Preprocess(made.image)
+            pixels = preprocess(PICTURE)
             assert pixels.shape == (height, width, 3)
-            assert finite(prepared(pixels[None], made.image))
+            assert finite(preprocess.graph_input(pixels[None]))
         for name in (made.image.file, *made.files):
             assert "/" not in name
             assert "\\" not in name
@@ -133,7 +134,9 @@ def exported_student(shop: Workshop) -> Parser:
     def parse(given: Any, place: Path) -> Any:
         path = place / "student.onnx"
         path.write_bytes(given if isinstance(given, bytes) else with_metadata(shop.exported, given))
-        return load_predictor(path, "cpu", 1)
+        # In this process: starting another for each input would take hours, and has tests of its own.
+        with patch("inficond.core.models.sessions.is_trusted", lambda sha256: True):
+            return load_predictor(path, "cpu", 1)
 
     def holds(made: Any, given: Any, place: Path) -> None:
         pixels = made.preprocess(PICTURE)

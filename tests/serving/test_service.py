@@ -1,4 +1,4 @@
-"""An exported student over HTTP says what the command says, and survives what is thrown at it."""
+"""A served student answers as the command does, and refuses what is not a picture."""
 
 import io
 from collections.abc import Iterator
@@ -12,21 +12,14 @@ from PIL import Image
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
-from inficond.core.models.predictor import load_predictor
-from inficond.core.onnx_student.export import export_student
-from inficond.core.serving.service import MAX_BYTES, build_service
+from inficond.core.models.predictor import Predictor
+from inficond.core.serving.limits import MAX_BODY
+from inficond.core.serving.service import build_service
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("service") / "student.onnx"
-    export_student(Project.open(demo_project()), file)
-    return file
-
-
-@pytest.fixture(scope="module")
-def client(student: Path) -> Iterator[TestClient]:
-    with TestClient(build_service(load_predictor(student, "cpu"))) as client:
+def client(predictor: Predictor) -> Iterator[TestClient]:
+    with TestClient(build_service(predictor), base_url="http://127.0.0.1:8080") as client:
         yield client
 
 
@@ -36,8 +29,10 @@ def pictures() -> list[Path]:
     return [Path(demo.image_path(row)) for row in range(0, 1200, 100)]
 
 
-def test_it_answers_as_the_command_does(client: TestClient, student: Path, pictures: list[Path]) -> None:
-    expected = list(load_predictor(student, "cpu").predict_files(pictures))
+def test_it_answers_as_the_command_does(
+    client: TestClient, predictor: Predictor, pictures: list[Path]
+) -> None:
+    expected = list(predictor.predict_files(pictures))
     for picture, wanted in zip(pictures, expected, strict=True):
         answer = client.post("/predict", content=picture.read_bytes()).json()
         assert wanted.probabilities is not None
@@ -45,7 +40,28 @@ def test_it_answers_as_the_command_does(client: TestClient, student: Path, pictu
         assert answer["yes"] == [c for c, p in answer["probabilities"].items() if p >= 0.5]
 
 
-def test_what_is_no_picture_fails_alone(client: TestClient, pictures: list[Path]) -> None:
+def test_a_form_with_a_file_is_answered_like_the_bytes(client: TestClient, pictures: list[Path]) -> None:
+    content = pictures[0].read_bytes()
+    expected = client.post("/predict", content=content).json()
+    for field in ("file", "image", "anything"):
+        answer = client.post("/predict", files={field: ("photo.jpg", content, "image/jpeg")})
+        assert answer.status_code == 200
+        assert answer.json() == expected
+    fields = client.post("/predict", data={"comment": "mine"}, files={"file": ("ä photo.jpg", content)})
+    assert fields.json() == expected
+
+
+def test_a_form_without_exactly_one_file_is_refused(client: TestClient, pictures: list[Path]) -> None:
+    content = pictures[0].read_bytes()
+    two = client.post("/predict", files=[("a", ("a.jpg", content)), ("b", ("b.jpg", content))])
+    none = client.post("/predict", files={"file": (None, content)})
+    for answer, count in ((two, 2), (none, 0)):
+        assert answer.status_code == 400
+        assert f"the form contains {count} files" in answer.json()["detail"]
+        assert "curl -F" in answer.json()["detail"]
+
+
+def test_a_body_that_is_not_a_picture_fails_alone(client: TestClient, pictures: list[Path]) -> None:
     good = pictures[0].read_bytes()
     bodies = [good, b"hello", good, good[: len(good) // 2], b"\x89PNG\r\n\x1a\n" + bytes(99), good] * 4
     with ThreadPoolExecutor(8) as pool:
@@ -54,7 +70,7 @@ def test_what_is_no_picture_fails_alone(client: TestClient, pictures: list[Path]
     assert client.get("/health").json()["ok"] is True
 
 
-def test_a_bomb_is_refused_in_one_line(client: TestClient) -> None:
+def test_a_picture_with_too_many_pixels_is_refused_in_one_line(client: TestClient) -> None:
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
     answer = client.post("/predict", content=bomb.getvalue())
@@ -62,12 +78,19 @@ def test_a_bomb_is_refused_in_one_line(client: TestClient) -> None:
     assert "\n" not in answer.json()["detail"]
 
 
-def test_too_much_and_nothing_are_refused(client: TestClient) -> None:
+def test_bodies_that_are_too_large_or_empty_are_refused(client: TestClient) -> None:
     assert client.post("/predict", content=b"").status_code == 400
-    assert client.post("/predict", content=bytes(MAX_BYTES + 1)).status_code == 413
+    assert client.post("/predict", content=bytes(MAX_BODY + 1)).status_code == 413
 
 
-def test_it_says_what_it_is(client: TestClient) -> None:
+def test_it_describes_the_student(client: TestClient) -> None:
     about = client.get("/").json()
     assert about["classes"] == Project.open(demo_project()).classes
-    assert about["provider"] == "CPUExecutionProvider" or "cpu" in about["provider"].lower()
+    assert about["provider"] == "cpu"
+
+
+def test_health_reports_the_figures_of_the_queue(client: TestClient) -> None:
+    state = client.get("/health").json()
+    assert state["ok"] is True
+    assert {"waiting", "running", "answered", "p50", "p95"} <= state.keys()
+    assert "last_error" not in state

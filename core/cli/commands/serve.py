@@ -1,4 +1,11 @@
-"""Serve an exported student over HTTP: POST a picture to /predict, ask /health how it is."""
+"""Serve an exported student over HTTP.
+
+POST a picture, or a form with one file, to /predict; GET /health for its state.
+
+examples:
+  inficond serve student.onnx
+  inficond serve student.onnx --host 0.0.0.0 --allow-host student.example
+"""
 
 import argparse
 import contextlib
@@ -11,15 +18,23 @@ SUMMARY = "serve an exported student over HTTP"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("student", type=Path, metavar="STUDENT.onnx", help="from `inficond export student`")
+    parser.add_argument(
+        "student", type=Path, metavar="STUDENT.onnx", help="file of `inficond export student`"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
     parser.add_argument("--port", type=int, default=8080, help="default: 8080")
     parser.add_argument(
-        "--provider", default="auto", help="cpu, cuda, tensorrt… (default: the best that runs)"
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="answer requests addressed to this host name too, such as the name of a proxy; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--provider", default="auto", help="cpu, cuda, tensorrt… (default: the first that works)"
     )
-    parser.add_argument("--batch", type=int, default=8, help="most pictures run at once (default: 8)")
+    parser.add_argument(
+        "--batch", type=int, default=8, help="largest number of pictures in a batch (default: 8)"
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> None:
@@ -29,6 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> None:
     predictor = load_predictor(args.student, args.provider)
     import uvicorn
 
+    from inficond.core.serving.limits import CONNECTIONS, TimedProtocol
     from inficond.core.serving.ports import open_port
     from inficond.core.serving.service import build_service
 
@@ -37,6 +53,10 @@ def run(args: argparse.Namespace, out: Output) -> None:
     url = f"http://{host}:{listener.getsockname()[1]}"
     out.say(f"{args.student.name} ({predictor.provider}): {url}/predict")
     out.result({"url": url, "provider": predictor.provider})
-    server = uvicorn.Server(uvicorn.Config(build_service(predictor, args.batch), log_level="warning"))
+    service = build_service(predictor, args.batch, args.host, tuple(args.allow_host))
+    config = uvicorn.Config(
+        service, log_level="warning", http=TimedProtocol, limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=5, server_header=False,
+    )  # fmt: skip
     with listener, contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,131 @@
+"""Decoding of pictures in processes with limits of memory and time."""
+
+import asyncio
+import io
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inficond.core.images import UnreadableImage, open_picture
+from inficond.core.models.manifest import ImageInput
+from inficond.core.models.preprocess import Preprocess
+from inficond.core.models.scheduler import Busy
+from inficond.core.serving import decoding
+from inficond.core.serving.decoding import DecodingPool
+
+IMAGE = ImageInput(file="graph.onnx", size=(48, 32), resize=(60, 40), crop=(48, 32), interpolation="bilinear")
+
+
+def picture(width: int, height: int, seed: int = 0, kind: str = "PNG", **options: Any) -> bytes:
+    """A picture of random blocks."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (max(1, height // 16), max(1, width // 16), 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(blocks).resize((width, height)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def large() -> bytes:
+    """A small file of 63 million pixels, which takes about a second to decode."""
+    out = io.BytesIO()
+    Image.new("1", (9_000, 7_000)).save(out, "PNG")
+    return out.getvalue()
+
+
+def with_pool(use: Callable[[DecodingPool], Awaitable[Any]], **options: Any) -> Any:
+    async def run() -> Any:
+        pool = DecodingPool(IMAGE, **options)
+        try:
+            return await use(pool)
+        finally:
+            pool.close()
+
+    return asyncio.run(run())
+
+
+def test_pixels_equal_those_of_this_process() -> None:
+    preprocess = Preprocess(IMAGE)
+    files = [picture(90, 70, i, kind) for i, kind in enumerate(("PNG", "JPEG", "WEBP", "GIF", "BMP") * 2)]
+
+    async def use(pool: DecodingPool) -> list[np.ndarray]:
+        return await asyncio.gather(*(pool.decode(file) for file in files))
+
+    for file, pixels in zip(files, with_pool(use), strict=True):
+        expected = preprocess(open_picture(io.BytesIO(file), preprocess.at_least).image)
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_a_slow_picture_is_stopped_and_the_next_one_answered() -> None:
+    async def use(pool: DecodingPool) -> None:
+        await pool.decode(picture(40, 40))
+        for _ in range(2):
+            with pytest.raises(UnreadableImage, match=r"takes more than 0\.1 s to decode"):
+                await pool.decode(large())
+        assert (await pool.decode(picture(40, 40))).shape == (48, 32, 3)
+
+    with_pool(use, workers=1, seconds=0.1)
+
+
+def test_a_slow_picture_leaves_the_other_workers_free() -> None:
+    async def use(pool: DecodingPool) -> None:
+        slow = asyncio.ensure_future(pool.decode(large()))
+        for seed in range(20):
+            await pool.decode(picture(40, 40, seed))
+            if seed == 0:
+                assert not slow.done()
+        assert (await slow).shape == (48, 32, 3)
+
+    with_pool(use, workers=2)
+
+
+def test_a_picture_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MEMORY", 200 << 20)
+
+    async def use(pool: DecodingPool) -> None:
+        for _ in range(2):
+            with pytest.raises(UnreadableImage):
+                await pool.decode(large())
+        assert (await pool.decode(picture(40, 40))).shape == (48, 32, 3)
+
+    with_pool(use, workers=1)
+
+
+def test_a_picture_that_finds_no_free_worker_is_refused_as_busy() -> None:
+    async def use(pool: DecodingPool) -> None:
+        slow = asyncio.ensure_future(pool.decode(large()))
+        await asyncio.sleep(0)  # lets it take the only worker
+        with pytest.raises(Busy):
+            await pool.decode(picture(40, 40), patience=0.01)
+        await slow
+
+    with_pool(use, workers=1)
+
+
+def test_closing_ends_the_workers() -> None:
+    async def use(pool: DecodingPool) -> list[int]:
+        await asyncio.gather(*(pool.decode(picture(20, 20, seed)) for seed in range(8)))
+        return children()
+
+    assert len(with_pool(use, workers=2)) == 2
+    assert children() == []
+
+
+def children() -> list[int]:
+    """Decoding processes that this process has started and that still run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line, parent = (
+                status.read_bytes(),
+                (status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1],
+            )
+        except OSError:
+            continue
+        if b"decode_worker" in line and int(parent) == os.getpid():
+            found.append(int(status.parent.name))
+    return found
