@@ -43,6 +43,13 @@ class Event:
     session : str
         Session of the client, to whose stream the result belongs; the id itself for ``/gradio_api/call``.
     caller : Caller
+    done : asyncio.Event
+        Set when the call has ended.
+    result : dict, optional
+    error : str
+        One line if the call failed.
+    ended : float
+        Time of the end.
     """
 
     id: str

@@ -135,6 +135,10 @@ def open_session(source: GraphFile | Path, provider: str = "auto", threads: int 
         CPU threads inside one call; every available core by default. Callers that run many batches side by
         side use 1, so that no core waits for another.
 
+    Returns
+    -------
+    Session
+
     Raises
     ------
     InputError

@@ -19,6 +19,8 @@ class BuildNotes:
     ----------
     progress : Progress
         Reported to.
+    skipped : list of (file, reason)
+    remarks : list of str
     """
 
     progress: Progress

@@ -5,6 +5,7 @@ An array is written block by block, with its checksums, and takes its name only 
 
 import errno
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -69,7 +70,11 @@ class ArrayWriter:
             "fortran_order": False,
             "shape": self.shape,
         }
-        np.lib.format.write_array_header_1_0(cast(BinaryIO, self._out), header)
+        try:
+            np.lib.format.write_array_header_1_0(cast(BinaryIO, self._out), header)
+        except BaseException:
+            self._context.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:

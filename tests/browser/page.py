@@ -74,8 +74,7 @@ def copy_project(source: Path, folder: Path) -> Path:
 def serve(project: Project, **options: object) -> Served:
     """Serve a project on a free loopback port; `options["url"]` of the result is its address."""
     page = build_page(project, **options)  # type: ignore[arg-type]
-    _, url, _ = page.launch(prevent_thread_lock=True)
-    page.options["url"] = url
+    page.options["url"] = page.start()
     return page
 
 

@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 from tests.browser.page import Opener, home_project, select_class, serve, wait_for_slow_parts
 
 from inficond.core import Project
-from inficond.core.project.files import ImageRow, write_project
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
@@ -52,20 +53,26 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("hostile") / "project"
     write_project(
         folder,
-        images=rows,
-        X=np.asarray(source.X[:N]),
-        T=np.asarray(source.T[:N]),
-        concepts=concepts,
-        classes=classes,
-        is_validation=source.is_validation[:N],
-        students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
-        concept_embeddings=source.concept_embeddings,
-        regions=np.asarray(source.region_embeddings[:N]),
-        assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
-        grid=source.grid,
-        thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
-        name=NAMES[0],
-        config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
+        ProjectContents(
+            images=rows,
+            T=np.asarray(source.T[:N]),
+            concepts=concepts,
+            classes=classes,
+            is_validation=source.is_validation[:N],
+            students=replace(students, classes=tuple(classes), concepts=tuple(concepts)),
+            concept_embeddings=source.concept_embeddings,
+            name=NAMES[0],
+            config={"encoder": source.config.get("encoder"), "teacher": {"name": NAMES[0]}},
+        ),
+        [
+            ImageBlock(
+                X=np.asarray(source.X[:N]),
+                regions=np.asarray(source.region_embeddings[:N]),
+                assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
+                thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
+            )
+        ],
+        source.grid,
     )
     assert len(set(concepts)) == K
     page = serve(Project.open(folder))
@@ -141,12 +148,12 @@ def test_uploads_are_removed_and_bad_ones_rejected(
     page.wait_for_function(
         "() => { const c = document.querySelector('.own-overlay'); return c && c.width > 10; }"
     )
-    kept = list(served.files.folder.rglob("trial.webp"))
+    kept = list(served.files.folder.rglob("own-image.webp"))
     assert kept, "the image is served from the private folder of the visitor"
     with page.expect_response("**/component_server**"):  # the page asks the server to delete the image
         page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")
-    assert not list(served.files.folder.rglob("trial.webp")), "closing the dialog must delete the image"
+    assert not list(served.files.folder.rglob("own-image.webp")), "closing the dialog must delete the image"
     (scratch / "text.jpg").write_text("this is not an image\n" * 50)
     (scratch / "empty.png").write_bytes(b"")
     (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])

@@ -296,7 +296,7 @@ def test_a_late_response_does_not_restore_an_earlier_visit(open_page: Opener, se
         )
     fresh = page.evaluate(
         "async (key) => (await window.inficond.store.call('open_project', { project: key })).token",
-        served.visitors.home,
+        served.visitors.default_key,
     )
     assert page.evaluate("() => window.inficond.store.state.token") == fresh
     held[0].continue_()

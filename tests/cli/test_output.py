@@ -165,10 +165,10 @@ def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
     ("place", "error"),
     [
         ("inficond.core.tuning.refit.refit", MemoryError()),
-        ("numpy.load", MemoryError()),
-        ("numpy.load", OSError(errno.ENOMEM, "Cannot allocate memory")),
-        ("numpy.load", OSError(errno.EMFILE, "Too many open files")),
-        ("numpy.load", OSError(errno.EIO, "Input/output error")),
+        ("numpy.lib.format.read_magic", MemoryError()),
+        ("numpy.lib.format.read_magic", OSError(errno.ENOMEM, "Cannot allocate memory")),
+        ("numpy.lib.format.read_magic", OSError(errno.EMFILE, "Too many open files")),
+        ("numpy.lib.format.read_magic", OSError(errno.EIO, "Input/output error")),
     ],
 )
 def test_a_lack_of_memory_or_of_files_is_not_called_damage(

@@ -130,7 +130,7 @@ def resealed(whole: bytes) -> bytes:
         said = json.loads(whole)
         if isinstance(said, dict):
             said.pop("checksum", None)
-            total = files.sealed(said)["checksum"]
+            total = files.with_checksum(said)["checksum"]
             body = whole.rstrip()[:-1].rstrip()
             return body + (b"," if said else b"") + f'"checksum":"{total}"}}'.encode()
     except (ValueError, RecursionError, TypeError):

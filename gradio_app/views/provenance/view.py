@@ -6,6 +6,7 @@ import numpy as np
 
 from inficond.gradio_app.presenters import change_chip, step_title
 from inficond.gradio_app.serialization import to_plain
+from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session_history import TreeNode
@@ -198,3 +199,15 @@ def layout_tree(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list
             passing[at][1] += n.on_path
         edges[n.node.id] = row
     return lanes, edges
+
+
+VIEW = View(
+    "provenance",
+    6,
+    "Provenance",
+    "Every step you took. Click one to return to it.",
+    (
+        ViewPart("provenance.tree", ("node",), _tree),
+        ViewPart("provenance.changes", ("node",), _changes, slow=2),
+    ),
+)
