@@ -1,9 +1,9 @@
-"""Attention that leaves torch as one node, so that no runtime has to rediscover it.
+"""Attention that is exported as one node of ONNX Runtime.
 
-ONNX Runtime's own pattern matching misses the attention of most vision transformers. A graph that says
-`com.microsoft.MultiHeadAttention` outright runs 1.0 to 1.1 times as fast on a CPU at batch 1 (measured by
-`inficond bench encode_peers`), and gets the flash kernels on a GPU. Runtimes that know only the standard
-operators (TensorRT, CoreML, OpenVINO) get the decomposed form instead: `plain()`.
+ONNX Runtime does not recognise the attention of most vision transformers in a graph of standard operators. A
+graph with `com.microsoft.MultiHeadAttention` nodes runs 1.0 to 1.1 times as fast on a CPU at batch 1
+(measured by `inficond bench encode_peers`), and uses the flash kernels on a GPU. For runtimes with standard operators only
+(TensorRT, CoreML, OpenVINO) the attention is exported in standard operators: `plain()`.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _fused: ContextVar[bool] = ContextVar("fused_attention", default=True)
 
 @contextmanager
 def plain(enabled: bool = True) -> Iterator[None]:
-    """Graphs exported inside this block spell attention out in standard operators."""
+    """Export attention in standard operators inside this block."""
     token = _fused.set(not enabled)
     try:
         yield
@@ -31,9 +31,9 @@ def plain(enabled: bool = True) -> Iterator[None]:
         _fused.reset(token)
 
 
-def _spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, heads: int, scale: float) -> Tensor:
+def _decomposed(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, heads: int, scale: float) -> Tensor:
     def split(x: Tensor) -> Tensor:
-        # Whole numbers, not traced shapes: the graph then reshapes by a constant.
+        # Integers instead of traced shapes: the graph then reshapes to constant sizes.
         return x.reshape(-1, int(x.shape[1]), heads, int(x.shape[2]) // heads).transpose(1, 2)
 
     logits = (split(q) * scale) @ split(k).transpose(-1, -2)
@@ -44,13 +44,13 @@ def _spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, heads: in
 
 
 class _Fused(torch.autograd.Function):
-    """In torch the formula, in ONNX the node."""
+    """Attention that torch computes by its formula and ONNX by one node."""
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, heads: int, scale: float
     ) -> Tensor:
-        return _spelled_out(q, k, v, bias, heads, scale)
+        return _decomposed(q, k, v, bias, heads, scale)
 
     @staticmethod
     def symbolic(g: Any, q: Any, k: Any, v: Any, bias: Any, heads: int, scale: float) -> Any:
@@ -66,7 +66,7 @@ class _Fused(torch.autograd.Function):
 def attend(
     q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """Multi-head attention ``softmax(q·kᵀ·scale + bias)·v`` with the heads side by side in the last axis.
+    """Compute multi-head attention ``softmax(q·kᵀ·scale + bias)·v``, heads side by side in the last axis.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def attend(
     Tensor
         (B, S, heads·d).
     """
-    # A traced shape is a tensor, a node's attribute must be a number.
+    # A traced shape is a tensor, but the attribute of a node must be a number.
     scale = (int(q.shape[-1]) // heads) ** -0.5 if scale is None else float(scale)
     if _fused.get():
         return _Fused.apply(q, k, v, bias, heads, scale)
-    return _spelled_out(q, k, v, bias, heads, scale)
+    return _decomposed(q, k, v, bias, heads, scale)
 
 
 def _for_transformers(
@@ -103,7 +103,7 @@ def _for_transformers(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The signature transformers asks of an attention implementation; (B, H, S, d) in, (B, S, H, d) out."""
+    """Attention with the signature of transformers: (B, H, S, d) to (B, S, H, d)."""
     heads, length, width = (int(n) for n in query.shape[1:])
 
     def join(x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def _for_transformers(
 
 
 def register() -> str:
-    """Make the fused attention known to transformers; returns the name to give as `attn_implementation`."""
+    """Register the fused attention with transformers; return its name for `attn_implementation`."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
 

@@ -55,7 +55,13 @@ class _Transformers(nn.Module):
         self.arguments: dict[str, Any] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model(**{self.input: x}, **self.arguments).logits
+        return classifier_outputs(self.model(**{self.input: x}, **self.arguments))
+
+
+def classifier_outputs(found: Any) -> Tensor:
+    """Logits of a transformers output; PP-LCNet returns them as its last hidden state."""
+    logits = getattr(found, "logits", None)
+    return found.last_hidden_state if logits is None else logits
 
 
 class _Patches(nn.Module):

@@ -1,4 +1,4 @@
-"""Models as ONNX: an encoder or a teacher from Hugging Face, or a fitted student as one file.
+"""Command `inficond export`: an encoder or a teacher from Hugging Face, or a fitted student, as ONNX.
 
 examples:
   inficond export encoder openai/clip-vit-base-patch16 --out clip
@@ -15,7 +15,7 @@ from typing import Any
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
-SUMMARY = "an encoder, a teacher or a student as ONNX"
+SUMMARY = "export an encoder, a teacher or a student as ONNX"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,17 +30,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     encoder.add_argument("--precision", choices=["float32", "fp16", "int8"], default="float32")
     encoder.add_argument(
-        "--sigma", type=float, default=5.0, help="spread of the dense features' neighbourhood, in patches (5)"
+        "--sigma",
+        type=float,
+        default=5.0,
+        help="standard deviation of the dense features' neighbourhood, in patches (default 5)",
     )
     encoder.add_argument(
-        "--window", type=int, metavar="PATCHES", help="no neighbour farther than this counts more"
+        "--window",
+        type=int,
+        metavar="PATCHES",
+        help="largest distance of a neighbour, in patches (default: no limit)",
     )
     encoder.add_argument(
-        "--templates", type=Path, metavar="FILE", help="prompt templates, one a line, {} for the word"
+        "--templates", type=Path, metavar="FILE", help="prompt templates, one per line, {} for the word"
     )
 
     teacher = kinds.add_parser(
-        "teacher", help="an image classifier, from transformers or as ONNX with a manifest.json"
+        "teacher", help="an image classifier of transformers or timm, or an ONNX file with a manifest.json"
     )
     _model_arguments(teacher)
     teacher.add_argument("--size", type=int, metavar="PIXELS", help="input size")
@@ -52,10 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--labels-file", type=Path, metavar="FILE", help="label names, one per line or a JSON list"
     )
 
-    student = kinds.add_parser("student", help="pixels in, probabilities out, in one file")
+    student = kinds.add_parser("student", help="one ONNX file from pixels to probabilities")
     student.add_argument("project", type=Path, metavar="DIR", help="a project")
     student.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
-    student.add_argument("--node", metavar="NODE", help="a node of the history (default: the current one)")
+    student.add_argument("--node", metavar="NODE", help="node of the history (default: the current one)")
     student.add_argument("--overwrite", action="store_true")
     for sub in (encoder, teacher, student):
         sub.add_argument(
@@ -64,7 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="Hugging Face id or local folder")
+    parser.add_argument(
+        "model", metavar="MODEL", help="Hugging Face id, local folder, or timm/NAME (teacher)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--revision", help="branch, tag or commit")
     parser.add_argument(
@@ -73,12 +81,12 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain-attention", action="store_true", help="standard operators only, for other runtimes"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the model that is in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing model in DIR")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Export what was asked for."""
-    if args.what != "student":  # which is written without torch
+    """Run the chosen subcommand."""
+    if args.what != "student":  # a student needs no torch
         _need_extra()
     return {"encoder": _encoder, "teacher": _teacher, "student": _student}[args.what](args, out)
 
@@ -90,7 +98,7 @@ def _need_extra() -> None:
         import transformers
     except ImportError as error:
         raise InputError(f"exporting needs {error.name}: pip install 'inficond[export]'") from None
-    # Bars and remarks of transformers would land between our own lines.
+    # Progress bars and warnings of transformers would mix with the command's own lines.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -151,21 +159,21 @@ def _student(args: argparse.Namespace, out: Output) -> int:
         f"{said['concepts']} concepts"
     )
     out.say(
-        f"largest difference to the project's own probabilities: {said['max_error']:.1e} on "
+        f"largest difference to the project's probabilities: {said['max_error']:.1e} on "
         f"{said['images']} images"
     )
-    out.say(f"run it: inficond predict {args.out} IMAGES")
+    out.say(f"use it: inficond predict {args.out} IMAGES")
     out.result(said)
     return 0
 
 
 def _check_size(size: int) -> None:
     if not 16 <= size <= 4096:
-        raise InputError(f"--size is {size}; give pixels between 16 and 4096")
+        raise InputError(f"--size is {size}: give a number of pixels from 16 to 4096")
 
 
 def _report(folders: list[Path], out: Output) -> None:
-    """Say what was written and how far it is from torch."""
+    """Print each model folder with its largest difference to torch."""
     import json
 
     found: list[dict[str, Any]] = []

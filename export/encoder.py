@@ -1,4 +1,4 @@
-"""An image-text model of transformers as a verified encoder folder."""
+"""Export of an image-text model of transformers as a verified encoder folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from inficond.export.preprocessing import RGB, Preprocessing
 from inficond.export.processor import read_preprocessing
 from inficond.export.quantize import Precision, reduce_precision
 from inficond.export.regions import RegionFinder
-from inficond.export.source import Source, find_source, load_model
+from inficond.export.source import Source, find_source, load_config, load_model
 from inficond.export.text import Tokens, default_templates, read_templates
 from inficond.export.towers import Dense, ImageTower, TextTower, check_architecture
 from inficond.export.verify import (
@@ -32,31 +32,31 @@ from inficond.export.verify import (
 IMAGE_OUTPUTS = ("regions", "assignment", "image", "dense")
 REGIONS = 9
 PHOTOGRAPHS = 64
-SQUARES_AT_ONCE = 224 * 224 * 8
+PIXELS_AT_ONCE = 224 * 224 * 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """What can be chosen about an exported encoder.
+    """Options of an exported encoder.
 
     Attributes
     ----------
     sizes : tuple of int
-        Input sizes in pixels; empty: the model's own. With several, each gets a model folder of its own.
+        Input sizes in pixels, one model folder each; empty: the model's own size.
     precision : Precision
         "float32", "fp16" or "int8".
     dense : Dense
-        σ and window of the reduced last block.
+        Options of the reduced last block.
     images : Path or None
         Photographs to verify on, and to calibrate int8 with.
     templates : Path or None
-        Prompt templates, one a line; None: those of the architecture.
+        File of prompt templates, one per line; None: those of the architecture.
     fused : bool
-        Attention as one node of ONNX Runtime's; False: standard operators only.
+        Export attention as one node of ONNX Runtime; False: standard operators only.
     revision : str or None
         Branch, tag or commit at Hugging Face.
     overwrite : bool
-        Replace a model folder that is there.
+        Replace an existing model folder.
     """
 
     sizes: tuple[int, ...] = ()
@@ -70,12 +70,12 @@ class EncoderOptions:
 
 
 class _Pipeline(torch.nn.Module):
-    """Pixels to everything the image graph returns."""
+    """Pixels to all outputs of the image graph."""
 
     def __init__(self, tower: ImageTower) -> None:
         super().__init__()
         self.tower = tower
-        # A region of fewer than four cells on average would say no more than its cells.
+        # Regions of fewer than four cells on average would be little more than single cells.
         cells = tower.grid[0] * tower.grid[1]
         self.finder = RegionFinder(max(1, min(REGIONS, cells // 4)))
 
@@ -95,26 +95,25 @@ def export_encoder(
     spec : str
         Hugging Face id or local folder.
     out : Path
-        Where the model folder shall be; with several sizes, the folder of the model folders.
+        Model folder to write; with several sizes, the parent of the model folders.
     options : EncoderOptions, optional
-        Sizes, precision and so on.
     progress : Progress, optional
-        Told of the stages.
+        Receives the stages and notes.
 
     Returns
     -------
     list of Path
-        The model folders written, one a size.
+        The model folders, one per size.
 
     Raises
     ------
     InputError
-        If the model cannot be had, is no encoder, or fails its verification; then nothing is written.
+        The model cannot be found, is not an encoder, or fails its verification; then nothing is written.
     """
     options, progress = options or EncoderOptions(), progress or Silent()
     check_target(out, options.overwrite)
     if options.precision == "int8" and options.images is None:
-        raise InputError("int8 is calibrated on real pictures: name a folder of them with --images")
+        raise InputError("int8 is calibrated on real photographs: give a folder of them with --images")
     templates = None if options.templates is None else read_templates(options.templates)
     progress.start("exporting", 4)
     source = find_source(spec, options.revision)
@@ -183,17 +182,14 @@ def export_encoder(
 
 
 def _load(source: Source) -> Any:
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    try:
-        config = AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{source.name} is of no architecture that transformers knows: {first}") from None
+    config = load_config(source)
     if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
         raise InputError(
-            f"{source.name} is a {config.model_type} model, no image-text encoder such as CLIP;"
-            " an image classifier is exported with `inficond export teacher`"
+            f"{source.name} has the architecture {config.model_type}, which is not an image-text encoder "
+            "such as "
+            "CLIP; an image classifier is exported with `inficond export teacher`"
         )
     model = load_model(source, AutoModel, attn_implementation="eager")
     check_architecture(model, source.name)
@@ -201,7 +197,7 @@ def _load(source: Source) -> Any:
 
 
 def _native_size(vision: Any) -> tuple[int, int]:
-    """The input size the position embeddings were learned for."""
+    """Return the input size for which the position embeddings were learned."""
     size = getattr(vision, "image_size", None)
     if size is None:
         size = round(vision.num_patches**0.5) * vision.patch_size
@@ -237,7 +233,7 @@ def _export_image(
     path: Path,
     check: Verification,
 ) -> dict[str, Any]:
-    """Write the image graph; returns what the manifest says of it."""
+    """Write the image graph; return its entries of the manifest."""
     size = preprocessing.size
     tower = ImageTower(
         model, size, list(preprocessing.mean), list(preprocessing.std), preprocessing.rescale, options.dense
@@ -249,7 +245,7 @@ def _export_image(
             pipeline, [torch.from_numpy(noise[1][:2])], ["pixels"], IMAGE_OUTPUTS, fused=options.fused
         )
     photographs = _photographs(preprocessing, options.images)
-    few = photographs[: max(2, min(7, SQUARES_AT_ONCE // (size[0] * size[1])))]
+    few = photographs[: max(2, min(7, PIXELS_AT_ONCE // (size[0] * size[1])))]
     batches = [{"pixels": x} for x in (*noise, np.stack(few))]
     _check_against_model(model, tower, preprocessing, batches, check)
     session = cpu_session(graph)
@@ -289,7 +285,7 @@ def _check_against_model(
     batches: Sequence[dict[str, np.ndarray]],
     check: Verification,
 ) -> None:
-    """Hold the rebuilt tower's image embedding against the model's own `get_image_features`."""
+    """Compare the rebuilt tower's image embedding with the model's own `get_image_features`."""
     mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
     for feeds in batches:
@@ -302,7 +298,7 @@ def _check_against_model(
 
 
 def _image_features(model: Any, x: torch.Tensor, tower: ImageTower) -> torch.Tensor:
-    """The model's own image embedding of normalised pixels (B, 3, H, W), unit length."""
+    """Return the model's own image embedding of normalised pixels (B, 3, H, W), unit length."""
     embedding = model.vision_model.embeddings.patch_embedding
     if isinstance(embedding, torch.nn.Linear):
         (h, w), p = tower.grid, tower.patch
@@ -320,7 +316,7 @@ def _image_features(model: Any, x: torch.Tensor, tower: ImageTower) -> torch.Ten
 
 
 def _check_written(path: Path, pixels: np.ndarray) -> None:
-    """The file itself must load and give finite unit vectors."""
+    """Check that the written file loads and returns finite unit vectors."""
     got = run_cpu(path, {"pixels": pixels})
     for name in ("regions", "image"):
         length = np.linalg.norm(got[name], axis=-1)
@@ -329,5 +325,5 @@ def _check_written(path: Path, pixels: np.ndarray) -> None:
 
 
 def count_fused(path: Path) -> int:
-    """Number of fused attention nodes in a written graph."""
+    """Count the fused attention nodes of a written graph."""
     return node_counts(onnx.load(str(path)))[attention.FUSED_OP]

@@ -1,4 +1,4 @@
-"""A model folder is written whole or not at all."""
+"""Writing of model folders: complete or not at all."""
 
 import json
 import os
@@ -19,21 +19,21 @@ FORMAT = 1
 
 @contextmanager
 def staged(out: Path, overwrite: bool = False, trusted: bool = True) -> Iterator[Path]:
-    """A folder beside `out` to write into; it becomes `out` if the block succeeds and vanishes if it fails.
+    """Yield a temporary folder that becomes `out` if the block succeeds, and is deleted if it fails.
 
     Parameters
     ----------
     out : Path
-        Where the folder shall be.
+        The folder to write.
     overwrite : bool
-        Whether a model folder that is there may be replaced.
+        Whether an existing model folder may be replaced.
     trusted : bool
         Whether this program made the graphs in the folder, so that they need no limited process.
 
     Raises
     ------
     InputError
-        If `out` is taken, or cannot be written.
+        `out` exists and may not be replaced, or cannot be written.
     """
     check_target(out, overwrite)
     try:
@@ -65,38 +65,38 @@ def staged(out: Path, overwrite: bool = False, trusted: bool = True) -> Iterator
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Refuse to replace anything that is not a model folder, or a model folder without leave.
+    """Check that a folder may be written: nothing is there, or a model folder that may be replaced.
 
     Raises
     ------
     InputError
-        Naming what is in the way.
+        Something else is there; the message names it.
     """
     if out.is_file():
-        raise InputError(f"{out} is a file; name a new folder")
+        raise InputError(f"{out} is a file: give a new folder")
     if not out.exists() or not any(out.iterdir()):
         return
     ours = (out / "manifest.json").is_file() or all((d / "manifest.json").is_file() for d in out.iterdir())
     if not ours:
-        raise InputError(f"{out} holds other files; name a new folder")
+        raise InputError(f"{out} holds other files: give a new folder")
     if not overwrite:
-        raise InputError(f"{out} holds a model already; name a new folder, or replace it with --overwrite")
+        raise InputError(f"{out} holds a model already: give a new folder, or replace it with --overwrite")
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `manifest.json` with size and SHA-256 of every other file of the folder."""
+    """Write `manifest.json` with the size and SHA-256 of each other file of the folder."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != "manifest.json":
             files[path.name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     whole = {"format": FORMAT, **manifest, "files": files}
-    whole["checksum"] = checksum_of(json.loads(json.dumps(whole)))  # as a reader will see it
+    whole["checksum"] = checksum_of(json.loads(json.dumps(whole)))  # of what a reader parses
     text = json.dumps(whole, ensure_ascii=False, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file at another place, without a second copy on disk where the file system can."""
+    """Hard-link a file, or copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -5,8 +5,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from inficond.core.errors import InputError
 from inficond.core.models.graph_file import map_file
 from inficond.core.models.local_session import LocalSession
+from inficond.export.exportable import exportable_functions
 from inficond.export.padding import fold_padding
 
 OPSET = 17
@@ -63,7 +63,7 @@ def to_onnx(
         warnings.simplefilter("ignore")
         path = Path(folder) / "graph.onnx"
         try:
-            with _blocks_by_reshape():
+            with exportable_functions():
                 torch.onnx.export(
                     module.eval(),
                     tuple(example),
@@ -97,44 +97,6 @@ def _reason(error: Exception) -> str:
         return f"it uses an operator that torch {torch.__version__} cannot translate"
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200]
-
-
-@contextmanager
-def _blocks_by_reshape() -> Iterator[None]:
-    """Write `unfold` and `fold` of blocks that do not overlap as reshapes: ONNX has no exact equivalent."""
-    import torch.nn.functional as F
-
-    unfold, fold = F.unfold, F.fold
-
-    def side(value: Any) -> tuple[int, int]:
-        return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-    def apart(kernel: Any, dilation: Any, padding: Any, stride: Any) -> bool:
-        return side(kernel) == side(stride) and side(dilation) == (1, 1) and side(padding) == (0, 0)
-
-    def unfolded(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
-        (kh, kw), (h, w) = side(kernel_size), (int(x.shape[-2]), int(x.shape[-1]))
-        if x.ndim != 4 or h % kh or w % kw or not apart(kernel_size, dilation, padding, stride):
-            return unfold(x, kernel_size, dilation, padding, stride)
-        channels = int(x.shape[1])
-        blocks = x.reshape(-1, channels, h // kh, kh, w // kw, kw).permute(0, 1, 3, 5, 2, 4)
-        return blocks.reshape(-1, channels * kh * kw, (h // kh) * (w // kw))
-
-    def folded(
-        x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-    ) -> Any:
-        (kh, kw), (h, w) = side(kernel_size), side(output_size)
-        if x.ndim != 3 or h % kh or w % kw or not apart(kernel_size, dilation, padding, stride):
-            return fold(x, output_size, kernel_size, dilation, padding, stride)
-        channels = int(x.shape[1]) // (kh * kw)
-        blocks = x.reshape(-1, channels, kh, kw, h // kh, w // kw).permute(0, 1, 4, 2, 5, 3)
-        return blocks.reshape(-1, channels, h, w)
-
-    F.unfold, F.fold = unfolded, folded  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        F.unfold, F.fold = unfold, fold
 
 
 def first_bad_initializer(model: onnx.ModelProto) -> str | None:

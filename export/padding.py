@@ -1,9 +1,9 @@
-"""Padding that only a convolution reads, moved into that convolution.
+"""Merging of zero padding into the convolutions that follow it.
 
-Torch pads evenly, so networks from TensorFlow ("same" padding: one more at the right and bottom) bring
-padding as a node of its own. That copies the whole map and, on a CPU, makes the runtime leave its blocked
-layout before and enter it again after; between 8-bit convolutions it is done in float32. ONNX convolutions
-take four different margins.
+Torch pads evenly, so networks from TensorFlow ("same" padding: one more pixel at the right and bottom) have
+separate padding nodes. Such a node copies the whole map; on a CPU, the runtime also converts to and from its
+blocked layout around it, and between 8-bit convolutions it computes in float32. ONNX convolutions accept four
+different margins.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 _INNER = (0, 1, 4, 5)
-"""Entries of `pads` that belong to the batch and channel axes of a picture's maps."""
+"""Entries of `pads` of the batch and channel axes."""
 
 
 def fold_padding(model: onnx.ModelProto) -> int:
-    """Move zero padding of maps (B, C, H, W) into the convolutions that alone read it, in place.
+    """Merge zero padding of maps (B, C, H, W) into the convolutions that follow it, in place.
 
-    The function stays the same to the last bit: a convolution's own margins are zeros too.
+    The results stay equal to the last bit, because a convolution pads with zeros too.
 
     Parameters
     ----------
@@ -31,39 +31,41 @@ def fold_padding(model: onnx.ModelProto) -> int:
     Returns
     -------
     int
-        Nodes folded.
+        Number of padding nodes merged.
     """
     graph = model.graph
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     outputs = {o.name for o in graph.output}
     folded: list[int] = []
     for at, pad in enumerate(graph.node):
         if pad.op_type != "Pad" or pad.output[0] in outputs:
             continue
-        margins = _zero_margins(model, pad, makers)
-        readers = [node for node in graph.node if pad.output[0] in node.input]
-        if margins is None or not readers or not all(_convolves(node, pad.output[0]) for node in readers):
+        margins = _zero_margins(model, pad, producers)
+        consumers = [node for node in graph.node if pad.output[0] in node.input]
+        if margins is None or not consumers or not all(_convolves(node, pad.output[0]) for node in consumers):
             continue
-        for conv in readers:
+        for conv in consumers:
             _widen(conv, margins)
             conv.input[0] = pad.input[0]
         folded.append(at)
     for at in reversed(folded):
         del graph.node[at]
     if folded:
-        _drop_unread(model)
+        _drop_unused(model)
     return len(folded)
 
 
 def _zero_margins(
-    model: onnx.ModelProto, pad: onnx.NodeProto, makers: dict[str, onnx.NodeProto]
+    model: onnx.ModelProto, pad: onnx.NodeProto, producers: dict[str, onnx.NodeProto]
 ) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom and right margin of a node that pads maps with constant zeros, else None."""
+    """Return the top, left, bottom and right margin of a node that pads maps with zeros, else None."""
     mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
     if mode != b"constant" or (len(pad.input) > 3 and pad.input[3]):
         return None
-    fill = constant_value(model, pad.input[2], makers) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
-    pads = constant_value(model, pad.input[1], makers)
+    fill = (
+        constant_value(model, pad.input[2], producers) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
+    )
+    pads = constant_value(model, pad.input[1], producers)
     if fill is None or fill.any() or pads is None or pads.size != 8:
         return None
     if pads[list(_INNER)].any() or (pads < 0).any():
@@ -71,16 +73,18 @@ def _zero_margins(
     return int(pads[2]), int(pads[3]), int(pads[6]), int(pads[7])
 
 
-def constant_value(model: onnx.ModelProto, name: str, makers: dict[str, onnx.NodeProto]) -> np.ndarray | None:
-    """The value of a tensor that depends on no input of the graph, else None.
+def constant_value(
+    model: onnx.ModelProto, name: str, producers: dict[str, onnx.NodeProto]
+) -> np.ndarray | None:
+    """Return the value of a tensor that does not depend on the graph's inputs, else None.
 
     Parameters
     ----------
     model : onnx.ModelProto
     name : str
         Of the tensor.
-    makers : dict
-        Each tensor's node.
+    producers : dict
+        The node that computes each tensor.
     """
     stored = {t.name: t for t in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -93,10 +97,10 @@ def constant_value(model: onnx.ModelProto, name: str, makers: dict[str, onnx.Nod
         seen.add(tensor)
         if tensor in stored:
             used.append(stored[tensor])
-        elif tensor in makers and not any(makers[tensor] is node for node in nodes):
-            nodes.append(makers[tensor])
-            todo += makers[tensor].input
-        elif tensor not in makers:
+        elif tensor in producers and not any(producers[tensor] is node for node in nodes):
+            nodes.append(producers[tensor])
+            todo += producers[tensor].input
+        elif tensor not in producers:
             return None
     order = {id(node): i for i, node in enumerate(model.graph.node)}
     nodes.sort(key=lambda node: order[id(node)])
@@ -116,7 +120,7 @@ def _convolves(node: onnx.NodeProto, name: str) -> bool:
 
 
 def _widen(conv: onnx.NodeProto, margins: tuple[int, int, int, int]) -> None:
-    """Add (top, left, bottom, right) to a convolution's own margins."""
+    """Add (top, left, bottom, right) to a convolution's margins."""
     own = next((a for a in conv.attribute if a.name == "pads"), None)
     before = list(own.ints) if own is not None else [0, 0, 0, 0]
     if own is not None:
@@ -124,8 +128,8 @@ def _widen(conv: onnx.NodeProto, margins: tuple[int, int, int, int]) -> None:
     conv.attribute.append(helper.make_attribute("pads", [a + b for a, b in zip(before, margins)]))
 
 
-def _drop_unread(model: onnx.ModelProto) -> None:
-    """Remove nodes and initializers whose results nobody reads any more."""
+def _drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and initializers that are not used any more."""
     graph = model.graph
     while True:
         read = Counter(name for node in graph.node for name in node.input)

@@ -1,11 +1,11 @@
-"""Half precision and 8-bit integers, each behind a gate: below it nothing is written.
+"""Reduction of an encoder to half precision or 8-bit integers, with a check of its quality.
 
 int8 is static and only for products with a constant matrix (linear layers): activations are unsigned 8-bit
 with one scale per tensor, calibrated on real pictures; weights signed, one scale per output channel, in 7
 bits so that processors without VNNI cannot saturate. Attention, norms and everything after the last block
-stay float32, and so does the stem's convolution, whose integer form is slow. Before that, the ranges of
-activations and weights are evened out as in SmoothQuant (Xiao et al., ICML 2023), since a few channels
-after a LayerNorm are far larger than the rest.
+stay float32, and so does the stem's convolution, whose integer form is slow. Before that, SmoothQuant
+(Xiao et al., ICML 2023) balances the ranges of activations and weights, because a few channels after a
+LayerNorm are much larger than the others.
 """
 
 import logging
@@ -26,8 +26,8 @@ from inficond.export.graph import cpu_session
 Precision = Literal["float32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "fp16", "int8")
 
-GATES = {"fp16": {"cosine": 0.999, "retrieval": 0.98}, "int8": {"cosine": 0.95, "retrieval": 0.95}}
-"""Least mean cosine of each embedding to its float32 self, and least part that find their float32 selves."""
+THRESHOLDS = {"fp16": {"cosine": 0.999, "retrieval": 0.98}, "int8": {"cosine": 0.95, "retrieval": 0.95}}
+"""Least mean cosine to the float32 embeddings, and least share of pictures retrieved by them."""
 
 _KEEP_FLOAT = re.compile(r"/(finder|head)(_\d+)?/")
 _BATCH = 4
@@ -36,56 +36,57 @@ _BATCH = 4
 def reduce_precision(
     graph: onnx.ModelProto, precision: Precision, photographs: Sequence[np.ndarray]
 ) -> tuple[onnx.ModelProto, dict[str, float]]:
-    """A smaller graph that passed its gate.
+    """Return a smaller graph whose embeddings agree with the float32 ones.
 
     Parameters
     ----------
     graph : onnx.ModelProto
         An encoder's image graph in float32.
     precision : {"fp16", "int8"}
-        What to make of it.
+        Precision of the result.
     photographs : sequence of ndarray
-        Preprocessed pictures, uint8 (H, W, 3). For int8 half of them calibrate and the other half judge.
+        Preprocessed pictures, uint8 (H, W, 3). For int8, half of them calibrate and the other half test.
 
     Returns
     -------
     graph : onnx.ModelProto
-    gate : dict
-        What was measured, for the manifest.
+    measured : dict
+        Figures for the manifest.
 
     Raises
     ------
     InputError
-        If the reduced graph is below the gate.
+        The reduced graph is below a threshold.
     """
     if precision == "int8":
         if len(photographs) < 8:
             raise InputError(
-                f"int8 needs at least 8 pictures to calibrate and judge on, there are {len(photographs)}"
+                f"int8 needs at least 8 pictures for calibration and test, there are {len(photographs)}: "
+                "give more with --images"
             )
-        calibrate, judge = photographs[::2], photographs[1::2]
+        calibrate, test = photographs[::2], photographs[1::2]
         reduced = to_int8(graph, calibrate)
     else:
-        judge = photographs
+        test = photographs
         reduced = to_fp16(graph)
-    return reduced, gate(graph, reduced, judge, precision)
+    return reduced, check_quality(graph, reduced, test, precision)
 
 
-def gate(
+def check_quality(
     graph: onnx.ModelProto, reduced: onnx.ModelProto, photographs: Sequence[np.ndarray], precision: str
 ) -> dict[str, float]:
-    """Measure a reduced graph against the float32 one.
+    """Compare a reduced graph with the float32 one.
 
     Returns
     -------
     dict
-        Mean and least cosine of the dense and of the image embeddings, and ``retrieval``: the part of
-        pictures whose reduced image embedding is nearest to its own float32 embedding among all.
+        Mean and least cosine of the dense and of the image embeddings, and ``retrieval``: the share of
+        pictures whose reduced image embedding is nearest to its own float32 embedding.
 
     Raises
     ------
     InputError
-        If a figure is below `GATES`.
+        A figure is below `THRESHOLDS`.
     """
     a, b = _embed(graph, photographs), _embed(reduced, photographs)
     measured: dict[str, float] = {}
@@ -95,22 +96,24 @@ def gate(
         measured[f"{name}_cosine_least"] = float(cosine.min())
     nearest = (b["image"] @ a["image"].T).argmax(1)
     own = np.take_along_axis(b["image"] @ a["image"].T, nearest[:, None], 1)[:, 0]
-    # Two equal pictures have equal embeddings: finding either is right.
+    # Two equal pictures have equal embeddings, so either counts as found.
     same = np.einsum("nd,nd->n", b["image"], a["image"])
     measured["retrieval"] = float((same >= own - 1e-6).mean())
     measured["pictures"] = float(len(photographs))
-    limits = GATES[precision]
+    limits = THRESHOLDS[precision]
     for name in ("dense_cosine", "image_cosine"):
         if not measured[name] >= limits["cosine"]:
             raise InputError(
-                f"{precision} refused: its {name.replace('_', ' ')} to float32 is {measured[name]:.3f},"
-                f" {limits['cosine']} is asked for; export float32 or fp16 instead"
+                f"{precision} is too inaccurate for this model: its {name.replace('_', ' ')} to float32 is "
+                f"{measured[name]:.3f}, below {limits['cosine']}; export float32 or fp16 instead"
             )
     if not measured["retrieval"] >= limits["retrieval"]:
         raise InputError(
-            f"{precision} refused: only {measured['retrieval']:.1%} of its embeddings find their "
-            "float32 selves,"
-            f" {limits['retrieval']:.0%} is asked for; export float32 or fp16 instead"
+            f"{precision} is too inaccurate for this model: only {measured['retrieval']:.1%} of its "
+            "embeddings "
+            f"are nearest to their float32 embedding, below {limits['retrieval']:.0%}; export float32 or "
+            "fp16 "
+            "instead"
         )
     return {key: round(value, 6) for key, value in measured.items()}
 
@@ -130,8 +133,8 @@ def _embed(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> dict[st
 
 
 def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights and products in half precision; norms, softmax, pixels' normalisation and the finder in
-    float32."""
+    """Convert weights and products to half precision; norms, softmax, the normalisation of pixels and the
+    region finder stay float32."""
     from inficond.core.models.runtime import submodule
 
     float16 = submodule("transformers.float16")
@@ -149,7 +152,7 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
     half = float16.convert_float_to_float16(
         copy, keep_io_types=True, op_block_list=blocked, node_block_list=keep, disable_shape_infer=False
     )
-    # The converter casts a value once for each of its readers, all under one name; one cast serves them all.
+    # The converter casts a value once per consumer, all under one name: one cast is enough.
     written: set[str] = set()
     kept = []
     for node in half.graph.node:
@@ -162,7 +165,7 @@ def to_fp16(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """Static 8-bit linear layers, calibrated on `photographs` (uint8 (H, W, 3) each)."""
+    """Quantise linear layers to static 8 bits, calibrated on `photographs` (uint8 (H, W, 3) each)."""
     from inficond.core.models.runtime import submodule
 
     ort = submodule("quantization")
@@ -176,7 +179,7 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
         def get_next(self) -> Any:
             return next(self.batches, None)
 
-    smooth = even_out(graph, photographs[: 4 * _BATCH])
+    smooth = smooth_ranges(graph, photographs[: 4 * _BATCH])
     constants = {t.name for t in smooth.graph.initializer}
     linear = [
         n.name
@@ -184,7 +187,7 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
         if n.op_type in ("MatMul", "Gemm") and n.input[1] in constants and not _KEEP_FLOAT.search(n.name)
     ]
     if not linear:
-        raise InputError("int8 refused: the graph has no linear layer to quantise")
+        raise InputError("int8 is not possible: the graph has no linear layer")
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save_model(smooth, before)
@@ -212,7 +215,7 @@ def to_int8(graph: onnx.ModelProto, photographs: Sequence[np.ndarray]) -> onnx.M
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantiser advises on the root logger, which would land between our own lines."""
+    """Silence the root logger, on which ONNX Runtime's quantiser prints advice."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -221,32 +224,31 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def even_out(
+def smooth_ranges(
     graph: onnx.ModelProto, photographs: Sequence[np.ndarray], alpha: float = 0.5
 ) -> onnx.ModelProto:
-    """SmoothQuant on the linear layers that read a LayerNorm: channel scales move from activations into
-    weights.
+    """Apply SmoothQuant to the linear layers after a LayerNorm: move channel scales into the weights.
 
-    Exact in real arithmetic: channel j of the norm's gain and offset is divided by
-    ``s_j = max|X_j|^α / max|W_j|^(1−α)`` and row j of every matrix that reads it is multiplied by it.
+    The function stays the same in exact arithmetic: channel j of the norm's gain and offset is divided by
+    ``s_j = max|X_j|^α / max|W_j|^(1−α)``, and row j of each matrix after it is multiplied by ``s_j``.
 
     Parameters
     ----------
     graph : onnx.ModelProto
         Not changed.
     photographs : sequence of ndarray
-        Pictures to read ``max|X_j|`` from.
+        Pictures that give ``max|X_j|``.
     alpha : float
-        How much of the difficulty moves into the weights.
+        Share of the range that moves into the weights.
 
     Returns
     -------
     onnx.ModelProto
-        The same function with evened ranges.
+        The same function with balanced ranges.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
-    _own_constants(copy)
+    _unshare_constants(copy)
     constants = {t.name: t for t in copy.graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in copy.graph.node:
@@ -279,9 +281,8 @@ def even_out(
     return copy
 
 
-def _own_constants(graph: onnx.ModelProto) -> None:
-    """Give each user of a shared constant its own: the exporter stores equal ones once, behind Identity
-    nodes."""
+def _unshare_constants(graph: onnx.ModelProto) -> None:
+    """Give each node its own copy of a constant that the exporter shares through Identity nodes."""
     constants = {t.name: t for t in graph.graph.initializer}
     kept = []
     for node in graph.graph.node:
@@ -303,7 +304,7 @@ def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:
 def _largest_per_channel(
     graph: onnx.ModelProto, names: Sequence[str], photographs: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Largest magnitude of each channel (last axis) of some inner values over the pictures."""
+    """Return the largest magnitude per channel (last axis) of inner values over the pictures."""
     probe = onnx.ModelProto()
     probe.CopyFrom(graph)
     for name in names:

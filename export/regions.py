@@ -1,21 +1,17 @@
-"""The region finder: cells of a dense map grouped by similarity and place, as part of an encoder's graph.
+"""Region finder: groups the cells of a dense map by similarity and position, inside an encoder's graph.
 
 Soft k-means with a fixed number of steps, after SLIC (Achanta et al., 2012) and the differentiable
-superpixels
-of SSN (Jampani et al., 2018).  With unit cell embeddings z_i at places p_i ∈ [0, 1]², centres c_r at
-places q_r:
+superpixels of SSN (Jampani et al., 2018). With unit cell embeddings z_i at positions p_i ∈ [0, 1]², and
+centres c_r at positions q_r::
 
     d(i, r)  = ‖z_i − c_r‖² / v + m ‖p_i − q_r‖² / a,     v = mean_i ‖z_i − z̄‖²,   a = 1 / R
     A[i, r]  = softmax_r(−d(i, r) / τ)
     c_r, q_r = means of z and p weighted by A[·, r]
 
-starting from a regular grid of windows, with τ falling from `temperature[0]` to `temperature[1]`.
-Dividing by
-v, the spread of this image's own cells, makes the same settings right for any encoder: CLIP's cells differ
-far
-less from one another than those of a convolutional network.  Everything is smooth in z, so rounding moves
-a region a
-little and never flips it; only `assignment`, which is for showing, takes an arg max.
+It starts from a regular grid of windows; τ decreases from `temperature[0]` to `temperature[1]`. The division
+by v, the spread of this image's own cells, makes the same settings fit any encoder: cells of CLIP differ much
+less from one another than cells of a convolutional network. The regions are smooth functions of z, so
+rounding changes them little; only `assignment`, which is for display, takes an arg max.
 """
 
 from __future__ import annotations
@@ -34,11 +30,11 @@ class RegionFinder(nn.Module):
     n_regions : int
         R.
     steps : int
-        Assignments computed; the centres are updated before each but the first.
+        Number of assignments; the centres are updated before each but the first.
     place : float
-        m, the weight of place against appearance.
+        m, the weight of position relative to appearance.
     temperature : (float, float)
-        τ of the first and of the last step; in between geometric.
+        τ of the first and of the last step, geometric in between.
     """
 
     def __init__(
@@ -50,11 +46,11 @@ class RegionFinder(nn.Module):
     ) -> None:
         super().__init__()
         if n_regions < 1 or steps < 1:
-            raise ValueError("a region finder needs at least one region and one step")
+            raise ValueError("n_regions and steps must be at least 1")
         self.n_regions, self.steps, self.place, self.temperature = n_regions, steps, place, temperature
 
     def forward(self, dense: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the regions.
+        """Return the regions of dense maps.
 
         Parameters
         ----------
@@ -66,7 +62,7 @@ class RegionFinder(nn.Module):
         regions : Tensor, float32 (B, R, D)
             Unit length.
         assignment : Tensor, uint8 (B, h·w)
-            The region each cell belongs to most.
+            The region with the largest weight for each cell.
         """
         soft, cells = self.soft(dense)
         share = soft / (soft.sum(dim=1, keepdim=True) + 1e-6)
@@ -74,7 +70,7 @@ class RegionFinder(nn.Module):
         return regions, soft.argmax(dim=2).to(torch.uint8)
 
     def soft(self, dense: Tensor) -> tuple[Tensor, Tensor]:
-        """The soft assignment (B, h·w, R) and the flattened cells (B, h·w, D)."""
+        """Return the soft assignment (B, h·w, R) and the flattened cells (B, h·w, D)."""
         h, w = int(dense.shape[1]), int(dense.shape[2])
         cells = dense.flatten(1, 2)
         places = _places(h, w)
@@ -83,9 +79,9 @@ class RegionFinder(nn.Module):
         centred = cells - cells.mean(dim=1, keepdim=True)
         square = (centred * centred).sum(dim=2, keepdim=True)
         spread = square.mean(dim=1, keepdim=True) + 1e-6
-        # With z scaled by its spread and p by the size of a region, both parts of d are one matrix product.
+        # With z divided by its spread and p by the size of a region, d is one matrix product.
         scale_p = math.sqrt(self.place * self.n_regions)
-        # Not `expand`, nor `zeros_like`: both would bake the batch size into the graph.
+        # `expand` and `zeros_like` would make the batch size a constant of the graph.
         spots = scale_p * places + 0.0 * centred[:, :, :1]
         points = torch.cat([centred / spread.sqrt(), spots], dim=2)
         length = (points * points).sum(dim=2, keepdim=True)
@@ -106,14 +102,14 @@ class RegionFinder(nn.Module):
 
 
 def _places(h: int, w: int) -> Tensor:
-    """Centres of the cells, (h·w, 2) as (y, x) in [0, 1]."""
+    """Return the centres of the cells, (h·w, 2) as (y, x) in [0, 1]."""
     y = (torch.arange(h, dtype=torch.float32) + 0.5) / h
     x = (torch.arange(w, dtype=torch.float32) + 0.5) / w
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).reshape(h * w, 2)
 
 
 def _windows(places: Tensor, n: int) -> Tensor:
-    """Gaussian windows on a regular arrangement of n seeds, (h·w, n)."""
+    """Return Gaussian windows around n regularly placed seeds, (h·w, n)."""
     rows = max(1, round(math.sqrt(n)))
     counts = [n // rows + (1 if r < n % rows else 0) for r in range(rows)]
     seeds = torch.tensor(

@@ -1,4 +1,4 @@
-"""A model's tokenizer as one `tokenizer.json`, and the prompts its text tower was trained on."""
+"""Tokenizer of a model as one `tokenizer.json`, and prompt templates of its text tower."""
 
 import json
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ CLIP_TEMPLATES = (
     "there is a {} in the scene.",
     "itap of a {}.",
 )
-"""A selection of the templates Radford et al. published with CLIP (2021), averaged per word."""
+"""A selection of the templates published with CLIP (Radford et al., 2021); their mean embeds a word."""
 
-# SigLIP's tokenizer takes lower-case text without punctuation (Zhai et al., 2023, big_vision's `c4_en`).
+# SigLIP's tokenizer expects lower-case text without punctuation (Zhai et al., 2023, big_vision's `c4_en`).
 SIGLIP_TEMPLATES = ("this is a photo of {}", "a photo of a {}", "{}", "a photo of the {}")
 CHINESE_TEMPLATES = ("一张{}的照片。", "{}的照片。", "{}")
 
@@ -31,7 +31,7 @@ PROBES = ("dog", "Golden Retriever", "fire hydrant", "T-shirt", "grass", "café 
 
 
 def default_templates(model_type: str) -> tuple[str, ...]:
-    """Prompt templates for an architecture; `{}` is where the word goes."""
+    """Return the prompt templates of an architecture; `{}` stands for the word."""
     if model_type.startswith("siglip"):
         return SIGLIP_TEMPLATES
     if model_type == "chinese_clip":
@@ -40,12 +40,12 @@ def default_templates(model_type: str) -> tuple[str, ...]:
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """Templates from a text file, one a line.
+    """Read templates from a text file, one per line.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or a line lacks its `{}`.
+        The file cannot be read, or a line does not contain `{}` once.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -54,14 +54,14 @@ def read_templates(path: Path) -> tuple[str, ...]:
     lines = [line for line in lines if line and not line.startswith("#")]
     for line in lines:
         if line.count("{}") != 1:
-            raise InputError(f"{path}: the template {line!r} must have one {{}} where the word goes")
+            raise InputError(f"{path}: the template {line!r} must contain {{}} once, for the word")
     if not lines:
-        raise InputError(f"{path} has no template; write one a line, such as: a photo of a {{}}.")
+        raise InputError(f"{path} is empty: write one template per line, such as: a photo of a {{}}.")
     return tuple(lines)
 
 
 class Tokens:
-    """A tokenizer ready to be written, padding and truncation inside.
+    """Tokenizer with padding and truncation, ready to be written.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Tokens:
     text_config : object
         The text tower's configuration.
     templates : sequence of str
-        Checked against the model's own tokenizer.
+        Texts on which it is compared with the model's own tokenizer.
 
     Raises
     ------
     InputError
-        If the tokenizer cannot be read, or cannot be written so that it gives the same ids.
+        The tokenizer cannot be read, or cannot be written with the same ids.
     """
 
     def __init__(self, source: Source, text_config: Any, templates: Sequence[str]) -> None:
@@ -86,10 +86,10 @@ class Tokens:
         longest = int(getattr(text_config, "max_position_embeddings", 77))
         stated = int(getattr(self._original, "model_max_length", longest))
         self.max_length = min(longest, stated)
-        self._tokenizer = self._faithful([t.format(w) for t in templates for w in PROBES])
+        self._tokenizer = self._equivalent([t.format(w) for t in templates for w in PROBES])
 
-    def _faithful(self, texts: Sequence[str]) -> Any:
-        """The first way of writing the tokenizer that gives the ids of the model's own."""
+    def _equivalent(self, texts: Sequence[str]) -> Any:
+        """Return the first form of the tokenizer that gives the same ids as the model's own."""
         from tokenizers import Tokenizer, normalizers
 
         want = self._original(
@@ -120,7 +120,7 @@ class Tokens:
         )
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """`input_ids` and `attention_mask`, int64 (B, L)."""
+        """Return `input_ids` and `attention_mask`, int64 (B, L)."""
         encoded = self._tokenizer.encode_batch(list(texts))
         return {
             "input_ids": np.array([e.ids for e in encoded], np.int64),
@@ -141,11 +141,15 @@ def _load(source: Source) -> Any:
         return AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare Exception for a malformed file
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the tokenizer of {source.name} cannot be read: {first}") from None
+        raise InputError(
+            f"the tokenizer of {source.name} cannot be read ({first}): copy tokenizer.json or "
+            "the vocabulary files "
+            "from the model it was trained from"
+        ) from None
 
 
 def _backend(tokenizer: Any) -> Any:
-    """The fast tokenizer inside, converted where the model has a slow one."""
+    """Return the fast tokenizer, converted where the model has a slow one."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
         return fast
@@ -154,4 +158,6 @@ def _backend(tokenizer: Any) -> Any:
     try:
         return convert_slow_tokenizer(tokenizer)
     except (ValueError, ImportError, AttributeError) as error:
-        raise InputError(f"the tokenizer {type(tokenizer).__name__} has no fast form: {error}") from None
+        raise InputError(
+            f"the tokenizer {type(tokenizer).__name__} cannot be converted to tokenizer.json: {error}"
+        ) from None

@@ -1,16 +1,15 @@
-"""A CLIP relative as two torch modules: pixels to regions, and token ids to a word's direction.
+"""Image and text tower of a CLIP-like model as torch modules.
 
 The image tower keeps the model's own image embedding and adds a dense one by NACLIP's reduced last block
 (Hajimiri, Ben Ayed & Dolz, "Pay Attention to Your Neighbours", WACV 2025, arXiv 2404.08181): keys attend to
-keys, near patches count more, no residual and no MLP::
+keys, near patches have more weight, without residual and MLP::
 
     A = softmax(k·kᵀ/√d + Ω),   Ω_ij = exp(−‖p_i − p_j‖² / 2σ²)   (0 for the class token)
     dense = normalise(project(norm(out_proj(A·v))))
 
-What an architecture has is read off the modules, not off its name: a class token or none, a norm before the
-blocks or none, a linear projection (CLIP, Chinese-CLIP, MetaCLIP 2, AltCLIP) or an attention-pooling head
-(SigLIP, SigLIP 2). Such a head applied to one patch alone attends to that patch only, which is how its dense
-embedding reaches the joint space.
+The parts of an architecture are found in its modules, not by its name: a class token, a norm before the
+blocks, a linear projection (CLIP, Chinese-CLIP, MetaCLIP 2, AltCLIP) or an attention-pooling head (SigLIP,
+SigLIP 2). Such a head is applied to each patch alone, which embeds the patch in the joint space.
 """
 
 from dataclasses import dataclass
@@ -29,14 +28,14 @@ ATTENTION_PARTS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """How the last block is reduced.
+    """Options of the reduced last block.
 
     Attributes
     ----------
     sigma : float
-        Spread of the neighbourhood Ω, in patches.
+        Standard deviation of the neighbourhood Ω, in patches.
     window : int, optional
-        Patches farther than this in either direction get no bonus; None: no limit.
+        Largest distance of a neighbour along each axis, in patches; None: no limit.
     """
 
     sigma: float = 5.0
@@ -44,13 +43,13 @@ class Dense:
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
-            raise InputError(f"sigma is {self.sigma}; it is a spread in patches and must be above 0")
+            raise InputError(f"sigma is {self.sigma}: give a number of patches above 0")
         if self.window is not None and self.window < 1:
-            raise InputError(f"window is {self.window}; it counts patches and must be 1 or more")
+            raise InputError(f"window is {self.window}: give a number of patches from 1")
 
 
 def neighbourhood(grid: tuple[int, int], dense: Dense, class_token: bool) -> Tensor:
-    """Ω of NACLIP for a patch grid.
+    """Return Ω of NACLIP for a patch grid.
 
     Parameters
     ----------
@@ -77,12 +76,12 @@ def neighbourhood(grid: tuple[int, int], dense: Dense, class_token: bool) -> Ten
 
 
 def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antialias: bool) -> Tensor:
-    """Position embeddings interpolated to another patch grid.
+    """Interpolate position embeddings to another patch grid.
 
     Parameters
     ----------
     table : Tensor
-        Learned positions, (S, D), of a square grid, the class token's first where there is one.
+        Learned positions (S, D) of a square grid; the class token's, if any, is the first.
     grid : tuple of int
         The wanted grid, (h, w).
     class_token : bool
@@ -98,7 +97,7 @@ def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antia
     first, patches = (table[:1], table[1:]) if class_token else (table[:0], table)
     side = round(len(patches) ** 0.5)
     if side * side != len(patches):
-        raise InputError(f"the model has {len(patches)} patch positions, which form no square grid")
+        raise InputError(f"the model has {len(patches)} patch positions, which are not a square grid")
     if (side, side) != grid:
         square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
         mode = "bilinear" if antialias else "bicubic"
@@ -108,7 +107,7 @@ def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antia
 
 
 class _LinearHead(nn.Module):
-    """CLIP's way into the joint space: a projection, of the class token or of every token."""
+    """Linear projection into the joint space (CLIP), of the class token or of every token."""
 
     def __init__(self, projection: nn.Module) -> None:
         super().__init__()
@@ -119,7 +118,7 @@ class _LinearHead(nn.Module):
 
 
 class _PoolingHead(nn.Module):
-    """SigLIP's way: a learned query attends to all patches, or for a dense embedding to one."""
+    """Attention pooling into the joint space (SigLIP), over all patches or of each patch alone."""
 
     query: Tensor
     out: nn.Module
@@ -151,7 +150,7 @@ class _PoolingHead(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """Pixels to the image's embedding and to one embedding per patch, both of unit length.
+    """Image tower: pixels to the image's embedding and to one embedding per patch, both of unit length.
 
     Parameters
     ----------
@@ -160,11 +159,11 @@ class ImageTower(nn.Module):
     size : tuple of int
         Input height and width in pixels; multiples of the patch size.
     mean, std : sequence of float
-        Per channel, in units of full scale: pixels enter as ``(x·rescale − mean) / std``.
+        Per channel: pixels are normalised as ``(x·rescale − mean) / std``.
     rescale : float
         Usually 1/255.
     dense : Dense
-        How the last block is reduced.
+        Options of the reduced last block.
     """
 
     gain: Tensor
@@ -188,7 +187,8 @@ class ImageTower(nn.Module):
         self.patch = int(embeddings.patch_size)
         if size[0] % self.patch or size[1] % self.patch:
             raise InputError(
-                f"input size {size[0]}×{size[1]} is no multiple of the model's patch size {self.patch}"
+                f"input size {size[1]}×{size[0]} is not a multiple of the model's patch size {self.patch}: "
+                f"give --size as a multiple of {self.patch}"
             )
         self.grid = (size[0] // self.patch, size[1] // self.patch)
         has_class = hasattr(embeddings, "class_embedding")
@@ -206,7 +206,7 @@ class ImageTower(nn.Module):
             antialias=isinstance(embeddings.patch_embedding, nn.Linear),
         )
         if has_class:
-            # The class token is the same in every image: embedding and position are added up once.
+            # The class token does not depend on the image: its embedding and position are added once.
             token = embeddings.class_embedding.detach().reshape(1, 1, -1) + positions[:, :1]
             self.register_buffer("class_token", token)
         self.register_buffer("positions", positions[:, self.skip :])
@@ -251,7 +251,7 @@ class ImageTower(nn.Module):
             k, v = attention.k_proj(y), attention.v_proj(y)
             if i == last:
                 near = self._attend(block, k, k, v, self.omega)  # type: ignore[arg-type]
-                if self.skip:  # of the unchanged branch only the class token is read any more
+                if self.skip:  # the last unchanged block is needed for the class token only
                     x, y = x[:, :1], y[:, :1]
             x = x + self._attend(block, attention.q_proj(y), k, v)
             x = x + block.mlp(block.layer_norm2(x))
@@ -261,13 +261,13 @@ class ImageTower(nn.Module):
 
 
 def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
-    """SigLIP 2 embeds flattened patches (rows, columns, channels) with a linear layer; a convolution does
-    the same."""
+    """Return SigLIP 2's linear layer over flattened patches (rows, columns, channels) as a convolution."""
     if isinstance(patch_embedding, nn.Conv2d):
         return patch_embedding
     if not isinstance(patch_embedding, nn.Linear):
         raise InputError(
-            f"the patch embedding is a {type(patch_embedding).__name__}, which no tower here knows"
+            f"the patch embedding is a {type(patch_embedding).__name__}; only Conv2d and Linear can be "
+            "exported"
         )
     width = patch_embedding.out_features
     conv = nn.Conv2d(3, width, patch, stride=patch)
@@ -279,10 +279,10 @@ def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
 
 
 class TextTower(nn.Module):
-    """Token ids to a direction in the joint space.
+    """Text tower: token ids to an embedding in the joint space.
 
-    The attention mask is an input only where the model was trained with one (a BERT-like text tower); CLIP
-    reads its end token through a causal mask and SigLIP its last token through padding.
+    The attention mask is an input only where the model was trained with one (a BERT-like text tower). CLIP
+    pools the end token under a causal mask, and SigLIP the last token of padded texts.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -296,19 +296,19 @@ class TextTower(nn.Module):
         return ["input_ids", "attention_mask"] if self.masked else ["input_ids"]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """float32 (B, D), unit length, for int64 (B, L) ids."""
+        """Return float32 (B, D), unit length, for int64 (B, L) ids."""
         kwargs = {"attention_mask": attention_mask} if self.masked else {}
         out = self.model.get_text_features(input_ids=input_ids, **kwargs)  # type: ignore[operator]
         return F.normalize(getattr(out, "pooler_output", out).float(), dim=-1)
 
 
 def check_architecture(model: Any, name: str) -> None:
-    """Refuse a model whose parts no tower here can read, naming the first part that is missing.
+    """Check that a model has the parts that the towers use.
 
     Raises
     ------
     InputError
-        If the model lacks a part.
+        A part is missing; the message names the first.
     """
     vision: Any = getattr(model, "vision_model", None)
     missing = [
@@ -329,6 +329,7 @@ def check_architecture(model: Any, name: str) -> None:
             missing.append("visual_projection (or vision_model.head)")
     if missing:
         raise InputError(
-            f"{name} is a {type(model).__name__}, no relative of CLIP that can be exported: it "
-            f"has no {missing[0]}"
+            f"{name} is a {type(model).__name__}, which has no {missing[0]}: only models with the parts of "
+            "CLIP "
+            "can be exported as an encoder"
         )

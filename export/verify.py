@@ -1,4 +1,4 @@
-"""torch against ONNX Runtime, output by output; an export that is off is refused."""
+"""Verification of exported graphs: comparison with torch, output by output."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ SEED = 20240617
 
 @dataclass
 class Verification:
-    """What was compared and how far apart it was; goes into the manifest.
+    """Comparisons and their largest differences, for the manifest.
 
     Attributes
     ----------
     tolerance : float
-        Largest difference allowed, relative to the output's own largest magnitude where that is above 1.
+        Largest difference allowed, relative to the output's largest magnitude where that is above 1.
     """
 
     tolerance: float = TOLERANCE
@@ -30,17 +30,16 @@ class Verification:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def compare(self, name: str, expected: np.ndarray, got: np.ndarray) -> None:
-        """Hold one output against its reference; integers by the part of equal elements, others by
-        difference.
+        """Compare an output with its reference: integers by share of equal elements, others by difference.
 
         Raises
         ------
         InputError
-            If shapes differ, a value is not finite, or the difference is above the tolerance.
+            Shapes differ, a value is not finite, or the difference is above the tolerance.
         """
         if expected.shape != got.shape:
             raise InputError(
-                f"verification failed: {name} has shape {got.shape}, torch gives {expected.shape}"
+                f"verification failed: {name} has shape {got.shape}, but torch returns {expected.shape}"
             )
         if not np.isfinite(got).all():
             raise InputError(f"verification failed: {name} has NaN or infinite values on ONNX Runtime")
@@ -48,19 +47,20 @@ class Verification:
             same = float((expected == got).mean())
             self.agreement[name] = min(same, self.agreement.get(name, 1.0))
             if same < 0.99:
-                raise InputError(f"verification failed: only {same:.1%} of {name} agree with torch")
+                raise InputError(f"verification failed: only {same:.1%} of {name} equal those of torch")
             return
         scale = max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(expected.astype(np.float64) - got).max()) / scale
         self.errors[name] = max(error, self.errors.get(name, 0.0))
         if error > self.tolerance:
             raise InputError(
-                f"verification failed: {name} differs from torch by {error:.1e}, "
-                f"{self.tolerance:.0e} is allowed; nothing was written"
+                f"verification failed: {name} differs from torch by {error:.1e}, above "
+                f"{self.tolerance:.0e}; nothing "
+                "was written"
             )
 
     def manifest(self) -> dict[str, Any]:
-        """What `manifest.json` says under `verification`."""
+        """Return the entry `verification` of the manifest."""
         return {
             "tolerance": self.tolerance,
             "max_error": self.errors,
@@ -77,14 +77,14 @@ def compare_graph(
     run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],
     batches: Sequence[dict[str, np.ndarray]],
 ) -> None:
-    """Hold every output of a graph against its torch module over several batches.
+    """Compare every output of a graph with its torch module over several batches.
 
     Parameters
     ----------
     check : Verification
         Collects the errors and raises above the tolerance.
     prefix : str
-        Put before each output's name in the record.
+        Prefix of each output's name in the record.
     outputs : sequence of str
         In the order in which `reference` returns them.
     reference : callable
@@ -106,20 +106,20 @@ def compare_graph(
 
 
 def random_pixels(size: tuple[int, int], batches: Sequence[int] = BATCHES) -> list[np.ndarray]:
-    """uint8 noise (B, H, W, 3), one array per batch size, always the same."""
+    """Return uint8 noise (B, H, W, 3), one array per batch size, the same at each call."""
     rng = np.random.default_rng(SEED)
     return [rng.integers(0, 256, (b, *size, 3), dtype=np.uint8) for b in batches]
 
 
 def synthetic_photographs(size: tuple[int, int], n: int) -> list[np.ndarray]:
-    """Pictures with the long-range smoothness of photographs (1/f noise), where no photographs are at hand.
+    """Return pictures with the spectrum of photographs (1/f noise).
 
     Parameters
     ----------
     size : tuple of int
         Height and width.
     n : int
-        How many.
+        Number of pictures.
 
     Returns
     -------
@@ -142,16 +142,15 @@ def synthetic_photographs(size: tuple[int, int], n: int) -> list[np.ndarray]:
 def real_photographs(
     folder: Path | None, preprocess: Callable[[np.ndarray], np.ndarray], n: int
 ) -> list[np.ndarray]:
-    """Up to `n` preprocessed pictures of a folder, spread over it; none where no folder is given.
+    """Return up to `n` preprocessed pictures of a folder, evenly spread over it; none without a folder.
 
     Raises
     ------
     InputError
-        If the folder has no readable picture.
+        The folder has no readable picture.
     """
     if folder is None:
         return []
-    from inficond.core.errors import InputError
     from inficond.core.images.find import find_images
 
     files = find_images(folder)
@@ -165,5 +164,5 @@ def real_photographs(
         if len(pictures) == n:
             break
     if not pictures:
-        raise InputError(f"no picture in {folder} can be read")
+        raise InputError(f"no picture in {folder} can be read: give a folder of photographs")
     return pictures
