@@ -3,7 +3,7 @@
 ONNX Runtime does not recognise the attention of most vision transformers in a graph of standard operators. A
 graph with `com.microsoft.MultiHeadAttention` nodes runs 1.0 to 1.1 times as fast on a CPU at batch 1
 (measured by `inficond bench encode_peers`), and uses the flash kernels on a GPU. For runtimes with standard
-operators only (TensorRT, CoreML, OpenVINO) the attention is exported in standard operators: `plain()`.
+operators only (TensorRT, CoreML, OpenVINO), `plain` exports it in those.
 """
 
 from collections.abc import Iterator

@@ -267,7 +267,7 @@ def smooth_ranges(
             groups.append((node, using))
     if not groups:
         return copy
-    largest = _largest_per_channel(graph, [norm.output[0] for norm, _ in groups], photographs)
+    largest = largest_per_channel(graph, [norm.output[0] for norm, _ in groups], photographs)
     for norm, using in groups:
         matrices = {n.input[1] for n in using}
         weight = np.max([np.abs(numpy_helper.to_array(constants[m])).max(1) for m in matrices], axis=0)
@@ -301,7 +301,7 @@ def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), tensor.name))
 
 
-def _largest_per_channel(
+def largest_per_channel(
     graph: onnx.ModelProto, names: Sequence[str], photographs: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return the largest magnitude per channel (last axis) of inner values over the pictures."""

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from inficond.core.errors import InputError
-from inficond.core.models.teacher import apply_link, load_teacher
+from inficond.core.models.manifest import read_manifest
+from inficond.core.models.teacher import apply_link
 from inficond.core.models.teacher_trial import sum_to_one, trial_pictures
 from inficond.core.progress import Progress, Silent
 from inficond.export import attention
@@ -282,7 +283,7 @@ def write_teacher(
                 "verification": check.manifest(),
             },
         )
-        load_teacher(stage, "cpu")
+        read_manifest(stage, "teacher")
     for note in notes:
         progress.note(note)
     progress.advance()

@@ -106,7 +106,7 @@ def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antia
     return torch.cat([first, patches])[None]
 
 
-class _LinearHead(nn.Module):
+class LinearHead(nn.Module):
     """Linear projection into the joint space (CLIP), of the class token or of every token."""
 
     def __init__(self, projection: nn.Module) -> None:
@@ -117,7 +117,7 @@ class _LinearHead(nn.Module):
         return self.projection(tokens[:, 0] if pooled else tokens)
 
 
-class _PoolingHead(nn.Module):
+class PoolingHead(nn.Module):
     """Attention pooling into the joint space (SigLIP), over all patches or of each patch alone."""
 
     query: Tensor
@@ -214,9 +214,9 @@ class ImageTower(nn.Module):
         self.blocks = vision.encoder.layers
         self.last_norm = vision.post_layernorm
         if hasattr(model, "visual_projection"):
-            self.head: nn.Module = _LinearHead(model.visual_projection)  # type: ignore[arg-type]
+            self.head: nn.Module = LinearHead(model.visual_projection)  # type: ignore[arg-type]
         else:
-            self.head = _PoolingHead(vision.head)
+            self.head = PoolingHead(vision.head)
         self.register_buffer("omega", neighbourhood(self.grid, dense or Dense(), has_class)[None, None])
 
     def _attend(self, block: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:

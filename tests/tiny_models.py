@@ -1,7 +1,8 @@
-"""Small models of the real form, whose right answers can be worked out by hand: they see mean colours.
+"""Small model folders of mean colours, whose results can be computed by hand.
 
-The encoder's four regions are the quarters of the picture; a region's embedding is its mean colour (and a
-constant), rotated into eight dimensions. The teacher says how red, green and blue the whole picture is.
+The encoder's four regions are the quarters of the picture. The embedding of a region is its mean colour and
+a constant, rotated into eight dimensions. The teacher classifies the mean colour of the picture as red, green
+or blue.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ ROTATION = np.linalg.qr(np.random.default_rng(5).standard_normal((DIM, DIM)))[0]
 
 
 def embedding(rgb: tuple[float, float, float] | np.ndarray) -> np.ndarray:
-    """What the encoder says of a region of this mean colour (0…1): the definition, in NumPy."""
+    """Return the embedding of a region of this mean colour (0…1)."""
     vector = np.array([*(2 * np.asarray(rgb) - 1), 0.2], np.float32) @ ROTATION
     return vector / np.linalg.norm(vector)
 
@@ -43,7 +44,7 @@ def _constant(name: str, array: np.ndarray) -> onnx.TensorProto:
 
 
 def write_encoder(folder: Path) -> Path:
-    """A model folder of kind encoder, with text tower."""
+    """Write a model folder of kind encoder, with a text tower."""
     folder.mkdir(parents=True)
     quarter = np.repeat(np.repeat(np.array([[0, 1], [2, 3]], np.uint8), GRID // 2, 0), GRID // 2, 1).reshape(
         1, -1
@@ -56,8 +57,8 @@ def write_encoder(folder: Path) -> Path:
         ),
         helper.make_node("Reshape", ["pooled", "as_cells"], ["cells"]),
         helper.make_node("Transpose", ["cells"], ["colours"], perm=[0, 2, 1]),
-        helper.make_node("MatMul", ["colours", "rotation"], ["turned"]),
-        helper.make_node("Add", ["turned", "offset"], ["shifted"]),
+        helper.make_node("MatMul", ["colours", "rotation"], ["rotated"]),
+        helper.make_node("Add", ["rotated", "offset"], ["shifted"]),
         helper.make_node("LpNormalization", ["shifted"], ["regions"], axis=-1, p=2),
         helper.make_node("ReduceMean", ["shifted"], ["mean"], axes=[1], keepdims=0),
         helper.make_node("LpNormalization", ["mean"], ["image"], axis=-1, p=2),
@@ -128,7 +129,7 @@ def _write_text(folder: Path) -> None:
 def write_teacher(
     folder: Path, link: str = "softmax", labels: tuple[str, ...] = ("red", "green", "blue")
 ) -> Path:
-    """A model folder of kind teacher: logits are 8 times the mean colour, centred."""
+    """Write a model folder of kind teacher, whose logits are 8 times the mean colour, centred."""
     folder.mkdir(parents=True)
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=T.FLOAT),
@@ -156,7 +157,7 @@ def write_teacher(
 
 
 def write_photos(folder: Path, n: int, seed: int = 0, side: int = 48) -> Path:
-    """Images of coloured noise, JPEG and PNG, in two folders; each leans to one of red, green and blue."""
+    """Write images of coloured noise, JPEG and PNG, in two folders; red, green or blue dominates each."""
     from PIL import Image
 
     rng = np.random.default_rng(seed)

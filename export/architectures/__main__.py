@@ -22,6 +22,7 @@ from inficond.export.source import missing_library
 from inficond.export.teacher import export_teacher
 
 TOLERANCE = 1e-3
+SPREAD = 0.02
 BEGIN, END = "<!-- architectures: begin -->", "<!-- architectures: end -->"
 
 
@@ -34,6 +35,8 @@ class Outcome:
     name : str
     difference : float or None
         Largest difference of a probability to transformers; None where the export was refused.
+    spread : float
+        Largest standard deviation of a probability over the pictures: near 0, the comparison shows nothing.
     reason : str
         Why it was refused.
     """
@@ -41,11 +44,14 @@ class Outcome:
     name: str
     difference: float | None
     reason: str = ""
+    spread: float = 0.0
 
     @property
     def good(self) -> bool:
-        """Whether the probabilities agree, or a reason is given."""
-        return self.difference <= TOLERANCE if self.difference is not None else bool(self.reason)
+        """Whether the probabilities agree and depend on the picture, or a reason is given."""
+        if self.difference is None:
+            return bool(self.reason)
+        return self.difference <= TOLERANCE and self.spread >= SPREAD
 
 
 def examine(tiny: TinyModel, folder: Path) -> Outcome:
@@ -72,7 +78,7 @@ def examine(tiny: TinyModel, folder: Path) -> Outcome:
     except InputError as error:
         return Outcome(tiny.name, None, str(error))
     teacher = load_teacher(out, "cpu")
-    worst = 0.0
+    worst, found = 0.0, []
     for picture in pictures():
         inputs = dict(processor(picture, return_tensors="pt"))
         if "pixel_values" in inputs:
@@ -82,7 +88,8 @@ def examine(tiny: TinyModel, folder: Path) -> Outcome:
         theirs = apply_link(logits, teacher.link)
         ours = teacher.respond(teacher.preprocess(picture)[None])
         worst = max(worst, float(np.abs(ours - theirs).max()))
-    return Outcome(tiny.name, worst)
+        found.append(ours[0])
+    return Outcome(tiny.name, worst, spread=float(np.std(found, axis=0).max()))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -136,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = examine(tiny, Path(folder))
         outcomes.append(outcome)
         mark = "" if outcome.good else "FAILED "
-        print(f"{mark}{tiny.name}: {outcome.reason or outcome.difference}", flush=True)
+        print(f"{mark}{tiny.name}: {outcome.reason or outcome.difference} {outcome.spread:.2f}", flush=True)
         gc.collect()
     if args.write:
         write_table(args.write, table(outcomes))

@@ -104,11 +104,14 @@ def _randomise(model: Any) -> None:
     """Weights of a size at which each block matters; fresh ones leave a transformer near the identity."""
     generator = torch.Generator().manual_seed(11)
     norms = (torch.nn.LayerNorm, torch.nn.BatchNorm2d, torch.nn.GroupNorm)
-    skipped = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters()}
+    gains = {id(m.weight) for m in model.modules() if isinstance(m, norms)}
     with torch.no_grad():
         for p in model.parameters():
-            if p.ndim > 1 and id(p) not in skipped:
-                p.copy_(torch.randn(p.shape, generator=generator) * p[0].numel() ** -0.5)
+            noise = torch.randn(p.shape, generator=generator)
+            if p.ndim > 1:
+                p.copy_(noise * p[0].numel() ** -0.5)
+            else:
+                p.copy_((1.0 if id(p) in gains else 0.0) + 0.1 * noise)
 
 
 def _settle_batch_norms(model: Any, processor: Any) -> None:
@@ -133,24 +136,24 @@ def _settle_batch_norms(model: Any, processor: Any) -> None:
 
 
 def _spread_logits(model: Any, processor: Any) -> None:
-    """Scale the head to logits that differ by `SPREAD` between pictures."""
-    heads = [
-        m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and _is_head(name, m, model)
-    ]
+    """Scale and shift the head to logits that differ by `SPREAD` between pictures, around 0."""
+    count = model.config.num_labels
+    heads = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == count]
+
+    def logits() -> torch.Tensor:
+        return torch.cat([classifier_outputs(model(**i)) for i in _inputs(model, processor)])
+
     with torch.no_grad():
         try:
-            logits = torch.cat([classifier_outputs(model(**i)) for i in _inputs(model, processor)])
+            factor = SPREAD / max(float(logits().std(0).mean()), 1e-9)
         except Exception:  # a model that transformers itself cannot run with this processor
             return
-        factor = SPREAD / max(float(logits.std(0).mean()), 1e-6)
         for head in heads:
             head.weight.mul_(factor)
-
-
-def _is_head(name: str, layer: torch.nn.Linear, model: Any) -> bool:
-    return layer.out_features == model.config.num_labels and (
-        "classifier" in name or name.split(".")[-1] == "fc"
-    )
+        offset = logits().mean(0)
+        for head in heads:
+            if head.bias is not None:
+                head.bias.sub_(offset)
 
 
 def _of(

@@ -1,4 +1,4 @@
-"""torch Adam on the students' problem: a peer of the solver's benchmark."""
+"""Adam of torch as a reference in the solver's benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inficond.core.bench.solver_peers import Array, standardized
 
 
 def adam(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
-    """torch Adam on batches of 256, the penalty added to the loss, as the paper does; `tol` is 1 / epochs."""
+    """Fit with Adam on batches of 256, the penalty in the loss as in the paper; `tol` is 1 / epochs."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     Z = torch.from_numpy(np.ascontiguousarray(standardized(X, "C")))

@@ -1,10 +1,10 @@
-"""One image-text model, the same weights everywhere: our ONNX graphs against torch and against peers.
+"""Benchmark of an exported image encoder against torch and open_clip with the same weights.
 
-Ours: float32 with fused attention, float32 in standard operators (what a plain export gives), int8; each
-is the bare session and returns image embedding and regions. Torch: eager, SDPA, compiled, and half precision
-where the device is an accelerator; each returns the image embedding only. Peers (open_clip, fastembed) run
-their own copy of the architecture where they are installed. Rounds alternate; medians are compared. Beside
-them one product alone in float32 and in 8 bits (`products`): no model can gain more than that by 8 bits.
+Exported graphs: float32 with fused attention, float32 in standard operators, int8; each returns the image
+embedding and regions. torch: eager, SDPA, compiled, and half precision on an accelerator; each returns the
+image embedding only. open_clip runs its own copy of the architecture where it is installed. Rounds
+alternate and medians are compared. One matrix product alone in float32 and in 8 bits (`products`) shows the
+largest possible gain of 8 bits.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
 
-SUMMARY = "our graphs against torch (eager, SDPA, compiled) and peers, same weights"
+SUMMARY = "exported graphs against torch (eager, SDPA, compiled) and open_clip, same weights"
 
 Call = Callable[[np.ndarray], object]
 
@@ -32,14 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", metavar="MODEL", help="Hugging Face id or folder (default: ViT-B/16 with random weights)")
     add("--images", type=Path, metavar="FOLDER", help="photographs for int8's calibration (default: no int8)")
-    add("--batch", type=int, default=8, metavar="N", help="images a call (default 8)")
-    add("--threads", type=int, default=1, metavar="N", help="CPU threads of every contender (default 1)")
+    add("--batch", type=int, default=8, metavar="N", help="images per call (default 8)")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
     add("--rounds", type=int, default=5, metavar="N", help="rounds (default 5)")
     add("--compile", action="store_true", help="torch.compile too (needs a C++ compiler, takes minutes)")
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     if args.batch < 1 or args.rounds < 1 or args.threads < 1:
         raise InputError("--batch, --rounds and --threads must be at least 1")
     try:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         out.say(f"  {name:44} {speed:8.2f} images/s")
     for name, ratio in result["ratios"].items():
         out.say(f"  {name:44} {ratio:8.2f} ×")
-    out.say("One product of such a model alone, billions of operations a second:")
+    out.say("One matrix product of such a model, billions of operations per second:")
     for name, speed in result["products"].items():
         out.say(f"  {name:44} {speed:8.1f}  {speed / result['products']['float32']:5.2f} ×")
     for name, reason in result["absent"].items():
@@ -67,20 +67,20 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 
 def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """All rounds; see the module."""
+    """Run all rounds and return the figures."""
     from inficond.export.bench.products import measure_products
     from inficond.export.source import find_source
 
     source = find_source(args.model or str(random_vit_b16(scratch / "model")))
-    contenders, absent, size = ours(args, source, scratch)
-    theirs, more = torch_contenders(args, source, size)
-    contenders |= theirs
+    calls, absent, size = exported_calls(args, source, scratch)
+    others, more = torch_calls(args, source, size)
+    calls |= others
     absent |= more
     pixels = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), dtype=np.uint8)
-    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    speeds: dict[str, list[float]] = {name: [] for name in calls}
     clock = clock_of(args.threads)
     for turn in range(args.rounds + 1):
-        for name, call in contenders.items():
+        for name, call in calls.items():
             start = clock()
             call(pixels)
             if turn:
@@ -97,14 +97,14 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 
 def clock_of(threads: int) -> Callable[[], float]:
-    """Processor time where one thread of the processor does all: other programs disturb it less."""
+    """Return a clock: processor time for one thread, which other programs disturb less."""
     import torch
 
     return time.process_time if threads == 1 and not torch.cuda.is_available() else time.perf_counter
 
 
 def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
-    """Round by round, median: the pairs that the README speaks of."""
+    """Return the median ratio over rounds of the pairs in the README."""
     pairs = [
         ("ours, float32", "torch eager"),
         ("ours, float32", "torch SDPA"),
@@ -121,7 +121,7 @@ def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def random_vit_b16(folder: Path) -> Path:
-    """CLIP ViT-B/16 in full size with random weights, saved as a hub download would be."""
+    """Save a CLIP ViT-B/16 of full size with random weights."""
     import torch
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -140,7 +140,7 @@ def random_vit_b16(folder: Path) -> Path:
     model = transformers.CLIPModel(config)
     generator = torch.Generator().manual_seed(0)
     for name, p in model.named_parameters():
-        if p.ndim > 1 and "embed" not in name:  # fresh weights are too small for any block to matter
+        if p.ndim > 1 and "embed" not in name:  # fresh weights make each block nearly the identity
             p.data = torch.randn(p.shape, generator=generator) * p[0].numel() ** -0.5
     model.save_pretrained(folder)
     transformers.CLIPImageProcessorPil().save_pretrained(folder)
@@ -152,10 +152,10 @@ def random_vit_b16(folder: Path) -> Path:
     return folder
 
 
-def ours(
+def exported_calls(
     args: argparse.Namespace, source: Any, scratch: Path
 ) -> tuple[dict[str, Call], dict[str, str], tuple[int, int]]:
-    """Bare sessions of our exports; what is absent and why; the input size."""
+    """Return calls of the exported graphs, what is absent with the reason, and the input size."""
     from inficond.core.models.encoder import load_encoder
     from inficond.export.encoder import EncoderOptions, export_encoder
 
@@ -178,10 +178,10 @@ def ours(
     return calls, absent, size
 
 
-def torch_contenders(
+def torch_calls(
     args: argparse.Namespace, source: Any, size: tuple[int, int]
 ) -> tuple[dict[str, Call], dict[str, str]]:
-    """Torch in its forms, and peers that are installed."""
+    """Return calls of torch and open_clip, and what is absent with the reason."""
     import torch
     from transformers import AutoModel
 
@@ -191,7 +191,7 @@ def torch_contenders(
     calls: dict[str, Call] = {}
     absent: dict[str, str] = {}
 
-    def contender(model: Any, dtype: Any) -> Call:
+    def call_of(model: Any, dtype: Any) -> Call:
         def call(pixels: np.ndarray) -> object:
             x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).to(dtype) / 127.5 - 1
             with torch.inference_mode():
@@ -203,24 +203,22 @@ def torch_contenders(
     if not hasattr(native, "visual_projection") or not hasattr(
         native.vision_model.embeddings, "class_embedding"
     ):
-        raise InputError(
-            f"{source.name}: this comparison is made for models that take plain pixels, such as CLIP"
-        )
-    calls["torch eager"] = contender(native, torch.float32)
+        raise InputError(f"{source.name}: only models that take plain pixels, such as CLIP, can be compared")
+    calls["torch eager"] = call_of(native, torch.float32)
     sdpa = load_model(source, AutoModel, attn_implementation="sdpa").to(device)
-    calls["torch SDPA"] = contender(sdpa, torch.float32)
+    calls["torch SDPA"] = call_of(sdpa, torch.float32)
     if device == "cuda":
         half = load_model(source, AutoModel, attn_implementation="sdpa").to(device).half()
-        calls["torch SDPA, half precision"] = contender(half, torch.float16)
+        calls["torch SDPA, half precision"] = call_of(half, torch.float16)
     else:
-        absent["torch SDPA, half precision"] = "no accelerator is here"
+        absent["torch SDPA, half precision"] = "there is no accelerator"
     if args.compile:
         compiled = load_model(source, AutoModel, attn_implementation="sdpa").to(device)
         compiled.vision_model.forward = torch.compile(compiled.vision_model.forward)
         try:
-            contender(compiled, torch.float32)(np.zeros((args.batch, *size, 3), np.uint8))
-            calls["torch compiled"] = contender(compiled, torch.float32)
-        except Exception as error:  # the compiler fails in many ways, none of them ours
+            call_of(compiled, torch.float32)(np.zeros((args.batch, *size, 3), np.uint8))
+            calls["torch compiled"] = call_of(compiled, torch.float32)
+        except Exception as error:  # the compiler fails in many ways
             absent["torch compiled"] = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     else:
         absent["torch compiled"] = "--compile was not given"
@@ -229,11 +227,11 @@ def torch_contenders(
 
 
 def _peers(args: argparse.Namespace, device: str, calls: dict[str, Call], absent: dict[str, str]) -> None:
-    """open_clip's ViT-B-16 with random weights: the same arithmetic, so the same work."""
+    """Add open_clip's ViT-B-16 with random weights, which needs the same work."""
     import torch
 
     if args.model is not None:
-        absent["open_clip"] = "it is compared on the default ViT-B/16 only"
+        absent["open_clip"] = "only the default ViT-B/16 is compared"
         return
     try:
         import open_clip

@@ -1,8 +1,8 @@
-"""One product of a ViT-B/16, in float32 and in the 8-bit forms that ONNX Runtime has.
+"""One matrix product of a ViT-B/16, in float32 and in the 8-bit forms of ONNX Runtime.
 
-What 8 bits gain in the product alone is the most that they can gain in a model: everything around it costs
-the same or more. Without VNNI a processor takes two instructions for 32 products of 8 bits and one for 8 of
-float32, which makes 8 bits at most twice as fast.
+The gain of 8 bits in the product alone is an upper bound of the gain in a model, because all other
+operations cost the same or more. Without VNNI, a processor needs two instructions for 32 products of 8 bits
+and one for 8 products of float32, so 8 bits are at most twice as fast.
 """
 
 import statistics
@@ -18,14 +18,14 @@ from inficond.export.graph import OPSET, cpu_session
 
 ROWS, INNER, OUTER = 788, 768, 3072
 """Tokens of four pictures, width, and width of the MLP."""
-BLOCK = 128  # weights with a scale of their own, in the blockwise form
+BLOCK = 128  # weights that share a scale in the blockwise form
 FLOAT, INTEGER = "float32", "8 bits, integers in and out"
 
 Array = NDArray[Any]
 
 
 def product_forms(rows: int = ROWS, inner: int = INNER, outer: int = OUTER) -> dict[str, tuple[Any, Array]]:
-    """Each form as a graph and what it is fed; inputs x, outputs y, the product of the same two matrices.
+    """Return each form as a graph (input x, output y) with its input, for the same two matrices.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def product_forms(rows: int = ROWS, inner: int = INNER, outer: int = OUTER) -> d
     step = np.float32((x.max() - x.min()) / 255)
     zero = np.uint8(np.rint(-x.min() / step))
     codes = np.clip(np.rint(x / step) + zero, 0, 255).astype(np.uint8)
-    scale = np.abs(w).max(0) / np.float32(63)  # 7 bits: two products of 8 would saturate 16 bits
+    scale = np.abs(w).max(0) / np.float32(63)  # 7 bits: two products of 8 bits saturate 16 bits
     narrow = np.rint(w / scale).astype(np.int8)
     blocks = w.T.reshape(outer, -1, BLOCK)
     of_block = np.abs(blocks).max(2) / np.float32(127)
@@ -89,7 +89,7 @@ def _graph(
 
 
 def measure_products(threads: int, rounds: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Billions of multiplications and additions a second of each form; medians, rounds in turns."""
+    """Return billions of operations per second of each form: medians over alternating rounds."""
     runs = {name: (cpu_session(graph, threads), x) for name, (graph, x) in product_forms().items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):

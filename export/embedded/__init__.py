@@ -1,5 +1,5 @@
-"""Remakes what ships in ``core/assets``: pinned weight packages → ONNX, a text–image projection, the corpus.
+"""Build of the models in ``core/assets``: from pinned weight packages to ONNX, text projection and corpus.
 
-``python -m inficond.export.embedded build`` writes the folders, ``… measure`` the figures of the model card,
-``… speed`` how fast they are.
+``python -m inficond.export.embedded build`` writes the folders, ``… measure`` the figures of the model
+card, and ``… speed`` their speed.
 """

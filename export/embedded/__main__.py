@@ -1,4 +1,4 @@
-"""``python -m inficond.export.embedded train|build|neutral|measure|speed``: see the package's docstring."""
+"""Command ``python -m inficond.export.embedded train|build|neutral|measure|speed``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("step", choices=["train", "build", "neutral", "measure", "speed"])
     parser.add_argument("--data", type=Path, help="photographs: flickr8k/, scenes/, coco/, imagenet_sample/")
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="WordNet 3.0's dictionary folder")
-    parser.add_argument("--out", type=Path, help="where the folders go (default: core/assets)")
-    parser.add_argument("--cache", type=Path, default=Path(".embedded-cache"), help="features are kept here")
-    parser.add_argument("--only", choices=["encoder", "teacher", "concepts"], help="build one folder")
-    parser.add_argument("--card", type=Path, help="model card to write the measured figures into")
+    parser.add_argument("--out", type=Path, help="parent of the folders (default: core/assets)")
+    parser.add_argument(
+        "--cache", type=Path, default=Path(".embedded-cache"), help="folder of cached features"
+    )
+    parser.add_argument("--only", choices=["encoder", "teacher", "concepts"], help="the only folder to build")
+    parser.add_argument("--card", type=Path, help="model card that receives the figures")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     chosen = parser.parse_args(arguments)
     try:
@@ -37,7 +39,7 @@ def _run(chosen: argparse.Namespace) -> int:
         print(json.dumps(speed(), indent=1))
         return 0
     if chosen.data is None or not chosen.data.is_dir():
-        raise InputError("name the folder of the photographs with --data DIR")
+        raise InputError("the folder of photographs is missing: give it with --data DIR")
     if chosen.step == "neutral":
         from inficond.export.embedded.neutral import write_neutral
 
@@ -75,7 +77,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def build_pictures(data: Path) -> list[Path]:
-    """Pictures to calibrate and compare on: training pictures of Flickr8k and the ImageNet sample."""
+    """Return pictures for calibration and comparison, of Flickr8k and of the ImageNet sample."""
     from inficond.export.embedded.photographs import is_validation, read_captions
 
     flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::60]

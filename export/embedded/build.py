@@ -1,7 +1,7 @@
-"""Writes the folders of ``core/assets`` from the pinned packages and a trained projection.
+"""Build of the folders of ``core/assets`` from pinned packages and a trained projection.
 
-Everything after the training is deterministic: the same packages and the same ``projection.safetensors`` give
-the same graphs, which a test checks.
+The build is deterministic: equal packages and an equal ``projection.safetensors`` give equal graphs, which
+a test checks.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ ENCODER_SIZE, TEACHER_SIZE = 224, 260
 TEMPLATES = ["{}", "a photo of a {}"]
 MAX_LENGTH = 64
 LOOKUP_WEIGHT = 1.0
-"""How much the classes a word covers count against its sentence, both unit vectors."""
+"""Weight of the classes that a word covers, relative to its sentence; both are unit vectors."""
 PROJECTION = Path(__file__).with_name("projection.safetensors")
 ASSETS = Path(__file__).resolve().parents[2] / "core" / "assets"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left behind; everything else is in the packages."""
+    """Result of the training; all other weights are in the packages."""
 
     projection: Projection
     centre: torch.Tensor
@@ -59,7 +59,7 @@ class Trained:
     mid_mean: torch.Tensor
 
     def save(self, path: Path = PROJECTION) -> None:
-        """Write it, matrices in half precision."""
+        """Write the file, matrices in half precision."""
         from safetensors.torch import save_file
 
         weights = {f"projection.{k}": v for k, v in self.projection.state_dict().items()}
@@ -74,17 +74,19 @@ class Trained:
 
     @classmethod
     def load(cls, path: Path = PROJECTION) -> Trained:
-        """Read it.
+        """Read the file.
 
         Raises
         ------
         InputError
-            It is not there: it must be trained first.
+            The file is missing.
         """
         from safetensors.torch import load_file
 
         if not path.is_file():
-            raise InputError(f"no {path}: make it with `python -m inficond.export.embedded train --data DIR`")
+            raise InputError(
+                f"{path} is missing: make it with `python -m inficond.export.embedded train --data DIR`"
+            )
         tensors = {k: v.float() for k, v in load_file(path).items()}
         projection = Projection(int(tensors["class_vectors"].shape[1]))
         prefix = "projection."
@@ -96,7 +98,7 @@ class Trained:
 
 
 def encoder_graph(trained: Trained, finder: RegionFinder | None = None) -> onnx.ModelProto:
-    """The image tower in float32; outputs regions, assignment, image and dense."""
+    """Return the float32 image graph with outputs regions, assignment, image and dense."""
     lite = Lite(0, ENCODER_SIZE)
     module = EmbeddedEncoder(lite, trained.projection, trained.mid_mean, finder or RegionFinder())
     pixels = torch.zeros((2, ENCODER_SIZE, ENCODER_SIZE, 3), dtype=torch.uint8)
@@ -104,13 +106,13 @@ def encoder_graph(trained: Trained, finder: RegionFinder | None = None) -> onnx.
 
 
 def teacher_graph() -> onnx.ModelProto:
-    """EfficientNet-Lite2 in float32; output logits."""
+    """Return EfficientNet-Lite2 as a float32 graph with output logits."""
     pixels = torch.zeros((2, TEACHER_SIZE, TEACHER_SIZE, 3), dtype=torch.uint8)
     return to_onnx(EmbeddedTeacher(Lite(2, TEACHER_SIZE)), [pixels], ["pixels"], ["logits"])
 
 
 def text_graph(trained: Trained) -> onnx.ModelProto:
-    """MiniLM and the text projection in float32; output text."""
+    """Return MiniLM and the text projection as a float32 graph with output text."""
     minilm, _ = sources.load_minilm()
     tower = TextTower(minilm, trained.projection.text, trained.centre)
     example = [
@@ -122,7 +124,7 @@ def text_graph(trained: Trained) -> onnx.ModelProto:
 
 
 def without_output(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The graph without one of its outputs."""
+    """Remove one output of a graph."""
     kept = [o for o in graph.graph.output if o.name != name]
     del graph.graph.output[:]
     graph.graph.output.extend(kept)
@@ -130,14 +132,14 @@ def without_output(graph: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet: WordNet) -> None:
-    """Write the encoder's folder.
+    """Write the folder of the encoder.
 
     Parameters
     ----------
     out : Path
     trained : Trained
     pictures : sequence of Path
-        To calibrate the 8-bit graph (every other one) and to compare it with float32 (the rest).
+        For calibration of the 8-bit graph (every second one) and comparison with float32 (the others).
     wordnet : WordNet
     """
     pixels = [read_picture(p, ENCODER_SIZE) for p in pictures]
@@ -189,7 +191,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
 
 
 def build_teacher(out: Path, pictures: Sequence[Path], wordnet: WordNet) -> None:
-    """Write the teacher's folder, with the preset of readable groups."""
+    """Write the folder of the teacher, with readable groups of labels."""
     pixels = [read_picture(p, TEACHER_SIZE) for p in pictures]
     plain = teacher_graph()
     small = convolutions_to_int8(plain, pixels[::2])
@@ -221,7 +223,7 @@ def build_teacher(out: Path, pictures: Sequence[Path], wordnet: WordNet) -> None
 
 
 def build_corpus(out: Path, wordnet: WordNet) -> None:
-    """Write the words of the corpus; their vectors come from the encoder's own shipped files."""
+    """Write the corpus, with vectors computed by the shipped encoder."""
     from inficond.core.concepts.corpus import BUILT_IN, compute_vectors, read_corpus_file
     from inficond.core.models import load_encoder
 
@@ -264,7 +266,7 @@ def _save(graph: onnx.ModelProto, path: Path, what: str) -> None:
 
 
 def _tokenizer(path: Path) -> str:
-    """The tokenizer with padding to the longest of a batch instead of to a fixed length."""
+    """Return the tokenizer with padding to the longest text of a batch instead of a fixed length."""
     said = json.loads(path.read_text("utf-8"))
     said["truncation"] = {
         "direction": "Right",
@@ -280,9 +282,7 @@ def _tokenizer(path: Path) -> str:
 
 
 def _compare(plain: onnx.ModelProto, small: onnx.ModelProto, pixels: np.ndarray) -> dict[str, float]:
-    """Mean and least cosine of each output of the 8-bit graph to float32; for logits also equal arg
-    maxima.
-    """
+    """Return the mean and least cosine of each output to float32, and the share of equal classes."""
     found: dict[str, list[np.ndarray]] = {}
     sessions = cpu_session(plain), cpu_session(small)
     names = [o.name for o in sessions[0].get_outputs() if o.name != "assignment"]
@@ -301,7 +301,7 @@ def _compare(plain: onnx.ModelProto, small: onnx.ModelProto, pixels: np.ndarray)
 
 
 def _compare_text(plain: onnx.ModelProto, small: onnx.ModelProto) -> float:
-    """Least cosine over some words."""
+    """Return the least cosine over some words."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(_tokenizer(sources.load_minilm()[1] / "tokenizer.json"))

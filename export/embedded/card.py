@@ -1,4 +1,4 @@
-"""The figures of the model card, as text."""
+"""Figures of the model card as a Markdown table."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROWS = (
 
 
 def write_figures(figures: dict[str, Any]) -> str:
-    """A Markdown table of what `measure` found, with the aim beside each figure that has one.
+    """Return a Markdown table of measured figures with their targets.
 
     Parameters
     ----------
     figures : dict
         As `measure` returns.
     """
-    lines = ["| measured | figure | aim | pictures |", "|---|---|---|---|"]
+    lines = ["| measured | figure | target | pictures |", "|---|---|---|---|"]
     for part, key, what, aim in ROWS:
         value, pictures = figures[part][key], figures[part]["images"]
         reached = "" if aim is None else f"≥ {aim:.2f}" + ("" if value >= aim else ", **not reached**")
@@ -43,12 +43,12 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def update_card(card: Path, figures: dict[str, Any]) -> None:
-    """Put the figures between the marks of a card.
+    """Write the figures between the markers of a card.
 
     Raises
     ------
     InputError
-        The card is not there or has no marks.
+        The card cannot be read or lacks the markers.
     """
     try:
         text = card.read_text("utf-8")
@@ -57,5 +57,5 @@ def update_card(card: Path, figures: dict[str, Any]) -> None:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise InputError(f"{card} has no {BEGIN} … {END} to write the figures between")
+        raise InputError(f"{card} lacks the markers {BEGIN} and {END}")
     card.write_text(f"{before}{BEGIN}\n{write_figures(figures)}\n{END}{after}", "utf-8")

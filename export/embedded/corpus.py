@@ -1,4 +1,4 @@
-"""The shipped corpus: from ``concepts.txt`` to names, groups and prompt variants."""
+"""Built-in corpus: from ``concepts.txt`` to names, groups and prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 from inficond.export.embedded.wordnet import WordNet
 
 LONGEST = 160
-"""Characters of a prompt; a description's end says little about looks."""
+"""Most characters of a prompt; the end of a description rarely describes appearance."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Entry:
     ----------
     name, group : str
     prompts : tuple of str
-        The name, other wordings, a photo's caption and a description.
+        The name, a caption, other wordings and a description.
     looked_up : bool
-        Whether ImageNet classes below the word may speak for it.
+        Whether vectors of ImageNet classes below the word are used.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Entry:
 
 
 def read_entries(wordnet: WordNet) -> list[Entry]:
-    """The concepts of ``concepts.txt``; descriptions that are not written there come from WordNet."""
+    """Read the concepts of ``concepts.txt``; WordNet supplies descriptions that are missing there."""
     entries: list[Entry] = []
     group, lexnames = "", [6]
     for line in files(__package__).joinpath("concepts.txt").read_text("utf-8").splitlines():
@@ -82,7 +82,7 @@ PLURAL_OR_MASS = {
 
 
 def article(name: str) -> str:
-    """A noun phrase: "a boat", "an apple", "water", "stairs"."""
+    """Return a noun with its article, if any: "a boat", "an apple", "water", "stairs"."""
     last = name.lower().split()[-1]
     plural = (last.endswith("s") and not last.endswith(("ss", "us"))) or last in ("geese", "leaves")
     if plural or last in PLURAL_OR_MASS or name.startswith("Santa"):

@@ -1,6 +1,4 @@
-"""What the projection is trained on: a picture's maps from Lite0, computed once in float32 and kept on
-disk.
-"""
+"""Training features: maps of Lite0 in float32, computed once and cached on disk."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ BATCH = 16
 
 
 class _Maps(torch.nn.Module):
-    """The middle map averaged 2 × 2 and the last block's 320 channels, from which the rest follows
-    exactly.
-    """
+    """The middle map averaged over 2 × 2 cells, and the top map."""
 
     def __init__(self, lite: Lite) -> None:
         super().__init__()
@@ -37,7 +33,7 @@ class _Maps(torch.nn.Module):
 def maps(
     lite: Lite, paths: Sequence[Path], size: int, view: str, cache: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Middle (N, g², 112) and top (N, g², 1280) channels, float16, from the cache where they are."""
+    """Return middle (N, g², 112) and top (N, g², 1280) channels, float16, from the cache if possible."""
     key = hashlib.sha256("\n".join([str(size), view, *(p.name for p in paths)]).encode()).hexdigest()[:16]
     files = [cache / f"{key}-{part}.npy" for part in ("mid", "top")]
     if not all(f.is_file() for f in files):

@@ -1,6 +1,4 @@
-"""ImageNet's classes by way of WordNet: readable names, groups a person wants, and the words that
-cover them.
-"""
+"""ImageNet classes in WordNet: readable names, groups, and words that cover them."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from inficond.core.errors import InputError
 from inficond.export.embedded.wordnet import WordNet
 
 ABSTRACT_LEXNAMES = {3, 4, 7, 8, 9, 10, 11, 12, 14, 16, 21, 22, 23, 24, 25, 26, 28}
-"""WordNet's lexicographer files of things nobody sees in a picture (acts, feelings, groups, times, …)."""
+"""WordNet's lexicographer files of what is not visible in a picture (acts, feelings, groups, times, …)."""
 MOST_CLASSES = 260
-"""A word that covers more than this many classes ("artifact", "instrumentality") says nothing."""
+"""Most classes of a word; "artifact" and "instrumentality" cover more."""
 NAMES = {
     "02012849": "crane (bird)",
     "03126707": "crane (machine)",
@@ -38,13 +36,13 @@ NAMES = {
 
 
 def class_ids() -> list[str]:
-    """The WordNet offsets of the 1,000 classes, in class order."""
+    """Return the WordNet offsets of the 1,000 classes, in class order."""
     text = files(__package__).joinpath("imagenet_wnids.txt").read_text()
     return [line[1:] for line in text.split()]
 
 
 def class_names(wordnet: WordNet) -> list[str]:
-    """A readable, distinct name per class."""
+    """Return a readable, distinct name per class."""
     names: list[str] = []
     for offset in class_ids():
         lemmas = wordnet.synsets[offset].lemmas
@@ -59,7 +57,7 @@ def class_names(wordnet: WordNet) -> list[str]:
 
 
 def groups(wordnet: WordNet) -> dict[str, list[int]]:
-    """Group → indices of its classes; every class in at most one.
+    """Return the indices of the classes of each group; a class is in one group at most.
 
     Raises
     ------
@@ -93,11 +91,10 @@ def _sense(wordnet: WordNet, written: str) -> str:
 
 
 def covered_words(wordnet: WordNet) -> dict[str, list[int]]:
-    """Every word that names an ImageNet class or something above some classes → indices of those classes.
+    """Return the indices of the classes that each word covers, by itself or as a hypernym.
 
-    The most frequent *visible* sense of a word decides: "crane" is not looked up as a poet, and a word
-    whose usual
-    visible sense covers no class is not looked up at all.
+    The most frequent *visible* sense of a word counts: "crane" is not the poet. A word whose most frequent
+    visible sense covers no class is left out.
     """
     below: dict[str, list[int]] = {}
     for i, offset in enumerate(class_ids()):
@@ -116,7 +113,7 @@ def covered_words(wordnet: WordNet) -> dict[str, list[int]]:
 
 
 def visible_sense(wordnet: WordNet, word: str) -> str | None:
-    """The most frequent sense of a word that can be seen in a picture."""
+    """Return the most frequent sense of a word that is visible in a picture."""
     for offset in wordnet.find(word):
         if wordnet.synsets[offset].lexname not in ABSTRACT_LEXNAMES:
             return offset
@@ -124,5 +121,5 @@ def visible_sense(wordnet: WordNet, word: str) -> str | None:
 
 
 def _is_person(wordnet: WordNet, offset: str) -> bool:
-    # Three classes (scuba diver, groom, ballplayer) are no sample of people.
+    # Three classes of persons (scuba diver, groom, ballplayer) do not represent people.
     return wordnet.synsets[offset].lexname == 18

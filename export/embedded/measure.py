@@ -1,8 +1,7 @@
-"""What the shipped encoder and teacher are worth on real photographs; these figures stand in the model card.
+"""Quality of the shipped encoder and teacher on real photographs, for the model card.
 
-Everything is measured on the files that ship, run by ONNX Runtime, through the regions that a student sees: a
-word's score in a picture is its greatest cosine over the picture's regions, and a cell's score is that of the
-region it is assigned to.
+The shipped files are measured with ONNX Runtime, by the regions that students use: the score of a word in a
+picture is its largest cosine over the picture's regions, and the score of a cell is that of its region.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from inficond.core.progress import Progress
 from inficond.export.embedded.photographs import is_validation, read_captions
 
 FEWEST = 3
-"""A COCO label in fewer pictures has no average precision worth averaging."""
+"""Fewest pictures of a COCO label for which average precision is computed."""
 BATCH = 16
 THINGS = frozenset(
     [
@@ -123,7 +122,7 @@ SCENES = {"desert": "desert", "mountains": "mountain", "sea": "sea", "sunset": "
 
 
 def measure(data: Path, progress: Progress) -> dict[str, Any]:
-    """All figures of the card.
+    """Return all figures of the card.
 
     Parameters
     ----------
@@ -142,9 +141,7 @@ def measure(data: Path, progress: Progress) -> dict[str, Any]:
 
 
 def encode(encoder: Encoder, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regions (N, R, D), rounded to float16 as everywhere, assignment (N, h·w) and image embeddings
-    (N, D).
-    """
+    """Return regions (N, R, D), rounded to float16, assignment (N, h·w) and image embeddings (N, D)."""
     from inficond.core.images import decode
 
     found: list[Any] = []
@@ -156,7 +153,7 @@ def encode(encoder: Encoder, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndar
 
 
 def word_vectors(encoder: Encoder, words: Sequence[str]) -> np.ndarray:
-    """Vectors of words, from the built-in corpus where it has them."""
+    """Return the vectors of words, from the built-in corpus if it has them."""
     corpus = load_corpus(None, encoder)
     names = {n.lower(): k for k, n in enumerate(corpus.names)}
     missing = [w for w in words if w.lower() not in names]
@@ -165,14 +162,14 @@ def word_vectors(encoder: Encoder, words: Sequence[str]) -> np.ndarray:
 
 
 def spelled(label: str) -> str:
-    """A COCO panoptic label as a person would write it."""
+    """Return a COCO panoptic label as a common noun."""
     for ending in ("-other-merged", "-merged", "-other", "-stuff"):
         label = label.removesuffix(ending)
     return SPELLED.get(label, label)
 
 
 def measure_coco(data: Path, encoder: Encoder) -> dict[str, Any]:
-    """Which pictures, and which cells of them, a word fires on."""
+    """Measure how well a word finds its pictures and its cells."""
     table = _read_json(data / "coco" / "panoptic.json")
     labels = sorted({label for row in table for label in row["labels"]})
     truth = np.array([[label in row["labels"] for label in labels] for row in table])
@@ -210,7 +207,7 @@ def measure_coco(data: Path, encoder: Encoder) -> dict[str, Any]:
 
 
 def measure_scenes(data: Path, encoder: Encoder) -> dict[str, Any]:
-    """Zero-shot labels of scenes: the word's score ranks the pictures."""
+    """Measure zero-shot labels of scenes: the score of a word ranks the pictures."""
     with (data / "scenes" / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     regions, _, _ = encode(encoder, [data / "scenes" / "images" / row["image"] for row in rows])
@@ -223,7 +220,7 @@ def measure_scenes(data: Path, encoder: Encoder) -> dict[str, Any]:
 
 
 def measure_flickr(data: Path, encoder: Encoder) -> dict[str, Any]:
-    """Retrieval among the validation pictures: a caption looks for its picture, by the image embedding."""
+    """Measure retrieval between captions and validation pictures by the image embedding."""
     paths, captions = read_captions(data)
     rows = [i for i, p in enumerate(paths) if is_validation(p.name)]
     _, _, image = encode(encoder, [paths[i] for i in rows])
@@ -263,14 +260,14 @@ def _teacher(data: Path, encoder: Encoder) -> dict[str, Any]:
 
 
 def data_manifest() -> Path:
-    """The manifest of the shipped teacher."""
+    """Return the path of the shipped teacher's manifest."""
     from inficond.core.models.resolve import embedded_folder
 
     return embedded_folder("teacher") / "manifest.json"
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Mean precision at the rank of every positive; equal scores count as one rank."""
+    """Return the mean precision at the rank of each positive; equal scores share a rank."""
     order = np.argsort(-scores, kind="stable")
     hits = truth[order].astype(np.float64)
     last = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # ends of runs of equal scores
@@ -279,7 +276,7 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def area_under_roc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """The chance that a positive scores above a negative; ties count half (Mann–Whitney)."""
+    """Return the probability that a positive scores above a negative; ties count half (Mann–Whitney)."""
     values, rank = np.unique(scores, return_inverse=True)
     counts = np.bincount(rank, minlength=len(values))
     middle = np.cumsum(counts) - (counts - 1) / 2
@@ -289,7 +286,7 @@ def area_under_roc(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _on_grid(cells: np.ndarray, grid: tuple[int, int], to: int = 14) -> np.ndarray:
-    """Cell values (N, h·w, L) on the truth's grid, each of its cells taking the nearest."""
+    """Resample cell values (N, h·w, L) to the grid of the ground truth, by the nearest cell."""
     at = [np.minimum(((np.arange(to) + 0.5) * n / to).astype(int), n - 1) for n in grid]
     shaped = cells.reshape(len(cells), grid[0], grid[1], -1)
     return shaped[:, at[0]][:, :, at[1]].reshape(len(cells), to * to, -1)
@@ -303,4 +300,6 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; name the photographs with --data") from error
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; give the folder of photographs with --data"
+        ) from error

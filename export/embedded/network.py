@@ -1,4 +1,4 @@
-"""The embedded networks as torch modules: bytes of a picture in, what the manifest promises out."""
+"""Embedded networks as torch modules, from pixels to the outputs that the manifests state."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from inficond.export.embedded.sources import load_lite
 from inficond.export.regions import RegionFinder
 
 MID_BLOCK = 10
-"""The last block of Lite0 at a sixteenth of the picture's size: 112 channels that know texture and place."""
+"""The last block of Lite0 at 1/16 of the picture's size: 112 channels of texture and position."""
 MID_CHANNELS, TOP_CHANNELS, CLASSES, TEXT_DIM = 112, 1280, 1000, 384
 SHARING_TEMPERATURE = 0.3
 """τ of `Sharing`, chosen among 0.1, 0.2, 0.3 and 0.5 by the cells of stuff in COCO's 86 training pictures."""
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """uint8 (B, S, S, 3) to what EfficientNet-Lite was trained on: (x − 127) / 128, (B, 3, S, S)."""
+    """Normalise uint8 (B, S, S, 3) as EfficientNet-Lite expects: (x − 127) / 128, (B, 3, S, S)."""
     return (pixels.to(torch.float32).permute(0, 3, 1, 2) - 127.0) / 128.0
 
 
 def _folded(conv: Any, norm: Any) -> nn.Conv2d:
-    """A convolution with the batch normalisation after it folded in, padding as TensorFlow's "same"."""
+    """Return a convolution with the following batch normalisation folded in, with "same" padding."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     out = _Same(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, groups=conv.groups)
     out.weight.data = conv.weight.data * scale[:, None, None, None]
@@ -33,7 +33,7 @@ def _folded(conv: Any, norm: Any) -> nn.Conv2d:
 
 
 class _Same(nn.Conv2d):
-    """TensorFlow's "same" padding: for stride 2 and even sizes one more at the right and bottom."""
+    """Convolution with TensorFlow's "same" padding: one more pixel right and below for stride 2."""
 
     def forward(self, x: Tensor) -> Tensor:
         k, s = self.kernel_size[0], self.stride[0]
@@ -47,7 +47,7 @@ class _Same(nn.Conv2d):
 
 
 class _Block(nn.Module):
-    """An inverted residual block without squeeze-and-excitation, normalisations folded."""
+    """Inverted residual block without squeeze-and-excitation, normalisations folded."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Lite(nn.Module):
         self.eval()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps at a sixteenth (B, 112, 2g, 2g; Lite0) and at a thirty-second (B, 1280, g, g) of the size."""
+        """Return the maps at 1/16 (B, 112, 2g, 2g; Lite0) and at 1/32 (B, 1280, g, g) of the size."""
         x = F.relu6(self.stem(normalised(pixels)))
         mid = x
         for i, block in enumerate(self.blocks):
@@ -100,17 +100,15 @@ class Lite(nn.Module):
 
 
 class Projection(nn.Module):
-    """What training learns: cells of Lite0 and MiniLM's sentences in one space of D dimensions.
+    """Learned projection of Lite0's cells and MiniLM's sentences into one space of D dimensions.
 
-    A cell's inputs are its 1,280 top channels h, its class probabilities p = softmax(W h + b) of the
-    network's
-    own classifier, and its 112 middle channels m:
+    The inputs of a cell are its 1,280 top channels h, its class probabilities p = softmax(W h + b) by the
+    network's own classifier, and its 112 middle channels m::
 
         z_i = h_i·A_h + p_i·A_p + m_i·A_m + b
 
-    Being linear, it may take h and p interpolated to the finer grid of m.  A sentence e (unit length, from
-    MiniLM)
-    becomes t = T(e − ē).  Cells, pictures and sentences are compared by cosine.
+    The projection is linear, so h and p may be interpolated to the finer grid of m. A sentence e (unit
+    length, from MiniLM) becomes t = T(e − ē). Cells, pictures and sentences are compared by cosine.
     """
 
     def __init__(self, dim: int) -> None:
@@ -122,16 +120,15 @@ class Projection(nn.Module):
 
 
 class Sharing(nn.Module):
-    """Cells averaged with the cells of like texture, wherever in the picture they are.
+    """Averaging of cells with similar texture, anywhere in the picture.
 
-    What the top of a classifier says of a cell is of the object near by; its middle channels say what the
-    cell itself is made of.  With unit cells u_i and middle channels m_i (mean m̄ over the training pictures),
+    The top channels of a classifier describe the object near a cell, its middle channels the texture of the
+    cell. With unit cells u_i and middle channels m_i (mean m̄ over the training pictures)::
 
         W = softmax_j(cos(m_i − m̄, m_j − m̄) / τ),   dense_i = unit(Σ_j W_ij u_j)
 
-    so that all the grass of a picture speaks with one voice.  It is attention whose weights come from
-    features that know the layout better than those it averages (ProxyCLIP: Lan et al., 2024), and needs no
-    training but for the mean.
+    so all cells of grass get a similar embedding. This is attention whose weights come from features with a
+    better layout than those that it averages (ProxyCLIP: Lan et al., 2024). Only the mean is learned.
 
     Parameters
     ----------
@@ -145,7 +142,7 @@ class Sharing(nn.Module):
         self.register_buffer("mid_mean", mid_mean.reshape(1, MID_CHANNELS, 1, 1).clone())
 
     def forward(self, z: Tensor, mid: Tensor) -> Tensor:
-        """Unit cells (B, h, w, D) from cells of any length and the middle map (B, 112, h, w)."""
+        """Return unit cells (B, h, w, D) for cells of any length and the middle map (B, 112, h, w)."""
         h, w = int(z.shape[1]), int(z.shape[2])
         texture = F.normalize(mid - self.mid_mean, dim=1).flatten(2)
         share = torch.softmax(texture.transpose(1, 2) @ texture / SHARING_TEMPERATURE, dim=2)
@@ -154,7 +151,7 @@ class Sharing(nn.Module):
 
 
 class EmbeddedEncoder(nn.Module):
-    """Pixels → regions, assignment, image embedding and the dense map.
+    """Pixels to regions, assignment, image embedding and dense map.
 
     Parameters
     ----------
@@ -191,7 +188,7 @@ def _copy_bias(target: nn.Conv2d | nn.Linear, source: nn.Conv2d | nn.Linear) -> 
 
 
 class Head(nn.Module):
-    """The projection applied to a picture's maps; (B, 2g, 2g, D), not normalised."""
+    """Projection of a picture's maps to (B, 2g, 2g, D), not normalised."""
 
     def __init__(self, projection: Projection, classify: nn.Linear) -> None:
         super().__init__()
@@ -220,7 +217,7 @@ class Head(nn.Module):
 
 
 class EmbeddedTeacher(nn.Module):
-    """Pixels → the 1,000 ImageNet logits of EfficientNet-Lite2."""
+    """Pixels to the 1,000 ImageNet logits of EfficientNet-Lite2."""
 
     def __init__(self, lite: Lite) -> None:
         super().__init__()
@@ -231,7 +228,7 @@ class EmbeddedTeacher(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token ids → a unit vector of the joint space: MiniLM, mean over tokens, the learned projection.
+    """Token ids to a unit vector of the joint space: MiniLM, mean over tokens, learned projection.
 
     Parameters
     ----------

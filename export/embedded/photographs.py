@@ -1,4 +1,4 @@
-"""The photographs that training, calibration and measuring read: splits, captions, pixels."""
+"""Photographs for training, calibration and measurement: splits, captions, pixels."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from inficond.core.errors import InputError
 
 
 def is_validation(name: str) -> bool:
-    """The data's own split: the last hexadecimal digit of the md5 of the file name is 0, 1 or 2."""
+    """Return whether a picture is for validation: the md5 of its file name ends in 0, 1 or 2."""
     return hashlib.md5(name.encode()).hexdigest()[-1] in "012"
 
 
 def read_picture(path: Path, size: int, view: str = "full") -> np.ndarray:
-    """A picture stretched to a square, or a seeded part of it; uint8 (size, size, 3).
+    """Read a picture, or a seeded crop of it, stretched to a square: uint8 (size, size, 3).
 
     Parameters
     ----------
     path : Path
     size : int
     view : str
-        ``full``, ``flip`` or ``crop`` with a number, which seeds place, extent and mirroring of the part.
+        ``full``, ``flip``, or ``crop`` with a number that seeds position, size and mirroring of the crop.
     """
     with Image.open(path) as opened:
         image = opened.convert("RGB")
@@ -45,10 +45,10 @@ def read_picture(path: Path, size: int, view: str = "full") -> np.ndarray:
 
 
 def read_captions(data: Path) -> tuple[list[Path], list[list[str]]]:
-    """The pictures of Flickr8k under `data`, sorted by name, with their captions."""
+    """Return the pictures of Flickr8k under `data`, sorted by name, with their captions."""
     table = data / "flickr8k" / "captions.csv"
     if not table.is_file():
-        raise InputError(f"no {table}: give the folder of the photographs with --data")
+        raise InputError(f"{table} is missing: give the folder of photographs with --data")
     captions: dict[str, list[str]] = {}
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

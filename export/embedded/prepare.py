@@ -1,4 +1,4 @@
-"""From photographs, captions and WordNet to what training takes."""
+"""Training data: from photographs, captions and WordNet to tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIEWS = ("full", "flip", "crop1")
 def train_from(
     data: Path, wordnet: WordNet, cache: Path, progress: Progress, settings: Settings | None = None
 ) -> Trained:
-    """Train the projection on the training part of Flickr8k and on ImageNet's class names.
+    """Train the projection on the training pictures of Flickr8k and on ImageNet's class names.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def train_from(
         The folder of the photographs.
     wordnet : WordNet
     cache : Path
-        Where features are kept between runs (2 GB).
+        Folder of cached features (2 GB).
     progress : Progress
     settings : Settings, optional
 
@@ -50,12 +50,12 @@ def train_from(
 
 
 def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Pictures, Classes]:
-    """What `train` takes; at least `least` training pictures."""
+    """Return the inputs of `train`, with at least `least` training pictures."""
     lite = Lite(0, ENCODER_SIZE)
     paths, captions = read_captions(data)
     rows = [i for i, p in enumerate(paths) if not is_validation(p.name)]
     if len(rows) < least:
-        raise InputError(f"{data} has {len(rows)} training pictures; {least} is the least")
+        raise InputError(f"{data} has {len(rows)} training pictures, at least {least} are needed")
     captions = [captions[i] for i in rows]
     embed = Sentences(cache)
     classes = Classes(
@@ -79,7 +79,7 @@ def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Pic
 
 
 def _inputs(lite: Lite, paths: Sequence[Path], view: str, classes: Classes, cache: Path) -> torch.Tensor:
-    """Cells (N, g², INPUTS) of one view, kept in `cache`."""
+    """Return the cells (N, g², INPUTS) of one view, from `cache` if possible."""
     key = hashlib.sha256("\n".join([view, *(p.name for p in paths)]).encode()).hexdigest()[:16]
     kept = cache / f"{key}-cells.npy"
     if not kept.is_file():
@@ -89,7 +89,7 @@ def _inputs(lite: Lite, paths: Sequence[Path], view: str, classes: Classes, cach
 
 
 def class_sentences(wordnet: WordNet) -> list[tuple[str, str, str]]:
-    """Three wordings of every ImageNet class: its name, a caption, all its names and what it is."""
+    """Return three texts per ImageNet class: its name, a caption, all its names with the definition."""
     found = []
     for offset in imagenet.class_ids():
         synset = wordnet.synsets[offset]
@@ -99,7 +99,7 @@ def class_sentences(wordnet: WordNet) -> list[tuple[str, str, str]]:
 
 
 class Sentences:
-    """MiniLM's sentence embeddings, (n, 384), unit length, kept in `cache`."""
+    """Sentence embeddings of MiniLM, (n, 384), unit length, cached on disk."""
 
     def __init__(self, cache: Path) -> None:
         from tokenizers import Tokenizer
@@ -116,7 +116,7 @@ class Sentences:
         kept = self._cache / f"{hashlib.sha256(chr(10).join(texts).encode()).hexdigest()[:16]}-text.npy"
         if kept.is_file():
             return torch.from_numpy(np.load(kept))
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths need little padding
         out = torch.empty((len(texts), 384))
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]

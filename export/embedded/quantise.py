@@ -1,10 +1,9 @@
 """8-bit forms of the embedded graphs.
 
-The image graphs: static 8-bit convolutions (QDQ; activations unsigned, one scale per tensor from the range
-on real
-pictures; weights signed, one scale per channel).  The text graph: 8-bit weights only, one
-scale per row or column, computed in float32; words are few, so its speed does not matter and its accuracy
-does.
+Image graphs: static 8-bit convolutions (QDQ). Activations are unsigned with one scale per tensor, from
+their range on real pictures; weights are signed with one scale per channel. Text graph: 8-bit weights only,
+with one scale per row or column, and float32 arithmetic; words are few, so accuracy matters more than
+speed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from onnx import helper, numpy_helper
 from inficond.export.embedded.rounding import round_pointwise
 
 SMALLEST = 4096
-"""Weights with fewer elements stay float32."""
+"""Fewest elements of a weight that is quantised."""
 
 
 def convolutions_to_int8(
@@ -31,7 +30,7 @@ def convolutions_to_int8(
     batch: int = 8,
     keep_outputs: bool = False,
 ) -> onnx.ModelProto:
-    """Static 8-bit convolutions, calibrated on `pictures`, (S, S, 3) uint8 each.
+    """Quantise convolutions to static 8 bits, calibrated on `pictures`, (S, S, 3) uint8 each.
 
     Parameters
     ----------
@@ -39,10 +38,10 @@ def convolutions_to_int8(
         Input `pixels`.
     pictures : sequence of ndarray
     keep : sequence of str
-        Parts of node names that stay float32.
+        Parts of the names of nodes that stay float32.
     batch : int
     keep_outputs : bool
-        Round pointwise weights so that their outputs stay, rather than each to its nearest (`rounding`).
+        Round pointwise weights for the least error of the outputs (`rounding`) instead of to the nearest.
     """
     from inficond.core.models.runtime import submodule
 
@@ -85,11 +84,10 @@ def convolutions_to_int8(
 
 
 def _weight_forms(graph: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
-    """Per weight of a convolution or linear layer: 7 bits, or 8 where the convolution is depthwise.
+    """Return the number of bits per weight: 7, or 8 for depthwise convolutions.
 
-    Without VNNI, x86 adds two products of 8 bits in 16 bits and saturates; weights of 7 bits cannot.  ONNX
-    Runtime's
-    depthwise kernels add in 32 bits, so these, the most sensitive ones, may keep 8.
+    Without VNNI, x86 adds two products of 8 bits in 16 bits, which can saturate; with weights of 7 bits it
+    cannot. ONNX Runtime's depthwise kernels add in 32 bits, so these most sensitive weights keep 8 bits.
     """
     from inficond.core.models.runtime import submodule
 
@@ -104,7 +102,7 @@ def _weight_forms(graph: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
 
 
 def weights_to_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Every large matrix as int8 with a DequantizeLinear before its use; the arithmetic stays float32."""
+    """Store large matrices as int8 with a DequantizeLinear before their use; arithmetic stays float32."""
     out = onnx.ModelProto()
     out.CopyFrom(graph)
     constants = {t.name: t for t in out.graph.initializer}
@@ -135,7 +133,7 @@ def weights_to_int8(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _table_to_int8(model: onnx.ModelProto, gather: onnx.NodeProto, table: onnx.TensorProto) -> None:
-    """Look up 8-bit rows and their scales, then multiply: the float32 table never exists."""
+    """Replace a table lookup by lookups of 8-bit rows and their scales, multiplied afterwards."""
     values = numpy_helper.to_array(table)
     if values.ndim != 2 or values.size < SMALLEST or values.dtype != np.float32:
         return

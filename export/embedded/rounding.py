@@ -1,9 +1,9 @@
-"""Weights of pointwise convolutions rounded so that their outputs, not the weights, stay what they were.
+"""Rounding of pointwise convolutions' weights for the least error of their outputs.
 
-Seven bits for a weight lose much when each is rounded to its nearest.  GPTQ (Frantar et al., 2023; after
-Hassibi and Stork's optimal brain surgeon, 1993) rounds one input channel after the other and lets the
-channels not yet rounded make up for the error, as far as the inputs' second moments H = E[x xᵀ] on real
-pictures allow.  What is left of the mean goes into the bias (Nagel et al., 2019).
+Seven bits are too few when each weight is rounded to the nearest. GPTQ (Frantar et al., 2023; after the
+optimal brain surgeon of Hassibi and Stork, 1993) rounds the input channels one after the other, and the
+channels not yet rounded compensate the error, as far as the inputs' second moments H = E[x xᵀ] on real
+pictures allow. The bias compensates the error of the mean (Nagel et al., 2019).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from onnx import helper, numpy_helper
 from inficond.export.graph import cpu_session
 
 TOP = 64
-"""Codes run from −64 to 64, what ONNX Runtime calls a reduced range."""
+"""Largest code: ONNX Runtime's reduced range, −64 to 64."""
 SPOTS = 64
-"""Places of each picture that H is taken from."""
+"""Positions of each picture from which H is estimated."""
 
 
 def round_pointwise(
     graph: onnx.ModelProto, pictures: Sequence[np.ndarray], keep: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """The graph with every pointwise convolution's weights on the grid that quantisation will use.
+    """Round the weights of pointwise convolutions to the grid of the later quantisation.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def round_pointwise(
     pictures : sequence of ndarray
         (S, S, 3) uint8.
     keep : sequence of str
-        Parts of names of nodes to leave alone.
+        Parts of the names of nodes that stay unchanged.
     """
     out = onnx.ModelProto()
     out.CopyFrom(graph)
@@ -64,7 +64,7 @@ def round_pointwise(
 
 
 def round_matrix(weight: np.ndarray, moments: np.ndarray, damping: float = 0.01) -> np.ndarray:
-    """Rows of `weight` (out, in) on their grids s·{−64 … 64}, s = max |w| / 64, made to keep weight · x.
+    """Round rows of `weight` (out, in) to grids s·{−64 … 64}, s = max |w| / 64, keeping weight · x.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def round_matrix(weight: np.ndarray, moments: np.ndarray, damping: float = 0.01)
     out = np.empty_like(w)
     for j in range(n):
         codes = np.clip(np.rint(w[:, j] / scale), -TOP, TOP)
-        # The largest weight keeps its code: the scale is read off it again when the graph is quantised.
+        # The largest weight keeps its code, because quantisation derives the scale from it.
         own = largest == j
         codes[own] = np.sign(weight[own, j]) * TOP
         out[:, j] = codes * scale
@@ -95,7 +95,7 @@ def round_matrix(weight: np.ndarray, moments: np.ndarray, damping: float = 0.01)
 def _inputs(
     graph: onnx.ModelProto, names: Sequence[str], pictures: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Values (n, channels) of maps of the graph at seeded places of each picture."""
+    """Return values (n, channels) of inner maps at seeded positions of each picture."""
     probe = onnx.ModelProto()
     probe.CopyFrom(graph)
     del probe.graph.output[:]

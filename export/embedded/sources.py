@@ -1,4 +1,4 @@
-"""The pinned packages that carry the weights, and how they are loaded."""
+"""Pinned packages with the weights of the embedded models."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from inficond.core.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A package of a package index with weights in it.
+    """An installable package that contains weights.
 
     Attributes
     ----------
     package, version : str
-        As a package index knows them.
+        Name and version of the package.
     file : str
-        The weights inside the installed package.
+        Path of the weights in the installed package.
     sha256 : str
-        Of that file; anything else is refused.
+        Checksum of that file.
     licence, origin : str
-        What the weights are, who made them, under which terms.
+        Licence and author of the weights.
     """
 
     package: str
@@ -39,12 +39,12 @@ class Source:
     origin: str
 
     def path(self) -> Path:
-        """Where the weights are installed, checked against the pin.
+        """Return the path of the installed weights after a check of version and checksum.
 
         Raises
         ------
         InputError
-            Naming the package to install, or the file that is another one.
+            The package is missing or has another version, or the file has another checksum.
         """
         try:
             found = importlib.metadata.version(self.package)
@@ -54,7 +54,11 @@ class Source:
                 f"(it needs {self.package}=={self.version})"
             ) from None
         if found != self.version:
-            raise InputError(f"{self.package} {found} is installed, {self.version} is pinned")
+            raise InputError(
+                f"{self.package} {found} is installed, but {self.version} is pinned: pip "
+                "install "
+                f"{self.package}=={self.version}"
+            )
         path = Path(str(importlib.metadata.distribution(self.package).locate_file(self.file)))
         if not path.is_file() or sha256_of(path) != self.sha256:
             raise InputError(f"{path} is not the pinned file: reinstall {self.package}=={self.version}")
@@ -89,21 +93,21 @@ NETWORK_PACKAGE = "efficientnet-lite-pytorch"
 
 
 def load_lite(variant: int, size: int) -> Any:
-    """EfficientNet-Lite `variant` (0 or 2) for square pictures of `size` pixels, in evaluation mode."""
+    """Load EfficientNet-Lite `variant` (0 or 2) for square pictures of `size` pixels, in evaluation mode."""
     source = {0: LITE0, 2: LITE2}[variant]
     weights = source.path()
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
         raise InputError(f'{NETWORK_PACKAGE} is not installed: pip install "inficond[embedded]"') from None
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loaded
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints a message
         model = EfficientNet.from_name(f"efficientnet-lite{variant}", image_size=size)
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return model.eval()
 
 
 def load_minilm() -> tuple[Any, Path]:
-    """MiniLM in evaluation mode, and the folder with its tokenizer."""
+    """Load MiniLM in evaluation mode; return it with the folder of its tokenizer."""
     from transformers import AutoModel
 
     folder = MINILM.path().parent

@@ -1,6 +1,6 @@
-"""How fast the shipped graphs are: 8 bits beside float32, and beside torch on the same weights.
+"""Speed of the shipped graphs: 8 bits, float32, and torch with the same weights.
 
-One thread each, so that processor time is what is measured; rounds alternate and medians are compared.
+Each runs on one thread and its processor time is measured. Rounds alternate; medians are compared.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Call = Callable[[np.ndarray], Any]
 
 
 def speed(rounds: int = 9) -> dict[str, Any]:
-    """Pictures in a second of processor time.
+    """Measure pictures per second of processor time.
 
     Parameters
     ----------
     rounds : int
-        After one that is not counted.
+        Number of rounds, after one for warm-up.
 
     Returns
     -------
     dict
         For ``encoder`` and ``teacher`` the medians of ``int8`` (the shipped file), ``float32`` and ``torch``
         (eager), and the medians over rounds of the ratios ``int8 / float32``, ``float32 / torch`` and
-        ``int8 / torch``; ``vector_extensions`` of this processor that decide how fast 8 bits are.
+        ``int8 / torch``; ``vector_extensions`` of this processor, which determine the speed of 8 bits.
     """
     from inficond.core.models import load_encoder, load_teacher
 

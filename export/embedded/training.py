@@ -1,21 +1,19 @@
-"""Training of the text–image projection: captions, the words in them, and ImageNet's classes.
+"""Training of the text–image projection on captions, their words, and ImageNet's classes.
 
-Three losses, all by cosine in the joint space, summed, the second with a weight of its own:
+The loss is the sum of three losses on cosines in the joint space; the second has a weight:
 
-- *captions*: InfoNCE (Oord et al., 2018) between a picture's mean cell and one of its captions, both ways.
-- *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions
-  use it,
-  a picture's score being a smooth maximum over its cells.  It is multiple-instance learning: only the
-  cells that
-  show the word need to agree with it, which is what makes regions findable.
-- *classes*: InfoNCE between ImageNet's classes, each the direction of its weights in Lite0's classifier,
-  and their
-  WordNet names and descriptions.
+- *captions*: InfoNCE (Oord et al., 2018) between a picture's mean cell and one of its captions, in both
+  directions.
+- *words*: for each visible noun of the captions, InfoNCE between the word and the pictures whose captions use
+  it. The score of a picture is a smooth maximum over its cells (multiple-instance learning): only the cells
+  that show the word must agree with it, which makes regions searchable.
+- *classes*: InfoNCE between ImageNet's classes, each represented by its weights in Lite0's classifier, and
+  their WordNet names and descriptions.
 
-Inputs are standardised, which is folded into the weights of `Projection` afterwards. Several projections
-that differ in their seed are fitted and joined: laid side by side, a cosine is the mean of theirs, and the
-leading directions of the joint space, found from the training data, bring it back to D dimensions. All of it
-is linear, so that what ships costs no more than one of them.
+Inputs are standardised; the standardisation is folded into the weights of `Projection`. Several projections
+with different seeds are fitted and concatenated, so that a cosine is the mean of theirs. The leading
+directions of the joint space, computed from the training data, reduce it to D dimensions. All steps are
+linear, so the result costs as much as one projection.
 """
 
 from __future__ import annotations
@@ -43,12 +41,12 @@ from inficond.export.embedded.wordnet import WordNet
 INPUTS = TOP_CHANNELS + TEXT_DIM + MID_CHANNELS
 """Top channels, the class probabilities' mean sentence (ConSE; Norouzi et al., 2014), middle channels."""
 SHARED_MASK = 8
-"""Pictures of a batch that share a dropout mask."""
+"""Number of pictures of a batch that share a dropout mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What training can be told; the defaults made what ships."""
+    """Options of the training; the shipped models use the defaults."""
 
     dim: int = 192
     epochs: int = 14
@@ -60,16 +58,14 @@ class Settings:
     smoothing: float = 0.1
     classes_at_once: int = 400
     cells_at_once: int = 24
-    """Cells of a picture that a step looks at, drawn anew each time: cheaper, and none is relied upon."""
+    """Cells of a picture in one step, drawn at random: cheaper, and a regularisation."""
     members: int = 3
-    """Projections fitted and joined, with the seeds 0, 1, …"""
+    """Number of projections that are fitted and concatenated, with seeds 0, 1, …"""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """ImageNet as training sees it: class weights (1000, 1280) and sentences (1000, n, 384) about each
-    class.
-    """
+    """ImageNet classes: classifier weights (1000, 1280) and sentences (1000, n, 384) about each class."""
 
     weights: Tensor
     bias: Tensor
@@ -92,7 +88,7 @@ class Pictures:
     vocabulary : Tensor
         (V, 384), unit length.
     word_share : Tensor
-        (N, V): the part of a picture's captions that use the word.
+        (N, V): the share of a picture's captions that use the word.
     """
 
     views: list[Tensor]
@@ -102,7 +98,7 @@ class Pictures:
 
 
 def cell_inputs(mid: np.ndarray, top: np.ndarray, classes: Classes, chunk: int = 64) -> Tensor:
-    """Cells (N, g², INPUTS) float16 from the maps of Lite0."""
+    """Return cells (N, g², INPUTS) float16 of the maps of Lite0."""
     out = torch.empty((*top.shape[:2], INPUTS), dtype=torch.float16)
     mean = classes.mean_sentence
     for i in range(0, len(top), chunk):
@@ -117,13 +113,13 @@ def cell_inputs(mid: np.ndarray, top: np.ndarray, classes: Classes, chunk: int =
 def vocabulary(
     captions: Sequence[Sequence[str]], wordnet: WordNet, least: int = 8, most: int = 2200
 ) -> tuple[list[str], Tensor]:
-    """Visible nouns (one or two words) used for at least `least` and fewer than `most` of the pictures.
+    """Return visible nouns (one or two words) that at least `least` and fewer than `most` pictures use.
 
     Returns
     -------
     words : list of str
     share : Tensor (N, V)
-        The part of each picture's captions that use the word.
+        The share of each picture's captions that use the word.
     """
     used: list[Counter[str]] = []
     for texts in captions:
@@ -331,14 +327,14 @@ def fit(
     progress: Progress,
     cache: Path | None = None,
 ) -> _Net:
-    """One projection; from the cache where one of the same settings and seed is there."""
+    """Fit one projection, or read it from the cache."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     sample = pictures.views[0][::4].float().flatten(0, 1)
     mean, scale = sample.mean(dim=0), sample.std(dim=0)
     scale = scale + 0.02 * scale.mean()
     text = slice(TOP_CHANNELS, TOP_CHANNELS + TEXT_DIM)
-    scale[text] = sample[:, text].std(dim=0).mean()  # one scale, so that the geometry of sentences stays
+    scale[text] = sample[:, text].std(dim=0).mean()  # one scale keeps the geometry of sentences
     prototypes = _prototypes(classes, mean, _length(pictures))
     net = _Net(settings, mean, scale, torch.cat(pictures.captions).mean(dim=0))
     n = len(pictures.captions)
@@ -413,9 +409,7 @@ def _classes(net: _Net, prototypes: Tensor, sentences: Tensor, dropout: float) -
 
 
 def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
-    """Pseudo-cells of the classes, (1000, 1, INPUTS): the positive part of a class's weights, as long
-    as real cells.
-    """
+    """Return pseudo-cells of the classes, (1000, 1, INPUTS): scaled positive weights."""
     top = torch.relu(classes.weights)
     top = top / top.norm(dim=1, keepdim=True) * length
     mid = mean[TOP_CHANNELS + TEXT_DIM :].expand(len(top), -1)
@@ -423,9 +417,7 @@ def _prototypes(classes: Classes, mean: Tensor, length: float) -> Tensor:
 
 
 def _fold(net: _Net, cell: nn.Linear, text: nn.Linear, classes: Classes) -> Projection:
-    """Standardisation folded in, and the mean sentence replaced by the class probabilities it is
-    linear in.
-    """
+    """Return the projection with the standardisation and the mean sentence folded into its weights."""
     projection = Projection(cell.out_features)
     weight = cell.weight.data / net.scale
     top, sentence, mid = weight.split([TOP_CHANNELS, TEXT_DIM, MID_CHANNELS], dim=1)

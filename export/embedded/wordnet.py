@@ -1,8 +1,8 @@
-"""The nouns of WordNet 3.0, read from its own dictionary files: senses, hypernyms, glosses.
+"""Nouns of WordNet 3.0, read from its dictionary files: senses, hypernyms, glosses.
 
-ImageNet names its classes by WordNet synset, so WordNet tells which classes a word covers ("boat" covers
-canoe, gondola, speedboat, …) and which readable group a class belongs to.  Only the export needs it; the
-results ship.  Source: Miller, *WordNet: a lexical database for English*, 1995; file format: wndb(5WN).
+ImageNet's classes are WordNet synsets, so WordNet gives the classes that a word covers ("boat": canoe,
+gondola, speedboat, …) and the group of a class. Only the build needs WordNet. Source: Miller, *WordNet: a
+lexical database for English*, 1995; file format: wndb(5WN).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from inficond.core.errors import InputError
 
-#: Where Debian's ``wordnet-base`` puts the dictionary.
 DEFAULT_DICT = Path("/usr/share/wordnet")
+"""Dictionary folder of Debian's ``wordnet-base``."""
 
 
 @dataclass(frozen=True)
 class Synset:
-    """One noun sense: ``offset`` is WordNet's id without its leading ``n``."""
+    """One sense of a noun; ``offset`` is WordNet's id without its leading ``n``."""
 
     offset: str
     lexname: int
@@ -44,15 +44,15 @@ class WordNet:
     Raises
     ------
     InputError
-        Where the files are not there.
+        A file is missing.
     """
 
     def __init__(self, folder: Path = DEFAULT_DICT) -> None:
         for name in ("data.noun", "index.noun"):
             if not (folder / name).is_file():
                 raise InputError(
-                    f"no {name} in {folder}: install WordNet 3.0 (Debian package wordnet-base) "
-                    "and give its dictionary folder with --wordnet"
+                    f"{folder} has no {name}: install WordNet 3.0 (Debian package wordnet-base) and give its "
+                    "dictionary folder with --wordnet"
                 )
         self.folder = folder
         self.synsets = {s.offset: s for s in map(_parse, _lines(folder / "data.noun"))}
@@ -64,7 +64,7 @@ class WordNet:
 
     @cached_property
     def hyponyms(self) -> dict[str, tuple[str, ...]]:
-        """Offset of a synset → offsets of those directly below it."""
+        """Offsets of the synsets directly below each synset."""
         below: dict[str, list[str]] = {}
         for synset in self.synsets.values():
             for parent in synset.hypernyms:
@@ -72,7 +72,7 @@ class WordNet:
         return {k: tuple(v) for k, v in below.items()}
 
     def ancestors(self, offset: str) -> set[str]:
-        """The synset itself and everything above it."""
+        """Return the offsets of a synset and of all its hypernyms."""
         seen: set[str] = set()
         todo = [offset]
         while todo:
@@ -83,11 +83,11 @@ class WordNet:
         return seen
 
     def descendants_among(self, offset: str, leaves: list[str]) -> list[int]:
-        """Indices of those ``leaves`` that are the synset itself or lie below it."""
+        """Return the indices of those ``leaves`` that are the synset or below it."""
         return [i for i, leaf in enumerate(leaves) if offset in self.ancestors(leaf)]
 
     def find(self, word: str) -> tuple[str, ...]:
-        """Offsets of the senses of a word, most frequent first; plurals are tried in the singular."""
+        """Return the offsets of the senses of a word or its singular, most frequent first."""
         word = word.lower().strip().replace("_", " ")
         for form in (word, *_singulars(word)):
             if form in self.senses:
@@ -106,7 +106,7 @@ def _singulars(word: str) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    # The licence at the head of every file is indented by two blanks.
+    # The licence at the head of each file is indented by two spaces.
     return [x for x in path.read_text(encoding="latin-1").splitlines() if x and not x.startswith("  ")]
 
 

@@ -1,4 +1,4 @@
-"""Tiny models of the real transformers classes, random weights, saved as a hub download would be."""
+"""Tiny models of the real transformers classes with random weights, saved as on a hub."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +36,8 @@ ENCODERS = ["clip", "siglip", "siglip2", "chinese_clip"]
 CLASSIFIERS = ["vit", "convnext", "resnet", "swin"]
 
 
-def _shake(model: Any, seed: int) -> None:
-    """Weights large enough that every block matters; a fresh tiny transformer is nearly the identity."""
+def randomise(model: Any, seed: int) -> None:
+    """Set weights at which each block matters; a fresh tiny transformer is nearly the identity."""
     generator = torch.Generator().manual_seed(seed)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape, generator=generator)
@@ -56,7 +56,7 @@ def _shake(model: Any, seed: int) -> None:
 
 
 def save_tokenizer(folder: Path, start: str | None, end: str | None, length: int) -> None:
-    """A word-level tokenizer that wraps a text in the special tokens the tower expects."""
+    """Save a word-level tokenizer that adds the special tokens of the text tower."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", *WORDS, "[CLS]", "[SEP]"])}
@@ -109,7 +109,7 @@ def make_encoder(kind: str, folder: Path, size: int = 32, patch: int = 8) -> Pat
             vision_config=dict(vision, image_size=size, patch_size=patch), text_config=text, projection_dim=24
         )
         model = transformers.ChineseCLIPModel(config)
-    _shake(model, seed=len(kind))
+    randomise(model, seed=len(kind))
     model.save_pretrained(folder)
     if kind == "siglip2":
         processor = transformers.Siglip2ImageProcessorPil(
@@ -157,7 +157,7 @@ def make_classifier(kind: str, folder: Path, size: int = 32, labels: int = 5) ->
         )
     torch.manual_seed(7)
     model = transformers.AutoModelForImageClassification.from_config(config)
-    _shake(model, seed=len(kind))
+    randomise(model, seed=len(kind))
     model.save_pretrained(folder)
     if kind == "convnext":
         processor: Any = transformers.ConvNextImageProcessorPil(size={"shortest_edge": size})
@@ -169,7 +169,7 @@ def make_classifier(kind: str, folder: Path, size: int = 32, labels: int = 5) ->
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`tiny_encoder("siglip")` -> the folder of such a model, made once."""
+    """Return a function from an architecture to the folder of a tiny encoder, made once."""
     made: dict[str, Path] = {}
 
     def get(kind: str) -> Path:
@@ -182,7 +182,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 @pytest.fixture(scope="session")
 def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`tiny_classifier("swin")` -> the folder of such a model, made once."""
+    """Return a function from an architecture to the folder of a tiny classifier, made once."""
     made: dict[str, Path] = {}
 
     def get(kind: str) -> Path:
@@ -195,7 +195,7 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 @pytest.fixture
 def noise() -> Callable[..., np.ndarray]:
-    """`noise(7, 32)` -> uint8 (7, 32, 32, 3)."""
+    """Return a function from count and size to random pixels, uint8 (n, size, size, 3)."""
     return lambda n, size, seed=0: np.random.default_rng(seed).integers(
         0, 256, (n, size, size, 3), dtype=np.uint8
     )

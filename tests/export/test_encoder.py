@@ -1,4 +1,4 @@
-"""An exported encoder gives what torch gives, on every output, and its dense features are NACLIP's."""
+"""Exported encoders: every output equals torch, and the dense features are those of NACLIP."""
 
 import json
 from pathlib import Path
@@ -42,14 +42,14 @@ def exported(tiny_encoder, tmp_path_factory):
 
 
 def normalised(folder: Path, pixels: np.ndarray) -> "torch.Tensor":
-    """What transformers' own processor makes of pixels that are already resized, (B, 3, H, W)."""
+    """Normalise resized pixels to (B, 3, H, W) as the manifest states."""
     image = json.loads((folder / "manifest.json").read_text())["image"]
     mean, std = (torch.tensor(image[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 def vision_inputs(model, x):
-    """Arguments of the model's vision tower for normalised pixels of any size."""
+    """Return the arguments of the model's vision tower for normalised pixels of any size."""
     patch = model.config.vision_config.patch_size
     if not hasattr(
         model.vision_model.embeddings, "interpolate_pos_encoding"
@@ -70,7 +70,7 @@ def vision_inputs(model, x):
 
 
 def plain_dense(model, x, sigma: float = 5.0, window: int | None = None):
-    """NACLIP's reduced last block, head by head and patch by patch, as the paper writes it."""
+    """Compute NACLIP's reduced last block with loops over heads and patches, as in the paper."""
     vision = model.vision_model
     before_last: dict[str, torch.Tensor] = {}
     hook = vision.encoder.layers[-1].register_forward_pre_hook(
@@ -98,7 +98,7 @@ def plain_dense(model, x, sigma: float = 5.0, window: int | None = None):
     out = vision.post_layernorm(block.self_attn.out_proj(torch.cat(mixed, -1)))[:, skip:]
     if hasattr(model, "visual_projection"):
         out = model.visual_projection(out)
-    else:  # the pooling head sees one patch at a time
+    else:  # the pooling head is applied to one patch at a time
         out = torch.stack([vision.head(out[:, i : i + 1]) for i in range(out.shape[1])], 1)
     return torch.nn.functional.normalize(out, dim=-1)
 
@@ -142,7 +142,7 @@ def test_text_graph_equals_torch(exported, tiny_encoder, kind):
             truncation=True,
             max_length=16,
         )
-        # SigLIP is trained without an attention mask, over padding and all.
+        # SigLIP is trained without an attention mask, on padded texts.
         names = ["input_ids"] if fixed else ["input_ids", "attention_mask"]
         with torch.no_grad():
             out = model.get_text_features(**{n: ids[n] for n in names}).pooler_output
@@ -151,7 +151,7 @@ def test_text_graph_equals_torch(exported, tiny_encoder, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_attention_leaves_as_one_node(exported, kind):
+def test_attention_is_exported_as_one_node(exported, kind):
     _, folders = exported(kind)
     pooled = int(kind.startswith("siglip"))  # the pooling head's attention
     dense = 1
@@ -167,9 +167,7 @@ def test_plain_attention_uses_standard_operators_only(tiny_encoder, tmp_path, no
     assert abs(plain["dense"] - fused["dense"]).max() <= TOLERANCE
 
 
-def test_sigma_and_window_change_the_dense_features_as_the_formula_says(
-    tiny_encoder, tmp_path, noise, exported
-):
+def test_sigma_and_window_change_the_dense_features_by_the_formula(tiny_encoder, tmp_path, noise, exported):
     model, folders = exported("clip")
     options = EncoderOptions(dense=Dense(sigma=1.5, window=1))
     (out,) = export_encoder(str(tiny_encoder("clip")), tmp_path / "x", options)
@@ -181,7 +179,7 @@ def test_sigma_and_window_change_the_dense_features_as_the_formula_says(
     assert abs(got - run_cpu(folders[32] / "image.onnx", {"pixels": pixels})["dense"]).max() > 1e-3
 
 
-def test_the_folder_says_all_there_is_to_know_and_core_runs_it(exported, noise):
+def test_the_manifest_is_complete_and_core_runs_the_folder(exported, noise):
     _, folders = exported("clip")
     manifest = json.loads((folders[48] / "manifest.json").read_text())
     assert manifest["grid"] == [6, 6]
@@ -217,11 +215,11 @@ def test_omega_is_symmetric_one_on_the_diagonal_and_zero_for_the_class_token():
     assert omega[1, 2] == pytest.approx(np.exp(-1 / 8))
 
 
-def test_positions_of_the_native_grid_are_not_touched():
+def test_positions_of_the_native_grid_are_unchanged():
     table = torch.randn(17, 6)
     assert torch.equal(positions_for(table, (4, 4), True, antialias=False)[0], table)
     assert positions_for(table, (6, 5), True, antialias=False).shape == (1, 31, 6)
-    with pytest.raises(InputError, match="no square grid"):
+    with pytest.raises(InputError, match="not a square grid"):
         positions_for(torch.randn(15, 6), (4, 4), False, antialias=False)
 
 
@@ -229,17 +227,17 @@ def test_positions_of_the_native_grid_are_not_touched():
     ("damage", "message"),
     [
         ("nan", "NaN"),
-        ("classifier", "no image-text encoder"),
+        ("classifier", "not an image-text encoder"),
         ("pickle", "pickle"),
         ("no processor", "preprocessor_config.json"),
         ("remote code", "own Python code"),
         ("missing weights", "lacks"),
         ("size", "multiple of the model's patch size"),
-        ("sigma", "must be above 0"),
+        ("sigma", "a number of patches above 0"),
         ("bad json", "is not valid JSON"),
     ],
 )
-def test_bad_models_are_refused_in_one_line_and_nothing_is_written(
+def test_bad_models_are_refused_with_one_line_and_no_output(
     tiny_encoder, tiny_classifier, tmp_path, damage, message
 ):
     import shutil
@@ -281,18 +279,18 @@ def test_bad_models_are_refused_in_one_line_and_nothing_is_written(
     assert not (tmp_path / "made").exists() or not list((tmp_path / "made").iterdir())
 
 
-def test_an_export_that_is_off_writes_nothing(tiny_encoder, tmp_path, monkeypatch):
+def test_a_failed_verification_writes_nothing(tiny_encoder, tmp_path, monkeypatch):
     from inficond.export import towers
 
-    honest = towers._LinearHead.forward
-    off = lambda self, tokens, pooled: honest(self, tokens, pooled) + 0.05  # noqa: E731
-    monkeypatch.setattr(towers._LinearHead, "forward", off)
+    correct = towers.LinearHead.forward
+    wrong = lambda self, tokens, pooled: correct(self, tokens, pooled) + 0.05  # noqa: E731
+    monkeypatch.setattr(towers.LinearHead, "forward", wrong)
     with pytest.raises(InputError, match="verification failed: image"):
         export_encoder(str(tiny_encoder("clip")), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_never_overwritten_unasked(tiny_encoder, tmp_path):
+def test_nothing_is_overwritten_without_the_option(tiny_encoder, tmp_path):
     source = str(tiny_encoder("clip"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep me")

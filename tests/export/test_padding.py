@@ -1,4 +1,4 @@
-"""Padding before a convolution leaves the graph and changes no number; any other padding stays."""
+"""Padding before a convolution is merged without changing results; other padding stays."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ PICTURES = np.random.default_rng(0).normal(size=(3, 3, 17, 22)).astype(np.float3
 
 
 class Padded(nn.Module):
-    """A convolution that reads a padded map, and whatever else a test wants to happen to that map."""
+    """A convolution of a padded map; with `used_twice`, the padded map has another consumer."""
 
-    def __init__(self, margins, value=0.0, mode="constant", groups=1, own=0, reads_twice=False):
+    def __init__(self, margins, value=0.0, mode="constant", groups=1, own=0, used_twice=False):
         super().__init__()
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 6, 3, stride=2, padding=own, groups=groups)
-        self.margins, self.value, self.mode, self.reads_twice = margins, value, mode, reads_twice
+        self.margins, self.value, self.mode, self.used_twice = margins, value, mode, used_twice
 
     def forward(self, x):
         if self.mode == "constant":
@@ -29,14 +29,14 @@ class Padded(nn.Module):
         else:
             padded = F.pad(x, self.margins, mode=self.mode)
         y = self.conv(padded).mean(dim=(2, 3))
-        return y + padded.amax(dim=(2, 3)).sum(dim=1, keepdim=True) if self.reads_twice else y
+        return y + padded.amax(dim=(2, 3)).sum(dim=1, keepdim=True) if self.used_twice else y
 
 
 def export(module):
     return to_onnx(module, [torch.from_numpy(PICTURES[:2])], ["pixels"], ["y"])
 
 
-def same(module, graph):
+def assert_equal_outputs(module, graph):
     with torch.no_grad():
         wanted = module(torch.from_numpy(PICTURES)).numpy()
     np.testing.assert_allclose(run_cpu(graph, {"pixels": PICTURES})["y"], wanted, atol=1e-5)
@@ -44,13 +44,13 @@ def same(module, graph):
 
 @pytest.mark.parametrize("margins", [(0, 1, 0, 1), (1, 2, 3, 0), (2, 2, 2, 2)])
 @pytest.mark.parametrize(("groups", "own"), [(1, 0), (3, 0), (1, 1)])
-def test_zero_padding_moves_into_the_convolution(margins, groups, own):
+def test_zero_padding_is_merged_into_the_convolution(margins, groups, own):
     module = Padded(margins, groups=groups, own=own)
     graph = export(module)
     counts = node_counts(graph)
     assert (counts["Pad"], counts["Conv"]) == (0, 1)
-    assert set(counts) <= {"Conv", "ReduceMean", "Constant"}, "what made the margins is gone too"
-    same(module, graph)
+    assert set(counts) <= {"Conv", "ReduceMean", "Constant"}, "the constants of the margins are removed too"
+    assert_equal_outputs(module, graph)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_zero_padding_moves_into_the_convolution(margins, groups, own):
     [
         {"value": 0.5},
         {"mode": "reflect"},
-        {"reads_twice": True},
+        {"used_twice": True},
         {"margins": (0, -1, 0, 1)},
     ],
 )
-def test_padding_that_a_convolution_cannot_say_stays(other):
+def test_padding_that_a_convolution_cannot_express_stays(other):
     module = Padded(**{"margins": (0, 1, 0, 1)} | other)
     graph = export(module)
     assert node_counts(graph)["Pad"] >= 1
-    same(module, graph)
+    assert_equal_outputs(module, graph)

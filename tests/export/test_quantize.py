@@ -1,4 +1,4 @@
-"""Reduced precision passes its gate or is refused; evening out ranges changes no function."""
+"""Reduced precision is accurate or refused; SmoothQuant does not change the function."""
 
 import json
 
@@ -38,15 +38,15 @@ def folder_of_pictures(pictures, tmp_path_factory):
     return folder
 
 
-def test_evening_out_is_the_same_function_with_flatter_ranges(float32, pictures):
-    even = quantize.even_out(float32, pictures[:8])
+def test_smoothing_keeps_the_function_and_balances_the_ranges(float32, pictures):
+    smooth = quantize.smooth_ranges(float32, pictures[:8])
     pixels = {"pixels": np.stack(pictures[:5])}
-    before, after = run_cpu(float32, pixels), run_cpu(even, pixels)
+    before, after = run_cpu(float32, pixels), run_cpu(smooth, pixels)
     assert abs(before["dense"] - after["dense"]).max() < 1e-4
     names = [n.output[0] for n in float32.graph.node if n.op_type == "LayerNormalization"]
     name = next(n for n in names if "blocks.0" in n or "layer_norm1" in n)
-    raw = quantize._largest_per_channel(float32, [name], pictures[:8])[name]
-    flat = quantize._largest_per_channel(even, [name], pictures[:8])[name]
+    raw = quantize.largest_per_channel(float32, [name], pictures[:8])[name]
+    flat = quantize.largest_per_channel(smooth, [name], pictures[:8])[name]
     assert flat.max() / np.median(flat) < raw.max() / np.median(raw)
 
 
@@ -55,11 +55,10 @@ def test_int8_quantises_linear_layers_only(float32, pictures):
     counts = node_counts(reduced)
     assert counts["MultiHeadAttention"] == node_counts(float32)["MultiHeadAttention"]
     quantised = [i for i in reduced.graph.initializer if i.data_type == onnx.TensorProto.INT8]
-    # q, k, v, out and two of the MLP, thrice; the last out serves the dense branch too, from a copy of its
-    # own
+    # q, k, v, out and two of the MLP in three blocks; the dense branch has its own copy of the last out.
     assert len([i for i in quantised if len(i.dims) == 2]) == 3 * 6 + 1
     assert {24} & {d for i in quantised for d in i.dims} == set(), "the projection stays float32"
-    measured = quantize.gate(float32, reduced, pictures[8:], "int8")
+    measured = quantize.check_quality(float32, reduced, pictures[8:], "int8")
     assert measured["dense_cosine"] > 0.97
 
 
@@ -77,7 +76,7 @@ def test_an_int8_encoder_is_exported_calibrated_and_runs(tiny_encoder, folder_of
 
 def test_fp16_keeps_the_numbers_and_halves_the_weights(float32, pictures):
     half = quantize.to_fp16(float32)
-    measured = quantize.gate(float32, half, pictures, "fp16")
+    measured = quantize.check_quality(float32, half, pictures, "fp16")
     assert measured["dense_cosine"] > 0.9999
     kinds = [i.data_type for i in half.graph.initializer if len(i.dims) == 2]
     assert kinds.count(onnx.TensorProto.FLOAT16) >= 18
@@ -87,7 +86,7 @@ def test_fp16_keeps_the_numbers_and_halves_the_weights(float32, pictures):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_below_the_gate_is_refused(float32, pictures, precision):
+def test_a_graph_below_the_thresholds_is_refused(float32, pictures, precision):
     worse = onnx.ModelProto()
     worse.CopyFrom(float32)
     for tensor in worse.graph.initializer:
@@ -95,17 +94,17 @@ def test_below_the_gate_is_refused(float32, pictures, precision):
             array = onnx.numpy_helper.to_array(tensor)
             noise = np.random.default_rng(0).standard_normal(array.shape).astype(np.float32) * array.std()
             tensor.CopyFrom(onnx.numpy_helper.from_array(array + noise, tensor.name))
-    with pytest.raises(InputError, match=f"{precision} refused"):
-        quantize.gate(float32, worse, pictures, precision)
+    with pytest.raises(InputError, match=f"{precision} is too inaccurate"):
+        quantize.check_quality(float32, worse, pictures, precision)
 
 
-def test_int8_without_pictures_or_below_its_gate_writes_nothing(
+def test_int8_without_pictures_or_below_its_thresholds_writes_nothing(
     tiny_encoder, folder_of_pictures, tmp_path, monkeypatch
 ):
     with pytest.raises(InputError, match="--images"):
         export_encoder(str(tiny_encoder("clip")), tmp_path / "x", EncoderOptions(precision="int8"))
-    monkeypatch.setitem(quantize.GATES, "int8", {"cosine": 1.1, "retrieval": 0.95})
-    with pytest.raises(InputError, match="int8 refused"):
+    monkeypatch.setitem(quantize.THRESHOLDS, "int8", {"cosine": 1.1, "retrieval": 0.95})
+    with pytest.raises(InputError, match="int8 is too inaccurate"):
         export_encoder(
             str(tiny_encoder("clip")),
             tmp_path / "x",

@@ -1,4 +1,4 @@
-"""An exported student is one file that gives the project's own probabilities."""
+"""Exported students: one file that gives the project's probabilities."""
 
 import json
 
@@ -22,7 +22,7 @@ WORDS = ["dog", "cat", "grass", "water", "sky", "wheel", "fur", "wood"]
 
 @pytest.fixture(scope="module")
 def project(tiny_encoder, tiny_classifier, tmp_path_factory):
-    """A project over 60 pictures, made by the pipeline with a tiny CLIP and a tiny ViT."""
+    """A project of 60 pictures, built with a tiny CLIP and a tiny ViT."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("student")
@@ -54,19 +54,19 @@ def exported(project, tmp_path_factory):
     return out, export_student(project, out)
 
 
-def test_it_gives_the_projects_own_probabilities(project, exported):
+def test_probabilities_equal_those_of_the_project(project, exported):
     out, said = exported
     predictor = load_predictor(out)
     paths = [project.image_path(i) for i in range(len(project))]
     got = np.stack([p.probabilities for p in predictor.predict_files(paths, batch=7)])
     want = project.students.predict(project.X)
     assert abs(got - want).max() <= 1e-3
-    assert got.std() > 1e-3, "the students answer the same for every picture, so this shows nothing"
+    assert got.std() > 1e-3, "the probabilities do not depend on the picture"
     assert said["max_error"] <= 1e-3
     assert said["images"] == 32
 
 
-def test_it_holds_only_what_it_needs(project, exported):
+def test_the_file_holds_only_concepts_with_a_weight(project, exported):
     out, said = exported
     students = project.students
     active = [c for c, w in zip(students.concepts, students.weights.T) if (w != 0).any()]
@@ -82,7 +82,7 @@ def test_it_holds_only_what_it_needs(project, exported):
     assert "visual_projection" not in str(sorted(i.name for i in model.graph.input))
 
 
-def test_its_concepts_are_the_projects_concept_vectors(project, exported):
+def test_concept_values_equal_the_projects_concept_vectors(project, exported):
     predictor = load_predictor(exported[0])
     from inficond.core.images import open_picture
 
@@ -93,7 +93,7 @@ def test_its_concepts_are_the_projects_concept_vectors(project, exported):
         assert abs(values - project.X[row, columns]).max() < 1e-3
 
 
-def test_its_metadata_say_where_it_comes_from(project, exported):
+def test_the_metadata_name_the_project_and_the_encoder(project, exported):
     facts = check_graph(exported[0].read_bytes())
     assert json.loads(facts.metadata["classes"]) == ["first", "second"]
     assert json.loads(facts.metadata["provenance"])["project_checksum"] == project.config["checksum"]
@@ -142,7 +142,7 @@ def test_students_without_a_weight_are_not_exported(project):
         student_graph(project.context.encoder, none, word_embeddings(session), {})
 
 
-def test_predict_prints_what_the_file_says(project, exported, tmp_path, capsys):
+def test_predict_prints_the_probabilities_and_skipped_files(project, exported, tmp_path, capsys):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
     argv = ["predict", str(exported[0]), str(project.image_path(3)), str(broken), "--json"]
@@ -164,14 +164,14 @@ def test_predict_prints_what_the_file_says(project, exported, tmp_path, capsys):
         (lambda t: put(t / "x.safetensors", b"x"), "no encoder"),
     ],
 )
-def test_predict_refuses_what_is_no_student(tmp_path, exported, capsys, make, message):
+def test_predict_refuses_other_files(tmp_path, exported, capsys, make, message):
     assert main(["predict", str(make(tmp_path)), str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
 
 
-def test_an_encoder_graph_is_no_student(project, capsys):
+def test_an_encoder_graph_is_not_a_student(project, capsys):
     graph = project.context.encoder.manifest.folder / "image.onnx"
     assert main(["predict", str(graph), str(graph.parent)]) == 2
     assert "not an exported student" in capsys.readouterr().err
@@ -185,7 +185,7 @@ def test_predict_with_no_readable_image_is_bad_input(exported, tmp_path, capsys)
     assert "is not there" in capsys.readouterr().err
 
 
-def test_nothing_is_overwritten_or_left_half(project, exported, tmp_path, monkeypatch):
+def test_nothing_is_overwritten_or_left_incomplete(project, exported, tmp_path, monkeypatch):
     taken = put(tmp_path / "mine.onnx", b"mine")
     with pytest.raises(InputError, match="--overwrite"):
         export_student(project, taken)
@@ -216,7 +216,7 @@ def put(path, data):
 @pytest.mark.slow
 @pytest.mark.data
 def test_on_real_photographs_with_the_embedded_encoder(shared_data, tmp_path):
-    """The file is small enough for an edge box and gives the project's probabilities."""
+    """The file is at most 12 MB and gives the project's probabilities."""
     photographs = sorted((shared_data / "scenes" / "images").iterdir())[:48]
     (tmp_path / "photos.txt").write_text("\n".join(map(str, photographs)))
     project = Project.create(tmp_path / "photos.txt", tmp_path / "project")
