@@ -39,6 +39,7 @@ class PixelClassifier(nn.Module):
         self.register_buffer("offset", offset.float().view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Return the model's outputs for uint8 pixels (B, H, W, 3)."""
         x = pixels.permute(0, 3, 1, 2).float()
         if not self.in_order:
             x = x[:, self.channels]
@@ -55,6 +56,7 @@ class _Transformers(nn.Module):
         self.arguments: dict[str, Any] = {}
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of normalised pixels (B, 3, H, W)."""
         return classifier_outputs(self.model(**{self.input: x}, **self.arguments))
 
 
@@ -87,6 +89,7 @@ class _Patches(nn.Module):
         embeddings.resize_positional_embeddings = lambda *_, **__: positions
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of normalised pixels (B, 3, H, W)."""
         (h, w), p = self.grid, self.patch
         patches = x.reshape(-1, 3, h, p, w, p).permute(0, 2, 4, 3, 5, 1).reshape(-1, h * w, p * p * 3)
         return self.model(pixel_values=patches, spatial_shapes=torch.tensor([self.grid])).logits
