@@ -114,6 +114,7 @@ class LinearHead(nn.Module):
         self.projection = projection
 
     def forward(self, tokens: Tensor, pooled: bool) -> Tensor:
+        """Return the outputs of the module."""
         return self.projection(tokens[:, 0] if pooled else tokens)
 
 
@@ -142,6 +143,7 @@ class PoolingHead(nn.Module):
         return x + self.mlp(self.layernorm(x))
 
     def forward(self, tokens: Tensor, pooled: bool) -> Tensor:
+        """Return the outputs of the module."""
         value = self.value(tokens)
         if not pooled:
             return self._finish(value)

@@ -130,9 +130,12 @@ class _Build:
         self.notes = BuildNotes(progress)
         self.choices: list[str] = []
         self.started = time.monotonic()
+        # A teacher that is named is opened before the images are searched.
+        named = str(options.teacher) not in ("auto", *LABEL_KINDS)
+        opened = self._open_teacher(self._named_kind()) if named else None
         self.images = self._open_images()
-        self.kind = self._teacher_kind()
-        self.table, self.teacher = self._open_teacher()
+        self.kind = self._named_kind() if named else self._teacher_kind()
+        self.table, self.teacher = opened or self._open_teacher(self.kind)
         self.encoding = Encoding(encoder, self.teacher)
 
     def run(self) -> Path:
@@ -194,24 +197,26 @@ class _Build:
         shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
 
-    def _teacher_kind(self) -> str:
-        """Return ``labels``, ``probe``, ``table`` or ``model``."""
-        spec = str(self.options.teacher)
-        if spec == "auto":
-            labelled = len(label_names(self.images, self.label_table)) > 1
-            return "probe" if labelled and self.given_classes is None else "model"
-        if spec in LABEL_KINDS:
-            return spec
-        return "table" if Path(spec).suffix.lower() in TABLE_SUFFIXES else "model"
+    def _named_kind(self) -> str:
+        """Return ``table`` or ``model``, the kind of a teacher that is named."""
+        suffix = Path(str(self.options.teacher)).suffix.lower()
+        return "table" if suffix in TABLE_SUFFIXES else "model"
 
-    def _open_teacher(self) -> tuple[Table | None, Teacher | None]:
+    def _teacher_kind(self) -> str:
+        """Return ``labels``, ``probe`` or ``model``, the kind of a teacher that depends on the images."""
+        if self.options.teacher != "auto":
+            return str(self.options.teacher)
+        labelled = len(label_names(self.images, self.label_table)) > 1
+        return "probe" if labelled and self.given_classes is None else "model"
+
+    def _open_teacher(self, kind: str) -> tuple[Table | None, Teacher | None]:
         options = self.options
-        if self.kind == "table":
+        if kind == "table":
             return read_responses(Path(options.teacher), options.tables), None
-        if self.kind == "labels":
+        if kind == "labels":
             label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
             return None, None
-        if self.kind == "probe":
+        if kind == "probe":
             label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
         spec = "embedded" if str(options.teacher) in ("auto", "probe") else options.teacher
         return None, load_teacher(spec, options.provider, threads=1)
