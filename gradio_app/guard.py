@@ -157,7 +157,7 @@ class _Response:
             raise refusal
         # a body that is not read to its end makes the connection useless for another request
         headers = {"Connection": "close"} if scope["method"] not in ("GET", "HEAD") else None
-        if headers and refusal.status == 413:
+        if headers:  # or the client sees a reset connection instead of the answer
             await _discard(receive)
         await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, receive, self.send)
 

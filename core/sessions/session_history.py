@@ -486,7 +486,7 @@ class SessionHistory:
 
 UNRECORDED = ("notes", "threshold", "teacher_threshold", "anec5")
 """Fields of the metrics that nodes leave out."""
-AUTOSAVE_SECONDS = 0.25
+AUTOSAVE_SECONDS = 2.0
 """How long saving a step waits for a lock."""
 log = logging.getLogger(__name__)
 

@@ -75,7 +75,7 @@ def run(made: subject.Made, count: int, seed: int = 0) -> list[Flip]:
     shutil.rmtree(keep)
     shutil.copytree(made.root, keep, symlinks=True)
     try:
-        files = list(askers(made, scratch))
+        files = [(file, ask) for file, ask in askers(made, scratch) if file.stat().st_size]
         # A thumbnail is like the next one: a few of them stand for all, so that other kinds are met as often.
         thumbnails = [f for f in files if "thumbnails" in f[0].parts]
         # The history is the file that changes, and SQLite keeps no checksum over it: it is met more often.
@@ -87,8 +87,6 @@ def run(made: subject.Made, count: int, seed: int = 0) -> list[Flip]:
         for i in range(count):
             file, ask = files[i % len(files)]
             size = (keep / file.relative_to(made.root)).stat().st_size
-            if not size:
-                continue
             # A third of them in the first and last bytes, where formats keep what they are.
             offset = rng.randrange(size)
             if i % 3 == 0:
