@@ -26,6 +26,8 @@ def real_array(name: str, value: Any) -> NDArray[Any]:
     ValueError
         If the value cannot be converted.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
+        return value
     libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if hasattr(value, "tocsr"):
         kind = type(value).__name__

@@ -55,7 +55,7 @@ TARGETS = {
 }
 
 
-@many(150)
+@many(80)
 @given(
     rows=st.sampled_from(sorted(ROWS)),
     targets=st.sampled_from(sorted(TARGETS)),

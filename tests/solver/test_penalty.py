@@ -25,7 +25,7 @@ def data(N=400, K=15, C=3, seed=0, link="sigmoid"):
     return X, 1 / (1 + np.exp(-logits)), rng
 
 
-@many(250)
+@many(120)
 @given(
     cases(dtype=np.float64, lams=(1e-3, 0.3), multipliers=MULTIPLIERS), st.sampled_from((1e-1, 1e-3, 1e-6))
 )
@@ -33,7 +33,7 @@ def test_the_gap_bounds_the_suboptimality(case, tol):
     check_certificate(case, fit(case.X, case.T, tol=tol, **case.options), 1e-9)
 
 
-@many(150)
+@many(80)
 @given(cases(dtype=np.float64, lams=(1e-2, 0.3), targets=("soft",), least=30, multipliers=MULTIPLIERS[1:]))
 def test_optimality_conditions_hold(case):
     r = fit(case.X, case.T, tol=1e-7, max_iter=1000, **case.options)
