@@ -158,7 +158,7 @@ class _Response:
         # a body that is not read to its end makes the connection useless for another request
         headers = {"Connection": "close"} if scope["method"] not in ("GET", "HEAD") else None
         if headers:  # or the client sees a reset connection instead of the answer
-            await _discard(receive)
+            await discard(receive)
         await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, receive, self.send)
 
 
@@ -202,7 +202,7 @@ async def _read_body(receive: Receive, route: Route) -> bytes:
         raise Refused(408, TOO_SLOW) from None
 
 
-async def _discard(receive: Receive) -> None:
+async def discard(receive: Receive) -> None:
     """Discard a body, within limits: many clients read a response only after they have sent their body."""
     left = MAX_DISCARDED
     try:
@@ -212,7 +212,7 @@ async def _discard(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return
-    except TimeoutError:
+    except (TimeoutError, Refused):
         return
 
 

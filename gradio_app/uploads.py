@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from inficond.gradio_app.guard import CALLER_KEY
+from inficond.gradio_app.guard import CALLER_KEY, discard
 from inficond.gradio_app.limits import Budget, Caller, LimitExceeded
 from inficond.gradio_app.page_files import PUBLIC, PageFiles
 from inficond.gradio_app.routes import MAX_UPLOAD, MIB
@@ -70,6 +70,12 @@ class UploadHandler:
 
     async def receive(self, request: Request) -> Response:
         """Store the uploaded file; answer with a list of its address, as Gradio's clients expect."""
+        response = await self._receive(request)
+        if response.status_code >= 400:  # or the client sees a reset connection instead of the answer
+            await discard(request.receive)
+        return response
+
+    async def _receive(self, request: Request) -> Response:
         caller: Caller = request.scope[CALLER_KEY]
         token = request.headers.get(TOKEN_HEADER, "")
         owner = token if TOKEN_PATTERN.fullmatch(token) else PUBLIC
