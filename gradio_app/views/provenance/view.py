@@ -51,10 +51,14 @@ class ChangesPart(TypedDict):
     changes: dict[str, NodeChange]
 
 
+LANES = 16
+"""Lanes of the drawing, at most."""
+
+
 def _tree(visitor: "Visitor", selection: "Selection") -> TreePart:
     session = visitor.session
     nodes = session.tree()
-    lanes, edges = _layout(nodes)
+    lanes, edges = layout_tree(nodes)
     rows: list[NodePayload] = []
     for entry in reversed(nodes):
         node = entry.node
@@ -124,8 +128,10 @@ def _change(visitor: "Visitor", node: Any) -> NodeChange:
     return {"clear": chip["clear"], "better": chip["better"], "more": chip["more"]}
 
 
-def _layout(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
+def layout_tree(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[list[Any]]]]:
     """Assign each node to a lane: the first child continues its parent's lane, the others open a new one.
+
+    Branches beyond `LANES` share the last lane, so that the drawing grows linearly with the number of nodes.
 
     Parameters
     ----------
@@ -141,35 +147,35 @@ def _layout(nodes: "list[TreeNode]") -> tuple[dict[str, int], dict[str, list[lis
         ``[lane, lane, "up" | "down" | "through" | "join", on_path]``.
         Segments on the path to the current node have `on_path` true.
     """
-    order = [n.node.id for n in reversed(nodes)]
-    parents = {n.node.id: n.node.parent for n in nodes}
-    children: dict[str, list[str]] = {i: [] for i in order}
-    for n in nodes:
-        if n.node.parent is not None:
-            children[n.node.parent].append(n.node.id)
+    children: dict[str, list[TreeNode]] = {n.node.id: [] for n in nodes}
     lanes: dict[str, int] = {}
     next_lane = 0
     for n in nodes:
         parent = n.node.parent
-        if parent is None:
-            lanes[n.node.id] = 0
-            next_lane = 1
-        elif children[parent][0] == n.node.id:
+        if parent is not None and not children[parent]:
             lanes[n.node.id] = lanes[parent]
         else:
-            lanes[n.node.id] = next_lane
+            lanes[n.node.id] = min(next_lane, LANES - 1)
             next_lane += 1
-    on_path = {n.node.id: n.on_path for n in nodes}
-    row = {i: k for k, i in enumerate(order)}
-    edges: dict[str, list[list[Any]]] = {i: [] for i in order}
-    for child, parent in parents.items():
-        if parent is None:
-            continue
-        a, b = lanes[child], lanes[parent]
-        edges[child].append([a, a, "down", on_path[child]])
-        for i in order[row[child] + 1 : row[parent]]:
-            edges[i].append([a, a, "through", on_path[child]])
-        edges[parent].append([a, b, "up" if a == b else "join", on_path[child]])
+        if parent is not None:
+            children[parent].append(n)
+    edges: dict[str, list[list[Any]]] = {}
+    passing = [[0, 0] for _ in range(LANES)]  # open lines of each lane, and those on the path
+    for n in reversed(nodes):  # the rows from the top: children before parents
+        at = lanes[n.node.id]
+        joins: dict[int, bool] = {}
+        for child in children[n.node.id]:
+            lane = lanes[child.node.id]
+            passing[lane][0] -= 1
+            passing[lane][1] -= child.on_path
+            joins[lane] = joins.get(lane, False) or child.on_path
+        row = [[lane, at, "up" if lane == at else "join", on_path] for lane, on_path in joins.items()]
+        row += [[lane, lane, "through", on > 0] for lane, (lines, on) in enumerate(passing) if lines]
+        if n.node.parent is not None:
+            row.append([at, at, "down", n.on_path])
+            passing[at][0] += 1
+            passing[at][1] += n.on_path
+        edges[n.node.id] = row
     return lanes, edges
 
 
