@@ -61,7 +61,7 @@ class TabLog:
 
     def calls(self) -> list[str]:
         """Return the calls of server functions so far."""
-        return [url for url in self.requests if "component_server" in url]
+        return [url for url in self.requests if "/rpc/" in url]
 
 
 def copy_project(source: Path, folder: Path) -> Path:

@@ -150,7 +150,7 @@ def test_uploads_are_removed_and_bad_ones_rejected(
     )
     kept = list(served.files.folder.rglob("own-image.webp"))
     assert kept, "the image is served from the private folder of the visitor"
-    with page.expect_response("**/component_server**"):  # the page asks the server to delete the image
+    with page.expect_response("**/rpc/*"):  # the page asks the server to delete the image
         page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('.inf-dialog')")
     assert not list(served.files.folder.rglob("own-image.webp")), "closing the dialog must delete the image"

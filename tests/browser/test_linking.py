@@ -1,6 +1,5 @@
 """One selection for six views: a click in one changes the others."""
 
-import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -102,7 +101,7 @@ def test_hover_highlights_images_without_a_request(open_page: Opener) -> None:
     assert all(0.1 <= s <= 1 for s in shades)
     page.mouse.move(5, 5)
     page.wait_for_function("() => !document.querySelector('#view-instances .gallery.lighting')")
-    assert [u for u in page.log.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.log.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
 
 
 def test_brush_highlights_images_and_dots_without_a_request(open_page: Opener) -> None:
@@ -124,7 +123,7 @@ def test_brush_highlights_images_and_dots_without_a_request(open_page: Opener) -
     )
     assert paths > 1, "the images must be marked at the other concepts too"
     assert page.get_attribute("#view-influence [data-concept] >> nth=0", "aria-selected") == "false"
-    assert [u for u in page.log.requests[before:] if "component_server" in u] == []  # type: ignore[attr-defined]
+    assert [u for u in page.log.requests[before:] if "/rpc/" in u] == []  # type: ignore[attr-defined]
 
 
 def test_a_brush_is_described_and_kept_until_it_is_cleared(open_page: Opener) -> None:
@@ -288,8 +287,8 @@ def test_a_late_response_does_not_restore_an_earlier_visit(open_page: Opener, se
     page = open_page()
     wait_for_slow_parts(page)
     held: list[Route] = []
-    page.route("**/component_server**", lambda route: held.append(route) if not held else route.continue_())
-    with page.expect_request("**/component_server**"):
+    page.route("**/rpc/*", lambda route: held.append(route) if not held else route.continue_())
+    with page.expect_request("**/rpc/*"):
         page.evaluate(
             "() => { const s = window.inficond.store;"
             " window.late = s.call('read', { parts: ['tuning.words'], selection: s.state.selection }); }"
@@ -328,11 +327,11 @@ def test_a_postponed_search_is_announced_and_repeated(open_page: Opener) -> None
     def postpone_once(route: Route) -> None:
         if not postponed and "tuning.suggestions" in (route.request.post_data or ""):
             postponed.append(route)
-            route.fulfill(json=json.dumps({"later": line, "seconds": 1}))
+            route.fulfill(json={"later": line, "seconds": 1})
         else:
             route.continue_()
 
-    page = open_page(before=lambda page: page.route("**/component_server**", postpone_once))
+    page = open_page(before=lambda page: page.route("**/rpc/*", postpone_once))
     expect(page.locator("#view-tuning .suggestions")).to_contain_text(line)
     wait_for_slow_parts(page)
     expect(page.locator("#view-tuning [data-suggestion]").first).to_be_visible()

@@ -94,13 +94,13 @@ def test_an_outdated_preview_is_marked(open_page: Opener) -> None:
     page.wait_for_selector("#view-tuning .change")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
     held: list[Route] = []
-    page.route("**/component_server**", lambda route: held.append(route))
+    page.route("**/rpc/*", lambda route: held.append(route))
     page.keyboard.press("PageDown")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(1)
     assert page.locator("#view-tuning .effect").get_attribute("aria-busy") == "true"
     for route in list(held):
         route.continue_()
-    page.unroute("**/component_server**")
+    page.unroute("**/rpc/*")
     expect(page.locator("#view-tuning .effect[data-old]")).to_have_count(0)
 
 

@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 def rewrite(
     archive: Path, members: dict[str, bytes], listing: dict[str, dict] | None = None, **extra: object
 ) -> Path:
-    """An archive with any members and any manifest, as an attacker would make it."""
+    """Write an archive with given members and a given list of members."""
     if listing is None:
         listing = {n: {"sha256": hashlib.sha256(b).hexdigest(), "bytes": len(b)} for n, b in members.items()}
     with zipfile.ZipFile(archive, "w") as z:
@@ -52,7 +52,7 @@ def rewrite(
     return archive
 
 
-def test_every_byte_comes_back(project: Path, tmp_path: Path) -> None:
+def test_an_archive_restores_every_byte(project: Path, tmp_path: Path) -> None:
     packed = pack([project], tmp_path / "a.zip")
     assert packed["files"] == 3
     made = unpack(tmp_path / "a.zip", tmp_path / "out")
@@ -104,7 +104,7 @@ def test_a_symbolic_link_inside_an_archive_is_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out")
 
 
-def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+def test_a_compressed_member_is_refused_before_it_is_decompressed(tmp_path: Path) -> None:
     archive = tmp_path / "bomb.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
         listing = {"p/zeros": {"sha256": "0" * 64, "bytes": 200 << 20}}
@@ -115,7 +115,7 @@ def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out")
 
 
-def test_members_that_the_listing_does_not_name_are_refused(tmp_path: Path) -> None:
+def test_unlisted_members_are_refused(tmp_path: Path) -> None:
     archive = rewrite(
         tmp_path / "a.zip", {"p/a": b"1", "p/b": b"2"}, listing={"p/a": {"sha256": "", "bytes": 1}}
     )
@@ -124,7 +124,7 @@ def test_members_that_the_listing_does_not_name_are_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_format_says_so(version: object, tmp_path: Path) -> None:
+def test_another_format_is_refused(version: object, tmp_path: Path) -> None:
     archive = rewrite(tmp_path / "a.zip", {"p/a": b"1"}, format=version)
     with pytest.raises(InputError, match="update inficond"):
         unpack(archive, tmp_path / "out")
@@ -133,10 +133,10 @@ def test_another_format_says_so(version: object, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(project: Path, tmp_path: Path) -> None:
     pack([project], tmp_path / "a.zip")
     made = unpack(tmp_path / "a.zip", tmp_path / "out")
-    # Just the same, as after a kill at the very end, is no harm …
+    # The same files, as after a kill at the end, are accepted …
     assert unpack(tmp_path / "a.zip", tmp_path / "out") == made
     pack([project], tmp_path / "a.zip")
-    # … anything else is.
+    # … and others are refused.
     file = next(p for p in made[0].rglob("*") if p.is_file())
     file.write_bytes(file.read_bytes() + b"mine")
     with pytest.raises(InputError, match="exists already"):
@@ -167,7 +167,7 @@ def test_a_flipped_byte_never_passes(
 
 @settings(max_examples=100, deadline=None)
 @given(raw=st.binary(max_size=400))
-def test_noise_is_no_archive(raw: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_noise_is_refused(raw: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("noise")
     (folder / "a.zip").write_bytes(raw)
     with pytest.raises(InputError):
@@ -300,9 +300,7 @@ def test_hidden_files_and_leftovers_are_not_packed(project: Path, tmp_path: Path
         pack([hidden], tmp_path / "b.zip")
 
 
-def test_a_file_that_cannot_be_read_is_said_to_be_so(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Path.open
 
     def refuse(self: Path, *how: object, **more: object) -> object:

@@ -1,4 +1,4 @@
-"""`inficond --print-completion SHELL`: a script that the shell accepts, and that completes."""
+"""Completion scripts of `inficond --print-completion SHELL`."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def bash() -> str:
 
 
 def completed(bash: str, *words: str) -> set[str]:
-    """What bash offers after these words."""
+    """Return the completions that bash offers after these words."""
     quoted = " ".join(f"'{w}'" for w in words)
     ask = (
         f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMP_TYPE=9\n"
@@ -50,7 +50,7 @@ def test_other_shells_get_a_script(shell: str) -> None:
         subprocess.run(["zsh", "-n"], input=said, text=True, check=True)
 
 
-def test_a_shell_that_is_not_known_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_shell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--print-completion", "cmd"])
     assert stop.value.code == 2

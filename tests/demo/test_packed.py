@@ -1,4 +1,4 @@
-"""Packing loses little, the same everywhere, and damage is told."""
+"""Compression of region embeddings: error, size and damage."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -16,7 +16,7 @@ def unit(rng: np.random.Generator, n: int, count: int, dim: int) -> np.ndarray:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 4), st.integers(2, 40))
 @settings(max_examples=25, deadline=None)
-def test_undoing_gives_unit_vectors_close_to_what_was_packed(seed, n, count, dim):
+def test_unpacked_vectors_have_unit_length_and_are_close(seed, n, count, dim):
     step = 0.01
     vectors = unit(np.random.default_rng(seed), n, count, dim)
     back = unpack_regions(pack_regions(vectors, step))
@@ -28,14 +28,14 @@ def test_undoing_gives_unit_vectors_close_to_what_was_packed(seed, n, count, dim
     assert np.linalg.norm(error, axis=2).max() <= step * np.sqrt(dim) + 2e-3
 
 
-def test_the_error_has_the_size_that_the_step_says():
+def test_the_error_corresponds_to_the_step():
     vectors = unit(np.random.default_rng(0), 200, 8, 64)
     for step in (0.004, 0.016):
         error = unpack_regions(pack_regions(vectors, step)).astype(float) - vectors
         assert np.sqrt((error**2).mean()) == pytest.approx(step / np.sqrt(12), rel=0.25)
 
 
-def test_packing_what_was_unpacked_gives_the_same_again():
+def test_packing_is_idempotent():
     vectors = unit(np.random.default_rng(1), 50, 4, 32)
     once = unpack_regions(pack_regions(vectors, 0.01))
     assert np.array_equal(once, unpack_regions(pack_regions(vectors, 0.01)))
@@ -47,7 +47,7 @@ def test_it_is_much_smaller_than_float16():
     assert sum(part.nbytes for part in packed.values()) < 0.4 * vectors.size * 2
 
 
-def test_damage_is_told_in_one_line():
+def test_damage_is_refused_in_one_line():
     packed = pack_regions(unit(np.random.default_rng(3), 20, 4, 16), 0.01)
     cut = {**packed, "codes": packed["codes"][: len(packed["codes"]) // 2]}
     with pytest.raises(InputError, match="install InFiConD again"):

@@ -1,4 +1,4 @@
-"""What the scenes promise: one split by cut-out, habits kept in training, half broken in validation."""
+"""Design of the scenes: split by cut-out, pairing in training, half of it broken in validation."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def test_training_keeps_every_class_in_its_habitat():
             assert scene.background in HABITAT[scene.klass]
 
 
-def test_half_of_validation_breaks_the_habit_in_every_class():
+def test_half_of_validation_breaks_the_pairing_in_every_class():
     for klass, habitat in HABITAT.items():
         mine = [scene for scene in scenes() if scene.split == "val" and scene.klass == klass]
         broken = [scene for scene in mine if scene.broken]
@@ -73,7 +73,7 @@ def test_the_plan_does_not_depend_on_the_process():
     assert json.loads(done.stdout) == [list(vars(s).values()) for s in scenes()]
 
 
-def test_material_staging_and_licences_name_the_same_things():
+def test_material_staging_and_licences_have_the_same_names():
     listed = manifest()
     assert set(listed["cutouts"]) == set(CUTOUTS)
     assert set(listed["backgrounds"]) == set(BACKGROUNDS)

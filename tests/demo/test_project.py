@@ -1,4 +1,4 @@
-"""The built-in project: whole, small, openable wherever it can be written, by many at once."""
+"""The built-in project: content, size, and creation in the cache by several processes."""
 
 import json
 import os
@@ -21,11 +21,11 @@ from inficond.core.errors import InputError
 from inficond.core.students import Students
 
 
-def test_everything_that_ships_is_at_most_6_megabytes():
+def test_the_assets_have_at_most_6_megabytes():
     assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 6_000_000
 
 
-def test_the_project_holds_the_plan(project):
+def test_the_project_contains_the_planned_scenes(project):
     plan = scenes()
     assert project.image_ids == [scene.id for scene in plan]
     assert list(project.image_groups) == [scene.cutout for scene in plan]
@@ -35,7 +35,7 @@ def test_the_project_holds_the_plan(project):
     assert truth == [scene.klass for scene in plan]
 
 
-def test_every_byte_is_as_its_checksums_say(project):
+def test_checksums_match(project):
     project.verify()
 
 
@@ -59,7 +59,7 @@ def test_the_shipped_students_are_fits_of_the_shipped_arrays(project):
     assert Students.load(BASELINE).n_classes == len(project.classes)
 
 
-def test_the_teacher_is_right_on_nine_scenes_of_ten(project):
+def test_the_teacher_is_right_on_nine_of_ten_scenes(project):
     truth = np.asarray(project.labels).argmax(axis=1)
     assert (np.asarray(project.T).argmax(axis=1) == truth).mean() >= 0.9
 
@@ -69,7 +69,7 @@ def test_water_words_are_one_group(project):
     assert {"water", "sea", "river", "lake"} <= grouped <= WATER
 
 
-def test_asking_again_gives_the_same_folder_and_keeps_what_was_done_in_it(tmp_path, monkeypatch):
+def test_a_second_call_returns_the_same_folder_with_its_files(tmp_path, monkeypatch):
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
     first = demo_project()
     assert first.is_relative_to(tmp_path)
@@ -84,7 +84,7 @@ def test_asking_again_gives_the_same_folder_and_keeps_what_was_done_in_it(tmp_pa
     assert [path for path in tmp_path.glob("*damaged*/mark") if path.read_text() == "here"]
 
 
-def test_many_at_once_get_one_whole_project(tmp_path):
+def test_concurrent_processes_get_one_complete_project(tmp_path):
     code = (
         "from inficond.core.demo import demo_project; from inficond.core import Project;"
         "path = demo_project(); Project.open(path); print(path)"
@@ -102,7 +102,7 @@ def test_many_at_once_get_one_whole_project(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [Path(found.pop()).name]
 
 
-def test_without_a_home_to_write_to_a_temporary_folder_serves(tmp_path, monkeypatch):
+def test_a_temporary_folder_is_used_without_a_writable_cache(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     (tmp_path / "tmp").mkdir()
@@ -111,8 +111,8 @@ def test_without_a_home_to_write_to_a_temporary_folder_serves(tmp_path, monkeypa
     assert demo_project().is_relative_to(tmp_path / "tmp")
 
 
-def test_the_cache_that_was_asked_for_goes_before_leftovers_in_the_temporary_folder(tmp_path, monkeypatch):
-    """Regression: a demo that an earlier run without a cache had left was used for ever."""
+def test_a_writable_cache_is_preferred_to_a_leftover_in_the_temporary_folder(tmp_path, monkeypatch):
+    """Regression: a demo in the temporary folder was preferred for ever."""
     blocked, temporary = tmp_path / "file", tmp_path / "tmp"
     blocked.write_text("no folder")
     temporary.mkdir()
@@ -138,7 +138,7 @@ def test_no_temporary_folder_either_is_one_line(tmp_path, monkeypatch):
         demo_project()
 
 
-def test_nowhere_to_write_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
+def test_no_writable_folder_is_one_line(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("INFICOND_CACHE", str(blocked / "cache"))
@@ -147,7 +147,7 @@ def test_nowhere_to_write_is_one_line_that_says_what_to_do(tmp_path, monkeypatch
         demo_project()
 
 
-def test_somebody_elses_temporary_folder_is_not_trusted(tmp_path, monkeypatch):
+def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     owner = os.getuid() if hasattr(os, "getuid") else "user"
@@ -160,7 +160,7 @@ def test_somebody_elses_temporary_folder_is_not_trusted(tmp_path, monkeypatch):
 
 
 @pytest.mark.nightly
-def test_building_again_gives_what_ships(tmp_path):
+def test_a_rebuild_gives_the_shipped_files(tmp_path):
     from inficond.core.demo.build import build_demo
     from inficond.core.demo.packed import unpack_bytes, unpack_regions
 

@@ -1,4 +1,4 @@
-"""Scenes are drawn the same on every run, and the subject is really in them, standing where it should."""
+"""Rendering: reproducible, with the subject visible and in its place."""
 
 import hashlib
 import subprocess
@@ -18,7 +18,7 @@ PICKED = range(0, 1200, 37)
 
 
 def bare(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """The scene without its subject."""
+    """Render the scene without its subject."""
     from inficond.core.demo import render as module
 
     real = cutout(scene.cutout)
@@ -39,7 +39,7 @@ def test_a_scene_is_256_pixels_of_rgb():
     assert picture.mode == "RGB"
 
 
-def test_drawing_again_gives_the_same_bytes_in_another_process_and_another_order():
+def test_rendering_is_the_same_in_another_process_and_order():
     code = (
         "import hashlib\n"
         "from inficond.core.demo.plan import scenes\n"
@@ -52,7 +52,7 @@ def test_drawing_again_gives_the_same_bytes_in_another_process_and_another_order
 
 
 @pytest.mark.parametrize("i", PICKED)
-def test_the_subject_is_in_the_frame_and_large_enough_to_be_seen(i, monkeypatch):
+def test_the_subject_is_in_the_frame_and_large_enough(i, monkeypatch):
     scene = scenes()[i]
     changed = np.abs(np.asarray(render(scene)).astype(int) - bare(scene, monkeypatch)).max(axis=2) > 12
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
@@ -70,7 +70,7 @@ def test_every_cutout_fits_on_every_background():
             assert render(scene).size == (FRAME, FRAME)
 
 
-def test_what_stands_darkens_the_ground_below_it(monkeypatch):
+def test_a_standing_subject_darkens_the_ground(monkeypatch):
     checked = 0
     for scene in scenes():
         if scene.cutout != "pig" or scene.background not in ("red_pyramid", "bent_pyramid", "giza"):
@@ -84,7 +84,7 @@ def test_what_stands_darkens_the_ground_below_it(monkeypatch):
     assert checked
 
 
-def test_water_mirrors_what_floats_on_it(monkeypatch):
+def test_water_reflects_the_subject(monkeypatch):
     scene = next(s for s in scenes() if s.cutout == "duck" and s.background == "chenonceau")
     changed = np.abs(np.asarray(render(scene)).astype(int) - bare(scene, monkeypatch)).max(axis=2) > 8
     sprite = cutout("duck")
@@ -94,7 +94,7 @@ def test_water_mirrors_what_floats_on_it(monkeypatch):
     assert rows[-1] - rows[0] > wet
 
 
-def test_close_ups_have_a_soft_background_and_large_subjects_a_sharp_one():
+def test_close_ups_have_a_blurred_background_and_large_subjects_a_sharp_one():
     def detail(size: int) -> float:
         scene = replace(
             scenes()[0], cutout="apple_green", background="arc", size=size, x=0.0, y=1.0, zoom=1.0
@@ -105,7 +105,7 @@ def test_close_ups_have_a_soft_background_and_large_subjects_a_sharp_one():
     assert detail(60) < 0.7 * detail(200)
 
 
-def test_stretched_ground_keeps_the_horizon_where_the_picture_has_it():
+def test_stretched_ground_keeps_the_horizon():
     for name, staging in BACKGROUNDS.items():
         place = background(name)
         if staging.stretch is None:

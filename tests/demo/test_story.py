@@ -1,4 +1,4 @@
-"""The guided scenario, scripted: a student learned the water, not the bird; a person sees and mends it."""
+"""The guided scenario on the scores: muting water words corrects the student of water birds."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ CLASS = "water bird"
 
 @pytest.fixture(scope="module")
 def plan():
-    """What the scenes are, row by row of the project."""
+    """Return the scene of each row of the project."""
     return scenes()
 
 
@@ -21,7 +21,7 @@ def water(project):
 
 
 def change(project, before, after, rows, cls=CLASS):
-    """Measures of the class on some rows before and after, intervals resampled by cut-out."""
+    """Return the change of the class on some rows, with intervals resampled by cut-out."""
     c = project.classes.index(cls)
     groups = np.array(project.image_groups)[rows]
     return paired_bootstrap(
@@ -30,8 +30,8 @@ def change(project, before, after, rows, cls=CLASS):
 
 
 @pytest.fixture(scope="module")
-def mended(project):
-    """All scores before and after everything to do with water is muted."""
+def corrected(project):
+    """Return all scores before and after muting the water words."""
     session = project.session()
     before = np.array(session.scores())
     session.apply(CLASS, {"kind": "mute", "concept": "group:water"})
@@ -42,7 +42,7 @@ def rows(plan, broken):
     return np.array([i for i, s in enumerate(plan) if s.split == "val" and s.broken == broken])
 
 
-def test_the_fault_is_among_the_first_three_slices(project, plan, water):
+def test_the_shortcut_is_among_the_first_three_slices(project, plan, water):
     session = project.session()
     for found in session.slices(CLASS)[:3]:
         named = {condition.concept for condition in found.conditions}
@@ -61,30 +61,30 @@ def test_water_is_among_the_first_three_suggestions(project, water):
     assert {a.concept for a in found} & (water | {"group:water"})
 
 
-def test_muting_water_mends_the_student(project, plan, mended):
+def test_muting_water_improves_the_student(project, plan, corrected):
     validation = np.flatnonzero(project.is_validation)
-    ap = change(project, *mended, validation)["ap"]
+    ap = change(project, *corrected, validation)["ap"]
     assert ap.after - ap.before >= 0.10
     assert ap.delta.low > 0
-    broken = change(project, *mended, rows(plan, broken=True))["balanced_agreement"]
+    broken = change(project, *corrected, rows(plan, broken=True))["balanced_agreement"]
     assert broken.after - broken.before >= 0.10
     assert broken.delta.low > 0
 
 
-def test_scenes_with_the_usual_pairing_lose_nothing(project, plan, mended):
-    usual = change(project, *mended, rows(plan, broken=False))
+def test_scenes_with_the_usual_pairing_are_not_worse(project, plan, corrected):
+    usual = change(project, *corrected, rows(plan, broken=False))
     for name in ("ap", "balanced_agreement"):
         assert usual[name].delta.high >= 0
         assert usual[name].after > usual[name].before - 0.03
 
 
-def test_other_classes_are_left_alone(project, mended):
-    before, after = mended
+def test_other_classes_are_unchanged(project, corrected):
+    before, after = corrected
     others = [c for c, cls in enumerate(project.classes) if cls != CLASS]
     assert np.array_equal(before[:, others], after[:, others])
 
 
-def test_muting_as_many_other_active_words_gains_nothing(project, plan, water, mended):
+def test_muting_as_many_other_active_words_gains_nothing(project, plan, water, corrected):
     students = project.students
     c = project.classes.index(CLASS)
     active = [project.concepts[k] for k in students.top(c, students.nec()[c])]
@@ -95,6 +95,6 @@ def test_muting_as_many_other_active_words_gains_nothing(project, plan, water, m
     session = project.session()
     session.apply(CLASS, [{"kind": "mute", "concept": word} for word in others])
     validation = np.flatnonzero(project.is_validation)
-    control = change(project, mended[0], np.array(session.scores()), validation)
+    control = change(project, corrected[0], np.array(session.scores()), validation)
     assert control["ap"].after <= control["ap"].before + 0.02
     assert control["ap"].delta.low <= 0

@@ -1,4 +1,4 @@
-"""What was really run is told at the end, and kept where `INFICOND_FUZZ_REPORT` names a file."""
+"""Fixtures of the fuzz tests; counts are printed at the end and written to `INFICOND_FUZZ_REPORT`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.fuzz.workshop import Workshop
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """Valid things of every kind; what the program caches meanwhile lies among them."""
+    """Valid files of every kind, with a cache folder of their own."""
     root = tmp_path_factory.mktemp("workshop")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFICOND_CACHE", str(root / "cache"))
@@ -22,7 +22,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many inputs there were, not how many were meant."""
+    """Print the number of inputs."""
     if TALLIES:
         cases, steps = sum(t.cases for t in TALLIES), sum(t.steps for t in TALLIES)
         terminalreporter.write_line(
@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """For `tests/tools/reliability.py`."""
+    """Write the counts for `tests/tools/reliability.py`."""
     report = os.environ.get("INFICOND_FUZZ_REPORT")
     if report:
         Path(report).write_text(json.dumps([asdict(t) for t in TALLIES], indent=1))

@@ -1,8 +1,7 @@
-"""How one input is tried, watched and counted.
+"""Fuzzing harness: runs a parser on one input, under observation, and counts.
 
-A parser may do two things with any input: give back something that holds, or refuse it with one line that
-names the thing. Anything else is a bug: another exception, a hang, more memory than `MEMORY`, a file written
-outside the folder it was given, an address asked for.
+A parser must return a valid result or refuse the input with one line that names it. Everything else is a
+bug: another exception, a hang, more memory than `MEMORY`, a write outside the given folder, a network access.
 """
 
 import base64
@@ -31,44 +30,44 @@ from inficond.core.errors import JOINERS, InputError
 from inficond.core.images import UnreadableImage
 
 MEMORY = 2 << 30
-"""Bytes of address space that one input may cost beyond what the process has (where the system can tell)."""
+"""Bytes of additional address space that an input may use, where the system can limit it."""
 PATIENCE = 30.0
-"""Seconds of processor time after which an input counts as a hang; the longest has some megabytes."""
+"""Seconds of processor time after which an input counts as a hang."""
 LONGEST_LINE = 2000
-"""Characters of a refusal."""
+"""Characters of a refusal, at most."""
 MOST_TURNS = 12
-"""Hypothesis comes back to inputs that it had: so often it is begun anew, for as many as wanted."""
+"""Restarts of Hypothesis, which repeats inputs, until enough different ones were tried."""
 CI_CASES, NIGHTLY_CASES = 1_000, 100_000
-"""Inputs to all parsers together."""
+"""Inputs of all parsers together."""
 ACCEPTED, REFUSED = "accepted", "refused"
 CASES = Path(__file__).with_name("cases")
 
 
 class Bug(AssertionError):
-    """What no input may bring about."""
+    """Forbidden behaviour of a parser."""
 
 
 class _Hang(BaseException):
-    """Not an `Exception`: a decoder that catches those must not catch this."""
+    """Hang; not an `Exception`, which decoders may catch."""
 
 
 @dataclass(frozen=True)
 class Parser:
-    """Something of ours that reads what others wrote.
+    """A function that reads untrusted input.
 
     Parameters
     ----------
     name : str
     inputs : SearchStrategy
-        What is tried: most of it nearly right.
+        Inputs, most of them nearly valid.
     parse : callable
-        ``parse(given, place)`` with a new empty folder; gives anything, or raises `InputError`.
+        ``parse(given, place)`` with an empty folder; returns a result or raises `InputError`.
     holds : callable
-        ``holds(thing, given, place)`` asserts what is true of everything that was accepted.
+        ``holds(thing, given, place)`` asserts the properties of a result.
     names : tuple of str
-        One of them stands in every refusal.
+        Every refusal contains one of them.
     also : tuple of Path
-        Folders beside `place` that it may write to.
+        Further folders that the parser may write to.
     """
 
     name: str
@@ -81,7 +80,7 @@ class Parser:
 
 @dataclass
 class Tally:
-    """What was really run."""
+    """Counts of a run."""
 
     name: str
     cases: int = 0
@@ -93,7 +92,7 @@ class Tally:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Time what is inside, and keep the tally whether it goes well or not."""
+        """Measure the time of a block and record the tally, also if it fails."""
         began = time.monotonic()
         try:
             yield
@@ -106,11 +105,11 @@ class Tally:
 
 
 TALLIES: list[Tally] = []
-"""Of this process; `conftest` tells them when the tests are over."""
+"""Tallies of this process, which `conftest` prints at the end."""
 
 
 def judge(parser: Parser, given: Any, place: Path) -> str:
-    """Try one input.
+    """Run a parser on one input.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ def judge(parser: Parser, given: Any, place: Path) -> str:
     given : object
         The input.
     place : Path
-        An empty folder, the only one that may be written to.
+        An empty folder, to which the parser may write.
 
     Returns
     -------
@@ -128,7 +127,7 @@ def judge(parser: Parser, given: Any, place: Path) -> str:
     Raises
     ------
     Bug
-        It did something else.
+        Forbidden behaviour.
     """
     with watched(place, *parser.also):
         try:
@@ -141,10 +140,10 @@ def judge(parser: Parser, given: Any, place: Path) -> str:
 
 
 def check_line(line: str, names: tuple[str, ...]) -> None:
-    """A refusal is one line for people, that any terminal and any browser can show."""
+    """Check that a refusal is one printable line."""
     shown = ascii(line[:300])
     if not line.strip() or not line.translate(dict.fromkeys(map(ord, JOINERS))).isprintable():
-        raise Bug(f"the refusal is no printable line: {shown}")
+        raise Bug(f"the refusal is not a printable line: {shown}")
     if len(line) > LONGEST_LINE:
         raise Bug(f"the refusal has {len(line):,} characters: {shown}")
     if "not enough memory" in line:
@@ -154,18 +153,18 @@ def check_line(line: str, names: tuple[str, ...]) -> None:
 
 
 def fuzz(parser: Parser, cases: int, scratch: Path, repeatable: bool, shrink: bool = True) -> Tally:
-    """Try so many different inputs; what was tried is counted as it happens.
+    """Run a parser on a number of different inputs.
 
     Parameters
     ----------
     parser : Parser
     cases : int
     scratch : Path
-        Where each input gets a folder of its own.
+        Parent of the folders of the inputs.
     repeatable : bool
-        The same inputs at each run, or new ones.
+        Whether all runs have the same inputs.
     shrink : bool
-        Look for the smallest input that fails.
+        Whether to search for the smallest failing input.
 
     Returns
     -------
@@ -201,7 +200,7 @@ def fuzz(parser: Parser, cases: int, scratch: Path, repeatable: bool, shrink: bo
 
 @contextmanager
 def folder_in(scratch: Path) -> Iterator[Path]:
-    """A new folder, gone afterwards; its name is never used again (checks are remembered by path)."""
+    """Create a folder with a unique name, and delete it at the end."""
     place = Path(tempfile.mkdtemp(prefix="case-", dir=scratch))
     try:
         yield place
@@ -216,19 +215,19 @@ _WRITES = frozenset({
     "shutil.move", "shutil.rmtree", "shutil.copyfile",
 })  # fmt: skip
 _CACHES = (".pyc", ".nbi", ".nbc")
-"""Written by Python and numba beside code, whatever the input."""
+"""Suffixes of the caches of Python and numba."""
 GRAPH_WORKER = "inficond.core.models.graph_worker"
 """Process that checks graphs under limits of memory and time."""
 
 
 class _Watch:
-    """What Python's audit events tell while an input is tried."""
+    """Audit hook that records forbidden events."""
 
     def __init__(self) -> None:
         self.places: tuple[str, ...] = ()
         self.wrong: list[str] = []
         self.others: frozenset[int] = frozenset()
-        """Threads at other work since before: an app of an earlier test that still makes thumbnails."""
+        """Threads that were running before, for example of an earlier test."""
         sys.addaudithook(self.hear)
 
     def hear(self, event: str, args: tuple[Any, ...]) -> None:
@@ -272,7 +271,7 @@ _watch = _Watch()
 
 @contextmanager
 def watched(*places: Path) -> Iterator[None]:
-    """Let nothing inside hang, grow without end, or write outside these folders."""
+    """Limit time and memory of a block, and its writes to these folders."""
     _watch.others = frozenset(t.ident for t in threading.enumerate() if t.ident) - {threading.get_ident()}
     _watch.places, _watch.wrong = tuple(map(os.path.abspath, places)), []
     try:
@@ -290,7 +289,7 @@ def watched(*places: Path) -> Iterator[None]:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Processor time, so that a busy machine is no hang."""
+    """Limit the processor time of a block."""
     if not hasattr(signal, "ITIMER_PROF") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -329,7 +328,7 @@ def _memory() -> Iterator[None]:
 
 
 def encoded(given: Any) -> Any:
-    """An input as plain JSON; `decoded` is the inverse."""
+    """Convert an input to plain JSON; `decoded` is the inverse."""
     if isinstance(given, bytes):
         return {"$bytes": base64.b64encode(zlib.compress(given, 9)).decode()}
     if isinstance(given, Long):
@@ -346,7 +345,7 @@ def encoded(given: Any) -> Any:
 
 
 def decoded(said: Any) -> Any:
-    """An input from a file of kept cases."""
+    """Return an input from the JSON of a stored case."""
     if isinstance(said, list):
         return [decoded(v) for v in said]
     if not isinstance(said, dict):
@@ -367,7 +366,7 @@ def decoded(said: Any) -> Any:
 
 
 def kept_cases() -> list[tuple[str, int, dict[str, Any]]]:
-    """Parser, number and content of each kept case: ``was`` what it did, ``now`` what it does, ``input``."""
+    """Return parser, number and content of each stored case: `input`, `was` (behaviour before), `now`."""
     found = []
     for path in sorted(CASES.glob("*.json")):
         for number, case in enumerate(json.loads(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Inputs that are nearly right: documents with fields changed, files with bytes, messages with numbers."""
+"""Nearly valid inputs: documents, files and messages with some changes."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 @dataclass(frozen=True)
 class Long:
-    """A text too long to be written down."""
+    """A long text, stored as a repetition."""
 
     text: str
     times: int
@@ -20,14 +20,14 @@ class Long:
 
 @dataclass(frozen=True)
 class Raw:
-    """A piece of JSON text that no object has."""
+    """A piece of JSON text without a Python value."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A JSON object in which a key may stand twice."""
+    """A JSON object with repeated keys."""
 
     items: tuple[tuple[Any, Any], ...]
 
@@ -52,7 +52,7 @@ RAWS = (
 
 
 def one_in(n: int, rare: st.SearchStrategy[Any], usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The usual, but for about one of `n` times."""
+    """Draw from the usual strategy, about once in `n` times from the other."""
     return st.integers(0, n - 1).flatmap(lambda i: rare if i == 1 else usual)
 
 
@@ -71,10 +71,9 @@ odd = st.one_of(scalars, values, st.sampled_from([Raw(t) for t in RAWS]))
 def several(
     one: st.SearchStrategy[Any], by_chance: Callable[[Random], Any], most: int
 ) -> st.SearchStrategy[list[Any]]:
-    """One to `most` changes.
+    """Draw one to `most` changes.
 
-    Half of the time as Hypothesis likes them, which then finds the fewest and smallest that fail; half of the
-    time by one number that stands for all of them, which hardly ever gives the same twice.
+    Half of them are drawn by Hypothesis, which can shrink them; the others from a seed, without repetitions.
     """
 
     def drawn(seed: int) -> list[Any]:
@@ -128,7 +127,7 @@ def _odd(rng: Random, depth: int = 2) -> Any:
 
 
 def value(document: Any) -> Any:
-    """The document as a JSON parser would give it; a piece that is no JSON becomes None."""
+    """Return the document as a JSON parser would; a piece that is not JSON becomes None."""
     if isinstance(document, Long):
         return document.text * document.times
     if isinstance(document, Raw):
@@ -144,7 +143,7 @@ def value(document: Any) -> Any:
 
 
 def text(document: Any) -> str:
-    """The document as JSON text."""
+    """Return the document as JSON text."""
     if isinstance(document, Raw):
         return document.text
     if isinstance(document, Long):
@@ -163,7 +162,7 @@ def _key(key: Any) -> str:
 
 
 class _Object:
-    """A JSON object while it is changed."""
+    """A JSON object that can be changed."""
 
     def __init__(self, items: list[list[Any]]) -> None:
         self.items = items
@@ -184,7 +183,7 @@ def _freeze(tree: Any) -> Any:
 
 
 def _spots(tree: Any) -> Iterator[tuple[list[Any], int, list[Any] | None]]:
-    """Every value, the whole first: the list that holds it, where, and its key's pair where it has one."""
+    """Return every value with the list that contains it, its position, and its key's pair."""
     if isinstance(tree, _Object):
         for pair in tree.items:
             yield pair, 1, pair
@@ -204,7 +203,7 @@ def _change_by_chance(rng: Random) -> tuple[str, int, int, Any, Any]:
 
 
 def _changed(root: list[Any], change: tuple[str, int, int, Any, Any]) -> None:
-    """One change in place; where its kind has nothing to take hold of, a value is replaced."""
+    """Apply one change in place; if its kind does not apply, replace a value."""
     kind, where, other, new, word = change
     spots = list(_spots(root))
     inner = spots if where % 8 == 7 else spots[1:] or spots  # the whole is replaced now and then
@@ -249,7 +248,7 @@ def _changed(root: list[Any], change: tuple[str, int, int, Any, Any]) -> None:
 
 @st.composite
 def documents(draw: st.DrawFn, seeds: Sequence[Any], most: int = 4) -> Any:
-    """One of some valid documents, with up to `most` changes; now and then it is left alone."""
+    """Draw a valid document with up to `most` changes, sometimes none."""
     seed = draw(st.sampled_from(seeds))
     root = [_thaw(seed)]
     if draw(st.integers(0, 11)) == 1:
@@ -261,7 +260,7 @@ def documents(draw: st.DrawFn, seeds: Sequence[Any], most: int = 4) -> Any:
 
 
 MOST = 8_000_000
-"""Characters of a document, about: what changes multiply into more is not tried."""
+"""Approximate size of a document in characters, at most."""
 
 
 def _size(document: Any) -> int:
@@ -309,12 +308,12 @@ def _edit_by_chance(rng: Random) -> tuple[str, int, int, bytes]:
 
 
 def edits(most: int) -> st.SearchStrategy[list[Any]]:
-    """Changes to bytes, for `edited`."""
+    """Draw changes of bytes, for `edited`."""
     return several(_edit, _edit_by_chance, most)
 
 
 def edited(data: bytes, changes: Sequence[Any]) -> bytes:
-    """The bytes with changes made one after another."""
+    """Return bytes with changes applied."""
     for change in changes:
         data = _edited(data, change, data)
     return data
@@ -352,7 +351,7 @@ def _edited(data: bytes, edit: tuple[str, int, int, bytes], other: bytes) -> byt
 
 @st.composite
 def mangled(draw: st.DrawFn, seeds: Sequence[bytes], most: int = 6) -> bytes:
-    """One of some valid files, with up to `most` changes to its bytes."""
+    """Draw a valid file with up to `most` changes of bytes."""
     data, other = draw(st.sampled_from(seeds)), draw(st.sampled_from(seeds))
     if draw(st.integers(0, 11)) == 1:
         return data
@@ -362,14 +361,14 @@ def mangled(draw: st.DrawFn, seeds: Sequence[bytes], most: int = 6) -> bytes:
 
 
 def files(seeds: Sequence[Any], most: int = 4) -> st.SearchStrategy[Any]:
-    """A JSON file: a changed document, or the changed bytes of a valid one."""
+    """Draw a JSON file: a changed document, or a valid one with changed bytes."""
     return st.one_of(
         documents(seeds, most), documents(seeds, most), mangled([text(s).encode() for s in seeds])
     )
 
 
 def content(given: Any) -> bytes:
-    """What stands in the file."""
+    """Return the content of the file."""
     return given if isinstance(given, bytes) else text(given).encode()
 
 
@@ -401,7 +400,7 @@ _quoted = st.sampled_from(['"', '""', '"a,b"', '"a\nb"', '"open', 'a"b', "'"])
 
 @st.composite
 def tables(draw: st.DrawFn, headers: Sequence[str], rows: Sequence[str]) -> bytes:
-    """A CSV file: lines of some valid ones, cells changed, separators mixed."""
+    """Draw a CSV file of valid lines with changed cells and separators."""
     separator = draw(st.sampled_from([",", ",", ",", ";", "\t"]))
     lines = [draw(st.sampled_from(headers)).split(",")]
     lines += [line.split(",") for line in draw(st.lists(st.sampled_from(rows), max_size=6))]
@@ -426,7 +425,7 @@ def tables(draw: st.DrawFn, headers: Sequence[str], rows: Sequence[str]) -> byte
 
 
 def _fields(data: bytes, depth: int = 0) -> list[list[Any]] | None:
-    """Number, wire type and value of each field, messages unfolded; None where it is no message."""
+    """Return number, wire type and value of each field, recursively; None if it is not a message."""
     found: list[list[Any]] = []
     at = 0
     while at < len(data):
@@ -512,7 +511,7 @@ def _tweak_by_chance(rng: Random) -> tuple[str, int, int, int, bytes]:
 
 @st.composite
 def messages(draw: st.DrawFn, seeds: Sequence[bytes], most: int = 5) -> bytes:
-    """A protocol buffer with some of its fields changed; lengths fit again afterwards."""
+    """Draw a protocol buffer with some fields changed and lengths corrected."""
     fields = _fields(draw(st.sampled_from(seeds)))
     assert fields is not None
     for kind, where, other, number, blob in draw(several(_tweak, _tweak_by_chance, most)):

@@ -1,4 +1,4 @@
-"""All parsers: importing them enters them under their names."""
+"""All parsers, registered by import."""
 
 from tests.fuzz import model_parsers, page_parsers, project_parsers, table_parsers, tuning_parsers
 from tests.fuzz.registry import MAKERS, parser_of

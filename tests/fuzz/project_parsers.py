@@ -1,4 +1,4 @@
-"""Projects, histories and pieces of projects that somebody else made, sums put right."""
+"""Parsers of projects, histories and shards, with correct checksums."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from inficond.core.tuning.actions import Action
 
 @parser("project", 1.5)
 def project(shop: Workshop) -> Parser:
-    """`project.json` and the other documents of a project, sealed again after they were changed."""
+    """Changed documents of a project, with correct checksums."""
     shop.project.session().summary()
     config = json.loads((shop.project.path / files.PROJECT).read_text())
     del config["checksum"]
@@ -92,7 +92,7 @@ def project(shop: Workshop) -> Parser:
 
 
 def tuned(project: Project) -> None:
-    """A step and what is told of it: numbers all of them."""
+    """Return a step and its description, which must be numbers."""
     session = project.session()
     session.apply(project.classes[0], Action("mute", project.concepts[0]))
     assert finite(session.state.weights())
@@ -101,7 +101,7 @@ def tuned(project: Project) -> None:
 
 @st.composite
 def image_tables(draw: st.DrawFn, shop: Workshop) -> bytes:
-    """`images.parquet` with a column left out, changed or of another type."""
+    """`images.parquet` with a missing or changed column."""
     table = pq.read_table(shop.project.path / files.IMAGES)
     at = draw(st.integers(0, table.num_columns - 1))
     how = draw(st.sampled_from(["drop", "nulls", "text", "shorter", "as it is", "numbers", "twice"]))
@@ -125,7 +125,7 @@ def image_tables(draw: st.DrawFn, shop: Workshop) -> bytes:
 
 
 def resealed(whole: bytes) -> bytes:
-    """A document with the checksum that a reader wants, where one can be made."""
+    """Return a document with a correct checksum if possible."""
     try:
         said = json.loads(whole)
         if isinstance(said, dict):
@@ -140,7 +140,7 @@ def resealed(whole: bytes) -> bytes:
 
 @parser("history", 0.6)
 def history(shop: Workshop) -> Parser:
-    """Rows of `history.sqlite` changed by somebody who can make the sums fit."""
+    """Changed rows of `history.sqlite`, with correct checksums."""
     import sqlite3
 
     folder = shop.copy_of(shop.project, shop.root / "history")
@@ -218,7 +218,7 @@ def history(shop: Workshop) -> Parser:
 
 
 def rewritten(path: Path, changes: list[tuple[str, str, Any]]) -> None:
-    """Change columns of the last row of tables, and make every sum fit again."""
+    """Change columns of the last row of tables, and correct the checksums."""
     import sqlite3
 
     db = sqlite3.connect(path)

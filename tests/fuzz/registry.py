@@ -1,4 +1,4 @@
-"""The parsers by name, and what they have in common."""
+"""Registry of parsers, and their common checks."""
 
 import io
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from inficond.core.errors import JOINERS, InputError
 
 Maker = Callable[[Workshop], Parser]
 MAKERS: dict[str, tuple[Maker, float]] = {}
-"""By name: what makes a parser, and how large its share of the cases is."""
+"""Name to maker of a parser and its share of the cases."""
 PICTURE = np.arange(31 * 40 * 3, dtype=np.uint8).reshape(31, 40, 3)
 
 
 def parser(name: str, share: float = 1.0) -> Callable[[Maker], Maker]:
-    """Enter a maker under a name."""
+    """Register a maker under a name."""
 
     def enter(make: Maker) -> Maker:
         MAKERS[name] = make, share
@@ -27,19 +27,19 @@ def parser(name: str, share: float = 1.0) -> Callable[[Maker], Maker]:
 
 
 def parser_of(name: str, shop: Workshop) -> Parser:
-    """The parser of a name, made once for a workshop."""
+    """Return the parser of a name, created once per workshop."""
     if name not in shop.made:
         shop.made[name] = MAKERS[name][0](shop)
     return shop.made[name]
 
 
 def plain_text(text: str) -> bool:
-    """Whether a text can be written into a file and sent to a browser."""
+    """Return whether a text can be encoded."""
     return isinstance(text, str) and text.encode("utf-8", "replace").decode() == text
 
 
 def told(ask: Callable[[], Any]) -> None:
-    """It answers, or says in a line why not."""
+    """Check that a call returns, or is refused in one line."""
     try:
         ask()
     except InputError as error:
@@ -47,7 +47,7 @@ def told(ask: Callable[[], Any]) -> None:
 
 
 def printable(text: str) -> bool:
-    """Whether a text can be shown as it is; joiners are parts of some scripts' words."""
+    """Return whether a text is printable; joiners count as printable."""
     return text.translate(dict.fromkeys(map(ord, JOINERS))).isprintable()
 
 
@@ -56,11 +56,11 @@ def finite(array: np.ndarray) -> bool:
 
 
 place_name = "case-"
-"""In the path of everything that lies in a case's own folder."""
+"""Part of the path of the folder of a case."""
 
 
 def npy_seeds() -> list[bytes]:
-    """NumPy files of other kinds than wanted."""
+    """NumPy files of other types than expected."""
     made = []
     for array in (
         np.zeros((2, 8)),

@@ -1,4 +1,4 @@
-"""Every input that once broke something, tried again: `cases/PARSER.json` says what it did and does."""
+"""Regression tests of all inputs that revealed a bug, stored in `cases/PARSER.json`."""
 
 import json
 import zlib
@@ -27,24 +27,20 @@ CASES = kept_cases()
 @pytest.mark.parametrize(
     ("name", "case"), [(name, case) for name, _, case in CASES], ids=[f"{n} {i}" for n, i, _ in CASES]
 )
-def test_what_was_found_once_is_not_found_again(
-    name: str, case: dict[str, Any], workshop: Workshop, tmp_path: Path
-) -> None:
+def test_stored_case(name: str, case: dict[str, Any], workshop: Workshop, tmp_path: Path) -> None:
     with folder_in(tmp_path) as place:
         assert judge(parser_of(name, workshop), decoded(case["input"]), place) == case["now"], (
-            f"it was: {case['was']}"
+            f"before: {case['was']}"
         )
 
 
-def test_every_kept_case_is_of_a_parser_that_is_fuzzed() -> None:
+def test_every_stored_case_belongs_to_a_parser() -> None:
     assert {name for name, _, _ in CASES} <= set(MAKERS)
     assert len(CASES) > 100
 
 
-def test_a_file_whose_precision_the_project_does_not_tell_is_read_all_the_same(
-    workshop: Workshop, tmp_path: Path
-) -> None:
-    """It was: KeyError: 'dtype'. Not among the `cases`: checksums of products differ between processors."""
+def test_a_file_without_a_recorded_type_is_read(workshop: Workshop, tmp_path: Path) -> None:
+    """Regression: KeyError: 'dtype'. Not stored in `cases`, since checksums depend on the processor."""
     config = json.loads((workshop.project.path / "project.json").read_text())
     del config["checksum"], config["files"]["regions/embeddings.npy"]["dtype"]
     with folder_in(tmp_path) as place:
@@ -54,8 +50,8 @@ def test_a_file_whose_precision_the_project_does_not_tell_is_read_all_the_same(
 # Too large to be kept as files; each took minutes, or tens of gigabytes.
 
 
-def test_a_small_table_of_many_names_does_not_unfold(tmp_path: Path) -> None:
-    """Each line names an image and a class of its own: their table would have 4,294,967,296 numbers."""
+def test_a_small_table_of_many_names_is_refused(tmp_path: Path) -> None:
+    """Each line has a different image and class, so the table would have 4,294,967,296 numbers."""
     lines = [f"i{n},c{n}" for n in range(1 << 16)]
     path = tmp_path / "labels.csv"
     path.write_text("\n".join(["image,class", *lines]))
@@ -79,7 +75,7 @@ def test_a_table_of_very_many_columns_is_read(tmp_path: Path) -> None:
     assert table.values.sum() == len(names)
 
 
-def test_a_name_that_stands_twice_in_a_long_list_is_found(tmp_path: Path) -> None:
+def test_a_repeated_name_in_a_long_list_is_found(tmp_path: Path) -> None:
     names = [f"word {n}" for n in range(300_000)]
     weights, mean = np.zeros((1, len(names) + 1)), np.zeros(len(names) + 1)
     with watched(tmp_path), pytest.raises(InputError, match="'word 299999' occurs twice"):
@@ -93,8 +89,8 @@ def test_a_tensor_of_very_many_dimensions_is_refused(tmp_path: Path) -> None:
         check_graph(model, "deep.onnx")
 
 
-def test_the_focus_of_a_history_does_not_unfold(tmp_path: Path) -> None:
-    """A packed mask of a kilobyte may say that it is a gigabyte long."""
+def test_a_focus_that_decompresses_to_a_gigabyte_is_refused(tmp_path: Path) -> None:
+    """A small compressed mask can decompress to a gigabyte."""
     packer = zlib.compressobj(9)
     head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # after it, it may begin anew
@@ -106,7 +102,7 @@ def test_the_focus_of_a_history_does_not_unfold(tmp_path: Path) -> None:
     assert (Focus.of("x", mask, 2).mask(60) == mask).all()
 
 
-def test_a_case_survives_its_file() -> None:
+def test_cases_are_stored_losslessly() -> None:
     given = [
         b"\0\xff",
         (Long("a", 3), Raw("[")),

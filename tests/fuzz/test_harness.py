@@ -1,4 +1,4 @@
-"""The harness sees a bug: each kind that it is there for is made on purpose and found."""
+"""Tests of the harness: it finds each kind of bug."""
 
 import json
 import socket
@@ -59,9 +59,9 @@ def greedy(*_: Any) -> Any:
 @pytest.mark.parametrize(
     ("parse", "what"),
     [
-        (refuse(""), "no printable line"),
-        (refuse("a number\nand more"), "no printable line"),
-        (refuse("the number \x1b[2J"), "no printable line"),
+        (refuse(""), "not a printable line"),
+        (refuse("a number\nand more"), "not a printable line"),
+        (refuse("the number \x1b[2J"), "not a printable line"),
         (refuse("number " * 1000), "7,000 characters"),
         (refuse("something is wrong"), "names none of"),
         (lambda given, place: (place.parent / "outside").write_text("x"), "outside its folder: open"),
@@ -69,14 +69,14 @@ def greedy(*_: Any) -> Any:
         (call, r"outside its folder: socket\."),
     ],
 )  # fmt: skip
-def test_what_no_parser_may_do_is_seen(parse: Callable[[Any, Path], Any], what: str, tmp_path: Path) -> None:
+def test_forbidden_behaviour_is_found(parse: Callable[[Any, Path], Any], what: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     with pytest.raises(Bug, match=what):
         judge(parser(parse), 1, place)
 
 
-def test_a_thread_of_the_parser_is_watched_and_one_at_other_work_is_not(tmp_path: Path) -> None:
+def test_threads_of_the_parser_are_watched_and_others_are_not(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     go, wrote = threading.Event(), threading.Event()
@@ -101,20 +101,20 @@ def test_a_thread_of_the_parser_is_watched_and_one_at_other_work_is_not(tmp_path
         judge(parser(parse_in_a_thread), 1, place)
 
 
-def test_a_hang_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "PATIENCE", 0.2)
     with pytest.raises(Bug, match="not done after"):
         judge(parser(no_patience), 1, tmp_path)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells and limits")
-def test_memory_without_end_is_seen(tmp_path: Path) -> None:
+def test_unlimited_memory_is_found(tmp_path: Path) -> None:
     with pytest.raises(Bug, match="needs more than"):
         judge(parser(greedy), 1, tmp_path)
     assert greedy().nbytes > harness.MEMORY, "and nothing is limited afterwards"
 
 
-def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> None:
+def test_a_rare_bug_is_found_and_shrunk(tmp_path: Path) -> None:
     def parse(given: int, place: Path) -> int:
         if given > 700:
             raise KeyError(given)
@@ -146,7 +146,7 @@ def test_a_bug_that_few_inputs_meet_is_found_and_told_small(tmp_path: Path) -> N
         ("page request", "inficond.gradio_app.rpc._string", lambda request, name: request.get(name)),
     ],
 )  # fmt: skip
-def test_a_check_that_is_taken_out_is_missed(
+def test_a_removed_check_is_found(
     name: str,
     where: str,
     broken: Callable[..., Any],
@@ -154,7 +154,7 @@ def test_a_check_that_is_taken_out_is_missed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The parsers themselves, each with one check gone: the inputs that are tried find that it is."""
+    """Each parser with one check removed: the inputs reveal it."""
     made = parser_of(name, workshop)
     monkeypatch.setattr(where, broken)
     with pytest.raises(Exception):  # noqa: B017  (whatever the parser raises without its check)
@@ -162,17 +162,17 @@ def test_a_check_that_is_taken_out_is_missed(
     assert harness.TALLIES.pop().bugs
 
 
-def test_a_session_that_forgets_is_seen(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of these lies is found by a few sequences of steps."""
+def test_errors_of_a_session_are_found(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few sequences of steps reveal each of these errors."""
     state = Tree.state
-    lies: list[tuple[Any, str, Any]] = [
+    errors: list[tuple[Any, str, Any]] = [
         (Tree, "state", lambda self, node: state(self, self.root.id)),
         (ClassState, "same_as", lambda self, other: True),
         (sessions, "bounds_of", lambda actions, weights, columns, in_force: dict(in_force or {})),
     ]
-    for owner, name, lie in lies:
+    for owner, name, error in errors:
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, lie)
+            patch.setattr(owner, name, error)
             with pytest.raises((AssertionError, InputError, KeyError, ExceptionGroup)):
                 run(workshop, "sigmoid", 30, 15, repeatable=True, shrink=False)
         harness.TALLIES.pop()
@@ -190,8 +190,8 @@ def drawn(strategy: st.SearchStrategy[Any]) -> list[Any]:
     return found
 
 
-def test_inputs_are_nearly_right() -> None:
-    """Some are as they were, most are changed in few places; of a changed message the lengths fit again."""
+def test_inputs_are_nearly_valid() -> None:
+    """Some inputs are unchanged, most have few changes, and lengths of messages are corrected."""
     seed = {"a": [1, {"b": "text"}], "c": None, "d": "more"}
     made = drawn(documents([seed]))
     assert seed in made, "how often is not said: Hypothesis leaves out what it has tried"

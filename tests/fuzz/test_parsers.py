@@ -1,4 +1,4 @@
-"""No input breaks a parser: it is read to something that holds, or refused with one line that names it."""
+"""Fuzzing of all parsers: an input is read to a valid result, or refused in one line."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ NIGHT = int(os.environ.get("INFICOND_FUZZ_CASES", NIGHTLY_CASES))
 
 
 def share(name: str, all_cases: int) -> int:
-    """How many of the cases are this parser's."""
+    """Return the number of cases of a parser."""
     total = sum(weight for _, weight in MAKERS.values())
     return max(1, -int(-all_cases * MAKERS[name][1] // total))
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_no_input_breaks_it(name: str, workshop: Workshop, tmp_path: Path) -> None:
+def test_inputs(name: str, workshop: Workshop, tmp_path: Path) -> None:
     wanted = share(name, CI_CASES)
     tally = fuzz(parser_of(name, workshop), wanted, tmp_path, repeatable=True)
     assert tally.cases >= wanted
@@ -26,7 +26,7 @@ def test_no_input_breaks_it(name: str, workshop: Workshop, tmp_path: Path) -> No
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", MAKERS)
-def test_no_input_of_ten_to_the_fifth_breaks_it(name: str, workshop: Workshop, tmp_path: Path) -> None:
+def test_inputs_nightly(name: str, workshop: Workshop, tmp_path: Path) -> None:
     wanted = share(name, NIGHT)
     tally = fuzz(parser_of(name, workshop), wanted, tmp_path, repeatable=False)
     assert tally.cases >= wanted

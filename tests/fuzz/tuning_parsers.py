@@ -1,4 +1,4 @@
-"""What a person or a program asks for: actions, focuses, recipes."""
+"""Parsers of actions, focuses and recipes."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from inficond.core.tuning.actions import KINDS, Action, expand
 
 @parser("command line")
 def command_line(shop: Workshop) -> Parser:
-    """What `inficond tune` takes: actions, and a focus by name or file."""
+    """Arguments of `inficond tune`: actions, and a focus by name or file."""
 
     def parse(given: Any, place: Path) -> Any:
         kind, text, data = given
@@ -91,7 +91,7 @@ RECIPE_STEPS: list[dict[str, Any]] = [
 
 @parser("recipe", 2)
 def recipe(shop: Workshop) -> Parser:
-    """Read, and then replayed."""
+    """A recipe that is read and replayed."""
     shop.project.session().summary()
     whole = {"format": "inficond-recipe", "version": 1, "project": "p", "data": "d", "code": "c"}
     seeds = [{**whole, "steps": RECIPE_STEPS[i : i + 3]} for i in range(len(RECIPE_STEPS))]

@@ -1,4 +1,4 @@
-"""The valid things that inputs are made from, each made once when first asked for."""
+"""Valid files from which inputs are derived, each created once when it is first needed."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from inficond.core.students import Students
 
 
 class Workshop:
-    """A folder of valid models, projects and files that nobody writes to.
+    """Folder of valid models, projects and files, for reading.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Workshop:
 
     @cached_property
     def manifests(self) -> list[dict[str, Any]]:
-        """Of an encoder with a lookup table, of a teacher with groups, and each without a checksum."""
+        """Manifests of an encoder with lookup table and a teacher with groups, also without checksums."""
         encoder = json.loads((self.encoder / "manifest.json").read_text())
         encoder["text"]["lookup"] = {"words": "words.json", "vectors": "vectors.npy", "weight": 0.5}
         teacher = json.loads((self.teacher / "manifest.json").read_text())
@@ -58,19 +58,19 @@ class Workshop:
 
     @cached_property
     def project(self) -> Project:
-        """60 images, 9 concepts, 2 classes."""
+        """Project of 60 images, 9 concepts and 2 classes."""
         return write_small_project(self.root / "small", n=60, k=9, classes=("boat", "bird"))
 
     @cached_property
     def softmax_project(self) -> Project:
-        """The same with students that share one probability."""
+        """The same project with the softmax link."""
         return write_small_project(
             self.root / "joint", n=60, k=9, classes=("boat", "bird", "barn"), link="softmax"
         )
 
     @cached_property
     def students(self) -> Students:
-        """Over the tiny encoder's words."""
+        """Students over the words of the tiny encoder."""
         words = list(tiny_models.WORDS)
         rng = np.random.default_rng(3)
         return Students(
@@ -85,14 +85,14 @@ class Workshop:
 
     @cached_property
     def exported(self) -> bytes:
-        """A student in one ONNX file."""
+        """An exported student."""
         encoder = load_encoder(self.encoder, "cpu", 1)
         words = encoder.embed_words(list(tiny_models.WORDS))
         return student_graph(encoder, self.students, words, {"project": "small", "node": "0" * 12})
 
     @cached_property
     def graphs(self) -> list[bytes]:
-        """ONNX files: of the tiny models, a student, and what a graph may unfold to."""
+        """ONNX files of the tiny models, of a student, and with large intermediate results."""
         folders = [(self.encoder, "image.onnx"), (self.encoder, "text.onnx"), (self.teacher, "teacher.onnx")]
         made = [(folder / name).read_bytes() for folder, name in folders]
         shape = onnx_protobuf.tensor("shape", np.array([2, 3], np.int64))
@@ -130,7 +130,7 @@ class Workshop:
 
     @cached_property
     def pictures(self) -> list[bytes]:
-        """A small picture in every format that is read; turned, grey, deep and with a palette too."""
+        """A small picture in every supported format and mode."""
         rng = np.random.default_rng(2)
         rgb = Image.fromarray(rng.integers(0, 255, (12, 10, 3), dtype=np.uint8))
         made = []
@@ -178,7 +178,7 @@ class Workshop:
         return made
 
     def copy_of(self, project: Project, place: Path) -> Path:
-        """A project in a folder of its own; its unchanging files are shared with the first."""
+        """Return a copy of a project whose constant files are hard links."""
         folder = place / "project"
         for file in sorted(project.path.rglob("*")):
             if file.is_file() and not file.name.startswith("history"):
@@ -189,5 +189,5 @@ class Workshop:
 
 
 def entry_of(data: bytes) -> dict[str, Any]:
-    """What a manifest says of a file."""
+    """Return the entry of a file in a manifest."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -1,4 +1,4 @@
-"""The tree in SQLite: what is read is what was written; what is not ours or not whole is refused."""
+"""Histories in SQLite: reading, writing, and refusal of damaged and foreign files."""
 
 import sqlite3
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def history_of(project: Project) -> History:
     return History(project.path / "history.sqlite", project.session().context.data_hash)
 
 
-def test_nodes_come_back_to_the_bit(project: Project) -> None:
+def test_nodes_are_read_as_they_were_written(project: Project) -> None:
     written = project.session("main")
     history = history_of(project)
     nodes = history.nodes("main")
@@ -46,7 +46,7 @@ def test_nodes_come_back_to_the_bit(project: Project) -> None:
     assert [n.id for n in history.nodes("main", known=[nodes[0].id])] == [n.id for n in nodes[1:]]
 
 
-def test_states_along_a_path_are_those_that_were_left(project: Project) -> None:
+def test_states_along_a_path(project: Project) -> None:
     session = project.session("main")
     tree = Tree(session.context.root, session.workspace.root)
     tree.add(history_of(project).nodes("main"))
@@ -78,7 +78,7 @@ def test_a_node_that_was_tampered_with_is_found(project: Project) -> None:
         history_of(project).check()
 
 
-def test_a_file_that_is_no_history_is_refused(make_project: MakeProject) -> None:
+def test_a_file_that_is_not_a_history_is_refused(make_project: MakeProject) -> None:
     project = make_project()
     (project.path / "history.sqlite").write_bytes(b"not a database at all " * 100)
     with pytest.raises(InputError, match=r"history\.sqlite is damaged"):
@@ -101,7 +101,7 @@ def test_a_history_of_a_newer_format_is_refused(project: Project) -> None:
         history_of(project).nodes("main")
 
 
-def test_a_transaction_that_fails_half_way_leaves_nothing(project: Project) -> None:
+def test_a_failed_transaction_changes_nothing(project: Project) -> None:
     history = history_of(project)
     before = history.head("main"), len(history.nodes("main"))
 

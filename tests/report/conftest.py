@@ -1,4 +1,4 @@
-"""A small project with pictures, labels, sources and names that try to break out of a page."""
+"""Small project with pictures, labels, sources and names that contain markup."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ N, K, R, D, GRID = 240, 24, 4, 32, (4, 4)
 
 
 def picture(rng: np.random.Generator) -> bytes:
-    """A photograph's stand-in: coarse colours, JPEG."""
+    """Return a JPEG with coarse colours."""
     cells = Image.fromarray(rng.integers(0, 255, (3, 4, 3), np.uint8))
     out = io.BytesIO()
     cells.resize((96, 72), Image.Resampling.BICUBIC).save(out, "JPEG")
@@ -29,7 +29,7 @@ def picture(rng: np.random.Generator) -> bytes:
 
 
 def make(folder: Path, *, regions: bool = True, labels: bool = True, link: str = "sigmoid") -> Project:
-    """Three classes: one read off six words, one hostile by name, one to which the teacher never says yes."""
+    """Project of three classes: one of six words, one with markup in its name, one without positives."""
     rng = np.random.default_rng(0)
     words = random_directions(K, D, 1)
     shown = rng.integers(0, K, (N, R))
@@ -67,11 +67,11 @@ def make(folder: Path, *, regions: bool = True, labels: bool = True, link: str =
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """With everything in it."""
+    """Project with regions and labels."""
     return make(tmp_path_factory.mktemp("report") / "p")
 
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Without regions and labels, with the softmax link."""
+    """Project without regions and labels, with the softmax link."""
     return make(tmp_path_factory.mktemp("report") / "bare", regions=False, labels=False, link="softmax")

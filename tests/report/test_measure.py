@@ -1,4 +1,4 @@
-"""The report's figures are those of the metrics, on validation images, of the students as they are now."""
+"""Figures of the report: metrics of the current students on validation images."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_concepts_are_the_largest_weights_with_the_images_where_they_are_stronge
                 assert e["value"] == pytest.approx(float(project.X[e["row"], k]))
 
 
-def test_the_random_row_stands_beside_the_words(project, data) -> None:
+def test_the_random_concept_baseline_is_reported(project, data) -> None:
     random = random_concept_baseline(
         project.region_embeddings, project.T, ~project.is_validation, project.classes, len(project.concepts)
     )
@@ -87,7 +87,7 @@ def test_the_random_row_stands_beside_the_words(project, data) -> None:
     assert entry["baseline"]["metrics"]["anec5"] == pytest.approx(alone, abs=1e-6)
 
 
-def test_means_leave_out_what_is_undefined_and_say_so(data) -> None:
+def test_means_leave_out_undefined_metrics(data) -> None:
     defined = [e["metrics"]["ap"] for e in data["classes"] if e["metrics"]["ap"] is not None]
     assert data["overall"]["fidelity"]["ap"] == pytest.approx(np.mean(defined))
     assert data["overall"]["undefined"] == ["never"]
@@ -95,7 +95,7 @@ def test_means_leave_out_what_is_undefined_and_say_so(data) -> None:
     assert "never says yes" in data["classes"][2]["reading"][0]
 
 
-def test_without_regions_and_labels_it_says_what_is_missing(bare) -> None:
+def test_missing_regions_and_labels_are_reported(bare) -> None:
     data = report(bare)
     assert data["overall"]["baseline"] is None
     assert data["overall"]["accuracy"] is None
@@ -105,7 +105,7 @@ def test_without_regions_and_labels_it_says_what_is_missing(bare) -> None:
     json.dumps(data, allow_nan=False)
 
 
-def test_it_reports_the_node_where_the_session_stands(project) -> None:
+def test_the_current_node_is_reported(project) -> None:
     session = project.session()
     concept = project.concepts[int(project.students.top(0, 1)[0])]
     session.apply("boat", [{"kind": "mute", "concept": concept}])
@@ -116,7 +116,7 @@ def test_it_reports_the_node_where_the_session_stands(project) -> None:
     assert concept in [k["name"] for k in report(project, classes=["boat"])["classes"][0]["concepts"]]
 
 
-def test_a_teacher_that_always_says_the_same_is_no_perfect_student(tmp_path) -> None:
+def test_a_constant_teacher_does_not_give_a_perfect_student(tmp_path) -> None:
     rng = np.random.default_rng(0)
     students = Students(["all", "none"], ["x", "y"], np.zeros((2, 2)), [0, 0], [0, 0], [1, 1])
     for held in (np.zeros(6, bool), np.arange(6) == 2, np.ones(6, bool)):
@@ -133,12 +133,12 @@ def test_a_teacher_that_always_says_the_same_is_no_perfect_student(tmp_path) -> 
         render_html(data)
 
 
-def test_an_unknown_class_is_named(project) -> None:
+def test_an_unknown_class_is_refused(project) -> None:
     with pytest.raises(InputError, match="boat"):
         report(project, classes=["boot"])
 
 
-def test_words_follow_figures(data) -> None:
+def test_sentences_depend_on_the_figures(data) -> None:
     assert [grade(x) for x in (None, 0.95, 0.8, 0.6, 0.4, 0.1)] == [
         "cannot be judged", "very closely", "closely", "roughly", "loosely", "hardly",
     ]  # fmt: skip

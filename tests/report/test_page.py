@@ -1,4 +1,4 @@
-"""The page: whole in one file, nothing from outside, nothing that a name could smuggle in."""
+"""The page: one file without requests, in which all names are escaped."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ HOSTILE = ("<script", "onerror=alert(1)>", "<i>my</i>", "<b>'x'")
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes; complains of elements that are not closed in order."""
+    """Parser that collects elements and checks that they are closed in order."""
 
     VOID = frozenset({"meta", "input", "img", "br"})
 
@@ -46,7 +46,7 @@ def page(project) -> str:
     return render_html(report(session), Pictures(project, session.context.words.embedding))
 
 
-def test_it_is_whole_and_asks_for_nothing(page: str) -> None:
+def test_the_page_is_complete_and_makes_no_requests(page: str) -> None:
     elements = Elements(page).found
     assert page.startswith("<!doctype html>")
     assert not [tag for tag, _ in elements if tag in ("script", "iframe", "object", "embed", "base", "form")]
@@ -69,7 +69,7 @@ def test_every_name_is_escaped(page: str) -> None:
     assert '"><img src=x onerror=alert(1)>' in [a.get("data-concept") for _, a in elements]
 
 
-def test_classes_subsets_and_concepts_are_all_there(project, page: str) -> None:
+def test_the_page_has_all_classes_subsets_and_concepts(project, page: str) -> None:
     elements = Elements(page).found
     sections = [a for t, a in elements if t == "section" and "data-class" in a]
     assert [a["data-class"] for a in sections] == project.classes
@@ -81,7 +81,7 @@ def test_classes_subsets_and_concepts_are_all_there(project, page: str) -> None:
         assert a["alt"]
 
 
-def test_evidence_keeps_its_colours_and_the_rest_is_grey(project) -> None:
+def test_evidence_is_in_colour_and_the_rest_grey(project) -> None:
     pictures = Pictures(project, project.session().context.words.embedding)
     row, concept = int(np.flatnonzero(project.is_validation)[3]), project.concepts[2]
     lit, plain = (decoded(uri) for uri in (pictures.evidence(row, concept), pictures.image(row)))
@@ -96,7 +96,7 @@ def decoded(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
 
 
-def test_a_page_without_regions_or_thumbnails_has_no_holes(bare, tmp_path: Path) -> None:
+def test_a_page_without_regions_and_thumbnails(bare, tmp_path: Path) -> None:
     session = bare.session()
     data = report(session)
     Elements(render_html(data))
@@ -126,7 +126,7 @@ def test_the_command_prints_one_json_object(project, capsys) -> None:
 
 
 @pytest.mark.parametrize("where", ["", "missing/report.html"])
-def test_a_place_that_cannot_be_written_is_refused_first(project, tmp_path: Path, capsys, where: str) -> None:
+def test_a_path_that_cannot_be_written_is_refused_first(project, tmp_path: Path, capsys, where: str) -> None:
     assert main(["report", str(project.path), "--html", str(tmp_path / where)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -136,7 +136,7 @@ def test_a_place_that_cannot_be_written_is_refused_first(project, tmp_path: Path
 
 
 @pytest.mark.browser
-def test_a_browser_opens_it_from_a_file_without_a_request_or_complaint(page: str, tmp_path: Path) -> None:
+def test_a_browser_opens_the_file_without_requests_and_errors(page: str, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     import shutil
 

@@ -1,4 +1,4 @@
-"""Actions: what may be asked, and how several wishes become at most one per concept."""
+"""Validation of actions, and their expansion to one action per concept."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_a_group_stands_for_all_its_concepts() -> None:
     ]
 
 
-def test_a_group_passes_over_dropped_concepts_but_naming_one_is_an_error() -> None:
+def test_a_group_skips_dropped_concepts_and_naming_one_is_an_error() -> None:
     assert [a.concept for a in expand([Action("up", "group:wet")], CONCEPTS, GROUPS, {"boat"})] == [
         "water",
         "sail",
@@ -52,20 +52,20 @@ def test_a_group_passes_over_dropped_concepts_but_naming_one_is_an_error() -> No
         expand([Action("up", "boat")], CONCEPTS, GROUPS, {"boat"})
 
 
-def test_two_different_wishes_about_one_weight_are_contradictory() -> None:
+def test_two_different_actions_on_one_weight_are_contradictory() -> None:
     with pytest.raises(InputError, match="contradictory actions on 'boat': mute boat and up boat"):
         expand([Action("mute", "boat"), Action("up", "boat")], CONCEPTS, GROUPS)
     with pytest.raises(InputError, match="contradictory"):
         expand([Action("mute", "group:wet"), Action("lock", "sail")], CONCEPTS, GROUPS)
 
 
-def test_the_same_wish_twice_is_one_wish() -> None:
+def test_a_repeated_action_counts_once() -> None:
     assert expand([Action("mute", "boat"), Action("mute", "boat")], CONCEPTS, GROUPS) == [
         Action("mute", "boat")
     ]
 
 
-def test_unknown_names_are_told_with_their_neighbours() -> None:
+def test_unknown_names_are_refused_with_similar_names() -> None:
     with pytest.raises(InputError, match="unknown concept 'watre': did you mean 'water'"):
         expand([Action("up", "watre")], CONCEPTS, GROUPS)
     with pytest.raises(InputError, match="unknown concept group 'wett': did you mean 'wet'"):
@@ -81,6 +81,6 @@ def test_json_and_back() -> None:
         Action.from_json({"kind": "up"})
 
 
-def test_a_line_for_people() -> None:
+def test_actions_as_one_line() -> None:
     said = spell([Action("mute", "dock"), Action("mute", "sea"), Action("up", "bird", 2)])
     assert said == "mute dock, sea; up bird ×2"

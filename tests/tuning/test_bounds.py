@@ -1,4 +1,4 @@
-"""Bounds: the table of actions, as the product defines it."""
+"""Bounds of actions."""
 
 import numpy as np
 import pytest
@@ -34,13 +34,13 @@ def test_the_table_of_actions(action: Action, weight: float, lower: float, upper
     assert (bound.lower, bound.upper, bound.weight) == (lower, upper, weight)
 
 
-def test_ends_are_float32_and_rounded_towards_what_was_asked() -> None:
+def test_ends_are_float32_and_rounded_towards_the_requested_side() -> None:
     up, down = bound_for(Action("up", "k", 1.1), 0.1, 0.3), bound_for(Action("down", "k", 1.1), 0.1, 0.3)
     assert up.lower == float(np.float32(up.lower)) >= 0.1 + 0.1 * 0.3
     assert down.upper == float(np.float32(down.upper)) <= 0.1 - 0.1 * 0.3
 
 
-def test_later_actions_on_a_concept_replace_earlier_ones_and_free_lifts_them() -> None:
+def test_later_actions_on_a_concept_replace_earlier_ones_and_free_removes_them() -> None:
     w = np.float32([0.5, -0.5, 0.0])
     names = ["a", "b", "c"]
     first = bounds_of([Action("up", "a"), Action("mute", "b")], w, names)
@@ -53,7 +53,7 @@ def test_later_actions_on_a_concept_replace_earlier_ones_and_free_lifts_them() -
     assert first["a"].action.kind == "up", "bounds in force are never changed in place"
 
 
-def test_all_actions_of_a_step_see_the_weights_before_it() -> None:
+def test_all_actions_of_a_step_refer_to_the_weights_before_it() -> None:
     w = np.float32([0.5, 0.25, 0.0])
     bounds = bounds_of([Action("mute", "a"), Action("up", "c", 2.0)], w, ["a", "b", "c"])
     assert bounds["c"].lower == 0.375  # τ = median(0.5, 0.25), not what is left after the mute

@@ -1,7 +1,7 @@
-"""The guided scenario of the built-in demo, scripted: see the fault, see why, tune, see it mended.
+"""The guided scenario of the built-in demo: find the shortcut, mute it, and compare.
 
-The student of "water bird" learned the water: in training every water bird stands on it. Half of the
-validation scenes break that. Intervals resample whole cut-outs: scenes of one are not independent.
+The student of "water bird" learned the water, on which all water birds are in training. Half of the
+validation scenes break this pairing. Intervals resample cut-outs, since scenes of one are not independent.
 """
 
 import numpy as np
@@ -24,21 +24,21 @@ def project() -> Project:
 
 @pytest.fixture(scope="module")
 def broken(project: Project) -> np.ndarray:
-    """(N,) the validation scenes that break the usual pairing."""
+    """Mask (N,) of the validation scenes that break the pairing."""
     by_id = {scene.id: scene.broken for scene in scenes()}
     return np.array([by_id[i] for i in project.image_ids]) & project.is_validation
 
 
 @pytest.fixture(scope="module")
-def mended(project: Project) -> Session:
-    """A session in which the first suggestion was applied."""
+def corrected(project: Project) -> Session:
+    """A session with the first suggestion applied."""
     session = project.session()
     session.apply(CLASS, session.suggest(CLASS)[0].actions, note="the first suggestion")
     return session
 
 
 def effect(project: Project, session: Session, among: np.ndarray, cls: str = CLASS) -> dict[str, Change]:
-    """Accuracy before and after, on some scenes."""
+    """Return the change of accuracy on some scenes."""
     c = project.classes.index(cls)
     return paired_bootstrap(
         project.labels[among, c],
@@ -48,7 +48,7 @@ def effect(project: Project, session: Session, among: np.ndarray, cls: str = CLA
     )
 
 
-def test_the_fault_is_among_the_first_three_slices(project: Project, broken: np.ndarray) -> None:
+def test_the_shortcut_is_among_the_first_three_slices(project: Project, broken: np.ndarray) -> None:
     first = project.session().slices(CLASS)[:3]
     assert first
     # Scenes that break the pairing are half of all, but nearly all of what these slices collect.
@@ -67,21 +67,25 @@ def test_the_water_is_among_the_first_three_suggestions(project: Project) -> Non
     assert not named[0].others
 
 
-def test_applying_it_mends_the_student(project: Project, mended: Session, broken: np.ndarray) -> None:
-    everywhere = effect(project, mended, project.is_validation)
+def test_the_suggestion_improves_the_student(
+    project: Project, corrected: Session, broken: np.ndarray
+) -> None:
+    everywhere = effect(project, corrected, project.is_validation)
     assert everywhere["ap"].delta.value >= 0.10
     assert everywhere["ap"].delta.low > 0
-    where_it_fails = effect(project, mended, broken)
+    where_it_fails = effect(project, corrected, broken)
     assert where_it_fails["balanced_agreement"].delta.value >= 0.10
     assert where_it_fails["balanced_agreement"].delta.low > 0
 
 
-def test_nothing_else_is_lost(project: Project, mended: Session, broken: np.ndarray) -> None:
-    normal = effect(project, mended, project.is_validation & ~broken)
+def test_other_scenes_and_classes_are_unchanged(
+    project: Project, corrected: Session, broken: np.ndarray
+) -> None:
+    normal = effect(project, corrected, project.is_validation & ~broken)
     assert all(change.verdict != "worse" for change in normal.values())
     before = project.session().scores()
     others = [c for c, cls in enumerate(project.classes) if cls != CLASS]
-    np.testing.assert_array_equal(mended.scores()[:, others], before[:, others])
+    np.testing.assert_array_equal(corrected.scores()[:, others], before[:, others])
 
 
 def test_muting_as_many_other_words_gains_nothing(project: Project) -> None:
@@ -96,7 +100,7 @@ def test_muting_as_many_other_words_gains_nothing(project: Project) -> None:
     assert change.delta.value < 0.05
 
 
-def test_the_way_back_is_one_step(project: Project) -> None:
+def test_one_undo_restores_the_student(project: Project) -> None:
     session = project.session()
     session.apply(CLASS, Action("mute", "group:water"))
     session.undo()

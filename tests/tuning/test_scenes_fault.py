@@ -1,9 +1,8 @@
-"""A planted fault on real photographs: in training, the teacher says `sea` wherever a sunset is.
+"""A planted error on real photographs: in training, the teacher says `sea` for every sunset.
 
-The student must be wrong about sunsets on validation images, where the teacher is right; slices and
-suggestions must say so; three steps must mend most of it: the person looks through the slice and overrules
-the teacher where no sea is to be seen (the labels stand in for the person's eyes), then takes two
-suggestions.
+The student is then wrong about sunsets on validation images, where the teacher is right. Slices and
+suggestions must show this, and three steps must correct most of it: overrides of the images in the slice
+without sea (by their labels), and two suggestions.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def faulty(scenes_run: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The scenes with a teacher whose responses to training images were spoiled."""
+    """The scenes, with wrong teacher responses to training images."""
     clean = Project.open(scenes_run[0])
     folder = tmp_path_factory.mktemp("faulty") / "project"
     training = ~clean.is_validation
@@ -51,7 +50,7 @@ def faulty(scenes_run: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.Tem
     return Project.open(folder)
 
 
-def test_slices_and_suggestions_find_the_fault_and_three_steps_mend_it(
+def test_slices_and_suggestions_find_the_error_and_three_steps_correct_it(
     faulty: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = faulty.session()
@@ -101,5 +100,5 @@ def test_slices_and_suggestions_find_the_fault_and_three_steps_mend_it(
 
 
 def compared(project: Project, before: np.ndarray, after: np.ndarray, among: np.ndarray) -> dict[str, Change]:
-    """Fidelity to the teacher, which is right on validation images."""
+    """Return the change of fidelity to the teacher, which is right on validation images."""
     return paired_bootstrap(project.T[among, project.classes.index("sea")], before[among], after[among])
