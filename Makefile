@@ -16,7 +16,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: $(VENV)/.test ## mypy and pyright over the package names that users import
-	$(BIN)/mypy && $(BIN)/pyright
+	$(BIN)/mypy && $(BIN)/pyright --pythonpath $(BIN)/python
 
 js: ## format, lint, types and unit tests of the page's scripts; skipped without Node
 	@if ! command -v npm >/dev/null; then echo "js: skipped, Node is not installed"; \

@@ -42,7 +42,7 @@ class TimmModel:
     def __init__(
         self, name: str, model: nn.Module, labels: list[str] | None, described: dict[str, Any] | None = None
     ) -> None:
-        import timm.data
+        import timm.data  # pyright: ignore[reportMissingImports]
 
         self.name, self.module = name, model.eval().requires_grad_(False)
         bad = first_bad_weight(model)
@@ -95,7 +95,7 @@ def import_timm(needed_by: str) -> Any:
     """
     import_torchvision(needed_by)
     try:
-        import timm
+        import timm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         missing = error.name or "timm"
         raise InputError(f"{needed_by} needs {missing}, which is not installed: pip install timm") from None
@@ -240,7 +240,7 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
 
 def _label_names(model: nn.Module, outputs: int, described: dict[str, Any]) -> list[str]:
     """Label names from timm's configuration, of ImageNet, or numbers."""
-    import timm.data
+    import timm.data  # pyright: ignore[reportMissingImports]
 
     settings = {**(getattr(model, "pretrained_cfg", None) or {}), **(described.get("pretrained_cfg") or {})}
     names = described.get("label_names") or settings.get("label_names")

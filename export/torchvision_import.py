@@ -40,7 +40,7 @@ def import_torchvision(needed_by: str | None = None) -> None:
         return
     for _ in range(_LIMIT):
         try:
-            import torchvision  # noqa: F401
+            import torchvision  # noqa: F401  # pyright: ignore[reportMissingImports]
 
             return
         except RuntimeError as error:

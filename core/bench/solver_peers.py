@@ -94,7 +94,7 @@ def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
 
 def adelie(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
     """Run adelie's coordinate descent along a short path that ends at the penalty, class by class."""
-    import adelie as ad
+    import adelie as ad  # pyright: ignore[reportMissingImports]
 
     dtype = np.float64
     Z = standardized(X, "F", dtype)

@@ -234,7 +234,7 @@ def _peers(args: argparse.Namespace, device: str, calls: dict[str, Call], absent
         absent["open_clip"] = "only the default ViT-B/16 is compared"
         return
     try:
-        import open_clip
+        import open_clip  # pyright: ignore[reportMissingImports]
     except ImportError:
         absent["open_clip"] = "it is not installed"
         return
