@@ -44,9 +44,9 @@ def fill(page: Page, **fields: str) -> None:
         page.get_by_role("textbox", name=re.compile(f"^{label}")).fill(value)
 
 
-def made(cache: Path) -> list[Path]:
-    """Return the projects in the cache, complete or not."""
-    return sorted(p for p in (cache / "projects").iterdir() if not p.name.endswith("-images"))
+def made(folder: Path) -> list[Path]:
+    """Return the projects in a folder, complete or not."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.endswith("-images"))
 
 
 def test_a_cancelled_upload_resumes_into_a_project(
@@ -70,7 +70,7 @@ def test_a_cancelled_upload_resumes_into_a_project(
     expect(dialog.get_by_role("button", name="Distil")).to_have_count(0)  # the form is hidden
     cancel.click()
     expect(dialog.locator("p.bad")).to_contain_text("Submit the form again to resume", timeout=30_000)
-    partial = made(tmp_path / "cache")
+    partial = made(guests.files.projects)
     assert len(partial) == 1
     assert not (partial[0] / "project.json").exists(), "the project must be incomplete after the cancellation"
 
@@ -79,7 +79,7 @@ def test_a_cancelled_upload_resumes_into_a_project(
     dialog.get_by_role("button", name="Open it").click(timeout=60_000)
     page.wait_for_function("() => document.querySelector('.topbar .where')?.textContent === 'My photographs'")
     wait_until_drawn(page)
-    assert made(tmp_path / "cache") == partial, "the second request must resume the first"
+    assert made(guests.files.projects) == partial, "the second request must resume the first"
     project = Project.open(partial[0])
     assert len(project) == MANY
     assert project.classes == ["bird", "fish"]
@@ -108,9 +108,9 @@ def test_a_folder_of_the_server_becomes_a_project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
-    page = open_page()
+    page = open_page(url=served.owner_url)
     for bad, line in (
-        ({"Folder": str(tmp_path / "nowhere")}, "there is no"),
+        ({"Folder": str(tmp_path / "nowhere")}, "does not exist"),
         ({"Folder": str(photographs[0].parent), "Classes": "bird: flying saucer"}, "flying saucer"),
         ({"Folder": str(photographs[0].parent), "Teacher": "no such teacher"}, "no such teacher"),
     ):
@@ -128,7 +128,7 @@ def test_a_folder_of_the_server_becomes_a_project(
     page.locator(".inf-dialog").get_by_role("button", name="Distil").click()
     expect(page.locator(".inf-dialog")).to_contain_text("24 images, 2 classes", timeout=90_000)
     expect(page.locator(".inf-dialog .job-notes")).to_contain_text("notes.jpg")
-    complete = [p for p in made(tmp_path / "cache") if (p / "project.json").exists()]
+    complete = [p for p in made(tmp_path / "cache" / "projects") if (p / "project.json").exists()]
     assert [len(Project.open(p)) for p in complete] == [24]
 
 
@@ -144,7 +144,7 @@ def test_choosing_other_classes_fills_in_the_form(
     )
     page_served = serve(Project.open(folder), local_folders=True)
     try:
-        page = open_page(url=page_served.options["url"])
+        page = open_page(url=page_served.owner_url)
         page.get_by_role("button", name="Settings").click()
         page.get_by_role("button", name="Choose other classes").click()
         dialog = page.locator(".inf-dialog")
