@@ -1,6 +1,6 @@
-"""Words, and where they are seen: the corpus, concept vectors, evidence, regions.
+"""Concepts: the corpus of words, concept vectors, evidence, regions.
 
-Names are loaded when first used, so that reading the list of words costs no Numba.
+Names are imported at first use, so that the list of words can be read without importing Numba.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inficond.core.concepts.regions import region_boxes
     from inficond.core.concepts.vectors import concept_vectors
 
-_HOME = {
+_MODULE_OF = {
     "Concept": "corpus",
     "Corpus": "corpus",
     "Evidence": "localise",
@@ -26,6 +26,6 @@ __all__ = ["Concept", "Corpus", "Evidence", "concept_vectors", "evidence", "load
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"inficond.core.concepts.{_HOME[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"inficond.core.concepts.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The words a student is written in: the built-in corpus, or a person's own file, with their vectors."""
+"""Corpus of concepts: built in or read from a file, with concept embeddings."""
 
 import csv
 import hashlib
@@ -28,20 +28,19 @@ BIGGEST_FILE = 16 << 20
 
 @dataclass(frozen=True)
 class Concept:
-    """A word a person can see in a picture.
+    """A word for something visible in a picture.
 
     Parameters
     ----------
     name : str
-        As it stands on the screen; distinct within a corpus whatever its case.
+        Display name; unique in a corpus, ignoring case.
     group : str
         Such as "animal" or "sky and land".
     prompts : tuple of str
-        Wordings whose vectors are averaged; empty: the encoder's own templates around the name.
+        Texts whose embeddings are averaged; if empty, the encoder's templates with the name.
     lookup : bool
-        Whether classes an encoder knows below the word may speak for it; false where the usual sense of
-        the word
-        in the encoder's table is another one.
+        Whether the encoder's class vectors may be mixed in; false if its table knows the word in another
+        sense.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Concept:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Concepts and their vectors in the space of one encoder.
+    """Concepts and their embeddings in the space of one encoder.
 
     Parameters
     ----------
@@ -66,17 +65,17 @@ class Corpus:
 
     @property
     def names(self) -> list[str]:
-        """The K names, in order."""
+        """Names of the K concepts."""
         return [c.name for c in self.concepts]
 
     @property
     def groups(self) -> list[str]:
-        """The group of each of the K concepts."""
+        """Groups of the K concepts."""
         return [c.group for c in self.concepts]
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Name → position."""
+        """Position of each name."""
         return {c.name: k for k, c in enumerate(self.concepts)}
 
     def __len__(self) -> int:
@@ -84,18 +83,17 @@ class Corpus:
 
 
 def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None) -> Corpus:
-    """The built-in corpus or a person's own words, in an encoder's space.
+    """Load the built-in corpus or a file of words, embedded by an encoder.
 
     Parameters
     ----------
     spec : path, optional
-        A text file with a word on each line, a CSV file with the columns ``name`` and optionally ``group``
-        and
-        ``prompts`` (several separated by ``|``), or a JSON list of words or of objects with these fields.
-        None or ``embedded``: the built-in corpus.
+        A text file with one word per line, a CSV file with the columns ``name`` and optionally ``group`` and
+        ``prompts`` (separated by ``|``), or a JSON list of words or of objects with these fields. None or
+        ``embedded`` is the built-in corpus.
     encoder : Encoder, optional
-        Whose text tower embeds the words.  None: the embedded one, which for the built-in corpus is not even
-        opened, since the vectors ship.
+        Embeds the words; the embedded encoder by default. The built-in corpus ships with its embeddings, so
+        that it needs no encoder.
 
     Returns
     -------
@@ -104,7 +102,7 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
     Raises
     ------
     InputError
-        The file cannot be read, holds no words or one twice, or the encoder has no text tower.
+        The file cannot be read, has no words or a repeated one, or the encoder has no text tower.
     """
     built_in = spec is None or str(spec) == "embedded"
     concepts = read_corpus_file(ASSETS / BUILT_IN if spec is None or built_in else Path(spec))
@@ -118,11 +116,11 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
 
 
 def compute_vectors(concepts: Sequence[Concept], encoder: "Encoder") -> np.ndarray:
-    """The concepts in the encoder's space, (K, D) float32, unit length.
+    """Embed concepts, (K, D) float32, unit length.
 
-    A concept with prompts is the normalised mean of their vectors, written as they stand; one without goes
-    through
-    the encoder's templates.  Either way the encoder's table of classes has its say where it knows the word.
+    The embedding of a concept with prompts is the normalised mean of their embeddings. A concept without
+    prompts is embedded with the encoder's templates. In both cases, class vectors are mixed in if the
+    encoder's table has the word.
 
     Raises
     ------
@@ -148,31 +146,31 @@ def compute_vectors(concepts: Sequence[Concept], encoder: "Encoder") -> np.ndarr
 
 
 def read_corpus_file(path: Path) -> tuple[Concept, ...]:
-    """The concepts of a ``.txt``, ``.csv`` or ``.json`` file; see `load_corpus`.
+    """Read the concepts of a ``.txt``, ``.csv`` or ``.json`` file; see `load_corpus`.
 
     Raises
     ------
     InputError
-        Naming the file, the line and the mend.
+        The file is invalid; the message names the file, the line and the remedy.
     """
     try:
         if path.is_file() and path.stat().st_size > BIGGEST_FILE:
-            raise InputError(f"{path} is too large for a list of words")
+            raise InputError(f"{path} has more than {BIGGEST_FILE >> 20} MB: name a list of words")
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"no file of concepts at {path}") from None
+        raise InputError(f"the file of concepts {path} does not exist") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no UTF-8 text: save it as UTF-8, one word a line") from None
+        raise InputError(f"{path} is not UTF-8: save it as UTF-8 text with one word per line") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if "\0" in text:
-        raise InputError(f"{path} is no text: give one word a line, CSV or JSON")
+        raise InputError(f"{path} is not a text file: give one word per line, CSV or JSON")
     reader = {".json": _from_json, ".csv": _from_csv}.get(path.suffix.lower(), _from_lines)
     concepts = reader(path, text)
     if not concepts:
-        raise InputError(f"{path} holds no words: write one a line")
+        raise InputError(f"{path} contains no words: write one per line")
     if len(concepts) > MOST:
-        raise InputError(f"{path} holds {len(concepts):,} words; {MOST:,} is the most")
+        raise InputError(f"{path} contains {len(concepts):,} words: at most {MOST:,} are allowed")
     _check_names(path, concepts)
     return tuple(concepts)
 
@@ -186,19 +184,19 @@ def _from_csv(path: Path, text: str) -> list[Concept]:
     try:
         rows = list(csv.reader(StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise InputError(f"{path} is no CSV: {error}") from error
+        raise InputError(f"{path} is not valid CSV: {error}") from error
     head = [h.strip().lower() for h in rows[0]] if rows else []
     if "name" not in head:
         raise InputError(f"{path} has no column `name`: write `name,group,prompts` on the first line")
     unknown = [h for h in head if h not in ("name", "group", "prompts")]
     if unknown:
-        raise InputError(f"{path} has an unknown column {unknown[0]!r}: there are name, group and prompts")
+        raise InputError(f"{path} has an unknown column {unknown[0]!r}: name, group and prompts are known")
     concepts = []
     for number, row in enumerate(rows[1:], 2):
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(head):
-            raise InputError(f"{path}, line {number}: {len(row)} cells where the first line has {len(head)}")
+            raise InputError(f"{path}, line {number}: {len(row)} cells, but the first line has {len(head)}")
         fields: dict[str, Any] = dict(zip(head, row))
         if "prompts" in fields:
             fields["prompts"] = [p.strip() for p in fields["prompts"].split("|") if p.strip()]
@@ -210,18 +208,18 @@ def _from_json(path: Path, text: str) -> list[Concept]:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+        raise InputError(f"{path} is not valid JSON: {error}") from error
     if isinstance(value, dict):
         value = value.get("concepts")
     if not isinstance(value, list):
-        raise InputError(f'{path} must hold a list of words, or of objects like {{"name": "sea"}}')
+        raise InputError(f'{path} must be a list of words, or of objects like {{"name": "sea"}}')
     entries = [{"name": v} if isinstance(v, str) else v for v in value]
     return [_concept(path, f"entry {n}", entry) for n, entry in enumerate(entries, 1)]
 
 
 def _concept(path: Path, where: str, fields: Any) -> Concept:
     if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
-        raise InputError(f"{path}, {where}: a concept is a word or an object with a `name`")
+        raise InputError(f"{path}, {where}: a concept must be a word or an object with a `name`")
     name = _clean(path, where, fields["name"])
     group = fields.get("group") or OWN_GROUP
     prompts = fields.get("prompts") or []
@@ -230,7 +228,7 @@ def _concept(path: Path, where: str, fields: Any) -> Concept:
     if not isinstance(group, str) or not (
         isinstance(prompts, list) and all(isinstance(p, str) for p in prompts)
     ):
-        raise InputError(f"{path}, {where}: `group` must be a text and `prompts` a list of texts")
+        raise InputError(f"{path}, {where}: `group` must be a string and `prompts` a list of strings")
     lookup = fields.get("lookup", True)
     if not isinstance(lookup, bool):
         raise InputError(f"{path}, {where}: `lookup` must be true or false")
@@ -242,7 +240,7 @@ def _concept(path: Path, where: str, fields: Any) -> Concept:
 def _clean(path: Path, where: str, text: str) -> str:
     clean = " ".join(text.split())
     if not clean or not clean.isprintable():
-        raise InputError(f"{path}, {where}: {text!r:.60} is no word")
+        raise InputError(f"{path}, {where}: {text!r:.60} is not a printable word")
     if len(clean) > LONGEST:
         raise InputError(f"{path}, {where}: {clean[:40]!r}… is longer than {LONGEST} characters")
     return clean
@@ -253,15 +251,15 @@ def _check_names(path: Path, concepts: Sequence[Concept]) -> None:
     for concept in concepts:
         key = concept.name.casefold()
         if key in seen:
-            raise InputError(f"{path} has the word {concept.name!r} twice: remove one")
+            raise InputError(f"{path} contains the word {concept.name!r} twice: remove one")
         seen[key] = concept.name
 
 
 def _shipped_for() -> str:
-    """The digest of the encoder that the shipped vectors were made with."""
-    said = json.loads((ASSETS / "embedded.json").read_text("utf-8"))
-    same = said["words"] == hashlib.sha256((ASSETS / BUILT_IN).read_bytes()).hexdigest()
-    return str(said["encoder"]) if same else ""
+    """Return the digest of the encoder of the shipped embeddings, or an empty string if they are outdated."""
+    facts = json.loads((ASSETS / "embedded.json").read_text("utf-8"))
+    same = facts["words"] == hashlib.sha256((ASSETS / BUILT_IN).read_bytes()).hexdigest()
+    return str(facts["encoder"]) if same else ""
 
 
 def _digest_of(encoder: "Encoder") -> str:

@@ -1,4 +1,4 @@
-"""Compiled loops of this package."""
+"""Numba kernels of concept vectors."""
 
 import numpy as np
 from numba import njit, prange
@@ -12,10 +12,11 @@ from numba import njit, prange
     error_model="numpy",
 )
 def max_over_regions(regions: np.ndarray, words: np.ndarray, out: np.ndarray) -> None:
-    """``out[n, k] = max(0, max_r regions[n, r] · words[k])``; images side by side.
+    """Compute ``out[n, k] = max(0, max_r regions[n, r] · words[k])``, in parallel over images.
 
-    Each value depends on one image and one word alone and is always summed the same way, so how images are
-    cut into pieces, and how many threads run, cannot change a bit. Four regions share each load of a word.
+    The order of summation of a value does not depend on the number of images or threads, so results are
+    bitwise reproducible. Four regions are processed together, so that each word is loaded once for four of
+    them.
     """
     n, r, d = regions.shape
     k = words.shape[0]

@@ -1,4 +1,4 @@
-"""Evidence: the region of an image in which a concept was seen."""
+"""Evidence: the region of an image that decides a concept's value."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from inficond.core.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Where a concept is seen in an image, and how much.
+    """Evidence of a concept in an image.
 
     Parameters
     ----------
     region : int
-        The region that gives the maximum; the first one where several do.
+        Index of the region with the largest cosine; of several, the first.
     score : float
-        Its cosine with the word; the concept vector holds ``max(0, score)``.
+        The cosine; the concept vector contains ``max(0, score)``.
     mask : (h, w) bool
-        The region's cells in the encoder's grid.
+        Cells of the region in the encoder's grid.
     """
 
     region: int
@@ -27,16 +27,16 @@ class Evidence:
 
 
 def evidence(regions: np.ndarray, assignment: np.ndarray, word: np.ndarray) -> Evidence:
-    """The evidence of one concept in one image.
+    """Find the evidence of a concept in an image.
 
     Parameters
     ----------
     regions : (R, D) float16
-        Unit length; float32 is rounded as in `concept_vectors`.
+        Region embeddings of unit length; float32 is rounded as in `concept_vectors`.
     assignment : (h, w) uint8
         The region of each cell.
     word : (D,) float32
-        Unit length.
+        Concept embedding of unit length.
 
     Returns
     -------
@@ -45,10 +45,10 @@ def evidence(regions: np.ndarray, assignment: np.ndarray, word: np.ndarray) -> E
     Raises
     ------
     InputError
-        The sizes do not fit.
+        The embeddings have different dimensions.
     """
     if regions.ndim != 2 or word.shape != (regions.shape[1],):
-        raise InputError(f"regions {regions.shape} and word {word.shape} are not of one space")
+        raise InputError(f"regions {regions.shape} and concept {word.shape} come from different encoders")
     scores = np.asarray(regions, np.float16).astype(np.float32) @ np.asarray(word, np.float32)
     region = int(np.argmax(scores))
     return Evidence(region, float(scores[region]), assignment == region)

@@ -1,22 +1,22 @@
-"""What is known about an image's regions once the encoder's graph has found them."""
+"""Geometry of image regions."""
 
 import numpy as np
 
 
 def region_boxes(assignment: np.ndarray, n_regions: int) -> np.ndarray:
-    """Bounding boxes of the regions, as parts of the encoder's crop.
+    """Compute the bounding boxes of regions, relative to the encoder's crop.
 
     Parameters
     ----------
     assignment : (n, h, w) uint8
         The region of each cell.
     n_regions : int
-        R; a region may own no cell, since assignment is soft inside the graph.
+        R. A region may have no cell, since the assignment inside the graph is soft.
 
     Returns
     -------
     (n, R, 4) float32
-        ``left, top, right, bottom`` in [0, 1]; zeros for a region that owns no cell.
+        ``left, top, right, bottom`` in [0, 1]; zeros for a region without cells.
     """
     n, h, w = assignment.shape
     boxes = np.zeros((n, n_regions, 4), np.float32)

@@ -1,4 +1,4 @@
-"""Model folders, the sessions that run them, and teachers in a file. Names are loaded when first used."""
+"""Models as ONNX files: model folders, sessions, encoders, teachers. Names are imported at first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from inficond.core.models.sessions import Session, open_session
     from inficond.core.models.teacher import Teacher, load_teacher
 
-_HOME = {
+_MODULE_OF = {
     "Encoded": "encoder",
     "Encoder": "encoder",
     "Manifest": "manifest",
@@ -28,6 +28,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"inficond.core.models.{_HOME[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"inficond.core.models.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

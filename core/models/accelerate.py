@@ -1,10 +1,9 @@
-"""Calls on an accelerator: a few fixed batch sizes, buffers that stay on the device, engines built once.
+"""Calls on an accelerator with a few fixed batch sizes and reusable device buffers.
 
-TensorRT builds an engine for every shape it has not seen, 20 to 100 seconds each, so only the sizes of
-`SIZES` ever reach it: a batch is filled up with its last image, or cut. Buffers are bound once a size and
-used again; there are two sets, so one thread copies its batch to the device while another's is being
-computed. The same code runs on the CPU provider, which is how it is tested; on an accelerator its speed
-has not been measured yet.
+TensorRT builds an engine for every new shape, which takes 20 to 100 s, so only the sizes of `SIZES` reach it:
+a batch is split, or padded with its last image. Buffers are bound once per size. There are two sets, so that
+one thread copies its batch to the device while another batch is computed. Tests run the same code on the CPU
+provider; its speed on an accelerator has not been measured.
 """
 
 import threading
@@ -17,81 +16,86 @@ import numpy as np
 from inficond.core.models.batching import is_out_of_memory
 
 SIZES = {"tensorrt": (1, 8, 64), "cuda": (1, 2, 4, 8, 16, 32, 64)}
-"""Batch sizes that reach an accelerator, ascending."""
+"""Batch sizes by provider, ascending."""
 
 DEVICES = {"tensorrt": "cuda", "cuda": "cuda", "cpu": "cpu"}
 SLOTS = 2
 
 
 def tensorrt_settings(folder: Path, inputs: dict[str, tuple[int, ...]]) -> dict[str, str]:
-    """Options of the TensorRT provider: engine and timing caches, and one profile that holds every size.
+    """Return options of the TensorRT provider: caches, and one profile that covers every batch size.
 
     Parameters
     ----------
     folder : Path
-        Of the caches; made if need be.
+        Folder of the caches; created if it is missing.
     inputs : dict
-        The graph's inputs and shapes, 0 for the dynamic batch axis. A graph with another dynamic axis
-        (text) gets no profile.
+        The graph's inputs and shapes, with 0 for the dynamic batch axis. A graph with another dynamic axis
+        (a text tower) gets no profile.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    said = {
+    options = {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(folder),
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(folder),
     }
     if not inputs or any(0 in shape[1:] or not shape or shape[0] != 0 for shape in inputs.values()):
-        return said
+        return options
     sizes = SIZES["tensorrt"]
     for kind, size in (("min", sizes[0]), ("opt", sizes[-1]), ("max", sizes[-1])):
-        said[f"trt_profile_{kind}_shapes"] = ",".join(
+        options[f"trt_profile_{kind}_shapes"] = ",".join(
             f"{name}:" + "x".join(map(str, (size, *shape[1:]))) for name, shape in inputs.items()
         )
-    return said
+    return options
 
 
-def pieces(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """A batch of n cut into calls of allowed sizes: (start, stop, size of the call), at least one call.
+def split_batch(n: int, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Split a batch into calls of allowed sizes.
 
     Parameters
     ----------
     n : int
-        Images, 1 or more.
+        Images, at least 1.
     sizes : sequence of int
-        Allowed, ascending.
+        Allowed sizes, ascending.
+
+    Returns
+    -------
+    list of (start, stop, size)
+        Rows and size of each call.
     """
-    found, at, largest = [], 0, sizes[-1]
+    calls, at, largest = [], 0, sizes[-1]
     while n - at > largest:
-        found.append((at, at + largest, largest))
+        calls.append((at, at + largest, largest))
         at += largest
-    found.append((at, n, next(s for s in sizes if s >= n - at)))
-    return found
+    calls.append((at, n, next(s for s in sizes if s >= n - at)))
+    return calls
 
 
-def filled(batch: np.ndarray, size: int) -> np.ndarray:
-    """A batch with its last row repeated up to `size` rows."""
+def pad_batch(batch: np.ndarray, size: int) -> np.ndarray:
+    """Pad a batch to `size` rows with copies of its last row."""
     if len(batch) == size:
         return np.ascontiguousarray(batch)
     return np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
 
 
 class _Slot:
-    """One set of buffers: for each shape of the inputs, a binding that is made once."""
+    """Set of buffers: one binding for each shape of the inputs."""
 
     def __init__(self, session: Any, device: str) -> None:
         self._session, self._device = session, device
         self._made: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
 
     def binding(self, feeds: dict[str, np.ndarray], outputs: Sequence[str]) -> Any:
-        """The binding for these shapes, its inputs filled with `feeds`."""
+        """Return the binding for these shapes, with `feeds` copied into its inputs."""
         from inficond.core.models.runtime import onnxruntime as ort
 
         key = (tuple(outputs), *((name, array.shape, str(array.dtype)) for name, array in feeds.items()))
         if key not in self._made:
             binding, values = self._session.io_binding(), {}
             for name, array in feeds.items():
-                # A copy: on the CPU the value shares the array's memory, and later batches overwrite it.
+                # A copy, since on the CPU the value shares the array's memory.
                 values[name] = ort.OrtValue.ortvalue_from_numpy(array.copy(), self._device, 0)
                 binding.bind_ortvalue_input(name, values[name])
             for name in outputs:
@@ -104,8 +108,7 @@ class _Slot:
 
 
 class BoundCalls:
-    """Runs a session through bound buffers, in batches of a few fixed sizes. Safe to call from several
-    threads.
+    """Calls of a session through bound buffers, in batches of a few fixed sizes. Thread-safe.
 
     Parameters
     ----------
@@ -125,12 +128,12 @@ class BoundCalls:
         self._outputs = [o.name for o in session.get_outputs()]
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
-        """As `InferenceSession.run`, but no call has more or other rows than the allowed sizes.
+        """Run the graph like `InferenceSession.run`, with calls of the allowed sizes only.
 
         Parameters
         ----------
         feeds : dict
-            Arrays with the batch as first axis, equally long and not empty.
+            Arrays whose first axis is the batch, of equal length and not empty.
         outputs : sequence of str, optional
             All by default.
         """
@@ -138,20 +141,20 @@ class BoundCalls:
         while True:
             sizes = self._sizes
             try:
-                return self._pieces(feeds, names, sizes)
+                return self._split(feeds, names, sizes)
             except Exception as error:
                 if not is_out_of_memory(error) or len(sizes) == 1:
                     raise
-                with self._pick:  # what did not fit is not tried again
+                with self._pick:  # a size that exceeded memory is not tried again
                     self._sizes = min(self._sizes, sizes[:-1], key=len)
 
-    def _pieces(
+    def _split(
         self, feeds: dict[str, np.ndarray], names: list[str], sizes: Sequence[int]
     ) -> list[np.ndarray]:
         n = len(next(iter(feeds.values())))
         parts = []
-        for start, stop, size in pieces(n, sizes):
-            result = self._one({name: filled(a[start:stop], size) for name, a in feeds.items()}, names)
+        for start, stop, size in split_batch(n, sizes):
+            result = self._one({name: pad_batch(a[start:stop], size) for name, a in feeds.items()}, names)
             parts.append([array[: stop - start] for array in result])
         return parts[0] if len(parts) == 1 else [np.concatenate(arrays) for arrays in zip(*parts)]
 
@@ -160,16 +163,16 @@ class BoundCalls:
             with self._pick:
                 slot = self._slots.pop()
             try:
-                binding = slot.binding(feeds, names)  # copies to the device while another batch computes
+                binding = slot.binding(feeds, names)  # copies to the device while another batch is computed
                 with self._device:
                     self._session.run_with_iobinding(binding)
-                # Copied before the slot is free again: on the CPU the arrays are the buffers themselves.
+                # Copied before the slot is reused: on the CPU the arrays are the buffers themselves.
                 return [np.array(array) for array in binding.copy_outputs_to_cpu()]
             finally:
                 with self._pick:
                     self._slots.append(slot)
 
     def warm_up(self, inputs: dict[str, tuple[int, ...]], types: dict[str, np.dtype]) -> None:
-        """Run every size once, so that engines and algorithms are chosen before anybody waits."""
+        """Run every size once, so that engines are built before the first request."""
         for size in self._sizes:
             self.run({name: np.zeros((size, *shape[1:]), types[name]) for name, shape in inputs.items()})

@@ -1,10 +1,8 @@
-"""Classes that speak for a word: the table an encoder's folder may carry beside its text tower.
+"""Class vectors that refine the embeddings of words.
 
-A convolutional encoder knows its own classes better than any sentence about them.  Where a typed word
-names such a
-class, or something above some classes ("boat": canoe, gondola, …), the mean direction of those classes is
-mixed
-into the word's vector.
+A convolutional encoder represents its own classes better than a text tower describes them. If a word names
+such a class, or a category of several ("boat": canoe, gondola, …), the mean vector of these classes is mixed
+into the word's embedding. The table is an optional part of an encoder's folder.
 """
 
 from pathlib import Path
@@ -18,7 +16,7 @@ from inficond.core.strict_json import parse_json
 
 
 class ClassLookup:
-    """Words, the classes below each, and the direction of each class.
+    """Table of words, the classes that each covers, and class vectors.
 
     Parameters
     ----------
@@ -27,14 +25,14 @@ class ClassLookup:
     vectors : (n, D) float32
         Unit vectors of the classes.
     weight : float
-        How much the classes count against the sentence; both have length 1.
+        Weight of the mean class vector relative to the text embedding; both have unit length.
     """
 
     def __init__(self, words: dict[str, list[int]], vectors: np.ndarray, weight: float) -> None:
         self._words, self._vectors, self._weight = words, vectors, weight
 
     def classes(self, word: str) -> list[int]:
-        """The classes a word covers; plurals are tried in the singular."""
+        """Return the classes that a word covers; a plural is looked up as singular too."""
         word = " ".join(word.lower().split())
         for form in (word, *_singulars(word)):
             if form in self._words:
@@ -42,7 +40,7 @@ class ClassLookup:
         return []
 
     def mix(self, word: str, vector: np.ndarray) -> np.ndarray:
-        """A word's unit vector (D,) with its classes mixed in; the same where the table does not know it."""
+        """Mix the classes of a word into its embedding (D,); unchanged if the table lacks the word."""
         rows = self.classes(word)
         if not rows:
             return vector
@@ -60,12 +58,12 @@ def _singulars(word: str) -> list[str]:
 
 
 def read_lookup(manifest: Manifest) -> ClassLookup | None:
-    """The table of an encoder's folder, or None where it has none.
+    """Read the table of an encoder's folder; None if it has none.
 
     Raises
     ------
     InputError
-        The manifest names files that are missing, changed or of another shape.
+        A file of the table is missing, changed or invalid.
     """
     said: Any = (manifest.text.extra.get("lookup") if manifest.text else None) or {}
     if not said:
@@ -77,38 +75,40 @@ def read_lookup(manifest: Manifest) -> ClassLookup | None:
             raise ValueError
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{manifest.folder}: `text.lookup` must name `words` and `vectors`; its `weight` is 0 or more"
+            f"{manifest.folder}: `text.lookup` must name `words` and `vectors`, with a `weight` of 0 or more"
         ) from error
     for name in (words_file, vectors_file):
         if Path(name).name != name or name not in manifest.files:
             raise InputError(f"{manifest.folder}: `text.lookup` names {name!r}, which is not among its files")
     vectors = _vectors(manifest.path_of(vectors_file))
     if vectors.ndim != 2 or vectors.shape[1] != manifest.dim or not np.isfinite(vectors).all():
-        raise InputError(f"{manifest.folder}: the class vectors do not fit the encoder: export it again")
+        raise InputError(
+            f"{manifest.folder}: the class vectors have the wrong shape or NaN: export the encoder again"
+        )
     return ClassLookup(_words(manifest.path_of(words_file), len(vectors)), vectors, weight)
 
 
 def _words(path: Path, classes: int) -> dict[str, list[int]]:
-    """The words of a table and the rows of the classes below each."""
+    """Read the words of a table and the rows of their classes."""
     try:
         words = parse_json(path.read_bytes())["words"]
         rows = [row for rows in words.values() for row in rows]
         if not all(type(row) is int and 0 <= row < classes for row in rows):
-            raise ValueError(f"a class is no whole number below {classes}")
+            raise ValueError(f"a class is not an integer below {classes}")
         return {str(word): list(rows) for word, rows in words.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is no table of words and classes ({error}): export the encoder again"
+            f"{path} is not a table of words and classes ({error}): export the encoder again"
         ) from error
 
 
 def _vectors(path: Path) -> np.ndarray:
     try:
-        # Mapped: no size is believed before it is there.
+        # Mapped, so that a wrong size in the header allocates nothing.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.dtype.kind != "f":
-            raise ValueError(f"it holds {array.dtype.name}")
+            raise ValueError(f"its type is {array.dtype.name}")
         with np.errstate(over="ignore"):
             return array.astype(np.float32)
-    except Exception as error:  # a header is Python text to NumPy: damage has many names
-        raise InputError(f"{path} holds no vectors ({error}): export the encoder again") from error
+    except Exception as error:  # NumPy parses the header as Python, so damage raises many types
+        raise InputError(f"{path} is not an array of vectors ({error}): export the encoder again") from error

@@ -1,4 +1,4 @@
-"""The encoder: pictures to region embeddings, words to concept embeddings, one space for both."""
+"""Encoders: region embeddings of pictures and concept embeddings of words, in one space."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Encoded(NamedTuple):
-    """What the encoder says of a batch of B images.
+    """Encodings of a batch of B images.
 
     Parameters
     ----------
     regions : (B, R, D) float32, unit length
     assignment : (B, h*w) uint8
-        The region of each cell, row by row.
+        Region of each cell, in row-major order.
     image : (B, D) float32, unit length
     """
 
@@ -34,7 +34,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder:
-    """An encoder folder, open. Safe to call from several threads.
+    """An open encoder. Thread-safe.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ class Encoder:
     n_regions : int
         R.
     size : (H, W)
-        Pixels the graph takes.
+        Input size in pixels.
     preprocess : Preprocess
-        Picture -> (S, S, 3) uint8.
+        Picture -> (H, W, 3) uint8.
     provider : str
-        What it really runs on.
+        The execution provider in use.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
@@ -70,20 +70,20 @@ class Encoder:
         missing = {"regions", "assignment", "image"} - set(session.outputs)
         if missing or "pixels" not in session.inputs:
             lacks = ", ".join(sorted(missing)) or "the input pixels"
-            raise InputError(f"{session.path} is no encoder graph: it lacks {lacks}")
+            raise InputError(f"{session.path} is not the graph of an encoder: it lacks {lacks}")
 
     def encode(self, pixels: np.ndarray) -> Encoded:
         """Encode a batch.
 
         Parameters
         ----------
-        pixels : (B, S, S, 3) uint8
-            As `preprocess` gives them.
+        pixels : (B, H, W, 3) uint8
+            As returned by `preprocess`.
 
         Raises
         ------
         InputError
-            The graph failed, or gave numbers that are not finite or of another shape than its manifest says.
+            The graph failed, or returned NaN or another shape than its manifest states.
         """
         feeds = {"pixels": self.preprocess.graph_input(pixels)}
         encoded = Encoded(*self.session.run(feeds, ("regions", "assignment", "image")))
@@ -91,20 +91,21 @@ class Encoder:
         shapes = (len(pixels), self.n_regions, self.dim), (len(pixels), cells), (len(pixels), self.dim)
         if tuple(a.shape for a in encoded) != shapes:
             raise InputError(
-                f"{self.session.path} gives other shapes than its manifest says: export it again"
+                f"{self.session.path} returns other shapes than its manifest states: export it again"
             )
         if not (np.isfinite(encoded.regions).all() and np.isfinite(encoded.image).all()):
-            raise InputError(f"the encoder {self.name!r} gave numbers that are not finite on {self.provider}")
+            raise InputError(f"the encoder {self.name!r} returned NaN or infinite values on {self.provider}")
         return encoded
 
     def embed_words(self, words: Sequence[str], templates: Sequence[str] | None = None) -> np.ndarray:
-        """Concept embeddings of words.
+        """Compute the concept embeddings of words.
 
         Parameters
         ----------
         words : n words or short phrases
         templates : sequence of str, optional
-            Texts with ``{}`` for the word; by default the manifest's. A word's vector is the normalised mean.
+            Texts with ``{}`` in place of the word; those of the manifest by default. The embedding of a word
+            is the normalised mean over the templates.
 
         Returns
         -------
@@ -119,7 +120,7 @@ class Encoder:
 
     @property
     def lookup(self) -> "ClassLookup | None":
-        """Classes that speak for words; `embed_words` uses them unless templates are given."""
+        """Class vectors that `embed_words` mixes in unless templates are given."""
         return self._embedder().lookup
 
     def _embedder(self) -> "WordEmbedder":
@@ -152,12 +153,11 @@ def load_encoder(
     Returns
     -------
     Encoder
-        Ready to be asked.
 
     Raises
     ------
     InputError
-        No such encoder, a damaged folder, or a provider that does not run here.
+        The encoder does not exist, its folder is damaged, or the provider does not work here.
     """
     manifest = read_manifest(locate(spec, "encoder", download), "encoder")
     return Encoder(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))

@@ -80,6 +80,11 @@ class GraphProcess:
             target=self._calls.receive, args=(self._channel,), name="graph-process", daemon=True
         ).start()
 
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None) -> list[np.ndarray]:
         """Run the graph.
 

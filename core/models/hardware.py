@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory, as system and containers limit them."""
+"""Processors and memory available to this process, within the limits of containers."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ __all__ = ["available_cores", "available_memory", "peak_memory"]
 
 
 def available_memory() -> int | None:
-    """Bytes this process may still take, or None where the system does not tell."""
+    """Return the bytes that this process can still allocate, or None if the system does not say."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -26,7 +26,7 @@ def available_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Most memory this process has held so far, in bytes, or None where the system does not tell."""
+    """Return the peak memory of this process in bytes, or None if the system does not say."""
     try:
         import resource
     except ImportError:  # Windows

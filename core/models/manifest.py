@@ -1,4 +1,4 @@
-"""What a model folder says of itself, read strictly; the format is described in docs/formats.md."""
+"""Manifests of model folders, read strictly; docs/formats.md describes the format."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from inficond.core.strict_json import parse_json
 FORMAT = 1
 MANIFEST = "manifest.json"
 CHECKSUM = "checksum"
-"""Of everything else in the manifest; a person's own manifest MAY be without it."""
+"""Key of the checksum over all other entries; optional in a manifest written by hand."""
 LINKS = ("sigmoid", "softmax")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
 LAYOUTS = ("uint8_bhwc", "float_bchw")
@@ -29,21 +29,21 @@ Kind = Literal["encoder", "teacher"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
-    """How a picture becomes the graph's input.
+    """Preprocessing of pictures.
 
     Parameters
     ----------
     file : str
         The ONNX file.
     size : (H, W)
-        What the graph takes, in pixels.
+        Input size in pixels.
     resize : int or (h, w)
-        Shorter side scaled to this, or the whole stretched to that.
+        Length of the shorter side after resizing, or size to which the whole picture is stretched.
     crop : (h, w) or None
-        The centre part kept after resizing.
+        Centre crop after resizing.
     interpolation : str
     mean, std : three floats
-        Used outside the graph for the layout `float_bchw` only.
+        Standardisation outside the graph, for the layout `float_bchw` only.
     input_layout : str
     crop_offset : {"floor", "round"}
         How half a pixel is rounded where an odd number of pixels is cropped off: "floor" as transformers
@@ -67,7 +67,7 @@ class ImageInput:
 
 @dataclass(frozen=True, kw_only=True)
 class TextInput:
-    """How a word becomes the text graph's input."""
+    """Preprocessing of words."""
 
     file: str
     tokenizer: str
@@ -78,7 +78,7 @@ class TextInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A checked `manifest.json`; the fields that are only an encoder's or a teacher's are empty in the other.
+    """A checked `manifest.json`; the fields of the other kind are empty.
 
     Parameters
     ----------
@@ -89,21 +89,21 @@ class Manifest:
         Name to ``sha256`` and ``bytes``.
     image : ImageInput
     dim, regions : int
-        Of an encoder: size of an embedding, regions a picture.
+        Of an encoder: dimension of the embeddings, regions per picture.
     grid : tuple of int
         Of an encoder: cells, height and width.
     text : TextInput or None
-        Of an encoder that knows words.
+        Of an encoder with a text tower.
     labels : tuple of str
         Of a teacher.
     groups : mapping or None
-        Of a teacher: readable groups of labels.
+        Of a teacher: named groups of labels.
     link : {"softmax", "sigmoid"}
         Of a teacher.
     output, output_kind : str
         Of a teacher: which of the graph's outputs, and whether it is ``logits`` or ``probabilities``.
     raw : mapping
-        Everything the file says.
+        The parsed file.
     """
 
     folder: Path
@@ -126,13 +126,13 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """What identifies the model: SHA-256 over the checksums of its files and what is done around them."""
-        said = {
+        """SHA-256 that identifies the model: over the checksums of its files and its preprocessing."""
+        identity = {
             key: value
             for key, value in self.raw.items()
             if key not in ("verification", "source", "licence", CHECKSUM)
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def path_of(self, name: str) -> Path:
         """Return the path of a file of the folder, checked once per process against the manifest.
@@ -168,7 +168,7 @@ class Manifest:
 
 
 def checksum_of(raw: Mapping[str, Any]) -> str:
-    """SHA-256 over a manifest without its own checksum, in hexadecimal."""
+    """Compute the SHA-256 of a manifest without its own checksum, in hexadecimal."""
     rest = {key: value for key, value in raw.items() if key != CHECKSUM}
     text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -181,67 +181,61 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     ----------
     folder : Path
     kind : {"encoder", "teacher"}, optional
-        What it must be.
+        Required kind.
 
     Returns
     -------
     Manifest
-        Checked.
 
     Raises
     ------
     InputError
-        No manifest, a malformed one, one of a newer format or of another kind.
+        The manifest is missing, malformed, of a newer format or of another kind.
     """
     path = folder / MANIFEST
     try:
         raw = parse_json(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"{folder} is no model folder: it has no {MANIFEST}") from None
+        raise InputError(f"{folder} is not a model folder: it has no {MANIFEST}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
-    # A version that is not known may sum otherwise: `_Reader` says which version it is.
+        raise InputError(f"{path} is not valid JSON: {error}") from error
+    # An unknown version may compute its checksum differently; `_Reader` reports the version.
     ours = isinstance(raw, dict) and raw.get("format", FORMAT) == FORMAT
     if ours and CHECKSUM in raw and raw[CHECKSUM] != checksum_of(raw):
         raise InputError(
             f"{path} is damaged (its checksum does not match its contents): copy the folder again, or export "
-            "the model again; who changed it on purpose removes the line `checksum`"
+            "the model again; after an intended change, remove the line `checksum`"
         )
     return _Reader(path, raw).manifest(kind)
 
 
-def read_image_input(where: Path, said: Any) -> ImageInput:
-    """How a picture becomes a graph's input, as a section of a manifest or a student's metadata says it.
+def read_image_input(where: Path, section: Any) -> ImageInput:
+    """Read the preprocessing from a manifest's section or a student's metadata.
 
     Parameters
     ----------
     where : Path
-        What errors call the file.
-    said : object
+        Name of the file in messages.
+    section : object
         The section ``image``.
-
-    Returns
-    -------
-    ImageInput
-        Checked.
 
     Raises
     ------
     InputError
-        A field is missing or wrong.
+        A field is missing or invalid.
     """
-    return _Reader(where, {}).image(said)
+    return _Reader(where, {}).image(section)
 
 
 class _Reader:
-    """Takes fields out of the JSON; every complaint names the file and the field."""
+    """Checks the fields of a manifest; errors name the file and the field."""
 
     def __init__(self, path: Path, raw: Any) -> None:
         self.path = path
         if not isinstance(raw, dict):
-            raise InputError(f"{path} holds no JSON object")
+            raise InputError(f"{path} is not a JSON object")
         self.raw = raw
 
     def fail(self, name: str, wanted: str, value: Any) -> InputError:
@@ -253,11 +247,11 @@ class _Reader:
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
             raise self.fail("format", f"a number ({FORMAT})", version)
         if version > FORMAT:
-            raise InputError(f"{self.path} is of a newer format ({version}): upgrade InFiConD")
+            raise InputError(f"{self.path} has a newer format ({version}): upgrade InFiConD")
         if raw.get("kind") not in ("encoder", "teacher"):
             raise self.fail("kind", "`encoder` or `teacher`", raw.get("kind"))
         if kind is not None and raw["kind"] != kind:
-            raise InputError(f"{self.path.parent} holds {_a(raw['kind'])}, not {_a(kind)}")
+            raise InputError(f"{self.path.parent} is {_a(raw['kind'])}, not {_a(kind)}")
         files = raw.get("files", {})
         if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
             raise self.fail("files", "an object of file names", files)
@@ -308,14 +302,14 @@ class _Reader:
         }
 
     def groups(self, value: Any) -> dict[str, list[str]] | None:
-        """Groups of labels, in the manifest or in a file of the folder that it names."""
+        """Read groups of labels, from the manifest or from a file that it names."""
         if isinstance(value, str):
             path = self.path.parent / self.file_name("groups", value)
             check_file(path, self.raw.get("files", {}).get(value))
             try:
                 value = parse_json(path.read_bytes())
             except ValueError as error:
-                raise InputError(f"{path} is no JSON: {error}") from error
+                raise InputError(f"{path} is not valid JSON: {error}") from error
         if value is None:
             return None
         if not isinstance(value, dict) or not all(
@@ -405,7 +399,7 @@ class _Reader:
         return value
 
     def file_name(self, name: str, value: Any) -> str:
-        """A plain file name: no folder, no drive, nothing hidden."""
+        """Check a file name: without folder or drive, and not hidden."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,120}", value):
             raise self.fail(name, "a plain file name in the same folder", value)
         return value
@@ -439,7 +433,7 @@ def _a(kind: str) -> str:
 
 
 def numbered(labels: list[str]) -> list[str]:
-    """Labels with repeated names told apart: ``crane, crane`` becomes ``crane, crane (2)``."""
+    """Number repeated labels: ``crane, crane`` becomes ``crane, crane (2)``."""
     seen: dict[str, int] = {}
     taken = set(labels)
     result = []

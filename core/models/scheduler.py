@@ -1,11 +1,9 @@
-"""One model for many visitors: requests of one image each, run in batches that form by themselves.
+"""Dynamic batching of single-image requests from many clients.
 
-A request waits in a bounded queue. One worker takes what is there, waits a few milliseconds for company,
-and runs a batch. If a batch fails it is cut in half until the image that breaks it is alone: that request
-fails and no other. Where the queue is full, asking waits and then says so (back-pressure); a request that
-nobody waits for any more is dropped before it costs anything. Health is read off the worker itself, so it
-cannot say "fine" while nothing is being answered (infinity's weakness: one bad image ended its thread, and
-`/health` said ok).
+Requests wait in a bounded queue. One worker thread takes them, waits a few milliseconds for more, and runs a
+batch. If a batch fails, its halves are run, down to the single request that causes the failure. If the queue
+stays full, `Busy` is raised. A cancelled request is dropped before it is run. Health is measured on the
+worker, so it is not ok while requests stay unanswered.
 """
 
 import threading
@@ -23,41 +21,41 @@ from inficond.core.models.batching import is_out_of_memory, rows_of
 from inficond.core.models.hardware import available_cores
 
 RECENT = 2048
-"""Answers whose latency is remembered."""
+"""Number of latencies kept for the quantiles."""
 
 
 class Busy(InputError):
-    """The queue is full and stayed full: the caller should try again."""
+    """The queue stayed full; the caller should retry."""
 
 
 class Closed(InputError):
-    """The scheduler was closed, or its worker is gone."""
+    """The scheduler was closed, or its worker has ended."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """What a scheduler is doing, as measured.
+    """State of a scheduler.
 
     Parameters
     ----------
     ok : bool
-        The worker lives, and does not keep a request waiting beyond the stall limit.
+        The worker runs, and no request has waited longer than the stall limit.
     reason : str
-        Why not ok; empty otherwise.
+        Why it is not ok; empty if it is.
     waiting, running : int
-        Requests in the queue and in the batch under way.
+        Requests in the queue and in the current batch.
     answered, failed, cancelled, refused : int
-        Requests so far.
+        Numbers of requests since the start.
     batches : int
-        Batches run so far, those of a bisection included.
+        Batches since the start, including those of a bisection.
     batch_size : int
-        Most images in a batch now; it falls when memory runs out.
+        Current limit of images in a batch; reduced when memory runs out.
     oldest : float
-        Seconds that the oldest unanswered request has been here.
+        Age of the oldest unanswered request, in seconds.
     p50, p95 : float
-        Seconds from asking to the answer, over the last `RECENT` answers; 0 where there is none.
+        Quantiles of the latency over the last `RECENT` answers, in seconds; 0 without answers.
     last_error : str
-        Of the last request that failed.
+        Message of the last failure.
     """
 
     ok: bool
@@ -89,23 +87,23 @@ class Scheduler:
     Parameters
     ----------
     run : callable
-        (B, H, W, 3) uint8 to an array, or a (named) tuple of arrays, of B rows; `Encoder.encode` for
-        instance.
+        Maps (B, H, W, 3) uint8 to an array, or a (named) tuple of arrays, with B rows; for instance
+        `Encoder.encode`.
     prepare : callable, optional
-        What a caller has (a decoded picture, a path) to (H, W, 3) uint8. It runs in the caller's thread,
-        so what it raises reaches that caller only; at most `preparing` callers run it at a time.
+        Maps the argument of `ask` (a decoded picture, a path) to (H, W, 3) uint8. Runs in the caller's
+        thread, for at most `preparing` callers at a time.
     batch_size : int
-        Most images in a batch.
+        Largest number of images in a batch.
     latency : float
-        Seconds a batch waits for company once it has one request.
+        Seconds that a batch waits for further requests.
     queue : int
-        Most requests waiting.
+        Largest number of waiting requests.
     patience : float
-        Seconds to wait for a place in a full queue before `Busy`.
+        Seconds to wait for a place in a full queue before `Busy` is raised.
     stall : float
-        Seconds without an answer, while one is due, after which health is no longer ok.
+        Seconds without an answer after which health is not ok while requests wait.
     preparing : int, optional
-        The cores by default.
+        The number of cores by default.
     """
 
     def __init__(
@@ -143,28 +141,28 @@ class Scheduler:
         self.close()
 
     def ask(self, picture: Any, timeout: float | None = None) -> Any:
-        """Prepare a picture, run it with others, and wait for its answer.
+        """Prepare a picture, run it in a batch, and wait for its result.
 
         Parameters
         ----------
         picture : object
-            What `prepare` takes, or pixels where there is none.
+            Argument of `prepare`; pixels if there is no `prepare`.
         timeout : float, optional
-            Seconds to wait for the answer.
+            Seconds to wait for the result.
 
         Returns
         -------
         object
-            One row of what `run` returns.
+            One row of the result of `run`.
 
         Raises
         ------
         Busy
             The queue stayed full.
         TimeoutError
-            No answer in time; the request is cancelled.
+            No result in time; the request is cancelled.
         Exception
-            What `prepare` or `run` raised on this very picture.
+            Raised by `prepare` or `run` for this picture.
         """
         with self._preparing:
             pixels = picture if self._prepare is None else self._prepare(picture)
@@ -182,12 +180,12 @@ class Scheduler:
         ----------
         pixels : (H, W, 3) uint8
         patience : float, optional
-            Seconds to wait for a place; the scheduler's own by default.
+            Seconds to wait for a place; by default that of the scheduler.
 
         Returns
         -------
         Future
-            Of one row of what `run` returns. Cancelling it frees its place if its batch has not begun.
+            One row of the result of `run`. Cancelling it frees its place unless its batch is running.
 
         Raises
         ------
@@ -217,7 +215,7 @@ class Scheduler:
         return request.future
 
     def health(self) -> Health:
-        """What the scheduler is doing now."""
+        """Return the current state."""
         with self._changed:
             now = time.monotonic()
             oldest = min((r.since for r in (*self._running, *self._queue)), default=now)
@@ -225,11 +223,11 @@ class Scheduler:
             silent = now - max(self._last_answer, oldest)
             reason = ""
             if not self._worker.is_alive():
-                reason = "the worker is gone"
+                reason = "the worker has ended"
             elif self._closing:
                 reason = "closing"
             elif due and silent > self._stall:
-                reason = f"no answer for {silent:.0f} s while {len(self._running) + len(self._queue)} wait"
+                reason = f"no answer for {silent:.0f} s while requests wait"
             times = np.array(self._latencies) if self._latencies else np.zeros(1)
             return Health(
                 ok=not reason,
@@ -249,7 +247,7 @@ class Scheduler:
             )
 
     def close(self, timeout: float = 10.0) -> None:
-        """Finish the batch under way, cancel what waits, end the worker."""
+        """Finish the current batch, cancel waiting requests, and end the worker."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -269,12 +267,12 @@ class Scheduler:
                 batch = self._take()
                 if batch is None:
                     return
-                self._carry(batch)
+                self._run_batch(batch)
                 with self._changed:
                     self._running = []
                     self._changed.notify_all()
         finally:
-            # Nobody may be left waiting for a worker that is gone, whatever ended it.
+            # No caller may wait for a worker that has ended, for whatever reason.
             with self._changed:
                 self._closing = True
                 left = [*self._running, *self._queue]
@@ -285,7 +283,7 @@ class Scheduler:
                     request.future.set_exception(Closed("the model was closed: start it again"))
 
     def _take(self) -> list[_Request] | None:
-        """The next batch: what waits, after a short time for company; None when closing."""
+        """Wait for the next batch; None when the scheduler is closing."""
         with self._changed:
             while True:
                 while not self._queue and not self._closing:
@@ -310,10 +308,10 @@ class Scheduler:
                     self._running = list(batch)
                     return batch
 
-    def _carry(self, batch: list[_Request]) -> None:
-        """Run a batch; where it fails, its halves, down to the one request that breaks it."""
+    def _run_batch(self, batch: list[_Request]) -> None:
+        """Run a batch; if it fails, run its halves, down to single requests."""
         try:
-            # Stacked here: pixels of another shape are that request's own fault too.
+            # Stacked here, so that pixels of another shape fail only their own request.
             rows = rows_of(self._run(np.stack([r.pixels for r in batch])), len(batch))
         except Exception as error:
             with self._changed:
@@ -324,8 +322,8 @@ class Scheduler:
                 self._finish(batch[0], error=error)
                 return
             middle = len(batch) // 2
-            self._carry(batch[:middle])
-            self._carry(batch[middle:])
+            self._run_batch(batch[:middle])
+            self._run_batch(batch[middle:])
             return
         with self._changed:
             self._batches += 1

@@ -13,7 +13,7 @@ from inficond.core.models.teacher_trial import output_kind, trial_pictures
 
 
 class Teacher:
-    """A classifier folder, open. Safe to call from several threads.
+    """An open classifier. Thread-safe.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Teacher:
     labels : tuple of L str
     link : {"sigmoid", "softmax"}
     groups : mapping of str to tuple of str, or None
-        Readable groups of the labels, where the folder brings some.
+        Named groups of labels, if the folder has some.
     preprocess : Preprocess
         Picture -> (H, W, 3) uint8.
     provider : str
@@ -59,12 +59,12 @@ class Teacher:
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
     def respond(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities of a batch.
+        """Compute the probabilities of a batch.
 
         Parameters
         ----------
         pixels : (B, S, S, 3) uint8
-            As `preprocess` gives them.
+            As returned by `preprocess`.
 
         Returns
         -------
@@ -73,7 +73,7 @@ class Teacher:
         Raises
         ------
         InputError
-            The graph failed, gave another number of outputs than there are labels, or numbers not finite.
+            The graph failed, or returned NaN or another number of outputs than there are labels.
         """
         raw = self.outputs(pixels)
         if self.output_kind == "probabilities":
@@ -142,7 +142,7 @@ class Teacher:
 
 
 def apply_link(logits: np.ndarray, link: str) -> np.ndarray:
-    """Logits to probabilities: each on its own (``sigmoid``) or over the last axis (``softmax``), float32."""
+    """Convert logits to float32 probabilities, with a sigmoid, or a softmax over the last axis."""
     logits = logits.astype(np.float32)
     if link == "sigmoid":
         return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
@@ -156,7 +156,7 @@ def load_teacher(
     threads: int | None = None,
     download: bool = True,
 ) -> Teacher:
-    """Open a teacher that looks at pictures.
+    """Open a teacher that classifies pictures.
 
     Parameters
     ----------
@@ -172,12 +172,11 @@ def load_teacher(
     Returns
     -------
     Teacher
-        Ready to be asked.
 
     Raises
     ------
     InputError
-        No such teacher, a damaged folder, or a provider that does not run here.
+        The teacher does not exist, its folder is damaged, or the provider does not work here.
     """
     manifest = read_manifest(locate(spec, "teacher", download), "teacher")
     teacher = Teacher(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))

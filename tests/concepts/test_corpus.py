@@ -90,32 +90,32 @@ def test_another_encoder_gets_vectors_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
-        ("a.txt", b"", "no words"),
-        ("a.txt", b"# only a remark\n", "no words"),
+        ("a.txt", b"", "contains no words"),
+        ("a.txt", b"# only a comment\n", "contains no words"),
         ("a.txt", b"Sea\nsea\n", "twice"),
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
-        ("a.txt", b"sea\x00\n", "no text"),
+        ("a.txt", b"sea\x00\n", "not a text file"),
         ("a.txt", b"x" * 300, "longer than 200"),
         ("a.csv", b"word\nsea\n", "no column `name`"),
         ("a.csv", b"name,colour\nsea,blue\n", "colour"),
         ("a.csv", b"name,group\nsea\n", "line 2"),
-        ("a.csv", b'name\n"sea', "no CSV"),
-        ("a.json", b"{", "no JSON"),
-        ("a.json", b"[" * 100_000, "no JSON"),
+        ("a.csv", b'name\n"sea', "not valid CSV"),
+        ("a.json", b"{", "not valid JSON"),
+        ("a.json", b"[" * 100_000, "not valid JSON"),
         ("a.json", b'{"words": []}', "list of words"),
         ("a.json", b'[{"group": "x"}]', "entry 1"),
         ("a.json", b'[{"name": "sea", "prompts": [1]}]', "entry 1"),
         ("a.json", b"[3]", "entry 1"),
     ],
 )
-def test_bad_files_are_named_with_the_mend(tmp_path, name, content, says):
+def test_invalid_files_are_named_with_the_reason(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         read_corpus_file(path)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
 

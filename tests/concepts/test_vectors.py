@@ -22,7 +22,7 @@ def unit(*shape: int, seed: int) -> np.ndarray:
     k=st.integers(0, 9),
     seed=st.integers(0, 999),
 )
-def test_it_is_the_positive_part_of_the_largest_cosine(n: int, r: int, d: int, k: int, seed: int) -> None:
+def test_a_value_is_the_largest_cosine_or_zero(n: int, r: int, d: int, k: int, seed: int) -> None:
     regions, words = unit(n, r, d, seed=seed), unit(k, d, seed=seed + 1)
     half = regions.astype(np.float16)
     expected = np.maximum(0, np.einsum("nrd,kd->nrk", half.astype(float), words.astype(float)).max(1))
@@ -32,7 +32,7 @@ def test_it_is_the_positive_part_of_the_largest_cosine(n: int, r: int, d: int, k
     np.testing.assert_array_equal(concept_vectors(regions, words), got)  # rounded to float16 first
 
 
-def test_how_images_are_cut_into_pieces_changes_no_bit() -> None:
+def test_results_do_not_depend_on_how_images_are_split() -> None:
     regions, words = unit(2500, 9, 192, seed=1).astype(np.float16), unit(40, 192, seed=2)
     whole = concept_vectors(regions, words)
     for piece in (1, 7, 128, 1024):
@@ -41,7 +41,7 @@ def test_how_images_are_cut_into_pieces_changes_no_bit() -> None:
     np.testing.assert_array_equal(concept_vectors(regions, words[3:4])[:, 0], whole[:, 3])
 
 
-def test_read_only_and_strided_arrays_are_fine() -> None:
+def test_read_only_and_strided_arrays_are_accepted() -> None:
     regions, words = unit(6, 4, 8, seed=3).astype(np.float16), unit(10, 8, seed=4)
     regions.flags.writeable = words.flags.writeable = False
     np.testing.assert_array_equal(
@@ -49,16 +49,16 @@ def test_read_only_and_strided_arrays_are_fine() -> None:
     )
 
 
-def test_other_spaces_are_refused() -> None:
-    with pytest.raises(InputError, match="not of one space"):
+def test_embeddings_of_different_dimensions_are_refused() -> None:
+    with pytest.raises(InputError, match="come from different encoders"):
         concept_vectors(np.zeros((1, 2, 3), np.float16), np.zeros((1, 4), np.float32))
-    with pytest.raises(InputError, match="not of one space"):
+    with pytest.raises(InputError, match="come from different encoders"):
         evidence(np.zeros((2, 3), np.float16), np.zeros((2, 2), np.uint8), np.zeros(4, np.float32))
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 9999))
-def test_evidence_is_the_region_that_gave_the_value(seed: int) -> None:
+def test_evidence_is_the_region_with_the_largest_cosine(seed: int) -> None:
     regions, words = unit(1, 6, 12, seed=seed).astype(np.float16), unit(5, 12, seed=seed + 1)
     assignment = np.random.default_rng(seed).integers(0, 6, (4, 5)).astype(np.uint8)
     X = concept_vectors(regions, words)

@@ -1,4 +1,4 @@
-"""The calls an accelerator gets, exercised on the CPU provider: fixed sizes, bound buffers, many threads."""
+"""Calls of an accelerator, run on the CPU provider: fixed sizes, bound buffers, many threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -9,29 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
-from inficond.core.models.accelerate import SIZES, BoundCalls, filled, pieces, tensorrt_settings
+from inficond.core.models.accelerate import SIZES, BoundCalls, pad_batch, split_batch, tensorrt_settings
 from inficond.core.models.encoder import load_encoder
 
 
 @given(st.integers(1, 500), st.sets(st.integers(1, 64), min_size=1).map(sorted))
-def test_pieces_cover_the_batch_in_allowed_sizes(n, sizes):
-    found = pieces(n, sizes)
+def test_calls_cover_the_batch_in_allowed_sizes(n, sizes):
+    found = split_batch(n, sizes)
     assert [start for start, _, _ in found] == [0, *(stop for _, stop, _ in found[:-1])]
     assert found[-1][1] == n
     assert all(size in sizes and 0 < stop - start <= size for start, stop, size in found)
 
 
-def test_a_batch_is_filled_with_its_last_row():
+def test_a_batch_is_padded_with_its_last_row():
     batch = np.arange(6).reshape(3, 2)
-    assert filled(batch, 5).tolist() == [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]]
-    assert filled(batch, 3) is batch
+    assert pad_batch(batch, 5).tolist() == [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]]
+    assert pad_batch(batch, 3) is batch
 
 
-def test_one_profile_holds_every_size_and_text_gets_none(tmp_path):
-    said = tensorrt_settings(tmp_path / "cache", {"pixels": (0, 224, 224, 3)})
-    assert said["trt_profile_min_shapes"] == "pixels:1x224x224x3"
-    assert said["trt_profile_max_shapes"] == f"pixels:{SIZES['tensorrt'][-1]}x224x224x3"
-    assert said["trt_engine_cache_path"] == str(tmp_path / "cache")
+def test_one_profile_covers_every_size_and_a_text_tower_gets_none(tmp_path):
+    options = tensorrt_settings(tmp_path / "cache", {"pixels": (0, 224, 224, 3)})
+    assert options["trt_profile_min_shapes"] == "pixels:1x224x224x3"
+    assert options["trt_profile_max_shapes"] == f"pixels:{SIZES['tensorrt'][-1]}x224x224x3"
+    assert options["trt_engine_cache_path"] == str(tmp_path / "cache")
     assert (tmp_path / "cache").is_dir()
     assert "trt_profile_min_shapes" not in tensorrt_settings(tmp_path, {"input_ids": (0, 0)})
     assert "trt_profile_min_shapes" not in tensorrt_settings(tmp_path, {})
@@ -47,7 +47,7 @@ def pixels(n, seed=0):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
-def test_bound_calls_give_what_plain_calls_give(session, n):
+def test_bound_calls_equal_plain_calls(session, n):
     calls = BoundCalls(session.runner.ort, "cpu", sizes=(1, 4))
     batch = {"pixels": pixels(n, n)}
     names = ("image", "regions")
@@ -56,7 +56,7 @@ def test_bound_calls_give_what_plain_calls_give(session, n):
         assert abs(got - want).max() < 1e-5
 
 
-def test_buffers_used_again_hold_the_new_batch(session):
+def test_reused_buffers_contain_the_new_batch(session):
     calls = BoundCalls(session.runner.ort, "cpu", sizes=(2,))
     first = [calls.run({"pixels": pixels(2, seed)}, ("image",))[0] for seed in (1, 2, 3, 4, 5)]
     for seed, got in zip((1, 2, 3, 4, 5), first):
@@ -64,7 +64,7 @@ def test_buffers_used_again_hold_the_new_batch(session):
         assert abs(got - want).max() < 1e-5
 
 
-def test_threads_do_not_mix_their_batches_up(session):
+def test_threads_do_not_mix_their_batches(session):
     calls = BoundCalls(session.runner.ort, "cpu", sizes=(1, 2))
     want = {seed: session.run({"pixels": pixels(2, seed)}, ("image",))[0] for seed in range(6)}
     with ThreadPoolExecutor(6) as pool:
@@ -79,7 +79,7 @@ def test_warming_up_runs_every_size(session):
     assert {key[1][1][0] for key in made} == {1, 2}
 
 
-def test_memory_that_runs_out_shrinks_the_calls_and_loses_nothing(session, monkeypatch):
+def test_out_of_memory_reduces_the_size_of_calls_and_loses_nothing(session, monkeypatch):
     calls = BoundCalls(session.runner.ort, "cpu", sizes=(1, 2, 4, 8))
     honest, tried = calls._one, []
 

@@ -34,7 +34,7 @@ def pictures(n: int, size: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), np.uint8)
 
 
-def test_the_encoder_gives_what_its_manifest_says(folders: tuple[Path, Path]) -> None:
+def test_the_encoder_returns_the_shapes_of_its_manifest(folders: tuple[Path, Path]) -> None:
     encoder = load_encoder(folders[0], "cpu")
     pixels = pictures(7, 32)
     encoded = encoder.encode(pixels)
@@ -48,7 +48,7 @@ def test_the_encoder_gives_what_its_manifest_says(folders: tuple[Path, Path]) ->
     np.testing.assert_allclose(encoded.regions[3, 2], tiny_models.embedding(mean), atol=1e-6)
 
 
-def test_words_lie_in_the_same_space(folders: tuple[Path, Path]) -> None:
+def test_words_are_embedded_in_the_space_of_regions(folders: tuple[Path, Path]) -> None:
     encoder = load_encoder(folders[0], "cpu")
     words = encoder.embed_words(["red", "Blue ".lower(), "  green"])
     np.testing.assert_allclose(words[0], tiny_models.embedding((1, 0, 0)), atol=1e-6)
@@ -66,7 +66,7 @@ def test_the_teacher_applies_its_link(folders: tuple[Path, Path], tmp_path: Path
     np.testing.assert_allclose(sigmoid, 1 / (1 + np.exp(-logits)), atol=1e-6)
 
 
-def test_labels_must_be_as_many_as_outputs(tmp_path: Path) -> None:
+def test_labels_and_outputs_must_be_equally_many(tmp_path: Path) -> None:
     teacher = load_teacher(tiny_models.write_teacher(tmp_path / "t", labels=("a", "b")), "cpu")
     with pytest.raises(InputError, match="outputs per picture for 2 labels"):
         teacher.respond(pictures(1, 24))
@@ -80,7 +80,7 @@ def test_links_stay_in_range_for_any_logits(values: list[float]) -> None:
 
 
 @given(st.lists(st.sampled_from(["crane", "crane (2)", "maillot", "x"]), min_size=1, max_size=8))
-def test_repeated_labels_are_told_apart(labels: list[str]) -> None:
+def test_repeated_labels_are_numbered(labels: list[str]) -> None:
     names = numbered(labels)
     assert len(set(names)) == len(names)
     assert all(n.startswith(label) for n, label in zip(names, labels))
@@ -118,7 +118,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[m for _, m in WRONG])
-def test_a_wrong_manifest_is_refused(
+def test_a_manifest_with_an_invalid_field_is_refused(
     folders: tuple[Path, Path], tmp_path: Path, change: Any, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
@@ -127,21 +127,21 @@ def test_a_wrong_manifest_is_refused(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}', "[" * 100_000])
-def test_what_is_no_manifest_is_refused(tmp_path: Path, content: str) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError, match=r"manifest\.json"):
         read_manifest(tmp_path)
 
 
-def test_shapes_are_held_against_the_manifest(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    lying = changed(folders[0], tmp_path / "lying", lambda m: m.update(dim=16))
-    with pytest.raises(InputError, match="other shapes than its manifest says"):
-        load_encoder(lying, "cpu").encode(pictures(1, 32))
+def test_shapes_must_match_the_manifest(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    wrong = changed(folders[0], tmp_path / "wrong", lambda m: m.update(dim=16))
+    with pytest.raises(InputError, match="other shapes than its manifest states"):
+        load_encoder(wrong, "cpu").encode(pictures(1, 32))
     with pytest.raises(InputError, match="the model takes"):
         load_encoder(folders[0], "cpu").encode(pictures(1, 33))
 
 
-def test_a_file_that_links_out_of_its_folder_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_link_out_of_the_folder_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(folders[0], tmp_path / "linked")
     (tmp_path / "linked" / "image.onnx").unlink()
     (tmp_path / "linked" / "image.onnx").symlink_to(folders[0] / "image.onnx")
@@ -149,7 +149,7 @@ def test_a_file_that_links_out_of_its_folder_is_refused(folders: tuple[Path, Pat
         load_encoder(tmp_path / "linked", "cpu")
 
 
-def test_a_provider_that_cannot_run_is_an_error(folders: tuple[Path, Path]) -> None:
+def test_a_provider_that_does_not_work_is_an_error(folders: tuple[Path, Path]) -> None:
     from inficond.core.models.providers import may_work
 
     if may_work("cuda"):
@@ -167,7 +167,7 @@ def test_a_provider_that_cannot_run_is_an_error(folders: tuple[Path, Path]) -> N
         ("owner/name", "install the `export` extra"),
     ],
 )
-def test_what_is_no_model_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_model_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locating, "_exporter", lambda kind: None)
     with pytest.raises(InputError, match=message):
         locating.locate(spec, "encoder")
@@ -243,7 +243,7 @@ def test_resize_and_crop_in_one_step_equal_two_steps() -> None:
 
 
 @given(w=st.integers(8, 400), h=st.integers(8, 400), resize=st.integers(16, 40))
-def test_any_picture_gives_the_size_asked_for(w: int, h: int, resize: int) -> None:
+def test_any_picture_is_resized_to_the_input_size(w: int, h: int, resize: int) -> None:
     for plan in (image_input(16, resize, 16), image_input(16, (16, 16), None)):
         got = Preprocess(plan)(np.full((h, w, 3), 77, np.uint8))
         assert got.shape == (16, 16, 3)

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import os
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -71,16 +73,23 @@ def test_a_slow_picture_is_stopped_and_the_next_one_answered() -> None:
     with_pool(use, workers=1, seconds=0.1)
 
 
-def test_a_slow_picture_leaves_the_other_workers_free() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_a_worker_that_hangs_leaves_the_others_free() -> None:
     async def use(pool: DecodingPool) -> None:
-        slow = asyncio.ensure_future(pool.decode(large()))
-        for seed in range(20):
-            await pool.decode(picture(40, 40, seed))
-            if seed == 0:
-                assert not slow.done()
-        assert (await slow).shape == (48, 32, 3)
+        await asyncio.gather(*(pool.decode(picture(40, 40, seed)) for seed in range(4)))
+        stopped = children()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            both = [asyncio.ensure_future(pool.decode(picture(40, 40, seed))) for seed in range(2)]
+            done, waiting = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            assert (len(done), len(waiting)) == (1, 1)
+            for seed in range(10):
+                assert (await pool.decode(picture(40, 40, seed))).shape == (48, 32, 3)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert (await waiting.pop()).shape == (48, 32, 3)
 
-    with_pool(use, workers=2)
+    with_pool(use, workers=2, seconds=300)
 
 
 def test_a_picture_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
