@@ -37,6 +37,8 @@ EXPORT_USES = {
 EXPORT_COMMANDS = {"onnx": "inficond predict {name} IMAGES", "recipe": "inficond replay DIR {name}"}
 EXPORT_COSTS = {"safetensors": 0.1, "onnx": 2.0, "recipe": 0.1, "report": 8.0}
 """Expected duration in seconds, for scheduling."""
+RESPONSE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".onnx")
+"""Suffixes of files that may be a teacher: tables of responses and models."""
 MAX_BARS = 10
 MAX_FILES = 2000
 MAX_FULL_PIXELS = 24_000_000
@@ -339,7 +341,7 @@ def _crop(width: int, height: int, share: float | None) -> list[float]:
 
 
 def project_options(
-    request: Mapping[str, Any], token: str, files: PageFiles, owner_key: OwnerKey
+    request: Mapping[str, Any], token: str, files: PageFiles, owner_key: OwnerKey, source: str = ""
 ) -> "tuple[BuildOptions, Path | None]":
     """Return the options of a new project from the fields of the page's form.
 
@@ -352,6 +354,9 @@ def project_options(
     files : PageFiles
     owner_key : OwnerKey
         Checked if the request names a folder or a model of this machine.
+    source : str
+        The list of images, if it is one, that the visitor's project was built from. No other file is accepted
+        as a list, since the notes of a build quote the lines of a list.
 
     Returns
     -------
@@ -374,11 +379,13 @@ def project_options(
     teacher, encoder = (str(request.get(k) or "embedded") for k in ("teacher", "encoder"))
     if folder or teacher != "embedded" or encoder != "embedded":
         owner_key.check(request.get("owner_key"))
+        _check_model_file("teacher", teacher, RESPONSE_SUFFIXES)
+        _check_model_file("encoder", encoder, ())
     is_owner = owner_key.matches(request.get("owner_key"))
     home = cache_folder("projects") if is_owner else files.projects
     home.mkdir(parents=True, exist_ok=True)
     if folder:
-        images = _image_folder(folder)
+        images = _image_folder(folder, source)
         asked = f"{images.resolve()}\0{request.get('classes')}\0{teacher}\0{encoder}"
         digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
         out = home / f"{_stem(name or images.name)}-{digest}"
@@ -411,7 +418,7 @@ def project_origin(visitor: Visitor) -> OriginPayload | None:
     if not images:
         return None
     try:
-        _image_folder(images)
+        _image_folder(images, images)
     except InputError:
         return None
     labels: Mapping[str, list[str]] = config.get("class_labels") or {}
@@ -430,22 +437,43 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _image_folder(folder: str) -> Path:
-    """Return the folder or list of images that the owner of the machine named.
+def _image_folder(folder: str, source: str) -> Path:
+    """Return the folder that the owner of the machine named, or the list of images `source`.
 
     Raises
     ------
     InputError
-        It does not exist.
+        It does not exist, or is another file.
     """
     try:
         images = Path(folder).expanduser()
-        exists = images.exists()
+        exists, is_folder = images.exists(), images.is_dir()
     except (OSError, RuntimeError, ValueError):  # the name is too long, or there is no home directory
-        exists = False
+        exists = is_folder = False
     if not exists:
         raise InputError(f"{folder} does not exist: name a folder of photographs on this machine")
+    if not is_folder and folder != source:
+        raise InputError(
+            f"{folder} is not a folder; `inficond distill` builds a project from a list of images"
+        )
     return images
+
+
+def _check_model_file(name: str, spec: str, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be a model or a table of responses by its name: errors may quote its content.
+
+    Raises
+    ------
+    InputError
+        `spec` names an existing file with another suffix.
+    """
+    try:
+        is_file = Path(spec).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):
+        return
+    if is_file and not spec.lower().endswith(suffixes):
+        accepted = f" or a file ending in {', '.join(suffixes)}" if suffixes else ""
+        raise InputError(f"{name} {spec}: name a model folder{accepted}")
 
 
 def _uploads(entries: Any, token: str, files: PageFiles) -> list[tuple[Path, str]]:

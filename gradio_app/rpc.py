@@ -327,7 +327,10 @@ class RpcServer:
         """Start building a project from uploads, or with the owner key from a folder."""
         if not self.owner_key.matches(request.get("owner_key")):
             self.visitors.check_project_limit(visitor.token)
-        options, temporary = actions.project_options(request, visitor.token, self.files, self.owner_key)
+        source = str((visitor.project.config.get("source") or {}).get("images") or "")
+        options, temporary = actions.project_options(
+            request, visitor.token, self.files, self.owner_key, source
+        )
 
         def work(job: Job) -> Any:
             from inficond.core import Project

@@ -70,29 +70,28 @@ class UploadHandler:
 
     async def receive(self, request: Request) -> Response:
         """Store the uploaded file; answer with a list of its address, as Gradio's clients expect."""
-        response = await self._receive(request)
-        if response.status_code >= 400:  # or the client sees a reset connection instead of the answer
-            await discard(request.receive)
-        return response
-
-    async def _receive(self, request: Request) -> Response:
         caller: Caller = request.scope[CALLER_KEY]
         token = request.headers.get(TOKEN_HEADER, "")
         owner = token if TOKEN_PATTERN.fullmatch(token) else PUBLIC
+        form = _Form(self._files)
         try:
             with self._running.using(caller):
                 self._check_space()
-                address = await self._store(request, owner)
+                address = await self._store(request, form, owner)
         except LimitExceeded as error:
-            return _refused(str(error), 429)
+            refusal = error.args[0], 429
         except BadUpload as error:
-            return _refused(error.reason, error.status)
+            refusal = error.reason, error.status
         except ClientDisconnect:
             return _refused("the upload was broken off", 400)
         except OSError as error:
             LOG.warning("an upload could not be stored: %s", error.strerror)
-            return _refused(DISK_FULL, 507)
-        return JSONResponse([address])
+            refusal = DISK_FULL, 507
+        else:
+            return JSONResponse([address])
+        if not form.read_to_end:  # otherwise the client sees a reset connection instead of the response
+            await discard(request.receive)
+        return _refused(*refusal)
 
     def _check_space(self) -> None:
         if self._files.upload_bytes() + MAX_UPLOAD > MAX_STORED:
@@ -100,12 +99,11 @@ class UploadHandler:
         if shutil.disk_usage(self._files.uploads).free < MIN_FREE_DISK + MAX_UPLOAD:
             raise BadUpload(DISK_FULL, 507)
 
-    async def _store(self, request: Request, owner: str) -> str:
+    async def _store(self, request: Request, form: "_Form", owner: str) -> str:
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
             raise BadUpload("an upload is a multipart form with one file")
-        form = _Form(self._files)
         try:
             await form.receive(request.stream(), boundary)
             if form.path is None or not form.complete:
@@ -125,7 +123,7 @@ class _Form:
 
     def __init__(self, files: PageFiles) -> None:
         self.path: Path | None = None
-        self.complete = False
+        self.complete = self.read_to_end = False
         self._files = files
         self._file: BinaryIO | None = None
         self._size = 0
@@ -163,6 +161,7 @@ class _Form:
                     raise BadUpload("the form is malformed") from None
                 if len(self._pending) >= FLUSH_BYTES:
                     await self._flush()
+            self.read_to_end = True
             await self._flush()
         finally:
             if self._file is not None:
