@@ -46,7 +46,8 @@ def fill(page: Page, **fields: str) -> None:
 
 def made(folder: Path) -> list[Path]:
     """Return the projects in a folder, complete or not."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.endswith("-images"))
+    found = (p for p in folder.rglob("*") if (p / "project.json").exists() or (p / ".build").exists())
+    return sorted(found)
 
 
 def test_a_cancelled_upload_resumes_into_a_project(
@@ -108,7 +109,7 @@ def test_a_folder_of_the_server_becomes_a_project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
-    page = open_page(url=served.owner_url)
+    page = open_page(fragment=f"owner={served.owner_key.value}")
     for bad, line in (
         ({"Folder": str(tmp_path / "nowhere")}, "does not exist"),
         ({"Folder": str(photographs[0].parent), "Classes": "bird: flying saucer"}, "flying saucer"),
@@ -144,7 +145,7 @@ def test_choosing_other_classes_fills_in_the_form(
     )
     page_served = serve(Project.open(folder), local_folders=True)
     try:
-        page = open_page(url=page_served.owner_url)
+        page = open_page(f"owner={page_served.owner_key.value}", url=page_served.options["url"])
         page.get_by_role("button", name="Settings").click()
         page.get_by_role("button", name="Choose other classes").click()
         dialog = page.locator(".inf-dialog")
