@@ -118,7 +118,7 @@ class LoadedClassifier:
         kind = _architecture(source, raw)
         self.fused = fused and bool(getattr(kind, "_supports_attention_backend", False))
         self.model = self._load(source, raw, kind, labels)
-        outputs = int(self.model.config.num_labels)
+        outputs = len(self.model.config.id2label)
         if labels is None:
             labels = [f"LABEL_{i}" for i in range(outputs)]
             self.notes.append(f"{self.name}: config.json has no id2label; the weights have {outputs} outputs")
@@ -132,7 +132,11 @@ class LoadedClassifier:
 
         def load(outputs: int | None) -> Any:
             given = {k: v for k, v in raw.items() if k not in ("id2label", "label2id", "num_labels")}
-            config = load_config(source, given | ({} if outputs is None else {"num_labels": outputs}))
+            if outputs is not None:
+                given["num_labels"] = outputs  # some architectures read one, some the other
+                given["id2label"] = {i: f"LABEL_{i}" for i in range(outputs)}
+                given["label2id"] = {label: i for i, label in given["id2label"].items()}
+            config = load_config(source, given)
             return load_model(source, kind, config=config, attn_implementation=attention_kind)
 
         stated = len(labels) if labels else raw.get("num_labels")
@@ -171,7 +175,9 @@ class LoadedClassifier:
             except Exception as error:  # each architecture refuses a size in its own way
                 first = first or error
                 continue
-            if outputs.ndim != 2:
+            if outputs.ndim == 2:
+                check_label_count(outputs.shape[1], self.labels, self.name, "its configuration")
+            else:
                 raise InputError(
                     f"{self.name} returns an output of shape {tuple(outputs.shape)}, where a classifier "
                     "returns (pictures, labels)"
