@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+TOKEN_HEADER = "x-inficond-token"
 KIB, MIB = 2**10, 2**20
 MAX_UPLOAD = 24 * MIB
 """Bytes of one uploaded file."""

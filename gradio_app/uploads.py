@@ -15,7 +15,7 @@ from starlette.routing import Route
 from inficond.gradio_app.guard import CALLER_KEY, discard
 from inficond.gradio_app.limits import Budget, Caller, LimitExceeded
 from inficond.gradio_app.page_files import PUBLIC, PageFiles
-from inficond.gradio_app.routes import MAX_UPLOAD, MIB
+from inficond.gradio_app.routes import MAX_UPLOAD, MIB, TOKEN_HEADER
 from inficond.gradio_app.visitor import TOKEN_PATTERN
 
 LOG = logging.getLogger("inficond.page")
@@ -31,7 +31,6 @@ MAX_PIXELS = 64_000_000
 """Pixels of an uploaded image."""
 FLUSH_BYTES = 1 * MIB
 FIELD = "files"
-TOKEN_HEADER = "x-inficond-token"
 DISK_FULL = "the server has no disk space left for uploads: try again later"
 
 

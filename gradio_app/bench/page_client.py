@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from inficond.core.errors import InputError
 from inficond.gradio_app.access import is_loopback
-from inficond.gradio_app.uploads import TOKEN_HEADER
+from inficond.gradio_app.routes import TOKEN_HEADER
 
 UPLOAD = "/gradio_api/upload"
 
