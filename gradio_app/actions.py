@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.errors import InputError, one_line, unknown
+from inficond.core.images.crop import centre_crop
 from inficond.core.progress import Progress
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, PageFiles, safe_file_name
@@ -291,7 +292,7 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
         "rows": rows,
         "evidence": to_plain(_evidence(session, found, rows)),
         "grid": list(found.assignment.shape),
-        "crop": _crop(rgb.shape[1], rgb.shape[0], share),
+        "crop": list(centre_crop(rgb.shape[1], rgb.shape[0], share)),
         "line": line,
     }
 
@@ -326,15 +327,6 @@ def _evidence(session: Any, found: Any, rows: list[PredictionRow]) -> dict[str, 
         cells = "".join("1" if v else "0" for v in np.asarray(region.mask, bool).ravel())
         regions[concept] = {"score": float(region.score), "cells": cells}
     return regions
-
-
-def _crop(width: int, height: int, share: float | None) -> list[float]:
-    """Return the part of an image that the encoder sees; see `ProjectFolder.crop`."""
-    if share is None:
-        return [0.0, 0.0, 1.0, 1.0]
-    side = min(width, height) * float(share)
-    left, top = (1 - side / width) / 2, (1 - side / height) / 2
-    return [left, top, 1 - left, 1 - top]
 
 
 # -- new projects

@@ -258,7 +258,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
     """
     for one in (project, *(more or [])):
         one.session()
-    files = PageFiles()
+    files = PageFiles(outside=local_folders)
     os.environ["GRADIO_TEMP_DIR"] = str(files.folder / "gradio")
     visitors = VisitorRegistry(project, files)
     for other in more or []:

@@ -6,7 +6,6 @@ removed at the next start.
 """
 
 import contextlib
-import io
 import os
 import re
 import secrets
@@ -85,9 +84,13 @@ class PageFiles:
     ----------
     parent : Path, optional
         Folder for the page's own folder; the system's temporary folder by default.
+    outside : bool
+        Whether originals outside of a project's folder are shown: a project from others may name any
+        picture of this machine, so only its owner may see them.
     """
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(self, parent: Path | None = None, outside: bool = False) -> None:
+        self._outside = outside
         parent = parent or Path(tempfile.gettempdir())
         _remove_abandoned(parent)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent)).resolve()
@@ -333,7 +336,7 @@ class PageFiles:
         path = self.image_folder(project) / f"image-{row}.webp"
         with self._file_lock(path):
             if not path.is_file():
-                image = _original(project, row)
+                image = _original(project, row, self._outside)
                 image.thumbnail((OPENED_SIZE, OPENED_SIZE))
                 _save_webp(image, path, 84)
                 self._delete_oldest_images(path.parent)
@@ -400,9 +403,8 @@ def _write_sheet(project: "ProjectFolder", number: int, path: Path) -> None:
     sheet = Image.new("RGB", (COLUMNS * TILE, lines * TILE), (128, 136, 146))
     for i, row in enumerate(rows):
         try:
-            with Image.open(io.BytesIO(project.thumbnail_bytes(row))) as thumbnail:
-                tile = ImageOps.fit(thumbnail.convert("RGB"), (TILE, TILE))
-        except (OSError, InputError):
+            tile = ImageOps.fit(project.thumbnail_image(row), (TILE, TILE))
+        except InputError:
             continue  # a missing or damaged thumbnail becomes a grey tile
         sheet.paste(tile, (i % COLUMNS * TILE, i // COLUMNS * TILE))
     _save_webp(sheet, path, 78)
@@ -414,14 +416,21 @@ def _save_webp(image: "Image", path: Path, quality: int) -> None:
     part.replace(path)
 
 
-def _original(project: "ProjectFolder", row: int) -> "Image":
-    """Return an image of a project from its original, or its thumbnail if the original is not readable."""
+def _original(project: "ProjectFolder", row: int, outside: bool) -> "Image":
+    """Return an image of a project from its original, or its thumbnail if the original is not readable.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+    row : int
+    outside : bool
+        Whether originals outside of the project's folder may be read.
+    """
     from PIL import Image
 
     from inficond.core.images.decode import UnreadableImage, decode
 
     try:
-        return Image.fromarray(decode(project.image_path(row), OPENED_SIZE))
+        return Image.fromarray(decode(project.image_path(row, inside=not outside), OPENED_SIZE))
     except (UnreadableImage, OSError, InputError):
-        with Image.open(io.BytesIO(project.thumbnail_bytes(row))) as thumbnail:
-            return thumbnail.convert("RGB")
+        return project.thumbnail_image(row)

@@ -381,7 +381,7 @@ class _Build:
         return taught.classes, taught.responses, taught.probe
 
     def _choose(self, reason: str) -> None:
-        """Record a choice that was made for the person, with its reason."""
+        """Record a choice that the person left open, with its reason."""
         self.choices.append(reason)
         self.progress.note(reason)
 
@@ -414,37 +414,11 @@ class _Build:
         return selection
 
     def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
-        """Keep a probe as a teacher that answers for new images."""
+        """Write a probe as a teacher that answers for new images."""
         if probe is None or self.teacher is None:
             return None
         folder = write_probe(self.out / files.OWN_TEACHER, self.teacher, probe.classifier, chosen.names)
         return load_teacher(folder, self.options.provider, threads=1)
-
-    def _without_constant(self, chosen: ClassSet, T: np.ndarray) -> tuple[ClassSet, np.ndarray]:
-        spread = T.max(axis=0) - T.min(axis=0)
-        keep = [c for c in range(len(chosen.names)) if spread[c] > 1e-6]
-        for c in sorted(set(range(len(chosen.names))) - set(keep)):
-            self.notes.remark(
-                f"class {chosen.names[c]!r} left out: the teacher says {T[0, c]:.3g} for every image, "
-                "so there is nothing to learn"
-            )
-        if not keep:
-            raise InputError(
-                "the teacher says the same for every image, in every class: there is nothing to learn"
-            )
-        return chosen.keep(keep), np.ascontiguousarray(T[:, keep])
-
-    def _normalised(self, T: np.ndarray) -> np.ndarray:
-        """Responses as one distribution over the classes, which the softmax link needs."""
-        total = T.sum(axis=1, keepdims=True)
-        off = int((np.abs(total - 1) > 1e-3).sum())
-        if off:
-            self.notes.remark(
-                f"softmax: the responses of {off:,} images do not sum to 1 over the classes; rescaled"
-            )
-        return np.where(total > 1e-6, T / np.maximum(total, 1e-6), np.float32(1 / T.shape[1])).astype(
-            np.float32
-        )
 
     def _labels(self, images: ImageSet, ids: Sequence[str], chosen: ClassSet) -> np.ndarray | None:
         if self.label_table is not None:
@@ -490,29 +464,31 @@ class _Build:
         o = self.options
         self.progress.start("fitting students", 1 if directions is None else 2)
         lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
+        X_fit, T_fit = X[training], T[training]
         if lam is None and o.nec is None:
             seen = [group for group, row in zip(groups, training.tolist()) if row]
-            choice = choose_sparsity(X[training], T[training], link, groups=seen, seed=o.seed)
+            choice = choose_sparsity(X_fit, T_fit, link, groups=seen, seed=o.seed)
             lam = choice.lam
             self._choose(f"sparsity: {choice.reason}")
-        # The results of both fits hold a copy of the training rows: only the students are kept.
+        # The second results of the fits refer to arrays as large as the training rows: they are not kept.
         students = distil(
-            X[training], T[training], chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
+            X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
             nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
         )[0]  # fmt: skip
         if o.lam is None:
-            students, reason = with_fitting_thresholds(students, X[training], T[training])
+            students, reason = with_fitting_thresholds(students, X_fit, T_fit)
             if reason:
                 self._choose(f"thresholds: {reason}")
         self.progress.advance(1)
         if directions is None or X_random is None:
             return students, None
+        X_fit = X_random[training]
         baseline = fit_directions(
-            X_random[training], T[training], chosen.names, directions, lam=students.lam, relax=relax,
+            X_fit, T_fit, chosen.names, directions, lam=students.lam, relax=relax,
             nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5), link=link,
         )  # fmt: skip
         if o.lam is None:
-            baseline = with_fitting_thresholds(baseline, X_random[training], T[training])[0]
+            baseline = with_fitting_thresholds(baseline, X_fit, T_fit)[0]
         self.progress.advance(1)
         return students, baseline
 

@@ -136,14 +136,12 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
     try:
         with open_regular(path, root) as file:
             limit = 32 * os.fstat(file.fileno()).st_size
-            parquet = pq.ParquetFile(
-                file,
-                read_dictionary=list(TEXT_COLUMNS),
-                thrift_string_size_limit=1 << 20,
-                thrift_container_size_limit=1 << 20,
+            footer = pq.ParquetFile(
+                file, thrift_string_size_limit=1 << 20, thrift_container_size_limit=1 << 20
             )
             wanted = (*TEXT_COLUMNS, "width", "height", "validation", *checksums)
-            _check_footer(parquet, n, wanted, limit)
+            _check_footer(footer, n, wanted, limit)
+            parquet = pq.ParquetFile(file, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS))
             batches = []
             for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
                 _check_texts(batch)
@@ -158,13 +156,13 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
         raise damaged(path, str(error)) from error
 
 
-def _check_footer(parquet: "pq.ParquetFile", n: int, wanted: Sequence[str], limit: int) -> None:
-    meta = parquet.metadata
+def _check_footer(footer: "pq.ParquetFile", n: int, wanted: Sequence[str], limit: int) -> None:
+    meta = footer.metadata
     if meta.num_rows != n:
         raise ValueError(f"it lists {meta.num_rows:,} images and the arrays have {n:,} rows")
     if meta.num_row_groups > 1 + n // 1000 or meta.num_columns > MAX_COLUMNS:
         raise ValueError(f"it has {meta.num_row_groups:,} row groups and {meta.num_columns:,} columns")
-    names = parquet.schema_arrow.names
+    names = footer.schema_arrow.names
     for name in wanted:
         if names.count(name) != 1:
             raise ValueError(f"it has {names.count(name)} columns {name!r}, not one")
@@ -180,10 +178,14 @@ def _check_footer(parquet: "pq.ParquetFile", n: int, wanted: Sequence[str], limi
 
 
 def _check_texts(batch: "pa.RecordBatch") -> None:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     for name in TEXT_COLUMNS:
-        values = batch.column(name).dictionary
+        column = batch.column(name)
+        if not isinstance(column, pa.DictionaryArray):
+            raise ValueError(f"the column {name!r} does not hold texts")
+        values = column.dictionary
         if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > MAX_TEXT:
             raise ValueError(f"a text of the column {name!r} is longer than {MAX_TEXT:,} bytes")
 

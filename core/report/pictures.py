@@ -71,12 +71,9 @@ class Pictures:
         return _uri(_lit(picture, found.mask, self._project.crop(row)))
 
     def _open(self, row: int) -> "Image | None":
-        from PIL import Image
-
         try:
-            with Image.open(io.BytesIO(self._project.thumbnail_bytes(row))) as file:
-                return file.convert("RGB")
-        except (OSError, ValueError):  # damaged or missing
+            return self._project.thumbnail_image(row)
+        except InputError:  # damaged or missing
             return None
 
 

@@ -24,7 +24,7 @@ def test_opened_images_are_kept_up_to_a_limit_while_many_are_opened(
     monkeypatch: pytest.MonkeyPatch, small_project: Project, files: PageFiles
 ) -> None:
     monkeypatch.setattr(module, "MAX_OPENED", 4)
-    monkeypatch.setattr(module, "_original", lambda project, row: _small(row))
+    monkeypatch.setattr(module, "_original", lambda project, row, outside: _small(row))
     with ThreadPoolExecutor(16) as pool:
         for _ in range(5):
             list(pool.map(lambda row: files.opened_image_url(small_project, row), range(200)))
