@@ -4,12 +4,9 @@ import shutil
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from inficond.core.errors import Cancelled
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 
 class Progress(Protocol):
@@ -97,7 +94,7 @@ class Terminal(Silent):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
         """Begin a stage with a new bar."""

@@ -90,7 +90,7 @@ def attend(
     scale = (int(q.shape[-1]) // heads) ** -0.5 if scale is None else float(scale)
     if _fused.get():
         return _Fused.apply(q, k, v, bias, heads, scale)
-    return _decomposed(q, k, v, bias, heads, scale)
+    return _decomposed(q, k, v, bias, heads, scale)  # pyright: ignore[reportArgumentType]
 
 
 def _for_transformers(

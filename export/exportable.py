@@ -66,7 +66,7 @@ def _pool(x: Tensor, output_size: Any) -> Tensor:
     (h, w), (to_h, to_w) = x.shape[-2:], (s if t is None else t for s, t in zip(x.shape[-2:], sizes))
     if x.ndim == 4 and (int(h) % int(to_h) or int(w) % int(to_w)):
         return _separable(x, (int(to_h), int(to_w)), _POOL)
-    return _POOL(x, output_size)
+    return _POOL(x, output_size)  # pyright: ignore[reportArgumentType]
 
 
 def _interpolate(

@@ -90,7 +90,7 @@ class Api:
             )
             parameters = (*list(inspect.signature(fn).parameters.values())[1:], session)
             self.endpoints[name] = Endpoint(name, fn, parameters, kind, cost)
-            gr.api(self._declaration(self.endpoints[name]), api_name=name, concurrency_limit=None)
+            gr.api(self._declaration(self.endpoints[name]), api_name=name, concurrency_limit=None)  # pyright: ignore[reportPrivateImportUsage]
 
     def _declaration(self, endpoint: Endpoint) -> Callable[..., Any]:
         """Return the function that Gradio describes, and that MCP calls."""

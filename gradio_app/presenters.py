@@ -209,7 +209,7 @@ def contribution_bars(
     """Return the terms of a logit as bars: the `count` largest, the other terms' sum, the bias, the total."""
     bars: list[ContributionBar] = []
     for i, column in enumerate(contributions.columns[:count].tolist()):
-        name, z = students.concepts[column], float(contributions.z[i])
+        name, z = students.concepts[int(column)], float(contributions.z[i])
         more = f"{name}: {format_signed(z, 1)} standard deviations from the mean image"
         bar = _bar(f"c {name}", name, float(contributions.values[i]), "concept", more)
         if contributions.absent[i]:

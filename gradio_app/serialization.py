@@ -84,9 +84,8 @@ def to_plain(value: Any) -> Any:
         return [to_plain(v) for v in value]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "to_json"):
-        return to_plain(value.to_json())
-    return str(value)
+    to_json = getattr(value, "to_json", None)
+    return str(value) if to_json is None else to_plain(to_json())
 
 
 def to_json(value: Any) -> str:

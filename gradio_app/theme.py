@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 BROWSER = Path(__file__).parent / "browser"
 
 
-def theme() -> "gr.themes.Base":
+def theme() -> "gr.themes.Base":  # pyright: ignore[reportPrivateImportUsage]
     """Return a Gradio theme that uses system fonts only, so that the page loads nothing from other hosts."""
     import gradio as gr
 
     fonts = ["ui-sans-serif", "system-ui", "sans-serif"]
-    return gr.themes.Base(font=fonts, font_mono=["ui-monospace", "Consolas", "monospace"])
+    return gr.themes.Base(font=fonts, font_mono=["ui-monospace", "Consolas", "monospace"])  # pyright: ignore[reportPrivateImportUsage]
 
 
 def stylesheet() -> str:

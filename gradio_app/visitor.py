@@ -321,7 +321,7 @@ class VisitorRegistry:
             lower_thread_priority()  # the other parts are shown after the first page and must not delay it
             for part in sorted(view_parts().values(), key=lambda part: part.slow):
                 if part.slow:
-                    part.read(reader, Selection(first))
+                    part.read(reader, Selection(first))  # pyright: ignore[reportArgumentType]
         except Exception:  # a visitor's request meets the same fault and reports it
             LOG.warning("the first view of a project could not be computed in advance", exc_info=True)
 

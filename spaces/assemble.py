@@ -79,7 +79,7 @@ def _runtime() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--no-compile", action="store_true", help="leave the kernels to the Space")
     chosen = parser.parse_args()

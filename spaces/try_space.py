@@ -223,7 +223,7 @@ def trial(folder: Path, visitors: int, minutes: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=5.0)

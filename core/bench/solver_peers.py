@@ -87,7 +87,7 @@ def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Ar
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)
     solver = ProxNewton(tol=tol, fit_intercept=True, max_iter=100)
     for c in range(instance.C):
-        w = solver.solve(Z, np.ascontiguousarray(T[:, c]), datafit, penalty)[0]
+        w = solver.solve(Z, np.ascontiguousarray(T[:, c]), datafit, penalty)[0]  # pyright: ignore[reportOptionalSubscript]
         W[c], b[c] = w[:-1], w[-1]
     return W, b
 
@@ -120,7 +120,7 @@ def glum(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
         model = GeneralizedLinearRegressor(
             family="binomial",
             alpha=instance.lam,
-            l1_ratio=1.0,
+            l1_ratio=1.0,  # pyright: ignore[reportArgumentType]
             solver="irls-cd",
             gradient_tol=tol,
             max_iter=200,
@@ -141,14 +141,14 @@ def saga(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Arr
             l1_ratio=1.0, C=1 / (instance.lam * N), solver="saga", tol=tol, max_iter=2000
         )
         model.fit(np.tile(Z, (C, 1)), np.repeat(np.arange(C), N), sample_weight=T.T.reshape(-1))
-        return model.coef_, model.intercept_
+        return model.coef_, model.intercept_  # pyright: ignore[reportReturnType]
     W, b = np.zeros((C, instance.K)), np.zeros(C)
     for c in range(C):
         model = LogisticRegression(
             l1_ratio=1.0, C=1 / (instance.lam * N), solver="saga", tol=tol, max_iter=2000
         )
         model.fit(np.tile(Z, (2, 1)), np.repeat([0, 1], N), sample_weight=np.r_[1 - T[:, c], T[:, c]])
-        W[c], b[c] = model.coef_[0], model.intercept_[0]
+        W[c], b[c] = model.coef_[0], model.intercept_[0]  # pyright: ignore[reportIndexIssue]
     return W, b
 
 

@@ -172,7 +172,7 @@ def _glum(
         return None
     Z = np.asfortranarray((X - X.mean(0)) / X.std(0), np.float32)
     model = GeneralizedLinearRegressor(
-        family="binomial", alpha=instance.lam, l1_ratio=1.0, solver="irls-cd", gradient_tol=1e-4, max_iter=100,  # noqa: E501
+        family="binomial", alpha=instance.lam, l1_ratio=1.0, solver="irls-cd", gradient_tol=1e-4, max_iter=100,  # noqa: E501  # pyright: ignore[reportArgumentType]
         lower_bounds=lower[0].astype(np.float32), upper_bounds=upper[0].astype(np.float32), warm_start=False,
         start_params=np.r_[one.bias, np.clip(one.weights[0], lower[0], upper[0])].astype(np.float32),
     )  # fmt: skip

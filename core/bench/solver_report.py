@@ -105,6 +105,7 @@ def _plot(report: dict[str, Any], path: Path) -> None:
 
         matplotlib.use("Agg")
         from matplotlib import pyplot as plt
+        from matplotlib.lines import Line2D
         from matplotlib.ticker import NullFormatter
     except ModuleNotFoundError:
         return
@@ -126,7 +127,7 @@ def _plot(report: dict[str, Any], path: Path) -> None:
         axis.xaxis.set_minor_formatter(NullFormatter())  # minor labels overlap where a panel spans one decade
         axis.title.set_fontsize(9)
     axes[0, 0].set_ylabel("(F − F*) / F*, worst class")
-    handles = [plt.Line2D([], [], marker="o", color=colors[n], label=n) for n in names]
+    handles = [Line2D([], [], marker="o", color=colors[n], label=n) for n in names]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -21,8 +21,9 @@ def prepare_streams() -> None:
     """Let stdout and stderr take every character: those that their encoding lacks are replaced or escaped."""
     codecs.register_error("inficond", _replace)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="inficond")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="inficond")
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -101,7 +102,7 @@ def complain(line: str, stream: TextIO | None = None) -> None:
     try:
         print(line, file=stream, flush=True)
     except OSError:
-        discard(stream)
+        discard(stream)  # pyright: ignore[reportArgumentType]
 
 
 def discard(stream: TextIO) -> None:

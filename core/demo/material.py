@@ -95,7 +95,7 @@ def cutout(name: str) -> Cutout:
     # Erode the rim, which has a line of the original background.
     alpha = raw.getchannel("A").filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.7))
     raw.putalpha(alpha)
-    left, top, right, bottom = alpha.point(lambda a: 255 if a > 96 else 0).getbbox() or (0, 0, *raw.size)
+    left, top, right, bottom = alpha.point(lambda a: 255 if a > 96 else 0).getbbox() or (0, 0, *raw.size)  # pyright: ignore[reportOperatorIssue]
     raw = _retouched(raw.crop((left, top, right, bottom)), CUTOUTS[name])
     width, height = raw.size
     pad = max(8, round(MARGIN * max(width, height)))
@@ -137,7 +137,7 @@ def _shadows(alpha: Image.Image, pad: int) -> tuple[Image.Image, Image.Image]:
     lying = alpha.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((width, flat), Image.Resampling.BOX)
     cast_mask = Image.new("L", contact_mask.size)
     base = pad + height - round(0.45 * flat)
-    cast_mask.paste(lying.point(lambda v: v * 3 // 4), (pad, base - flat // 3))
+    cast_mask.paste(lying.point(lambda v: v * 3 // 4), (pad, base - flat // 3))  # pyright: ignore[reportOperatorIssue]
     belly = Image.new("L", (max(last - first, 4), max(3, round(0.6 * flat))), 255)
     cast_mask.paste(belly, (pad + first, base - flat // 6), belly)
     return contact_mask, cast_mask.filter(ImageFilter.GaussianBlur(max(2.0, 0.3 * flat)))

@@ -161,7 +161,7 @@ def _float(
             rippled.paste(mirror.crop((0, y, mirror.width, y + 1)), (sway, y))
         fade = Image.linear_gradient("L").transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize(mirror.size)
         veil = ImageChops.multiply(rippled.getchannel("A"), fade.point(_ramp(0.55)))
-        frame.paste(rippled.convert("RGB").point(lambda v: v * 4 // 5), (x0, y0 + line), veil)
+        frame.paste(rippled.convert("RGB").point(lambda v: v * 4 // 5), (x0, y0 + line), veil)  # pyright: ignore[reportOperatorIssue]
     # A darker line where the water meets the body.
     wet = alpha.crop((0, line - 3, sprite.width, line)).resize((sprite.width, 5), Image.Resampling.BOX)
     frame.paste(

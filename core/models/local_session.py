@@ -120,9 +120,9 @@ class LocalSession:
         if self._bound is not None:
             return self._bound.run(feeds, names)
         if self._turns is None:
-            return self.ort.run(names, feeds)
+            return self.ort.run(names, feeds)  # pyright: ignore[reportReturnType]
         with self._turns:
-            return self.ort.run(names, feeds)
+            return self.ort.run(names, feeds)  # pyright: ignore[reportReturnType]
 
     def _bind(self, label: str, inputs: dict[str, tuple[int, ...]]) -> BoundCalls | None:
         """Bind buffers for graphs whose only dynamic axis is the batch, on accelerators that profit."""

@@ -27,6 +27,7 @@ class Runner(Protocol):
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None) -> list[np.ndarray]:
         """Run the graph."""
+        ...
 
 
 class Session:

@@ -93,7 +93,7 @@ def read_responses(path: Path, options: TableOptions | None = None) -> Table:
         notes.append(
             f"{path.name}: no column of probabilities: the named class counts as 1, every other as 0"
         )
-    images = tuple(image for image, keep in zip(grid.images, answered) if keep)
+    images = tuple(image for image, keep in zip(grid.images, answered) if keep)  # pyright: ignore[reportArgumentType]
     values = np.clip(np.nan_to_num(values[answered], nan=0.0), 0, 1)
     return Table(path, images, tuple(grid.classes), values, tuple(notes))
 

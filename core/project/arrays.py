@@ -162,9 +162,9 @@ def open_array(path: Path, entry: FileEntry, root: Path | None = None) -> np.nda
             if size != entry["bytes"]:
                 raise ValueError(f"it has {size:,} bytes instead of {entry['bytes']:,}")
             array = _mapped(file)
-        if list(array.shape) != list(entry["shape"]) or array.dtype.name != entry["dtype"]:
+        if list(array.shape) != entry.get("shape") or array.dtype.name != entry.get("dtype"):
             raise ValueError(
-                f"it holds {array.dtype.name} {array.shape}, not {entry['dtype']} {entry['shape']}"
+                f"it holds {array.dtype.name} {array.shape}, not {entry.get('dtype')} {entry.get('shape')}"
             )
     except FileNotFoundError:
         raise damaged(path, "the file is missing") from None

@@ -146,6 +146,5 @@ def file_entries(config: Mapping[str, Any]) -> dict[str, FileEntry]:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)
+    tolist = getattr(value, "tolist", None)
+    return str(value) if tolist is None else tolist()

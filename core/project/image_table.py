@@ -1,5 +1,8 @@
 """The table of a project's images, `images.parquet`."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -65,7 +65,7 @@ def report(
     InputError
         A class is unknown.
     """
-    session: Any = project.session() if hasattr(project, "session") else project
+    session: Any = project.session() if hasattr(project, "session") else project  # pyright: ignore[reportAttributeAccessIssue]
     p: Project = session.project
     progress = progress or Silent()
     students: Students = session.students
@@ -265,7 +265,7 @@ def _random_row(
     # Concept vectors of training images are only needed for the five directions of each class.
     top = np.unique(np.concatenate([made.top(c, 5) for c in range(made.n_classes)] + [np.zeros(1, np.int64)]))
     small = Students(
-        made.classes, [made.concepts[k] for k in top], made.weights[:, top], made.bias, made.mean[top],
+        made.classes, [made.concepts[int(k)] for k in top], made.weights[:, top], made.bias, made.mean[top],
         made.scale[top], link=made.link, lam=made.lam,
     )  # fmt: skip
     few = keep_largest(small, _vectors(regions, train, directions[top]), T[train], 5)

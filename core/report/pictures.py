@@ -100,7 +100,7 @@ def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, fl
     light = Image.new("L", picture.size, 0)
     # Interpolation between the centres of the cells gives soft edges.
     light.paste(grid.resize(size, Image.Resampling.BICUBIC), (round(left), round(top)))
-    dim = picture.convert("L").point(lambda v: int(v * _DIM) + _LIFT).convert("RGB")
+    dim = picture.convert("L").point(lambda v: int(v * _DIM) + _LIFT).convert("RGB")  # pyright: ignore[reportArgumentType]
     lit = Image.composite(picture, dim, light)
     ys, xs = np.nonzero(mask)
     h, w = mask.shape

@@ -102,7 +102,7 @@ class Design:
         elif mean is None or scale is None:
             mean, scale = centre, spread
         multiplier = np.where(constant, 0.0, 1.0 / spread)
-        return cls(X, mean, scale, centre, spread, multiplier, source, kept, row_checksum(X))
+        return cls(X, mean, scale, centre, spread, multiplier, source, kept, row_checksum(X))  # pyright: ignore[reportArgumentType]
 
     def matches(self, source: Any, X: Array, kept: NDArray[np.bool_] | None) -> bool:
         """Whether this design was built from the same memory, as far as a checksum of some rows shows.

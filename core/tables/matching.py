@@ -94,7 +94,7 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
     below: list[int] = []
     for parts in range(min(_depth(names), _depth(ids)), 0, -1):
         below += apply(_BY_END, lambda name, n=parts: _end(name, n))  # type: ignore[misc]
-    roots = {_roots(names[rows[i]], ids[i]) for i in below}
+    roots = {_roots(names[int(rows[i])], ids[i]) for i in below}
     if len(roots) == 1:
         name_root, id_root = roots.pop()
         rules[f"relative to {name_root or '.'}" + (f" and {id_root}" if id_root else "")] = rules.pop(_BY_END)

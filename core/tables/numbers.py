@@ -1,5 +1,8 @@
 """Numbers in the cells of a table: decimal comma, percent signs, missing values."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 import re
 from pathlib import Path
 from typing import Any

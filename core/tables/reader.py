@@ -1,5 +1,8 @@
 """Reading of table files: CSV and other separated text, Parquet, Arrow, JSON Lines."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 import json
 from collections import Counter
 from collections.abc import Sequence

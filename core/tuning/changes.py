@@ -49,4 +49,4 @@ def changes(
         new[[place[n] for n in concepts_after]] = after.weights
     moved = np.flatnonzero(old != new)
     order = moved[np.argsort(-np.abs(new[moved] - old[moved]), kind="stable")]
-    return tuple(WeightChange(cls, names[k], float(old[k]), float(new[k])) for k in order)
+    return tuple(WeightChange(cls, names[int(k)], float(old[k]), float(new[k])) for k in order)

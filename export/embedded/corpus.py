@@ -35,7 +35,7 @@ def read_entries(wordnet: WordNet) -> list[Entry]:
     """Read the concepts of ``concepts.txt``; WordNet supplies descriptions that are missing there."""
     entries: list[Entry] = []
     group, lexnames = "", [6]
-    for line in files(__package__).joinpath("concepts.txt").read_text("utf-8").splitlines():
+    for line in files("inficond.export.embedded").joinpath("concepts.txt").read_text("utf-8").splitlines():
         line = line.strip()
         if not line or line.startswith("#"):
             continue

@@ -37,7 +37,7 @@ NAMES = {
 
 def class_ids() -> list[str]:
     """Return the WordNet offsets of the 1,000 classes, in class order."""
-    text = files(__package__).joinpath("imagenet_wnids.txt").read_text()
+    text = files("inficond.export.embedded").joinpath("imagenet_wnids.txt").read_text()
     return [line[1:] for line in text.split()]
 
 
@@ -67,7 +67,7 @@ def groups(wordnet: WordNet) -> dict[str, list[int]]:
     ancestors = [wordnet.ancestors(offset) for offset in class_ids()]
     taken: set[int] = set()
     found: dict[str, list[int]] = {}
-    for line in files(__package__).joinpath("groups.txt").read_text("utf-8").splitlines():
+    for line in files("inficond.export.embedded").joinpath("groups.txt").read_text("utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         name, _, words = line.partition(" | ")

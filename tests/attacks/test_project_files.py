@@ -73,7 +73,9 @@ def read_everything(folder: Path) -> None:
     project = Project.open(folder)
     assert project.students.n_classes == C
     assert len(project.region_embeddings) == len(project.boxes) == N
-    project.regions(0), project.assignment(0), project.thumbnail_image(0)
+    project.regions(0)
+    project.assignment(0)
+    project.thumbnail_image(0)
 
 
 def refusal(work: Callable[[], object]) -> str:
@@ -239,7 +241,7 @@ def test_visitors_see_no_picture_outside_of_the_project(path: str, outside: bool
     try:
         page.opened_image_url(project, 0)
         with Image.open(page.image_folder(project) / "image-0.webp") as shown:
-            red = shown.convert("RGB").getpixel((10, 10))[0]
+            red = np.asarray(shown.convert("RGB"))[10, 10, 0]
     finally:
         page.close()
     reachable = "secret" in path or path == "link.png"

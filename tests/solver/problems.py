@@ -84,5 +84,5 @@ def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), lea
     if multipliers:
         penalty = rng.choice(multipliers, (C, K))
         if lower is not None:  # an excluded weight must be allowed to be 0
-            penalty = np.where(np.isinf(penalty) & ((lower > 0) | (upper < 0)), 1.0, penalty)
+            penalty = np.where(np.isinf(penalty) & ((lower > 0) | (upper < 0)), 1.0, penalty)  # pyright: ignore[reportOptionalOperand]
     return Case(X.astype(dtype), T.astype(dtype), lam, lower, upper, sample_weight, penalty)

@@ -76,7 +76,7 @@ def matrices(draw: st.DrawFn) -> tuple[list[str], list[str], np.ndarray]:
             st.integers(0, 1000), min_size=len(images) * len(classes), max_size=len(images) * len(classes)
         )
     )
-    return images, classes, np.array(numbers).reshape(len(images), len(classes)) / 1000
+    return images, classes, np.array(numbers).reshape(len(images), len(classes)) / 1000  # pyright: ignore[reportReturnType]
 
 
 def spelled(value: float, style: Style) -> str:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         for label, rows in (("newly agree", change.fixed), ("newly disagree", change.broken)):
             if len(rows):
                 more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-                out.say(f"      {label}: {', '.join(ids[r] for r in rows[:5])}{more}")
+                out.say(f"      {label}: {', '.join(ids[int(r)] for r in rows[:5])}{more}")
     out.result(
         {
             "a": found.a.id,

@@ -215,7 +215,7 @@ def _page(url: str) -> dict[str, Any]:
     address = url.rstrip("/") + "/health"
     try:
         with urllib.request.urlopen(address, timeout=60) as answer:
-            said = json.loads(answer.read(1 << 20))
+            said: dict[str, Any] = json.loads(answer.read(1 << 20))
     except urllib.error.HTTPError as error:
         try:
             said = json.loads(error.read(1 << 20))

@@ -1,5 +1,8 @@
 """Images inside Parquet and Arrow files."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
@@ -68,7 +71,7 @@ class ArrowImages:
             yield ImageRecord(
                 id,
                 group=fact.group,
-                split=fact.split or (splits[path] if varied else None),
+                split=fact.split or (splits[path] if varied else None),  # pyright: ignore[reportArgumentType]
                 labels=fact.labels,
                 load=lambda path=path, row=row: self._load(path, column, row),  # type: ignore[misc]
                 location=f"{path}#{row}",

@@ -1,5 +1,8 @@
 """Data sets of the Hugging Face hub and of its `datasets` library."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +86,7 @@ class HubImages:
         except Exception as error:  # the library raises types of many other libraries
             raise InputError(f"hf:{self._id} cannot be loaded: {_reason(error)}") from error
         if isinstance(found, dict):
-            return dict(found)
+            return {str(split): part for split, part in found.items()}
         return {str(found.split or "data"): found}
 
     def _image_column(self, features: Any) -> str:

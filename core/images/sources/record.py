@@ -121,6 +121,7 @@ class ImageSource(Protocol):
         InputError
             The source is missing or unreadable.
         """
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ class TarImages:
             offset, size = sample.image
             yield ImageRecord(
                 f"{path.stem}/{key}{sample.suffix}" if several else f"{key}{sample.suffix}",
-                split=splits[path] if varied else None,
+                split=splits[path] if varied else None,  # pyright: ignore[reportArgumentType]
                 labels=held,
                 load=lambda path=path, at=offset, n=size: _read(path, at, n),  # type: ignore[misc]
                 location=f"{path}#{key}{sample.suffix}",

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 njit: Any = numba.njit
-config: Any = numba.config
+config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
 # The flags that vectorization needs. Not `nnan` and `ninf`: infinite bounds are valid, and NaN must stay NaN.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 _log = logging.getLogger(__name__)
