@@ -24,6 +24,7 @@ from inficond.gradio_app.access import AccessPolicy, OwnerKey
 from inficond.gradio_app.api import Api
 from inficond.gradio_app.api_events import ApiEvents
 from inficond.gradio_app.compression import CompressionMiddleware
+from inficond.gradio_app.first_view import prepare_first_view
 from inficond.gradio_app.guard import RequestGuard
 from inficond.gradio_app.health import PageHealth
 from inficond.gradio_app.http_protocol import ConnectionPool, connection_limit, limit_connections
@@ -260,7 +261,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         one.session()
     files = PageFiles(outside=local_folders)
     os.environ["GRADIO_TEMP_DIR"] = str(files.folder / "gradio")
-    visitors = VisitorRegistry(project, files)
+    visitors = VisitorRegistry(project, files, prepare=prepare_first_view)
     for other in more or []:
         visitors.add(other)
     owner_key = OwnerKey(local_folders)

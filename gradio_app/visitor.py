@@ -20,9 +20,7 @@ from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import SessionRegistry
-from inficond.core.tuning.actions import Action
 from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
     from inficond.core import Project
@@ -223,9 +221,19 @@ class VisitorRegistry:
     files : PageFiles
     store : Path, optional
         File in which visits are saved; each project's own history file by default.
+    prepare : callable, optional
+        Called in a background thread with the shared reader of each project that is added; computes what
+        newcomers see first.
     """
 
-    def __init__(self, project: "Project", files: PageFiles, store: Path | None = None) -> None:
+    def __init__(
+        self,
+        project: "Project",
+        files: PageFiles,
+        store: Path | None = None,
+        prepare: Callable[[Visitor], None] = lambda reader: None,
+    ) -> None:
+        self._prepare = prepare
         self.projects: dict[str, Project] = {}
         self.files = files
         self._store = store
@@ -303,27 +311,8 @@ class VisitorRegistry:
         reader.use_session(shared)
         self._readers[key] = reader
         self.files.start_sheets(project)
-        threading.Thread(target=self._fill_cache, args=(key,), name="inficond-warm", daemon=True).start()
+        threading.Thread(target=self._prepare, args=(reader,), name="inficond-warm", daemon=True).start()
         return key
-
-    def _fill_cache(self, key: str) -> None:
-        """Compute what every newcomer sees first, before the first visit."""
-        from inficond.gradio_app.selection import Selection
-        from inficond.gradio_app.views import view_parts
-
-        reader = self._readers[key]
-        try:
-            for cls in reader.project.classes:
-                reader.intervals(cls)
-            first = reader.default_class()
-            largest = int(abs(reader.session.influence(first).weights).argmax())
-            reader.session.preview(first, [Action("mute", reader.session.concepts[largest])])
-            lower_thread_priority()  # the other parts are shown after the first page and must not delay it
-            for part in sorted(view_parts().values(), key=lambda part: part.slow):
-                if part.slow:
-                    part.read(reader, Selection(first))  # pyright: ignore[reportArgumentType]
-        except Exception:  # a visitor's request meets the same fault and reports it
-            LOG.warning("the first view of a project could not be computed in advance", exc_info=True)
 
     def check_project_limit(self, token: str) -> None:
         """Check whether a visitor may build another project from uploads.

@@ -11,9 +11,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from inficond.gradio_app.bench.exchange import Exchange
 from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
 from inficond.gradio_app.bench.response_checks import extract_facts
 
@@ -40,33 +41,6 @@ class Mix:
     actions: Mapping[str, float]
     think: tuple[float, float]
     about: str = ""
-
-
-@dataclass
-class Exchange:
-    """One request that a visitor waited for, and what came of it.
-
-    Parameters
-    ----------
-    kind : str
-        What the person waited for: ``class switch``, ``preview``, ``apply``…
-    began, seconds : float
-        Since the load began; until the whole answer was there.
-    problem : str
-        Empty where the answer was as it should be: an answer, or the refusal that was due.
-    name : str
-        The function of the page.
-    request, facts : dict
-        What was asked and said, for the check against a reference.
-    """
-
-    kind: str
-    began: float
-    seconds: float
-    problem: str = ""
-    name: str = ""
-    request: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Visit:

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from inficond.core import Project
     from inficond.core.sessions.session import Session
-    from inficond.gradio_app.bench.load_scenarios import Exchange
+    from inficond.gradio_app.bench.exchange import Exchange
 
 CLOSE = 2e-5
 """Answers are rounded to six digits, scores in galleries to 16 bits."""

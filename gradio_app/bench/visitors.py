@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.errors import InputError, unknown
-from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix, Visit
+from inficond.gradio_app.bench.exchange import Exchange
+from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Mix, Visit
 from inficond.gradio_app.bench.page_client import PageClient
 from inficond.gradio_app.bench.page_process import Memory, page_process, processor_seconds
 from inficond.gradio_app.bench.response_checks import check_against_core

@@ -12,7 +12,8 @@ import pytest
 from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
-from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Exchange, Mix
+from inficond.gradio_app.bench.exchange import Exchange
+from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Mix
 from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
 from inficond.gradio_app.bench.page_process import Memory, PageProcess, page_process, resident
 from inficond.gradio_app.bench.response_checks import check_against_core, differences, extract_facts
