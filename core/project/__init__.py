@@ -1,1 +1,1 @@
-"""project"""
+"""The project folder on disk: files, arrays, opening, writing, verification."""
