@@ -1,11 +1,11 @@
-"""The one exception that means "what you gave us is wrong", as opposed to a fault of ours."""
+"""Exceptions for bad input, storage faults and cancellation; one-line messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 JOINERS = "\u200c\u200d"
 LONGEST = 1000
-"""Characters of a line that is told."""
+"""Characters of a message."""
 
 
 def printable(text: str) -> str:
@@ -22,25 +22,25 @@ def printable(text: str) -> str:
 
 
 def one_line(text: object, most: int = LONGEST) -> str:
-    """Text as one line that any terminal and browser can show, whoever wrote what stands in it.
+    """Return text as one line that any terminal and browser can show.
 
     Parameters
     ----------
     text : object
-        Names and values of others may be part of it.
+        May contain names and values from files of others.
     most : int
-        Characters; of a longer line the middle is left out.
+        Characters; the middle of a longer line is left out.
 
     Returns
     -------
     str
-        White space as single spaces; control and direction characters, and halves of surrogates, escaped (not
-        the joiners that some scripts need).
+        With white space as single spaces; control characters, direction characters and unpaired surrogates
+        are escaped (not the joiners that some scripts need).
     """
-    said = str(text)
-    if len(said) > 20 * most:
-        said = f"{said[: 10 * most]} {said[-10 * most :]}"
-    line = " ".join(said.split())
+    full = str(text)
+    if len(full) > 20 * most:
+        full = f"{full[: 10 * most]} {full[-10 * most :]}"
+    line = " ".join(full.split())
     line = printable(line)
     if len(line) > most:
         line = f"{line[: most * 2 // 3]}…{line[len(line) - most // 3 + 1 :]}"
@@ -48,7 +48,7 @@ def one_line(text: object, most: int = LONGEST) -> str:
 
 
 class InputError(ValueError):
-    """Bad input: the message is one line that names the thing and the mend.
+    """Bad input; the message is one line that names what is wrong and how to fix it.
 
     Commands print it without a traceback and exit with 2; the page shows it in the view it concerns.
     """
@@ -58,7 +58,7 @@ class InputError(ValueError):
 
 
 class StorageError(InputError):
-    """What was asked for is fine; the disk did not take it, or gives back other bytes than were written."""
+    """A storage fault: the disk is full, read-only, or returns other bytes than were written."""
 
 
 class StorageBusy(StorageError):
@@ -66,25 +66,25 @@ class StorageBusy(StorageError):
 
 
 class Cancelled(Exception):
-    """The person asked for a long job to stop; what was finished is kept."""
+    """Long work was cancelled; finished parts are kept."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not there, with the nearest names that are.
+    """Return the error for an unknown name, with the most similar known names.
 
     Parameters
     ----------
     kind : str
-        What the name should have been, e.g. ``"class"``.
+        Kind of thing that is named, for example ``"class"``.
     name : str
-        What was given.
+        The unknown name.
     known : iterable of str
-        What could have been given.
+        The known names.
 
     Returns
     -------
     InputError
-        To be raised by the caller.
+        For the caller to raise.
     """
     known = list(known)
     near = get_close_matches(name, known, n=3, cutoff=0.5) if len(name) <= LONGEST else []

@@ -1,35 +1,35 @@
-"""JSON that others wrote, read so that nothing in it can surprise whoever works with it afterwards."""
+"""Strict parsing of untrusted JSON."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 DEEPEST = 64
-"""Lists and objects within one another; ours have half a dozen."""
+"""Largest accepted nesting of lists and objects."""
 LONGEST_NUMBER = 300
-"""Digits of a whole number: every shorter one is a finite float too."""
+"""Largest accepted number of digits of an integer; a shorter one is a finite float too."""
 
 
 def parse_json(data: bytes | str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """What a JSON text says.
+    """Parse a JSON text.
 
     Parameters
     ----------
     data : bytes or str
-        UTF-8 where it is bytes, with or without a byte order mark.
+        Bytes are UTF-8, with or without a byte order mark.
     pairs : callable, optional
-        Makes an object of its pairs, as `json.loads` has it.
+        Makes an object from its pairs; `object_pairs_hook` of `json.loads`.
 
     Returns
     -------
     object
-        As `json.loads` gives it: not too deep for a second look, its texts writable as UTF-8, its whole
-        numbers within the range of floats.
+        As from `json.loads`, with limited nesting, texts that UTF-8 can encode, and integers within the range
+        of floats.
 
     Raises
     ------
     ValueError
-        Anything else; the message is the reason.
+        For any other text; the message is the reason.
     """
     text = data if isinstance(data, str) else data.decode("utf-8-sig")
     try:
@@ -43,16 +43,16 @@ def parse_json(data: bytes | str, pairs: Callable[[list[tuple[str, Any]]], Any] 
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a text in it holds half of a surrogate pair, which is no character") from None
+        raise ValueError("it contains an unpaired surrogate, which is not a character") from None
     return value
 
 
-TOO_DEEP = f"its lists and objects lie more than {DEEPEST} deep in one another"
+TOO_DEEP = f"its lists and objects are nested more than {DEEPEST} deep"
 
 
 def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        raise ValueError(f"it holds a number of {len(digits):,} digits")
+        raise ValueError(f"it contains a number of {len(digits):,} digits")
     return int(digits)
 
 
