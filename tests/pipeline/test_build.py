@@ -346,7 +346,7 @@ REFUSED = [
     ({"teacher": "logits"}, "3.5 is not a probability from 0 to 1.*--values"),
     ({"teacher": "strangers"}, "names none of the images"),
     ({"teacher": "no/where.csv"}, "no file"),
-    ({"teacher": "encoder"}, "holds an encoder, not a teacher"),
+    ({"teacher": "encoder"}, "is an encoder, not a teacher"),
     ({"encoder": "words"}, "is a file, not a model folder"),
     ({"concepts": "nowhere.txt"}, "nowhere.txt"),
     ({"provider": "warp"}, "unknown provider 'warp'"),
