@@ -151,7 +151,7 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
 
 TOGETHER = {
     "app": "pages", "attacks": "pages", "browser": "pages", "report": "pages",
-    "bench": "repository", "docs": "repository", "faults": "repository", "house": "repository",
+    "bench": "repository", "docs": "repository", "faults": "repository", "repo": "repository",
     "spaces": "repository",
 }  # fmt: skip
 """Folders whose tests stay in one process: browsers share one event loop, and builds the repository."""

@@ -1,26 +1,23 @@
-# ruff: noqa: E501  (sentences and scripts are kept on their lines)
-"""How fast the page answers, in headless Chromium: first page, class switch, hover, preview, apply, gallery.
+# ruff: noqa: E501  (the scripts have long lines)
+"""Latency of the page in headless Chromium: first page, class switch, hover, preview, apply, gallery.
 
-The page runs in a process of its own (`inficond launch`) on the built-in demo and on a project of 5,000 images made
-of the demo's, each several times under another name. Medians over the events; needs the `test` extra and Chromium.
+The page runs in a separate process (`inficond launch`) on the built-in demo and on a project of 5,000 images,
+which repeats the demo's images under other names. Results are medians. Needs the `test` extra and Chromium.
 """
 
 import argparse
 import io
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.gradio_app.bench.page_process import page_process
 
 if TYPE_CHECKING:
     from inficond.core import Project
@@ -37,9 +34,9 @@ TARGETS = {
     "apply": 400.0,
     "gallery opens": 1000.0,
 }
-"""Milliseconds, medians, at most."""
+"""Maximum of each median, in milliseconds."""
 FRAMES, KILOBYTES = 50, 300
-"""Frames a second that the gallery scrolls at, at least; size of the first page, at most."""
+"""Minimum frame rate of scrolling in the gallery, and maximum size of the first page."""
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -74,11 +71,11 @@ window.bench = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's arguments."""
-    parser.add_argument("--project", metavar="DIR", help="measure on this project instead of the demo")
+    parser.add_argument("--project", metavar="DIR", help="project to serve (default: the demo)")
     parser.add_argument(
         "--events", type=int, default=30, metavar="N", help="events of each kind (default 30)"
     )
-    parser.add_argument("--no-large", action="store_true", help=f"leave out the project of {LARGE:,} images")
+    parser.add_argument("--no-large", action="store_true", help=f"omit the project of {LARGE:,} images")
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
@@ -86,11 +83,11 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     from inficond.core import Project
 
     if args.events < 3:
-        raise InputError("--events must be at least 3")
+        raise InputError(f"--events must be at least 3, not {args.events}")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise InputError("the page is measured with Playwright: pip install 'inficond[test]'") from None
+        raise InputError("this benchmark needs Playwright: pip install 'inficond[test]'") from None
     if args.project is None:
         from inficond.core.demo import demo_project
 
@@ -109,8 +106,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         if not args.no_large:
             cases.append((f"{LARGE:,} images", enlarge(project, Path(scratch) / "large", LARGE)))
         for name, folder in cases:
-            with serving(folder) as url:
-                results[name] = measure(browser, url, args.events)
+            with page_process(folder) as server:
+                results[name] = measure(browser, server.url, args.events)
         browser.close()
     for name, found in results.items():
         out.say(name)
@@ -123,45 +120,21 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         low = "" if frames >= FRAMES else ", missed"
         heavy = "" if kilobytes <= KILOBYTES else ", missed"
         out.say(f"  gallery scrolls  {frames:8.1f} frames/s   (at least {FRAMES}{low})")
-        out.say(f"  first page       {kilobytes:8.0f} kB beside images   (at most {KILOBYTES}{heavy})")
+        out.say(f"  first page       {kilobytes:8.0f} kB without images   (at most {KILOBYTES}{heavy})")
         out.say(f"  memory           {found['heap_growth_mb']:8.1f} MB more after 500 interactions")
     out.result(results)
     return 0
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """`inficond launch` on a project, in a process of its own; yields its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "inficond.core.cli.main",
-        "launch",
-        str(folder),
-        "--no-browser",
-        "--json",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise InputError("the page did not start: try `inficond launch` to see why")
-        yield json.loads(line)["url"]
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
-    """All measurements on one page.
+    """Take all measurements on one page.
 
     Parameters
     ----------
     browser : playwright Browser
     url : str
     events : int
-        Of each kind.
+        Number of events of each kind.
 
     Returns
     -------
@@ -169,7 +142,7 @@ def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
         `milliseconds` (medians), `bytes`, `frames_per_second`, `heap_growth_mb`.
     """
     first, weight, page = [], 0, None
-    for _ in range(4):  # the first visit also warms the server and is left out
+    for _ in range(4):  # the first visit warms the server up and is not counted
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         page = context.new_page()
         page.add_init_script("localStorage.setItem('inficond.guided', 'yes')")
@@ -199,7 +172,7 @@ def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
 
 
 def _medians(page: Any, events: int) -> dict[str, float]:
-    """Class switch, hover, brush, preview, apply, gallery."""
+    """Return the median of each kind of event, in milliseconds."""
 
     def repeat(script: str, n: int = events) -> float:
         return statistics.median(page.evaluate(script, i) for i in range(n))
@@ -261,7 +234,7 @@ SCROLL = """async () => {
 
 
 def _memory(page: Any) -> float:
-    """Megabytes of JavaScript heap gained over 500 interactions, after garbage collection."""
+    """Return the growth of the JavaScript heap over 500 interactions in MB, after garbage collection."""
     client = page.context.new_cdp_session(page)
 
     def heap() -> float:
@@ -286,7 +259,7 @@ def _memory(page: Any) -> float:
 
 
 def enlarge(project: "Project", folder: Path, size: int) -> Path:
-    """A project of `size` images: those of another, repeated under new names, values as they are."""
+    """Create a project of `size` images, which repeats the images of another under new names."""
     from PIL import Image
 
     from inficond.core.project.image_table import ImageRow

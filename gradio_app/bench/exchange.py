@@ -1,4 +1,4 @@
-"""A request of a visitor in a load test, and its answer."""
+"""Record of one request in a load test and of its response."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,20 +6,22 @@ from typing import Any
 
 @dataclass
 class Exchange:
-    """One request that a visitor waited for, and its answer.
+    """One request that a visitor waited for, and the response.
 
     Parameters
     ----------
     kind : str
         What the visitor waited for: ``class switch``, ``preview``, ``apply``, ….
-    began, seconds : float
-        Since the load began; until the whole answer was read.
+    began : float
+        Seconds from the start of the load test to the request.
+    seconds : float
+        Duration until the whole response was read.
     problem : str
-        Empty if the answer was as expected: an answer, or the refusal that was due.
+        Empty if the response was as expected.
     name : str
-        The function of the page.
+        Name of the remote procedure.
     request, facts : dict
-        Content of request and answer, for the comparison with a reference.
+        Content of request and response, for the comparison with a reference.
     """
 
     kind: str

@@ -1,9 +1,9 @@
-"""What visitors of a page do, as data: a mix names actions and how often each is taken.
+"""Simulated visitors of a page: their actions, and mixes of actions with frequencies.
 
-An action is a function of a `Visit`. `ACTIONS` holds all there are; adding one is one function and one entry,
-and a mix is one more entry of `MIXES`. What a visitor waits for goes through `Visit.ask`, which times it and
-keeps what the answer said; what the page asks beside it (searches for suggestions, values for hovering) goes
-through a second connection, one request at a time, as the page's own scripts do.
+An action is a function of a `Visit`. To add one, write the function and list it in `ACTIONS`. Mixes are in
+`MIXES`. `Visit.ask` sends the requests that a visitor waits for, measures them and keeps the numbers of the
+response. Requests in the background (searches for suggestions, values for hovering) use a second connection,
+one request at a time, as the page's own scripts do.
 """
 
 import http.client
@@ -20,22 +20,22 @@ from inficond.gradio_app.bench.response_checks import extract_facts
 
 SUBSETS = ("missed", "extra")
 SLOW_AFTER = 0.06
-"""Seconds that the page waits before it asks for slow parts."""
+"""Seconds that the page waits before it requests slow parts."""
 FAILED = (UnexpectedResponse, OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How visitors spend their time.
+    """A mix of actions with their frequencies.
 
     Parameters
     ----------
-    actions : mapping from action to float
-        How often each is taken, relative to the others; names of `ACTIONS`.
+    actions : mapping from str to float
+        Relative frequency of each action, by its name in `ACTIONS`.
     think : tuple of float
-        Least and most seconds between the end of one action and the beginning of the next.
+        Minimum and maximum of the seconds between the end of one action and the start of the next.
     about : str
-        One line.
+        Description in one line.
     """
 
     actions: Mapping[str, float]
@@ -44,17 +44,17 @@ class Mix:
 
 
 class Visit:
-    """One visitor: what their tab knows, and everything they asked.
+    """A simulated visitor: the state of the browser tab, and a log of all requests.
 
     Parameters
     ----------
     number : int
-        Also the seed of what they do.
+        Number of the visitor, and seed of the random choices.
     client : PageClient
     began : float
-        `time.monotonic()` when the load began.
+        `time.monotonic()` at the start of the load test.
     pictures : sequence of (str, bytes)
-        Image files that they may upload.
+        Image files for uploads.
     """
 
     def __init__(self, number: int, client: PageClient, began: float, pictures: Any = ()) -> None:
@@ -64,7 +64,7 @@ class Visit:
         self.pictures = list(pictures)
         self.log: list[Exchange] = []
         self.slow: list[Exchange] = []
-        self.put_off = 0
+        self.postponed = 0
         self.catalogue: dict[str, dict[str, Any]] = {}
         self.parts: dict[str, Any] = {}
         self.selection: dict[str, Any] = {}
@@ -75,10 +75,10 @@ class Visit:
         self._wake = threading.Condition()
         self._over = False
 
-    # -- asking
+    # -- requests
 
     def ask(self, kind: str, name: str, request: dict[str, Any], keep: bool = True) -> dict[str, Any]:
-        """A request that the visitor waits for; its answer, or an empty one where it failed.
+        """Send a request that the visitor waits for; return the response, empty if the request failed.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Visit:
         name : str
         request : dict
         keep : bool
-            Whether the answer is checked against the reference afterwards.
+            Whether the response is compared with the reference afterwards.
         """
         sent = {"token": self.token, **request}
         exchange, answer = self._timed(kind, lambda: self.client.call(name, sent))
@@ -103,33 +103,33 @@ class Visit:
                 exchange.request, exchange.facts = request, extract_facts(answer)
         return answer or {}
 
-    def expect(self, kind: str, what: Callable[[], str]) -> None:
-        """Something else that the visitor does: `what` returns what was wrong with its outcome, or ""."""
-        exchange, problem = self._timed(kind, what)
+    def expect(self, kind: str, step: Callable[[], str]) -> None:
+        """Run and measure another step, a function that returns its problem, or "" if there was none."""
+        exchange, problem = self._timed(kind, step)
         exchange.problem = exchange.problem or problem or ""
 
     def fetch(self, kind: str, url: str) -> None:
-        """A picture or a file that the page shows or offers; nothing in it is a fault."""
+        """Load a picture or a file; an empty one is a problem."""
 
         def get() -> str:
             return "" if self.client.get(url) else "empty"
 
         self.expect(kind, get)
 
-    def _timed(self, kind: str, what: Callable[[], Any]) -> tuple[Exchange, Any]:
-        began, problem, said = time.monotonic(), "", None
+    def _timed(self, kind: str, step: Callable[[], Any]) -> tuple[Exchange, Any]:
+        began, problem, result = time.monotonic(), "", None
         try:
-            said = what()
+            result = step()
         except FAILED as error:
             problem = f"{type(error).__name__}: {error}"[:300]
         exchange = Exchange(kind, began - self._began, time.monotonic() - began, problem)
         self.log.append(exchange)
-        return exchange, said
+        return exchange, result
 
-    # -- what the page does by itself
+    # -- behaviour of the page's scripts
 
     def enter(self) -> None:
-        """Open the page and see the first view of it, pictures included."""
+        """Open the page and load the first view with its pictures."""
         self.expect("page", self._enter)
         answer = self.ask("first view", "hello", {"selection": {}})
         self.catalogue = answer.get("catalogue") or {}
@@ -137,36 +137,36 @@ class Visit:
         for sheet in self.parts.get("instances.index", {}).get("sheets", []):
             if sheet:
                 self.fetch("picture", sheet)
-        self.later(slow_only=True)
+        self.queue_slow_parts(all_parts=True)
 
     def _enter(self) -> str:
         self.client.enter()
         return ""
 
     def select(self, kind: str, **patch: Any) -> dict[str, Any]:
-        """Change the selection: read the quick parts that depend on it, and queue the slow ones."""
+        """Change the selection: request the quick parts that depend on it, and queue the slow ones."""
         self.selection = {**self.selection, **patch}
         wanted = [n for n, p in self.catalogue.items() if set(p["depends"]) & set(patch)]
         quick = [n for n in wanted if not self.catalogue[n]["slow"]]
         answer = self.ask(kind, "read", {"parts": quick, "selection": dict(self.selection)})
-        self.later(wanted)
+        self.queue_slow_parts(wanted)
         return answer
 
     def step(self, kind: str, name: str, **request: Any) -> dict[str, Any]:
-        """Move in the history: the quick parts that depend on it come with the answer."""
+        """Call a procedure that changes the current node; the response contains the quick parts."""
         parts = [n for n, p in self.catalogue.items() if not p["slow"] and "node" in p["depends"]]
         answer = self.ask(kind, name, {**request, "selection": dict(self.selection), "parts": parts})
-        self.later([n for n, p in self.catalogue.items() if "node" in p["depends"]])
+        self.queue_slow_parts([n for n, p in self.catalogue.items() if "node" in p["depends"]])
         return answer
 
-    def later(self, names: Any = (), slow_only: bool = False) -> None:
-        """Queue slow parts; those already queued are asked for once."""
+    def queue_slow_parts(self, names: Any = (), all_parts: bool = False) -> None:
+        """Queue the slow parts among these names, or all slow parts; each is queued once."""
         with self._wake:
-            self._due |= {n for n, p in self.catalogue.items() if p["slow"] and (slow_only or n in names)}
+            self._due |= {n for n, p in self.catalogue.items() if p["slow"] and (all_parts or n in names)}
             self._wake.notify()
 
-    def beside(self) -> None:
-        """Ask for the slow parts, one at a time, until the visit is over; runs in a thread of its own."""
+    def request_slow_parts(self) -> None:
+        """Request the queued slow parts, one at a time, until the visit ends; runs in its own thread."""
         client: PageClient | None = None
         while True:
             with self._wake:
@@ -184,8 +184,8 @@ class Visit:
             try:
                 answer = client.call("read", request)
                 if answer.get("later"):
-                    self.put_off += 1
-                    threading.Timer(answer["seconds"], self.later, ([name],)).start()
+                    self.postponed += 1
+                    threading.Timer(answer["seconds"], self.queue_slow_parts, ([name],)).start()
                     continue
                 problem = _wrong(answer)
                 self.parts.update(answer.get("parts") or {})
@@ -202,7 +202,7 @@ class Visit:
             self._wake.notify()
         self.client.close()
 
-    # -- what they see
+    # -- state of the tab
 
     @property
     def cls(self) -> str:
@@ -210,13 +210,13 @@ class Visit:
         return str(self.selection.get("cls") or (self.classes or [""])[0])
 
     def word(self) -> str | None:
-        """A concept that the tuning view offers for the selected class."""
+        """Return a random concept of those that the tuning view offers for the selected class."""
         rows = self.parts.get("tuning.state", {}).get("rows", [])[:12]
         return str(self.random.choice(rows)["name"]) if rows else None
 
 
 def _wrong(answer: Mapping[str, Any]) -> str:
-    """What a visitor would have been told that is no answer to what they asked."""
+    """Return the message of a response that reports a problem, else ""."""
     if answer.get("error"):
         return f"refused: {answer['error']}"
     if answer.get("failed"):
@@ -227,21 +227,21 @@ def _wrong(answer: Mapping[str, Any]) -> str:
 # -- actions
 
 
-def switch(visit: Visit) -> None:
-    """Look at another class."""
+def switch_class(visit: Visit) -> None:
+    """Select another class."""
     others = [c for c in visit.classes if c != visit.cls]
     if others:
         visit.select("class switch", cls=visit.random.choice(others), subset=None, slice=None)
 
 
-def narrow(visit: Visit) -> None:
-    """Look at a misaligned subset, or at all again."""
+def toggle_subset(visit: Visit) -> None:
+    """Select a subset of wrong predictions, or all images if a subset is selected."""
     now = visit.selection.get("subset")
     visit.select("subset", subset=None if now else visit.random.choice(SUBSETS), slice=None)
 
 
-def look(visit: Visit) -> None:
-    """Open an image, see where the student looked, close it."""
+def open_image(visit: Visit) -> None:
+    """Open an image with its evidence, and close it."""
     ids = [
         i for part in ("instances.ids", "instances.index") for i in visit.parts.get(part, {}).get("ids", [])
     ]
@@ -255,7 +255,7 @@ def look(visit: Visit) -> None:
 
 
 def drag(visit: Visit) -> None:
-    """Drag a word's weight: previews follow the hand, each asked for when the one before is there."""
+    """Drag the slider of a concept: request previews one after another."""
     word = visit.word()
     if word is None:
         return
@@ -264,40 +264,40 @@ def drag(visit: Visit) -> None:
         value = round(visit.random.uniform(-1, 1), 3)
         actions = [{"kind": "set", "concept": word, "value": value}]
         visit.ask(
-            "preview", "preview", {"cls": visit.cls, "actions": actions, "focus": _possible(visit, focus)}
+            "preview", "preview", {"cls": visit.cls, "actions": actions, "focus": _offered(visit, focus)}
         )
 
 
 def tune(visit: Visit) -> None:
-    """Take a step: one or two words are raised, lowered or muted."""
+    """Raise, lower or mute one or two concepts."""
     words = {w for w in (visit.word(), visit.word()) if w is not None}
     if not words:
         return
     actions = [{"kind": visit.random.choice(("up", "down", "mute")), "concept": w} for w in sorted(words)]
-    focus = _possible(visit, visit.random.choice((None, "missed", "extra")))
+    focus = _offered(visit, visit.random.choice((None, "missed", "extra")))
     visit.step("apply", "apply", cls=visit.cls, actions=actions, focus=focus)
 
 
-def _possible(visit: Visit, focus: str | None) -> str | None:
-    """The focus, where the tuning view offers it."""
+def _offered(visit: Visit, focus: str | None) -> str | None:
+    """Return the focus if the tuning view offers it, else None."""
     offered = {f["id"] for f in visit.parts.get("tuning.state", {}).get("focuses", []) if f["usable"]}
     return focus if focus in offered else None
 
 
 def undo(visit: Visit) -> None:
-    """Take the last step back."""
+    """Undo the last step."""
     if visit.parts.get("provenance.tree", {}).get("can_undo"):
         visit.step("undo", "undo")
 
 
 def redo(visit: Visit) -> None:
-    """Take it again."""
+    """Redo the step that was undone last."""
     if visit.parts.get("provenance.tree", {}).get("can_redo"):
         visit.step("redo", "redo")
 
 
 def upload(visit: Visit) -> None:
-    """Try one's own image, look at the answer, close it."""
+    """Upload an image, classify it, and delete it."""
     if not visit.pictures:
         return
     which = visit.random.randrange(len(visit.pictures))
@@ -317,7 +317,7 @@ def upload(visit: Visit) -> None:
 
 
 def export(visit: Visit) -> None:
-    """Take the student away as a file."""
+    """Export the student and load the file."""
     answer = visit.ask("export begins", "start_export", {"kind": "safetensors"}, keep=False)
     began = time.monotonic()
     while answer.get("job") and time.monotonic() - began < visit.client.timeout:
@@ -332,9 +332,9 @@ def export(visit: Visit) -> None:
 
 
 ACTIONS: dict[str, Callable[[Visit], None]] = {
-    "switch": switch,
-    "narrow": narrow,
-    "look": look,
+    "switch class": switch_class,
+    "toggle subset": toggle_subset,
+    "open image": open_image,
     "drag": drag,
     "tune": tune,
     "undo": undo,
@@ -342,13 +342,22 @@ ACTIONS: dict[str, Callable[[Visit], None]] = {
     "upload": upload,
     "export": export,
 }
-"""Everything a visitor can do."""
+"""Actions of visitors, by name."""
 
 MIXES: dict[str, Mix] = {
     "tuning": Mix(
-        {"switch": 6, "narrow": 2, "look": 3, "drag": 4, "tune": 3, "undo": 1, "redo": 0.5, "export": 0.1},
+        {
+            "switch class": 6,
+            "toggle subset": 2,
+            "open image": 3,
+            "drag": 4,
+            "tune": 3,
+            "undo": 1,
+            "redo": 0.5,
+            "export": 0.1,
+        },
         (1.0, 4.0),
-        "everybody tunes: something every few seconds, a drag or a refit every third time",
+        "all visitors tune: an action every few seconds, every third one a drag or a refit",
     ),
 }
-"""How visitors may spend their time, by name."""
+"""Mixes of actions, by name."""

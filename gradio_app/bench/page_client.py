@@ -18,7 +18,7 @@ UPLOAD = "/gradio_api/upload"
 
 
 class UnexpectedResponse(Exception):
-    """A response that no visitor should receive: an error status, or something that is not JSON."""
+    """A response with an error status, or one that is not JSON."""
 
 
 class PageClient:

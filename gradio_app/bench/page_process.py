@@ -1,4 +1,4 @@
-"""A page in a process of its own, on processors of its own, and how much memory it holds."""
+"""A page in a separate process, and measurement of its memory and processor time."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class PageProcess:
     pid : int
         Of the server.
     started : float
-        Seconds from the start of the process to its first line.
+        Seconds from the start of the process to its first line of output.
     """
 
     url: str
@@ -38,7 +38,7 @@ class PageProcess:
 def page_process(
     folder: Path, cpus: Sequence[int] | None = None, log: Path | None = None
 ) -> Iterator[PageProcess]:
-    """`inficond launch` on a project, on a free port of loopback.
+    """Run `inficond launch` on a project, on a free port of loopback.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def page_process(
     cpus : sequence of int, optional
         Processors that the server may use; those of this process by default.
     log : Path, optional
-        Where its stderr goes.
+        File for its stderr.
 
     Yields
     ------
@@ -89,8 +89,8 @@ def page_process(
                 process.wait()
 
 
-def resident(pid: int) -> int | None:
-    """Bytes of memory that a process and its children hold now; None where the system does not tell."""
+def resident_memory(pid: int) -> int | None:
+    """Return the resident memory of a process and its children in bytes; None except on Linux."""
     total, found = 0, False
     for one in (pid, *_children(pid)):
         try:
@@ -113,7 +113,7 @@ def _children(pid: int) -> list[int]:
 
 
 def processor_seconds(pid: int) -> float | None:
-    """Processor time that a process has used; None where the system does not tell."""
+    """Return the processor time that a process has used; None except on Linux."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -122,24 +122,26 @@ def processor_seconds(pid: int) -> float | None:
 
 
 @dataclass
-class Memory:
-    """Memory of a process, looked at every second in a thread.
+class MemorySampler:
+    """Samples of the memory of a process, taken in a thread.
 
     Parameters
     ----------
     pid : int
-    every : float
-        Seconds between looks.
+    interval : float
+        Seconds between samples.
+    samples : list of (float, int)
+        Seconds since the start, and bytes.
     """
 
     pid: int
-    every: float = 1.0
-    looks: list[tuple[float, int]] = field(default_factory=list)
+    interval: float = 1.0
+    samples: list[tuple[float, int]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Memory":
+    def __enter__(self) -> "MemorySampler":
         self._began = time.monotonic()
-        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
         self._thread.start()
         return self
 
@@ -147,29 +149,31 @@ class Memory:
         self._stop.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         while True:
-            held = resident(self.pid)
-            if held is not None:
-                self.looks.append((time.monotonic() - self._began, held))
-            if self._stop.wait(self.every):
+            size = resident_memory(self.pid)
+            if size is not None:
+                self.samples.append((time.monotonic() - self._began, size))
+            if self._stop.wait(self.interval):
                 return
 
     def summary(self) -> dict[str, float] | None:
-        """What was seen, in MB (2**20 bytes): at the start, at most, at the end, and the slope of the second
-        half in MB a minute (Theil-Sen: the median over all pairs, so that one garbage collection does not
-        tilt it); None where nothing was seen."""
-        if len(self.looks) < 4:
+        """Return start, middle, end and maximum in MB (2**20 bytes), and the slope in MB per minute.
+
+        The slope is that of the second half, by Theil and Sen: the median over all pairs of samples, on which
+        a single garbage collection has little effect. None with fewer than four samples.
+        """
+        if len(self.samples) < 4:
             return None
-        seconds, held = np.array(self.looks).T
-        held = held / 2**20
+        seconds, sizes = np.array(self.samples).T
+        sizes = sizes / 2**20
         late = seconds >= seconds[-1] / 2
-        t, m = seconds[late] / 60, held[late]
+        t, m = seconds[late] / 60, sizes[late]
         i, j = np.triu_indices(len(t), 1)
         return {
-            "start": float(held[0]),
+            "start": float(sizes[0]),
             "middle": float(np.median(m[: max(1, len(m) // 5)])),
             "end": float(np.median(m[-max(1, len(m) // 5) :])),
-            "most": float(held.max()),
+            "most": float(sizes.max()),
             "slope_per_minute": float(np.median((m[j] - m[i]) / (t[j] - t[i]))) if len(i) else 0.0,
         }

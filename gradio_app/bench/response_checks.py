@@ -1,8 +1,8 @@
-"""What an answer of the page says, and what core says to the same request: the two must agree.
+"""Comparison of the page's responses with the results of `inficond.core` for the same requests.
 
-The reference is a session of the same project in the driver's own process, led through the same steps.
-Visitors act at once on the server and one after another here: an answer that another visitor's tuning, or a
-race, had changed would differ.
+The reference is a session of the same project in the process of the load test, to which the same steps are
+applied. Visitors act at the same time on the server, and one after another here, so a response that was
+affected by another visitor's tuning or by a race condition differs.
 """
 
 import base64
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from inficond.core.sessions.session import Session
     from inficond.gradio_app.bench.exchange import Exchange
 
-CLOSE = 2e-5
-"""Answers are rounded to six digits, scores in galleries to 16 bits."""
+TOLERANCE = 2e-5
+"""Relative tolerance: responses are rounded to six digits, scores in galleries to 16 bits."""
 STEPS = ("apply", "undo", "redo")
 
 
 def extract_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of an answer that the reference can tell too, compact enough to keep thousands.
+    """Extract the numbers of a response that are compared with the reference.
 
     Parameters
     ----------
     answer : mapping
-        Of one of the page's functions.
+        Response of a remote procedure of the page.
 
     Returns
     -------
     dict
         ``table`` {class: [AP, missed, extra, NEC]}, ``weights`` {concept: weight}, ``gallery`` (class, rows,
         student's scores), ``opened`` (image, teacher, student), ``preview`` {concept: weight}, ``prediction``
-        {class: student}; those that the answer has.
+        {class: student}; only those that the response contains.
     """
     found: dict[str, Any] = {}
     parts = answer.get("parts") or {}
@@ -64,27 +64,27 @@ def extract_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
 def check_against_core(
     project: "Project", log: Sequence["Exchange"], pictures: Sequence[tuple[str, bytes]] = ()
 ) -> list[str]:
-    """Lead a reference session through what one visitor did; every answer that it contradicts.
+    """Repeat the requests of one visitor on a reference session; return the differences.
 
     Parameters
     ----------
     project : Project
-        The one that was served.
+        The project that was served.
     log : sequence of Exchange
-        Of one visitor, in order; after a step that failed nothing more is judged.
+        Requests of one visitor, in order. Requests after a failed step are not checked.
     pictures : sequence of (str, bytes)
-        What was uploaded.
+        Uploaded images.
 
     Returns
     -------
     list of str
-        One line for each wrong answer.
+        One line for each wrong response.
     """
     session = project.session()
     wrong: list[str] = []
     for i, exchange in enumerate(log):
         if exchange.problem and exchange.name in STEPS:
-            break  # whether the step was taken is not known: what follows cannot be judged
+            break  # it is unknown whether the step was taken
         if exchange.problem or not exchange.facts:
             continue
         if exchange.name == "apply":
@@ -99,58 +99,58 @@ def check_against_core(
 def differences(
     session: "Session", exchange: "Exchange", pictures: Sequence[tuple[str, bytes]] = ()
 ) -> list[str]:
-    """What an answer says otherwise than a session that stands where the visitor stood."""
-    said, lines = exchange.facts, []
-    for cls, (ap, missed, extra, nec) in said.get("table", {}).items():
+    """Return the differences between a response and a session at the visitor's node, one line each."""
+    facts, lines = exchange.facts, []
+    for cls, (ap, missed, extra, nec) in facts.get("table", {}).items():
         m = session.metrics(cls)
         if not _near(ap, m.ap) or (missed, extra, nec) != (m.counts["missed"], m.counts["extra"], m.nec):
             lines.append(f"{cls}: AP {ap}, {missed} missed, {extra} extra, {nec} words")
-    if "weights" in said:
-        cls, weights = said["weights"]
+    if "weights" in facts:
+        cls, weights = facts["weights"]
         influence = session.influence(cls)
-        held = dict(zip(influence.concepts, influence.weights))
+        expected = dict(zip(influence.concepts, influence.weights))
         lines += [
-            f"{cls}: {w} weighs {v}, not {held.get(w)}"
+            f"{cls}: the weight of {w} is {v}, not {expected.get(w)}"
             for w, v in weights.items()
-            if not _near(v, held.get(w))
+            if not _near(v, expected.get(w))
         ]
-    if "gallery" in said:
-        cls, rows, scores = said["gallery"]
+    if "gallery" in facts:
+        cls, rows, scores = facts["gallery"]
         at = np.frombuffer(base64.b64decode(rows), "<i4")
         shown = np.frombuffer(base64.b64decode(scores), "<u2") / 65535
         true = session.scores()[at, session.class_index(cls)]
-        if shown.shape != true.shape or not np.allclose(shown, true, atol=CLOSE):
-            lines.append(f"{cls}: scores of the gallery are off by {np.abs(shown - true).max():.2g}")
-    if "opened" in said:
-        cls, row, teacher, student = said["opened"]
+        if shown.shape != true.shape or not np.allclose(shown, true, atol=TOLERANCE):
+            lines.append(f"{cls}: scores of the gallery differ by {np.abs(shown - true).max():.2g}")
+    if "opened" in facts:
+        cls, row, teacher, student = facts["opened"]
         c = session.class_index(cls)
         if not _near(teacher, session.targets(cls)[row]) or not _near(student, session.scores()[row, c]):
             lines.append(f"{cls}: image {row} has T {teacher}, S {student}")
-    if "preview" in said:
+    if "preview" in facts:
         request = exchange.request
         moved = session.preview(request["cls"], request["actions"], request["focus"]).classes[request["cls"]]
         true_weights = {w.concept: w.after for w in moved.weights}
-        if set(true_weights) != set(said["preview"]) or not all(
-            _near(v, true_weights[w]) for w, v in said["preview"].items()
+        if set(true_weights) != set(facts["preview"]) or not all(
+            _near(v, true_weights[w]) for w, v in facts["preview"].items()
         ):
             lines.append(f"{request['cls']}: the preview's weights differ")
-    if "prediction" in said:
+    if "prediction" in facts:
         lines += _prediction_differences(
-            session, said["prediction"], pictures[exchange.request["picture"]][1]
+            session, facts["prediction"], pictures[exchange.request["picture"]][1]
         )
     return lines
 
 
-def _prediction_differences(session: "Session", said: Mapping[str, float], content: bytes) -> list[str]:
+def _prediction_differences(session: "Session", served: Mapping[str, float], content: bytes) -> list[str]:
     from inficond.core.images import open_picture
 
     trial = session.classify(np.asarray(open_picture(io.BytesIO(content)).image))
     true = dict(zip(trial.classes, trial.student))
-    # one picture at a time here, perhaps more at once there: float32 sums may differ in the last digits
-    return [f"own image: {c} {v}, not {true[c]}" for c, v in said.items() if abs(v - float(true[c])) > 1e-4]
+    # The server may have batched the picture with others, so that float32 sums differ in the last digits.
+    return [f"own image: {c} {v}, not {true[c]}" for c, v in served.items() if abs(v - float(true[c])) > 1e-4]
 
 
-def _near(said: Any, true: Any) -> bool:
-    if said is None or true is None:
-        return said is None and (true is None or true != true)
-    return bool(abs(float(said) - float(true)) <= CLOSE * max(1.0, abs(float(true))))
+def _near(served: Any, true: Any) -> bool:
+    if served is None or true is None:
+        return served is None and (true is None or true != true)
+    return bool(abs(float(served) - float(true)) <= TOLERANCE * max(1.0, abs(float(true))))

@@ -1,10 +1,9 @@
-"""Many visitors tuning at once on one page: waiting times, errors, wrong answers, memory.
+"""Load test of the page: latencies, errors, wrong responses and memory with many visitors at the same time.
 
-The page runs in a process of its own (`inficond launch`), bound to as many processors as it would have;
-visitors speak HTTP with it as a browser does (several requests for an action, the slow parts of the views
-beside it). Afterwards every answer is held against core itself: a reference session in this process is led
-through the same steps. An answer that another visitor's tuning had touched would differ. The driver runs on
-the same machine, so a waiting time here is an upper bound. Linux tells memory; elsewhere it is left out.
+The page runs in a separate process (`inficond launch`) on a fixed number of processors. Visitors send the
+requests that a browser sends: several for an action, and those for slow parts of the views in the background.
+Afterwards, responses are compared with a reference session in this process; see `response_checks`. The load
+test runs on the same machine, so the latencies are upper bounds. Memory is measured on Linux only.
 """
 
 import argparse
@@ -24,54 +23,62 @@ from inficond.core.errors import InputError, unknown
 from inficond.gradio_app.bench.exchange import Exchange
 from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Mix, Visit
 from inficond.gradio_app.bench.page_client import PageClient
-from inficond.gradio_app.bench.page_process import Memory, page_process, processor_seconds
+from inficond.gradio_app.bench.page_process import MemorySampler, page_process, processor_seconds
 from inficond.gradio_app.bench.response_checks import check_against_core
 
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
 
-SUMMARY = "many visitors tuning at once on one page: p95, errors, wrong answers, memory"
-MOST_VISITORS, MOST_MINUTES = 500, 60.0
-SWITCH = 1500.0
-"""Milliseconds: 95 % of class switches must be faster."""
+SUMMARY = "load test with many visitors: latencies, errors, wrong responses, memory"
+MAX_VISITORS, MAX_MINUTES = 500, 60.0
+SWITCH_TARGET = 1500.0
+"""Milliseconds: target for the 95th percentile of class switches."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's arguments."""
     add = parser.add_argument
-    add("--visitors", type=int, default=30, metavar="N", help="at once (default 30)")
-    add("--minutes", type=float, default=5.0, metavar="M", help="how long (default 5)")
-    add("--mix", default="tuning", metavar="NAME", help=f"what they do: {', '.join(MIXES)} (default tuning)")
-    add("--project", metavar="DIR", help="on this project instead of the demo")
+    add("--visitors", type=int, default=30, metavar="N", help="visitors at the same time (default 30)")
+    add("--minutes", type=float, default=5.0, metavar="M", help="duration (default 5)")
+    add("--mix", default="tuning", metavar="NAME", help=f"actions: {', '.join(MIXES)} (default tuning)")
+    add("--project", metavar="DIR", help="project to serve (default: the demo)")
     add("--cpus", type=int, default=2, metavar="N", help="processors of the server (default 2)")
-    add("--check", type=float, default=1.0, metavar="SHARE", help="share of visitors checked (default 1)")
+    add(
+        "--check",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="share of visitors whose responses are checked (default 1)",
+    )
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
-    if not 1 <= args.visitors <= MOST_VISITORS:
-        raise InputError(f"--visitors must lie in 1 … {MOST_VISITORS}")
-    if not 0 < args.minutes <= MOST_MINUTES:
-        raise InputError(f"--minutes must lie above 0 and at most {MOST_MINUTES:g}")
+    if not 1 <= args.visitors <= MAX_VISITORS:
+        raise InputError(f"--visitors must be from 1 to {MAX_VISITORS}, not {args.visitors}")
+    if not 0 < args.minutes <= MAX_MINUTES:
+        raise InputError(f"--minutes must be above 0 and at most {MAX_MINUTES:g}, not {args.minutes:g}")
     if args.mix not in MIXES:
         raise unknown("mix", args.mix, list(MIXES))
-    if args.cpus < 1 or not 0 <= args.check <= 1:
-        raise InputError("--cpus must be at least 1 and --check lie in 0 … 1")
+    if args.cpus < 1:
+        raise InputError(f"--cpus must be at least 1, not {args.cpus}")
+    if not 0 <= args.check <= 1:
+        raise InputError(f"--check must be from 0 to 1, not {args.check:g}")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _copy(args.project, Path(scratch))
+        folder = copy_without_history(args.project, Path(scratch))
         with page_process(folder, _processors(args.cpus), Path(scratch) / "log") as page:
             found = visit(
                 page.url, page.pid, folder, MIXES[args.mix], args.visitors, 60 * args.minutes, args.check
             )
             found["log"] = (Path(scratch) / "log").read_text(errors="replace")[-2000:]
-    for line in told(found):
+    for line in summary_lines(found):
         out.say(line)
     out.result(found)
     return 0
 
 
-def _copy(project: str | None, scratch: Path) -> Path:
-    """A copy of a project, without anybody's tuning."""
+def copy_without_history(project: str | None, scratch: Path) -> Path:
+    """Copy a project, or the demo for None, without its history; return the copy."""
     if project is None:
         from inficond.core.demo import demo_project
 
@@ -84,14 +91,14 @@ def _copy(project: str | None, scratch: Path) -> Path:
 
 
 def _processors(n: int) -> list[int] | None:
-    """The first of those that this process may use; None where the system does not tell."""
+    """Return the first n processors that this process may use; None if the system cannot bind to them."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     return sorted(os.sched_getaffinity(0))[:n]
 
 
 def sample_images(folder: Path, n: int = 12) -> list[tuple[str, bytes]]:
-    """Thumbnails of a project, as images that visitors may try."""
+    """Return name and content of n thumbnails of a project, as images to upload."""
     from inficond.core import Project
 
     project = Project.open(folder)
@@ -109,49 +116,52 @@ def visit(
     check: float = 1.0,
     pictures: Sequence[tuple[str, bytes]] | None = None,
 ) -> dict[str, Any]:
-    """Send visitors to a page, and hold its answers against core.
+    """Run visitors on a page and check its responses.
 
     Parameters
     ----------
     url : str
-        Of the page, on loopback.
+        Address of the page, on loopback.
     pid : int or None
-        Of its process, whose memory is watched.
+        Process of the server, whose memory is measured.
     folder : Path
-        The project that it serves.
+        Project that the page serves.
     mix : Mix
-        What they do.
+        Actions of the visitors.
     visitors : int
+        Number of visitors.
     seconds : float
-        They arrive during the first tenth of it (10 s at most).
+        Duration. Visitors arrive during its first tenth, within 10 s at most.
     check : float
-        Share of visitors whose answers are checked, in [0, 1].
+        Share of visitors whose responses are checked, in [0, 1].
     pictures : sequence of (str, bytes), optional
-        Image files that they may upload; some of the project's thumbnails by default.
+        Image files for uploads; some of the project's thumbnails by default.
 
     Returns
     -------
     dict
-        ``waits`` {kind: n, p50, p95, p99, most in milliseconds}, ``slow`` the same of the parts that are read
-        beside; ``put_off`` (searches that were told to ask again later), ``errors`` (count), ``problems``
-        {line: count}, ``checked``, ``wrong`` (counts), ``wrong_answers`` (lines), ``memory`` (MB; see
-        `Memory.summary`), ``processors`` (the server's mean).
+        ``waits`` {kind: n, p50, p95, p99, most in milliseconds}, ``slow`` the same for parts requested in the
+        background; ``postponed`` (number of searches that the server postponed), ``errors`` (count),
+        ``problems`` {line: count}, ``checked``, ``wrong`` (counts), ``wrong_answers`` (lines), ``memory`` (in
+        MB; see `MemorySampler.summary`), ``processors`` (mean in use by the server).
 
     Raises
     ------
     InputError
-        The address is not this machine's, or nobody could enter.
+        The address is not on this machine.
     """
     pictures = sample_images(folder) if pictures is None else pictures
     began = time.monotonic()
     visits = [Visit(i, PageClient(url), began, pictures) for i in range(visitors)]
     arrive = min(10.0, seconds / 10)
     end = began + seconds
-    watched = Memory(pid or os.getpid())
+    memory = MemorySampler(pid or os.getpid())
     used, own = processor_seconds(pid) if pid else None, time.process_time()
-    with watched:
+    with memory:
         threads = [
-            threading.Thread(target=_live, args=(v, mix, began + arrive * i / visitors, end), daemon=True)
+            threading.Thread(
+                target=_run_visit, args=(v, mix, began + arrive * i / visitors, end), daemon=True
+            )
             for i, v in enumerate(visits)
         ]
         for thread in threads:
@@ -167,30 +177,30 @@ def visit(
         "think": list(mix.think),
         **_counted(visits),
         **_checked(visits, folder, check, pictures),
-        "memory": watched.summary() if pid else None,
+        "memory": memory.summary() if pid else None,
         "processors": None if used is None or spent is None else (spent - used) / took,
         "driver_processors": own / took,
     }
 
 
-def _live(visit: Visit, mix: Mix, arrives: float, end: float) -> None:
-    """One visitor from the first page to the last action."""
+def _run_visit(visit: Visit, mix: Mix, arrives: float, end: float) -> None:
+    """Run one visitor from the first page to the last action."""
     time.sleep(max(0.0, arrives - time.monotonic()))
-    beside = threading.Thread(target=visit.beside, daemon=True)
+    background = threading.Thread(target=visit.request_slow_parts, daemon=True)
     names, weights = list(mix.actions), list(mix.actions.values())
     try:
         visit.enter()
-        beside.start()
+        background.start()
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, visit.random.uniform(*mix.think)))
             if time.monotonic() < end and visit.classes:
                 ACTIONS[visit.random.choices(names, weights)[0]](visit)
-    except Exception as error:  # a fault of the driver must be seen, not end as one visitor fewer
+    except Exception as error:  # reported as a problem; otherwise the test would run with one visitor fewer
         visit.log.append(Exchange("driver", 0, 0, f"driver: {type(error).__name__}: {error}"))
     finally:
         visit.leave()
-        if beside.is_alive():
-            beside.join()
+        if background.is_alive():
+            background.join()
 
 
 def _counted(visits: Sequence[Visit]) -> dict[str, Any]:
@@ -205,16 +215,16 @@ def _counted(visits: Sequence[Visit]) -> dict[str, Any]:
                     problems[f"{e.kind}: {e.problem}"] += 1
     return {
         "requests": sum(map(len, waits.values())) + sum(map(len, slow.values())),
-        "waits": {kind: _spread(s) for kind, s in sorted(waits.items())},
-        "slow": {kind: _spread(s) for kind, s in sorted(slow.items())},
-        "put_off": sum(v.put_off for v in visits),
+        "waits": {kind: _percentiles(s) for kind, s in sorted(waits.items())},
+        "slow": {kind: _percentiles(s) for kind, s in sorted(slow.items())},
+        "postponed": sum(v.postponed for v in visits),
         "errors": sum(problems.values()),
         "problems": dict(problems.most_common(20)),
     }
 
 
-def _spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds."""
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Return count, percentiles and maximum in milliseconds."""
     p50, p95, p99 = np.quantile(seconds, [0.5, 0.95, 0.99]) * 1e3
     return {
         "n": len(seconds),
@@ -242,32 +252,33 @@ def _checked(
     }
 
 
-def told(found: Mapping[str, Any]) -> list[str]:
-    """The result for people."""
+def summary_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the result as lines of text."""
     lines = [
         f"{found['visitors']} visitors, {found['seconds']:.0f} s, {found['requests']:,} requests, "
-        f"{found['errors']} errors, {found['wrong']} wrong of {found['checked']:,} answers checked"
+        f"{found['errors']} errors, {found['wrong']} wrong of {found['checked']:,} responses checked"
     ]
-    if found["put_off"]:
-        lines.append(f"  {found['put_off']:,} searches were told to ask again later")
+    if found["postponed"]:
+        lines.append(f"  {found['postponed']:,} searches were postponed")
     lines += [f"  {n} x {line}" for line, n in found["problems"].items()]
     lines += [f"  {line}" for line in found["wrong_answers"]]
-    lines.append("  milliseconds                 n     p50     p95     p99    most")
+    lines.append("  milliseconds                 n     p50     p95     p99     max")
     for group in ("waits", "slow"):
         for kind, w in found[group].items():
             row = "".join(f"{w[k]:8.0f}" for k in ("p50", "p95", "p99", "most"))
-            bound = f"   (p95 at most {SWITCH:g}{'' if w['p95'] <= SWITCH else ', missed'})"
+            missed = "" if w["p95"] <= SWITCH_TARGET else ", missed"
+            bound = f"   (p95 at most {SWITCH_TARGET:g}{missed})"
             lines.append(f"  {kind:22} {w['n']:7}{row}{bound if kind == 'class switch' else ''}")
     memory = found["memory"]
     if memory:
         lines.append(
-            f"  memory of the server: {memory['start']:.0f} MB at first, {memory['most']:.0f} at most, "
-            f"{memory['middle']:.0f} half-way, {memory['end']:.0f} at the end "
-            f"({memory['slope_per_minute']:+.1f} a minute)"
+            f"  memory of the server: {memory['start']:.0f} MB at the start, {memory['most']:.0f} at most, "
+            f"{memory['middle']:.0f} in the middle, {memory['end']:.0f} at the end "
+            f"({memory['slope_per_minute']:+.1f} per minute)"
         )
     if found["processors"] is not None:
         lines.append(
             f"  processors in use: {found['processors']:.2f} by the server, "
-            f"{found['driver_processors']:.2f} by the driver"
+            f"{found['driver_processors']:.2f} by the load test"
         )
     return lines

@@ -1,4 +1,4 @@
-"""`inficond bench visitors`: wrong answers are found, failed ones counted, only loopback is driven."""
+"""Load test of the page: wrong responses are found, failed ones counted, only loopback is accepted."""
 
 import base64
 import json
@@ -15,14 +15,19 @@ from inficond.core.errors import InputError
 from inficond.gradio_app.bench.exchange import Exchange
 from inficond.gradio_app.bench.load_scenarios import ACTIONS, MIXES, Mix
 from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
-from inficond.gradio_app.bench.page_process import Memory, PageProcess, page_process, resident
+from inficond.gradio_app.bench.page_process import (
+    MemorySampler,
+    PageProcess,
+    page_process,
+    resident_memory,
+)
 from inficond.gradio_app.bench.response_checks import check_against_core, differences, extract_facts
-from inficond.gradio_app.bench.visitors import _copy, sample_images, visit
+from inficond.gradio_app.bench.visitors import copy_without_history, sample_images, visit
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _copy(None, tmp_path_factory.mktemp("visited"))
+    return copy_without_history(None, tmp_path_factory.mktemp("visited"))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def page(folder: Path) -> Iterator[PageProcess]:
         yield running
 
 
-def test_the_true_answer_agrees_and_a_touched_one_does_not(project: Project) -> None:
+def test_a_correct_response_passes_and_a_changed_one_fails(project: Project) -> None:
     session = project.session()
     cls = project.classes[0]
     held = session.influence(cls)
@@ -65,8 +70,7 @@ def test_the_true_answer_agrees_and_a_touched_one_does_not(project: Project) -> 
     assert len(said(weight, np.roll(scores, 1), extra)) == 2, "the gallery, and the opened image"
 
 
-def test_another_visitors_step_in_an_answer_is_a_wrong_answer(project: Project) -> None:
-    """What a leak between sessions would look like."""
+def test_a_response_with_another_visitors_step_fails(project: Project) -> None:
     cls = project.classes[0]
     mine, theirs = project.session(), project.session()
     word = str(theirs.influence(cls).concepts[int(np.abs(theirs.influence(cls).weights).argmax())])
@@ -85,7 +89,7 @@ def test_another_visitors_step_in_an_answer_is_a_wrong_answer(project: Project) 
     assert check_against_core(project, [failed, Exchange("look", 0, 0, facts={"table": table(theirs)})]) == []
 
 
-def test_facts_are_taken_from_every_part_that_has_them() -> None:
+def test_facts_are_extracted_from_the_parts_that_have_them() -> None:
     assert extract_facts({"error": "no"}) == {}
     assert set(extract_facts({"preview": {"weights": {"sea": 0.1}}})) == {"preview"}
 
@@ -93,7 +97,7 @@ def test_facts_are_taken_from_every_part_that_has_them() -> None:
 @pytest.mark.parametrize(
     "url", ["http://192.0.2.7:7860", "https://127.0.0.1:7860", "http://example.test", "ftp://127.0.0.1"]
 )
-def test_only_this_machine_is_driven(url: str) -> None:
+def test_only_loopback_addresses_are_accepted(url: str) -> None:
     with pytest.raises(InputError, match="only pages on 127.0.0.1"):
         PageClient(url)
 
@@ -101,10 +105,10 @@ def test_only_this_machine_is_driven(url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--visitors", "0"], "--visitors must lie in 1"),
-        (["--visitors", "10000"], "--visitors must lie in 1"),
-        (["--minutes", "0"], "--minutes must lie above 0"),
-        (["--minutes", "1e9"], "--minutes must lie above 0"),
+        (["--visitors", "0"], "--visitors must be from 1"),
+        (["--visitors", "10000"], "--visitors must be from 1"),
+        (["--minutes", "0"], "--minutes must be above 0"),
+        (["--minutes", "1e9"], "--minutes must be above 0"),
         (["--mix", "shopping"], "tuning"),
         (["--check", "2"], "--check"),
     ],
@@ -120,18 +124,18 @@ def test_mixes_name_actions_that_exist() -> None:
     assert all(set(mix.actions) <= set(ACTIONS) and mix.think[0] <= mix.think[1] for mix in MIXES.values())
 
 
-def test_memory_is_watched_and_growth_seen() -> None:
-    watched = Memory(os.getpid())
-    watched.looks = [(float(t), (400 + t) * 2**20) for t in range(120)]
-    told = watched.summary()
-    assert told is not None
-    assert told["slope_per_minute"] == pytest.approx(60)
-    assert told["end"] > told["middle"] > told["start"]
-    assert resident(os.getpid()) or not Path("/proc/self/statm").exists()
+def test_growth_of_memory_is_measured() -> None:
+    sampler = MemorySampler(os.getpid())
+    sampler.samples = [(float(t), (400 + t) * 2**20) for t in range(120)]
+    summary = sampler.summary()
+    assert summary is not None
+    assert summary["slope_per_minute"] == pytest.approx(60)
+    assert summary["end"] > summary["middle"] > summary["start"]
+    assert resident_memory(os.getpid()) or not Path("/proc/self/statm").exists()
 
 
 @pytest.mark.slow
-def test_visitors_are_answered_rightly_at_once(page: PageProcess, folder: Path) -> None:
+def test_visitors_at_the_same_time_get_correct_responses(page: PageProcess, folder: Path) -> None:
     mix = Mix({**MIXES["tuning"].actions, "upload": 2, "export": 1}, (0.1, 0.3))
     found = visit(page.url, page.pid, folder, mix, visitors=4, seconds=8, pictures=sample_images(folder, 3))
     assert found["problems"] == {}
@@ -142,7 +146,7 @@ def test_visitors_are_answered_rightly_at_once(page: PageProcess, folder: Path) 
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_server_is_an_error_not_an_answer(page: PageProcess) -> None:
+def test_an_error_status_raises_unexpected_response(page: PageProcess) -> None:
     client = PageClient(page.url)
     client.enter()
     with pytest.raises(UnexpectedResponse, match="status 404"):

@@ -1,4 +1,4 @@
-"""docs/reliability.md is written from what was measured, and never loses what it tells."""
+"""docs/reliability.md is written from measurements, and no measured part is removed from it."""
 
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,25 @@ FUZZ: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_page_tells_what_was_fuzzed() -> None:
+def test_the_document_has_the_figures_of_fuzzing() -> None:
     text = reliability.page({"fuzz": FUZZ})
-    row = next(line for line in text.split("\n") if line.startswith(reliability.TOLD["fuzz"]))
+    row = next(line for line in text.split("\n") if line.startswith(reliability.ROWS["fuzz"]))
     assert "1,000 inputs to 1 parsers, 400 steps of 20 pairs of sessions" in row
     assert "0 bugs" in row
     assert "2026-11-25, `abc`" in row
     assert "| recipe | 1,000 | 250 |  | 7 |" in text
 
 
-def test_a_bug_or_a_failure_is_told() -> None:
+def test_a_bug_or_a_failure_is_in_the_document() -> None:
     assert "1 bugs" in reliability.page({"fuzz": {**FUZZ, "bugs": ["recipe: KeyError"]}})
     assert "- recipe: KeyError" in reliability.page({"fuzz": {**FUZZ, "bugs": ["recipe: KeyError"]}})
     assert "the tests failed" in reliability.page({"fuzz": {**FUZZ, "failed": True}})
 
 
-def test_a_part_that_is_told_and_not_at_hand_keeps_the_page_from_being_written() -> None:
-    told = reliability.PAGE.read_text(encoding="utf-8")
-    rows = [name for name, row in reliability.TOLD.items() if f"\n{row}" in told]
+def test_parts_without_measurements_at_hand_are_found() -> None:
+    document = reliability.PAGE.read_text(encoding="utf-8")
+    rows = [name for name, row in reliability.ROWS.items() if f"\n{row}" in document]
     assert {"attacks", "kills", "flips", "load"} <= set(rows)
-    assert reliability.unknown_here(told, {"fuzz": FUZZ}) == [name for name in rows if name != "fuzz"]
-    assert reliability.unknown_here(reliability.page({}), {}) == []
-    assert set(reliability.TOLD) == set(reliability.PARTS)
+    assert reliability.missing_parts(document, {"fuzz": FUZZ}) == [name for name in rows if name != "fuzz"]
+    assert reliability.missing_parts(reliability.page({}), {}) == []
+    assert set(reliability.ROWS) == set(reliability.PARTS)

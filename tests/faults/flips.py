@@ -1,7 +1,7 @@
-"""One changed byte in one file of a project: it is told, or it changes no answer.
+"""Changes of single bytes in the files of a project: each is detected, or changes no result.
 
-`run` changes bytes spread over every file and asks everything that depends on the file. An answer that
-differs from the reference, or an error that is no line for a person, is a fault.
+`run` changes bytes of every file and reads everything that depends on the file. A result that differs from
+the reference, or an error that does not name the file, is a fault.
 """
 
 import random
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import subject
+from tests.faults import sample
 
 from inficond.core.errors import InputError
 
@@ -22,72 +22,74 @@ DETECTED, HARMLESS, WRONG, CRASH, UNNAMED = "detected", "harmless", "wrong", "cr
 
 @dataclass(frozen=True)
 class Flip:
-    """A changed byte and what came of it.
+    """A changed byte and its outcome.
 
     Parameters
     ----------
     file : str
-        Relative to the folder of everything.
+        Path relative to the folder of the sample.
     offset, mask : int
-        Which byte, and what it was XORed with.
+        Position of the byte, and the number that it was XORed with.
     outcome : str
-    said : str
-        The error, or which answers differ.
+        ``detected``, ``harmless``, ``wrong`` (other results without an error), ``crash`` (an unexpected
+        exception) or ``unnamed`` (an error that does not name the file).
+    detail : str
+        The error, or the names of the results that differ.
     """
 
     file: str
     offset: int
     mask: int
     outcome: str
-    said: str
+    detail: str
 
     @property
     def kind(self) -> str:
-        """What sort of file it is."""
+        """Kind of the file: its extension, or its name."""
         name = Path(self.file).name
         if name.startswith("history.sqlite"):
             return name
         return Path(self.file).suffix.lstrip(".") or name
 
 
-def askers(made: subject.Made, scratch: Path) -> Iterator[tuple[Path, Callable[[], dict[str, Any]]]]:
-    """Every file that answers depend on, with what asks for them."""
+def readers(made: sample.Sample, scratch: Path) -> Iterator[tuple[Path, Callable[[], dict[str, Any]]]]:
+    """Yield each file, and a function that reads everything that depends on it."""
     photo = sorted(made.photos.rglob("*.png"))[0]
     for folder in (made.project, made.encoder, made.teacher):
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            yield file, lambda: subject.ask_project(made.project, photo)
-    yield made.weights, lambda: subject.ask_weights(made.weights)
-    yield made.onnx, lambda: subject.ask_onnx(made.onnx)
+            yield file, lambda: sample.project_hashes(made.project, photo)
+    yield made.weights, lambda: sample.weights_hashes(made.weights)
+    yield made.onnx, lambda: sample.onnx_hashes(made.onnx)
 
     def unpacked() -> dict[str, Any]:
         shutil.rmtree(scratch, ignore_errors=True)
-        return subject.ask_archive(made.archive, scratch)
+        return sample.archive_hashes(made.archive, scratch)
 
     if made.archive.exists():
         yield made.archive, unpacked
 
 
-def run(made: subject.Made, count: int, seed: int = 0) -> list[Flip]:
-    """Change `count` bytes, one at a time, every file in its turn; everything is as before afterwards."""
+def run(made: sample.Sample, count: int, seed: int = 0) -> list[Flip]:
+    """Change `count` bytes, one at a time, each file in turn; restore the files after each change."""
     rng = random.Random(seed)
     scratch = Path(tempfile.mkdtemp(prefix="flips-"))
     keep = Path(tempfile.mkdtemp(prefix="flips-kept-"))
     shutil.rmtree(keep)
     shutil.copytree(made.root, keep, symlinks=True)
     try:
-        files = [(file, ask) for file, ask in askers(made, scratch) if file.stat().st_size]
-        # A thumbnail is like the next one: a few of them stand for all, so that other kinds are met as often.
+        files = [(file, read) for file, read in readers(made, scratch) if file.stat().st_size]
+        # Thumbnails are alike, so a few are enough.
         thumbnails = [f for f in files if "thumbnails" in f[0].parts]
-        # The history is the file that changes, and SQLite keeps no checksum over it: it is met more often.
+        # SQLite has no checksum over the history's file, so it is changed more often.
         history = [f for f in files if f[0].name in ("history.sqlite", "history.sqlite-wal")]
         files = [f for f in files if f not in thumbnails] + thumbnails[:3] + 9 * history
-        reference = {ask: ask() for _, ask in {id(a): (f, a) for f, a in files}.values()}
+        reference = {read: read() for _, read in {id(r): (f, r) for f, r in files}.values()}
         _restore(made, keep)
         flips = []
         for i in range(count):
-            file, ask = files[i % len(files)]
+            file, read = files[i % len(files)]
             size = (keep / file.relative_to(made.root)).stat().st_size
-            # A third of them in the first and last bytes, where formats keep what they are.
+            # A third of them are in the first and last bytes, where formats have headers and trailers.
             offset = rng.randrange(size)
             if i % 3 == 0:
                 offset = (
@@ -95,7 +97,7 @@ def run(made: subject.Made, count: int, seed: int = 0) -> list[Flip]:
                     if rng.random() < 0.5
                     else size - 1 - rng.randrange(min(size, 64))
                 )
-            flips.append(one(made, keep, file, offset, rng.randrange(1, 256), ask, reference[ask]))
+            flips.append(one(made, keep, file, offset, rng.randrange(1, 256), read, reference[read]))
         return flips
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -103,23 +105,22 @@ def run(made: subject.Made, count: int, seed: int = 0) -> list[Flip]:
 
 
 def one(
-    made: subject.Made,
+    made: sample.Sample,
     keep: Path,
     file: Path,
     offset: int,
     mask: int,
-    ask: Callable[[], dict[str, Any]],
+    read: Callable[[], dict[str, Any]],
     reference: dict[str, Any],
 ) -> Flip:
-    """Change one byte, ask, put everything back."""
+    """Change one byte, read, and restore the files."""
     data = bytearray(file.read_bytes())
     data[offset] ^= mask
     file.write_bytes(data)
     name = file.relative_to(made.root).as_posix()
     try:
-        subject.forget_checks()
-        said = ask()
-        wrong = [part for part in reference if said.get(part) != reference[part]]
+        found = read()
+        wrong = [part for part in reference if found.get(part) != reference[part]]
         outcome, text = (WRONG, ", ".join(wrong)) if wrong else (HARMLESS, "")
     except InputError as error:
         text = str(error)
@@ -132,13 +133,13 @@ def one(
 
 
 def _names(text: str, file: Path) -> bool:
-    """Whether an error names the file (or, of SQLite's several, the history), and says what to do."""
+    """Return whether an error names the file (for SQLite's files, the history) and a remedy."""
     name = "history.sqlite" if file.name.startswith("history.sqlite") else file.name
     return (name in text or file.parent.name in text) and ":" in text
 
 
-def _restore(made: subject.Made, keep: Path) -> None:
-    """Every file as it was: reading a history may fold its log into it."""
+def _restore(made: sample.Sample, keep: Path) -> None:
+    """Restore every file; reading a history may also change it, by moving its log into the file."""
     kept = {p.relative_to(keep): p for p in keep.rglob("*") if p.is_file() and "photos" not in p.parts}
     for path in [p for p in made.root.rglob("*") if p.is_file() and "photos" not in p.parts]:
         if path.relative_to(made.root) not in kept:
@@ -151,7 +152,7 @@ def _restore(made: subject.Made, keep: Path) -> None:
 
 
 def table(flips: list[Flip]) -> dict[str, dict[str, int]]:
-    """Outcomes by kind of file."""
+    """Count the outcomes by kind of file."""
     kinds: dict[str, Counter[str]] = {}
     for flip in flips:
         kinds.setdefault(flip.kind, Counter())[flip.outcome] += 1

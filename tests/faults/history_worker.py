@@ -1,7 +1,4 @@
-"""Run by test_history.py in processes of their own, to be killed, starved or locked out.
-
-python history_worker.py MODE PROJECT [ARGUMENT]
-"""
+"""Worker of test_history.py: `python history_worker.py MODE PROJECT [ARGUMENT]`."""
 
 import os
 import random
@@ -15,21 +12,21 @@ from inficond.core.tuning.actions import Action
 
 
 def step(session, i: int) -> str:
-    """One step that moves weights, different every time."""
+    """Take a step that changes weights; return its node."""
     cls = session.classes[i % len(session.classes)]
     return session.apply(cls, Action("set", f"c{i % 20}", (i % 37) / 30 - 0.5)).id
 
 
 def say(*words: object) -> None:
-    """One line, written whole."""
+    """Write a line to stdout in one call."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def kills(path: str, rounds: str) -> None:
-    """Children that apply without end, each killed at a moment it does not know."""
+    """Fork children that take steps without end, and kill each at a random moment."""
     rng = random.Random(7)
     project = Project.open(path)
-    step(project.session(), 5)  # what a fit needs is loaded before the fork, so that children apply at once
+    step(project.session(), 5)  # loads what a fit needs, so that the children do not have to
     project.session().context.history_store.close()
     for i in range(int(rounds)):
         child = os.fork()
@@ -45,7 +42,7 @@ def kills(path: str, rounds: str) -> None:
 
 
 def write(path: str, count: str) -> None:
-    """A writer among others, each step on top of what is there."""
+    """Take steps as one of several writers, each on top of the current node in the file."""
     project = Project.open(path)
     session = project.session("main")
     for i in range(int(count)):
@@ -54,14 +51,14 @@ def write(path: str, count: str) -> None:
 
 
 def branch(path: str, count: str) -> None:
-    """A writer that never looks at what others did."""
+    """Take steps without reading those of other writers."""
     session = Project.open(path).session("main")
     for i in range(int(count)):
         say("node", step(session, i))
 
 
 def full(path: str) -> None:
-    """Steps on a disk that has no room left, then on one that has again."""
+    """Take steps while the disk is full, and one when it has room again."""
     session = Project.open(path).session("main")
     step(session, 0)
     before = session.state, session.node, len(session.tree())
@@ -79,9 +76,9 @@ def full(path: str) -> None:
 
 
 def readonly(path: str) -> None:
-    """Nobody in particular on a project that only others may write."""
+    """Try steps as a user who may not write to the project."""
     warm = Project.open(path).session()
-    step(warm, 5)  # loads all that a fit needs while it still may be read
+    step(warm, 5)  # loads what a fit needs before the user changes
     if os.geteuid() == 0:
         os.seteuid(65534)
     project = Project.open(path)

@@ -1,4 +1,4 @@
-"""Visitors of a page on loopback who mean no good: one sends nonsense, one asks for everything at once."""
+"""Hostile visitors of a page on loopback: invalid requests, and many expensive requests at the same time."""
 
 import contextlib
 import http.client
@@ -6,7 +6,6 @@ import io
 import json
 import random
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,19 +22,19 @@ AT_ONCE = 48
 
 
 def health(url: str) -> str:
-    """What `/health` says, in a word."""
+    """Return the state that `/health` reports, with the reasons if something fails."""
     try:
         with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=60) as answer:
-            return "well" if json.loads(answer.read())["ok"] else "not well"
+            return "ok" if json.loads(answer.read())["ok"] else "not ok"
     except urllib.error.HTTPError as error:
-        said = json.loads(error.read())
-        return "not well: " + ", ".join(
-            p["said"] for p in said.values() if isinstance(p, dict) and not p["ok"]
+        parts = json.loads(error.read())
+        return "not ok: " + ", ".join(
+            p["reason"] for p in parts.values() if isinstance(p, dict) and not p["ok"]
         )
 
 
-class Foe:
-    """Threads that ask until they are stopped, and a count of what they were answered."""
+class HostileVisitors:
+    """Threads that send requests until they are stopped, and counts of the responses."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -45,18 +44,18 @@ class Foe:
         self.over = threading.Event()
         self._lock = threading.Lock()
 
-    def count(self, status: int, said: str, what: str) -> None:
-        """Take down an answer: a refusal, a fault of the server, or neither."""
+    def count(self, status: int, body: str, request: str) -> None:
+        """Count a response as a refusal, a fault of the server, or neither."""
         with self._lock:
             self.requests += 1
-            if status >= 500 or INTERNAL_ERROR in said:
+            if status >= 500 or INTERNAL_ERROR in body:
                 self.faults += 1
-                self.examples.append(f"{what}: {status} {said[:200]}")
-            elif status >= 400 or '"error"' in said or '\\"error\\"' in said:
+                self.examples.append(f"{request}: {status} {body[:200]}")
+            elif status >= 400 or '"error"' in body or '\\"error\\"' in body:
                 self.refused += 1
 
-    def told(self) -> dict[str, Any]:
-        """The counts."""
+    def counts(self) -> dict[str, Any]:
+        """Return the counts and examples of faults."""
         return {
             "at_once": self.at_once, "requests": self.requests, "refused": self.refused,
             "faults": self.faults, "examples": self.examples[:10],
@@ -69,7 +68,7 @@ def _bomb() -> bytes:
     return out.getvalue()
 
 
-def _nonsense(client: PageClient, rng: random.Random, foe: Foe, bomb: bytes) -> None:
+def _invalid_request(client: PageClient, rng: random.Random, hostile: HostileVisitors, bomb: bytes) -> None:
     names = [
         "apply",
         "preview",
@@ -102,39 +101,39 @@ def _nonsense(client: PageClient, rng: random.Random, foe: Foe, bomb: bytes) -> 
             ["/gradio_api/file=/etc/passwd", "/gradio_api/file=../../etc/passwd", "/proxy=http://x/"]
         )
         status, said = client.request("GET", path)
-        return foe.count(status, said.decode(errors="replace"), path)
+        return hostile.count(status, said.decode(errors="replace"), path)
     else:
         what, sent = name, json.dumps(body).encode()
     if sent:
         status, said = client.request("POST", f"/rpc/{name}", sent, {"Content-Type": "application/json"})
-        foe.count(status, said.decode(errors="replace"), what)
+        hostile.count(status, said.decode(errors="replace"), what)
 
 
 @contextmanager
-def visitor(url: str, count: int = 1) -> Iterator[Foe]:
-    """Hostile visitors, a request every half second each, while the block runs."""
-    foe, bomb = Foe(url), _bomb()
+def visitor(url: str, count: int = 1) -> Iterator[HostileVisitors]:
+    """Send invalid requests during the block, one every half second from each visitor."""
+    hostile, bomb = HostileVisitors(url), _bomb()
 
     def live(seed: int) -> None:
         rng, client = random.Random(seed), PageClient(url)
         with contextlib.suppress(UnexpectedResponse, OSError, http.client.HTTPException):
             client.enter()
-        while not foe.over.wait(0.5):
+        while not hostile.over.wait(0.5):
             try:
-                _nonsense(client, rng, foe, bomb)
+                _invalid_request(client, rng, hostile, bomb)
             except (UnexpectedResponse, OSError, http.client.HTTPException, ValueError) as error:
-                foe.count(400, "", type(error).__name__)
+                hostile.count(400, "", type(error).__name__)
                 client.close()
 
-    with _running(foe, live, count):
-        yield foe
+    with _running(hostile, live, count):
+        yield hostile
 
 
 @contextmanager
-def heavy(url: str) -> Iterator[Foe]:
-    """One visitor who keeps `AT_ONCE` costly requests in flight under one token, while the block runs."""
-    foe = Foe(url)
-    foe.at_once = AT_ONCE
+def heavy(url: str) -> Iterator[HostileVisitors]:
+    """Keep `AT_ONCE` expensive requests of one visitor in flight during the block."""
+    hostile = HostileVisitors(url)
+    hostile.at_once = AT_ONCE
     first = PageClient(url)
     first.enter()
     answer = first.call("hello", {"selection": {}})
@@ -144,7 +143,7 @@ def heavy(url: str) -> Iterator[Foe]:
 
     def live(seed: int) -> None:
         rng, client = random.Random(seed), first.twin()
-        while not foe.over.is_set():
+        while not hostile.over.is_set():
             actions = [{"kind": "set", "concept": rng.choice(concepts), "value": rng.uniform(-0.3, 0.3)}]
             asked = {
                 "token": token,
@@ -154,26 +153,26 @@ def heavy(url: str) -> Iterator[Foe]:
                 "parts": [],
             }
             try:
-                said = client.call(rng.choice(["apply", "preview", "preview"]), asked)
-                foe.count(200, json.dumps(said)[:3000], "heavy")
-                if "error" in said:
-                    time.sleep(0.05)
+                response = client.call(rng.choice(["apply", "preview", "preview"]), asked)
+                hostile.count(200, json.dumps(response)[:3000], "heavy")
+                if "error" in response:
+                    hostile.over.wait(0.05)
             except (UnexpectedResponse, OSError, http.client.HTTPException, ValueError) as error:
-                foe.count(400, "", type(error).__name__)
+                hostile.count(400, "", type(error).__name__)
                 client.close()
 
-    with _running(foe, live, AT_ONCE):
-        yield foe
+    with _running(hostile, live, AT_ONCE):
+        yield hostile
 
 
 @contextmanager
-def _running(foe: Foe, live: Any, count: int) -> Iterator[None]:
+def _running(hostile: HostileVisitors, live: Any, count: int) -> Iterator[None]:
     threads = [threading.Thread(target=live, args=(i,), daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        foe.over.set()
+        hostile.over.set()
         for thread in threads:
             thread.join(90)

@@ -1,7 +1,7 @@
-"""Processes of every writing command, killed at moments they do not know; what is left, what comes after.
+"""Kills of every writing command at random moments, with checks of what is left and of a second run.
 
-python kills.py COUNT FOLDER SEED prints one JSON object a kill. One warmed process forks the children, so
-that a kill costs a fraction of a second and falls anywhere in the work, not in the loading of libraries.
+`python -m tests.faults.kills COUNT FOLDER SEED` prints one JSON object for each kill. One process loads the
+libraries and forks the children, so that a kill takes a fraction of a second and hits the work itself.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults import subject
+from tests.faults import sample
 
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.project import files
 
 MANY = 12
-WORDS = subject.WORDS
+WORDS = sample.WORDS
 SPREAD = 1.1
-"""Kills fall between the beginning and this times the length of an undisturbed run."""
+"""Upper end of the time of a kill, relative to the duration of an undisturbed run."""
 
 
 @dataclass
@@ -39,31 +39,32 @@ class Kill:
     Parameters
     ----------
     kind : str
+        Name of the command.
     at : float
         Seconds after the start.
     of : float
-        Seconds that an undisturbed run takes.
+        Duration of an undisturbed run in seconds.
     killed : bool
-        False where the run had ended before.
-    told : int
-        Steps the run had told to have made before it died.
+        False if the run had ended before the kill.
+    reported : int
+        Number of steps that the run had printed before it was killed.
     left : str
-        What was there: ``nothing``, ``unfinished``, ``whole``, ``n steps``.
+        State after the kill: ``nothing``, ``unfinished``, ``whole``, ``n steps``.
     faults : list of str
-        What was lost or wrong; empty when all is well.
+        What was lost or wrong; empty without a fault.
     """
 
     kind: str
     at: float
     of: float
     killed: bool
-    told: int
+    reported: int
     left: str
     faults: list[str]
 
 
 def in_child(work: Callable[[], Any]) -> Any:
-    """What `work` returns in a child of its own; the parent keeps no thread, lock or open file of it."""
+    """Run a function in a forked child and return its result; no thread, lock or file stays in the parent."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -86,7 +87,7 @@ def in_child(work: Callable[[], Any]) -> Any:
 
 
 def start(arguments: list[str] | Callable[[], None]) -> tuple[int, int]:
-    """Run a command (or a function) in a child; returns its id and the end of its stdout to read from."""
+    """Run a command or a function in a forked child; return its process id and a descriptor of its stdout."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -109,11 +110,11 @@ def start(arguments: list[str] | Callable[[], None]) -> tuple[int, int]:
 
 
 def finish(child: int, read: int) -> tuple[int, str]:
-    """Wait for a child; its status and what it said."""
+    """Wait for a child; return its status and its output."""
     with os.fdopen(read, encoding="utf-8", errors="replace") as pipe:
-        said = pipe.read()
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
-    return status, said
+    return status, output
 
 
 @dataclass
@@ -124,15 +125,15 @@ class Kind:
     ----------
     name : str
     prepare : callable
-        (folder): what must be there before.
+        ``prepare(folder)`` creates the command's input.
     arguments : callable
-        (folder) -> what to run.
+        ``arguments(folder)`` returns the arguments of the command, or a function to run.
     left : callable
-        (folder, told) -> what is there after a kill, and what is wrong with it.
+        ``left(folder, reported)`` returns the state after a kill, and its faults.
     result : callable
-        (folder) -> what the finished run gives, to be compared with an undisturbed run's.
+        ``result(folder)`` returns the result of a complete run, for comparison with an undisturbed run.
     again : callable
-        (folder, left) -> whether the command is to be run again.
+        ``again(left)`` returns whether the command must be run again.
     """
 
     name: str
@@ -143,8 +144,8 @@ class Kind:
     again: Callable[[str], bool] = lambda left: True
 
 
-def kinds(made: subject.Made, recipe: Path) -> list[Kind]:
-    """Every command that writes."""
+def kinds(made: sample.Sample, recipe: Path) -> list[Kind]:
+    """Return every command that writes."""
 
     def project(folder: Path) -> None:
         shutil.copytree(made.project, folder / "project")
@@ -154,19 +155,19 @@ def kinds(made: subject.Made, recipe: Path) -> list[Kind]:
 
     sources = {"project": made.root / "frozen" / "project", made.weights.name: made.weights}
 
-    def steps(folder: Path, told: list[str]) -> tuple[str, list[str]]:
-        return in_child(lambda: _steps_left(folder / "project", told))
+    def steps(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
+        return in_child(lambda: _steps_left(folder / "project", reported))
 
     def weights(folder: Path) -> Any:
         return in_child(lambda: _weights(folder / "project"))
 
-    def exported(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+    def exported(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
         file = folder / "student.onnx"
         if not file.exists():
             return "nothing", []
         return "whole", [] if _same_file(file, made.onnx) else ["the exported file is not whole"]
 
-    def packed(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+    def packed(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
         file = folder / "again.inficond"
         if not file.exists():
             return "nothing", []
@@ -174,7 +175,7 @@ def kinds(made: subject.Made, recipe: Path) -> list[Kind]:
             "the archive is not whole"
         ]
 
-    def unpacked(folder: Path, told: list[str]) -> tuple[str, list[str]]:
+    def unpacked(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
         found = sorted(p.name for p in (folder / "out").glob("[!.]*")) if (folder / "out").exists() else []
         wrong = [n for n in found if _tree(folder / "out" / n) != _tree(sources[n])]
         return f"{len(found)} of 2", [f"{n} is not whole" for n in wrong]
@@ -213,8 +214,8 @@ def kinds(made: subject.Made, recipe: Path) -> list[Kind]:
     ]
 
 
-def _built_left(folder: Path, told: list[str]) -> tuple[str, list[str]]:
-    def look() -> tuple[str, list[str]]:
+def _built_left(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
+    def inspect() -> tuple[str, list[str]]:
         path = folder / "project"
         try:
             project = Project.open(path)
@@ -223,13 +224,13 @@ def _built_left(folder: Path, told: list[str]) -> tuple[str, list[str]]:
             return "unfinished", [] if known else [str(error)]
         return "whole", project.verify()
 
-    return in_child(look)
+    return in_child(inspect)
 
 
 def _built(folder: Path) -> Any:
-    """Every file of a project but the times in `project.json`, and nothing else beside them."""
+    """Return the hashes of a project's files, without the times in `project.json`, and its faults."""
 
-    def look() -> Any:
+    def read() -> Any:
         path = folder / "project"
         project = Project.open(path)
         faults = project.verify()
@@ -237,37 +238,34 @@ def _built(folder: Path) -> Any:
         config = {
             k: v for k, v in project.config.items() if k not in ("created", "seconds", "checksum", "source")
         }
-        tree = {k: v for k, v in subject.tree_of(path).items() if k != files.PROJECT}
-        return subject.digest(config), tree, faults
+        tree = {k: v for k, v in sample.file_hashes(path).items() if k != files.PROJECT}
+        return sample.digest(config), tree, faults
 
-    return in_child(look)
+    return in_child(read)
 
 
-def _steps_left(path: Path, told: list[str]) -> tuple[str, list[str]]:
-    """How many steps more than before, all of them whole, those that were told among them."""
+def _steps_left(path: Path, reported: list[str]) -> tuple[str, list[str]]:
+    """Return the number of new steps, and faults: damage, or a reported step that is missing."""
     project = Project.open(path)
     faults = project.verify()
     session = project.session("main")
     ids = {t.node.id for t in session.tree()}
     base = int((path.parent / "steps").read_text())
-    faults += [f"the step {n} was told and is not there" for n in told if n not in ids]
+    faults += [f"the step {n} was reported and is missing" for n in reported if n not in ids]
     session.context.history_store.close()
     return f"{len(ids) - base} steps", faults
 
 
 def _weights(path: Path) -> Any:
     session = Project.open(path).session("main")
-    said = [(n.node.kind, n.node.title, n.node.after, n.depth) for n in session.tree()]
-    answer = (
-        subject.digest([session.state.weights(), session.state.bias(), session.scores()]),
-        subject.digest(said),
-    )
+    nodes = [(n.node.kind, n.node.title, n.node.after, n.depth) for n in session.tree()]
+    state = [session.state.weights(), session.state.bias(), session.scores()]
     session.context.history_store.close()
-    return answer
+    return sample.digest(state), sample.digest(nodes)
 
 
 def _many(path: Path) -> None:
-    """Steps up to `MANY`, from wherever the project is, each told when it is made."""
+    """Take steps until there are `MANY` new ones; print the node of each."""
     session = Project.open(path).session("main")
     for i in range(len(session.tree()) - int((path.parent / "steps").read_text()), MANY):
         node = session.apply(
@@ -284,21 +282,21 @@ def _tree(path: Path) -> Any:
     tree = (
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
         if path.is_file()
-        else subject.tree_of(path)
+        else sample.file_hashes(path)
     )
     return {k: v for k, v in tree.items() if not k.endswith("-shm")}
 
 
-def _told(said: str) -> list[str]:
+def _reported(output: str) -> list[str]:
     try:
-        found = json.loads(said)
+        found = json.loads(output)
     except ValueError:
-        return [line.split()[1] for line in said.splitlines() if line.startswith("node ")]
+        return [line.split()[1] for line in output.splitlines() if line.startswith("node ")]
     return [n for n in [*found.get("nodes", []), found.get("node")] if n]
 
 
-def campaign(made: subject.Made, count: int, folder: Path, seed: int = 0) -> list[Kill]:
-    """Kill every kind in its turn until `count` of them were killed (not merely told to)."""
+def campaign(made: sample.Sample, count: int, folder: Path, seed: int = 0) -> list[Kill]:
+    """Run and kill each kind of command in turn until `count` of them were killed before their end."""
     warm()
     recipe = folder / "recipe.json"
     recipe.write_text(
@@ -314,10 +312,10 @@ def campaign(made: subject.Made, count: int, folder: Path, seed: int = 0) -> lis
         for i in range(2):
             place = _place(kind, made, folder / f"reference {i} {kind.name}")
             began = time.monotonic()
-            status, said = finish(*start(kind.arguments(place)))
+            status, output = finish(*start(kind.arguments(place)))
             times.append(time.monotonic() - began)
             if status != 0:
-                raise RuntimeError(f"{kind.name} does not run: {said}")
+                raise RuntimeError(f"{kind.name} does not run: {output}")
             known[kind.name] = (times[-1], kind.result(place))
     rng = random.Random(seed)
     kills: list[Kill] = []
@@ -330,32 +328,32 @@ def campaign(made: subject.Made, count: int, folder: Path, seed: int = 0) -> lis
     return kills
 
 
-def one(kind: Kind, made: subject.Made, folder: Path, known: tuple[float, Any], rng: random.Random) -> Kill:
-    """One run, killed; what is left is looked at, the command run again, its result compared."""
+def one(kind: Kind, made: sample.Sample, folder: Path, known: tuple[float, Any], rng: random.Random) -> Kill:
+    """Kill one run, check what is left, run the command again, and compare the result."""
     length, wanted = known
     _place(kind, made, folder)
     at = rng.uniform(0, SPREAD * length)
     child, read = start(kind.arguments(folder))
     time.sleep(at)
     os.kill(child, signal.SIGKILL)
-    status, said = finish(child, read)
-    told = _told(said)
-    kill = Kill(kind.name, round(at, 4), round(length, 4), os.WIFSIGNALED(status), len(told), "", [])
+    status, output = finish(child, read)
+    reported = _reported(output)
+    kill = Kill(kind.name, round(at, 4), round(length, 4), os.WIFSIGNALED(status), len(reported), "", [])
     try:
-        kill.left, faults = kind.left(folder, told)
+        kill.left, faults = kind.left(folder, reported)
         kill.faults += faults
         if kind.again(kill.left):
-            status, said = finish(*start(kind.arguments(folder)))
+            status, _ = finish(*start(kind.arguments(folder)))
             if status != 0:
-                kill.faults.append(f"run again, it ends with {os.waitstatus_to_exitcode(status)}")
+                kill.faults.append(f"the second run ends with {os.waitstatus_to_exitcode(status)}")
         if kind.result(folder) != wanted:
-            kill.faults.append("run again, it gives another result than an undisturbed run")
+            kill.faults.append("the second run has another result than an undisturbed run")
     except Exception as error:
         kill.faults.append(f"{type(error).__name__}: {error}")
     return kill
 
 
-def _place(kind: Kind, made: subject.Made, folder: Path) -> Path:
+def _place(kind: Kind, made: sample.Sample, folder: Path) -> Path:
     folder.mkdir(parents=True)
     kind.prepare(folder)
     if (folder / "project").exists():
@@ -370,14 +368,14 @@ def _count(path: Path) -> int:
     return count
 
 
-def _pack(made: subject.Made, frozen: Path) -> None:
+def _pack(made: sample.Sample, frozen: Path) -> None:
     from inficond.core.bundle import pack
 
     pack([frozen, made.weights], made.root / "reference.inficond")
 
 
 def warm() -> None:
-    """Load what every child needs; nothing that starts a thread, which no fork survives."""
+    """Import what the children need, except modules that start threads, which do not survive a fork."""
     import PIL.Image  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import tokenizers  # noqa: F401
@@ -391,8 +389,8 @@ def warm() -> None:
 
 
 def main(count: int, folder: Path, seed: int) -> None:
-    """Make a subject and kill on it, a JSON object a line."""
-    made = subject.made_elsewhere(folder / "all", photos=150)
+    """Make a sample, run the kills, and print one JSON object for each."""
+    made = sample.make_in_subprocess(folder / "all", photos=150)
     for kill in campaign(made, count, folder, seed):
         print(json.dumps(asdict(kill)), flush=True)
 

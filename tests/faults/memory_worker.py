@@ -1,4 +1,4 @@
-"""Worker of test_limits.py: two visitors of a page, and memory that runs out during a step of one of them."""
+"""Worker of test_limits.py: memory runs out during a step of one of two visitors."""
 
 import json
 import resource
@@ -14,7 +14,7 @@ from inficond.gradio_app.rpc import OUT_OF_MEMORY
 
 
 def main(path: Path) -> None:
-    """Let one visitor's step run out of memory; print what became of both visitors."""
+    """Let one visitor's step run out of memory; print the state of both visitors."""
     project = Project.open(path)
     page = build_page(project)
     cls = project.classes[0]
@@ -25,7 +25,7 @@ def main(path: Path) -> None:
 
     starved = json.loads(page.rpc.answer("hello", {}))["token"]
     other = json.loads(page.rpc.answer("hello", {}))["token"]
-    for token in (starved, other):  # what a step loads is loaded
+    for token in (starved, other):  # load what a step needs
         assert "error" not in step(token, 0.1)
     before = page.visitors.get(starved)[0].session
     node, weights = before.node, before.state.weights().copy()
@@ -33,7 +33,7 @@ def main(path: Path) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     free = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), free[1]))
-    # The step of one visitor takes more than there is: its metrics want an array that does not fit.
+    # The step of one visitor allocates an array that does not fit.
     visitor = page.visitors.get(starved)[0]
     history = visitor.session.history
     commit = history.commit
@@ -45,16 +45,16 @@ def main(path: Path) -> None:
     history.commit = greedy
     said = step(starved, 0.2)
     assert said.get("error") == OUT_OF_MEMORY, said
-    print("starved: refused in a line")
+    print("starved: one error line")
     assert visitor.session.node == node
     assert np.array_equal(visitor.session.state.weights(), weights)
-    print("starved: where it was")
+    print("starved: unchanged")
     assert "error" not in step(other, 0.2)
-    print("other: goes on")
+    print("other: continues")
     resource.setrlimit(resource.RLIMIT_AS, free)
     history.commit = commit
     assert "error" not in step(starved, 0.2)
-    print("starved: goes on")
+    print("starved: continues")
     page.close()
 
 

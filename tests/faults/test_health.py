@@ -1,4 +1,4 @@
-"""Health that tells the truth: what it speaks of is broken for real, seen, and seen to be well again."""
+"""Health checks: each component fails, is reported, and is reported as healthy again after repair."""
 
 import asyncio
 import io
@@ -20,7 +20,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from tests.faults import subject
+from tests.faults import sample
 
 from inficond.core import Project
 from inficond.core.cli.commands import doctor
@@ -35,13 +35,8 @@ from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.page_files import PageFiles
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> subject.Made:
-    return subject.make(tmp_path_factory.mktemp("health") / "all")
-
-
 @pytest.fixture
-def page(made: subject.Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+def page(made: sample.Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """A page on loopback, on a project of its own, whose health checks are not cached."""
     shutil.copytree(made.project, tmp_path / "project")
     monkeypatch.setattr(
@@ -63,7 +58,7 @@ def failed(response: dict[str, Any]) -> set[str]:
     return {name for name, part in response.items() if name != "ok" and not part["ok"]}
 
 
-def test_a_page_that_works_says_so_and_nothing_else(page: Page) -> None:
+def test_a_healthy_page_reports_no_details(page: Page) -> None:
     code, response = ask(page)
     assert (code, failed(response)) == (200, set())
     assert set(response) == {"ok", "model", "queue", "jobs", "disk", "saving"}
@@ -71,7 +66,7 @@ def test_a_page_that_works_says_so_and_nothing_else(page: Page) -> None:
     assert "/" not in text
     assert page.visitors.default_project.name not in text
     assert httpx.get(page.url + "health").headers["cache-control"] == "no-store"
-    assert doctor._page(page.url)["ok"]
+    assert doctor.page_state(page.url)["ok"]
 
 
 def test_a_model_that_fails_is_reported(page: Page) -> None:
@@ -88,7 +83,7 @@ def test_a_model_that_fails_is_reported(page: Page) -> None:
         code, response = ask(page)
         assert (code, failed(response)) == (503, {"model"})
         assert "secret" not in json.dumps(response)
-        lines = doctor._lines({**doctor_base(), "page": doctor._page(page.url)})
+        lines = doctor.report_lines({**doctor_base(), "page": doctor.page_state(page.url)})
         assert any("THE MODEL DOES NOT ANSWER" in line for line in lines)
         assert any("the queue moves" in line for line in lines)
     finally:
@@ -103,7 +98,7 @@ def doctor_base() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_model_whose_file_is_damaged_is_reported(made: subject.Made) -> None:
+def test_a_model_whose_file_is_damaged_is_reported(made: sample.Sample) -> None:
     file = made.encoder / "image.onnx"
     good = file.read_bytes()
     files = PageFiles()
@@ -121,7 +116,7 @@ def test_a_model_whose_file_is_damaged_is_reported(made: subject.Made) -> None:
 
 
 def test_images_that_cannot_be_decoded_are_reported(page: Page) -> None:
-    """The probe takes the way of a visitor's image: from the disk, through the decoder."""
+    """The probe image is read from the disk and decoded like a visitor's image."""
     (page.files.folder / "health.png").write_bytes(b"")
     code, response = ask(page)
     assert (code, failed(response)) == (503, {"model"})
@@ -129,7 +124,7 @@ def test_images_that_cannot_be_decoded_are_reported(page: Page) -> None:
 
 
 @pytest.mark.parametrize("visit", ["visits", "no visit"])
-def test_threads_that_answer_nobody_are_reported(page: Page, visit: str) -> None:
+def test_threads_that_do_not_respond_are_reported(page: Page, visit: str) -> None:
     gate, queue = threading.Event(), page.rpc.queue
     stuck = [
         queue.submit(
@@ -209,7 +204,7 @@ def test_a_locked_history_is_reported_and_delays_no_reader(page: Page) -> None:
 
 @contextmanager
 def read_only(*folders: Path) -> Iterator[None]:
-    """Folders that this process may not write, even where it is root's."""
+    """Make folders read-only during the block, also for root."""
     modes = {f: stat.S_IMODE(f.stat().st_mode) for f in folders}
     for folder in folders:
         folder.chmod(0o555)
@@ -243,14 +238,14 @@ def test_a_missing_folder_is_reported(page: Page) -> None:
     assert ask(page)[0] == 200
 
 
-def test_a_page_on_a_damaged_history_does_not_open(made: subject.Made, tmp_path: Path) -> None:
+def test_a_page_on_a_damaged_history_does_not_open(made: sample.Sample, tmp_path: Path) -> None:
     shutil.copytree(made.project, tmp_path / "project")
     file = tmp_path / "project" / "history.sqlite"
     data = file.read_bytes()
     file.write_bytes(data.replace(b"with a remark", b"with a remarj"))
     with pytest.raises(InputError, match=r"history\.sqlite is damaged"):
         build_page(Project.open(tmp_path / "project"))
-    found = doctor._project(tmp_path / "project")
+    found = doctor.project_state(tmp_path / "project")
     assert any("history.sqlite" in fault for fault in found["faults"])
 
 
@@ -269,18 +264,18 @@ def test_frequent_requests_run_a_check_once() -> None:
     assert len(runs) == 1
 
 
-def test_doctor_says_that_nobody_answers() -> None:
-    with socket.socket() as silent:  # holds a port, and listens to nobody
+def test_doctor_reports_a_page_that_does_not_respond() -> None:
+    with socket.socket() as silent:  # a port that is in use but not listening
         silent.bind(("127.0.0.1", 0))
-        found = doctor._page(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        found = doctor.page_state(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert not found["ok"]
     assert "is it running?" in found["error"]
     with pytest.raises(InputError, match="give an address"):
-        doctor._page("file:///etc/passwd")
+        doctor.page_state("file:///etc/passwd")
 
 
-def test_a_served_student_is_healthy_only_while_it_answers(
-    made: subject.Made, monkeypatch: pytest.MonkeyPatch
+def test_a_served_student_is_healthy_while_its_model_responds(
+    made: sample.Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load_predictor(made.onnx, "cpu", 1)
     monkeypatch.setattr("inficond.core.serving.health.FRESH", 0.0)

@@ -1,4 +1,4 @@
-"""A history under kills, a full disk, no permission, other writers: nothing committed is ever lost."""
+"""Histories under kills, a full disk, missing permissions and other writers: no committed step is lost."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def nodes(lines: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: MakeProject) -> None:
+def test_sigkill_at_random_moments_loses_no_reported_node(make_project: MakeProject) -> None:
     project = make_project()
     said: list[str] = []
     begun = 0
@@ -50,13 +50,13 @@ def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: Mak
         lines = finish(start("kills", project.path, 24))
         said += nodes(lines)
         begun += lines.count("begun")
-        # After every round of kills: openable, whole, every node with its parent and its own hash.
+        # After every round of kills, the history opens and passes all checks.
         session = Project.open(project.path).session("main")
         kept = {t.node.id for t in session.tree()}
         assert set(said) <= kept
         assert session.context.history_store.check() == len(kept) - 1
         assert len(kept) - 1 - len(said) <= begun, (
-            "at most one step of each child was written but not yet said"
+            "at most one step of each child was written but not yet reported"
         )
         db = sqlite3.connect(project.path / "history.sqlite")
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -65,7 +65,7 @@ def test_sigkill_at_random_moments_loses_no_node_that_was_said(make_project: Mak
         session.redo()
 
 
-def test_two_writers_build_one_line_and_lose_nothing(make_project: MakeProject) -> None:
+def test_two_writers_with_exclusive_locks_build_one_branch(make_project: MakeProject) -> None:
     project = make_project()
     writers = [start("write", project.path, 20) for _ in range(2)]
     said = [nodes(finish(w)) for w in writers]
@@ -73,11 +73,11 @@ def test_two_writers_build_one_line_and_lose_nothing(make_project: MakeProject) 
     tree = session.tree()
     assert {t.node.id for t in tree[1:]} == {*said[0], *said[1]}
     assert len(tree) == 41
-    assert [t.depth for t in tree] == list(range(41)), "each step stands on the one before, whoever made it"
+    assert [t.depth for t in tree] == list(range(41)), "the parent of each step is the one before"
     assert session.node == tree[-1].node.id
 
 
-def test_writers_that_do_not_look_branch_and_lose_nothing(make_project: MakeProject) -> None:
+def test_writers_without_locks_create_branches_and_lose_no_step(make_project: MakeProject) -> None:
     project = make_project()
     writers = [start("branch", project.path, 10) for _ in range(2)]
     said = {n for w in writers for n in nodes(finish(w))}
@@ -89,7 +89,7 @@ def test_writers_that_do_not_look_branch_and_lose_nothing(make_project: MakeProj
 def test_a_session_opens_while_another_process_writes(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nodes and position are read as of one moment, even where a step is written between the two readings."""
+    """Nodes and current node are read from one snapshot, even if a step is written in between."""
     project = make_project()
     before = project.session("main").apply("boat", Action("mute", "c1")).id
     said, remarks = [], History.remarks
@@ -104,7 +104,7 @@ def test_a_session_opens_while_another_process_writes(
     assert Project.open(project.path).session("main").node == said[0]
 
 
-def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeProject) -> None:
+def test_a_full_disk_raises_one_line_and_changes_nothing(make_project: MakeProject) -> None:
     project = make_project()
     lines = finish(start("full", project.path))
     refused = [line for line in lines if line.startswith("refused")]
@@ -115,7 +115,7 @@ def test_a_full_disk_refuses_in_one_line_and_changes_nothing(make_project: MakeP
     assert project.session().context.history_store.check() == 2
 
 
-def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeProject) -> None:
+def test_a_database_at_its_page_limit_is_reported_as_a_full_disk(make_project: MakeProject) -> None:
     project = make_project()
     session = project.session("main")
     session.apply("boat", Action("mute", "c1"))
@@ -139,7 +139,7 @@ def test_sqlite_that_may_not_grow_says_that_the_disk_is_full(make_project: MakeP
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that another user may enter."""
+    """A folder that other users may enter."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder

@@ -1,10 +1,10 @@
 # ruff: noqa: E501  (sentences of the page are kept on their lines)
-"""Measures what docs/reliability.md says: attacks, fuzzing, kills, changed bytes and load.
+"""Measurements for docs/reliability.md: attacks, fuzzing, kills, changed bytes and load.
 
-python -m tests.tools.reliability [--only fuzz,kills,flips,load,…] [--quick]
+    python -m tests.tools.reliability [--only fuzz,kills,flips,load,…] [--quick]
 
-Each part is kept in build/reliability/PART.json with its date, commit and machine, so that parts may be
-measured apart; the page is made of all that are there, and is left alone where it tells of one that is not.
+Each part is written to build/reliability/PART.json with its date, commit and machine, so that parts can be
+measured separately. The document is written from these files, unless it contains a part whose file is missing.
 """
 
 import argparse
@@ -27,10 +27,10 @@ PAGE = ROOT / "docs" / "reliability.md"
 
 
 def kills(quick: bool) -> dict[str, Any]:
-    """Processes of every writing command, killed."""
-    from tests.faults import subject
+    """Kill processes of every writing command."""
+    from tests.faults import sample
 
-    found: dict[str, Any] = {"kinds": {}, "killed": 0, "ended_before": 0, "told": 0, "faults": []}
+    found: dict[str, Any] = {"kinds": {}, "killed": 0, "ended_before": 0, "reported": 0, "faults": []}
     shards = [(12, 1)] if quick else [(112, 1), (112, 2)]
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "tests.faults.kills"]
@@ -39,35 +39,35 @@ def kills(quick: bool) -> dict[str, Any]:
                 [*command, str(n), str(Path(scratch) / str(seed)), str(seed)],
                 stdout=subprocess.PIPE,
                 text=True,
-                env=subject.environment(),
+                env=sample.environment(),
             )
             for n, seed in shards
         ]
         for process in running:
-            said, _ = process.communicate()
+            output, _ = process.communicate()
             if process.returncode:
                 raise SystemExit("the kills could not be measured")
-            for line in said.splitlines():
+            for line in output.splitlines():
                 kill = json.loads(line)
                 found["killed" if kill["killed"] else "ended_before"] += 1
                 if kill["killed"]:
                     kinds = found["kinds"]
                     kinds[kill["kind"]] = kinds.get(kill["kind"], 0) + 1
-                found["told"] += kill["told"]
+                found["reported"] += kill["reported"]
                 found["faults"] += [f"{kill['kind']} at {kill['at']} s: {f}" for f in kill["faults"]]
     return found
 
 
 def flips(quick: bool) -> dict[str, Any]:
-    """Single bytes of every file, changed; half of them in a project whose last writer was killed."""
+    """Change single bytes of every file, half of them in a project whose last writer was killed."""
     from tests.faults import flips as flipping
-    from tests.faults import subject
+    from tests.faults import sample
 
     tables: dict[str, dict[str, int]] = {}
     bad = []
     for killed, count in ((False, 60 if quick else 1500), (True, 30 if quick else 1500)):
         with tempfile.TemporaryDirectory() as scratch:
-            made = subject.make(Path(scratch) / "all", killed=killed)
+            made = sample.make(Path(scratch) / "all", killed=killed)
             for flip in flipping.run(made, count, seed=int(killed)):
                 kind = tables.setdefault(flip.kind, {})
                 kind[flip.outcome] = kind.get(flip.outcome, 0) + 1
@@ -79,25 +79,29 @@ def flips(quick: bool) -> dict[str, Any]:
 
 
 def load(quick: bool) -> dict[str, Any]:
-    """Many visitors, one in a hundred hostile; then a few with one who asks for everything at once."""
-    from tests.faults import hostile
+    """Run many visitors, one in a hundred hostile; then a few beside one that sends many requests at a time."""
+    from tests.faults import hostile as attackers
 
     from inficond.gradio_app.bench.load_scenarios import Mix
     from inficond.gradio_app.bench.page_process import page_process
-    from inficond.gradio_app.bench.visitors import _copy, visit
+    from inficond.gradio_app.bench.visitors import copy_without_history, visit
 
     mixed = Mix(
-        {"switch": 6, "narrow": 2, "look": 3, "drag": 3, "tune": 3, "undo": 1, "redo": 0.5, "export": 0.2, "upload": 1},
+        {"switch class": 6, "toggle subset": 2, "open image": 3, "drag": 3, "tune": 3, "undo": 1, "redo": 0.5,
+         "export": 0.2, "upload": 1},
         (3.0, 12.0),
     )  # fmt: skip
     visitors, seconds = (5, 10.0) if quick else (100, 600.0)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = _copy(None, Path(scratch))
+        folder = copy_without_history(None, Path(scratch))
         log = Path(scratch) / "log"
-        with page_process(folder, log=log) as page, hostile.visitor(page.url, max(1, visitors // 100)) as foe:
+        with (
+            page_process(folder, log=log) as page,
+            attackers.visitor(page.url, max(1, visitors // 100)) as hostile,
+        ):
             found = visit(page.url, page.pid, folder, mixed, visitors, seconds)
-            found["health"] = hostile.health(page.url)
-        found["hostile"] = foe.told()
+            found["health"] = attackers.health(page.url)
+        found["hostile"] = hostile.counts()
         (BUILD / "load.log").write_text(log.read_text(errors="replace"))
         found["tracebacks"] = log.read_text(errors="replace").count("Traceback")
         found["fair"] = {}
@@ -108,9 +112,9 @@ def load(quick: bool) -> dict[str, Any]:
                     fair = visit(page.url, page.pid, folder, mixed, few, shorter)
                     heavy = None
                 else:
-                    with hostile.heavy(page.url) as greedy:
+                    with attackers.heavy(page.url) as requests:
                         fair = visit(page.url, page.pid, folder, mixed, few, shorter)
-                    heavy = greedy.told()
+                    heavy = requests.counts()
             found["fair"][name] = {
                 "p95": {k: w["p95"] for k, w in fair["waits"].items()},
                 "p50": {k: w["p50"] for k, w in fair["waits"].items()},
@@ -120,13 +124,13 @@ def load(quick: bool) -> dict[str, Any]:
 
 
 def attacks(quick: bool) -> dict[str, Any]:
-    """The tests of known attacks: each is one that must fail to succeed."""
+    """Run the tests of known attacks; a test passes if its attack fails."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "not nightly", f"--junitxml={report}"]
         subprocess.run([*command, str(ROOT / "tests" / "attacks")], cwd=ROOT, capture_output=True)
         if not report.exists():
-            raise SystemExit("the attacks could not be tried")
+            raise SystemExit("the tests of attacks did not run")
         suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     count = {k: int(suite.get(k, "0")) for k in ("tests", "failures", "errors", "skipped")}
@@ -135,7 +139,7 @@ def attacks(quick: bool) -> dict[str, Any]:
 
 
 def fuzz(quick: bool) -> dict[str, Any]:
-    """New inputs to every parser, and sessions under new sequences of steps: as many as in a night."""
+    """Run every parser on new inputs, and sessions under new sequences of steps."""
     cases = int(os.environ.get("INFICOND_FUZZ_CASES", 2_000 if quick else 100_000))
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
@@ -143,7 +147,7 @@ def fuzz(quick: bool) -> dict[str, Any]:
         known = {**os.environ, "INFICOND_FUZZ_REPORT": str(report), "INFICOND_FUZZ_CASES": str(cases)}
         done = subprocess.run(command, cwd=ROOT, env=known, capture_output=True, text=True)
         if not report.exists():
-            raise SystemExit(f"the fuzzing could not be done: {done.stdout[-500:]}{done.stderr[-500:]}")
+            raise SystemExit(f"the fuzz tests did not run: {done.stdout[-500:]}{done.stderr[-500:]}")
         tallies = json.loads(report.read_text())
     sessions = [t for t in tallies if t["steps"]]
     parsers = [t for t in tallies if not t["steps"]]
@@ -159,18 +163,18 @@ def fuzz(quick: bool) -> dict[str, Any]:
 
 
 PARTS = {"attacks": attacks, "fuzz": fuzz, "kills": kills, "flips": flips, "load": load}
-TOLD = {
+ROWS = {
     "attacks": "| known attacks",
     "fuzz": "| fuzzing",
     "kills": "| SIGKILL",
     "flips": "| one changed byte",
     "load": "| load |",
 }
-"""How a measured part's row begins."""
+"""First characters of the row of each part."""
 
 
-def measured(name: str, quick: bool) -> None:
-    """Measure a part and keep it with when, of what and on what."""
+def measure(name: str, quick: bool) -> None:
+    """Measure a part and write it with date, commit and machine."""
     began, date = time.monotonic(), datetime.now(UTC)
     commit = subprocess.run(
         ["git", "-C", ROOT, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
@@ -189,14 +193,14 @@ def measured(name: str, quick: bool) -> None:
 
 
 def page(parts: dict[str, dict[str, Any]]) -> str:
-    """The document, from what was measured."""
+    """Return the text of the document."""
     lines = [
         "# Reliability",
         "",
         "Written by `make reliability`; every number is from a run. `python -m tests.tools.reliability --only kills`",
-        "measures one part and keeps the others. What is promised to whom is in [SECURITY.md](../SECURITY.md).",
+        "measures one part and keeps the others. Guarantees are in [SECURITY.md](../SECURITY.md).",
         "",
-        "| what | tried | result | run |",
+        "| test | extent | result | run |",
         "|---|---|---|---|",
     ]
     rows = {"attacks": _attacks, "fuzz": _fuzz, "kills": _kills, "flips": _flips, "load": _load}
@@ -233,7 +237,11 @@ def _fuzz(f: dict[str, Any]) -> list[tuple[str, str, str]]:
     tried = f"{f['cases']:,} inputs to {readers} parsers, {f['steps']:,} steps of {f['sessions']:,} pairs of sessions"
     bugs = len(f["bugs"]) or ("the tests failed" if f["failed"] else 0)
     return [
-        ("fuzzing (`tests/fuzz`)", tried, f"{f['accepted']:,} read, the rest refused in a line; {bugs} bugs")
+        (
+            "fuzzing (`tests/fuzz`)",
+            tried,
+            f"{f['accepted']:,} accepted, all others rejected with one line; {bugs} bugs",
+        )
     ]
 
 
@@ -241,11 +249,11 @@ def _fuzz_more(f: dict[str, Any]) -> list[str]:
     out = [
         "## Fuzzing",
         "",
-        "Inputs that are nearly right, each another, new at every run. A parser gives back something that holds or refuses it",
-        "with one line that names the thing; no other exception, no hang, no memory beyond 2 GiB, no file outside its folder.",
-        "Sessions are held against a model that only remembers. What was found before is kept in `tests/fuzz/cases`.",
+        "Inputs are nearly valid, and new in every run. A parser must return a valid result, or reject the input with one",
+        "line that names it. Another exception, a hang, more than 2 GiB of memory or a file outside its folder is a bug.",
+        "Sessions are compared with a simple model. Inputs that found a bug are stored in `tests/fuzz/cases`.",
         "",
-        "| what | cases | accepted | steps | s |",
+        "| parser or session | cases | accepted | steps | s |",
         "|---|---|---|---|---|",
     ]
     for t in sorted(f["parsers"], key=lambda t: (t["steps"], t["name"])):
@@ -261,9 +269,9 @@ def _kills(k: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _flips(f: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [("one changed byte", f"{f['flips']:,} flips over {len(f['files'])} kinds of file",
-             f"{f['detected']:,} told, {f['harmless']:,} harmless, {f['wrong']} wrong in silence, "
-             f"{f['crash'] + f['unnamed']} told badly")]  # fmt: skip
+    return [("one changed byte", f"{f['flips']:,} changes in {len(f['files'])} kinds of file",
+             f"{f['detected']:,} detected, {f['harmless']:,} harmless, {f['wrong']} undetected, "
+             f"{f['crash'] + f['unnamed']} with an unclear error")]  # fmt: skip
 
 
 def _load(m: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -271,18 +279,18 @@ def _load(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     switch = m["waits"].get("class switch") or next(iter(m["waits"].values()))
     return [("load", f"{m['visitors']} visitors, {m['seconds'] / 60:.1f} min, {m['requests']:,} requests, "
              f"{m['hostile']['requests']:,} hostile",
-             f"{m['wrong']} wrong of {m['checked']:,} answers checked, {m['errors']} errors, class switch p95 "
-             f"{switch['p95']:.0f} ms, memory {memory['slope_per_minute']:+.1f} MB a minute")]  # fmt: skip
+             f"{m['wrong']} wrong of {m['checked']:,} responses checked, {m['errors']} errors, class switch p95 "
+             f"{switch['p95']:.0f} ms, memory {memory['slope_per_minute']:+.1f} MB per minute")]  # fmt: skip
 
 
 def _kills_more(k: dict[str, Any]) -> list[str]:
     out = [
         "## Kills",
         "",
-        "A process is killed at a moment drawn from its whole run (and a tenth more). Afterwards: the project and its",
-        "history open, every byte is right, every step that was told is there; the command run again completes, and what",
-        "it made equals an undisturbed run's to the bit, with nothing left over beside it.",
-        f"{k['ended_before']} more runs had ended before their kill; {k['told']} steps had been told.",
+        "A process is killed at a random moment within 1.1 times the duration of an undisturbed run. Afterwards the project",
+        "and its history must open without damage, and contain every step that the process had reported. The command is run",
+        "again; its result must equal that of an undisturbed run to the bit, without leftover files.",
+        f"{k['ended_before']} more runs had ended before their kill; {k['reported']} steps had been reported.",
         "",
         "| command | kills |",
         "|---|---|",
@@ -295,11 +303,11 @@ def _flips_more(f: dict[str, Any]) -> list[str]:
     return [
         "## Changed bytes",
         "",
-        "One byte of one file is XORed with a random number; everything that depends on the file is asked and held",
-        "against the reference. Told: an error that names the file and what to do. Harmless: every answer is the same (free",
-        "pages of SQLite, times in a zip). Half the projects were left by a killed writer, with steps in SQLite's log only.",
+        "One byte of one file is XORed with a random number; everything that depends on the file is read and compared with",
+        "the reference. Detected: an error names the file and a remedy. Harmless: all results are the same (free pages of",
+        "SQLite, times in a zip). Half of the projects were left by a killed writer, with steps in SQLite's log only.",
         "",
-        "| kind | told | harmless | wrong | told badly |",
+        "| kind | detected | harmless | undetected | unclear error |",
         "|---|---|---|---|---|",
         *(
             f"| {kind} | {n.get('detected', 0)} | {n.get('harmless', 0)} | {n.get('wrong', 0)} | "
@@ -314,11 +322,10 @@ def _load_more(m: dict[str, Any]) -> list[str]:
     out = [
         "## Load",
         "",
-        f"Page and driver share the machine. Memory {memory['start']:.0f} MB at first, {memory['middle']:.0f} half-way, "
-        f"{memory['end']:.0f} at the end, {memory['most']:.0f} at most. Hostile requests: {h['refused']:,} refused or",
-        f"answered with a line, {h['faults']} faults of the server. `/health` at the end: {m['health']}; "
-        f"{m['tracebacks']} tracebacks in the log. {m['put_off']:,} searches found no turn in time, were told to "
-        "ask again, and did.",
+        f"Page and load test share the machine. Memory {memory['start']:.0f} MB at the start, {memory['middle']:.0f} in the "
+        f"middle, {memory['end']:.0f} at the end, {memory['most']:.0f} at most. Hostile requests: {h['refused']:,} rejected",
+        f"with one line, {h['faults']} faults of the server. `/health` at the end: {m['health']}; "
+        f"{m['tracebacks']} tracebacks in the log. {m['postponed']:,} searches were postponed and requested again.",
         "",
         "| action | n | p50 ms | p95 ms | p99 ms |",
         "|---|---|---|---|---|",
@@ -334,8 +341,8 @@ def _load_more(m: dict[str, Any]) -> list[str]:
         heavy = beside["heavy"]
         out += [
             "",
-            "Fair sharing: the same light visitors, without and with one who keeps "
-            f"{heavy['at_once']} requests in flight ({heavy['requests']:,} sent, {heavy['refused']:,} refused with a line).",
+            "Fair sharing: the same light visitors, without and beside a visitor that keeps "
+            f"{heavy['at_once']} requests in flight ({heavy['requests']:,} sent, {heavy['refused']:,} rejected with one line).",
             "",
             "| action | p50, p95 alone, ms | p50, p95 beside, ms |",
             "|---|---|---|",
@@ -349,37 +356,37 @@ def _load_more(m: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Measure what is asked for; write the page from all there is."""
+    """Measure the requested parts and write the document."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--only", default=",".join(PARTS), help="parts to measure, with commas; `none` for none"
     )
-    parser.add_argument("--quick", action="store_true", help="a short version of each, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="run a short version of each part")
     args = parser.parse_args()
     for name in [n for n in args.only.split(",") if n and n != "none"]:
         if name not in PARTS:
-            raise SystemExit(f"unknown part {name!r}: there are {', '.join(PARTS)}, or `none`")
-        measured(name, args.quick)
+            raise SystemExit(f"unknown part {name!r}: choose from {', '.join(PARTS)}, or `none`")
+        measure(name, args.quick)
     parts = {
         name: json.loads((BUILD / f"{name}.json").read_text())
         for name in PARTS
         if (BUILD / f"{name}.json").exists()
     }
     print(page(parts))
-    if lost := unknown_here(PAGE.read_text(encoding="utf-8") if PAGE.exists() else "", parts):
+    if lost := missing_parts(PAGE.read_text(encoding="utf-8") if PAGE.exists() else "", parts):
         raise SystemExit(
-            f"{PAGE.name} tells of {', '.join(lost)}, whose figures are not in build/reliability: it was left as "
-            "it is; put them there, or measure them too"
+            f"{PAGE.name} contains {', '.join(lost)}, but build/reliability does not: it was not changed; measure "
+            "these parts too, or copy their files there"
         )
     PAGE.write_text(page(parts), encoding="utf-8")
 
 
-def unknown_here(told: str, parts: Iterable[str]) -> list[str]:
-    """The parts that a page tells of and that would be lost if it were written again."""
-    measured = [line for line in told.splitlines() if "not measured yet" not in line]
-    return [n for n, row in TOLD.items() if n not in parts and any(x.startswith(row) for x in measured)]
+def missing_parts(document: str, parts: Iterable[str]) -> list[str]:
+    """Return the parts of a document that would be lost if it were written from these parts."""
+    lines = [line for line in document.splitlines() if "not measured yet" not in line]
+    return [n for n, row in ROWS.items() if n not in parts and any(x.startswith(row) for x in lines)]
 
 
 if __name__ == "__main__":

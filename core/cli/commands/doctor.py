@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Look at everything; exit code 2 where something that should work does not."""
     found = examine(args.project, args.url)
-    for line in _lines(found):
+    for line in report_lines(found):
         out.say(line)
     out.result(found)
     return 0 if found["healthy"] else 2
@@ -81,10 +81,10 @@ def examine(project: Path | None = None, url: str | None = None) -> dict[str, An
     }
     healthy = all(m["answers"] for m in found["models"].values())
     if project is not None:
-        found["project"] = _project(project)
+        found["project"] = project_state(project)
         healthy = healthy and not found["project"]["faults"]
     if url is not None:
-        found["page"] = _page(url)
+        found["page"] = page_state(url)
         healthy = healthy and found["page"]["ok"]
     found["healthy"] = healthy
     return found
@@ -172,7 +172,7 @@ def _writable_cache() -> dict[str, Any]:
     return {"path": str(folder), "writable": True}
 
 
-def _project(path: Path) -> dict[str, Any]:
+def project_state(path: Path) -> dict[str, Any]:
     from inficond.core.facade import Project
 
     try:
@@ -205,7 +205,7 @@ def _takes_a_file(folder: Path) -> bool:
     return True
 
 
-def _page(url: str) -> dict[str, Any]:
+def page_state(url: str) -> dict[str, Any]:
     """What a running page or service says of its health; where it says nothing, why."""
     import urllib.error
     import urllib.request
@@ -229,7 +229,7 @@ def _page(url: str) -> dict[str, Any]:
     return {"url": url, "ok": bool(said.get("ok")), "parts": parts, "error": str(reason)[:300]}
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def report_lines(found: dict[str, Any]) -> list[str]:
     memory = found["memory_available"]
     lines = [
         f"InFiConD {found['inficond']}, Python {found['python']} ({sys.executable}), {found['system']}",

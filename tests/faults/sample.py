@@ -1,7 +1,7 @@
-"""A small project of every kind of file, made by the real pipeline, and everything that can be asked of it.
+"""A sample of every kind of file, and hashes of everything that can be read from them.
 
-Tiny models (tests/tiny_models.py) see coloured photographs; what is built, tuned, exported and packed on them
-goes through the commands' own code.
+The real commands build, tune, export and pack a project of coloured photographs with tiny models
+(tests/tiny_models.py).
 """
 
 import hashlib
@@ -20,22 +20,20 @@ from tests import tiny_models
 from inficond.core import Project
 from inficond.core.bundle import pack, unpack
 from inficond.core.images import decode
-from inficond.core.models import integrity
 from inficond.core.models.predictor import load_predictor
 from inficond.core.onnx_student.export import export_student
-from inficond.core.project import arrays
 from inficond.core.students import Students
 from inficond.core.tuning.actions import Action
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECT = [sys.executable, "-m", "tests.faults.subject"]
+PROGRAM = [sys.executable, "-m", "tests.faults.sample"]
 WORDS = ("red", "green", "blue", "white")
 ADDED = "yellow"
 
 
 @dataclass(frozen=True)
-class Made:
-    """Where everything lies, under one folder."""
+class Sample:
+    """Paths of the sample's files below one folder."""
 
     root: Path
 
@@ -68,7 +66,7 @@ class Made:
         return self.root / "packed.inficond"
 
     def distill(self, out: Path) -> list[str]:
-        """The command that makes the project."""
+        """Return the arguments of the command that builds the project."""
         return [
             "distill", str(self.photos), "--out", str(out), "--encoder", str(self.encoder), "--teacher",
             str(self.teacher), "--concepts", str(self.root / "words.txt"), "--labels",
@@ -76,17 +74,17 @@ class Made:
         ]  # fmt: skip
 
 
-def make_models(root: Path, photos: int) -> Made:
-    """Models, words, photographs and labels; no project yet."""
-    made = Made(root)
+def make_inputs(root: Path, photos: int) -> Sample:
+    """Write models, words, photographs and labels."""
+    made = Sample(root)
     root.mkdir(parents=True, exist_ok=True)
     tiny_models.write_encoder(made.encoder)
     tiny_models.write_teacher(made.teacher)
     for folder in (made.encoder, made.teacher):  # as `inficond export` writes them
         from inficond.export.folder import write_manifest
 
-        said = json.loads((folder / "manifest.json").read_text())
-        write_manifest(folder, {k: v for k, v in said.items() if k not in ("format", "files")})
+        manifest = json.loads((folder / "manifest.json").read_text())
+        write_manifest(folder, {k: v for k, v in manifest.items() if k not in ("format", "files")})
     tiny_models.write_photos(made.photos, photos)
     (root / "words.txt").write_text("\n".join(WORDS))
     names = sorted(p.relative_to(made.photos).as_posix() for p in made.photos.rglob("*.*"))
@@ -95,43 +93,44 @@ def make_models(root: Path, photos: int) -> Made:
     return made
 
 
-def make(root: Path, photos: int = 40, killed: bool = False) -> Made:
-    """Everything: a project with a history of every kind of step, exports, an archive.
+def make(root: Path, photos: int = 40, killed: bool = False) -> Sample:
+    """Make a project with a history of every kind of step, exported students and an archive.
 
     Parameters
     ----------
     root : Path
         A new folder.
     photos : int
+        Number of photographs.
     killed : bool
-        Leave the history as a process that was killed leaves it: its last steps in the log only.
+        Whether to leave the history as a killed process leaves it: the last steps are in SQLite's log only.
     """
-    made = make_models(root, photos)
+    made = make_inputs(root, photos)
     command(made.distill(made.project))
-    # In a process of its own: OpenMP and forks do not mix, and a kill must leave what a kill leaves.
-    done = subprocess.run([*SUBJECT, "steps", str(root)], env=environment())
+    # In a separate process, which ends without closing the history.
+    done = subprocess.run([*PROGRAM, "steps", str(root)], env=environment())
     assert done.returncode == 0
     if not killed:
-        Project.open(made.project).session(
-            "main"
-        ).context.history_store.close()  # folds the log into the file
-    left = root / "left"
-    shutil.copytree(made.project, left)
+        # Closing the history moves the steps from the log into the file.
+        Project.open(made.project).session("main").context.history_store.close()
+    backup = root / "backup"
+    shutil.copytree(made.project, backup)
     project = Project.open(made.project)
     session = project.session("main")
     session.students.save(made.weights)
     export_student(session, made.onnx)
     session.context.history_store.close()
-    if killed:  # reading has folded the log into the file: as it was left
+    if killed:  # reading has moved the steps into the file: restore the log
         shutil.rmtree(made.project)
-        left.rename(made.project)
+        backup.rename(made.project)
     else:
-        shutil.rmtree(left)
+        shutil.rmtree(backup)
         pack([made.project, made.weights], made.archive)
     return made
 
 
-def _steps(made: Made) -> Any:
+def _steps(made: Sample) -> Any:
+    """Take steps; return the session, whose history stays open."""
     session = Project.open(made.project).session("main")
     first, second = session.classes[:2]
     session.apply(
@@ -150,34 +149,27 @@ def _steps(made: Made) -> Any:
     visitor = session.project.session()
     visitor.apply(first, Action("down", "blue"))
     visitor.save()
-    return session  # whose history stays open
+    return session
 
 
 def environment() -> dict[str, str]:
-    """Environment of subprocesses: one thread each, so that several can run; `tests` can be imported."""
+    """Return the environment of subprocesses, which use one thread and can import `tests`."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def command(arguments: list[str]) -> None:
-    """Run `inficond` in a process of its own."""
+    """Run `inficond` in a separate process."""
     program = [sys.executable, "-m", "inficond.core.cli.main"]
     done = subprocess.run([*program, *arguments], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
 
 
-def forget_checks() -> None:
-    """What this process has already checked once counts as unchecked again."""
-    arrays._verified.clear()
-    integrity._checked.clear()
-
-
-def ask_project(path: Path, photo: Path | None = None) -> dict[str, Any]:
-    """Everything that a project says, each part by its hash."""
-    forget_checks()
+def project_hashes(path: Path, photo: Path | None = None) -> dict[str, Any]:
+    """Return the hash of each part of a project; with a photo, also of its classification."""
     project = Project.open(path)
     try:
         session = project.session("main")
-        said: dict[str, Any] = {
+        parts: dict[str, Any] = {
             "config": project.config,
             "names": [project.image_ids, project.image_groups, project.concepts, project.concept_groups,
                       project.concept_prompts, project.classes],
@@ -196,8 +188,8 @@ def ask_project(path: Path, photo: Path | None = None) -> dict[str, Any]:
             "visitors": sorted(session.context.history_store.owners()),
         }  # fmt: skip
         if photo is not None:
-            said["trial"] = _trial(session, photo)
-        return {part: digest(value) for part, value in said.items()}
+            parts["trial"] = _trial(session, photo)
+        return {name: digest(value) for name, value in parts.items()}
     finally:
         project.context.history_store.close()
 
@@ -208,28 +200,29 @@ def _trial(session: Any, photo: Path) -> list[Any]:
     return [trial.teacher, trial.student, trial.regions, trial.assignment, words]
 
 
-def ask_weights(path: Path) -> dict[str, Any]:
-    """Everything that a saved student says."""
+def weights_hashes(path: Path) -> dict[str, Any]:
+    """Return the hash of each field of a saved student."""
     s = Students.load(path)
     return {field.name: digest(getattr(s, field.name)) for field in fields(s)}
 
 
-def ask_onnx(path: Path) -> dict[str, Any]:
-    """Everything that an exported student says."""
+def onnx_hashes(path: Path) -> dict[str, Any]:
+    """Return hashes of the metadata and of the predictions of an exported student."""
     p = load_predictor(path, "cpu", 1)
     pixels = np.random.default_rng(0).integers(0, 256, (3, *p.preprocess.size, 3), dtype=np.uint8)
-    said = [p.classes, p.concepts, p.thresholds, p.link, p.provenance, p.encoder, vars(p.preprocess)]
-    return {"said": digest(said), "answers": digest([p.predict(pixels), p.concept_values(pixels)])}
+    metadata = [p.classes, p.concepts, p.thresholds, p.link, p.provenance, p.encoder, vars(p.preprocess)]
+    values = [p.predict(pixels), p.concept_values(pixels)]
+    return {"metadata": digest(metadata), "values": digest(values)}
 
 
-def ask_archive(path: Path, scratch: Path) -> dict[str, Any]:
-    """What an archive unfolds into: every file by its hash."""
+def archive_hashes(path: Path, scratch: Path) -> dict[str, Any]:
+    """Return the hash of every file of an archive."""
     made = unpack(path, scratch)
-    return {"made": sorted(p.name for p in made), "files": tree_of(scratch)}
+    return {"made": sorted(p.name for p in made), "files": file_hashes(scratch)}
 
 
-def tree_of(folder: Path) -> dict[str, str]:
-    """Every file under a folder by its SHA-256."""
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative path."""
     return {
         p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(folder.rglob("*"))
@@ -238,7 +231,7 @@ def tree_of(folder: Path) -> dict[str, str]:
 
 
 def digest(value: Any) -> str:
-    """A hash of anything that is asked for, the same for the same answer."""
+    """Return a hash of arrays, bytes, and nested lists and dicts of values."""
     return hashlib.sha256(_plain(value)).hexdigest()[:16]
 
 
@@ -254,15 +247,15 @@ def _plain(value: Any) -> bytes:
     return repr(value).encode()
 
 
-def made_elsewhere(root: Path, photos: int) -> Made:
-    """As `make`, in another process: this one starts no thread and may fork."""
-    subprocess.run([*SUBJECT, "make", str(root), str(photos)], env=environment(), check=True)
-    return Made(root)
+def make_in_subprocess(root: Path, photos: int) -> Sample:
+    """Call `make` in a subprocess, so that this process starts no thread and can fork."""
+    subprocess.run([*PROGRAM, "make", str(root), str(photos)], env=environment(), check=True)
+    return Sample(root)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(Path(sys.argv[2]), int(sys.argv[3]))
     else:
-        alive = _steps(Made(Path(sys.argv[2])))
-        os._exit(0)  # as a kill would: nothing is closed
+        alive = _steps(Sample(Path(sys.argv[2])))
+        os._exit(0)  # without closing anything, as a kill does
