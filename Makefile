@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types js check nightly reliability floors lock sbom space clean
+.PHONY: demo test lint types js check nightly reliability floors lock sbom runtime space clean
 
 demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
@@ -53,6 +53,9 @@ lock: $(VENV)/.test ## write requirements.lock: the newest versions with their h
 
 sbom: $(VENV)/.test ## write sbom.cdx.json: packages of the lock with licences (CycloneDX)
 	$(BIN)/python tests/tools/sbom.py $(ARGS)
+
+runtime: $(VENV)/.test ## renew ONNX Runtime Web, which pages of students contain (needs npm): ARGS="--version 1.30.0"
+	$(BIN)/python -m tests.tools.vendor_onnxruntime_web $(ARGS)
 
 space: $(VENV)/.run ## assemble the folder of a Hugging Face Space: make space OUT=folder
 	@test -n "$(OUT)" || { echo 'name the output folder: make space OUT=folder' >&2; exit 2; }

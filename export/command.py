@@ -1,10 +1,11 @@
-"""Command `inficond export`: an encoder or a teacher from Hugging Face, or a fitted student, as ONNX.
+"""Command `inficond export`: an encoder, a teacher or a student as ONNX, or a student as an HTML page.
 
 examples:
   inficond export encoder openai/clip-vit-base-patch16 --out clip
   inficond export encoder ./my-siglip --out siglip-int8 --precision int8 --images PHOTOS
   inficond export teacher google/vit-base-patch16-224 --out vit
   inficond export student PROJECT --out student.onnx
+  inficond export page PROJECT --out student.html
 """
 
 import argparse
@@ -15,12 +16,12 @@ from typing import Any
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
-SUMMARY = "export an encoder, a teacher or a student as ONNX"
+SUMMARY = "export an encoder, a teacher or a student"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the three subcommands."""
-    kinds = parser.add_subparsers(dest="what", metavar="encoder|teacher|student", required=True)
+    """Declare the subcommands."""
+    kinds = parser.add_subparsers(dest="what", metavar="encoder|teacher|student|page", required=True)
     encoder = kinds.add_parser(
         "encoder", help="an image-text model (CLIP, SigLIP, SigLIP 2, Chinese-CLIP, …)"
     )
@@ -63,7 +64,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     student.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     student.add_argument("--node", metavar="NODE", help="node of the history (default: the current one)")
     student.add_argument("--overwrite", action="store_true")
-    for sub in (encoder, teacher, student):
+
+    page = kinds.add_parser("page", help="one HTML file that runs a student in a browser, offline")
+    page.add_argument("source", type=Path, metavar="DIR|STUDENT", help="a project, or an exported student")
+    page.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    page.add_argument("--node", metavar="NODE", help="node of the history (default: the current one)")
+    page.add_argument(
+        "--encoder",
+        default="embedded",
+        metavar="DIR",
+        help="encoder of an exported student (embedded)",
+    )
+    page.add_argument("--overwrite", action="store_true")
+    for sub in (encoder, teacher, student, page):
         sub.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object"
         )
@@ -86,9 +99,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the chosen subcommand."""
-    if args.what != "student":  # a student needs no torch
+    if args.what in ("encoder", "teacher"):  # students need no torch
         _need_extra()
-    return {"encoder": _encoder, "teacher": _teacher, "student": _student}[args.what](args, out)
+    commands = {"encoder": _encoder, "teacher": _teacher, "student": _student, "page": _page}
+    return commands[args.what](args, out)
 
 
 def _need_extra() -> None:
@@ -163,6 +177,30 @@ def _student(args: argparse.Namespace, out: Output) -> int:
         f"{said['images']} images"
     )
     out.say(f"use it: inficond predict {args.out} IMAGES")
+    out.result(said)
+    return 0
+
+
+def _page(args: argparse.Namespace, out: Output) -> int:
+    from inficond.core.student_page import export_student_page
+
+    said = export_student_page(
+        args.source,
+        args.out,
+        node=args.node,
+        encoder=args.encoder,
+        overwrite=args.overwrite,
+        progress=out.progress(),
+    )
+    out.say(
+        f"{args.out}: {said['bytes'] / 2**20:.1f} MiB, {len(said['classes'])} classes, "
+        f"{said['concepts']} concepts"
+    )
+    out.say(
+        f"largest difference to the project's probabilities: {said['max_error']:.1e} on "
+        f"{said['images']} images"
+    )
+    out.say(f"open {args.out} in a browser and drop a photograph on it")
     out.result(said)
     return 0
 

@@ -22,21 +22,23 @@ if TYPE_CHECKING:
 
     from inficond.core.pipeline.build import BuildOptions
 
-EXPORT_KINDS = ("safetensors", "onnx", "recipe", "report")
+EXPORT_KINDS = ("safetensors", "onnx", "page", "recipe", "report")
 EXPORT_SUFFIXES = {
     "safetensors": "student.safetensors",
     "onnx": "student.onnx",
+    "page": "student.html",
     "recipe": "recipe.json",
     "report": "report.html",
 }
 EXPORT_USES = {
     "safetensors": "Weights, concepts and standardization; any safetensors reader opens it, without pickle.",
     "onnx": "Any ONNX Runtime runs it, and so does",
+    "page": "Open it in a browser, offline, and drop a photograph on it.",
     "recipe": "Replay its steps on another project with",
     "report": "One page that contains its pictures and opens offline.",
 }
 EXPORT_COMMANDS = {"onnx": "inficond predict {name} IMAGES", "recipe": "inficond replay DIR {name}"}
-EXPORT_COSTS = {"safetensors": 0.1, "onnx": 2.0, "recipe": 0.1, "report": 8.0}
+EXPORT_COSTS = {"safetensors": 0.1, "onnx": 2.0, "page": 4.0, "recipe": 0.1, "report": 8.0}
 """Expected duration in seconds, for scheduling."""
 RESPONSE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".onnx")
 """Suffixes of files that may be a teacher: tables of responses and models."""
@@ -149,6 +151,10 @@ def _write_export(visitor: Visitor, kind: str, progress: Progress, owner: str, s
         path.write_text(text, encoding="utf-8")
     elif kind == "report":
         _write_report(visitor, path, progress)
+    elif kind == "page":
+        from inficond.core.student_page import export_student_page
+
+        export_student_page(session, path, overwrite=True, progress=progress)
     else:
         from inficond.core.onnx_student.export import export_student
 

@@ -235,7 +235,7 @@ class Api:
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
     def _export_student(self, visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
-        """Return the student as a file: safetensors, onnx, recipe or report."""
+        """Return the student as a file: safetensors, onnx, page, recipe or report."""
         path = actions.export_file(visitor, kind, Silent())
         address = visitor.files.address(path)
         return {"file": {"path": address, "orig_name": path.name, "url": visitor.files.url(path),

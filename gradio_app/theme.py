@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inficond.gradio_app.browser.bundle import bundle, minify
+from inficond.core.script_bundle import bundle, minify
 from inficond.gradio_app.views import all_views
 
 if TYPE_CHECKING:

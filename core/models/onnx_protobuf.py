@@ -3,6 +3,7 @@
 Field numbers are those of `onnx.proto`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -10,7 +11,7 @@ from dataclasses import field as dataclass_field
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.models.protobuf import Malformed, field, fields
+from inficond.core.models.protobuf import Malformed, field, fields, integers, message
 
 TYPES = {np.dtype("<f4"): 1, np.dtype("u1"): 2, np.dtype("<i8"): 7, np.dtype("<f2"): 10}
 FLOAT, FLOAT16 = 1, 10
@@ -24,6 +25,29 @@ def tensor(name: str, array: np.ndarray) -> bytes:
     array = np.ascontiguousarray(array)
     dims = b"".join(field(1, int(n)) for n in array.shape)
     return dims + field(2, TYPES[array.dtype.newbyteorder("<")]) + field(8, name) + field(9, array.tobytes())
+
+
+def array_of(block: bytes) -> np.ndarray:
+    """Decode a TensorProto written by `tensor`.
+
+    Raises
+    ------
+    Malformed
+        The tensor is of another type, or stores its values in another form.
+    """
+    shape: list[int] = []
+    kind, raw = 0, memoryview(b"")
+    for number, content in fields(memoryview(block)):
+        if number == 1:
+            shape += integers(content, 8)
+        elif number == 2 and isinstance(content, int):
+            kind = content
+        elif number == 9:
+            raw = message(content)
+    dtype = next((dtype for dtype, code in TYPES.items() if code == kind), None)
+    if dtype is None or len(raw) != dtype.itemsize * math.prod(shape):
+        raise Malformed("a constant has another form than expected")
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Attribute) -> bytes:

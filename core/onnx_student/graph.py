@@ -19,6 +19,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models import onnx_protobuf
 from inficond.core.models.encoder import Encoder
+from inficond.core.models.manifest import ImageInput
 from inficond.core.models.predictor import FORMAT, FORMAT_VERSION, with_checksum
 from inficond.core.students import Students
 
@@ -63,15 +64,7 @@ def student_graph(
     graph = onnx_protobuf.Graph.parse(bytes(source.content), str(source.path))
     graph.keep_only(["regions"])
     add, f32 = graph.add, np.float32
-    nodes = [
-        onnx_protobuf.node("Cast", ["regions"], ["student_half"], to=onnx_protobuf.FLOAT16),
-        onnx_protobuf.node("Cast", ["student_half"], ["student_regions"], to=onnx_protobuf.FLOAT),
-        onnx_protobuf.node(
-            "MatMul",
-            ["student_regions", add("student_words", words[active].T.astype(f32))],
-            ["student_cosines"],
-        ),
-    ]
+    nodes = cosine_nodes(graph, words[active])
     if graph.opset >= 18:  # axes became an input
         axes = add("student_axis", np.array([1], np.int64))
         nodes.append(onnx_protobuf.node("ReduceMax", ["student_cosines", axes], ["student_best"], keepdims=0))
@@ -112,6 +105,27 @@ def student_graph(
     return with_checksum(graph.dump("inficond student"))
 
 
+def cosine_nodes(graph: onnx_protobuf.Graph, words: np.ndarray) -> list[bytes]:
+    """Return the nodes from `regions` to `student_cosines`, float32 (B, R, A); add their constants.
+
+    Parameters
+    ----------
+    graph : Graph
+        An encoder's.
+    words : (A, D) float32
+        Embeddings of the concepts.
+    """
+    return [
+        onnx_protobuf.node("Cast", ["regions"], ["student_half"], to=onnx_protobuf.FLOAT16),
+        onnx_protobuf.node("Cast", ["student_half"], ["student_regions"], to=onnx_protobuf.FLOAT),
+        onnx_protobuf.node(
+            "MatMul",
+            ["student_regions", graph.add("student_words", words.T.astype(np.float32))],
+            ["student_cosines"],
+        ),
+    ]
+
+
 def _metadata(
     encoder: Encoder, students: Students, active: np.ndarray, provenance: dict[str, Any]
 ) -> dict[str, str]:
@@ -120,14 +134,7 @@ def _metadata(
         "classes": list(students.classes),
         "concepts": [students.concepts[k] for k in active],
         "thresholds": [float(t) for t in students.thresholds],  # type: ignore[union-attr]
-        "image": {
-            "size": list(image.size),
-            "resize": image.resize if isinstance(image.resize, int) else list(image.resize),
-            "crop": None if image.crop is None else list(image.crop),
-            "interpolation": image.interpolation,
-            "crop_offset": image.crop_offset,
-            "reducing_gap": image.reducing_gap,
-        },
+        "image": image_fields(image),
         "encoder": {
             "name": encoder.name,
             "licence": encoder.manifest.licence,
@@ -142,6 +149,18 @@ def _metadata(
         "link": students.link,
         "students_sha256": _fingerprint(students),
         **encoded,
+    }
+
+
+def image_fields(image: ImageInput) -> dict[str, Any]:
+    """Return the preprocessing of pictures as JSON values."""
+    return {
+        "size": list(image.size),
+        "resize": image.resize if isinstance(image.resize, int) else list(image.resize),
+        "crop": None if image.crop is None else list(image.crop),
+        "interpolation": image.interpolation,
+        "crop_offset": image.crop_offset,
+        "reducing_gap": image.reducing_gap,
     }
 
 

@@ -12,6 +12,7 @@ import { call } from "./server.js";
 export const FILES = {
   safetensors: { title: "Student (safetensors)", about: "weights and words, without pickle" },
   onnx: { title: "Student (ONNX)", about: "one file: pixels in, probabilities out" },
+  page: { title: "Student (web page)", about: "runs in any browser, offline: drop a photograph" },
   recipe: { title: "Recipe (JSON)", about: "the steps, to replay on another project" },
   report: { title: "Report (HTML)", about: "one self-contained page with pictures" },
 };

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from inficond.core.script_bundle import bundle, minify
 from inficond.gradio_app import theme
-from inficond.gradio_app.browser.bundle import bundle, minify
 
 
 def write(folder: Path, **modules: str) -> Path:

@@ -1,6 +1,6 @@
-"""Bundling of the page's ES modules into one inline script.
+"""Bundling of ES modules into one inline script.
 
-The page is served without a build step and without Node. Bundling supports two kinds of statements, and the
+Pages are made without a build step and without Node. Bundling supports two kinds of statements, and the
 modules use no others: named imports from relative paths, and `export` in front of a declaration. Each module
 becomes a function that returns its exports; imports become destructured constants.
 """

@@ -1,0 +1,153 @@
+"""Students that a page can be made of: those of a project, and those of an exported ONNX file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+from inficond.core.facade import Project
+from inficond.core.models import onnx_protobuf
+from inficond.core.models.encoder import Encoder, load_encoder
+from inficond.core.models.predictor import load_predictor
+from inficond.core.models.protobuf import Malformed
+from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.sessions.session import Session
+
+
+@dataclass(frozen=True)
+class PageStudent:
+    """C classes over the A concepts that have a weight.
+
+    Parameters
+    ----------
+    name : str
+        Of the project, or of the file.
+    encoder : Encoder
+    classes, concepts : list of str
+    link : {"sigmoid", "softmax"}
+    thresholds, bias : (C,)
+    weights : (C, A)
+        Standardised.
+    mean, scale : (A,)
+        Standardisation of the concept values.
+    words : (A, D) float32
+        Embeddings of the concepts.
+    provenance : dict
+        Project and node.
+    """
+
+    name: str
+    encoder: Encoder
+    classes: list[str]
+    concepts: list[str]
+    link: str
+    thresholds: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    words: np.ndarray
+    provenance: dict[str, Any]
+
+    def logits(self, values: np.ndarray) -> np.ndarray:
+        """Return the logits (n, C) of concept values (n, A)."""
+        return ((values - self.mean) / self.scale) @ self.weights.T + self.bias
+
+
+def from_session(session: Session) -> PageStudent:
+    """Return the students of a session's current node.
+
+    Raises
+    ------
+    InputError
+        The encoder cannot be loaded, or no concept has a weight.
+    """
+    students, words = session.students, word_embeddings(session)
+    active = np.flatnonzero((students.weights != 0).any(axis=0))
+    if not len(active):
+        raise InputError("no concept has a weight in any class, so there is nothing to export: lower λ first")
+    return PageStudent(
+        name=session.project.name,
+        encoder=session.context.encoder,
+        classes=list(students.classes),
+        concepts=[students.concepts[k] for k in active.tolist()],
+        link=students.link,
+        thresholds=students.thresholds,
+        weights=students.weights[:, active],
+        bias=students.bias,
+        mean=students.mean[active],
+        scale=students.scale[active],
+        words=words[active],
+        provenance={"project": session.project.name, "node": session.node},
+    )
+
+
+def from_onnx(path: Path, encoder: str | Path = "embedded") -> PageStudent:
+    """Return the students of a file written by `inficond export student`.
+
+    Parameters
+    ----------
+    path : Path
+    encoder : str or Path
+        The encoder that the file was made with: the evidence of a word needs outputs that the file lacks.
+
+    Raises
+    ------
+    InputError
+        The file is not an exported student, or was made with another encoder.
+    """
+    predictor = load_predictor(path, "cpu")
+    model = load_encoder(encoder)
+    if model.manifest.digest != predictor.encoder.get("digest"):
+        raise InputError(
+            f"{path} was made with the encoder {predictor.encoder.get('name')!r}, not with {model.name!r}: "
+            "name its folder with --encoder"
+        )
+    constants = onnx_protobuf.Graph.parse(path.read_bytes(), str(path)).initializers
+    try:
+        words, mean, scale, weights, bias = (
+            onnx_protobuf.array_of(constants[f"student_{name}"])
+            for name in ("words", "mean", "scale", "weights", "bias")
+        )
+    except (KeyError, Malformed) as error:
+        raise InputError(f"{path} has no constants of a student ({error}): export it again") from None
+    return PageStudent(
+        name=str(predictor.provenance.get("project") or path.stem),
+        encoder=model,
+        classes=predictor.classes,
+        concepts=predictor.concepts,
+        link=predictor.link,
+        thresholds=predictor.thresholds,
+        weights=weights.T,
+        bias=bias,
+        mean=mean,
+        scale=1 / scale,  # the graph multiplies by the reciprocal
+        words=words.T,
+        provenance={key: predictor.provenance.get(key) for key in ("project", "node")},
+    )
+
+
+def read_source(
+    source: Path | Project | Session, node: str | None = None, encoder: str | Path = "embedded"
+) -> tuple[PageStudent, Session | None]:
+    """Return the students of a project, a session or an ONNX file, and the session if there is one.
+
+    Raises
+    ------
+    InputError
+        See `from_session` and `from_onnx`; or a node was named for an ONNX file.
+    """
+    if isinstance(source, Path | str):
+        source = Path(source)
+        if source.is_file():
+            if node is not None:
+                raise InputError(f"{source} is a file and has no nodes: name its project, or omit --node")
+            return from_onnx(source, encoder), None
+        source = Project.open(source)
+    session = source if isinstance(source, Session) else source.session("main")
+    if node is not None:
+        session = Session(session.context)
+        session.checkout(node)
+    return from_session(session), session
