@@ -44,7 +44,7 @@ def array_of(block: bytes) -> np.ndarray:
             kind = content
         elif number == 9:
             raw = message(content)
-    dtype = next((dtype for dtype, code in TYPES.items() if code == kind), None)
+    dtype: np.dtype | None = next((dtype for dtype, code in TYPES.items() if code == kind), None)
     if dtype is None or len(raw) != dtype.itemsize * math.prod(shape):
         raise Malformed("a constant has another form than expected")
     return np.frombuffer(raw, dtype).reshape(shape)
