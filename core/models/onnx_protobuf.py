@@ -13,7 +13,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models.protobuf import Malformed, field, fields, integers, message
 
-TYPES = {np.dtype("<f4"): 1, np.dtype("u1"): 2, np.dtype("<i8"): 7, np.dtype("<f2"): 10}
+TYPES: dict[np.dtype, int] = {np.dtype("<f4"): 1, np.dtype("u1"): 2, np.dtype("<i8"): 7, np.dtype("<f2"): 10}
 FLOAT, FLOAT16 = 1, 10
 METADATA = 14
 """Field number of `metadata_props` in a ModelProto."""
@@ -44,7 +44,7 @@ def array_of(block: bytes) -> np.ndarray:
             kind = content
         elif number == 9:
             raw = message(content)
-    dtype: np.dtype | None = next((dtype for dtype, code in TYPES.items() if code == kind), None)
+    dtype = next((dtype for dtype, code in TYPES.items() if code == kind), None)
     if dtype is None or len(raw) != dtype.itemsize * math.prod(shape):
         raise Malformed("a constant has another form than expected")
     return np.frombuffer(raw, dtype).reshape(shape)
