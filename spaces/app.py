@@ -1,11 +1,11 @@
-"""What a Hugging Face Space starts: the page on the built-in project, for many visitors at once."""
+"""Start script of a Hugging Face Space: serves the page on the built-in project."""
 
 from pathlib import Path
 
 import compiled_kernels
 
 HERE = Path(__file__).resolve().parent
-compiled_kernels.use(HERE)
+compiled_kernels.activate(HERE)
 
 from inficond.gradio_app.space import serve_space  # noqa: E402  (Numba reads its settings when it is imported)
 

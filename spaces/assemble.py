@@ -1,9 +1,9 @@
-"""Assembles the folder that is pushed to a Hugging Face Space: `python spaces/assemble.py OUT`.
+"""Assembly of the folder of a Hugging Face Space: `python spaces/assemble.py OUT`.
 
-The folder is self-contained: the packages as source, the demo project with its pictures already rendered (so
-that a cold start encodes and renders nothing), the files beside this script, and a `requirements.txt` that
-names every direct dependency at the version that is installed here. The packages are no wheel because a Space
-installs its requirements before it copies the repository: a file named there would not be found.
+The folder is self-contained: the packages as source, the demo project with its pictures already rendered, so
+that a cold start encodes and renders nothing, the files beside this script, and a `requirements.txt` with
+every direct dependency at the version installed here. The packages are not a wheel, because a Space installs
+its requirements before it copies the repository, and would not find the file.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import compiled_kernels
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PACKAGES = ("core", "gradio_app")
-"""What a Space runs; `export` needs torch."""
+"""Packages that a Space needs; `export` is not among them, since it needs torch."""
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -30,7 +30,7 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     ----------
     out : Path
     compile_kernels : bool
-        Bring the kernels along compiled, which takes a minute here and saves as much at every start there.
+        Whether to compile the kernels, which takes about a minute here and saves it at every start there.
     """
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: choose another folder or empty it first")
@@ -51,17 +51,18 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     from inficond.core.demo import demo_project
 
     shutil.copytree(demo_project(), out / "demo", ignore=shutil.ignore_patterns("history.sqlite*"))
-    if compile_kernels and not compiled_kernels.make(out):
+    if compile_kernels and not compiled_kernels.compile_kernels(out):
         print(
-            "this machine cannot compile for a Space: it will do so itself, at every start", file=sys.stderr
+            "this machine cannot compile kernels for a Space; the Space compiles them at every start",
+            file=sys.stderr,
         )
-    (out / "demo").chmod(0o755)  # a project of one's own is private; a Space's user is another one
+    (out / "demo").chmod(0o755)  # projects are private by default; a Space runs as another user
 
 
 def requirements() -> list[str]:
-    """The direct dependencies at the versions installed here, ONNX Runtime for processors, and `spaces`.
+    """Return the direct dependencies at the versions installed here, ONNX Runtime for CPUs, and `spaces`.
 
-    Every Gradio Space has `spaces` in a version of its own choice, so none is named.
+    The version of `spaces` is chosen by the Space.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.split(r"[\[<>=!~; ]", line)[0] for line in project["dependencies"]}

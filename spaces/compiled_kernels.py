@@ -1,9 +1,10 @@
-"""Brings a Space's kernels along compiled: a Space keeps no disk, and compiling them takes most of a minute.
+"""Compiled kernels of a Space, which would otherwise compile them for about a minute at every start.
 
-Numba keeps what it compiled beside the source, under the source's size and time of change and the processor
-it is for. `make` compiles for any x86-64 processor with AVX2 and sets the times to a constant; `use`, called
-before anything else at start, sets them again (a checkout does not keep them) and names that processor. Where
-it lacks AVX2, is no x86-64, or the folder cannot be written, the kernels are compiled as anywhere else.
+Numba caches compiled code beside the source, by the size and modification time of the source and the
+processor. `compile_kernels` compiles for any x86-64 processor with AVX2 and sets the times to a constant.
+`activate`, which must be called before Numba is imported, sets the times again, because a checkout changes
+them, and selects that processor. On other processors, or in a read-only folder, the kernels are compiled as
+usual.
 """
 
 import os
@@ -14,13 +15,13 @@ from pathlib import Path
 
 STAMP = 1_600_000_000
 NEEDED = ("avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
-"""As /proc/cpuinfo calls what the chosen processor has beyond every x86-64."""
+"""Required features of the processor, as named in /proc/cpuinfo."""
 SETTINGS = {
     "NUMBA_CPU_NAME": "haswell",
     "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,"
     "+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave",
 }
-MAKE = """
+COMPILE = """
 from inficond.core import Project
 from inficond.core.solver import warm_up
 from inficond.core.tuning.actions import Action
@@ -38,8 +39,8 @@ session.summary()
 """
 
 
-def suits() -> bool:
-    """Whether this machine runs what `make` compiles."""
+def is_supported() -> bool:
+    """Return whether this machine can run kernels of `compile_kernels`."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
     try:
@@ -60,34 +61,34 @@ def _stamp(folder: Path) -> None:
         os.utime(path, (STAMP, STAMP))
 
 
-def make(folder: Path) -> bool:
-    """Compile the kernels of an assembled folder into it; False where this machine cannot.
+def compile_kernels(folder: Path) -> bool:
+    """Compile the kernels of an assembled folder; return False if this machine cannot.
 
     Parameters
     ----------
     folder : Path
-        With `inficond` and `demo` in place.
+        The assembled folder, with `inficond` and `demo`.
     """
-    if not suits():
+    if not is_supported():
         return False
     _stamp(folder)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment |= {**SETTINGS, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-c", MAKE], cwd=folder, env=environment, check=True)
+    subprocess.run([sys.executable, "-c", COMPILE], cwd=folder, env=environment, check=True)
     for left in (folder / "demo").glob("history.sqlite*"):
         left.unlink()
     return True
 
 
-def use(folder: Path) -> bool:
-    """Let Numba find what `make` compiled, before it is imported; False where it must compile.
+def activate(folder: Path) -> bool:
+    """Let Numba find the compiled kernels; return False if it has to compile them.
 
     Parameters
     ----------
     folder : Path
-        The Space's.
+        Folder of the Space.
     """
-    if not suits() or not any((folder / "inficond").rglob("*.nbi")):
+    if not is_supported() or not any((folder / "inficond").rglob("*.nbi")):
         return False
     try:
         _stamp(folder)

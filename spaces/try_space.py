@@ -1,8 +1,8 @@
-"""Tries an assembled folder as a Space would run it: `python spaces/trial.py FOLDER`.
+"""Test run of an assembled folder under the conditions of a Space: `python spaces/try_space.py FOLDER`.
 
-Installs its requirements in a fresh environment, starts its app with a Space's environment variables on two
-processors, the folder and the home read-only but for their caches, and sends visitors. Prints how long each
-took and how much memory the server holds.
+Installs the requirements in a fresh environment, starts the app with the environment variables of a Space on
+two processors, with a read-only folder and home except for caches, and runs simulated visitors. Prints
+durations, latencies and the memory of the server.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from typing import Any
 
 PROCESSORS = 2
 PATIENCE = 180.0
-"""Seconds after which a Space that does not answer is given up."""
+"""Seconds after which a Space without a response has failed."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A Space that answers.
+    """A Space that responds.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Running:
     seconds : float
         From the start of the process to its first page.
     log : Path
-        What it printed.
+        File with its output.
     """
 
     url: str
@@ -47,22 +47,22 @@ class Running:
 
 
 def install(folder: Path, environment: Path) -> tuple[float, list[str]]:
-    """A fresh virtual environment with the folder's requirements and nothing else.
+    """Create a virtual environment with the folder's requirements.
 
-    A Space installs them without the rest of the folder, so here too only the list is at hand.
+    Like on a Space, the rest of the folder is not available during the installation.
 
     Parameters
     ----------
     folder : Path
-        As `spaces/assemble.py` made it.
+        An assembled folder.
     environment : Path
-        To be made.
+        Path of the new environment.
 
     Returns
     -------
     seconds : float
     packages : list of str
-        What was installed.
+        Names of the installed packages.
     """
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"
@@ -79,13 +79,13 @@ def install(folder: Path, environment: Path) -> tuple[float, list[str]]:
 
 @contextlib.contextmanager
 def running(folder: Path, environment: Path, scratch: Path) -> Iterator[Running]:
-    """Start the folder's app as a Space does, until it answers; stop it at the end.
+    """Start the folder's app like a Space, wait until it responds, and stop it at the end.
 
     Parameters
     ----------
     folder, environment : Path
     scratch : Path
-        For the home and the log; the home is read-only but for `.cache`.
+        Folder for the home and the log. The home is read-only except for `.cache`.
 
     Yields
     ------
@@ -94,7 +94,7 @@ def running(folder: Path, environment: Path, scratch: Path) -> Iterator[Running]
     Raises
     ------
     RuntimeError
-        It ended or did not answer.
+        It ended or did not respond.
     """
     home = scratch / "home"
     (home / ".cache").mkdir(parents=True)
@@ -128,7 +128,7 @@ def running(folder: Path, environment: Path, scratch: Path) -> Iterator[Running]
     try:
         while not _answers(url):
             if process.poll() is not None or time.monotonic() - began > PATIENCE:
-                raise RuntimeError(f"the Space did not answer:\n{log.read_text(errors='replace')[-3000:]}")
+                raise RuntimeError(f"the Space did not respond:\n{log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
         yield Running(url, process.pid, time.monotonic() - began, log)
     finally:
@@ -143,7 +143,7 @@ def running(folder: Path, environment: Path, scratch: Path) -> Iterator[Running]
 
 
 def _confined() -> list[str]:
-    """Root may write to what is read-only: let go of that power where this runs as root."""
+    """Return a command prefix that drops root's capabilities, since root can write to read-only files."""
     if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
         return [setpriv, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
     return []
@@ -167,7 +167,7 @@ import json, sys
 from pathlib import Path
 import compiled_kernels
 folder, url, pid, visitors, seconds = sys.argv[1:]
-compiled_kernels.use(Path(folder))
+compiled_kernels.activate(Path(folder))
 from inficond.gradio_app.bench.visitors import visit
 from inficond.gradio_app.bench.load_scenarios import MIXES
 found = visit(url, int(pid), Path(folder, "demo"), MIXES["tuning"], int(visitors), float(seconds))
@@ -176,23 +176,23 @@ print(json.dumps(found))
 
 
 def load(folder: Path, environment: Path, space: Running, visitors: int, seconds: float) -> dict[str, Any]:
-    """Send visitors to a Space that runs, and hold its answers against the folder's own package.
+    """Run visitors on a Space and compare its responses with the folder's own package.
 
-    The reference runs the same machine code as the Space: another processor's would round otherwise, and a
-    fit that ends when it is good enough then ends elsewhere now and then.
+    The reference uses the same compiled kernels as the Space. Machine code of another processor rounds
+    differently, so that a fit may end at another iteration.
 
     Parameters
     ----------
     folder, environment : Path
     space : Running
     visitors : int
-        At once.
+        Number of visitors at the same time.
     seconds : float
 
     Returns
     -------
     dict
-        As `inficond bench visitors` tells it.
+        Result of `inficond.gradio_app.bench.visitors.visit`.
     """
     command = [environment / "bin" / "python", "-c", LOAD, folder, space.url, space.pid, visitors, seconds]
     variables = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -204,13 +204,13 @@ def load(folder: Path, environment: Path, space: Running, visitors: int, seconds
 
 
 def trial(folder: Path, visitors: int, minutes: float) -> dict[str, Any]:
-    """Install, start, visit; what it took.
+    """Install and start the folder, and run visitors.
 
     Returns
     -------
     dict
-        `install_s`, `packages`, `first_page_s` (from the start of the process), `load` (as
-        `inficond bench visitors` tells it), `log` (what the server printed).
+        `install_s`, `packages`, `first_page_s` (from the start of the process), `load` (result of `load`),
+        `log` (output of the server).
     """
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
@@ -228,9 +228,9 @@ if __name__ == "__main__":
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=5.0)
     args = parser.parse_args()
-    from inficond.gradio_app.bench.visitors import told
+    from inficond.gradio_app.bench.visitors import summary_lines
 
     found = trial(args.folder.resolve(), args.visitors, args.minutes)
     print(f"installed in {found['install_s']:.0f} s: {found['packages']} packages")
     print(f"first page {found['first_page_s']:.1f} s after the start of the process")
-    print("\n".join(told(found["load"])))
+    print("\n".join(summary_lines(found["load"])))

@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures of all tests, and their distribution over processes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run a cache folder of its own, whatever lies in the user's; its workers inherit it."""
+    """Set a separate cache folder for this run; its workers inherit it."""
     if not hasattr(config, "workerinput"):
         cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
         os.environ["INFICOND_CACHE"] = cache.name
@@ -36,9 +36,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def scenes_run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """`inficond distill` on the scenes with a linear-probe teacher: the project's folder and what was told.
+    """Folder and output of `inficond distill` on the scenes with a linear-probe teacher, for reading only.
 
-    Made once for all tests that need it, since it takes a minute or more; nobody writes to it.
+    Made once for all tests that need it, since it takes a minute or more.
     """
     folder = tmp_path_factory.mktemp("scenes")
     images, labels = shared_data / "scenes" / "images", shared_data / "scenes" / "labels.csv"
@@ -67,9 +67,9 @@ def write_small_project(
     lam: float = 2.5e-3,
     relax: float = 1.0,
 ) -> "Project":
-    """A project whose concept vectors come from regions and words of one space, as in real ones.
+    """Write a project whose concept vectors are computed from regions and words, like those of real projects.
 
-    Regions scatter about topics; a class depends on a few words and on `hidden`, which is no concept.
+    Regions scatter around topics. A class depends on a few words and on `hidden`, which is not a concept.
     Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``.
     """
     from inficond.core import Project
@@ -94,7 +94,7 @@ def write_small_project(
         W[rng.choice(k, 5, replace=False), c] = rng.normal(size=5) * 2
         W[k, c] = 1.5
     logits = z @ W - 1.5 + 0.5 * rng.normal(size=(n, len(classes)))
-    logits += noise * (z[:, [0]] > 0.8)  # where c0 is high the teacher says yes more often: no linear matter
+    logits += noise * (z[:, [0]] > 0.8)  # a threshold of c0, which a linear student cannot represent
     if link == "softmax":
         e = np.exp(logits - logits.max(axis=1, keepdims=True))
         T = (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -132,13 +132,13 @@ def write_small_project(
 
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> "Project":
-    """A small project that nobody writes to: sessions in memory only."""
+    """A small project for reading; sessions are in memory."""
     return write_small_project(tmp_path_factory.mktemp("small") / "project")
 
 
 @pytest.fixture
 def make_project(tmp_path: Path) -> "Callable[..., Project]":
-    """Makes a small project of one's own; see `write_small_project` for the arguments."""
+    """Function that writes a small project; see `write_small_project` for the arguments."""
     made = 0
 
     def make(**how: Any) -> "Project":
@@ -154,16 +154,15 @@ TOGETHER = {
     "bench": "repository", "docs": "repository", "faults": "repository", "repo": "repository",
     "spaces": "repository",
 }  # fmt: skip
-"""Folders whose tests stay in one process: browsers share one event loop, and builds the repository."""
+"""Folders whose tests run in one process, because browsers share an event loop, and builds the repository."""
 
 
 @pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Which tests stay in one process: those of a file, which share what it makes, and all that would be in
-    each other's way.
+    """Return a scheduler that runs the tests of a file, and of the folders of `TOGETHER`, in one process.
 
-    A scheduler rather than `xdist_group` marks: pytest-xdist 3.8 writes those into a field that pytest 9.2 no
-    longer reads, so that every test went its own way.
+    Marks of the kind `xdist_group` do not work: pytest-xdist 3.8 writes them to a field that pytest 9.2
+    ignores.
     """
     from xdist.scheduler import LoadScopeScheduling
 

@@ -1,4 +1,4 @@
-"""Small model folders of mean colours, whose results can be computed by hand.
+"""Small model folders that compute mean colours, so that results can be computed by hand.
 
 The encoder's four regions are the quarters of the picture. The embedding of a region is its mean colour and
 a constant, rotated into eight dimensions. The teacher classifies the mean colour of the picture as red, green

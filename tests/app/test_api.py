@@ -1,4 +1,4 @@
-"""Every named endpoint through `gradio_client`: what core answers, and one clear line for bad input."""
+"""Named endpoints, called with `gradio_client`, return core's results, or one line for invalid input."""
 
 import shutil
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def heaviest(project: Project) -> str:
     return project.concepts[int(np.abs(weights).argmax())]
 
 
-def test_all_are_offered_by_readable_names_and_nothing_else(client: Client) -> None:
+def test_the_endpoints_are_those_of_the_documentation(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == set(ENDPOINTS)
     assert all(entry.get("description") for entry in named.values())
@@ -201,7 +201,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("name", "request_", "hint"), BAD, ids=[f"{n} {h or i}" for i, (n, _, h) in enumerate(BAD)]
 )
-def test_bad_input_is_one_clear_line(client: Client, name: str, request_: dict[str, Any], hint: str) -> None:
+def test_invalid_input_gives_one_line(client: Client, name: str, request_: dict[str, Any], hint: str) -> None:
     with pytest.raises(AppError) as caught:
         client.predict(**request_, api_name=name)
     line = str(caught.value)
@@ -211,7 +211,7 @@ def test_bad_input_is_one_clear_line(client: Client, name: str, request_: dict[s
     assert 8 < len(line) < 400
 
 
-def test_a_file_that_is_no_image_is_told(client: Client, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image at all\n" * 40)
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     for name in ("text.jpg", "bomb.png"):

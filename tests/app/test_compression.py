@@ -1,4 +1,4 @@
-"""Gradio's files are compressed once and kept; answers are compressed; the rest passes as it is."""
+"""Compression of responses, and the cache of compressed files."""
 
 from collections.abc import Iterator
 
@@ -16,15 +16,15 @@ FILE, PICTURE = "/assets/index-DphvyggB.js", "/gradio_api/file=/tmp/a.webp"
 
 
 @pytest.fixture
-def asked() -> list[str]:
-    """Every request that came through to the app behind."""
+def counting_app() -> list[str]:
+    """Requests that reached the application behind the compression."""
     return []
 
 
 @pytest.fixture
-def client(asked: list[str]) -> Iterator[TestClient]:
+def client(counting_app: list[str]) -> Iterator[TestClient]:
     async def serve(request: Request) -> Response:
-        asked.append(request.url.path)
+        counting_app.append(request.url.path)
         if "missing" in request.url.path:
             return PlainTextResponse("no", 404)
         return PlainTextResponse(TEXT, headers={"etag": '"1"'})
@@ -35,17 +35,19 @@ def client(asked: list[str]) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", "identity"])
-def test_a_file_is_asked_for_once_in_each_encoding_and_never_changes(
-    client: TestClient, asked: list[str], encoding: str
+def test_a_file_is_compressed_once_for_each_encoding(
+    client: TestClient, counting_app: list[str], encoding: str
 ) -> None:
     answers = [client.get(FILE, headers={"accept-encoding": encoding}) for _ in range(3)]
-    assert asked == [FILE]
+    assert counting_app == [FILE]
     assert {a.text for a in answers} == {TEXT}
     assert all("immutable" in a.headers["cache-control"] for a in answers)
     assert all(a.headers["etag"] == '"1"' for a in answers)
 
 
-def test_pieces_conditions_and_faults_are_not_kept(client: TestClient, asked: list[str]) -> None:
+def test_partial_and_conditional_responses_and_errors_are_not_cached(
+    client: TestClient, counting_app: list[str]
+) -> None:
     for headers in ({"range": "bytes=0-9"}, {"if-none-match": '"1"'}):
         client.get(FILE, headers=headers)
         client.get(FILE, headers=headers)
@@ -56,7 +58,7 @@ def test_pieces_conditions_and_faults_are_not_kept(client: TestClient, asked: li
         assert "cache-control" not in answer.headers, "what is missing now may come"
     client.get("/assets/no-hash.js")
     client.get("/assets/no-hash.js")
-    assert asked == [FILE] * 4 + [missing] * 2 + ["/assets/no-hash.js"] * 2
+    assert counting_app == [FILE] * 4 + [missing] * 2 + ["/assets/no-hash.js"] * 2
 
 
 @pytest.mark.parametrize("path", ["/", "/rpc/hello"])
@@ -69,7 +71,7 @@ def test_the_page_and_its_answers_are_compressed(client: TestClient, path: str, 
     assert "content-encoding" not in client.get(path, headers={"accept-encoding": "identity"}).headers
 
 
-def test_pictures_pass_untouched(client: TestClient) -> None:
+def test_images_are_not_compressed_again(client: TestClient) -> None:
     answer = client.get(PICTURE, headers={"accept-encoding": "br, gzip"})
     assert "content-encoding" not in answer.headers
     assert answer.text == TEXT

@@ -1,4 +1,4 @@
-"""MCP clients find the page's functions as tools, and get the same answers as everybody else."""
+"""The page's functions are MCP tools with the same results."""
 
 import ast
 import asyncio
@@ -25,7 +25,7 @@ async def converse(url: str) -> tuple[dict[str, str], Any]:
         return tools, answer.content[0].text  # type: ignore[union-attr]
 
 
-def test_tools_are_offered_and_answer() -> None:
+def test_tools_are_listed_and_callable() -> None:
     project = Project.open(demo_project())
     page = build_page(project)
     try:

@@ -16,7 +16,7 @@ from inficond.gradio_app.app import build_page
 
 @pytest.fixture
 def just_left() -> int:
-    """A port of loopback whose server has ended with a connection not yet forgotten (TIME_WAIT)."""
+    """Return a port of loopback whose server has ended with a connection in the state TIME_WAIT."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("127.0.0.1", 0))
@@ -24,7 +24,7 @@ def just_left() -> int:
         port = int(server.getsockname()[1])
         with socket.create_connection(("127.0.0.1", port)) as visitor:
             there, _ = server.accept()
-            there.close()  # who closes first waits
+            there.close()  # the side that closes first enters TIME_WAIT
             assert visitor.recv(1) == b""
     return port
 
@@ -51,7 +51,7 @@ def test_a_port_in_use_is_refused() -> None:
             open_port("127.0.0.1", port)
 
 
-def test_pages_opened_at_once_find_each_a_port(small_project: Project) -> None:
+def test_pages_started_at_the_same_time_get_different_ports(small_project: Project) -> None:
     command = [
         sys.executable,
         "-m",

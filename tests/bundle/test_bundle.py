@@ -248,7 +248,7 @@ def test_the_same_project_gives_the_same_archive(make_project: MakeProject, tmp_
         pack([project.path], tmp_path / "a.zip")
 
 
-def test_steps_that_are_in_the_log_only_are_packed(make_project: MakeProject, tmp_path: Path) -> None:
+def test_steps_in_sqlites_log_are_packed(make_project: MakeProject, tmp_path: Path) -> None:
     project = make_project()
     node = project.session("main").apply("boat", Action("mute", "c1"))
     copied = tmp_path / "copied"

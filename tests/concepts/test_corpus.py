@@ -1,4 +1,4 @@
-"""The built-in corpus as people read it, and a person's own file of words."""
+"""The built-in corpus, and corpora from a user's file."""
 
 import json
 
@@ -11,7 +11,7 @@ from inficond.core.errors import InputError
 
 
 class OneHot:
-    """An encoder whose words are told apart by the letters in them; it has no table of classes."""
+    """An encoder that distinguishes words by their letters and has no table of classes."""
 
     dim = 26
     lookup = None
@@ -57,7 +57,7 @@ def test_shipped_vectors_are_those_of_the_shipped_text_tower():
     assert (again * corpus.embeddings[rows]).sum(axis=1).min() > 0.9999
 
 
-def test_near_words_are_near():
+def test_related_words_have_similar_vectors():
     corpus = load_corpus()
 
     def cosine(a, b):
@@ -75,7 +75,7 @@ def test_near_words_are_near():
         ("words.json", json.dumps(["rusty metal", {"name": "wet sand", "prompts": ["wet sand"]}])),
     ],
 )
-def test_own_words_in_any_of_three_formats_for_any_encoder(tmp_path, name, text):
+def test_a_users_words_are_read_from_three_formats_for_any_encoder(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text, "utf-8")
     corpus = load_corpus(path, OneHot())
@@ -84,7 +84,7 @@ def test_own_words_in_any_of_three_formats_for_any_encoder(tmp_path, name, text)
     np.testing.assert_allclose(np.linalg.norm(corpus.embeddings, axis=1), 1, atol=1e-6)
 
 
-def test_another_encoder_gets_vectors_of_its_own():
+def test_vectors_are_computed_for_another_encoder():
     corpus = load_corpus(None, OneHot())
     assert corpus.embeddings.shape == (len(load_corpus()), 26)
 
@@ -125,7 +125,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
             load_corpus(path, OneHot())
 
 
-def test_typed_words_are_looked_up_among_classes_the_encoder_knows():
+def test_typed_words_are_looked_up_in_the_encoders_table_of_classes():
     from inficond.core.models import load_encoder
 
     encoder = load_encoder("embedded")

@@ -1,4 +1,4 @@
-"""Validity, grounding and the name prior: which words name something, and where their vectors point."""
+"""Validity of words, grounding of their vectors, and the name prior."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Concept vectors and evidence: the definition, to the bit where it is promised."""
+"""Concept vectors and evidence equal their definition."""
 
 import numpy as np
 import pytest

@@ -1,9 +1,9 @@
-"""Reads the blocks out of the documents, so that what they say can be run.
+"""Parser of the code blocks of the documents, which tests run.
 
-In README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md every fence names its language. ```` ```sh ```` holds
-commands and ```` ```python ```` a script; a test runs them, in order, in one folder per document.
-```` ```sh (not run: WHY) ```` is not run, for the reason it gives; its `inficond` lines must still parse, a
-script still compile. ```` ```js (file: PATH) ```` is a file that a test writes and uses.
+In README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md every fence names its language. ```` ```sh ````
+contains commands and ```` ```python ```` a script; a test runs them, in order, in one folder per document.
+```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile.
+```` ```js (file: PATH) ```` is a file that a test writes and uses.
 """
 
 import re
@@ -28,13 +28,13 @@ class Block:
     document : str
         File name.
     line : int
-        Of its first line.
+        Number of its first line.
     language : str
     body : str
     not_run : str or None
-        Why it is not run.
+        Reason why it is not run.
     file : str or None
-        The file that it is.
+        Path of the file that the block contains.
     """
 
     document: str
@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """One thing that a reader would run: a line of a shell, or a script."""
+    """A line of a shell, or a script."""
 
     document: str
     line: int
@@ -57,7 +57,7 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The line as a shell splits it, comments dropped."""
+        """The words of the line, split like a shell does, without comments."""
         return shlex.split(self.text, comments=True)
 
     def __str__(self) -> str:
@@ -65,13 +65,13 @@ class Command:
 
 
 def documents() -> list[Path]:
-    """Every document that a reader meets."""
+    """Return the paths of the documents."""
     top = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
     return [*(ROOT / name for name in top), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(document: Path) -> Iterator[Block]:
-    """Every fenced block of one document."""
+    """Return the fenced blocks of a document."""
     text = document.read_text(encoding="utf-8")
     for match in _FENCE.finditer(text):
         said = {match["how"]: match["what"]}
@@ -82,7 +82,7 @@ def blocks(document: Path) -> Iterator[Block]:
 
 
 def commands(document: Path) -> Iterator[Command]:
-    """The commands and scripts of one document, continuation lines joined."""
+    """Return the commands and scripts of a document, with continuation lines joined."""
     for block in blocks(document):
         if block.language == "python" and block.file is None:
             yield Command(block.document, block.line, block.body, block.not_run, "python")

@@ -1,4 +1,4 @@
-"""What the documents say is true: links lead somewhere, commands exist, and those that can run do run."""
+"""Links of the documents are valid, and their commands exist and run."""
 
 import os
 import re
@@ -20,13 +20,13 @@ TARGETS = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(encoding
 
 
 def anchors(document: Path) -> set[str]:
-    """What GitHub calls the headings of a document."""
+    """Return GitHub's anchors of the headings of a document."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_are_valid(name: str) -> None:
     document = ROOT / name
     text = document.read_text(encoding="utf-8")
     missing = []
@@ -40,8 +40,8 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_fence_says_what_it_holds(name: str) -> None:
-    """None is passed over because it names no language, or says in a form of its own that it is not run."""
+def test_every_block_has_a_known_language(name: str) -> None:
+    """No block is skipped because its language or its mark is misspelt."""
     found = list(blocks(ROOT / name))
     text = (ROOT / name).read_text(encoding="utf-8")
     assert 2 * len(found) == len(re.findall(r"^ *```", text, re.M)), "a fence that the tests cannot read"
@@ -74,7 +74,7 @@ def test_every_inficond_line_parses(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_commands_named_in_passing_exist(name: str) -> None:
+def test_commands_in_running_text_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     named = set(re.findall(r"`inficond ([a-z]\w*)", text))
     assert named <= COMMANDS
@@ -92,7 +92,7 @@ def test_commands_named_in_passing_exist(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if any(c.not_run is None for c in commands(ROOT / n))])
 def test_commands_run(name: str, tmp_path: Path) -> None:
-    """In one folder that holds `photos/`: 120 collages of the demo, where a reader has photographs."""
+    """They run in a folder with `photos/`, which contains 120 collages of the demo."""
     from inficond.core import Project
     from inficond.core.demo import demo_project
 

@@ -1,4 +1,4 @@
-"""The systemd unit and the Dockerfile name commands and files that exist, and promise what they set."""
+"""The systemd unit and the Dockerfile name existing commands and files, and have the documented settings."""
 
 import re
 import shutil
@@ -23,8 +23,8 @@ def test_the_unit_runs_a_command_that_parses() -> None:
     assert (args.host, args.port) == ("127.0.0.1", 8080), "on loopback: it authenticates nobody"
 
 
-def test_the_unit_can_write_where_it_says_its_caches_are() -> None:
-    """Confined to reading; the one folder of its own holds every cache that it names."""
+def test_the_unit_may_write_its_caches_only() -> None:
+    """The file system is read-only, except for one folder, which contains every cache that the unit names."""
     said = dict(line.split("=", 1) for line in UNIT.split("\n") if re.match(r"^\w+=", line))
     assert {"strict", "yes"} >= {said["ProtectSystem"], said["ProtectHome"]}
     cache = said["CacheDirectory"]
@@ -42,7 +42,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert not complaints
 
 
-def test_the_image_is_built_from_files_that_exist_and_holds_the_packages() -> None:
+def test_the_dockerfile_copies_existing_files_and_all_packages() -> None:
     copied: set[str] = set()
     for line in re.findall(r"^COPY (.+)$", DOCKER, re.M):
         *sources, _ = line.split()
@@ -51,7 +51,7 @@ def test_the_image_is_built_from_files_that_exist_and_holds_the_packages() -> No
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_the_image_does_not_run_as_root_and_its_command_parses() -> None:
+def test_the_image_runs_a_valid_command_without_root() -> None:
     before, after = DOCKER.split("USER inficond")
     assert "prepare-only" not in before, "caches made by root are of no use to another user"
     command = re.search(r"^CMD \[(.+)\]$", after, re.M)

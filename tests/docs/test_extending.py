@@ -1,4 +1,4 @@
-"""The example view of docs/extending.md, written out as it stands into a copy of the packages, works."""
+"""The example view of docs/extending.md works in a copy of the packages."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages with the files of the document added; nothing else of them is touched."""
+    """A copy of the packages with the files of the document."""
     place = tmp_path_factory.mktemp("extended")
     files = [b for b in blocks(ROOT / "docs" / "extending.md") if b.file is not None]
     assert {Path(b.file or "").name for b in files} == {"view.py", "view.js", "view.css"}

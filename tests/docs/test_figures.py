@@ -1,4 +1,4 @@
-"""Figures stand in one place: what the README's table takes from another document stands there too."""
+"""Figures in the README's benchmark table are those of the documents that it cites."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ NUMBER = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?![\w])")
 
 
 def rows() -> list[tuple[str, str, Path]]:
-    """Rows of the table under *Benchmarks* whose command, or that of the row above (″), cites a document."""
+    """Return the rows of the benchmark table that cite a document; ″ stands for that of the row above."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Benchmarks")[1].split("\n## ")[0]
     table = [[c.strip() for c in line.strip("|").split("|")] for line in text.split("\n") if line[:1] == "|"]
     found, block = [], []
@@ -26,7 +26,7 @@ def rows() -> list[tuple[str, str, Path]]:
 
 
 def numbers(text: str) -> list[tuple[float, float]]:
-    """Every number with half a unit of its last digit."""
+    """Return every number with half a unit of its last digit."""
     found = []
     for said in NUMBER.findall(text):
         plain = said.replace(",", "")
@@ -35,13 +35,13 @@ def numbers(text: str) -> list[tuple[float, float]]:
     return found
 
 
-def test_the_table_cites_documents() -> None:
+def test_the_benchmark_table_cites_documents() -> None:
     assert len({document for _, _, document in rows()}) >= 2
 
 
 @pytest.mark.parametrize(("what", "figure", "document"), rows(), ids=lambda x: str(x)[:40])
-def test_a_cited_figure_stands_in_its_document(what: str, figure: str, document: Path) -> None:
-    """Rounded as the README rounds it; milliseconds may be told as seconds, a share as per cent."""
+def test_a_cited_figure_is_in_its_document(what: str, figure: str, document: Path) -> None:
+    """Figures may be rounded, given in seconds instead of milliseconds, and in per cent instead of shares."""
     there = [n for n, _ in numbers(document.read_text(encoding="utf-8"))]
     missing = [
         n

@@ -1,4 +1,4 @@
-"""Every file format of docs/formats.md meets a version it does not know with one line, and keeps the file."""
+"""Every file format of docs/formats.md refuses an unknown version with one line and without changes."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ UNKNOWN = 99
 
 @dataclass(frozen=True)
 class Format:
-    """A format: where formats.md describes it, how a file of version 99 comes about, and who reads it."""
+    """A format: its section in formats.md, a function that changes the version, and a function that reads."""
 
     heading: str
     make: Callable[[Project, Path], Path]
@@ -93,7 +93,7 @@ def of_history(project: Project, place: Path) -> Path:
 
 
 def _edit(path: Path, *statements: str) -> None:
-    """Change an SQLite file behind the program's back, and leave nothing of it in the log."""
+    """Change an SQLite file directly, without leaving changes in its log."""
     db = sqlite3.connect(path)
     for statement in statements:
         db.execute(statement)
@@ -128,7 +128,7 @@ FORMATS = {
 
 
 def _state(place: Path) -> dict[str, str]:
-    """What lies there; SQLite's own shared memory and log come and go."""
+    """Return the files of a folder, without SQLite's shared memory and log."""
     return {
         str(p.relative_to(place)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in place.rglob("*")
@@ -137,7 +137,7 @@ def _state(place: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_unknown_version_is_one_line_and_changes_nothing(
+def test_an_unknown_version_raises_one_line_and_changes_nothing(
     name: str, small_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind = FORMATS[name]
@@ -154,14 +154,14 @@ def test_an_unknown_version_is_one_line_and_changes_nothing(
     assert {k: v for k, v in _state(tmp_path).items() if k in before} == before
 
 
-def test_an_unknown_version_of_students_is_one_line(small_project: Project, tmp_path: Path) -> None:
+def test_an_unknown_version_of_students_raises_one_line(small_project: Project, tmp_path: Path) -> None:
     path = of_students(small_project, tmp_path)
     with pytest.raises(Exception, match="format version '99'.*use the version of inficond") as told:
         Students.load(path)
     assert "\n" not in str(told.value)
 
 
-def test_every_format_is_described_and_none_is_left_out() -> None:
+def test_every_format_is_described() -> None:
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", text, re.M)
     wanted = {kind.heading for kind in FORMATS.values()} | {"Students", "Versions"}
@@ -171,8 +171,8 @@ def test_every_format_is_described_and_none_is_left_out() -> None:
         assert title == "Versions" or "MUST" in section, f"{title} says nothing that must hold"
 
 
-def test_a_history_of_format_1_is_read_and_brought_up_to_date(small_project: Project, tmp_path: Path) -> None:
-    """Format 1 had no sums: such a file is read as it is, and has them after the next step."""
+def test_a_history_of_format_1_is_read_and_upgraded(small_project: Project, tmp_path: Path) -> None:
+    """Format 1 had no checksums; they are added with the next step."""
     folder = _copy(small_project, tmp_path)
     step = ["--class", small_project.classes[0], "--json"]
     assert main(["tune", str(folder), *step, "--mute", small_project.concepts[0]]) == 0
@@ -192,14 +192,14 @@ def test_a_history_of_format_1_is_read_and_brought_up_to_date(small_project: Pro
     assert len(Project.open(folder).session("main").tree()) == 3
 
 
-def test_a_recipe_that_was_read_is_the_one_that_was_written(small_project: Project) -> None:
+def test_a_recipe_is_read_as_it_was_written(small_project: Project) -> None:
     session = small_project.session()
     session.apply(small_project.classes[0], [{"kind": "mute", "concept": small_project.concepts[0]}])
     recipe = session.recipe()
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
-def test_no_student_is_loaded_whose_version_is_unknown(small_project: Project, tmp_path: Path) -> None:
+def test_an_exported_student_of_an_unknown_version_is_refused(small_project: Project, tmp_path: Path) -> None:
     path = of_exported(small_project, tmp_path)
     open_session(path)  # the graph itself is sound
     with pytest.raises(Exception, match="format version '99'"):

@@ -1,4 +1,4 @@
-"""`--help` of every command, and of every command inside one, prints: many read nothing else."""
+"""Every command and subcommand has a help text."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ COMMANDS = sorted({point.name for point in entry_points(group="inficond.commands
 
 
 def inside(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its subcommands."""
+    """Yield a parser and the parsers of its subcommands."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -21,7 +21,7 @@ def inside(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_prints_and_says_what_it_does(name: str) -> None:
+def test_help_describes_the_command(name: str) -> None:
     parsers = [p for p in inside(build_parser(name)) if p.prog.split()[1:2] == [name]]
     assert parsers
     for parser in parsers:

@@ -1,6 +1,6 @@
-"""The pictures of the documents exist, are what the script made of the app, and are recent.
+"""The pictures of the documents exist, were made by the script from the app, and are recent.
 
-`python -m tests.tools.make_pictures` remakes them all, and `pictures.json` beside them says what it asserted.
+`python -m tests.tools.make_pictures` makes all of them and records its assertions in `pictures.json`.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ DAYS = 30
 
 
 def shown_in(document: str) -> set[str]:
-    """Pictures that a document refers to, by file name."""
+    """Return the file names of the pictures in a document."""
     text = (ROOT / document).read_text(encoding="utf-8")
     return {Path(name).name for name in re.findall(r"[\w./-]*pictures/[\w-]+\.(?:webp|svg)", text)}
 
 
 @pytest.mark.parametrize("name", sorted(RECORD["pictures"]))
-def test_picture_is_the_one_the_script_made(name: str) -> None:
+def test_pictures_are_those_of_the_script(name: str) -> None:
     path, said = PICTURES / name, RECORD["pictures"][name]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == said["sha256"]
     with Image.open(path) as picture:
@@ -46,7 +46,7 @@ def test_whole_page_is_shown_in_both_themes() -> None:
         assert RECORD["pictures"][name]["box"] == [0, 0, *RECORD["pictures"][name]["size"]]
 
 
-def test_no_picture_but_the_scripts() -> None:
+def test_no_other_pictures_exist() -> None:
     assert {p.name for p in PICTURES.glob("*.webp")} == set(RECORD["pictures"])
 
 
@@ -68,7 +68,7 @@ def test_still_shows_six_views_inside_the_window(name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_animation_tells_the_guided_scenario(theme: str) -> None:
+def test_the_animation_shows_the_guided_scenario(theme: str) -> None:
     said = RECORD["pictures"][f"scenario-{theme}.webp"]
     assert list(said["views"]) == ["fails", "why", "drag", "preview", "improved", "export"]
     assert said["frames"] == len(said["captions"]) == 6
@@ -76,11 +76,11 @@ def test_animation_tells_the_guided_scenario(theme: str) -> None:
     assert (PICTURES / f"scenario-{theme}.webp").stat().st_size <= 1_500_000
 
 
-def test_correction_in_the_pictures_helped() -> None:
+def test_the_pictures_show_an_improvement() -> None:
     assert RECORD["story"]["extra_after"] < RECORD["story"]["extra_before"]
 
 
-def test_documents_show_them() -> None:
+def test_documents_use_the_pictures() -> None:
     assert {"scenario-light.webp", "scenario-dark.webp", "how-light.svg", "how-dark.svg"} <= shown_in(
         "README.md"
     )
@@ -93,7 +93,7 @@ def test_pictures_are_of_this_version() -> None:
 
 
 def test_pictures_are_recent() -> None:
-    """Not more than a month older than the last change to the page."""
+    """They are at most a month older than the last change to the page."""
     command = ["git", "log", "-1", "--format=%cI", "--", PAGE]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if told.returncode or not told.stdout.strip():

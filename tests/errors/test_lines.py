@@ -1,4 +1,4 @@
-"""What a person is told is one line that any terminal and browser can show, whoever wrote what is in it."""
+"""Error messages are one printable line, whatever names they contain."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def test_every_error_is_one_printable_line(text: str) -> None:
         str(error).encode()
 
 
-def test_plain_words_stay_as_they_are() -> None:
+def test_plain_text_is_unchanged() -> None:
     assert str(InputError("no “Straße” in\n  photos/名前.jpg")) == "no “Straße” in photos/名前.jpg"
     for joined in ("می\u200cخواهم", "👩\u200d🔬"):
         assert one_line(joined) == joined
@@ -32,11 +32,11 @@ def test_plain_words_stay_as_they_are() -> None:
     ("text", "shown"),
     [("a\x1b[2Jb", r"a\x1b[2Jb"), ("a\u202eb", r"a\u202eb"), ("a\ud800b", r"a\ud800b"), ("a\0b", r"a\x00b")],
 )
-def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert one_line(text) == shown
 
 
-def test_of_a_long_line_beginning_and_end_are_kept() -> None:
+def test_a_long_line_is_shortened_in_the_middle() -> None:
     line = str(InputError("the name " + "x" * 1_000_000 + " is too long: shorten it"))
     assert len(line) <= LONGEST
     assert line.startswith("the name xxx")

@@ -17,7 +17,7 @@ COMMAND = re.compile(r"python -m inficond\S*")
 
 
 def messages(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and literal text of every message given to an exception of this project."""
+    """Yield line and literal text of each message of an exception of this project."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in ERRORS:
             continue
@@ -44,7 +44,7 @@ def test_no_message_names_a_module_or_spans_lines(path: Path) -> None:
     assert not wrong, wrong
 
 
-def test_the_check_finds_what_it_is_for(tmp_path: Path) -> None:
+def test_a_message_with_a_module_name_is_found(tmp_path: Path) -> None:
     file = tmp_path / "sample.py"
     file.write_text('raise InputError(f"{x}: see inficond.core.solver")\nraise InputError("fine: add one")\n')
     [(_, bad), (_, good)] = messages(file)

@@ -9,7 +9,7 @@ T = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]
 S = np.array([[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.3, 0.3, 0.4], [0.4, 0.3, 0.3]])
 
 
-def test_the_example() -> None:
+def test_metrics_of_the_example() -> None:
     labels = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [np.nan] * 3])
     found = exclusive_metrics(T, S, np.array([0.5, 0.5, 0.5]), labels)
     assert found.agreement == 0.75

@@ -27,7 +27,7 @@ def _cells(seed=0, batch=3, side=14, dim=32):
     return F.normalize(torch.randn(batch, side, side, dim), dim=3)
 
 
-def test_regions_are_unit_and_every_cell_has_one():
+def test_regions_have_unit_length_and_cover_every_cell():
     regions, assignment = RegionFinder(n_regions=9)(_cells())
     assert regions.shape == (3, 9, 32)
     torch.testing.assert_close(regions.norm(dim=2), torch.ones(3, 9))
@@ -36,7 +36,7 @@ def test_regions_are_unit_and_every_cell_has_one():
     assert int(assignment.max()) < 9
 
 
-def test_regions_follow_the_picture_where_it_has_parts():
+def test_regions_follow_the_parts_of_a_picture():
     dense = _cells(batch=1) * 0.05
     top, bottom = F.normalize(torch.randn(2, 32), dim=1)
     dense[0, :5] += top
@@ -55,14 +55,14 @@ def test_regions_are_smooth_in_the_cells():
     assert float((a * b).sum(dim=2).min()) > 0.999
 
 
-def test_a_picture_of_one_colour_has_regions_too():
+def test_a_picture_of_one_colour_has_regions():
     flat = F.normalize(torch.ones(1, 14, 14, 32), dim=3)
     regions, _ = RegionFinder()(flat)
     torch.testing.assert_close(regions, F.normalize(torch.ones(1, 9, 32), dim=2))
 
 
-def _layout(seed=0):
-    """Cells of no meaning, and a middle map whose upper and lower halves have a texture of their own."""
+def _cells_with_two_textures(seed=0):
+    """Return random cells, and a middle map whose upper and lower halves have different textures."""
     from inficond.export.embedded.network import MID_CHANNELS, Sharing
 
     torch.manual_seed(seed)
@@ -74,8 +74,8 @@ def _layout(seed=0):
     return Sharing(mean), _cells(seed, batch=2), mid
 
 
-def test_cells_of_like_texture_share_what_they_say_and_no_others():
-    sharing, cells, mid = _layout()
+def test_only_cells_of_similar_texture_share_embeddings():
+    sharing, cells, mid = _cells_with_two_textures()
     dense = sharing(cells, mid)
     assert dense.shape == cells.shape
     torch.testing.assert_close(dense.norm(dim=3), torch.ones(2, 14, 14))
@@ -86,9 +86,9 @@ def test_cells_of_like_texture_share_what_they_say_and_no_others():
         assert float((own * one_voice).sum(dim=1).min()) > 0.95
 
 
-def test_sharing_knows_no_place_and_no_length():
-    """Cells moved about together with their texture are the same cells; longer ones weigh no more."""
-    sharing, cells, mid = _layout()
+def test_sharing_is_independent_of_position_and_length():
+    """Cells that are moved with their texture get the same embeddings; their length has no effect."""
+    sharing, cells, mid = _cells_with_two_textures()
     order = torch.randperm(196)
     moved = sharing(
         cells.flatten(1, 2)[:, order].unflatten(1, (14, 14)),
@@ -129,7 +129,7 @@ def test_the_folded_network_equals_the_package():
     torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-3)
 
 
-def test_another_file_than_the_pinned_one_is_refused():
+def test_a_file_other_than_the_pinned_one_is_refused():
     _packages()
     from dataclasses import replace
 

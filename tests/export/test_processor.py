@@ -163,7 +163,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_no_manifest_can_express_is_refused_with_the_difference(tmp_path, kind):
+def test_preprocessing_without_a_manifest_form_is_refused_with_the_difference(tmp_path, kind):
     factory, options, changes, message = REFUSED[kind]
     with pytest.raises(InputError, match=message) as refused:
         read_preprocessing(saved(factory(**options), tmp_path, **changes))

@@ -84,8 +84,8 @@ def test_a_model_that_fails_is_reported(page: Page) -> None:
         assert (code, failed(response)) == (503, {"model"})
         assert "secret" not in json.dumps(response)
         lines = doctor.report_lines({**doctor_base(), "page": doctor.page_state(page.url)})
-        assert any("THE MODEL DOES NOT ANSWER" in line for line in lines)
-        assert any("the queue moves" in line for line in lines)
+        assert any("THE MODEL DOES NOT RESPOND" in line for line in lines)
+        assert any("the queue advances" in line for line in lines)
     finally:
         encoder.session.runner = alive
     assert ask(page)[0] == 200

@@ -1,4 +1,4 @@
-"""Model folders, graphs and students: what is tried with their readers, and what holds then."""
+"""Parsers of model folders, graphs and students."""
 
 import io
 import json

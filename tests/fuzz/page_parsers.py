@@ -1,4 +1,4 @@
-"""Fuzzing of what the page reads from browsers and programs: requests, links, forms, headers, JSON sizes."""
+"""Parsers of the page: requests, links, forms, headers, and sizes of JSON."""
 
 import asyncio
 import json

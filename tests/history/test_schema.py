@@ -1,4 +1,4 @@
-"""A history holds the tables of its layout and nothing else; what anybody added to the file is refused."""
+"""A history with tables, indexes, triggers or views that do not belong to its schema is refused."""
 
 import os
 import sqlite3
@@ -50,7 +50,7 @@ def edit(path: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize("script", FOREIGN.values(), ids=FOREIGN.keys())
-def test_what_inficond_does_not_create_is_refused_when_a_history_is_opened(
+def test_foreign_objects_are_refused_when_a_history_is_opened(
     make_project: MakeProject, script: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tuned(make_project)
@@ -66,7 +66,7 @@ def test_what_inficond_does_not_create_is_refused_when_a_history_is_opened(
     assert capsys.readouterr().err.count("\n") == 3
 
 
-def test_what_is_added_while_a_history_is_open_is_refused_at_the_next_step(make_project: MakeProject) -> None:
+def test_an_object_added_to_an_open_history_is_refused_at_the_next_step(make_project: MakeProject) -> None:
     project = tuned(make_project)
     session = project.session("main")
     before = len(session.tree())
@@ -130,7 +130,7 @@ def test_a_history_may_be_a_link_to_a_history(make_project: MakeProject, tmp_pat
     assert len(Project.open(project.path).session("main").tree()) == 2
 
 
-def test_a_history_of_nothing_is_created_not_refused(make_project: MakeProject) -> None:
+def test_an_empty_file_becomes_a_history(make_project: MakeProject) -> None:
     project = make_project()
     (project.path / "history.sqlite").touch()
     project.session("main").apply("boat", Action("mute", "c1"))

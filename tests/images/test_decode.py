@@ -1,4 +1,4 @@
-"""Decoding of image files: right pixels or one reason, never another exception."""
+"""Decoding of image files returns correct pixels or raises an error with one reason."""
 
 import io
 import os
@@ -35,13 +35,13 @@ def whole_jpeg() -> bytes:
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "ppm", "tga"])
-def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+def test_lossless_formats_are_decoded_exactly(tmp_path: Path, suffix: str) -> None:
     options = {"lossless": True} if suffix == "webp" else {}
     np.testing.assert_array_equal(decode(saved(tmp_path / f"x.{suffix}", gradient(), **options)), gradient())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "avif", "jp2", "gif"])
-def test_lossy_formats_come_back_nearly(tmp_path: Path, suffix: str) -> None:
+def test_lossy_formats_are_decoded_closely(tmp_path: Path, suffix: str) -> None:
     got = decode(saved(tmp_path / f"x.{suffix}", gradient())).astype(int)
     assert np.abs(got - gradient()).mean() < 12
 
@@ -105,7 +105,7 @@ def test_floating_point_tiff_is_scaled(tmp_path: Path) -> None:
 def test_grey_scale_does_not_depend_on_the_largest_value(
     tmp_path: Path, kind: str, top: float, seed: int
 ) -> None:
-    """A pixel's value alone decides what becomes of it."""
+    """A pixel's result depends on its own value only."""
     shares = np.random.default_rng(seed).uniform(0, top, (20, 24))
     suffix, depth = kind.split()
     if depth == "float":
@@ -192,7 +192,7 @@ def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     kinds=st.lists(st.sampled_from(["profile", "zTXt", "iTXt", "tEXt"]), min_size=1, max_size=4, unique=True),
     size=st.integers(0, 3_000_000),
 )
-def test_metadata_of_any_size_leave_a_png_as_it_is(kinds: list[str], size: int) -> None:
+def test_metadata_of_any_size_do_not_change_a_png(kinds: list[str], size: int) -> None:
     packed = zlib.compress(bytes(size))
     made = {
         "profile": (b"iCCP", b"name\0\0" + packed),
@@ -216,9 +216,7 @@ def test_the_orientation_of_a_png_with_a_large_profile_is_respected(tmp_path: Pa
     np.testing.assert_array_equal(decode(path), gradient()[::-1, ::-1])
 
 
-def test_heic_is_read_with_its_extra_and_named_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heic_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.from_pillow(Image.fromarray(gradient(64, 96))).save(tmp_path / "x.heic", quality=90)
     assert np.abs(decode(tmp_path / "x.heic").astype(int) - gradient(64, 96)).mean() < 6
@@ -262,7 +260,7 @@ def tiff_of_float_rgb() -> bytes:
         (tiff_of_float_rgb(), "kind of TIFF that cannot be read"),
     ],
 )
-def test_an_intact_file_of_another_kind_is_not_called_damaged(
+def test_an_intact_file_of_another_format_is_not_reported_as_damaged(
     tmp_path: Path, content: bytes, kind: str
 ) -> None:
     (tmp_path / "x.jpg").write_bytes(content)

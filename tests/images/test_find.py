@@ -89,14 +89,14 @@ def test_a_list_of_paths(tmp_path: Path) -> None:
     assert notes == [("p/y.jpg", "listed more than once; the first is used")]
 
 
-def test_a_list_of_paths_elsewhere_gets_ids_from_their_common_folder(tmp_path: Path) -> None:
+def test_ids_of_listed_paths_are_relative_to_their_common_folder(tmp_path: Path) -> None:
     touch(tmp_path, "far/a/x.jpg", "far/b/x.jpg")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "list.txt").write_text("../far/a/x.jpg\n../far/b/x.jpg\n")
     assert [f.id for f in find_images(tmp_path / "here" / "list.txt")] == ["a/x.jpg", "b/x.jpg"]
 
 
-def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
+def test_groups_and_split_are_read_from_a_csv(tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_text("path,group,split\nx.jpg,cam1,val\ny.jpg,,train\nz.jpg,cam1,\n")
     assert find_images(tmp_path / "images.csv") == [
         ImageRecord("x.jpg", tmp_path / "x.jpg", "cam1", "val"),
@@ -117,7 +117,7 @@ def test_a_csv_may_say_group_and_split(tmp_path: Path) -> None:
         ("x.jpg", "x", "is one image"),
     ],
 )
-def test_a_wrong_list_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+def test_an_invalid_list_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=message):
         find_images(tmp_path / name)
@@ -141,7 +141,7 @@ def test_a_name_that_is_not_utf_8_is_left_out_and_counted(tmp_path: Path) -> Non
     assert sorted(file for file, _ in notes) == ["b\\udcff.jpg", "d\\udcff/1.jpg", "d\\udcff/2.jpg"]
 
 
-def test_real_folders_win_over_links_whatever_their_names(tmp_path: Path) -> None:
+def test_real_folders_are_preferred_to_links(tmp_path: Path) -> None:
     touch(tmp_path, "photos/z/1.jpg", "photos/m/n/2.jpg", "elsewhere/3.jpg", "elsewhere/deep/4.jpg")
     photos = tmp_path / "photos"
     for link, target in (
@@ -173,7 +173,7 @@ def test_a_link_to_an_image_in_the_folder_is_not_a_second_image(tmp_path: Path) 
     assert notes == [("a.jpg", "a symbolic link to an image that is found already")]
 
 
-def test_pictures_of_unread_kinds_are_named(tmp_path: Path) -> None:
+def test_pictures_in_unsupported_formats_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.NEF", "c.psd", "d.svg", "e.mp4", "f.txt")
     (tmp_path / "download").write_bytes(b"\xff\xd8\xff\xe0rest")
     (tmp_path / "photo.jpg_large").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -184,7 +184,7 @@ def test_pictures_of_unread_kinds_are_named(tmp_path: Path) -> None:
     assert "a JPEG picture" in notes["download"]
 
 
-def test_lists_from_other_systems(tmp_path: Path) -> None:
+def test_lists_with_paths_of_other_systems_are_read(tmp_path: Path) -> None:
     touch(tmp_path, "ph/caf\u00e9.jpg", "ph/back\\slash.jpg", "ph/b.jpg")
     listed = ["ph\\b.jpg", "ph/cafe\u0301.jpg", "ph/back\\slash.jpg"]
     want = sorted(["ph/b.jpg", "ph/caf\u00e9.jpg", "ph/back\\slash.jpg"])

@@ -1,4 +1,4 @@
-"""Sources of images: the same photographs through every door, and damaged or unusual sources."""
+"""Sources of images: class folders, tables and metadata, and damaged or unusual sources."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Model folders: what they promise, what is refused, and what the models in them say."""
+"""Model folders: manifests, checks, and results of the models."""
 
 import hashlib
 import json
@@ -251,7 +251,7 @@ def test_any_picture_is_resized_to_the_input_size(w: int, h: int, resize: int) -
 
 
 @pytest.mark.data
-def test_the_embedded_teacher_knows_imagenet(shared_data: Path) -> None:
+def test_the_embedded_teacher_classifies_imagenet(shared_data: Path) -> None:
     from inficond.core.images import decode
 
     teacher = load_teacher("embedded", "cpu")

@@ -132,7 +132,7 @@ def test_a_graph_that_expands_is_refused_and_leaves_this_process_alone(kind: str
     nodes, constants = AMPLIFIERS[kind]
     path = write(tmp_path / "evil.onnx", nodes, **constants)
     assert path.stat().st_size < 300_000
-    # A shell in between: a process inherits the peak memory of the one that starts it.
+    # A shell starts the process, since a child inherits the peak memory of its parent.
     run = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", RUN, str(path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     message, kilobytes = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""Many visitors, one model: batches form, bad images fail alone, and health tells the truth."""
+"""Batching of requests of many visitors: batches, errors of single images, cancellation and health."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ def picture(value: int) -> np.ndarray:
 
 
 class Model:
-    """Averages pixels; refuses any batch that holds a poisoned image, and remembers its batches."""
+    """A model that averages pixels, raises an error for a batch with a bad image, and records its batches."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.sizes = seconds, []
@@ -42,7 +42,7 @@ class Model:
 
 
 class Gate:
-    """A model that answers only while it is open."""
+    """A model that returns only while it is open."""
 
     def __init__(self) -> None:
         self.open, self.entered = threading.Event(), threading.Event()
@@ -164,7 +164,7 @@ def test_a_timeout_cancels_the_request():
         assert scheduler.health().cancelled == 1
 
 
-def test_health_reports_unanswered_requests():
+def test_health_reports_requests_without_a_response():
     gate = Gate()
     with Scheduler(gate, batch_size=1, stall=0.1) as scheduler:
         assert scheduler.health().ok
@@ -182,7 +182,7 @@ def test_health_reports_unanswered_requests():
 
 def test_a_worker_that_has_ended_fails_all_waiting_requests():
     class Unplugged(BaseException):
-        """What no `except Exception` catches."""
+        """An exception that `except Exception` does not catch."""
 
     entered, go = threading.Event(), threading.Event()
 
@@ -240,8 +240,8 @@ def test_closing_ends_the_worker_and_cancels_waiting_requests():
         scheduler.submit(picture(2))
 
 
-def test_ten_thousand_requests_from_thirty_two_clients_of_which_one_percent_fail():
-    """Every good one is answered rightly, every bad one fails, and nothing is left over."""
+def test_many_clients_get_their_own_results_and_errors():
+    """32 clients send 10,000 requests, of which one in a hundred fails."""
     with Scheduler(Model(), batch_size=16, queue=64, latency=0.001) as scheduler:
 
         def client(number):

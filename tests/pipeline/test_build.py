@@ -1,4 +1,4 @@
-"""The pipeline: what it computes, what it survives, and what it says of bad input."""
+"""Building of projects: results, resuming after interruptions, and invalid input."""
 
 import json
 import os
@@ -31,7 +31,7 @@ ARRAYS = (
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Of every array and every thumbnail."""
+    """Return the checksum of every array and every thumbnail."""
     found = {name: sha256_of(folder / name) for name in ARRAYS}
     return found | {
         str(p.relative_to(folder)): sha256_of(p) for p in sorted((folder / "thumbnails").rglob("*.jpg"))
@@ -43,7 +43,7 @@ def built(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project.create(**tiny.arguments(tmp_path_factory.mktemp("built") / "out"))
 
 
-def test_a_project_holds_what_the_definitions_say(built: Project, tiny: Any) -> None:
+def test_project_arrays_follow_their_definitions(built: Project, tiny: Any) -> None:
     from tests.tiny_models import embedding
 
     assert len(built) == 300
@@ -68,7 +68,7 @@ def test_a_project_holds_what_the_definitions_say(built: Project, tiny: Any) -> 
     assert 0.2 < built.is_validation.mean() < 0.4
 
 
-def test_students_follow_the_teacher_and_evidence_is_where_it_was_seen(built: Project) -> None:
+def test_students_are_faithful_and_evidence_is_in_the_right_region(built: Project) -> None:
     S = built.students.predict(built.X)
     held = built.validation_rows
     assert np.mean((S[held] > 0.5) == (built.T[held] > 0.5)) > 0.9
@@ -82,7 +82,7 @@ def test_students_follow_the_teacher_and_evidence_is_where_it_was_seen(built: Pr
     assert found.mask[round(top * 4) : round(bottom * 4), round(left * 4) : round(right * 4)].all()
 
 
-def test_nothing_to_do_when_finished_and_no_other_project_over_it(built: Project, tiny: Any) -> None:
+def test_a_finished_project_is_not_rebuilt_or_overwritten(built: Project, tiny: Any) -> None:
     before = {p: p.stat().st_mtime_ns for p in built.path.rglob("*") if p.is_file()}
     Project.create(**tiny.arguments(built.path))
     assert {p: p.stat().st_mtime_ns for p in built.path.rglob("*") if p.is_file()} == before
@@ -116,9 +116,7 @@ def distill(tiny: Any, out: Path, *more: str, slow: bool = True) -> subprocess.P
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_killed_half_way_it_goes_on_and_ends_in_the_same_bytes(
-    built: Project, tiny: Any, tmp_path: Path
-) -> None:
+def test_a_killed_build_resumes_to_the_same_bytes(built: Project, tiny: Any, tmp_path: Path) -> None:
     out, pieces = tmp_path / "out", tmp_path / "out" / ".build" / "shards"
     process = distill(tiny, out)
     while not list(pieces.glob("*.npz")):
@@ -144,7 +142,7 @@ def test_killed_half_way_it_goes_on_and_ends_in_the_same_bytes(
 
 
 @pytest.mark.parametrize("fault", ["cut", "flip", "empty"])
-def test_a_damaged_piece_is_made_again(tiny: Any, built: Project, tmp_path: Path, fault: str) -> None:
+def test_a_damaged_shard_is_rebuilt(tiny: Any, built: Project, tmp_path: Path, fault: str) -> None:
     class StopAfterEncoding(Silent):
         def start(self, stage: str, total: int, done: int = 0) -> None:
             super().start(stage, total, done)
@@ -163,7 +161,7 @@ def test_a_damaged_piece_is_made_again(tiny: Any, built: Project, tmp_path: Path
     assert checksums(out) == checksums(built.path)
 
 
-def test_cancelled_it_keeps_what_was_finished(tiny: Any, tmp_path: Path) -> None:
+def test_a_cancelled_build_keeps_finished_shards(tiny: Any, tmp_path: Path) -> None:
     class StopAt150(Silent):
         def advance(self, n: int = 1) -> None:
             super().advance(n)
@@ -177,14 +175,14 @@ def test_cancelled_it_keeps_what_was_finished(tiny: Any, tmp_path: Path) -> None
     assert Project.create(**tiny.arguments(out)).config["source"]["reused"] == 128
 
 
-def test_two_builders_do_not_share_a_folder(tiny: Any, tmp_path: Path) -> None:
+def test_two_builds_in_one_folder_are_refused(tiny: Any, tmp_path: Path) -> None:
     folder = tmp_path / "out" / files.BUILD
     folder.mkdir(parents=True)
     with FileLock(folder / "lock"), pytest.raises(InputError, match="another process"):
         Project.create(**tiny.arguments(tmp_path / "out"))
 
 
-def test_bad_files_are_skipped_named_and_counted(tiny: Any, tmp_path: Path) -> None:
+def test_unreadable_files_are_skipped_and_listed(tiny: Any, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(tiny.photos / "a", photos)
     whole = (photos / "00001.jpg").read_bytes()
@@ -225,7 +223,7 @@ def test_bad_files_are_skipped_named_and_counted(tiny: Any, tmp_path: Path) -> N
     assert project.X[project.image_ids.index("moving.gif"), red] > 0.9
 
 
-def test_an_unreadable_file_is_tried_again_by_the_next_run(tiny: Any, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_read_again_by_the_next_run(tiny: Any, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(tiny.photos / "a", photos)
     os.symlink(tmp_path / "not-there-yet.jpg", photos / "later.jpg")
@@ -251,7 +249,7 @@ def responses(project: Project, path: Path, more: str = "") -> Path:
     return table(path, "image,class,probability\n" + "\n".join(rows) + "\n" + more)
 
 
-def test_a_file_of_responses_teaches_like_the_model(built: Project, tiny: Any, tmp_path: Path) -> None:
+def test_a_file_of_responses_equals_the_teacher(built: Project, tiny: Any, tmp_path: Path) -> None:
     more = "absent.jpg,red,0.5\n" + f"{built.image_ids[0]},red,{built.T[0, built.classes.index('red')]:.5f}\n"
     teacher = responses(built, tmp_path / "r.csv", more)
     labels = table(
@@ -289,7 +287,7 @@ def test_images_without_a_response_are_skipped(built: Project, tiny: Any, tmp_pa
     assert project.config["source"]["skipped_files"] == [[built.image_ids[0], "no response in r.csv"]]
 
 
-def test_a_constant_class_is_left_out_and_named(built: Project, tiny: Any, tmp_path: Path) -> None:
+def test_a_constant_class_is_skipped_and_reported(built: Project, tiny: Any, tmp_path: Path) -> None:
     more = "".join(f"{id},ghost,0.25\n" for id in built.image_ids)
     project = Project.create(
         **tiny.arguments(tmp_path / "out", teacher=str(responses(built, tmp_path / "r.csv", more)))
@@ -312,13 +310,13 @@ def test_classes_are_groups_whose_probabilities_are_summed(built: Project, tiny:
     np.testing.assert_allclose(project.T[:, 0], of["red"] + of["green"], atol=1e-6)
 
 
-def test_softmax_students_learn_one_distribution(built: Project, tiny: Any, tmp_path: Path) -> None:
+def test_softmax_students_sum_to_one(built: Project, tiny: Any, tmp_path: Path) -> None:
     project = Project.create(**tiny.arguments(tmp_path / "out", link="softmax"))
     np.testing.assert_allclose(np.asarray(project.T).sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(project.students.predict(project.X).sum(1), 1, atol=1e-5)
 
 
-def test_a_csv_decides_group_and_split(tiny: Any, tmp_path: Path) -> None:
+def test_groups_and_split_are_read_from_a_csv(tiny: Any, tmp_path: Path) -> None:
     paths = sorted(tiny.photos.rglob("*.jpg"))[:60]
     rows = [f"{p},g{i // 2},{'val' if i % 6 < 2 else 'train'}" for i, p in enumerate(paths)]
     listed = table(tmp_path / "images.csv", "path,group,split\n" + "\n".join(rows))
@@ -358,7 +356,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("given", "message"), REFUSED, ids=[m[:40] for _, m in REFUSED])
-def test_bad_input_is_refused_in_one_line(
+def test_invalid_options_raise_one_line(
     tiny: Any, tmp_path: Path, given: dict[str, Any], message: str
 ) -> None:
     for name in ("empty", "text-only", "few", "six", "occupied"):
@@ -397,7 +395,7 @@ def test_bad_input_is_refused_in_one_line(
     assert (tmp_path / "occupied" / "diary.txt").read_text() == "mine"
 
 
-def test_the_command_says_bad_input_in_one_line_and_exits_with_2(tiny: Any, tmp_path: Path) -> None:
+def test_the_command_exits_with_2_on_invalid_input(tiny: Any, tmp_path: Path) -> None:
     process = distill(tiny, tmp_path / "out", "--labels", str(tmp_path / "none.csv"), slow=False)
     printed, complaints = process.communicate()
     assert process.returncode == 2

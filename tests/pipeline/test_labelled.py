@@ -1,4 +1,4 @@
-"""A labelled folder needs no model and no option: teacher, link, words and sparsity follow from the data."""
+"""Projects from a labelled folder: teacher, link, words and sparsity are chosen automatically."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
 
 
 def write_class_folders(folder: Path, n: int = 16, seed: int = 0) -> Path:
-    """Write `n` noisy images of one colour into a folder for each colour."""
+    """Write a class folder for each colour with `n` noisy images of it."""
     rng = np.random.default_rng(seed)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The whole command at full size, with the models that ship: bounded memory, and a kill half way."""
+"""Builds with many images and the embedded models: bounded memory, and a kill in the middle."""
 
 import json
 import os
@@ -23,7 +23,7 @@ MOST_MEMORY = 1.5e9
 
 
 def generate_pictures(folder: Path, n: int, seed: int = 0) -> None:
-    """`n` small JPEGs, no two alike: a gradient, a disc and a bar of seeded colours and places."""
+    """Write `n` different small JPEGs: a gradient, a disc and a bar with random colours and positions."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:72, 0:96].astype(np.float32) / 96
     for i in range(n):
@@ -39,7 +39,7 @@ def generate_pictures(folder: Path, n: int, seed: int = 0) -> None:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Of every array, table and thumbnail of a project; what tells times is left out."""
+    """Return the checksum of every array, table and thumbnail of a project."""
     kinds = {".npy", ".npz", ".safetensors", ".parquet", ".jpg"}
     return {str(p.relative_to(folder)): sha256_of(p) for p in folder.rglob("*") if p.suffix in kinds}
 
@@ -68,7 +68,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path) -> Non
 @pytest.mark.nightly
 @pytest.mark.data
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_scenes_killed_half_way_end_in_the_same_bytes(
+def test_a_killed_build_of_scenes_resumes_to_the_same_bytes(
     scenes_run: tuple[Path, dict[str, Any]], shared_data: Path, tmp_path: Path
 ) -> None:
     whole, told = scenes_run

@@ -1,4 +1,4 @@
-"""The main job on real photographs: scenes, a linear-probe teacher, readable students."""
+"""Students of a linear probe on real photographs of scenes."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_students_of_a_probe_find_the_scenes_with_few_words(scenes_run: tuple[Path, dict[str, Any]]) -> None:
+def test_students_of_a_probe_classify_scenes_with_few_words(scenes_run: tuple[Path, dict[str, Any]]) -> None:
     _, told = scenes_run
     assert told["images"] == 1022
     assert set(told["classes"]) == {"desert", "mountains", "sea", "sunset", "trees"}

@@ -37,7 +37,7 @@ def want(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_gives_the_same_project(
+def test_every_kind_of_source_gives_the_same_project(
     tiny: Any,
     want: Project,
     tmp_path: Path,

@@ -10,7 +10,7 @@ class FakeTerminal(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_a_bar_that_vanishes() -> None:
+def test_a_terminal_shows_a_bar_until_the_end() -> None:
     stream = FakeTerminal()
     progress = Terminal(stream)
     progress.start("reading images", 200, done=50)
@@ -26,7 +26,7 @@ def test_a_terminal_gets_a_bar_that_vanishes() -> None:
     assert written.split("\r")[-1] == "", "the bar is not removed at the end"
 
 
-def test_anything_else_gets_the_notes_only() -> None:
+def test_other_outputs_get_notes_only() -> None:
     stream = io.StringIO()
     progress = Terminal(stream)
     progress.start("reading images", 2)

@@ -1,4 +1,4 @@
-"""A project folder: written whole, opened without belief, named where it is damaged."""
+"""Project folders are written completely, verified when opened, and name a damaged file."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def test_missing_and_cut_files_are_named(copy: Path, name: str) -> None:
         Project.open(copy)
 
 
-def test_no_project_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_project_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the folder does not exist"):
         Project.open(tmp_path / "nowhere")
     with pytest.raises(InputError, match="inficond distill"):
@@ -101,7 +101,7 @@ def test_a_newer_format_is_refused(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000, '{"format": 1, "checksum": "x"}'])
-def test_what_is_no_project_file_is_refused(tmp_path: Path, content: str) -> None:
+def test_an_invalid_project_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / files.PROJECT).write_text(content)
     with pytest.raises(InputError, match=r"project\.json is damaged"):
         Project.open(tmp_path)
@@ -116,13 +116,13 @@ def test_a_document_without_its_fields_is_refused(copy: Path) -> None:
             Project.open(copy)
 
 
-def test_rows_that_are_not_there_are_refused(small_project: Project) -> None:
+def test_invalid_rows_are_refused(small_project: Project) -> None:
     for row in (-1, len(small_project)):
         with pytest.raises(InputError, match="does not exist"):
             small_project.regions(row)
 
 
-def test_a_project_is_never_written_over(make_project: Callable[..., Project]) -> None:
+def test_an_existing_project_is_not_overwritten(make_project: Callable[..., Project]) -> None:
     project = make_project()
     with pytest.raises(InputError, match="already holds a project"):
         write_project(
@@ -140,7 +140,7 @@ def write_blocks(path: Path, shape: tuple[int, ...], *blocks: np.ndarray) -> Fil
     return writer.entry
 
 
-def test_an_array_written_in_blocks_is_the_same_file(tmp_path: Path) -> None:
+def test_an_array_written_in_blocks_gives_the_same_file(tmp_path: Path) -> None:
     array = np.arange(60, dtype=np.float32).reshape(12, 5)
     whole = save_array(tmp_path / "whole.npy", array)
     assert write_blocks(tmp_path / "blocks.npy", (12, 5), array[:5], array[5:6], array[6:]) == whole

@@ -1,6 +1,6 @@
-"""What a stranger's machine gets: the wheel alone, from a source archive, and at the lowest versions allowed.
+"""Installation of the wheel, of the lowest allowed versions and of the lock, in fresh environments.
 
-Each in a fresh environment with an empty home, outside the repository; only the package index is asked.
+Each has an empty home and is outside of the repository. Only the package index is needed.
 """
 
 import json
@@ -22,7 +22,7 @@ BUILD = "from setuptools import build_meta; import sys; build_meta.build_sdist(s
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the source archive, as a packager would."""
+    """The wheel, built from the source archive."""
     place = tmp_path_factory.mktemp("built")
     subprocess.run([sys.executable, "-c", BUILD, place], cwd=ROOT, check=True, capture_output=True)
     archive = next(place.glob("*.tar.gz"))
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(place: Path, *wanted: str | Path) -> Path:
-    """A fresh one with these installed; its `bin`."""
+    """Create a virtual environment with these packages; return its `bin` folder."""
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True)
     return place / "bin"
@@ -45,8 +45,8 @@ def packages(bin_: Path) -> set[str]:
     return {p["name"].lower() for p in json.loads(told.stdout)}
 
 
-def opens_the_demo(bin_: Path, home: Path) -> None:
-    """`inficond demo` from an empty home answers, and its first view is drawn without a fault."""
+def check_demo(bin_: Path, home: Path) -> None:
+    """Start `inficond demo` from an empty home, load its first view and take a step."""
     home.mkdir()
     variables = {"PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(home), "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(
@@ -72,20 +72,18 @@ def opens_the_demo(bin_: Path, home: Path) -> None:
 
 
 @nightly
-def test_the_wheel_brings_neither_torch_nor_transformers_and_opens_the_demo(
-    wheel: Path, tmp_path: Path
-) -> None:
+def test_the_wheel_installs_without_torch_and_opens_the_demo(wheel: Path, tmp_path: Path) -> None:
     bin_ = environment(tmp_path / "environment", wheel)
     assert not packages(bin_) & {"torch", "transformers", "onnx", "onnxscript"}
-    opens_the_demo(bin_, tmp_path / "home")
+    check_demo(bin_, tmp_path / "home")
 
 
 @nightly
-def test_the_lowest_versions_allowed_work(wheel: Path, tmp_path: Path) -> None:
-    """They install together, and everything from photographs to predictions runs."""
+def test_the_lowest_allowed_versions_work(wheel: Path, tmp_path: Path) -> None:
+    """They can be installed together, and all commands from distillation to prediction run."""
     (tmp_path / "floors.txt").write_text("\n".join(floors()))
     bin_ = environment(tmp_path / "environment", "-c", tmp_path / "floors.txt", wheel)
-    opens_the_demo(bin_, tmp_path / "home")
+    check_demo(bin_, tmp_path / "home")
     variables = {**os.environ, "PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(tmp_path / "home")}
     variables.pop("PYTHONPATH", None)
     photos = next((tmp_path / "home").rglob("thumbnails"))
@@ -100,7 +98,7 @@ def test_the_lowest_versions_allowed_work(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_every_dependency_has_a_lowest_version() -> None:
-    """`floors` raises where one has none; here also the ones that security demands."""
+    """`floors` raises an error for a dependency without one."""
     lowest = dict(line.split(" ;")[0].split("==") for line in floors(("export",)))
     assert {"gradio", "pillow", "onnx", "numpy", "numba"} <= set(lowest)
     assert tuple(map(int, lowest["gradio"].split("."))) >= (6, 31)
@@ -114,11 +112,11 @@ def test_the_tool_prints_constraints() -> None:
 
 
 @nightly
-def test_what_is_locked_installs_by_its_hashes_and_opens_the_demo(wheel: Path, tmp_path: Path) -> None:
+def test_the_lock_installs_by_its_hashes_and_opens_the_demo(wheel: Path, tmp_path: Path) -> None:
     bin_ = environment(tmp_path / "environment", "--require-hashes", "-r", ROOT / "requirements.lock")
     alone = packages(bin_) - {"pip", "setuptools"}
     pip = [bin_ / "python", "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", wheel], check=True)
     subprocess.run([bin_ / "python", "-m", "pip", "check"], check=True)
     assert {"gradio", "numba", "pillow"} <= alone
-    opens_the_demo(bin_, tmp_path / "home")
+    check_demo(bin_, tmp_path / "home")

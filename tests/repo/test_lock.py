@@ -1,4 +1,4 @@
-"""The lock holds all that runs, at versions that are allowed; the bill of materials is of that lock."""
+"""The lock contains all dependencies at allowed versions, and the bill of materials is that of the lock."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def locked() -> list[sbom.Locked]:
     return sbom.read_lock(LOCK)
 
 
-def test_every_direct_dependency_is_locked_at_a_version_it_allows(locked: list[sbom.Locked]) -> None:
+def test_every_direct_dependency_is_locked_at_an_allowed_version(locked: list[sbom.Locked]) -> None:
     for text in PROJECT["dependencies"]:
         wanted = Requirement(text)
         found = [one for one in locked if one.name == canonicalize_name(wanted.name)]
@@ -37,14 +37,14 @@ def test_every_direct_dependency_is_locked_at_a_version_it_allows(locked: list[s
         assert bool(wanted.marker) == any(one.marker for one in found if one.name.startswith("onnx")), text
 
 
-def test_nothing_is_locked_that_nobody_needs(locked: list[sbom.Locked]) -> None:
+def test_every_locked_package_is_required(locked: list[sbom.Locked]) -> None:
     names = {one.name for one in locked}
     for one in locked:
         assert one.via
         assert set(one.via) <= names | {"inficond"}, one.name
 
 
-def test_the_lock_keeps_the_floors_of_security(locked: list[sbom.Locked]) -> None:
+def test_the_lock_respects_security_floors(locked: list[sbom.Locked]) -> None:
     versions = {one.name: one.version for one in locked}
     assert {"gradio", "pillow"} <= versions.keys()
     for name, floor in FLOORS.items():
@@ -52,7 +52,7 @@ def test_the_lock_keeps_the_floors_of_security(locked: list[sbom.Locked]) -> Non
             assert tuple(int(n) for n in re.findall(r"\d+", versions[name])[:2]) >= floor
 
 
-def test_every_file_is_held_against_its_hash_and_none_is_named_by_address(locked: list[sbom.Locked]) -> None:
+def test_every_locked_file_has_a_hash_and_no_url(locked: list[sbom.Locked]) -> None:
     assert all(one.hashes and len(set(one.hashes)) == len(one.hashes) for one in locked)
     for text in (LOCK, BILL):
         assert not re.search(
@@ -61,10 +61,10 @@ def test_every_file_is_held_against_its_hash_and_none_is_named_by_address(locked
 
 
 @pytest.mark.parametrize(("machine", "runtime"), [("x86_64", "onnxruntime-gpu"), ("aarch64", "onnxruntime")])
-def test_one_runtime_is_installed_wherever_it_is(
+def test_exactly_one_runtime_is_installed_on_each_platform(
     locked: list[sbom.Locked], machine: str, runtime: str
 ) -> None:
-    """The GPU build on x86-64 under Linux and Windows, the other one elsewhere; never both, never none."""
+    """The GPU build on x86-64 under Linux and Windows, the other build on other platforms."""
     here = {"platform_machine": machine, "sys_platform": "linux", "python_full_version": "3.11.9"}
     chosen = {
         one.name
@@ -75,7 +75,7 @@ def test_one_runtime_is_installed_wherever_it_is(
     assert {"numpy", "gradio", "numba"} <= chosen
 
 
-def test_the_bill_lists_exactly_the_lock(locked: list[sbom.Locked]) -> None:
+def test_the_bill_of_materials_lists_the_lock(locked: list[sbom.Locked]) -> None:
     parts = json.loads(BILL)["components"]
     assert sorted((p["name"], p["version"]) for p in parts) == sorted((o.name, o.version) for o in locked)
     for part in parts:
@@ -83,27 +83,28 @@ def test_the_bill_lists_exactly_the_lock(locked: list[sbom.Locked]) -> None:
         assert part["licenses"], part["name"]
 
 
-def told(bill: str) -> list[Any]:
-    """What a bill says, however the library of today writes it."""
-    said = json.loads(bill)
-    parts = [[p["bom-ref"], p["type"], p.get("licenses"), p.get("properties")] for p in said["components"]]
-    needs = sorted((d["ref"], sorted(d.get("dependsOn", []))) for d in said["dependencies"])
-    return [sorted(parts, key=str), needs, said["metadata"]["properties"], said["serialNumber"]]
+def normalised_bill(bill: str) -> list[Any]:
+    """Return the content of a bill of materials in an order that does not depend on the library's version."""
+    sbom_ = json.loads(bill)
+    parts = [[p["bom-ref"], p["type"], p.get("licenses"), p.get("properties")] for p in sbom_["components"]]
+    needs = sorted((d["ref"], sorted(d.get("dependsOn", []))) for d in sbom_["dependencies"])
+    return [sorted(parts, key=str), needs, sbom_["metadata"]["properties"], sbom_["serialNumber"]]
 
 
-def test_the_bill_is_what_the_tool_makes_of_this_lock() -> None:
-    """Of these very bytes, and a document of CycloneDX by its schema."""
+def test_the_bill_of_materials_is_that_of_this_lock() -> None:
+    """It contains the lock's checksum and is valid by the schema of CycloneDX."""
     made = sbom.document(LOCK, sbom.known_licences(BILL))
-    assert told(made) == told(BILL), "run `make sbom`"
+    assert normalised_bill(made) == normalised_bill(BILL), "run `make sbom`"
     digest = hashlib.sha256(LOCK.encode()).hexdigest()
     assert json.loads(BILL)["metadata"]["properties"] == [
         {"name": "inficond:lock", "value": f"sha256:{digest}"}
     ]
-    assert told(sbom.document(LOCK + "# later\n", sbom.known_licences(BILL))) != told(BILL)
+    other = sbom.document(LOCK + "# later\n", sbom.known_licences(BILL))
+    assert normalised_bill(other) != normalised_bill(BILL)
 
 
-def test_licences_are_those_that_installed_packages_declare(locked: list[sbom.Locked]) -> None:
-    told = sbom.known_licences(BILL)
+def test_licences_equal_those_of_installed_packages(locked: list[sbom.Locked]) -> None:
+    known = sbom.known_licences(BILL)
     compared = 0
     for one in locked:
         try:
@@ -112,21 +113,21 @@ def test_licences_are_those_that_installed_packages_declare(locked: list[sbom.Lo
         except PackageNotFoundError:
             continue
         found = metadata(one.name)
-        said = sbom.declared({
+        declared = sbom.declared({
             "license_expression": found.get("License-Expression"),
             "license": found.get("License"),
             "classifier": found.get_all("Classifier") or [],
         })  # fmt: skip
-        assert told[one.name, one.version] == said, one.name
+        assert known[one.name, one.version] == declared, one.name
         compared += 1
     if not compared:
         pytest.skip("no package is installed at the lock's version")
 
 
-def test_the_tool_sees_a_lock_that_is_none() -> None:
-    with pytest.raises(ValueError, match="no pinned package"):
+def test_an_invalid_lock_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a pinned package"):
         sbom.read_lock("gradio>=6.31\n")
-    with pytest.raises(ValueError, match="no pinned package"):
+    with pytest.raises(ValueError, match="not a pinned package"):
         sbom.read_lock("gradio==6.31.0\n")
     with pytest.raises(ValueError, match="CycloneDX"):
         sbom.check('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "x"}]}')

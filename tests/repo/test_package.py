@@ -1,4 +1,4 @@
-"""What a user installs: the wheel is complete, small, and needs neither torch nor transformers."""
+"""The wheel is complete and small, and needs neither torch nor transformers."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
+def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {
         f"inficond/{name}"
@@ -56,7 +56,7 @@ def test_the_wheel_is_under_sixty_five_megabytes(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_extras_neither_torch_nor_transformers_is_asked_for(wheel: Path) -> None:
+def test_without_extras_neither_torch_nor_transformers_is_required(wheel: Path) -> None:
     z = zipfile.ZipFile(wheel)
     metadata = Parser().parsestr(z.read(next(n for n in z.namelist() if n.endswith("METADATA"))).decode())
     needed = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
@@ -79,7 +79,7 @@ def test_every_dependency_has_a_reason() -> None:
 
 
 def test_security_floors_hold() -> None:
-    """The lowest versions that carry the fixes named in SECURITY.md."""
+    """The lowest allowed versions contain the fixes named in SECURITY.md."""
     floors = {"gradio": (6, 31), "pillow": (12, 3), "onnx": (1, 21)}
     everything = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["export"]
     for name, floor in floors.items():
@@ -89,7 +89,7 @@ def test_security_floors_hold() -> None:
         assert tuple(map(int, version[1].split("."))) >= floor, spec
 
 
-def test_types_are_published() -> None:
+def test_the_packages_are_marked_as_typed() -> None:
     assert all((ROOT / p / "py.typed").is_file() for p in ("core", "export", "gradio_app"))
 
 
@@ -102,8 +102,8 @@ def test_every_command_has_a_module_and_every_module_a_command() -> None:
     assert not sorted(n for n in there if not n.startswith("_") and n not in table)
 
 
-def test_the_repository_speaks_of_the_product_only() -> None:
-    """No path of a developer's machine and no package registry's host in any text file."""
+def test_no_file_names_a_local_path_or_a_registry_host() -> None:
+    """No text file contains a path of a developer's machine or the host of a package registry."""
     hosts = ["pypi" + ".org", "files.python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org"]
     paths = ["/ro" + "ot/", "/wo" + "rk/"]
     wrong = []

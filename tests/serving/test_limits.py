@@ -106,7 +106,7 @@ def test_a_connection_without_a_request_is_closed(start: Callable, monkeypatch: 
         kept.close()
 
 
-def test_a_client_that_ends_early_is_forgotten(start: Callable) -> None:
+def test_a_client_that_disconnects_frees_its_memory(start: Callable) -> None:
     with start(together=1 << 20, each=1 << 20) as port:
         for _ in range(8):
             connect(port, HEAD.format(1 << 20) + "x" * 500_000).close()

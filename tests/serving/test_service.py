@@ -1,4 +1,4 @@
-"""A served student answers as the command does, and refuses what is not a picture."""
+"""A served student returns the results of the command, and refuses bodies that are not pictures."""
 
 import io
 from collections.abc import Iterator
@@ -29,9 +29,7 @@ def pictures() -> list[Path]:
     return [Path(demo.image_path(row)) for row in range(0, 1200, 100)]
 
 
-def test_it_answers_as_the_command_does(
-    client: TestClient, predictor: Predictor, pictures: list[Path]
-) -> None:
+def test_responses_equal_the_command(client: TestClient, predictor: Predictor, pictures: list[Path]) -> None:
     expected = list(predictor.predict_files(pictures))
     for picture, wanted in zip(pictures, expected, strict=True):
         answer = client.post("/predict", content=picture.read_bytes()).json()
@@ -40,7 +38,7 @@ def test_it_answers_as_the_command_does(
         assert answer["yes"] == [c for c, p in answer["probabilities"].items() if p >= 0.5]
 
 
-def test_a_form_with_a_file_is_answered_like_the_bytes(client: TestClient, pictures: list[Path]) -> None:
+def test_a_form_with_a_file_equals_a_body_of_bytes(client: TestClient, pictures: list[Path]) -> None:
     content = pictures[0].read_bytes()
     expected = client.post("/predict", content=content).json()
     for field in ("file", "image", "anything"):
@@ -83,7 +81,7 @@ def test_bodies_that_are_too_large_or_empty_are_refused(client: TestClient) -> N
     assert client.post("/predict", content=bytes(MAX_BODY + 1)).status_code == 413
 
 
-def test_it_describes_the_student(client: TestClient) -> None:
+def test_the_index_describes_the_student(client: TestClient) -> None:
     about = client.get("/").json()
     assert about["classes"] == Project.open(demo_project()).classes
     assert about["provider"] == "cpu"

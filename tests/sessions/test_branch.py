@@ -1,4 +1,4 @@
-"""Going back and forth in the tree, keeping it, carrying it elsewhere, many visitors at once."""
+"""Navigation in the tree of steps, its storage, replay in other projects, and sessions of many visitors."""
 
 import json
 import sqlite3
@@ -24,7 +24,7 @@ def same(a: Session, b: Session) -> bool:
 
 
 def tuned(session: Session) -> Session:
-    """A few steps of every kind."""
+    """Take a few steps of every kind."""
     session.apply("boat", [Action("mute", "c1"), Action("up", "c12", 2)], note="first")
     session.apply(["boat", "bird"], Action("down", "group:water"), focus="missed")
     session.override([session.image_ids[0], session.image_ids[3]], "barn", 1.0)
@@ -33,7 +33,7 @@ def tuned(session: Session) -> Session:
     return session
 
 
-def test_undo_and_redo_restore_the_very_bytes(small_project: Project) -> None:
+def test_undo_and_redo_restore_every_bit(small_project: Project) -> None:
     session = small_project.session()
     states = [session.state]
     for k in range(4):
@@ -52,7 +52,7 @@ def test_undo_and_redo_restore_the_very_bytes(small_project: Project) -> None:
         session.redo()
 
 
-def test_a_step_after_undo_branches_off(small_project: Project) -> None:
+def test_a_step_after_undo_starts_a_branch(small_project: Project) -> None:
     session = small_project.session()
     first = session.apply("boat", Action("mute", "c1"))
     session.undo()
@@ -69,7 +69,7 @@ def test_a_step_after_undo_branches_off(small_project: Project) -> None:
     assert session.state.classes["boat"].weights[1] == 0
 
 
-def test_names_notes_and_comparing_by_name(small_project: Project) -> None:
+def test_nodes_have_names_and_notes_and_are_compared_by_name(small_project: Project) -> None:
     session = small_project.session()
     node = session.apply("boat", [Action("mute", f"c{k}") for k in range(6)])
     session.name(node.id, "  no   water ")
@@ -89,7 +89,7 @@ def test_names_notes_and_comparing_by_name(small_project: Project) -> None:
         session.checkout("no such node")
 
 
-def test_a_node_says_all_that_provenance_needs(small_project: Project) -> None:
+def test_a_node_records_its_provenance(small_project: Project) -> None:
     session = small_project.session()
     node = session.apply("boat", Action("mute", "c1"), focus="extra", note="why not")
     data = node.to_json()
@@ -171,16 +171,14 @@ def steps(*given: dict) -> dict:
         ),
     ],
 )  # fmt: skip
-def test_a_recipe_that_cannot_be_read_changes_nothing(
-    small_project: Project, recipe: object, said: str
-) -> None:
+def test_an_invalid_recipe_changes_nothing(small_project: Project, recipe: object, said: str) -> None:
     session = small_project.session()
     with pytest.raises(InputError, match=said):
         session.replay(recipe)
     assert len(session.tree()) == 1
 
 
-def test_a_recipe_file_is_checked(tmp_path: Path) -> None:
+def test_an_invalid_recipe_file_is_refused(tmp_path: Path) -> None:
     for text, said in (("", "not a recipe"), ("[" * 100_000, "not a recipe"), ("{}", "not a recipe")):
         (tmp_path / "recipe.json").write_text(text)
         with pytest.raises(InputError, match=said):
@@ -189,7 +187,7 @@ def test_a_recipe_file_is_checked(tmp_path: Path) -> None:
         Recipe.read(tmp_path / "nowhere.json")
 
 
-def test_the_projects_own_branch_outlives_the_process(make_project: MakeProject) -> None:
+def test_the_branch_of_the_project_is_stored(make_project: MakeProject) -> None:
     project = make_project()
     main = tuned(project.session("main"))
     main.name(main.node, "done")
@@ -200,12 +198,12 @@ def test_the_projects_own_branch_outlives_the_process(make_project: MakeProject)
     assert same(resumed, main)
     assert resumed.redo().id == resumed.find("done").id
     assert resumed.context.history_store.check() == 5
-    # A visitor begins where it stands, and a project's student is the tuned one.
+    # New visits start at its current node, and the project's student is the tuned one.
     assert same(again.session(), resumed)
     np.testing.assert_array_equal(again.student().weights, resumed.students.weights)
 
 
-def test_what_one_session_does_no_other_sees(small_project: Project) -> None:
+def test_sessions_are_isolated(small_project: Project) -> None:
     registry = SessionRegistry(small_project.context)
     a, b = registry.open(), registry.open()
     assert a.token != b.token
@@ -242,7 +240,7 @@ def test_idle_sessions_are_saved_dropped_and_resumed(make_project: MakeProject, 
     assert not (again.project.path / "history.sqlite").exists()
 
 
-def test_old_saved_sessions_are_forgotten(make_project: MakeProject, tmp_path: Path) -> None:
+def test_expired_sessions_are_deleted(make_project: MakeProject, tmp_path: Path) -> None:
     registry = SessionRegistry(make_project().context, store=tmp_path / "visitors.sqlite", keep=-1)
     session = registry.open()
     session.apply("boat", Action("mute", "c1"))
@@ -251,9 +249,7 @@ def test_old_saved_sessions_are_forgotten(make_project: MakeProject, tmp_path: P
     assert registry.open(session.token).token != session.token
 
 
-def test_the_most_idle_session_goes_first_when_there_are_too_many(
-    make_project: MakeProject, tmp_path: Path
-) -> None:
+def test_the_least_recently_used_session_is_evicted_first(make_project: MakeProject, tmp_path: Path) -> None:
     registry = SessionRegistry(make_project().context, store=tmp_path / "visitors.sqlite", most=3)
     first, *others = (registry.open() for _ in range(3))
     for session in (first, *others):
@@ -264,11 +260,11 @@ def test_the_most_idle_session_goes_first_when_there_are_too_many(
     assert same(registry.open(first.token), first)
 
 
-def test_two_hundred_sessions_cost_less_than_two_megabytes_each(small_project: Project) -> None:
+def test_a_session_needs_less_than_two_megabytes(small_project: Project) -> None:
     import tracemalloc
 
     registry = SessionRegistry(small_project.context)
-    tuned(registry.open())  # what is shared is made now
+    tuned(registry.open())  # computes what sessions share
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     sessions = [registry.open() for _ in range(200)]
@@ -283,10 +279,10 @@ def test_two_hundred_sessions_cost_less_than_two_megabytes_each(small_project: P
     ]
 
 
-def test_half_a_surrogate_in_a_name_or_note_keeps_nobody_from_being_saved(
+def test_a_name_with_a_lone_surrogate_is_saved_in_escaped_form(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
-    """A browser can send one; no file takes it. Saving an idle visitor must not end another's request."""
+    """A browser can send one, but it cannot be written to a file."""
     now = 0.0
     registry = SessionRegistry(
         make_project().context, tmp_path / "visitors.sqlite", idle=10, clock=lambda: now
@@ -304,10 +300,10 @@ def test_half_a_surrogate_in_a_name_or_note_keeps_nobody_from_being_saved(
     assert again.note == "line one\nline ?"
 
 
-def test_who_comes_back_sees_what_was_written_on_the_projects_branch_meanwhile(
+def test_a_resumed_visit_shows_new_names_of_the_projects_branch(
     make_project: MakeProject,
 ) -> None:
-    """What a visitor only saw is not kept as theirs; what they wrote is."""
+    """Names that the visitor gave are kept."""
     project = make_project()
     main = project.session("main")
     seen, own = (main.apply("boat", Action("mute", f"c{k}")).id for k in range(2))
@@ -323,10 +319,10 @@ def test_who_comes_back_sees_what_was_written_on_the_projects_branch_meanwhile(
     assert names[own] == "mine"
 
 
-def test_the_history_of_another_project_is_told_where_its_nodes_do_not_fit(
+def test_a_history_with_nodes_of_another_project_is_refused(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
-    """Whoever can make every sum fit can write any node; what it speaks of must be in the project too."""
+    """Even with correct checksums, the classes and concepts of nodes must be in the project."""
     project = make_project(k=12)
     session = project.session("main")
     session.apply("boat", Action("mute", "c1"))

@@ -1,4 +1,4 @@
-"""The commands over the history, as a script calls them."""
+"""Commands that work on the history, with JSON output."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,10 @@ MakeProject = Callable[..., Project]
 
 @pytest.fixture
 def run(make_project: MakeProject, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run a command with --json on one project; its object, or the exit code and line of an error."""
+    """Function that runs a command with --json on one project.
+
+    It returns the JSON object, or the exit code and the line of an error.
+    """
     folder = str(make_project().path)
 
     def call(command: str, *arguments: str) -> Any:
@@ -44,7 +47,7 @@ def test_tune_writes_one_node(run: Callable[..., Any]) -> None:
     assert history["nodes"][1]["note"] == "why"
 
 
-def test_lambda_and_thresholds_are_steps_too(run: Callable[..., Any]) -> None:
+def test_lambda_and_thresholds_are_steps(run: Callable[..., Any]) -> None:
     fewer = run("tune", "--lam", "0.05")
     assert len(fewer["weights"]) > 0
     assert fewer["after"]["boat"]["nec"] < fewer["before"]["boat"]["nec"]
@@ -63,7 +66,7 @@ def test_lambda_and_thresholds_are_steps_too(run: Callable[..., Any]) -> None:
     assert "above 0" in line
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) -> None:
+def test_a_dry_run_prints_the_same_and_writes_nothing(run: Callable[..., Any]) -> None:
     dry = run("tune", "--class", "boat", "--down", "group:water", "--dry-run")
     assert len(run("history")["nodes"]) == 1
     wet = run("tune", "--class", "boat", "--down", "group:water")
@@ -72,7 +75,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(run: Callable[..., Any]) ->
     assert dry["after"]["boat"]["ap"] == pytest.approx(wet["after"]["boat"]["ap"])
 
 
-def test_an_override_is_told_with_and_without(
+def test_an_override_reports_metrics_with_and_without_it(
     make_project: MakeProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = make_project()
@@ -90,7 +93,7 @@ def test_an_override_is_told_with_and_without(
     ("value", "said"),
     [(0.0, "not defined: the teacher has no positives"), (1.0, "not defined: the teacher has no negatives")],
 )
-def test_what_a_constant_teacher_leaves_undefined_is_told_in_words(
+def test_undefined_metrics_of_a_constant_teacher_are_explained(
     make_project: MakeProject, capsys: pytest.CaptureFixture[str], value: float, said: str
 ) -> None:
     project = make_project()
@@ -116,7 +119,7 @@ def test_undo_redo_checkout_compare(run: Callable[..., Any]) -> None:
     assert all(isinstance(i, str) for i in found["classes"]["bird"]["fixed"])
 
 
-def test_a_recipe_printed_and_replayed(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_printed_recipe_is_replayed(run: Callable[..., Any], tmp_path: Path) -> None:
     run("tune", "--class", "boat", "--mute", "c1")
     run("tune", "--drop-concept", "c2")
     run("tune", "--class", "bird", "--override", "photos/0003.jpg=0.9", "--override", "photos/0004.jpg=0.9")
@@ -132,13 +135,13 @@ def test_a_recipe_printed_and_replayed(run: Callable[..., Any], tmp_path: Path) 
     assert run("history")["nodes"][-1]["weights"] == before
 
 
-def test_focus_from_a_file(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_focus_is_read_from_a_file(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "these.txt").write_text("\n".join(f"photos/{i:04d}.jpg" for i in range(40)))
     done = run("tune", "--class", "boat", "--up", "c1", "--focus", str(tmp_path / "these.txt"), "--dry-run")
     assert done["classes"]["boat"]["focus_size"] > 0
 
 
-def test_suggestions_say_what_to_do(run: Callable[..., Any]) -> None:
+def test_suggestions_name_actions(run: Callable[..., Any]) -> None:
     for one in run("tune", "--class", "boat", "--suggest")["suggestions"]["boat"]:
         assert one["actions"]
         assert one["gain"]["after"] > one["gain"]["before"]

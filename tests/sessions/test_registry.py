@@ -1,4 +1,4 @@
-"""Visitors' sessions: saving delays nobody else, loses nothing, and ends after two weeks."""
+"""Sessions of visitors: saving loses no step and delays no other visitor, and saved visits expire."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def project(make_project: MakeProject) -> Project:
 
 @pytest.fixture
 def locked(project: Project) -> Iterator[sqlite3.Connection]:
-    """A transaction of another program on the project's history."""
+    """An open transaction of another program on the project's history."""
     with closing(sqlite3.connect(project.path / "history.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
@@ -43,10 +43,10 @@ def rows(project: Project, token: str) -> int:
         return int(db.execute("SELECT count(*) FROM node WHERE owner = ?", (token,)).fetchone()[0])
 
 
-def test_a_save_that_meets_a_lock_keeps_the_visit_and_is_repeated(
+def test_a_save_blocked_by_a_lock_is_repeated(
     project: Project, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Regression: the visit was lost, and all later ones were dropped in silence."""
+    """Regression: the visit was lost, and all later ones were dropped without a message."""
     monkeypatch.setattr("inficond.core.sessions.session_registry.LOCK_SECONDS", 0.1)
     now = 0.0
     registry = SessionRegistry(project.context, idle=60, clock=lambda: now)
@@ -65,10 +65,8 @@ def test_a_save_that_meets_a_lock_keeps_the_visit_and_is_repeated(
         assert registry.open(visit.token).node == visit.node
 
 
-def test_others_are_served_while_one_visit_waits_to_be_saved(
-    project: Project, locked: sqlite3.Connection
-) -> None:
-    """Regression: everybody waited 30 s for the lock that one save had met."""
+def test_other_visits_are_served_while_one_save_waits(project: Project, locked: sqlite3.Connection) -> None:
+    """Regression: all visitors waited 30 s for the lock of one save."""
     now = 0.0
     registry = SessionRegistry(project.context, idle=60, clock=lambda: now)
     registry.open().apply("boat", STEP)
@@ -85,9 +83,7 @@ def test_others_are_served_while_one_visit_waits_to_be_saved(
     assert not saving.is_alive()
 
 
-def test_who_comes_back_while_their_visit_is_being_saved_finds_it(
-    project: Project, locked: sqlite3.Connection
-) -> None:
+def test_a_visit_can_be_opened_while_it_is_saved(project: Project, locked: sqlite3.Connection) -> None:
     now = 0.0
     registry = SessionRegistry(project.context, idle=60, clock=lambda: now)
     visit = registry.open()
@@ -103,8 +99,8 @@ def test_who_comes_back_while_their_visit_is_being_saved_finds_it(
     assert rows(project, visit.token) == 2
 
 
-def test_untouched_visits_leave_memory_before_those_with_steps(project: Project) -> None:
-    """Regression: 520 requests without a token removed everybody's unsaved work from memory."""
+def test_visits_without_steps_are_evicted_first(project: Project) -> None:
+    """Regression: 520 requests without a token evicted all unsaved work from memory."""
     registry = SessionRegistry(project.context, most=8)
     visits = [registry.open() for _ in range(4)]
     for visit in visits:
@@ -185,7 +181,7 @@ def test_a_step_that_cannot_be_saved_yet_is_saved_with_the_next(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a folder that cannot be written")
-def test_on_a_read_only_disk_visits_stay_in_memory_as_long_as_there_is_room(
+def test_visits_that_cannot_be_saved_stay_in_memory(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from inficond.core.errors import StorageError
@@ -246,7 +242,7 @@ def test_a_visit_in_memory_does_not_expire(project: Project, monkeypatch: pytest
     assert rows(project, visit.token) == 1
 
 
-def test_a_damaged_visit_neither_expires_nor_keeps_others(
+def test_a_damaged_visit_is_kept_and_others_expire(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = project.context.history_store
@@ -280,7 +276,7 @@ def test_two_threads_that_open_one_token_share_the_session(project: Project) -> 
     assert len({id(session) for session in found}) == 1
 
 
-def test_visits_without_a_store_of_their_own_leave_a_fresh_project_alone(
+def test_visits_in_a_separate_store_do_not_change_the_project(
     make_project: MakeProject, tmp_path: Path
 ) -> None:
     project = make_project()

@@ -1,4 +1,4 @@
-"""A session: what tuning promises, step by step, on a small project with real fits."""
+"""Tuning steps of a session on a small project, with real fits."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ MakeProject = Callable[..., Project]
 
 
 def in_use(session, cls: str, n: int = 1) -> list[str]:
-    """The n concepts with the largest weights of a class."""
+    """Return the n concepts with the largest weights of a class."""
     w = session.state.classes[cls].weights
     return [session.concepts[k] for k in np.argsort(-np.abs(w), kind="stable")[:n]]
 
@@ -23,14 +23,14 @@ def weights(session, cls: str) -> dict[str, float]:
     return dict(zip(session.concepts, session.state.classes[cls].weights.tolist()))
 
 
-def test_a_session_begins_with_the_projects_students(small_project: Project) -> None:
+def test_a_session_starts_with_the_projects_students(small_project: Project) -> None:
     session = small_project.session()
     np.testing.assert_array_equal(session.students.weights, small_project.students.weights)
     np.testing.assert_allclose(session.scores(), small_project.students.predict(small_project.X), atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", ["up", "down", "mute", "lock", "set"])
-def test_an_action_holds_after_the_refit(small_project: Project, kind: str) -> None:
+def test_bounds_of_an_action_hold_after_the_refit(small_project: Project, kind: str) -> None:
     session = small_project.session()
     concept = in_use(session, "boat")[0]
     before = weights(session, "boat")[concept]
@@ -49,7 +49,7 @@ def test_an_action_holds_after_the_refit(small_project: Project, kind: str) -> N
     assert [w.concept for w in node.weights] or kind == "lock"
 
 
-def test_a_refit_is_the_certified_optimum_under_its_box(small_project: Project) -> None:
+def test_a_refit_is_the_optimum_within_its_bounds(small_project: Project) -> None:
     session = small_project.session()
     a, b, c = in_use(session, "boat", 3)
     node = session.apply("boat", [Action("mute", a), Action("up", b, 2), Action("down", c, 2)])
@@ -67,7 +67,7 @@ def test_a_refit_is_the_certified_optimum_under_its_box(small_project: Project) 
     np.testing.assert_allclose(session.state.classes["boat"].weights, other.weights[0], atol=0.03)
 
 
-def test_bounds_of_the_whole_branch_stay_in_force(small_project: Project) -> None:
+def test_bounds_of_earlier_steps_stay_in_force(small_project: Project) -> None:
     session = small_project.session()
     a, b = in_use(session, "boat", 2)
     session.apply("boat", Action("mute", a))
@@ -78,7 +78,7 @@ def test_bounds_of_the_whole_branch_stay_in_force(small_project: Project) -> Non
     assert session.bounds("boat")[a].action.kind == "up"
 
 
-def test_only_the_class_that_was_asked_for_moves(small_project: Project) -> None:
+def test_only_the_named_class_changes(small_project: Project) -> None:
     session = small_project.session()
     before = dict(session.state.classes)
     node = session.apply("boat", Action("mute", in_use(session, "boat")[0]))
@@ -86,7 +86,7 @@ def test_only_the_class_that_was_asked_for_moves(small_project: Project) -> None
     assert all(session.state.classes[c] is before[c] for c in ("bird", "barn"))
 
 
-def test_several_classes_and_a_group_in_one_step(small_project: Project) -> None:
+def test_a_step_changes_several_classes_and_a_group(small_project: Project) -> None:
     session = small_project.session()
     node = session.apply(["boat", "bird"], Action("mute", "group:water"))
     for cls in ("boat", "bird"):
@@ -95,7 +95,7 @@ def test_several_classes_and_a_group_in_one_step(small_project: Project) -> None
     assert node.title == "boat, bird: mute group:water"
 
 
-def test_a_preview_is_what_apply_gives_and_commits_nothing(small_project: Project) -> None:
+def test_a_preview_equals_the_result_of_apply_and_commits_nothing(small_project: Project) -> None:
     session = small_project.session()
     actions = [Action("mute", k) for k in in_use(session, "boat", 2)]
     preview = session.preview("boat", actions)
@@ -111,7 +111,7 @@ def test_a_preview_is_what_apply_gives_and_commits_nothing(small_project: Projec
     change.to_json()
 
 
-def test_a_preview_says_which_images_change_sides(small_project: Project) -> None:
+def test_a_preview_lists_images_whose_label_changes(small_project: Project) -> None:
     session = small_project.session()
     actions = [Action("mute", k) for k in in_use(session, "boat", 4)]
     change = session.preview("boat", actions).classes["boat"]
@@ -123,7 +123,7 @@ def test_a_preview_says_which_images_change_sides(small_project: Project) -> Non
     assert len(change.broken) > 0
 
 
-def test_no_change_at_all_is_no_clear_change(small_project: Project) -> None:
+def test_a_preview_without_a_change_reports_none(small_project: Project) -> None:
     session = small_project.session()
     idle = next(k for k, w in weights(session, "boat").items() if w == 0)
     change = session.preview("boat", Action("mute", idle)).classes["boat"]
@@ -131,7 +131,7 @@ def test_no_change_at_all_is_no_clear_change(small_project: Project) -> None:
     assert {c.verdict for c in change.fidelity.values()} == {"no clear change"}
 
 
-def test_focus_multiplies_training_images_only(small_project: Project) -> None:
+def test_a_focus_weights_training_images_only(small_project: Project) -> None:
     session = small_project.session()
     ids = np.array(small_project.image_ids)
     training, validation = ids[~small_project.is_validation], ids[small_project.is_validation]
@@ -183,7 +183,7 @@ def test_a_focus_without_training_images_is_refused(small_project: Project) -> N
     assert len(session.tree()) == 1
 
 
-def test_a_slice_found_on_validation_images_is_a_focus_on_training_images(make_project: MakeProject) -> None:
+def test_a_slice_of_validation_images_gives_a_focus_on_training_images(make_project: MakeProject) -> None:
     project = make_project(n=600, noise=4.0)
     session = project.session()
     cls, one = next((cls, one) for cls in session.classes for one in session.slices(cls))
@@ -200,7 +200,7 @@ def test_a_slice_found_on_validation_images_is_a_focus_on_training_images(make_p
     assert again.state.classes[cls].same_as(session.state.classes[cls])
 
 
-def test_dropping_a_concept_takes_it_from_every_class_for_good(small_project: Project) -> None:
+def test_a_dropped_concept_stays_at_zero_in_every_class(small_project: Project) -> None:
     session = small_project.session()
     name = in_use(session, "boat")[0]
     session.apply("bird", Action("up", name))
@@ -219,14 +219,10 @@ def test_dropping_a_concept_takes_it_from_every_class_for_good(small_project: Pr
     assert weights(session, "boat")[name] != 0
 
 
-def test_a_word_becomes_a_concept_and_is_used(
-    small_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_added_word_becomes_a_concept(small_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     session = small_project.session()
     hidden = np.float32(small_project.config["hidden"])
-    monkeypatch.setitem(
-        session.context.words.vectors, "harbour", hidden
-    )  # what a text tower would say of the word
+    monkeypatch.setitem(session.context.words.vectors, "harbour", hidden)  # the text embedding of the word
     before = {cls: session.metrics(cls).bce for cls in session.classes}
     node = session.add_concept("harbour")
     assert session.concepts[-1] == "harbour"
@@ -246,7 +242,7 @@ def test_a_word_becomes_a_concept_and_is_used(
     assert session.state.classes["boat"].same_as(session.workspace.root.classes["boat"])
 
 
-def test_a_missing_concept_is_found_among_others(
+def test_a_missing_concept_is_suggested_first(
     small_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = small_project.session()
@@ -281,7 +277,7 @@ def test_an_override_changes_the_target_and_is_reported_with_and_without(small_p
     assert session.state.classes["boat"].same_as(session.workspace.root.classes["boat"])
 
 
-def test_a_validation_image_overridden_changes_no_weight(small_project: Project) -> None:
+def test_an_override_of_a_validation_image_changes_no_weight(small_project: Project) -> None:
     session = small_project.session()
     image = small_project.image_ids[small_project.validation_rows[0]]
     session.override([image], "boat", 1.0)
@@ -289,7 +285,7 @@ def test_a_validation_image_overridden_changes_no_weight(small_project: Project)
     assert session.targets("boat")[small_project.validation_rows[0]] == 1.0
 
 
-def test_another_lambda_refits_every_class_and_keeps_the_bounds(small_project: Project) -> None:
+def test_a_new_lambda_refits_every_class_within_its_bounds(small_project: Project) -> None:
     session = small_project.session()
     name = in_use(session, "boat")[0]
     session.apply("boat", Action("mute", name))
@@ -302,7 +298,7 @@ def test_another_lambda_refits_every_class_and_keeps_the_bounds(small_project: P
         session.set_lambda(0)
 
 
-def test_thresholds_are_a_step_that_moves_yes_and_no_but_no_weight(small_project: Project) -> None:
+def test_a_threshold_step_changes_labels_and_no_weight(small_project: Project) -> None:
     session = small_project.session()
     before, ap = session.metrics("boat").counts, session.metrics("boat").ap
     node = session.set_thresholds(0.9)
@@ -319,7 +315,7 @@ def test_thresholds_are_a_step_that_moves_yes_and_no_but_no_weight(small_project
     assert session.metrics("boat").counts == before
 
 
-def test_matched_thresholds_say_yes_as_often_as_the_teacher_in_training(small_project: Project) -> None:
+def test_matched_thresholds_give_the_teachers_positive_rate(small_project: Project) -> None:
     session = small_project.session()
     node = session.set_thresholds("matched")
     training = ~small_project.is_validation
@@ -334,7 +330,7 @@ def test_matched_thresholds_say_yes_as_often_as_the_teacher_in_training(small_pr
     assert session.students.thresholds.tolist() == list(np.float32(node.detail["thresholds"]))
 
 
-def test_thresholds_are_in_the_recipe_and_made_anew_where_it_is_replayed(
+def test_a_replay_computes_matched_thresholds_again(
     small_project: Project, make_project: MakeProject
 ) -> None:
     session = small_project.session()
@@ -359,7 +355,7 @@ def test_thresholds_are_in_the_recipe_and_made_anew_where_it_is_replayed(
         ("boat", {"kind": "up", "concept": "c1", "value": 0.5}, "strength 0.5"),
     ],
 )
-def test_bad_wishes_change_nothing(small_project: Project, cls: str, actions: object, said: str) -> None:
+def test_invalid_steps_change_nothing(small_project: Project, cls: str, actions: object, said: str) -> None:
     session = small_project.session()
     for call in (session.preview, session.apply):
         with pytest.raises(InputError, match=said):
@@ -372,7 +368,7 @@ def test_bad_wishes_change_nothing(small_project: Project, cls: str, actions: ob
     assert len(session.tree()) == 1
 
 
-def test_a_softmax_student_moves_as_one(make_project: MakeProject) -> None:
+def test_a_step_refits_all_classes_of_a_softmax_student(make_project: MakeProject) -> None:
     session = make_project(link="softmax").session()
     name = in_use(session, "boat")[0]
     preview = session.preview("boat", Action("mute", name))
@@ -412,13 +408,13 @@ def test_contributions_sum_to_the_logit(small_project: Project) -> None:
         session.contributions("boat", 300)
 
 
-def test_evidence_is_the_region_that_gives_the_value(small_project: Project) -> None:
+def test_evidence_is_the_region_with_the_concept_value(small_project: Project) -> None:
     session = small_project.session()
     found = session.evidence(7, "c3")
     assert found.score == pytest.approx(float(small_project.X[7, 3]), abs=1e-6)
 
 
-def test_similar_images_are_others_nearest_first(small_project: Project) -> None:
+def test_similar_images_are_sorted_by_distance(small_project: Project) -> None:
     session = small_project.session()
     z = (np.asarray(small_project.X) - small_project.students.mean) / small_project.students.scale
     cos = (z @ z[5]) / np.linalg.norm(z, axis=1)
@@ -426,7 +422,7 @@ def test_similar_images_are_others_nearest_first(small_project: Project) -> None
     assert session.similar(5, 6).tolist() == np.argsort(-cos)[:6].tolist()
 
 
-def test_a_preview_of_what_changes_nothing_says_so_under_a_softmax_too(
+def test_a_softmax_preview_without_a_change_reports_none(
     make_project: Callable[..., Project],
 ) -> None:
     session = make_project(link="softmax").session()
@@ -437,7 +433,7 @@ def test_a_preview_of_what_changes_nothing_says_so_under_a_softmax_too(
     assert seen.state.classes["boat"].same_as(session.state.classes["boat"])
 
 
-def test_students_of_a_project_without_training_images_can_be_looked_at_not_tuned(
+def test_a_project_without_training_images_cannot_be_tuned(
     make_project: Callable[..., Project],
 ) -> None:
     session = make_project().session()

@@ -1,4 +1,4 @@
-"""The folder that is pushed to a Space: complete, pinned, and nothing in it belongs to somebody."""
+"""The folder for a Space is complete and pinned, and contains no history."""
 
 import importlib.util
 import re
@@ -25,7 +25,7 @@ def front_matter(folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+): *\"?([^\"\n]+)\"?$", head, re.M))
 
 
-def test_it_holds_what_a_space_needs(space: Path) -> None:
+def test_the_folder_contains_the_files_of_a_space(space: Path) -> None:
     assert {p.name for p in space.iterdir()} == {
         "app.py", "compiled_kernels.py", "README.md", "requirements.txt", "packages.txt", "LICENSE",
         "inficond", "demo",
@@ -38,7 +38,7 @@ def test_it_holds_what_a_space_needs(space: Path) -> None:
     assert not (space / "inficond" / "export").exists(), "needs torch"
 
 
-def test_requirements_are_pinned_and_need_no_other_file(space: Path) -> None:
+def test_requirements_are_pinned_and_refer_to_no_file(space: Path) -> None:
     """A Space installs them before it copies the repository."""
     lines = (space / "requirements.txt").read_text().split()
     names = {re.split("[=<>]", line)[0] for line in lines}
@@ -49,7 +49,7 @@ def test_requirements_are_pinned_and_need_no_other_file(space: Path) -> None:
     assert f"gradio=={front_matter(space)['sdk_version']}" in lines
 
 
-def test_the_packages_are_the_ones_of_this_checkout(space: Path) -> None:
+def test_the_packages_are_those_of_this_checkout(space: Path) -> None:
     for package in ("core", "gradio_app"):
         tracked = subprocess.run(
             ["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=True
@@ -60,12 +60,12 @@ def test_the_packages_are_the_ones_of_this_checkout(space: Path) -> None:
     assert not list(space.rglob("__pycache__"))
 
 
-def test_nobodys_tuning_goes_along(space: Path) -> None:
+def test_the_demo_has_no_history(space: Path) -> None:
     assert not list(space.rglob("history.sqlite*"))
     assert (space / "demo" / "project.json").is_file()
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     done = subprocess.run([sys.executable, ASSEMBLE, tmp_path], capture_output=True, text=True)
     assert done.returncode != 0
@@ -74,8 +74,8 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_app_serves_the_demo_to_strangers(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address comes from the Space and the project from the script's folder; there is no owner key."""
+def test_the_app_serves_the_demo(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is that of the Space, the project is in the script's folder, and there is no owner key."""
     from inficond.gradio_app import space as serving
 
     served: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""The assembled folder, installed in a clean environment and started as a Space starts it, is driven."""
+"""The assembled folder runs in a clean environment, started like on a Space."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from inficond.core import Project
-from inficond.gradio_app.bench.page_process import resident
+from inficond.gradio_app.bench.page_process import resident_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
 from try_space import Running, install, load, running
@@ -45,7 +45,7 @@ def test_neither_torch_nor_transformers_is_installed(installed: tuple[Path, list
     assert not {"torch", "transformers", "onnx", "onnxruntime-gpu"} & set(installed[1])
 
 
-def test_a_script_can_drive_it(space: Running, folder: Path, tmp_path: Path) -> None:
+def test_a_script_can_use_the_api(space: Running, folder: Path, tmp_path: Path) -> None:
     client = Client(space.url, verbose=False, download_files=str(tmp_path))
     answer = client.predict("", api_name="/classes")
     session, cls = answer["session"], answer["classes"][0]["name"]
@@ -60,38 +60,38 @@ def test_a_script_can_drive_it(space: Running, folder: Path, tmp_path: Path) -> 
     assert {c["name"] for c in told["classes"]} == {c["name"] for c in answer["classes"]}
 
 
-def test_no_visitor_may_name_a_folder_of_its_machine(space: Running) -> None:
+def test_a_visitor_cannot_name_a_folder_of_the_server(space: Running) -> None:
     client = Client(space.url, verbose=False)
     with pytest.raises(Exception, match="no folders"):
         client.predict("/etc", "", "", "", api_name="/distill")
 
 
-def test_thirty_visitors_are_answered_rightly_in_little_memory(
+def test_thirty_visitors_get_correct_responses_within_1500_megabytes(
     space: Running, folder: Path, installed: tuple[Path, list[str]]
 ) -> None:
     found = load(folder, installed[0], space, visitors=30, seconds=45)
     assert found["problems"] == {}
     assert found["wrong_answers"] == []
     assert found["checked"] > 200
-    held = resident(space.pid)
+    held = resident_memory(space.pid)
     assert held is None or held < 1.5e9
 
 
-def test_its_kernels_came_compiled(space: Running, folder: Path) -> None:
+def test_the_kernels_are_precompiled(space: Running, folder: Path) -> None:
     """Compiling them would take most of a minute of every cold start."""
     assert len(list(folder.rglob("*.nbi"))) >= 10
     assert not list((space.log.parent / "home").rglob("*.nbi")), "nothing had to be compiled anew"
 
 
-def test_it_wrote_nothing_beside_its_cache(space: Running, folder: Path) -> None:
+def test_only_the_cache_is_written(space: Running, folder: Path) -> None:
     assert not list(folder.rglob("history.sqlite*"))
     assert not list(folder.rglob("*.part"))
     home = space.log.parent / "home"
     assert {p.name for p in home.iterdir()} == {".cache"}
 
 
-def test_its_log_tells_of_no_fault(space: Running) -> None:
-    """Faults of ours: asyncio's complaints about its own loops, when they are collected, are not."""
+def test_the_log_has_no_fault(space: Running) -> None:
+    """Messages of asyncio about its own event loops are ignored."""
     log = space.log.read_text(errors="replace")
     assert "/inficond/" not in log, log
     assert " failed" not in log, log

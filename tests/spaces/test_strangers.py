@@ -1,4 +1,4 @@
-"""On a Space nothing of a visit is stored, and nobody may name a path of the machine."""
+"""On a Space, nothing of a visit is stored, and there is no owner key."""
 
 import shutil
 import time
@@ -11,7 +11,7 @@ from inficond.core.sessions import session_registry
 from inficond.gradio_app.space import build_space_page
 
 
-def test_nothing_of_a_visit_outlives_it(small_project: Project, tmp_path: Path) -> None:
+def test_nothing_of_a_visit_is_stored(small_project: Project, tmp_path: Path) -> None:
     folder = shutil.copytree(small_project.path, tmp_path / "demo")
     page = build_space_page(folder)
     try:

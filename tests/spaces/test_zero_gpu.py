@@ -20,7 +20,7 @@ from inficond.gradio_app import zero_gpu
 
 @pytest.fixture
 def options(tmp_path: Path) -> BuildOptions:
-    """A project from sixteen uploads."""
+    """Options of a project with sixteen uploads."""
     demo = Project.open(demo_project())
     (tmp_path / "uploads").mkdir()
     for row in range(0, 160, 10):
@@ -29,7 +29,7 @@ def options(tmp_path: Path) -> BuildOptions:
 
 
 class Lender(ModuleType):
-    """What the `spaces` package does on ZeroGPU, without a GPU: marks functions, and here counts calls."""
+    """Substitute of the package `spaces` on ZeroGPU, which counts the calls of marked functions."""
 
     def __init__(self, refuses: bool = False) -> None:
         super().__init__("spaces")
@@ -59,52 +59,52 @@ def reload_after(monkeypatch: pytest.MonkeyPatch) -> Any:
     importlib.reload(zero_gpu)
 
 
-def on_zero_gpu(monkeypatch: pytest.MonkeyPatch, spaces: ModuleType | None) -> ModuleType:
+def reload_on_zero_gpu(monkeypatch: pytest.MonkeyPatch, spaces: ModuleType | None) -> ModuleType:
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", spaces)
     return importlib.reload(zero_gpu)
 
 
-def test_elsewhere_the_function_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_zero_gpu_the_function_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     monkeypatch.setitem(sys.modules, "spaces", Lender())
     assert zero_gpu.gpu_function(len) is len
 
 
-def test_a_space_without_the_package_starts_all_the_same(
+def test_a_space_without_the_package_starts(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reload_after: None
 ) -> None:
-    page = on_zero_gpu(monkeypatch, None)
+    page = reload_on_zero_gpu(monkeypatch, None)
     assert page._gpu_build is page._build
     assert "spaces" in caplog.text
 
 
-def test_a_project_from_uploads_is_made_on_the_lent_gpu(
+def test_a_project_from_uploads_is_built_on_the_gpu(
     monkeypatch: pytest.MonkeyPatch, options: BuildOptions, reload_after: None
 ) -> None:
     lender = Lender()
-    page = on_zero_gpu(monkeypatch, lender)
+    page = reload_on_zero_gpu(monkeypatch, lender)
     assert lender.asked == [zero_gpu.GPU_SECONDS], "declared when the module is imported, as ZeroGPU demands"
     made = page.build_project(options, Silent())
     assert lender.calls == 1
     assert len(Project.open(made)) == 16
 
 
-def test_without_a_free_gpu_the_processor_does_it(
+def test_without_a_free_gpu_the_processor_builds(
     monkeypatch: pytest.MonkeyPatch, options: BuildOptions, reload_after: None
 ) -> None:
     lender, progress = Lender(refuses=True), Silent()
-    made = on_zero_gpu(monkeypatch, lender).build_project(options, progress)
+    made = reload_on_zero_gpu(monkeypatch, lender).build_project(options, progress)
     assert lender.calls == 1
     assert len(Project.open(made)) == 16
     assert any("processor" in line for line in progress.notes)
 
 
-def test_bad_input_is_told_and_not_tried_twice(
+def test_invalid_input_is_reported_without_a_second_try(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reload_after: None
 ) -> None:
     lender = Lender()
-    page = on_zero_gpu(monkeypatch, lender)
+    page = reload_on_zero_gpu(monkeypatch, lender)
     with pytest.raises(InputError, match="nowhere"):
         page.build_project(BuildOptions(images=tmp_path / "nowhere", out=tmp_path / "made"), Silent())
     assert lender.calls == 1

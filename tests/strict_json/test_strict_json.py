@@ -1,4 +1,4 @@
-"""JSON that others wrote: what is read can be looked through, written again and counted with."""
+"""Strict parsing of untrusted JSON."""
 
 import json
 import math
@@ -16,16 +16,16 @@ DOCUMENTS = st.recursive(
 
 
 @given(DOCUMENTS)
-def test_what_json_writes_is_read_as_it_was(document: object) -> None:
+def test_documents_written_by_json_are_read_unchanged(document: object) -> None:
     assert parse_json(json.dumps(document, ensure_ascii=False).encode()) == document
     assert parse_json(json.dumps(document)) == document
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_depth_ends_where_a_second_look_could_fail() -> None:
+def test_nesting_beyond_the_limit_is_refused() -> None:
     assert parse_json("[" * DEEPEST + "]" * DEEPEST) is not None
     assert parse_json(json.dumps([[] for _ in range(1000)])) == [[]] * 1000
     for depth in (DEEPEST + 1, 900, 200_000):
@@ -35,7 +35,7 @@ def test_depth_ends_where_a_second_look_could_fail() -> None:
             parse_json('{"a":' * depth + "1" + "}" * depth)
 
 
-def test_whole_numbers_are_within_the_range_of_floats() -> None:
+def test_integers_beyond_the_range_of_floats_are_refused() -> None:
     assert math.isfinite(float(parse_json("9" * LONGEST_NUMBER)))
     for digits in (LONGEST_NUMBER + 1, 10_000):
         with pytest.raises(ValueError, match="digits"):
@@ -48,13 +48,13 @@ def test_an_unpaired_surrogate_is_refused(text: bytes) -> None:
         parse_json(text)
 
 
-def test_a_whole_pair_is_one() -> None:
+def test_a_surrogate_pair_is_one_character() -> None:
     assert parse_json(rb'"\ud83d\udc26"') == "🐦"
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"\xff", "é".encode("latin-1"), '"x"'.encode("utf-16"), b"nul", b'"\xed\xa0\x80"']
 )
-def test_anything_else_is_a_value_error(data: bytes) -> None:
+def test_invalid_json_raises_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         parse_json(data)

@@ -1,4 +1,4 @@
-"""Properties of reading tables: any style gives the right matrix, any wrong cell one line that names it."""
+"""Properties of reading tables: every style gives the correct matrix, and errors name the wrong cell."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Style:
-    """How somebody writes a table."""
+    """A style of writing a table."""
 
     wide: bool
     names: tuple[str, str, str]

@@ -1,4 +1,4 @@
-"""Tables as people and programs write them: what is read, what is reported, what is refused."""
+"""Tables in the styles of common programs are read, reported or refused with a remedy."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A probe answers each image without having seen its label."""
+"""Responses of a cross-fitted probe do not use the label of the image itself."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_labels_without_relation_to_the_features_are_predicted_at_chance() -> No
     assert probe.chance == pytest.approx(1 / 3)
 
 
-def test_images_of_one_group_do_not_answer_for_each_other() -> None:
+def test_images_of_one_group_are_in_one_fold() -> None:
     """Pairs of equal images share random labels: only a leak inside a pair predicts them."""
     rng = np.random.default_rng(1)
     F = np.repeat(rng.normal(size=(60, 80)), 2, axis=0)
@@ -40,7 +40,7 @@ def test_features_that_separate_the_classes_are_used() -> None:
     assert np.allclose(probe.responses.sum(axis=1), 1, atol=1e-6)
 
 
-def test_an_image_without_label_is_answered_by_the_final_model() -> None:
+def test_images_without_a_label_use_the_final_model() -> None:
     rng = np.random.default_rng(3)
     y = np.arange(60) % 2
     F = one_hot(y) * 4 + rng.normal(size=(60, 2))

@@ -1,4 +1,4 @@
-"""A probe written as a model folder answers as the fitted probe does."""
+"""A probe written as a model folder gives the responses of the fitted probe."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from inficond.core.teachers.probe_folder import write_probe
 
 @pytest.mark.parametrize("base_link", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
-def test_the_folder_answers_as_the_probe(tmp_path: Path, base_link: str, link: str) -> None:
+def test_the_folder_gives_the_responses_of_the_probe(tmp_path: Path, base_link: str, link: str) -> None:
     base = load_teacher(write_teacher(tmp_path / "base", link=base_link), "cpu")
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2

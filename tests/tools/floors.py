@@ -1,4 +1,4 @@
-"""Prints the lowest versions that pyproject.toml allows: `python -m tests.tools.floors > floors.txt`."""
+"""Lowest versions that pyproject.toml allows: `python -m tests.tools.floors > floors.txt`."""
 
 import re
 import sys

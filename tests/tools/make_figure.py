@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a drawing: marks are kept on their lines)
-"""Draws the figure “how it works” in light and dark: `python -m tests.tools.make_figure`.
+"""The figure “how it works” in light and dark: `python -m tests.tools.make_figure`.
 
 The words and weights in it are those of the demo's student of *water bird*, read from the project.
 """
@@ -22,12 +22,12 @@ WIDTH, HEIGHT = 1120, 348
 
 
 def text(x: float, y: float, say: str, colour: str, size: float = 14, more: str = "") -> str:
-    """One line of text."""
+    """Return a line of text."""
     return f'<text x="{x}" y="{y}" fill="{colour}" font-size="{size}" {more}>{say}</text>'
 
 
 def card(x: float, y: float, w: float, h: float, title: str, p: dict[str, str]) -> str:
-    """A box with a title."""
+    """Return a box with a title."""
     return (
         f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="10" fill="{p["card"]}" stroke="{p["edge"]}"/>'
         + text(x + 14, y + 26, title, p["ink"], 15, 'font-weight="600"')
@@ -35,7 +35,7 @@ def card(x: float, y: float, w: float, h: float, title: str, p: dict[str, str]) 
 
 
 def arrow(path: str, p: dict[str, str], both: bool = False) -> str:
-    """A line with a head at its end, or at both."""
+    """Return a line with an arrowhead at its end, or at both ends."""
     start = ' marker-start="url(#head)"' if both else ""
     return (
         f'<path d="{path}" fill="none" stroke="{p["line"]}" stroke-width="2" marker-end="url(#head)"{start}/>'
@@ -43,7 +43,7 @@ def arrow(path: str, p: dict[str, str], both: bool = False) -> str:
 
 
 def bars(x: float, y: float, words: list[tuple[str, float]], p: dict[str, str]) -> str:
-    """Words with signed weights, as the page draws them."""
+    """Return bars of words with signed weights, as the page draws them."""
     parts, most, middle = [], max(abs(w) for _, w in words), x + 118
     for k, (word, weight) in enumerate(words):
         at, long = y + 24 * k, 52 * abs(weight) / most
@@ -58,7 +58,7 @@ def bars(x: float, y: float, words: list[tuple[str, float]], p: dict[str, str]) 
 
 
 def scene(x: float, y: float, p: dict[str, str]) -> str:
-    """A bird on water, cut into regions."""
+    """Return a bird on water, divided into regions."""
     return (
         f'<g transform="translate({x} {y})"><rect width="112" height="84" rx="6" fill="{p["fill"]}"/>'
         f'<path d="M0 50h112v28a6 6 0 0 1-6 6H6a6 6 0 0 1-6-6z" fill="{p["blue"]}" opacity=".45"/>'
@@ -69,7 +69,7 @@ def scene(x: float, y: float, p: dict[str, str]) -> str:
 
 
 def draw(p: dict[str, str], words: list[tuple[str, float]]) -> str:
-    """The whole figure."""
+    """Return the figure."""
     s = p["soft"]
     body = [
         card(8, 100, 150, 160, "Photographs", p), scene(27, 142, p),
@@ -109,7 +109,7 @@ def draw(p: dict[str, str], words: list[tuple[str, float]]) -> str:
 
 
 def main() -> int:
-    """Write both."""
+    """Write the figure in both themes."""
     project = Project.open(demo_project())
     students = project.students
     weights = students.weights[list(students.classes).index(CLASS)]

@@ -1,4 +1,4 @@
-"""Makes the pictures of the documents from the running app: `python -m tests.tools.make_pictures`.
+"""Pictures of the documents, made from the running app: `python -m tests.tools.make_pictures`.
 
 It serves the built-in demo, walks the guided scenario in Chromium with real clicks and drags, once in light
 and once in dark, and writes into `docs/pictures`: stills of the steps (WebP), the walk as one animation for
@@ -51,7 +51,7 @@ SEEN = """(names) => Object.fromEntries(names.map((name) => {
 
 @dataclass
 class Walk:
-    """One walk through the scenario in one theme: its frames, and what was true of each."""
+    """One run of the scenario in one theme: its frames, and facts about each."""
 
     page: Page
     theme: str
@@ -61,7 +61,7 @@ class Walk:
     mouse: tuple[float, float] | None = None
 
     def point(self, x: float, y: float) -> None:
-        """Move the mouse, and remember where it is: a screenshot does not show it."""
+        """Move the mouse and store its position, since screenshots do not show it."""
         self.page.mouse.move(x, y, steps=4)
         self.mouse = (x, y)
 
@@ -71,7 +71,7 @@ class Walk:
         self.point((left + right) / 2, (top + bottom) / 2)
 
     def box(self, selector: str) -> list[int]:
-        """Left, top, right and bottom of an element, in pixels of the page."""
+        """Return left, top, right and bottom of an element, in pixels of the page."""
         box = self.page.locator(selector).first.bounding_box()
         if box is None:
             raise RuntimeError(f"not on the page: {selector}")
@@ -86,9 +86,9 @@ class Walk:
         crop: tuple[str, ...] = (),
         under_menu: str = "",
     ) -> None:
-        """A frame of the animation, and a still: the window, or what the selectors in `crop` name, larger.
+        """Add a frame to the animation, and save a still of the window or of the elements in `crop`.
 
-        In dark only the still named `preview` is kept: pictures weigh.
+        In the dark theme only the still named `preview` is saved.
         """
         self.page.wait_for_timeout(700)  # transitions of the page end
         views = self.page.evaluate(SEEN, VIEWS)
@@ -125,20 +125,20 @@ class Walk:
 
 
 def around(boxes: list[list[int]]) -> list[int]:
-    """The smallest box around several, with a little air."""
+    """Return the smallest box around several, with a margin."""
     left, top, right, bottom = zip(*boxes)
     return [min(left) - 4, min(top) - 4, max(right) + 4, max(bottom) + 4]
 
 
 def described(path: Path, more: dict[str, Any]) -> dict[str, Any]:
-    """What a test holds a picture against."""
+    """Return facts about a picture, which tests compare with the file."""
     with Image.open(path) as picture:
         size, frames = list(picture.size), getattr(picture, "n_frames", 1)
     return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": size, "frames": frames, **more}
 
 
 def with_pointer(picture: Image.Image, at: tuple[float, float] | None) -> Image.Image:
-    """The picture with an arrow where the mouse is."""
+    """Return a copy of the picture with an arrow at the position of the mouse."""
     if at is None:
         return picture
     arrow = [(0, 0), (0, 22), (5, 17), (9, 26), (13, 24), (9, 16), (16, 16)]
@@ -149,17 +149,17 @@ def with_pointer(picture: Image.Image, at: tuple[float, float] | None) -> Image.
 
 
 def parts(page: Page, name: str) -> Any:
-    """What a view was given to draw."""
+    """Return the data of a part of a view."""
     return page.evaluate("(n) => window.inficond.store.state.parts[n]", name)
 
 
 def water_bird(page: Page) -> dict[str, Any]:
-    """The line of the class that the demo is about."""
+    """Return the row of the class `water bird`."""
     return next(c for c in parts(page, "performance.table")["classes"] if c["name"] == "water bird")
 
 
 def thumb(page: Page, concept: str) -> tuple[float, float, float, float]:
-    """Middle of a slider's thumb, and left end and width of its track."""
+    """Return the middle of a slider's thumb, and left end and width of its track."""
     slider = page.get_by_role("slider", name=f"weight of {concept}", exact=True)
     slider.scroll_into_view_if_needed()
     knob, box = slider.locator(".thumb").bounding_box(), slider.bounding_box()
@@ -169,7 +169,7 @@ def thumb(page: Page, concept: str) -> tuple[float, float, float, float]:
 
 
 def scenario(walk: Walk) -> dict[str, Any]:
-    """The guided scenario: where it fails, why, correct, see, keep, take home."""
+    """Run the guided scenario, from the wrong predictions to the exported student."""
     page = walk.page
     wait_for_slow_parts(page)
     row = '#view-performance [data-class="water bird"]'
@@ -255,7 +255,7 @@ def scenario(walk: Walk) -> dict[str, Any]:
 
 
 def animate(walk: Walk) -> None:
-    """The walk as one animated WebP, each frame under its caption."""
+    """Write the frames with their captions as one animated WebP."""
     dark = walk.theme == "dark"
     scale = ANIMATION_WIDTH / WINDOW["width"]
     size = (ANIMATION_WIDTH, round(WINDOW["height"] * scale))
@@ -280,7 +280,7 @@ def animate(walk: Walk) -> None:
 
 
 def commit() -> dict[str, str]:
-    """What the pictures were made from."""
+    """Return the commit that the pictures were made from."""
     told = subprocess.run(
         ["git", "log", "-1", "--format=%H %cI"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -289,7 +289,7 @@ def commit() -> dict[str, str]:
 
 
 def walk_in(theme: str, url: str, browser: Any, tell: Callable[[str], None]) -> tuple[Walk, dict[str, Any]]:
-    """The scenario in one theme, as a visitor of its own."""
+    """Run the scenario in one theme, as a separate visitor."""
     context = browser.new_context(viewport=WINDOW, device_scale_factor=DENSITY)
     page = context.new_page()
     page.set_default_timeout(60_000)
@@ -305,7 +305,7 @@ def walk_in(theme: str, url: str, browser: Any, tell: Callable[[str], None]) -> 
 
 
 def of_report(project: Path, folder: Path, browser: Any) -> dict[str, Any]:
-    """The top of the page that `inficond report --html` writes."""
+    """Take a picture of the top of the page of `inficond report --html`."""
     page_file = folder / "report.html"
     command = ["-m", "inficond.core.cli.main", "report", str(project)]
     subprocess.run([sys.executable, *command, "--html", str(page_file)], check=True, capture_output=True)
@@ -321,7 +321,7 @@ def of_report(project: Path, folder: Path, browser: Any) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Make all pictures, and say what they show."""
+    """Make all pictures and record facts about them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "made_by": "python -m tests.tools.make_pictures",

@@ -1,9 +1,9 @@
 """The software bill of materials, made from requirements.lock: `python tests/tools/sbom.py`.
 
-Written in CycloneDX's words to sbom.cdx.json: each package of the lock with version, licence, package URL
-and the systems it is for, and which needs which. It holds no time and no random number: the same lock gives
-the same bytes. A licence is what the package itself declares; the package index is asked only for versions
-whose licence the file does not tell yet.
+Writes sbom.cdx.json in the format CycloneDX: each package of the lock with version, licence, package URL,
+platforms and dependencies. The document contains no time and no random number, so the same lock gives the
+same bytes. Licences are those that the packages declare; the package index is asked only for versions that
+the file does not contain yet.
 """
 
 import hashlib
@@ -49,11 +49,11 @@ class Locked:
     ----------
     name, version : str
     marker : str
-        For which Pythons and systems; empty: for all.
+        Environment marker; empty if the package is needed on all platforms.
     hashes : tuple of str
         SHA-256 of every file that may be installed.
     via : tuple of str
-        Which packages need it; ``inficond`` where the product itself does.
+        Packages that need it, among them ``inficond`` for direct dependencies.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Locked:
 
 
 def read_lock(text: str) -> list[Locked]:
-    """The packages of a lock, in its order.
+    """Parse the packages of a lock, in its order.
 
     Raises
     ------
     ValueError
-        A line is no pinned package with hashes.
+        A line is not a pinned package with hashes.
     """
     found = []
     whole = re.sub(r"^#.*\n", "", text.replace("\\\n", " "), flags=re.M)
@@ -84,7 +84,7 @@ def read_lock(text: str) -> list[Locked]:
             r"([a-z0-9._-]+)==([^\s;]+)\s*(?:;\s*(.*?))?((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", said
         )
         if line is None:
-            raise ValueError(f"no pinned package with hashes: {said[:80]!r}")
+            raise ValueError(f"not a pinned package with hashes: {said[:80]!r}")
         names = re.sub(r"\s*#\s*(via)?|\(pyproject\.toml\)", " ", via).replace(",", " ").split()
         hashes = tuple(re.findall(r"sha256:([0-9a-f]{64})", line[4]))
         found.append(Locked(line[1], line[2], line[3] or "", hashes, tuple(names)))
@@ -92,19 +92,19 @@ def read_lock(text: str) -> list[Locked]:
 
 
 def document(lock: str, licences: Mapping[tuple[str, str], str]) -> str:
-    """The bill of materials.
+    """Return the bill of materials.
 
     Parameters
     ----------
     lock : str
         The text of the lock.
     licences : mapping from (name, version) to str
-        What each package declares.
+        Declared licence of each package.
 
     Returns
     -------
     str
-        CycloneDX 1.6 as JSON; the same for the same arguments.
+        CycloneDX 1.6 as JSON, deterministic.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     digest, make = hashlib.sha256(lock.encode()).hexdigest(), LicenseFactory()
@@ -151,23 +151,23 @@ def document(lock: str, licences: Mapping[tuple[str, str], str]) -> str:
 
 
 def check(text: str) -> None:
-    """Hold a document against the schema of CycloneDX 1.6.
+    """Validate a document with the schema of CycloneDX 1.6.
 
     Raises
     ------
     ValueError
-        It is none.
+        It is not valid.
     """
     try:
         wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     except MissingOptionalDependencyException as error:  # the extra `json-validation` of the library
         raise ValueError(f"it cannot be checked: {error}") from error
     if wrong is not None:
-        raise ValueError(f"no CycloneDX 1.6: {wrong!s:.300}")
+        raise ValueError(f"not valid CycloneDX 1.6: {wrong!s:.300}")
 
 
 def known_licences(text: str) -> dict[tuple[str, str], str]:
-    """What a bill of materials tells of licences, by name and version."""
+    """Return the licences in a bill of materials, by name and version."""
     found = {}
     for part in json.loads(text).get("components", []):
         for entry in part.get("licenses", []):
@@ -179,7 +179,7 @@ def known_licences(text: str) -> dict[tuple[str, str], str]:
 
 
 def declared(metadata: Mapping[str, Any]) -> str | None:
-    """The licence that a package's metadata declare: an SPDX expression where there is one."""
+    """Return the licence that a package's metadata declare, if possible as an SPDX expression."""
     if metadata.get("license_expression"):
         return str(metadata["license_expression"])
     short = str(metadata.get("license") or "").strip()
@@ -190,7 +190,7 @@ def declared(metadata: Mapping[str, Any]) -> str | None:
 
 
 def asked_licences(wanted: Iterable[Locked]) -> dict[tuple[str, str], str]:
-    """What the package index tells of packages, their files not downloaded where it serves metadata alone."""
+    """Ask the package index for the licences of packages, without downloading files if it serves metadata."""
     found: dict[tuple[str, str], str] = {}
     rest = list(wanted)
     while rest:
@@ -225,15 +225,13 @@ def asked_licences(wanted: Iterable[Locked]) -> dict[tuple[str, str], str]:
                 name = re.sub(r"[-_.]+", "-", metadata["name"]).lower()
                 said = declared(metadata)
                 if said is None:
-                    raise SystemExit(
-                        f"{name} {metadata['version']} declares no licence: is it one to depend on?"
-                    )
+                    raise SystemExit(f"{name} {metadata['version']} declares no licence: check it by hand")
                 found[name, now[name].version] = said
     return found
 
 
 def main() -> None:
-    """Write the document for the lock that is there."""
+    """Write the document for the present lock."""
     lock = LOCK.read_text(encoding="utf-8")
     licences = known_licences(SBOM.read_text(encoding="utf-8")) if SBOM.exists() else {}
     licences |= asked_licences(one for one in read_lock(lock) if (one.name, one.version) not in licences)

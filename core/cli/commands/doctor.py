@@ -1,8 +1,8 @@
-"""What was found on this machine: providers that really run, models, versions, memory.
+"""Check this installation: providers, models, versions and memory.
 
-ONNX Runtime lists providers that cannot run here; each is tried on the embedded encoder and its numbers are
-held against the CPU's. With a project folder, every byte of it is checked as well; with the address of a
-running page or service, it is asked for its health.
+ONNX Runtime also lists providers that cannot run here, so each is tried on the embedded encoder and compared
+with the CPU. With a project folder, all its files are verified; with the address of a running page or
+service, its health is requested.
 """
 
 import argparse
@@ -21,33 +21,33 @@ from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.version import __version__
 
-SUMMARY = "what was found: providers that really run, models, versions, memory"
+SUMMARY = "check this installation: providers, models, versions, memory"
 PACKAGES = (
     "gradio", "huggingface_hub", "numba", "numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "pyarrow",
     "safetensors", "tokenizers", "torch", "transformers", "onnx",
 )  # fmt: skip
 WORDS = {
-    "model": ("the model answers", "THE MODEL DOES NOT ANSWER"),
-    "queue": ("the queue moves", "THE QUEUE DOES NOT MOVE"),
-    "jobs": ("jobs get their turn", "JOBS DO NOT GET THEIR TURN"),
+    "model": ("the model responds", "THE MODEL DOES NOT RESPOND"),
+    "queue": ("the queue advances", "THE QUEUE DOES NOT ADVANCE"),
+    "jobs": ("jobs start", "JOBS DO NOT START"),
     "disk": ("the disk can be written", "THE DISK CANNOT BE WRITTEN"),
     "saving": ("steps can be saved", "STEPS CANNOT BE SAVED"),
 }
-"""What each part of a page's health is called where it is well and where it is not."""
-CLOSE = 2e-3
-"""Largest difference between a provider's unit-length embeddings and the CPU's that counts as the same."""
+"""Text for each part of a page's health, if it is healthy and if it is not."""
+TOLERANCE = 2e-3
+"""Maximum difference of a provider's unit-length embeddings from those of the CPU."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "project", nargs="?", type=Path, metavar="DIR", help="also check every byte of this project"
+        "project", nargs="?", type=Path, metavar="DIR", help="also verify all files of this project"
     )
-    parser.add_argument("--url", help="also ask this running page (or `inficond serve`) how it is")
+    parser.add_argument("--url", help="also request the health of this page or service")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Look at everything; exit code 2 where something that should work does not."""
+    """Run all checks; return 2 if a required component does not work."""
     found = examine(args.project, args.url)
     for line in report_lines(found):
         out.say(line)
@@ -56,14 +56,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def examine(project: Path | None = None, url: str | None = None) -> dict[str, Any]:
-    """All findings as plain values; `healthy` says whether encoder and teacher answer on the CPU.
+    """Return all results as plain values; `healthy` is whether everything that was checked works.
 
     Parameters
     ----------
     project : Path, optional
-        A project to be checked byte by byte.
+        A project, whose files are verified.
     url : str, optional
-        Of a running page or service, to be asked for its health.
+        Address of a running page or service, whose health is requested.
     """
     from inficond.core.models.hardware import available_cores, available_memory
 
@@ -98,7 +98,7 @@ def _version(package: str) -> str | None:
 
 
 def _model(kind: str) -> dict[str, Any]:
-    """Load an embedded model and let it answer on a grey picture."""
+    """Load an embedded model and run it on a grey picture."""
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.teacher import load_teacher
 
@@ -118,7 +118,7 @@ def _model(kind: str) -> dict[str, Any]:
 
 
 def _providers() -> dict[str, dict[str, Any]]:
-    """Every provider of ONNX Runtime that we know: listed, running, how far from the CPU, how fast."""
+    """Return for each provider whether it is listed and runs, its speed, and its difference from the CPU."""
     from inficond.core.models.providers import PROVIDERS, listed_providers
 
     listed = listed_providers()
@@ -135,7 +135,7 @@ def _providers() -> dict[str, dict[str, Any]]:
 
 
 def _probe(provider: str, reference: np.ndarray | None) -> tuple[dict[str, Any], np.ndarray | None]:
-    """A real run of the embedded encoder, compared with the CPU's numbers."""
+    """Run the embedded encoder on a provider; return the results and the embeddings."""
     from inficond.core.models.encoder import load_encoder
 
     try:
@@ -150,10 +150,10 @@ def _probe(provider: str, reference: np.ndarray | None) -> tuple[dict[str, Any],
     facts: dict[str, Any] = {"runs": True, "images_per_second": round(rate, 1)}
     if reference is not None:
         facts["difference"] = float(np.abs(regions - reference).max())
-        if facts["difference"] > CLOSE:
+        if facts["difference"] > TOLERANCE:
             facts |= {
                 "runs": False,
-                "error": f"its numbers differ from the CPU's by {facts['difference']:.2g}",
+                "error": f"its results differ from those of the CPU by {facts['difference']:.2g}",
             }
     return facts, regions
 
@@ -183,19 +183,19 @@ def project_state(path: Path) -> dict[str, Any]:
         "path": str(path),
         "images": len(project),
         "faults": project.verify(),
-        "writable": _takes_a_file(path),
+        "writable": _is_writable(path),
         "cache": _memory(project),
     }
 
 
 def _memory(project: Any) -> dict[str, int]:
-    """Bytes that every tuning step of a project needs, and the budget of the cache that holds them."""
+    """Return the bytes in cache that each tuning step needs, and the budget of the cache."""
     workspace = project.context.workspace
     return {"needed": workspace.pinned_bytes, "budget": workspace.cache.usage.budget}
 
 
-def _takes_a_file(folder: Path) -> bool:
-    """Whether a file can be written there: one is."""
+def _is_writable(folder: Path) -> bool:
+    """Return whether a file can be written to a folder."""
     probe = folder / f".doctor-{os.getpid()}"
     try:
         probe.write_bytes(b"x")
@@ -206,7 +206,7 @@ def _takes_a_file(folder: Path) -> bool:
 
 
 def page_state(url: str) -> dict[str, Any]:
-    """What a running page or service says of its health; where it says nothing, why."""
+    """Return the health of a running page or service, or the reason why it is unknown."""
     import urllib.error
     import urllib.request
 
@@ -215,18 +215,18 @@ def page_state(url: str) -> dict[str, Any]:
     address = url.rstrip("/") + "/health"
     try:
         with urllib.request.urlopen(address, timeout=60) as answer:
-            said: dict[str, Any] = json.loads(answer.read(1 << 20))
+            health: dict[str, Any] = json.loads(answer.read(1 << 20))
     except urllib.error.HTTPError as error:
         try:
-            said = json.loads(error.read(1 << 20))
+            health = json.loads(error.read(1 << 20))
         except ValueError:
-            said = {"reason": f"it answers {error.code} and nothing that can be read"}
-        said["ok"] = False
+            health = {"reason": f"its response has the status {error.code} and is not JSON"}
+        health["ok"] = False
     except (OSError, ValueError) as error:
-        return {"url": url, "ok": False, "parts": {}, "error": f"no answer ({error}): is it running?"}
-    parts = {n: p for n, p in said.items() if isinstance(p, dict) and "ok" in p}
-    reason = said.get("reason") or said.get("detail") or ""
-    return {"url": url, "ok": bool(said.get("ok")), "parts": parts, "error": str(reason)[:300]}
+        return {"url": url, "ok": False, "parts": {}, "error": f"no response ({error}): is it running?"}
+    parts = {n: p for n, p in health.items() if isinstance(p, dict) and "ok" in p}
+    reason = health.get("reason") or health.get("detail") or ""
+    return {"url": url, "ok": bool(health.get("ok")), "parts": parts, "error": str(reason)[:300]}
 
 
 def report_lines(found: dict[str, Any]) -> list[str]:
@@ -237,18 +237,20 @@ def report_lines(found: dict[str, Any]) -> list[str]:
     ]
     for kind, model in found["models"].items():
         if model["answers"]:
-            lines.append(f"embedded {kind}: {model['name']} answers ({model['licence']})")
+            lines.append(f"embedded {kind}: {model['name']} works ({model['licence']})")
         else:
             lines.append(f"embedded {kind}: DOES NOT WORK: {model['error']}")
     for name, provider in found["providers"].items():
         if provider["runs"]:
-            far = f", {provider['difference']:.1g} from the CPU" if "difference" in provider else ""
+            far = (
+                f", differs from the CPU by {provider['difference']:.1g}" if "difference" in provider else ""
+            )
             lines.append(f"provider {name}: runs, {provider['images_per_second']:g} images/s{far}")
         elif provider["listed"]:
             lines.append(f"provider {name}: listed, but does not run: {provider['error']}")
     lines.append(
         "export extra: "
-        + ("installed" if found["export_extra"] else 'absent (pip install "inficond[export]")')
+        + ("installed" if found["export_extra"] else 'not installed (pip install "inficond[export]")')
     )
     cache = found["cache"]
     lines.append(
@@ -258,22 +260,22 @@ def report_lines(found: dict[str, Any]) -> list[str]:
     if "project" in found:
         faults = found["project"]["faults"]
         lines.append(
-            f"project {found['project']['path']}: " + ("every byte is right" if not faults else "DAMAGED")
+            f"project {found['project']['path']}: " + ("all checksums match" if not faults else "DAMAGED")
         )
         lines += [f"  {fault}" for fault in faults]
         memory = found["project"].get("cache")
         if memory:
             needed, budget = (f"{memory[key] / 2**20:,.0f} MB" for key in ("needed", "budget"))
-            line = f"  memory of its tuning steps: {needed} needed, budget {budget}"
+            line = f"  memory of tuning steps: {needed} needed, budget {budget}"
             if memory["needed"] > memory["budget"]:
                 line += ": EXCEEDED, raise INFICOND_CACHE_MB"
             lines.append(line)
         if found["project"].get("writable") is False:
-            lines.append("  its folder cannot be written: tuning lives in memory only and is not kept")
+            lines.append("  its folder is read-only: tuning steps are not saved")
     if "page" in found:
         page = found["page"]
         lines.append(
-            f"page {page['url']}: " + ("well" if page["ok"] else f"NOT WELL {page['error']}".rstrip())
+            f"page {page['url']}: " + ("healthy" if page["ok"] else f"NOT HEALTHY {page['error']}".rstrip())
         )
         for name, part in page["parts"].items():
             lines.append(

@@ -1,4 +1,4 @@
-"""The same photographs through every kind of source: same labels, identical pixels."""
+"""Every kind of source gives the same photographs: same labels, identical pixels."""
 
 import functools
 import http.server
@@ -179,7 +179,7 @@ OTHER_IDS = {by_parquet_of_bytes, by_objects, by_yolo}
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_gives_the_same_photographs(
+def test_every_kind_of_source_gives_the_same_photographs(
     tmp_path: Path, door: Callable[[Path, Made, Path], ImageSet]
 ) -> None:
     made = photographs(tmp_path / "photos")
@@ -259,7 +259,7 @@ def test_a_url_of_a_folder_and_of_an_archive(tmp_path: Path, monkeypatch: pytest
     assert faults == {sorted(made)[0]: 0, "t/t.parquet": 0}
 
 
-def test_a_download_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("aiohttp")
     monkeypatch.setattr(remote, "pause", lambda seconds: None)
     monkeypatch.setattr(remote, "_BLOCK", 1000)
@@ -290,7 +290,7 @@ def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
     assert images.classes == ()
 
 
-def test_a_tar_cut_in_half_gives_its_first_half(tmp_path: Path) -> None:
+def test_a_truncated_tar_gives_its_first_images(tmp_path: Path) -> None:
     made = photographs(tmp_path / "photos")
     by_tar_with_json(tmp_path / "photos", made, tmp_path)
     data = (tmp_path / "t.tar").read_bytes()
@@ -361,7 +361,7 @@ def test_coco_faults_are_counted(tmp_path: Path) -> None:
         open_source(file)
 
 
-def test_one_unusable_object_does_not_end_a_run() -> None:
+def test_an_unusable_object_is_skipped() -> None:
     good = np.zeros((20, 30, 3), np.uint8)
     images, notes = notes_of(
         lambda note: open_source([good, object(), np.zeros(3), good[:, :, 0], 1.5 * np.ones((9, 9))], note)
@@ -374,7 +374,7 @@ def test_one_unusable_object_does_not_end_a_run() -> None:
         open_source(7)  # type: ignore[arg-type]
 
 
-def test_data_sets_of_the_hub_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_data_sets_of_the_hub_are_refused(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.config.HF_DATASETS_CACHE = tmp_path / "cache"
     datasets.Dataset.from_dict({"text": ["a"], "label": [1]}).to_parquet(tmp_path / "t.parquet")
