@@ -92,13 +92,13 @@ def test_commands_in_running_text_exist(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if any(c.not_run is None for c in commands(ROOT / n))])
 def test_commands_run(name: str, tmp_path: Path) -> None:
-    """They run in a folder with `photos/`, which contains 120 collages of the demo."""
+    """They run in a folder with `photos/`, which contains 60 collages of the demo."""
     from inficond.core import Project
     from inficond.core.demo import demo_project
 
     demo = Project.open(demo_project())
     (tmp_path / "photos").mkdir()
-    for row in range(0, len(demo.image_ids), max(1, len(demo.image_ids) // 120)):
+    for row in range(0, len(demo.image_ids), max(1, len(demo.image_ids) // 60)):
         source = Path(demo.image_path(row))
         shutil.copy(source, tmp_path / "photos" / source.name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -173,6 +173,7 @@ def _writable_cache() -> dict[str, Any]:
 
 
 def project_state(path: Path) -> dict[str, Any]:
+    """Verify the files of a project; return its faults, and the memory that its steps need."""
     from inficond.core.facade import Project
 
     try:
@@ -230,6 +231,7 @@ def page_state(url: str) -> dict[str, Any]:
 
 
 def report_lines(found: dict[str, Any]) -> list[str]:
+    """Return the results of `examine` as lines of text."""
     memory = found["memory_available"]
     lines = [
         f"InFiConD {found['inficond']}, Python {found['python']} ({sys.executable}), {found['system']}",
