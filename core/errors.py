@@ -11,7 +11,7 @@ LONGEST = 1000
 def printable(text: str) -> str:
     """Return text with control and direction characters, line breaks and lone surrogates escaped.
 
-    Names in a folder, a table, a project or an archive may come from strangers; printed as they are, they
+    Names in a folder, a table, a project or an archive may be untrusted; printed unchanged, they
     could control a terminal or forge a line of output.
     """
     if text.isprintable():

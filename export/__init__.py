@@ -1,1 +1,1 @@
-"""Turns models into verified ONNX; the only part of InFiConD that knows torch and transformers."""
+"""Conversion of models to verified ONNX; the only package that imports torch and transformers."""

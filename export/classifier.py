@@ -105,7 +105,7 @@ class LoadedClassifier:
     fused : bool
         Whether its attention is exported as one node.
     notes : list of str
-        What a user should know.
+        Notes for the user.
     """
 
     def __init__(self, source: Source, fused: bool, labels: list[str] | None) -> None:

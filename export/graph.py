@@ -87,7 +87,7 @@ def to_onnx(
 
 
 def _reason(error: Exception) -> str:
-    """One line on why the exporter failed; its own messages hold the whole graph."""
+    """Return one line with the reason why the exporter failed; its own messages contain the whole graph."""
     text = str(error)
     found = re.search(r"operator '?([\w:]+)'? to ONNX|translating (\w+)|operator.*?'([\w:]+)'", text)
     if found:

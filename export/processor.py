@@ -62,7 +62,7 @@ class VaryingSize(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Stated:
-    """What a processor states about itself: candidates that are tried first.
+    """Preprocessing stated in a processor's configuration; candidates that are tried first.
 
     Attributes
     ----------
@@ -470,7 +470,7 @@ def _candidates(
 
 
 def _near(estimate: float, least: int) -> list[int]:
-    """Whole numbers around an estimate, the nearest first."""
+    """Return the integers around an estimate, the nearest first."""
     reach = max(2, round(0.006 * estimate))
     around = range(round(estimate) - reach, round(estimate) + reach + 1)
     return sorted((n for n in around if n >= least), key=lambda n: abs(n - estimate)) or [least]

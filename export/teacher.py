@@ -87,7 +87,7 @@ class Classifier:
     labels : list of str
     link : {"sigmoid", "softmax"}
     notes : list of str
-        What a user should know.
+        Notes for the user.
     fused : bool
         Whether its attention is exported as one node.
     """

@@ -97,7 +97,7 @@ class PredictionPayload(TypedDict):
 
 
 class OriginPayload(TypedDict):
-    """What a project was built from, as the fields of the form for a new one."""
+    """Return the inputs of a project's build as fields of the form for a new project."""
 
     folder: str
     name: str
@@ -252,7 +252,7 @@ def _overall_row(
 
 
 def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
-    """Return the answers of teacher and student on an uploaded image; delete the upload.
+    """Return the predictions of teacher and student for an uploaded image; delete the upload.
 
     Parameters
     ----------

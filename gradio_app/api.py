@@ -229,7 +229,7 @@ class Api:
         return {"recipe": visitor.session.recipe().to_json()}
 
     def _predict(self, visitor: Visitor, image: dict) -> dict[str, Any]:
-        """Return the answers of teacher and student on one image, which is deleted afterwards."""
+        """Return the predictions of teacher and student for one image, which is deleted afterwards."""
         found = actions.classify(visitor, image.get("path"), image.get("orig_name"))
         visitor.files.discard_own_image(visitor.token)
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}

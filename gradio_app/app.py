@@ -219,7 +219,7 @@ class _Server(uvicorn.Server):
             time.sleep(1e-3)
 
     def install_signal_handlers(self) -> None:
-        """Install none: the command handles signals."""
+        """Override uvicorn's handlers with nothing, since the command handles signals."""
 
     def capture_signals(self) -> Any:
         """Install no signal handlers: the command handles signals."""
@@ -242,7 +242,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
     Parameters
     ----------
     project : Project
-        The project that a newcomer sees.
+        The project that new visitors see.
     more : list of Project, optional
         Further projects that visitors may open.
     local_folders : bool

@@ -1,4 +1,4 @@
-"""Advance computation of what newcomers see first."""
+"""Computation of the first view of new visitors in advance."""
 
 import logging
 

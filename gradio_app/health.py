@@ -194,7 +194,7 @@ class ModelCheck:
     ----------
     project : Project
     files : PageFiles
-        Where the picture lies.
+        Path of the picture.
     """
 
     def __init__(self, project: "Project", files: PageFiles) -> None:

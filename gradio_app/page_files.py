@@ -86,7 +86,7 @@ class PageFiles:
         Folder for the page's own folder; the system's temporary folder by default.
     outside : bool
         Whether originals outside of a project's folder are shown: a project from others may name any
-        picture of this machine, so only its owner may see them.
+        picture of this machine, so only its owner may open them.
     """
 
     def __init__(self, parent: Path | None = None, outside: bool = False) -> None:

@@ -225,7 +225,7 @@ def contribution_bars(
 
 
 def absence_line(concept: str, value: float, usual: float) -> str:
-    """Return a line that says how much less of a concept an image has than the mean image."""
+    """Return a line with the difference between an image's concept value and the mean."""
     shown = f"{format_number(value)}, usually {format_number(usual)}"
     return f"no {concept} here: {shown}" if value < usual / 2 else f"less {concept} than usual: {shown}"
 

@@ -51,7 +51,7 @@ Payload = dict[str, Any]
 
 
 def error_line(error: BaseException, what: str) -> str:
-    """Return the line that tells a visitor about an exception; log it if it is a fault of the program."""
+    """Return the message of an exception for the visitor; log it if it is a fault of the program."""
     if isinstance(error, InputError | Cancelled):
         return str(error)
     if isinstance(error, MemoryError):
@@ -358,7 +358,7 @@ class RpcServer:
     # -- own images
 
     def classify(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Return the answers of teacher and student on an uploaded image."""
+        """Return the predictions of teacher and student for an uploaded image."""
         return {"prediction": actions.classify(visitor, request.get("path"), request.get("name"))}
 
     def discard_image(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:

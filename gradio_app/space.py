@@ -1,4 +1,4 @@
-"""The page on a Hugging Face Space: one read-only project, many visitors, and nothing of them is stored."""
+"""The page on a Hugging Face Space: one read-only project for many visitors, whose visits are not stored."""
 
 import contextlib
 import ctypes
@@ -35,7 +35,7 @@ def serve_space(project: Path) -> None:
 
 
 def build_space_page(project: Path) -> Page:
-    """Build the page for strangers: nobody may name a path of the machine, and no visit is saved."""
+    """Build the page of a Space: visitors cannot name a path of the server, and no visit is saved."""
     page = build_page(Project.open(project), local_folders=False)
     page.visitors.disable_saving()
     return page

@@ -157,7 +157,7 @@ class Visitor:
         return self.cached(("references",), lambda: references(self.session))
 
     def default_class(self) -> str:
-        """Return the class with the most misaligned images, which a newcomer sees first."""
+        """Return the class with the most misaligned images, which new visitors see first."""
         return self.cached(("default class",), self._default_class)
 
     def _default_class(self) -> str:
@@ -217,13 +217,13 @@ class VisitorRegistry:
     Parameters
     ----------
     project : Project
-        The project that a newcomer sees.
+        The project that new visitors see.
     files : PageFiles
     store : Path, optional
         File in which visits are saved; each project's own history file by default.
     prepare : callable, optional
         Called in a background thread with the shared reader of each project that is added; computes what
-        newcomers see first.
+        new visitors see first.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class VisitorRegistry:
 
     @property
     def default_project(self) -> "Project":
-        """The project that a newcomer sees."""
+        """The project that new visitors see."""
         return self.projects[self.default_key]
 
     def add(self, project: "Project", owner: str | None = None, folder: Path | None = None) -> str:
@@ -334,7 +334,7 @@ class VisitorRegistry:
         return {k: p for k, p in items if k not in self._owners or token in self._owners[k]}
 
     def open_project(self, visitor: Visitor, key: Any) -> Visitor:
-        """Begin a new visit to a project; the earlier visit goes on under its own token.
+        """Start a new visit to a project; the earlier visit continues under its own token.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Archives that carry projects, model folders and students to a machine without a network.
+"""Archives of projects, model folders and students, for machines without a network.
 
 An archive is a zip without compression (images and weights do not shrink) with one more member,
 `archive.json`, which holds the format version and the SHA-256 and size of every other member.

@@ -23,7 +23,7 @@ NEW_YEAR_1980 = (1980, 1, 1, 0, 0, 0)
 def pack(sources: Sequence[Path], archive: Path, progress: Progress | None = None) -> dict[str, int]:
     """Write files and folders into a new archive.
 
-    Of a project's history, the project's own branch is packed as it is at one moment; the visits of others
+    Of a project's history, a snapshot of its own branch is packed; visits
     and their tokens are left out, as are hidden files.
 
     Parameters

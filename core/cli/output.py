@@ -1,4 +1,4 @@
-"""Output of a command: text for people, or one JSON object."""
+"""Output of a command: text, or one JSON object."""
 
 import codecs
 import json
@@ -34,7 +34,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 class Output:
-    """Where a command's result goes: text for people, or one JSON object with `--json`.
+    """Writer of a command's result: text, or one JSON object with `--json`.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Output:
         return Silent() if self.as_json else Terminal(self._stderr)
 
     def say(self, line: str = "") -> None:
-        """Print one line for people; nothing with `--json`. Control characters are escaped."""
+        """Print one line of text; nothing with `--json`. Control characters are escaped."""
         if not self.as_json:
             self._write(printable(line) + "\n")
 
@@ -62,12 +62,12 @@ class Output:
         complain(printable(line), self._stderr)
 
     def result(self, data: Mapping[str, Any]) -> None:
-        """Print the JSON object of `--json`; nothing for people."""
+        """Print the JSON object of `--json`; nothing in text mode."""
         if self.as_json:
             self._write(self._json(data, None) + "\n")
 
     def document(self, data: Mapping[str, Any]) -> None:
-        """Print a JSON object in either mode, indented for people."""
+        """Print a JSON object in either mode, indented in text mode."""
         self._write(self._json(data, None if self.as_json else 1) + "\n")
 
     def flush(self) -> None:

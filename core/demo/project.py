@@ -37,7 +37,7 @@ NAME = "Photo collages: birds, beasts and a shortcut"
 def demo_project() -> Path:
     """Return the folder of the built-in project; create it on first use.
 
-    It lies in the user's cache (`INFICOND_CACHE`, else `XDG_CACHE_HOME` or the system's folder for caches),
+    It is in the user's cache (`INFICOND_CACHE`, else `XDG_CACHE_HOME` or the system's folder for caches),
     or in a temporary folder while that cannot be written. Several processes may call this at once.
 
     Returns

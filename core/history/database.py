@@ -91,7 +91,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Open a transaction that sees one state of the file; None where there is no file.
+        """Open a transaction on a snapshot of the file; None if there is no file.
 
         Within another transaction of the same thread, that one is used.
         """
@@ -186,7 +186,7 @@ class Database:
         return checksums, generation
 
     def verify_owner(self, db: sqlite3.Connection, owner: str) -> None:
-        """Verify the checksum of an owner's rows, once until somebody else writes.
+        """Verify the checksum of an owner's rows, once until another connection writes.
 
         Raises
         ------
@@ -414,7 +414,7 @@ def busy(path: Path, wait: float) -> StorageBusy:
 
 
 def is_busy(error: Exception) -> bool:
-    """Return whether SQLite met a lock of somebody else."""
+    """Return whether an error of SQLite is a lock of another connection."""
     text = str(error).lower()
     return "locked" in text or "busy" in text
 

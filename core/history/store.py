@@ -88,7 +88,7 @@ class History:
             return [found[name] for _, name in wanted]
 
     def head(self, owner: str) -> tuple[str, list[str]] | None:
-        """Return an owner's node and the nodes to redo (the next one last); None where there is nothing."""
+        """Return an owner's node and the nodes to redo (the next one last); None if the owner has no rows."""
         with self._file.reading() as db:
             if db is None:
                 return None
@@ -114,7 +114,7 @@ class History:
             return {str(node): (str(name), str(note)) for node, name, note in found}
 
     def owners(self) -> dict[str, float]:
-        """Return when each owner was last seen, in seconds since 1970."""
+        """Return the time of the last use by each owner, in seconds since 1970."""
         with self._file.reading() as db:
             return dict(db.execute("SELECT owner, used FROM head")) if db else {}
 
@@ -139,7 +139,7 @@ class History:
         return count
 
     def snapshot(self, target: Path) -> None:
-        """Write the project's own branch, as it is at one moment, to a new database.
+        """Write a snapshot of the project's own branch to a new database.
 
         What visitors wrote, and their tokens, are left out.
 
@@ -200,7 +200,7 @@ class History:
                 self._file.drop(db, table, "owner = ?", (owner,), owner)
 
     def forget_before(self, used: float, keep: Container[str] = ()) -> int:
-        """Delete what visitors wrote who were last seen before a time; return their number.
+        """Delete the rows of visitors whose last use is before a time; return the number of visitors.
 
         Parameters
         ----------

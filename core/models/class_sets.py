@@ -29,7 +29,7 @@ class ClassSet:
     members : tuple of C tuples of int
         Indices of the teacher's labels.
     origin : str
-        Where the set comes from, for people.
+        Description of the origin of the set.
     """
 
     names: tuple[str, ...]

@@ -29,7 +29,7 @@ class GraphFile:
     sha256 : str
         Of the file, in hexadecimal.
     body_sha256 : str
-        Of the file without the trailer that `read_graph` was told of.
+        SHA-256 of the file without the trailer that was passed to `read_graph`.
     facts : Facts
         Operators, metadata and inputs.
     content : memoryview

@@ -37,7 +37,7 @@ UNLIMITED = "comes from elsewhere, and this system cannot limit the memory of th
 
 
 class GraphProcess:
-    """A graph in a process of its own; the same interface as `LocalSession`. Safe for several threads.
+    """A graph in a child process, with the interface of `LocalSession`. Thread-safe.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class _Calls:
         return answer
 
     def receive(self, channel: Channel) -> None:
-        """Pass answers to the calls that wait for them, until the channel ends."""
+        """Pass results to the calls that wait for them, until the channel ends."""
         try:
             while True:
                 header, arrays = channel.receive()

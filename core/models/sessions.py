@@ -18,7 +18,7 @@ from inficond.core.models.trust import is_trusted
 
 
 class Runner(Protocol):
-    """What runs a graph: `LocalSession` or `GraphProcess`."""
+    """Implementation that runs the graph: `LocalSession` or `GraphProcess`."""
 
     provider: str
     threads: int
@@ -102,7 +102,7 @@ class Session:
         return LocalSession(graph.content, str(graph.path), self._provider, self._threads, graph.facts.inputs)
 
     def _reopen(self) -> None:
-        """Open the graph again in a forked process, which has none of the threads of its parent."""
+        """Open the graph again in a forked process, which does not have the threads of its parent."""
         with self._lock:
             if self._pid != os.getpid():
                 graph = read_graph(self.path)

@@ -34,7 +34,7 @@ class Teacher:
     output_kind : {"logits", "probabilities"}
         What the graph returns.
     notes : list of str
-        What a user should know about the model.
+        Notes on the model for the user.
     """
 
     def __init__(self, manifest: Manifest, session: Session) -> None:

@@ -42,7 +42,7 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
     outputs : (n, L) float
         Of n different pictures, as the graph returns them.
     stated : {"logits", "probabilities"} or None
-        What its manifest says.
+        Kind stated in its manifest.
     name : str
         Of the model, for messages.
 

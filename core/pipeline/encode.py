@@ -55,7 +55,7 @@ class Encoding:
 
     @property
     def basis(self) -> str:
-        """Everything the numbers depend on beside the images themselves."""
+        """Everything that the results depend on except the images."""
         from inficond.core.models.runtime import onnxruntime as ort
 
         parts = [self.encoder.manifest.digest, self.encoder.provider, ort.__version__, str(self.batch)]

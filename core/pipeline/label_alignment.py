@@ -27,7 +27,7 @@ def aligned_labels(
     Returns
     -------
     labels : (N, C) float32 or None
-        0, 1, or NaN where unknown; None where the table has no label for these classes.
+        0, 1, or NaN where unknown; None if the table has no label for these classes.
     notes : list of str
         How the table was understood and matched; images and classes without labels; one line each.
 
@@ -85,7 +85,7 @@ def source_labels(
     Returns
     -------
     labels : (N, C) float32 or None
-        0, 1, or NaN where unknown; None where the source has no label for these classes.
+        0, 1, or NaN where unknown; None if the source has no label for these classes.
     notes : list of str
         The classes without labels, one line.
     """

@@ -13,7 +13,7 @@ from inficond.core.tables import TableOptions
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What a project is made from.
+    """Inputs and options of a build.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class BuildOptions:
     seed : int
         Of the split and of the random directions.
     provider : str
-        What models run on, see `open_session`.
+        Execution provider, see `open_session`.
     baseline : bool
         Whether to fit the random-concept baseline.
     name : str, optional

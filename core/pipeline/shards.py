@@ -79,7 +79,7 @@ class ShardSummary:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Shard(ShardSummary):
-    """What was computed from some images; n of them could be read.
+    """Results for a number of images, of which n could be read.
 
     Parameters
     ----------

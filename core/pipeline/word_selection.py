@@ -40,7 +40,7 @@ class WordSelection:
     needed : int
         Images in which a built-in word must be found; 0 if no word was tested.
     reason : str
-        One sentence for people.
+        Reason, in one sentence.
     """
 
     corpus: Corpus

@@ -27,7 +27,7 @@ MAX_HEADER = 10_000
 
 
 class FileEntry(TypedDict):
-    """What `project.json` says of a file; shape and type only of arrays."""
+    """Entry of a file in `project.json`; only arrays have shape and type."""
 
     sha256: str
     bytes: int

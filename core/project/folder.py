@@ -289,7 +289,7 @@ class ProjectFolder:
         row : int
         inside : bool
             Accept only originals inside the project folder. A project from others may name any file of this
-            machine; show such a file to nobody but its owner.
+            machine; show such a file to its owner only.
 
         Raises
         ------

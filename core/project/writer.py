@@ -20,7 +20,7 @@ from inficond.core.version import __version__
 
 
 class Savable(Protocol):
-    """Students, as far as a project needs to know them."""
+    """Properties of students that a project needs."""
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
@@ -28,7 +28,7 @@ class Savable(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageBlock:
-    """What is stored of n consecutive images.
+    """Stored data of n consecutive images.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ImageBlock:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProjectContents:
-    """What is stored of a project beside its image blocks.
+    """Stored data of a project except its image blocks.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Decoding of pictures from strangers in a few child processes, each with limits of memory and time.
+"""Decoding of untrusted pictures in a few child processes, each with limits of memory and time.
 
 A picture of a few kilobytes can have many million pixels, and some formats take minutes to decode. A thread
 cannot be stopped; a process can.

@@ -22,7 +22,7 @@ BATCH = 64
 
 
 class WordEmbeddings:
-    """Embeddings of the project's concepts, of words a person types, and of the suggestion vocabulary.
+    """Embeddings of the project's concepts, of typed words, and of the vocabulary of suggestions.
 
     Parameters
     ----------

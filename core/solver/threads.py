@@ -53,7 +53,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 
 def _reset_after_fork() -> None:
-    """Forget threads and locks of the parent, of which only the forking thread exists in the child."""
+    """Drop threads and locks of the parent, since only the forking thread exists in the child."""
     global _lock, _running, _limiter
     _pool.cache_clear()
     _lock = threading.Lock()

@@ -43,7 +43,7 @@ class SparsityChoice:
     index : int
         Position of `lam` on the path.
     reason : str
-        One sentence for people.
+        Reason, in one sentence.
     """
 
     lam: float

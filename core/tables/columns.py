@@ -43,7 +43,7 @@ class Roles:
 
     @property
     def spelled(self) -> str:
-        """The roles, for people."""
+        """Description of the roles."""
         parts = [f"images in {self.image.shown}"]
         if self.label is not None:
             parts.append(f"classes in {self.label.shown}")

@@ -44,7 +44,7 @@ class Dialect:
 
     @property
     def spelled(self) -> str:
-        """The separator, for people."""
+        """Description of the separator."""
         if self.separator == _UNUSED:
             return "one column"
         return f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"

@@ -42,7 +42,7 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
     text : str
         Without byte order mark.
     name : str
-        The encoding, for people.
+        Description of the encoding.
 
     Raises
     ------

@@ -22,7 +22,7 @@ class Matching:
     rows : (images,) int64
         −1 where the table does not name the image.
     rules : dict
-        Rule -> number of images that it matched, for people.
+        Rule -> number of images that it matched.
     ambiguous : (str, str, str), optional
         A name of the table and two ids that it may mean.
     """
@@ -33,7 +33,7 @@ class Matching:
 
     @property
     def spelled(self) -> str:
-        """Number of matched images and rules, for people."""
+        """Description of the matched images and rules."""
         n = sum(self.rules.values())
         rules = ", ".join(f"{count:,} {rule}" for rule, count in self.rules.items())
         return f"{n:,} of {len(self.rows):,} images matched" + (f": {rules}" if rules else "")

@@ -103,7 +103,7 @@ class RawTable:
     path : Path
     columns : tuple of Column
     layout : str
-        How the file was read, for people.
+        Description of how the file was read.
     text : str
         Content of a text table; empty for other formats.
     dialect : Dialect, optional

@@ -1,7 +1,8 @@
 """Image features from the responses of a teacher: log-probabilities.
 
-They are the logits of a softmax teacher up to a constant per image, so a linear classifier over them sees
-what the teacher's last layer sees. They need no pass over the images beyond the one that made the responses.
+They are the logits of a softmax teacher up to a constant per image, so a linear classifier over them uses the
+information of the teacher's last layer. They need no pass over the images beyond the one that made the
+responses.
 """
 
 import numpy as np

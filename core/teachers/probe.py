@@ -1,7 +1,7 @@
 """A logistic probe on image features as teacher, cross-fitted.
 
 Each labelled image is answered by a model that was fitted without it and without the images of its group, so
-that students imitate what a classifier says about unseen images. A final model, fitted on all labels, answers
+that students imitate a classifier's responses to unseen images. A final model, fitted on all labels, answers
 images without label and new images.
 """
 
@@ -56,7 +56,7 @@ def fit_probe(
     groups: Sequence[str | None] | None = None,
     seed: int = 0,
 ) -> Probe:
-    """Fit a probe and answer each image with a model that did not see its label.
+    """Fit a probe and predict each image with a model that was fitted without its label.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _best_penalty(
 
 
 def _errors(P: NDArray[np.float64], Y: NDArray[np.floating], link: str) -> NDArray[np.float64]:
-    """Return the share of wrong answers of each image, (N,)."""
+    """Return the share of wrong predictions for each image, (N,)."""
     if link == "softmax":
         return (P.argmax(axis=1) != Y.argmax(axis=1)).astype(np.float64)
     wrong = np.where(np.isfinite(Y), (P >= 0.5) != (Y >= 0.5), np.nan)

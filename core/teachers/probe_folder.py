@@ -22,7 +22,7 @@ GRAPH = "model.onnx"
 
 
 def write_probe(folder: Path, base: Teacher, classifier: LinearClassifier, classes: Sequence[str]) -> Path:
-    """Write a teacher folder that answers new images.
+    """Write a teacher folder, so that the probe can predict new images.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Requested weights: what an action asks of a weight before the refit.
+"""Requested weights: the weight that an action requests before the refit.
 
 The page places its sliders by these numbers, so that the formula of `bounds.bound_for` and the members of a
 group are stated only in Python.

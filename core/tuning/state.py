@@ -28,7 +28,7 @@ class Focus:
     Parameters
     ----------
     label : str
-        Description for people: ``missed``, ``12 images``.
+        Description, such as ``missed`` or ``12 images``.
     factor : float
         φ, the multiplier.
     size : int

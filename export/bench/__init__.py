@@ -1,1 +1,1 @@
-"""Benchmarks beside what needs torch; `inficond bench` finds them by their entry points."""
+"""Benchmarks that need torch; `inficond bench` finds them by their entry points."""

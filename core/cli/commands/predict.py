@@ -83,7 +83,7 @@ def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[
     Raises
     ------
     InputError
-        If one is not there, or a folder or list holds no image.
+        A path is missing, or a folder or list has no image.
     """
     from inficond.core.images import find_images
 

@@ -1,6 +1,6 @@
 """Trust ONNX models from elsewhere, so that they run without limits of memory and time.
 
-A model that neither came with InFiConD nor was exported on this machine runs in a process of its own, with
+A model that neither came with InFiConD nor was exported on this machine runs in a child process with
 little memory and a time limit. Trust a model only if you know its author.
 
 examples:
@@ -49,7 +49,7 @@ def onnx_files(model: Path) -> list[Path]:
     Raises
     ------
     InputError
-        There is none.
+        There is no model.
     """
     if not model.is_dir():
         return [model]

@@ -9,7 +9,7 @@ from inficond.core.images.sources.record import Split, split_of
 
 @dataclass(frozen=True)
 class FolderLabels:
-    """What the folders of a set of images say.
+    """Labels and splits found in the folders of a set of images.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class FolderLabels:
     splits : list of {"train", "val", "test"} or None
         By image.
     rule : str
-        For people; empty where the folders are not classes.
+        Description; empty if the folders are not classes.
     """
 
     labels: list[str | None]
@@ -83,5 +83,5 @@ def _common_depth(parts: list[list[str]]) -> int:
 
 
 def _varied(splits: list[Split | None]) -> list[Split | None]:
-    """A split with one part only says nothing."""
+    """A split with only one part is ignored."""
     return splits if len(set(splits)) > 1 else [None] * len(splits)

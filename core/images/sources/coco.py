@@ -67,7 +67,7 @@ def coco_labels(file: Path) -> tuple[dict[str, tuple[str, ...]], str]:
     labels : dict
         File name of an image -> names of its categories.
     faults : str
-        What was ignored, for people; empty where nothing was.
+        Description of ignored entries; empty if there are none.
 
     Raises
     ------

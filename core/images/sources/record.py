@@ -38,13 +38,13 @@ class ImageRecord:
     group : str, optional
         Images of one group share a source (a burst, a patient, a video) and stay in one part of the split.
     split : {"train", "val", "test"}, optional
-        As the source says; decided by the project's seeded split otherwise.
+        Part named by the source; if None, the project's seeded split decides.
     labels : tuple of str, optional
-        Classes that hold for the image; None where the source does not say.
+        Classes of the image; None if the source has no labels for it.
     load : callable, optional
         Returns the bytes of an image without `path`.
     location : str
-        Where the image is, for people; the path by default.
+        Place of the image for messages; the path by default.
     size : int
         Bytes of an image without `path`; −1 where unknown.
     version : str
@@ -63,7 +63,7 @@ class ImageRecord:
 
     @property
     def where(self) -> str:
-        """Where the image is, for people."""
+        """Place of the image for messages."""
         return self.location or str(self.path or self.id)
 
     def read(self) -> Path | bytes:

@@ -17,7 +17,7 @@ from inficond.core.tables.names import normal_name
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What a row of a table says about an image.
+    """Fields of an image in a row of a table.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class RowFacts:
     group : str, optional
     split : {"train", "val", "test"}, optional
     rule : str
-        Where the labels are, for people.
+        Description of the columns of labels.
     row : int
         From 0.
     """

@@ -33,7 +33,7 @@ MAX_MISSING = 2
 class Focus(TypedDict):
     """A subset or slice that a refit can weight more; unusable without training images.
 
-    `hint` says what the focus does and what to do next.
+    `hint` explains the effect of the focus and the next step.
     """
 
     id: str
