@@ -131,6 +131,23 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
 
 
+def read_picture_file(path: Path, most: int) -> bytes | None:
+    """Return the bytes of an image file, or None if it has more than `most`.
+
+    Raises
+    ------
+    UnreadableImage
+        The file is missing, empty, or not a file.
+    """
+    try:
+        _check_file(path)
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
+    return data if len(data) <= most else None
+
+
 @cache
 def supported_formats() -> tuple[str, ...]:
     """Return those of `FORMATS` that this installation decodes.

@@ -24,13 +24,14 @@ from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import add_concept_vectors, assemble
 from inficond.core.pipeline.encode import Encoding, encode_shards
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
-from inficond.core.pipeline.label_teachers import label_matrix, label_names, teach_from_labels
+from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
-from inficond.core.pipeline.targets import class_responses, normalised
+from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.word_selection import SEEN_IMAGES, WordSelection, candidate_words, select_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
@@ -136,7 +137,8 @@ class _Build:
         self.images = self._open_images()
         self.kind = self._named_kind() if named else self._teacher_kind()
         self.table, self.teacher = opened or self._open_teacher(self.kind)
-        self.encoding = Encoding(encoder, self.teacher)
+        self.cache = EncodingCache() if options.cache else None
+        self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
 
     def run(self) -> Path:
         """Take all stages; return the project folder."""
@@ -147,8 +149,10 @@ class _Build:
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_built(request)
+        self._check_names([source.file.id for source in sources])
         store = ShardStore(self.scratch / "shards", self.encoding.basis)
         summaries, reused = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
+        self._remark_cache(len(sources) - reused)
         encoded_at = time.monotonic()
         rows = self._image_rows(images, sources, summaries)
         with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
@@ -196,6 +200,45 @@ class _Build:
         self.progress.advance(1)
         shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
+
+    def _check_names(self, ids: Sequence[str]) -> None:
+        """Check classes and labels against the teacher and the images, before any image is encoded."""
+        if self.kind in LABEL_KINDS:
+            chosen = self._label_classes()
+            check_labels(chosen, label_matrix(self.images, self.label_table, ids))
+        else:
+            labels, groups = self._teacher_labels()
+            chosen = class_set(self.given_classes, labels, groups)
+            if isinstance(self.given_classes, Mapping):
+                check_count(len(ids), len(chosen.names))
+        if self.label_table is not None and ids:
+            aligned_labels(self.label_table, ids, chosen.names)
+
+    def _label_classes(self) -> ClassSet:
+        """Return the classes over the names of the labels."""
+        if self.given_classes == "groups":
+            raise InputError("labels have no groups; give a class file, or leave --classes out")
+        return class_set(self.given_classes or "labels", label_names(self.images, self.label_table), None)
+
+    def _teacher_labels(self) -> tuple[Sequence[str], Any]:
+        """Return the labels of a table or a model, and the groups of labels that a model has."""
+        if self.table is not None:
+            return self.table.classes, None
+        assert self.teacher is not None
+        return self.teacher.labels, self.teacher.groups
+
+    def _remark_cache(self, n_images: int) -> None:
+        """Report how many images were found in the cache of encodings, and why it is not used."""
+        if self.cache is None or not n_images:
+            return
+        self.cache.close()
+        if self.cache.problem and self.cache.limit > 0:
+            self.notes.remark(f"encodings are not cached: {self.cache.path}: {self.cache.problem}")
+        elif self.encoding.computed < n_images:
+            self.progress.note(
+                f"encodings: {n_images - self.encoding.computed:,} of {n_images:,} images are in the cache "
+                "already (`inficond cache`)"
+            )
 
     def _named_kind(self) -> str:
         """Return ``table`` or ``model``, the kind of a teacher that is named."""
@@ -334,14 +377,9 @@ class _Build:
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
         if self.kind in LABEL_KINDS:
             return self._responses_from_labels(ids, image_groups, responses)
-        labels: Sequence[str]
-        groups: Any
+        labels, groups = self._teacher_labels()
         if self.table is not None:
-            labels, groups = self.table.classes, None
             responses = self.table.values[self.table.rows_for(ids)]
-        else:
-            assert self.teacher is not None
-            labels, groups = self.teacher.labels, self.teacher.groups
 
         def blocks() -> Iterable[np.ndarray]:
             return row_blocks(responses)
@@ -361,10 +399,7 @@ class _Build:
         self, ids: Sequence[str], image_groups: Sequence[str | None], base: np.ndarray
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
         labels = label_matrix(self.images, self.label_table, ids)
-        names = label_names(self.images, self.label_table)
-        if self.given_classes == "groups":
-            raise InputError("labels have no groups; give a class file, or leave --classes out")
-        chosen = class_set(self.given_classes or "labels", names, None)
+        chosen = self._label_classes()
         if self.teacher is not None:
             self.progress.start("fitting a probe", 1)
         taught = teach_from_labels(
@@ -375,6 +410,7 @@ class _Build:
             base_name=self.teacher.name if self.teacher else "",
             groups=image_groups,
             seed=self.options.seed,
+            cache=self.cache,
         )
         for note in taught.notes:
             self._choose(note)
@@ -509,6 +545,7 @@ class _Build:
             "request": request,
             "source": {
                 "images": self.images.name, "files": n_files, "reused": reused,
+                "encoded": self.encoding.computed,
                 "skipped": len(self.notes.skipped),
                 "skipped_files": [list(s) for s in self.notes.skipped[:LISTED]],
                 "notes": self.notes.remarks[:LISTED],

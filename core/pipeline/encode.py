@@ -5,6 +5,8 @@ sessions run single-threaded, so that every core works on its own batch; on an a
 while one of them uses the device. The number of batches in progress is bounded, and results are taken in
 order, so memory does not grow with the number of images and no number depends on timing."""
 
+import io
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,10 +15,13 @@ from contextlib import closing
 import numpy as np
 
 from inficond.core.images import UnreadableImage, make_thumbnail
+from inficond.core.images.decode import Picture, open_picture
 from inficond.core.images.thumbnail import LONGER_SIDE
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.hardware import available_cores
 from inficond.core.models.teacher import Teacher
+from inficond.core.pipeline.cached_rows import CachedRows, PictureFacts, Row
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.shards import (
     SHARD_SIZE,
     Shard,
@@ -43,15 +48,31 @@ class Encoding:
         None if the teacher is a response table.
     thumbnails : bool
         Whether to make thumbnails; benchmarks leave them out.
+    cache : EncodingCache, optional
+        Looked up before an image is decoded; nothing is cached by default.
+
+    Attributes
+    ----------
+    computed : int
+        Images that a model was applied to; the others were found in the cache.
     """
 
-    def __init__(self, encoder: Encoder, teacher: Teacher | None, thumbnails: bool = True) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        teacher: Teacher | None,
+        thumbnails: bool = True,
+        cache: EncodingCache | None = None,
+    ) -> None:
         self.encoder, self.teacher, self._thumbnails = encoder, teacher, thumbnails
         self.batch = BATCH.get(encoder.provider, BATCH_ELSEWHERE)
         wanted = [LONGER_SIDE, encoder.preprocess.at_least]
         if teacher is not None:
             wanted.append(teacher.preprocess.at_least)
         self.at_least = max(wanted)
+        self.computed = 0
+        self._lock = threading.Lock()
+        self._known = CachedRows(cache, encoder, teacher, self.batch, self.at_least)
 
     @property
     def basis(self) -> str:
@@ -64,57 +85,80 @@ class Encoding:
         return " ".join(parts)
 
     def run(self, sources: Sequence[SourceFile]) -> Shard:
-        """Decode and encode up to `batch` images and apply the teacher.
+        """Decode and encode up to `batch` images and apply the teacher, where the cache lacks an image.
 
         The models always get `batch` rows, padded with black: with another number of rows, runtimes choose
         other kernels, and an image's numbers would depend on the number of its neighbours.
         """
         ids: list[str] = []
-        sizes: list[tuple[int, int]] = []
-        thumbnails: list[bytes] = []
+        rows: list[Row] = []
         skipped: list[tuple[str, str]] = []
-        remarks: list[tuple[str, str]] = []
         pixels = np.zeros((self.batch, *self.encoder.size, 3), np.uint8)
         teacher_pixels = None
         if self.teacher is not None:
             teacher_pixels = np.zeros((self.batch, *self.teacher.preprocess.size, 3), np.uint8)
         for source in sources:
-            id, row = source.file.id, len(ids)
+            id, at = source.file.id, len(ids)
             try:
-                picture = source.file.open(self.at_least)
+                content = source.file.content()
+                row = self._known.find(content)
+                if not row.complete:
+                    picture = _decoded(source, content, self.at_least)
+                    row.picture = PictureFacts(
+                        picture.width,
+                        picture.height,
+                        picture.remark,
+                        make_thumbnail(picture.image) if self._thumbnails else b"",
+                    )
+                    if row.encoded is None:
+                        pixels[at] = self.encoder.preprocess(picture.image)
+                    if row.response is None and self.teacher is not None and teacher_pixels is not None:
+                        teacher_pixels[at] = self.teacher.preprocess(picture.image)
             except UnreadableImage as error:
                 skipped.append((id, error.reason))
                 continue
-            pixels[row] = self.encoder.preprocess(picture.image)
-            if self.teacher is not None and teacher_pixels is not None:
-                teacher_pixels[row] = self.teacher.preprocess(picture.image)
-            thumbnails.append(make_thumbnail(picture.image) if self._thumbnails else b"")
             ids.append(id)
-            sizes.append((picture.width, picture.height))
-            if picture.remark:
-                remarks.append((id, picture.remark))
+            rows.append(row)
+        self._complete(rows, pixels, teacher_pixels)
         n, cells = len(ids), self.encoder.grid[0] * self.encoder.grid[1]
         labels = len(self.teacher.labels) if self.teacher is not None else 0
-        if n == 0:
-            regions = np.zeros((0, self.encoder.n_regions, self.encoder.dim), np.float16)
-            assignment, responses = np.zeros((0, cells), np.uint8), np.zeros((0, labels), np.float32)
-        else:
-            encoded = self.encoder.encode(pixels)
-            regions, assignment = encoded.regions[:n].astype(np.float16), encoded.assignment[:n]
-            responses = np.zeros((n, 0), np.float32)
-            if self.teacher is not None and teacher_pixels is not None:
-                responses = self.teacher.respond(teacher_pixels)[:n]
-        shape = np.array(sizes, np.int32).reshape(n, 2)
+        regions = np.zeros((n, self.encoder.n_regions, self.encoder.dim), np.float16)
+        assignment, responses = np.zeros((n, cells), np.uint8), np.zeros((n, labels), np.float32)
+        pictures: list[PictureFacts] = []
+        for at, row in enumerate(rows):
+            assert row.picture is not None
+            assert row.encoded is not None
+            pictures.append(row.picture)
+            regions[at], assignment[at] = row.encoded
+            if row.response is not None:
+                responses[at] = row.response
         return Shard(
             ids=ids,
-            sizes=shape,
+            sizes=np.array([(p.width, p.height) for p in pictures], np.int32).reshape(n, 2),
             skipped=skipped,
-            remarks=remarks,
+            remarks=[(id, p.remark) for id, p in zip(ids, pictures) if p.remark],
             regions=regions,
             assignment=assignment,
             responses=responses,
-            thumbnails=thumbnails,
+            thumbnails=[p.thumbnail for p in pictures],
         )
+
+    def _complete(self, rows: Sequence[Row], pixels: np.ndarray, teacher_pixels: np.ndarray | None) -> None:
+        """Apply the models to the images of a batch that the cache lacks, and add the results to it."""
+        to_encode = [at for at, row in enumerate(rows) if row.encoded is None]
+        if to_encode:
+            encoded = self.encoder.encode(pixels)
+            regions = encoded.regions.astype(np.float16)
+            for at in to_encode:
+                rows[at].encoded = regions[at], encoded.assignment[at]
+        to_answer = [at for at, row in enumerate(rows) if row.response is None]
+        if to_answer and self.teacher is not None and teacher_pixels is not None:
+            responses = self.teacher.respond(teacher_pixels)
+            for at in to_answer:
+                rows[at].response = responses[at]
+        with self._lock:
+            self.computed += len({*to_encode, *(to_answer if self.teacher is not None else ())})
+        self._known.store(rows)
 
     def shard(self, sources: Sequence[SourceFile]) -> Shard:
         """Make a whole shard in this thread."""
@@ -140,6 +184,13 @@ class Encoding:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decoded(source: SourceFile, content: bytes | None, at_least: int) -> Picture:
+    """Decode an image from the bytes that were looked up, so that the cache never holds a mixture."""
+    if content is None:
+        return source.file.open(at_least)
+    return open_picture(io.BytesIO(content), at_least)
 
 
 def encode_shards(

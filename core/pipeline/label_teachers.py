@@ -10,9 +10,11 @@ from inficond.core.errors import InputError
 from inficond.core.images import ImageSet
 from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.tables import Table
+from inficond.core.pipeline.cached_probe import cached_probe
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels
 from inficond.core.teachers.features import log_responses
-from inficond.core.teachers.probe import Probe, fit_probe
+from inficond.core.teachers.probe import Probe
 
 KINDS = ("labels", "probe")
 NEAR_CHANCE = 0.05
@@ -71,6 +73,29 @@ def is_exclusive(labels: NDArray[np.floating]) -> bool:
     return labels.shape[1] > 1 and len(known) > 0 and bool((known.sum(axis=1) == 1).all())
 
 
+def check_labels(chosen: ClassSet, labels: NDArray[np.float32]) -> None:
+    """Check before any image is encoded that `teach_from_labels` has enough labels.
+
+    Raises
+    ------
+    InputError
+        Fewer than two images of every class.
+    """
+    _usable_classes(chosen, labels)
+
+
+def _usable_classes(
+    chosen: ClassSet, labels: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
+    """Return the labels of the classes, the positives of each class, and the classes with two of them."""
+    Y = chosen.responses(labels)
+    positives = np.nansum(Y, axis=0)
+    keep = [c for c in range(len(chosen.names)) if positives[c] >= 2]
+    if not keep:
+        raise InputError("no class has two labelled images: give more labelled images")
+    return Y, positives, keep
+
+
 def teach_from_labels(
     kind: str,
     chosen: ClassSet,
@@ -80,6 +105,7 @@ def teach_from_labels(
     base_name: str = "",
     groups: Sequence[str | None] | None = None,
     seed: int = 0,
+    cache: EncodingCache | None = None,
 ) -> LabelTeacher:
     """Make responses from labels.
 
@@ -98,6 +124,8 @@ def teach_from_labels(
         Images of one group are never used to answer each other.
     seed : int
         Of the folds of a probe.
+    cache : EncodingCache, optional
+        Where probes are kept.
 
     Returns
     -------
@@ -108,16 +136,12 @@ def teach_from_labels(
     InputError
         Fewer than two images of every class.
     """
-    Y = chosen.responses(labels)
-    positives = np.nansum(Y, axis=0)
-    keep = [c for c in range(len(chosen.names)) if positives[c] >= 2]
+    Y, positives, keep = _usable_classes(chosen, labels)
     notes = [
         f"class {chosen.names[c]!r} left out: it has {int(positives[c])} labelled image"
         f"{'' if positives[c] == 1 else 's'}, and a class needs two"
         for c in sorted(set(range(len(chosen.names))) - set(keep))
     ]
-    if not keep:
-        raise InputError("no class has two labelled images: give more labelled images")
     chosen, Y = chosen.keep(keep), np.ascontiguousarray(Y[:, keep])
     if kind == "labels":
         notes.append("teacher: the labels themselves; they cannot answer for new images")
@@ -128,7 +152,7 @@ def teach_from_labels(
     if exclusive:
         Y = np.where(np.isfinite(Y).all(axis=1, keepdims=True), Y, np.nan)
     link = "softmax" if exclusive else "sigmoid"
-    probe = fit_probe(log_responses(base_responses), Y, link, groups=groups, seed=seed)
+    probe = cached_probe(cache, log_responses(base_responses), Y, link, groups=groups, seed=seed)
     notes.append(
         f"teacher: a probe on {base_name}, {probe.accuracy:.1%} right on images that it was not fitted to "
         f"(always the most frequent answer: {probe.chance:.1%})"

@@ -54,6 +54,8 @@ class BuildOptions:
         Of the project; the folder's by default.
     workers : int, optional
         Threads that decode and encode; every available core by default.
+    cache : bool
+        Whether encodings and responses are looked up in the user's cache and added to it.
     tables : TableOptions
         How tables of images, responses and labels are read.
 
@@ -80,6 +82,7 @@ class BuildOptions:
     baseline: bool = True
     name: str | None = None
     workers: int | None = None
+    cache: bool = True
     tables: TableOptions = field(default_factory=TableOptions)
 
     def __post_init__(self) -> None:

@@ -51,17 +51,28 @@ def class_responses(
     chosen = class_set(given, labels, groups)
     if not isinstance(given, Mapping):
         chosen = most_frequent(chosen, blocks()) if choose else chosen
-    elif len(chosen.names) > n_images:
-        raise InputError(
-            f"{n_images} images for {len(chosen.names)} classes: give more images, or fewer classes with "
-            "--classes"
-        )
+    else:
+        check_count(n_images, len(chosen.names))
     T = np.concatenate([chosen.responses(block) for block in blocks()])
     chosen, T = _without_constant(chosen, T, remark)
     if len(chosen.names) > n_images:
         chosen, T = chosen.keep(range(n_images)), T[:, :n_images]
         remark(f"only {n_images} images: the {n_images} most frequent classes are kept")
     return chosen, T
+
+
+def check_count(n_images: int, n_classes: int) -> None:
+    """Check that there are at least as many images as classes that were asked for.
+
+    Raises
+    ------
+    InputError
+        There are fewer.
+    """
+    if n_classes > n_images:
+        raise InputError(
+            f"{n_images} images for {n_classes} classes: give more images, or fewer classes with --classes"
+        )
 
 
 def _without_constant(

@@ -70,7 +70,7 @@ class Sample:
         return [
             "distill", str(self.photos), "--out", str(out), "--encoder", str(self.encoder), "--teacher",
             str(self.teacher), "--concepts", str(self.root / "words.txt"), "--labels",
-            str(self.root / "labels.csv"), "--provider", "cpu", "--json",
+            str(self.root / "labels.csv"), "--provider", "cpu", "--no-cache", "--json",
         ]  # fmt: skip
 
 

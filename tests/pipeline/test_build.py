@@ -109,7 +109,8 @@ def distill(tiny: Any, out: Path, *more: str, slow: bool = True) -> subprocess.P
     start = [sys.executable, "-c", COMMAND] if slow else [sys.executable, "-m", "inficond.core.cli.main"]
     return subprocess.Popen(
         [*start, "distill", str(tiny.photos), "--out", str(out), "--encoder", str(tiny.encoder), "--teacher",
-         str(tiny.teacher), "--concepts", str(tiny.words), "--provider", "cpu", "--json", *more],
+         str(tiny.teacher), "--concepts", str(tiny.words), "--provider", "cpu", "--no-cache",
+         "--json", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -95,6 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="seed of the validation split (default 0)")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
+    add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
 
 
@@ -186,6 +187,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         seed=args.seed,
         baseline=not args.no_baseline,
         workers=args.workers,
+        cache=not args.no_cache,
         tables=table_options(args),
     )
     progress = out.progress()
@@ -228,6 +230,7 @@ def summarise(project: Any) -> dict[str, Any]:
         "skipped_files": source.get("skipped_files", []),
         "notes": source.get("notes", []),
         "reused": source.get("reused", 0),
+        "encoded": source.get("encoded", source.get("files", 0)),
         "concepts": len(project.concepts),
         "provider": project.config.get("encoder", {}).get("provider"),
         "seconds": project.config.get("seconds", {}),

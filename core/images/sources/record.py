@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.images.decode import Picture, UnreadableImage, open_picture
+from inficond.core.images.decode import Picture, UnreadableImage, open_picture, read_picture_file
 
 Split = Literal["train", "val", "test"]
 Note = Callable[[str, str], None]
@@ -22,6 +22,8 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
 """Name of a folder, a file prefix or a cell -> split."""
+MOST_CONTENT = 64_000_000
+"""Largest image file that is read into memory as a whole, in bytes."""
 _SHOWN = 8
 
 
@@ -88,6 +90,20 @@ class ImageRecord:
         """
         if self.path is not None:
             return open_picture(self.path, at_least)
+        return open_picture(io.BytesIO(self._loaded()), at_least)
+
+    def content(self, most: int = MOST_CONTENT) -> bytes | None:
+        """Return the bytes of the image file, or None if it is a file of more than `most` bytes.
+
+        Raises
+        ------
+        UnreadableImage
+            It cannot be read.
+        """
+        return self._loaded() if self.path is None else read_picture_file(self.path, most)
+
+    def _loaded(self) -> bytes:
+        """Return the bytes of an image inside another file."""
         try:
             data = self.read()
         except UnreadableImage:
@@ -97,7 +113,7 @@ class ImageRecord:
         assert isinstance(data, bytes)
         if not data:
             raise UnreadableImage("empty file (0 bytes)")
-        return open_picture(io.BytesIO(data), at_least)
+        return data
 
 
 class ImageSource(Protocol):
