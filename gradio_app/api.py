@@ -203,16 +203,21 @@ class Api:
         self, visitor: Visitor, class_name: str, actions: list, focus: str = "", note: str = ""
     ) -> dict[str, Any]:
         """Apply actions: refit the class under the bounds that they set."""
-        session = visitor.own_session()
-        return _stepped(visitor, session.apply(class_name, actions, focus or None, note=str(note)[:MAX_NOTE]))
+        with visitor.step() as session:
+            node = session.apply(class_name, actions, focus or None, note=str(note)[:MAX_NOTE])
+        return _stepped(visitor, node)
 
     def _undo(self, visitor: Visitor) -> dict[str, Any]:
         """Undo the last step."""
-        return _stepped(visitor, visitor.own_session().undo())
+        with visitor.step() as session:
+            node = session.undo()
+        return _stepped(visitor, node)
 
     def _redo(self, visitor: Visitor) -> dict[str, Any]:
         """Redo the step that was undone last."""
-        return _stepped(visitor, visitor.own_session().redo())
+        with visitor.step() as session:
+            node = session.redo()
+        return _stepped(visitor, node)
 
     def _suggest(self, visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
         """List the actions with the largest expected gain for a class, each with its predicted effect."""
@@ -222,7 +227,9 @@ class Api:
 
     def _add_concept(self, visitor: Visitor, word: str) -> dict[str, Any]:
         """Add a word as a concept of this visit and refit."""
-        return _stepped(visitor, visitor.own_session().add_concept(word))
+        with visitor.step() as session:
+            node = session.add_concept(word)
+        return _stepped(visitor, node)
 
     def _recipe(self, visitor: Visitor) -> dict[str, Any]:
         """Return the steps so far as a recipe that can be replayed on another project."""

@@ -236,7 +236,12 @@ class _Server(uvicorn.Server):
             self._thread.join(STOP_SECONDS)
 
 
-def build_page(project: "Project", more: "list[Project] | None" = None, local_folders: bool = False) -> Page:
+def build_page(
+    project: "Project",
+    more: "list[Project] | None" = None,
+    local_folders: bool = False,
+    one_history: bool = False,
+) -> Page:
     """Build the page for a project.
 
     Parameters
@@ -247,6 +252,8 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         Further projects that visitors may open.
     local_folders : bool
         Whether holders of the owner key may name folders and models of this machine.
+    one_history : bool
+        Whether all visits work on the projects' own histories; by default each works on a copy of its own.
 
     Returns
     -------
@@ -261,7 +268,7 @@ def build_page(project: "Project", more: "list[Project] | None" = None, local_fo
         one.session()
     files = PageFiles(outside=local_folders)
     os.environ["GRADIO_TEMP_DIR"] = str(files.folder / "gradio")
-    visitors = VisitorRegistry(project, files, prepare=prepare_first_view)
+    visitors = VisitorRegistry(project, files, prepare=prepare_first_view, one_history=one_history)
     for other in more or []:
         visitors.add(other)
     owner_key = OwnerKey(local_folders)

@@ -161,8 +161,10 @@ class RpcServer:
             "glossary": glossary.TERMS,
             "project": visitor.project.name,
             "demo": _is_demo(visitor),
+            "oneHistory": self.visitors.one_history,
         }
-        return {"catalogue": catalogue, "info": info, **response, **_noted(note)}
+        revision = visitor.session.history.revision
+        return {"catalogue": catalogue, "info": info, "revision": revision, **response, **_noted(note)}
 
     def read(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Read parts of views."""
@@ -181,8 +183,8 @@ class RpcServer:
         return {"parts": parts, "failed": failed, "selection": selection.to_json()}
 
     def ping(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Keep the visit alive."""
-        return {}
+        """Keep the visit alive; return the revision of its history."""
+        return {"revision": visitor.session.history.revision}
 
     def sheet(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the address of a sheet of thumbnails."""
@@ -204,42 +206,50 @@ class RpcServer:
     def apply(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Apply tuning actions."""
         cls, actions = _string(request, "cls"), _actions(request)
-        return self._stepped(
-            visitor, request, visitor.own_session().apply(cls, actions, request.get("focus"))
-        )
+        with visitor.step() as session:
+            node = session.apply(cls, actions, request.get("focus"))
+        return self._stepped(visitor, request, node)
 
     def undo(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Undo the last step."""
-        return self._stepped(visitor, request, visitor.own_session().undo())
+        with visitor.step() as session:
+            node = session.undo()
+        return self._stepped(visitor, request, node)
 
     def redo(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Redo the step that was undone last."""
-        return self._stepped(visitor, request, visitor.own_session().redo())
+        with visitor.step() as session:
+            node = session.redo()
+        return self._stepped(visitor, request, node)
 
     def checkout(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Go to a node."""
-        return self._stepped(visitor, request, visitor.own_session().checkout(_string(request, "node")))
+        with visitor.step() as session:
+            node = session.checkout(_string(request, "node"))
+        return self._stepped(visitor, request, node)
 
     def rename(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Name a node."""
         text = request.get("text")
-        session = visitor.own_session()
-        session.name(_string(request, "node"), text if isinstance(text, str) else "")
-        return self._stepped(visitor, request, session.current)
+        with visitor.step() as session:
+            session.name(_string(request, "node"), text if isinstance(text, str) else "")
+            node = session.current
+        return self._stepped(visitor, request, node)
 
     def add_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Add a word as a concept."""
         word = " ".join(_string(request, "word").split())
-        node = visitor.own_session().add_concept(word)
+        with visitor.step() as session:
+            node = session.add_concept(word)
         changed = len(node.weights)
         line = f"“{word}” is now a concept; {changed} weight{'s' if changed != 1 else ''} changed."
         return {**self._stepped(visitor, request, node), "concept": word, "said": line}
 
     def drop_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Remove a concept from every class."""
-        return self._stepped(
-            visitor, request, visitor.own_session().drop_concept(_string(request, "concept"))
-        )
+        with visitor.step() as session:
+            node = session.drop_concept(_string(request, "concept"))
+        return self._stepped(visitor, request, node)
 
     def override(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Correct the teacher's answer for an image; null restores it."""
@@ -247,7 +257,9 @@ class RpcServer:
         if value is not None and not isinstance(value, int | float):
             raise InputError("'value' must be a probability or null")
         cls, image = _string(request, "cls"), _string(request, "image")
-        return self._stepped(visitor, request, visitor.own_session().override([image], cls, value))
+        with visitor.step() as session:
+            node = session.override([image], cls, value)
+        return self._stepped(visitor, request, node)
 
     def set_lambda(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Change λ of every class."""
@@ -255,11 +267,15 @@ class RpcServer:
             lam = float(request.get("lam", ""))
         except (TypeError, ValueError, OverflowError):
             raise InputError("λ must be a number above 0, for example 0.0025") from None
-        return self._stepped(visitor, request, visitor.own_session().set_lambda(lam))
+        with visitor.step() as session:
+            node = session.set_lambda(lam)
+        return self._stepped(visitor, request, node)
 
     def set_thresholds(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Change the thresholds of the students."""
-        return self._stepped(visitor, request, visitor.own_session().set_thresholds(request.get("at", "")))
+        with visitor.step() as session:
+            node = session.set_thresholds(request.get("at", ""))
+        return self._stepped(visitor, request, node)
 
     def _stepped(self, visitor: Visitor, request: Request, node: Any) -> Payload:
         """Return the node after a step, with the parts that the request names."""
@@ -267,7 +283,8 @@ class RpcServer:
         selection, note = resolve_selection(request.get("selection"), visitor)
         response = self._read(visitor, selection, _part_names(request))
         line = " ".join(text for text in (note, not_saved) if text)
-        return {"node": node.id, "title": node.title, **response, **_noted(line)}
+        revision = visitor.session.history.revision
+        return {"node": node.id, "title": node.title, "revision": revision, **response, **_noted(line)}
 
     def compare(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Compare two nodes, in the selected class if it differs."""

@@ -1,6 +1,7 @@
 """Serving the page from a command until it is interrupted."""
 
 import importlib.util
+import os
 import signal
 import sys
 import threading
@@ -27,6 +28,7 @@ def serve_project(
     out: Output,
     mcp: bool = False,
     public_names: Iterable[str] = (),
+    isolated: bool = False,
 ) -> int:
     """Serve a project until Ctrl+C or another signal of `END_SIGNALS`.
 
@@ -44,6 +46,9 @@ def serve_project(
         Whether to offer the API to MCP clients.
     public_names : iterable of str
         Host names under which others reach the page.
+    isolated : bool
+        Whether each browser tab works on a copy of its own even if only this machine reaches the page. This
+        is always so if others reach it, and if the project cannot be written.
 
     Returns
     -------
@@ -62,12 +67,17 @@ def serve_project(
     from inficond.gradio_app.app import build_page
 
     stop = _stop_on_signals()
-    page = build_page(project, local_folders=is_loopback(host))
+    names = tuple(public_names)
+    local = is_loopback(host)
+    one_history = local and not names and not isolated and os.access(project.path, os.W_OK)
+    page = build_page(project, local_folders=local, one_history=one_history)
     try:
-        url = page.start(host, port, mcp, public_names)
+        url = page.start(host, port, mcp, names)
         out.say(f"{project.name}: {page.owner_url}")
         if page.owner_key.value:
             out.say("This address lets you open folders of this machine: do not share it.")
+        if one_history:
+            out.say("Steps are written to the project's history: `inficond history` lists them.")
         if mcp:
             out.say(f"MCP clients: {url}gradio_api/mcp/")
         out.say("Ctrl+C stops it.")

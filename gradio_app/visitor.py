@@ -1,8 +1,11 @@
-"""Visitors of the page: one isolated visit per browser tab, over projects that all visitors share read-only.
+"""Visitors of the page: one visit per browser tab.
 
-A visit is found again by a token that only its tab has, so a reload keeps its tuning. A visit without a step
-costs almost nothing: it reads a session that all such visits of a project share. A visit gets a session of
-its own for its first preview or step, and every step is saved before it is answered.
+On a public page each visit is isolated, over projects that all visitors share read-only. On a person's own
+page (`one_history`), all tabs work on the project's own history, as the command line does.
+
+An isolated visit is found again by a token that only its tab has, so a reload keeps its tuning. A visit
+without a step costs almost nothing: it reads a session that all such visits of a project share. A visit gets
+a session of its own for its first preview or step, and every step is saved before it is answered.
 """
 
 import logging
@@ -12,14 +15,15 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
-from inficond.core.sessions.session_registry import SessionRegistry
+from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.page_files import PageFiles
 
 if TYPE_CHECKING:
@@ -91,14 +95,25 @@ class Visitor:
 
     @property
     def has_steps(self) -> bool:
-        """Whether the visit has taken a step."""
+        """Whether the visit has taken a step; on one history, whether there is any step."""
+        if self._registry.one_history:
+            return len(self.session.tree()) > 1
         return self._session is not None and (self._session.history.saved or self._session.changed)
 
     def own_session(self) -> Session:
-        """Return the visit's own session; begin it if necessary. Required for previews and steps."""
+        """Return the session to tune: the visit's own one, or that of the project's own history."""
+        if self._registry.one_history:
+            return self.session
         if self._session is None:
             self._session = self._registry.begin_session(self)
         return self._session
+
+    @contextmanager
+    def step(self) -> Iterator[Session]:
+        """Open the session for a step; steps of other processes on the same history are read first."""
+        session = self.own_session()
+        with session.exclusive():
+            yield session
 
     def use_session(self, session: Session | None) -> None:
         """Set the visit's own session, or none."""
@@ -224,6 +239,8 @@ class VisitorRegistry:
     prepare : callable, optional
         Called in a background thread with the shared reader of each project that is added; computes what
         new visitors see first.
+    one_history : bool
+        Whether all visits work on the projects' own histories instead of isolated copies.
     """
 
     def __init__(
@@ -232,8 +249,10 @@ class VisitorRegistry:
         files: PageFiles,
         store: Path | None = None,
         prepare: Callable[[Visitor], None] = lambda reader: None,
+        one_history: bool = False,
     ) -> None:
         self._prepare = prepare
+        self.one_history = one_history
         self.projects: dict[str, Project] = {}
         self.files = files
         self._store = store
@@ -306,8 +325,8 @@ class VisitorRegistry:
             sessions.saves = self._saves and folder is None
             self._sessions[key] = sessions
         reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
-        shared = project.session()
-        shared.history.read_only = True
+        shared = project.session("main" if self.one_history else None)
+        shared.history.read_only = not self.one_history
         reader.use_session(shared)
         self._readers[key] = reader
         self.files.start_sheets(project)
@@ -375,6 +394,10 @@ class VisitorRegistry:
         """
         valid = token if isinstance(token, str) and TOKEN_PATTERN.fullmatch(token) else None
         known = self.find(valid)
+        if self.one_history:
+            visitor = known or self._begin(self.default_key, address)
+            visitor.session.history.refresh()
+            return visitor, False
         if known is not None and self._refresh(known):
             return known, False
         key = self._saved_key(valid) if valid and known is None else None
@@ -497,7 +520,8 @@ class VisitorRegistry:
     def _is_over(self, visitor: Visitor, moment: float) -> bool:
         if visitor.has_session:
             return visitor.token not in self._sessions[visitor.key]
-        return visitor.used <= moment - IDLE_SECONDS
+        forgetful = not self.one_history or visitor.key in self._temporary
+        return visitor.used <= moment - (IDLE_SECONDS if forgetful else KEEP_SECONDS)
 
     def _abandoned_projects(self) -> list[str]:
         with self._lock:

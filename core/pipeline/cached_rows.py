@@ -114,7 +114,7 @@ class CachedRows:
         found = {kind: self._cache.get(basis, row.key) for kind, (_, basis) in self._names.items()}
         row.picture = _unpacked_facts(found["thumbnail"])
         row.encoded = self._unpacked_encoding(found["encoder"])
-        known = {"thumbnail": row.picture, "encoder": row.encoded}
+        known: dict[str, object] = {"thumbnail": row.picture, "encoder": row.encoded}
         if self._teacher is not None:
             row.response = self._unpacked_response(found["teacher"])
             known["teacher"] = row.response

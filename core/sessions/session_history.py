@@ -1,6 +1,7 @@
 """A session's position in the project's tree of steps: commit, undo, redo, check out, compare, save."""
 
 import getpass
+import hashlib
 import logging
 import secrets
 import threading
@@ -482,6 +483,44 @@ class SessionHistory:
             self._read(self._store, MAIN)
             self._go(self._tree.current, self._tree.redo)
             yield
+
+    def refresh(self) -> bool:
+        """Read what other processes wrote to the project's own history, and go to its current node.
+
+        Nothing is read during a step, and nothing for other sessions.
+
+        Returns
+        -------
+        bool
+            Whether the position, the steps or their names changed.
+
+        Raises
+        ------
+        StorageError
+            The history file is damaged.
+        """
+        if not self.persistent or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            before = self.revision
+            with self._store.reading():
+                head = self._store.head(MAIN)
+                if head is None or (*head, self._store.remarks(MAIN)) == self._stored_position():
+                    return False
+                self._read(self._store, MAIN)
+            self._go(self._tree.current, self._tree.redo)
+            return self.revision != before
+        finally:
+            self.lock.release()
+
+    def _stored_position(self) -> tuple[str, list[str], dict[str, tuple[str, str]]]:
+        remarks = {n: (r.name, r.note) for n, r in self._tree.remarks.items()}
+        return self._tree.current, list(self._tree.redo), remarks
+
+    @property
+    def revision(self) -> str:
+        """Text that changes with the position, the number of steps, and every name and note."""
+        return hashlib.sha256(repr((len(self._tree), *self._stored_position())).encode()).hexdigest()[:16]
 
 
 UNRECORDED = ("notes", "threshold", "teacher_threshold", "anec5")

@@ -65,6 +65,7 @@ def page_process(
         "launch",
         str(folder),
         "--no-browser",
+        "--isolated",
         "--json",
     ]
     began = time.monotonic()

@@ -66,7 +66,7 @@ export interface State {
   /** What the server returned last. */
   parts: Partial<Parts>;
   catalogue: Record<string, PartInfo>;
-  info: { glossary: Record<string, string>; project: string; demo: boolean };
+  info: { glossary: Record<string, string>; project: string; demo: boolean; oneHistory: boolean };
   /** Identifies the visitor. */
   token: string | null;
   /** The hovered concept. */

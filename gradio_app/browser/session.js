@@ -7,10 +7,12 @@ import { fromFragment } from "./permalink.js";
 import { select } from "./selection.js";
 import { call, isOnline, takeOwnerKey } from "./server.js";
 import { state } from "./state.js";
-import { act } from "./steps.js";
+import { act, isActing } from "./steps.js";
 import { tab } from "./storage.js";
 
 const PING_MILLISECONDS = 10_000;
+/** Where several tabs and the command line write one history, their steps are looked for more often. */
+const LOOK_MILLISECONDS = 2000;
 const RETRY_MILLISECONDS = 2000;
 
 /** Connect to the server and draw all views. */
@@ -22,10 +24,26 @@ export async function connect() {
   document.addEventListener("keydown", undoByKey);
   while (!(await tryToStart(false))) await delay(1000);
   on("online", (online) => !online && reconnect());
-  setInterval(() => {
-    if (document.visibilityState === "visible" && isOnline())
-      call("ping", {}, { quiet: true }).catch(() => {});
-  }, PING_MILLISECONDS);
+  on("node", (response) => setRevision(response.revision));
+  setInterval(ping, state.info.oneHistory ? LOOK_MILLISECONDS : PING_MILLISECONDS);
+  document.addEventListener("visibilitychange", ping);
+}
+
+let revision = "";
+
+/** @param {string | undefined} seen */
+const setRevision = (seen) => {
+  revision = seen ?? revision;
+};
+
+/** Keep the visit alive, and draw everything again if its history was changed elsewhere. */
+async function ping() {
+  if (document.visibilityState !== "visible" || !isOnline() || isActing()) return;
+  const seen = revision;
+  const response = await call("ping", {}, { quiet: true }).catch(() => null);
+  const changed = response?.revision && response.revision !== seen;
+  // A step of this tab that arrived in the meantime is drawn already.
+  if (state.info.oneHistory && changed && seen === revision && !isActing()) await tryToStart(true);
 }
 
 async function reconnect() {
@@ -51,6 +69,7 @@ async function tryToStart(quiet) {
 function start(response) {
   state.catalogue = response.catalogue;
   state.info = response.info;
+  setRevision(response.revision);
   if (response.selection) adoptSelection(response.selection);
   for (const [name, data] of Object.entries(response.parts)) setPart(name, data);
   // Benchmarks read this mark: all views are drawn for the first time.

@@ -15,6 +15,10 @@ const dependsOnSelection = (/** @type {string} */ name) =>
   state.catalogue[name].depends.some((field) => field !== "node");
 
 let acting = false;
+
+/** Return whether a step is on its way. */
+export const isActing = () => acting;
+
 /** @type {Promise<any>} */
 let turn = Promise.resolve();
 

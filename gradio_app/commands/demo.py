@@ -24,6 +24,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.demo import demo_project
 
     project = Project.open(demo_project())
+    args.isolated = True  # the tour starts from the fitted students each time
     if not args.prepare_only:
         return serve(project, args, out)
     from inficond.gradio_app.app import build_page

@@ -1,4 +1,8 @@
-"""Open the page on a project, in the browser; by default only this machine can reach it."""
+"""Open the page on a project, in the browser; by default only this machine can reach it.
+
+The page works on the project itself: its steps are those of `inficond history`, in every tab and after a
+restart. With `--isolated`, and if other machines can reach the page, each tab works on a copy of its own.
+"""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,6 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("project", metavar="DIR", help="a project made by `inficond distill`")
     add_server_arguments(parser)
+    parser.add_argument(
+        "--isolated",
+        action="store_true",
+        help="each browser tab works on a copy of its own; the project's history stays as it is",
+    )
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,4 +51,6 @@ def serve(project: "Project", args: argparse.Namespace, out: Output) -> int:
     from inficond.gradio_app.serve import serve_project
 
     browser = not args.no_browser
-    return serve_project(project, args.host, args.port, browser, out, args.mcp, args.public_name)
+    return serve_project(
+        project, args.host, args.port, browser, out, args.mcp, args.public_name, args.isolated
+    )
