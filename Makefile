@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types js check nightly reliability floors lock sbom runtime space clean
+.PHONY: demo test lint types js docs check nightly reliability floors lock sbom runtime space clean
 
 demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
@@ -43,6 +43,10 @@ nightly: $(VENV)/.test ## run the tests that take many minutes
 
 reliability: $(VENV)/.test ## measure kills, changed bytes and load and write docs/reliability.md (30 minutes): ARGS="--only kills"
 	$(BIN)/python -m tests.tools.reliability $(ARGS)
+
+docs: $(VENV)/.test ## write the documentation site to build/site; dead links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)
+	@echo "open build/site/index.html"
 
 floors: $(VENV)/.test ## test in fresh environments with the lowest allowed and the newest versions
 	$(BIN)/python -m pytest -m nightly tests/repo/test_install.py $(ARGS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Encoded(NamedTuple):
     """Encodings of a batch of B images.
 
-    Parameters
+    Attributes
     ----------
     regions : (B, R, D) float32, unit length
     assignment : (B, h*w) uint8
