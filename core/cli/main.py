@@ -5,6 +5,7 @@ interrupted.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -91,6 +92,14 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def _has_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `inficond` with `argv`; return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -109,6 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except InputError as error:
         complain(f"{name}: {error}")
+        return 2
+    except FileNotFoundError:
+        if _has_current_folder():
+            raise
+        complain(f"{name}: the current folder was deleted; change to another folder")
         return 2
     except MemoryError:
         complain(f"{name}: not enough memory; close other programs or use a machine with more memory")

@@ -18,12 +18,27 @@ PLAIN = str.maketrans(
 
 
 def prepare_streams() -> None:
-    """Let stdout and stderr take every character: those that their encoding lacks are replaced or escaped."""
+    """Let stdout and stderr take every character: those that their encoding lacks are replaced or escaped.
+
+    A stream that was closed before the start becomes the null device.
+    """
+    _open_closed_streams()
     codecs.register_error("inficond", _replace)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="inficond")
+
+
+def _open_closed_streams() -> None:
+    for descriptor in range(3):  # so that no file of ours gets the number of a standard stream
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

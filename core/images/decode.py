@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inficond.core.errors import one_line
-from inficond.core.images.grey import OutsideScale, full_scale, is_deep, to_8_bit
+from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
 from inficond.core.images.png import without_metadata
 from inficond.core.images.signatures import HEAD, is_heic, looks_like_picture, unsupported_kind, unusual_jpeg
 
@@ -251,8 +251,9 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             remark = _remark(image)
             image.load()
             full = full_scale(image) if is_deep(image) else None
+            inverted, clear = is_inverted(image), image.info.get("transparency")
             upright = _upright(image)
-            rgb = _to_rgb(upright) if full is None else _from_grey(upright, full)
+            rgb = _to_rgb(upright) if full is None else _from_grey(upright, full, inverted, clear)
     if upright.size != image.size:
         width, height = height, width
     return Picture(rgb, width, height, remark)
@@ -280,7 +281,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -292,8 +293,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_grey(image: Image.Image, full: float) -> Image.Image:
+def _from_grey(image: Image.Image, full: float, inverted: bool, clear: object) -> Image.Image:
+    values = np.asarray(image)
     try:
-        return Image.fromarray(to_8_bit(np.asarray(image), full), "L").convert("RGB")
+        levels = to_8_bit(values, full)
     except OutsideScale as error:
         raise UnreadableImage(str(error)) from error
+    if inverted:
+        levels = 255 - levels
+    if isinstance(clear, int):
+        levels[values == clear] = 255
+    return Image.fromarray(levels, "L").convert("RGB")

@@ -39,6 +39,11 @@ def full_scale(image: Image.Image) -> float:
     return float(2**bits - 1) if 8 < bits < 16 else 65535.0
 
 
+def is_inverted(image: Image.Image) -> bool:
+    """Return whether 0 means white (TIFF's photometric interpretation 0); Pillow inverts 8 bits only."""
+    return is_deep(image) and getattr(image, "tag_v2", {}).get(262) == 0
+
+
 def to_8_bit(values: np.ndarray, full: float) -> np.ndarray:
     """Scale grey values to 8 bits.
 

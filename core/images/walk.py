@@ -15,6 +15,9 @@ SUFFIXES = frozenset(f".{name}" for name in f"{_COMMON} {_OTHER}".split())
 Note = Callable[[str, str], None]
 """Called with the name of a file that is left out, and the reason."""
 
+SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+"""Names of folders that systems make beside a user's own, in lower case; they hold copies and metadata."""
+
 _MAX_SNIFFED = 10_000
 """Files with other extensions whose content is looked at."""
 
@@ -23,7 +26,8 @@ def walk(root: Path, note: Note) -> Iterator[Path]:
     """Search a folder and its subfolders for image files.
 
     Symbolic links to folders are followed after all real folders, and each folder is searched once, so that
-    an image is found under the name of the folder that holds it. Hidden files and folders are left out.
+    an image is found under the name of the folder that holds it. Hidden files and folders, and
+    `SYSTEM_FOLDERS`, are left out.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ class _Search:
                 self.note(name, f"cannot be read: {error.strerror}")
                 continue
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS:
                     continue
                 path = Path(entry.path)
                 try:

@@ -1,5 +1,6 @@
 """Tables of teacher responses and of ground-truth labels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from inficond.core.images.sources.coco import coco_labels, is_coco_file
 from inficond.core.tables import SUFFIXES, Matching, RawTable, TableOptions, match_names, read_table
 from inficond.core.tables.cells import class_name, class_names, splits_names
 from inficond.core.tables.columns import Roles, find_roles
+from inficond.core.tables.nested import expand_nested
 from inficond.core.tables.numbers import NumberReader
 
 TABLE_SUFFIXES = (*SUFFIXES, ".json", ".txt", ".tab")
@@ -72,7 +74,8 @@ def read_responses(path: Path, options: TableOptions | None = None) -> Table:
     """
     options = options or TableOptions()
     raw = read_table(path, options)
-    roles = find_roles(raw, "responses", options)
+    expanded = expand_nested(raw, options)
+    raw, roles = expanded or (raw, find_roles(raw, "responses", options))
     grid = _grid(raw, roles, fill=0.0 if roles.label is not None and roles.value is None else np.nan)
     values, notes = _probabilities(grid, options), list(grid.notes)
     answered = ~np.isnan(values).all(axis=1)
@@ -185,8 +188,19 @@ def _grid(raw: RawTable, roles: Roles, fill: float) -> _Grid:
     numbers.check()
     style = [", percent signs"] * numbers.percent + [", decimal comma"] * numbers.decimal_comma
     understood = f"{raw.path.name}: {raw.layout}{''.join(style)}; {len(raw):,} rows; {roles.spelled}"
-    found.notes = (understood, *found.notes)
+    found.notes = (understood, *found.notes, *_similar(raw.path, found.classes))
     return found
+
+
+def _similar(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
+    """A note on classes whose names differ in case only."""
+    first: dict[str, str] = {}
+    pairs = [(first[c.casefold()], c) for c in classes if first.setdefault(c.casefold(), c) != c]
+    if not pairs:
+        return ()
+    one, other = pairs[0]
+    more = f", and {len(pairs) - 1:,} more pairs" if len(pairs) > 1 else ""
+    return (f"{path.name}: classes {one!r:.80} and {other!r:.80} differ in case only{more}; they stay apart",)
 
 
 def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader) -> _Grid:
@@ -203,6 +217,9 @@ def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader)
             repeated.append(image)
     lines = np.array(list(first.values()), np.int64)
     classes = [class_name(c.name) or f"column {c.position + 1}" for c in roles.classes]
+    if len(set(classes)) < len(classes):
+        twice = next(name for name, n in Counter(classes).items() if n > 1)
+        raise InputError(f"{raw.path} has the column {twice!r:.80} twice: rename one")
     return _Grid(raw, roles, list(first), classes, values[lines], lines, _repeats(raw.path, repeated))
 
 

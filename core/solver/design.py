@@ -30,7 +30,7 @@ COLUMNS_PER_TASK = 128
 TRANSPOSED_BYTES = 1 << 30  # largest matrix that is also stored column by column
 MAX_CENTRE = 64.0  # |mean| / spread above which implicit centring loses too many digits
 EXTREME = 1e15  # spreads beyond this (or its inverse) would overflow in products of raw columns
-CONSTANT = 1e-6  # spread / |mean| up to which a column counts as constant
+CONSTANT, CONSTANT_64 = 1e-6, 1e-12  # spread / |mean| up to which a column is constant; second: float64
 
 
 @dataclass
@@ -94,7 +94,8 @@ class Design:
         """
         K = X.shape[1]
         centre, spread = column_moments(X, workers, row_weight)
-        constant = spread <= CONSTANT * np.abs(centre)
+        limit = CONSTANT_64 if _is_float64(source, X) else CONSTANT
+        constant = spread <= limit * np.abs(centre)
         centre = np.where(constant, np.asarray(X[0], np.float64), centre)
         spread = np.where(constant, 1.0, spread)
         if not standardize:
@@ -319,6 +320,11 @@ def is_memory_mapped(X: Array) -> bool:
 def row_checksum(X: Array) -> int:
     """Return a checksum of about 16 rows, which shows most changes of an array in place."""
     return zlib.crc32(np.ascontiguousarray(X[:: max(1, len(X) // 16)]).tobytes())
+
+
+def _is_float64(source: Any, X: Array) -> bool:
+    """Whether the values were given in float64; small float32 arrays are only converted to it."""
+    return X.dtype == np.float64 and str(getattr(source, "dtype", "float64")).endswith("float64")
 
 
 def _memory_layout(X: Any) -> tuple[Any, ...]:

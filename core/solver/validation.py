@@ -63,7 +63,13 @@ def _from_torch(name: str, value: Any) -> Any:
         raise ValueError(f"{name} must be a dense array: it is a sparse tensor; use .to_dense()")
     if value.is_complex() or getattr(value, "is_quantized", False):
         raise ValueError(f"{name} must be an array of real numbers: it is a tensor of dtype {value.dtype}")
-    value = value.detach().cpu()
+    try:
+        value = value.detach().cpu()
+    except (NotImplementedError, RuntimeError) as error:
+        detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{name} must hold values: the tensor on device {value.device} has none ({detail})"
+        ) from None
     if value.is_floating_point() and str(value.dtype) not in (
         "torch.float16",
         "torch.float32",

@@ -1,6 +1,7 @@
 """Class names in the cells of a table."""
 
 import ast
+import re
 from typing import Any
 from unicodedata import normalize
 
@@ -9,10 +10,16 @@ from inficond.core.strict_json import parse_json
 from inficond.core.tables.names import LIST_COLUMNS, normal_name
 from inficond.core.tables.reader import Column, RawTable
 
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad"))
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+
 
 def class_name(text: str) -> str:
-    """Return the name of a class as it is compared: without surrounding spaces, in Unicode form NFC."""
-    return normalize("NFC", text.strip())
+    """Return the name of a class as it is compared.
+
+    In Unicode form NFC, white space as single spaces, without characters that nobody sees.
+    """
+    return " ".join(normalize("NFC", text.translate(_INVISIBLE)).split())
 
 
 def splits_names(column: Column) -> bool:
@@ -40,6 +47,7 @@ def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]
     InputError
         A cell begins like a list but is not one.
     """
+    whole = all(_WHOLE.fullmatch(text.strip()) or not text.strip() for text in column.texts)
     found = []
     for row, (text, value) in enumerate(zip(column.texts, column.values)):
         if isinstance(value, list):
@@ -48,8 +56,25 @@ def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]
             names = _parsed_list(table, column, row, text.strip())
         else:
             names = text.replace(";", "|").split("|") if splits else [text]
+        if whole:  # data frames write the numbers of a column with gaps as 3.0
+            names = [_WHOLE.sub(r"\1", name) for name in names]
         found.append([name for name in map(class_name, names) if name])
+    if splits:
+        _refuse_lists_by_comma(table, column, found)
     return found
+
+
+def _refuse_lists_by_comma(table: RawTable, column: Column, found: list[list[str]]) -> None:
+    """Refuse ``cat, dog`` where ``cat`` and ``dog`` are names in other cells."""
+    known = {name for held in found for name in held if "," not in name}
+    for row, held in enumerate(found):
+        for name in held:
+            parts = [part for part in map(class_name, name.split(",")) if part]
+            if len(parts) > 1 and all(part in known for part in parts):
+                raise InputError(
+                    f"{table.where(row, column)}: {name!r:.80} may be one class or {len(parts)}: separate "
+                    f"classes by | or ;, or rename {column.shown} to class if each cell is one class"
+                )
 
 
 def _label_of(column: Column, value: Any) -> str:

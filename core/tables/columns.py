@@ -9,12 +9,14 @@ from typing import Literal
 from inficond.core.errors import InputError, unknown
 from inficond.core.tables import names
 from inficond.core.tables.names import normal_name
-from inficond.core.tables.numbers import sample_numbers
+from inficond.core.tables.numbers import like_numbers, sample_numbers
 from inficond.core.tables.options import TableOptions
 from inficond.core.tables.reader import Column, RawTable
 
 Purpose = Literal["responses", "labels"]
 
+_STRUCTURE = re.compile(r"(?s)\s*[\[{(].*[\]})]\s*")
+_RANKED = re.compile(r"_?\d+$")
 _FILE = re.compile(r"(?s).+\.[A-Za-z]\w{1,4}(\?[^/]*)?\s*")
 
 
@@ -153,9 +155,35 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
             value = _unnamed_value(table, label, numbers, repeated)
             if value is None:
                 label = None
+    if purpose == "responses":
+        _refuse_unread_numbers(table, texts if label is None else [label], numbers)
     if label is not None:
         return _long(image, label, value, rest, unused)
     return _wide(image, _class_columns(table, rest, kinds, unused), rest, unused, table)
+
+
+def _refuse_unread_numbers(table: RawTable, texts: Sequence[Column], numbers: Sequence[Column]) -> None:
+    """Refuse columns of text that seem to hold the numbers that are looked for."""
+    for column in texts:
+        row = like_numbers(column)
+        if row is not None:
+            raise InputError(
+                f"{table.where(row, column)}: {column.texts[row]!r:.60} is not a number that is read; write "
+                "it like 0.25, 0,25 or 25%, or remove the column"
+            )
+        first = next((row for row, text in enumerate(column.texts) if text.strip()), 0)
+        if normal_name(column.name) not in names.CLASS_COLUMNS and _STRUCTURE.fullmatch(column.texts[first]):
+            raise InputError(
+                f"{table.where(first, column)}: {column.texts[first]!r:.60} is neither a class nor a number; "
+                'write a column for each class, or cells like {"cat": 0.9, "dog": 0.1}'
+            )
+    ranked = [c for c in numbers if _RANKED.sub("", normal_name(c.name)) in names.VALUE_COLUMNS]
+    if len(ranked) > 1 and len(ranked) == len(numbers) and len(texts) >= len(ranked):
+        shown = ", ".join(repr(c.name) for c in (*texts[:2], *ranked[:2]))
+        raise InputError(
+            f"{table.path}: {shown} seem to be classes by rank with their values; write a row for each image "
+            "and class, with columns image, class and probability"
+        )
 
 
 def image_column(table: RawTable, options: TableOptions | None = None, kinds: _Kinds | None = None) -> Column:

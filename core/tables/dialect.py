@@ -175,10 +175,14 @@ def _judge(
         line = text.count("\n", 0, first[1]) or text.count("\r", 0, first[1])
         made = Dialect(separator, quote, header, first[1], row_names, trailing, line + 1)
         return rank, made, ""
-    began, size = next((began, len(cells)) for began, _, cells in rest if len(cells) != expected)
+    began, end, size = next((b, e, len(cells)) for b, e, cells in rest if len(cells) != expected)
     advice = "quote the cells that contain the separator"
     if separator == ",":
         advice += ", and separate columns by semicolons where numbers have a decimal comma"
+    if text.count(quote, began, end) % 2:
+        advice = f"close the quote {quote} that is opened there, or " + advice
+    elif text[began : began + 1] == "#":
+        advice = "remove comments below the header, or " + advice
     fault = (
         f"line {line_number(text, began)} has {size} cell{'s' * (size != 1)}, the header {width}, "
         f"divided at each {SEPARATORS.get(separator, repr(separator))}: {advice}, or choose with --separator"
@@ -190,6 +194,36 @@ def _single(text: str, start: int, quote: str) -> Dialect:
     first = next(records(text, _UNUSED, quote, start))
     line = line_number(text, first[1])
     return Dialect(_UNUSED, quote, (first[2][0].strip(),), first[1], False, False, line)
+
+
+def check_quotes(text: str, dialect: Dialect, where: object) -> None:
+    """Refuse quotes that are opened and not closed, or followed by more text in their cell.
+
+    Such a quote would join the cells and lines after it into one cell.
+
+    Parameters
+    ----------
+    text : str
+    dialect : Dialect
+    where : object
+        Names the file in errors.
+
+    Raises
+    ------
+    InputError
+        The line of the first such cell is named.
+    """
+    q, s = re.escape(dialect.quote), re.escape(dialect.separator)
+    if dialect.quote not in text:
+        return
+    cell = rf"(?:{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}[ ]*+(?=[{s}\r\n]|\Z)|(?!{q})[^{s}\r\n]*+)"
+    whole = re.compile(rf"(?:{cell}(?:{s}|\r\n|\r|\n))*+(?:{cell}\Z)?").match(text, dialect.body)
+    end = whole.end() if whole else dialect.body
+    if end < len(text):
+        raise InputError(
+            f"{where} line {line_number(text, end)}: a cell begins with the quote {dialect.quote} and does "
+            "not end with it: close the quote, and double quotes inside a quoted cell"
+        )
 
 
 def line_number(text: str, at: int) -> int:

@@ -1,5 +1,6 @@
 """Matching of the names in a table with the ids of images."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 _MAX_PARTS = 16
 """Parts of a path that are compared from its end."""
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 _BY_END = "by the ends of their paths"
 
 
@@ -134,14 +136,16 @@ def _unique(keys: list[str]) -> tuple[dict[str, int], set[str]]:
 
 
 def _posix(name: str) -> str:
-    name = name.strip().replace("\\", "/").removeprefix("file://")
+    name = name.strip().replace("\\", "/")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", name):
+        name = re.split(r"[?#]", name, maxsplit=1)[0].removeprefix("file://")
     while name.startswith("./"):
         name = name[2:]
     return name
 
 
 def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", _posix(name))
+    return unicodedata.normalize("NFC", _posix(name.translate(_INVISIBLE)))
 
 
 def _folded(name: str) -> str:

@@ -14,6 +14,12 @@ from inficond.core.tables.reader import Column, RawTable
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "?", "<na>"})
 TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
+_NUMBER_LIKE = re.compile(
+    r"[+\-−]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?|\d+\s*/\s*\d+|[+\-−]?[0-9.,]+\s*(pct|percent|per cent|‰)"
+    r"|tensor\(.*\)|(np|numpy)\.float\d*\(.*\)|[\[(]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?,?\s*[\])]"
+    r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,]\d+)?"
+)
+"""Numbers in a form that is not read, for instance with separated thousands."""
 _NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")
 
 
@@ -141,6 +147,13 @@ class NumberReader:
                     f"{self.table.where(row, column)} has {text!r:.40} and {self.table.where(row2, column2)} "
                     f"has {text2!r:.40}, {kinds}"
                 )
+
+
+def like_numbers(column: Column) -> int | None:
+    """Return the first row of a column of numbers in forms that are not read; None for other columns."""
+    cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
+    like = [row for row, text in cells if _NUMBER_LIKE.fullmatch(text)]
+    return like[0] if 2 * len(like) > len(cells) else None
 
 
 def sample_numbers(column: Column) -> list[float | None]:

@@ -4,6 +4,7 @@
 # pyarrow.compute creates its functions when it is imported.
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
-from inficond.core.tables.dialect import Dialect, record_line, sniff
+from inficond.core.tables.dialect import Dialect, check_quotes, record_line, sniff
 from inficond.core.tables.encoding import decode_text
 from inficond.core.tables.names import is_image_column
 from inficond.core.tables.options import TableOptions
@@ -33,7 +34,18 @@ _FOREIGN = (
     (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook: save the sheet as CSV in UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
+    (b"BZh", "is compressed with bzip2: decompress it first"),
+    (b"\xfd7zXZ", "is compressed with xz: decompress it first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with Zstandard: decompress it first"),
+    (b"PAR1", "is a Parquet file: let its name end in .parquet"),
+    (b"ARROW1", "is an Arrow file: let its name end in .arrow"),
+    (b"SQLite format 3", "is a database: export the table as CSV in UTF-8"),
+    (b"%PDF", "is a PDF document: export the table as CSV in UTF-8"),
+    (b"\x80\x04\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
+    (b"\x80\x05\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the table itself: run `git lfs pull`"),
 )
+_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 
 
 class Column:
@@ -110,6 +122,8 @@ class RawTable:
         Of a text table.
     dropped : tuple of int
         Rows of the file that are left out because every cell is empty.
+    sources : tuple of int
+        By row, the record that it comes from, where records were expanded into several rows.
     """
 
     path: Path
@@ -118,16 +132,18 @@ class RawTable:
     text: str = ""
     dialect: Dialect | None = None
     dropped: tuple[int, ...] = ()
+    sources: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns[0].arrow) if self.columns else 0
 
     def where(self, row: int, column: Column | None = None) -> str:
         """Return file, line and column of a cell, for messages."""
+        row = self.sources[row] if self.sources else row
         for dropped in self.dropped:
             row += dropped <= row
         if self.dialect is None:
-            place = f"line {row + 1}" if self.layout == "JSON Lines" else f"row {row + 1}"
+            place = f"line {row + 1}" if self.layout.startswith("JSON Lines") else f"row {row + 1}"
         else:
             place = f"line {record_line(self.text, self.dialect, row)}"
         return f"{self.path} {place}" + ("" if column is None else f", {column.shown}")
@@ -211,6 +227,10 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise InputError(f"{path} {advice}")
+    if _PAGE.match(data):
+        raise InputError(
+            f"{path} is an HTML or XML document, not a table: download or export it as CSV again"
+        )
     text, encoding = decode_text(data, path, options.encoding)
 
     def is_known(cell: str) -> bool:
@@ -222,6 +242,7 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     names = [str(i) for i in range(width)]
     if not body.strip("\r\n"):
         raise InputError(f"{path} has no rows")
+    check_quotes(text, dialect, path)
     faults: list[pc.InvalidRow] = []
 
     def note(row: pc.InvalidRow) -> str:
@@ -368,23 +389,45 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
 
 
 def _from_json(path: Path, options: TableOptions) -> RawTable:
-    """A JSON document: a list of rows, a row for each image name, or a list for each column."""
+    """A JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
     text, _ = decode_text(path.read_bytes(), path, options.encoding)
     try:
         data = parse_json(text)
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {_first_line(error)}") from None
-    rows = data
-    if isinstance(data, dict) and data and all(isinstance(cells, list) for cells in data.values()):
-        if len({len(cells) for cells in data.values()}) == 1:
-            rows = [dict(zip(data, row)) for row in zip(*data.values())]
-    elif isinstance(data, dict) and data and all(isinstance(row, dict) for row in data.values()):
-        rows = [{"image": name, **row} for name, row in data.items()]
+    rows = _json_rows(data)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(
             f'{path} is neither a COCO file nor a list of rows like [{{"image": "a.jpg", "cat": 0.9}}]'
         )
     return RawTable(path, _json_columns(rows), "JSON")
+
+
+def _json_rows(data: Any) -> Any:
+    """Return the rows of a JSON document; the document itself where it has none of these forms.
+
+    A list of rows; ``{"a.jpg": {"cat": 0.9}}``; ``{"image": ["a.jpg"], "cat": [0.9]}``; and what `to_json` of
+    pandas writes by columns, split and as table.
+    """
+    if not isinstance(data, dict) or not data:
+        return data
+    if isinstance(data.get("data"), list) and data.keys() <= {"schema", "columns", "index", "data"}:
+        columns, rows = data.get("columns"), data["data"]
+        if isinstance(columns, list):
+            if not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
+                return data
+            return [dict(zip(map(str, columns), row)) for row in rows]
+        return rows
+    values = list(data.values())
+    if all(isinstance(cells, list) for cells in values):
+        if len({len(cells) for cells in values}) == 1:
+            return [dict(zip(data, row)) for row in zip(*values)]
+    elif all(isinstance(row, dict) for row in values):
+        index = list(values[0])
+        if any(map(is_image_column, data)) and all(list(cells) == index for cells in values):
+            return [{name: cells[key] for name, cells in data.items()} for key in index]
+        return [{"image": name, **row} for name, row in data.items()]
+    return data
 
 
 def _json_columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:

@@ -190,3 +190,27 @@ def test_a_lack_of_memory_or_of_files_is_not_called_damage(
     wanted = "not enough memory" if getattr(error, "errno", errno.ENOMEM) == errno.ENOMEM else error.args[1]
     assert wanted in said
     assert "damaged" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors of POSIX")
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+def test_closed_streams_do_not_matter(make_project: MakeProject, closed: tuple[int, ...]) -> None:
+    project = make_project()
+    shut = " ".join(f"{n}>&-" for n in closed)
+    command = f'"{sys.executable}" -m inficond.core.cli.main history "{project.path}" --json {shut}'
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a current folder cannot be deleted there")
+def test_a_deleted_current_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["history", "project"]) == 2
+    assert capsys.readouterr().err == (
+        "inficond history: the current folder was deleted; change to another folder\n"
+    )

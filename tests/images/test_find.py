@@ -196,3 +196,52 @@ def test_lists_with_paths_of_other_systems_are_read(tmp_path: Path) -> None:
         found = find_images(tmp_path / "l.csv")
         assert [f.id for f in found] == want
         assert {f.group for f in found} == {"0", "1", "2"}
+
+
+def test_folders_of_systems_are_not_classes(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "a/1.jpg", "b/2.jpg", "@eaDir/1.jpg", "__MACOSX/a/._1.jpg", "$RECYCLE.BIN/3.jpg", ".x/4.jpg"
+    )
+    assert [f.id for f in find_images(tmp_path)] == ["a/1.jpg", "b/2.jpg"]
+
+
+def test_listed_paths_may_be_quoted_or_addresses_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "p/a.jpg", "p/b c.jpg", "p/d.jpg", "p/'e'.jpg")
+    address = (tmp_path / "p" / "b c.jpg").as_uri()
+    (tmp_path / "l.txt").write_text(f"\"p/a.jpg\"\n{address}\n~/p/d.jpg\np/'e'.jpg\n")
+    assert [f.id for f in find_images(tmp_path / "l.txt")] == ["p/'e'.jpg", "p/a.jpg", "p/b c.jpg", "p/d.jpg"]
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_path_is_refused(empty: str) -> None:
+    with pytest.raises(InputError, match="path of the images is empty"):
+        find_images(empty)  # type: ignore[arg-type]
+
+
+def test_links_in_circles_and_to_nowhere_end(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg")
+    for link, target in (("a/up", ".."), ("b", "b"), ("c", "nowhere"), ("d.jpg", "d.jpg")):
+        (tmp_path / link).symlink_to(target)
+    notes: dict[str, str] = {}
+    assert [f.id for f in find_images(tmp_path, notes.__setitem__)] == ["a/1.jpg"]
+    assert "already searched" in notes["a/up"]
+    assert "symbolic links" in notes["b"] + notes["d.jpg"]
+
+
+def test_a_path_longer_than_the_system_allows_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "x.jpg")
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(tmp_path)
+    try:
+        for _ in range(25):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+    notes: list[str] = []
+    assert [f.id for f in find_images(tmp_path, lambda file, reason: notes.append(reason))] == ["x.jpg"]
+    assert notes == ["cannot be read: File name too long"]

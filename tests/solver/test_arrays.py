@@ -177,3 +177,14 @@ def test_a_forked_child_fits_after_a_threaded_fit_of_its_parent():
 def test_a_read_only_memory_map_of_a_slice(tmp_path: Path):
     np.save(tmp_path / "x.npy", np.repeat(X, 2, 1))
     check_same(fit(np.load(tmp_path / "x.npy", mmap_mode="r")[:, ::2], T))
+
+
+def test_a_large_offset_in_float64_changes_nothing():
+    wide = X.astype(np.float64)
+    check_same(fit(wide + 1e6, T), atol=1e-4)
+
+
+def test_a_tensor_without_values_is_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="X must hold values: the tensor on device meta has none"):
+        fit(torch.empty(200, 8, device="meta"), T)

@@ -68,6 +68,8 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
             raise InputError(f"images must be a path, a name or an iterable, not {type(source).__name__}")
         return MemoryImages(source)
     text = os.fspath(source)
+    if not text.strip():
+        raise InputError("the path of the images is empty; give a folder, a list of paths or a table")
     if text.startswith("hf:") and not text.startswith("hf://"):
         return HubImages(text[3:], options)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):

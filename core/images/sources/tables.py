@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from inficond.core.errors import InputError
 from inficond.core.images.sources.record import SPLIT_NAMES, ImageRecord, Note, Split, split_of
@@ -179,7 +180,8 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
     source : Path
         Of the list; relative paths start at its folder.
     names : list of str
-        As written; backslashes and other Unicode forms are accepted where such a file exists.
+        As written; backslashes, other Unicode forms, quotes around the path, ``~`` and ``file://`` are
+        accepted where such a file exists.
 
     Returns
     -------
@@ -199,6 +201,12 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
 
 def _existing(home: Path, name: str) -> Path:
     path = Path(os.path.normpath(home / name))
+    if name[:1] in "\"'~" or name.startswith("file://"):
+        bare = name[1:-1] if len(name) > 2 and name[0] in "\"'" and name[-1] == name[0] else name
+        bare = unquote(bare.removeprefix("file://")) if bare.startswith("file://") else bare
+        other = Path(os.path.normpath(home / Path(bare).expanduser()))
+        if not os.path.exists(path) and os.path.exists(other):
+            return other
     if ("\\" in name or not name.isascii()) and not os.path.exists(path):
         for form in ("NFC", "NFD"):
             other = Path(os.path.normpath(home / normalize(form, name.replace("\\", "/"))))

@@ -1,0 +1,155 @@
+"""Pictures of unusual kinds: each is read by one stated rule, or refused with its reason."""
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inficond.core.images.decode import UnreadableImage, decode
+
+H, W = 24, 36
+RAMP = np.linspace(0, 65535, H * W).reshape(H, W)
+LEVELS = np.rint(RAMP / 257)
+GREY = np.repeat(LEVELS[..., None], 3, 2)
+COLOURS = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+CLEAR = 17
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def tiff(bits: int, sample: int, data: bytes, meaning: int = 1) -> bytes:
+    """An uncompressed grey TIFF: `sample` 1 unsigned, 2 signed, 3 float; `meaning` 0 where 0 is white."""
+    entries = [
+        (256, 4, W), (257, 4, H), (258, 3, bits), (259, 3, 1), (262, 3, meaning), (273, 4, 0), (277, 3, 1),
+        (278, 4, H), (279, 4, len(data)), (339, 3, sample),
+    ]  # fmt: skip
+    start = 8 + 2 + 12 * len(entries) + 4
+    out = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    for tag, kind, value in entries:
+        value = start if tag == 273 else value
+        out += struct.pack("<HHI", tag, kind, 1) + struct.pack(
+            "<HH" if kind == 3 else "<I", value, *[0] * (kind == 3)
+        )
+    return out + bytes(4) + data
+
+
+def turned(kind: str) -> bytes:
+    """The colours stored turned by 90 degrees, with the EXIF orientation that undoes it."""
+    image = Image.fromarray(np.ascontiguousarray(np.rot90(COLOURS)))
+    exif = image.getexif()
+    exif[274] = 6
+    return saved(image, kind, exif=exif, lossless=True) if kind == "WEBP" else saved(image, kind, exif=exif)
+
+
+def frames(kind: str, **options: object) -> bytes:
+    first, second = Image.fromarray(COLOURS), Image.fromarray(255 - COLOURS)
+    return saved(first, kind, save_all=True, append_images=[second], **options)
+
+
+def with_clear_colour() -> tuple[bytes, np.ndarray]:
+    picture = COLOURS.copy()
+    picture[:5] = (CLEAR, CLEAR, CLEAR)
+    white = picture.copy()
+    white[:5] = 255
+    return saved(Image.fromarray(picture), "PNG", transparency=(CLEAR, CLEAR, CLEAR)), white
+
+
+def with_clear_grey() -> tuple[bytes, np.ndarray]:
+    picture = RAMP.astype(np.uint16)
+    picture[:5] = CLEAR
+    white = np.rint(picture / 257)
+    white[:5] = 255
+    return saved(Image.fromarray(picture), "PNG", transparency=CLEAR), np.repeat(white[..., None], 3, 2)
+
+
+READ: dict[str, Callable[[], tuple[bytes, np.ndarray]]] = {
+    "RGB with one clear colour": with_clear_colour,
+    "16 bits with one clear grey": with_clear_grey,
+    "16 bits": lambda: (saved(Image.fromarray(RAMP.astype(np.uint16)), "PNG"), GREY),
+    "16 bits, big-endian TIFF": lambda: (
+        saved(Image.frombytes("I;16B", (W, H), RAMP.astype(">u2").tobytes()), "TIFF"),
+        GREY,
+    ),
+    "16 bits, 0 is white": lambda: (tiff(16, 1, RAMP.astype("<u2").tobytes(), 0), 255 - GREY),
+    "8 bits, 0 is white": lambda: (tiff(8, 1, LEVELS.astype("u1").tobytes(), 0), 255 - GREY),
+    "10 bits in PGM": lambda: (
+        b"P5\n36 24\n1023\n" + np.rint(RAMP * 1023 / 65535).astype(">u2").tobytes(),
+        GREY,
+    ),
+    "16 bits of colour in PPM": lambda: (
+        b"P6\n36 24\n65535\n" + np.repeat(RAMP.astype(">u2")[..., None], 3, 2).tobytes(),
+        GREY,
+    ),
+    "floating point in PFM": lambda: (
+        b"Pf\n36 24\n-1.0\n" + np.ascontiguousarray((RAMP / 65535)[::-1]).astype("<f4").tobytes(),
+        GREY,
+    ),
+    "one bit": lambda: (
+        saved(Image.fromarray(LEVELS > 127), "TIFF", compression="group4"),
+        np.repeat((LEVELS > 127)[..., None] * 255.0, 3, 2),
+    ),
+    "turned PNG": lambda: (turned("PNG"), COLOURS),
+    "turned WebP": lambda: (turned("WEBP"), COLOURS),
+    "turned TIFF": lambda: (turned("TIFF"), COLOURS),
+    "animated WebP": lambda: (frames("WEBP", lossless=True), COLOURS),
+    "animated PNG": lambda: (frames("PNG"), COLOURS),
+    "animated PNG with a picture before it": lambda: (frames("PNG", default_image=True), COLOURS),
+    "pages of TIFF": lambda: (frames("TIFF"), COLOURS),
+    "two views of a camera": lambda: (
+        frames("MPO", quality=100, subsampling=0),
+        decode_jpeg(saved(Image.fromarray(COLOURS), "JPEG", quality=100, subsampling=0)),
+    ),
+    "palette with degrees of clear": lambda: (
+        saved(Image.new("P", (W, H), 0), "PNG", transparency=bytes([128])),
+        np.full((H, W, 3), 127),
+    ),
+}  # fmt: skip
+
+
+def decode_jpeg(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_pictures_of_unusual_kinds(tmp_path: Path, kind: str) -> None:
+    data, want = READ[kind]()
+    path = tmp_path / "picture"
+    path.write_bytes(data)
+    found = decode(path)
+    assert found.shape == want.shape
+    assert np.abs(found - want).max() <= 1
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "floats from 0 to 255": (tiff(32, 3, LEVELS.astype("<f4").tobytes()), "above 1.*0 to 1"),
+    "floats that are not numbers": (tiff(32, 3, np.full((H, W), np.nan, "<f4").tobytes()), "not finite"),
+    "32 bits": (tiff(32, 1, (RAMP * 65537).astype("<u4").tobytes()), "of its grey values are"),
+    "double precision": (tiff(64, 3, (RAMP / 65535).tobytes()), "cannot be read; convert it"),
+    "JPEG XL": (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(99), "JPEG XL.*convert it to JPEG"),
+    "OpenEXR": (b"\x76\x2f\x31\x01" + bytes(99), "OpenEXR.*convert it to JPEG"),
+    "Radiance": (b"#?RADIANCE\n" + bytes(99), "Radiance HDR.*convert it to JPEG"),
+    "DICOM": (bytes(128) + b"DICM" + bytes(99), "DICOM.*convert it to JPEG"),
+    "PDF": (b"%PDF-1.7" + bytes(99), "PDF document"),
+    "a web page": (b"<!DOCTYPE html><html></html>", "HTML page.*download"),
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "zeros": (bytes(999), "not an image"),
+    "half of a WebP": (saved(Image.fromarray(COLOURS), "WEBP")[:200], "cannot be decoded|truncated"),
+    "half of an AVIF": (saved(Image.fromarray(COLOURS), "AVIF")[:200], "damaged AVIF"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_pictures_that_are_refused(tmp_path: Path, kind: str) -> None:
+    data, reason = REFUSED[kind]
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImage, match=reason):
+        decode(path)

@@ -1,0 +1,194 @@
+"""Tables as other programs write them: nested cells, unusual names, damaged text."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from inficond.core.errors import InputError
+from inficond.core.models.tables import Table, read_labels, read_responses
+from inficond.core.tables import TableOptions, match_names
+
+IMAGES = ["p0.jpg", "p1.jpg", "p2.jpg"]
+ROWS = [{"image": i, "cat": 0.25, "dog": 0.75} for i in IMAGES]
+TEXT = "image,cat,dog\n" + "".join(f"{i},0.25,0.75\n" for i in IMAGES)
+PIPELINE = [{"label": "cat", "score": 0.25}, {"label": "dog", "score": 0.75}]
+
+
+def read(folder: Path, content: str | bytes | object, name: str, **options: object) -> Table:
+    path = folder / name
+    if isinstance(content, pa.Table):
+        pq.write_table(content, path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return read_responses(path, TableOptions(**options))  # type: ignore[arg-type]
+
+
+def column(cells: list[object], name: str = "predictions") -> pa.Table:
+    return pa.table({"image": IMAGES, name: cells})
+
+
+SAME = {
+    "pandas columns": ("t.json", {k: {str(n): row[k] for n, row in enumerate(ROWS)} for k in ROWS[0]}),
+    "pandas split": (
+        "t.json",
+        {"columns": list(ROWS[0]), "index": [0, 1, 2], "data": [list(r.values()) for r in ROWS]},
+    ),
+    "pandas table": ("t.json", {"schema": {}, "data": ROWS}),
+    "rows by image": ("t.json", {i: {"cat": 0.25, "dog": 0.75} for i in IMAGES}),
+    "object of probabilities": (
+        "t.json",
+        [{"image": i, "probs": {"cat": 0.25, "dog": 0.75}} for i in IMAGES],
+    ),
+    "pipeline in JSON": ("t.json", [{"image": i, "predictions": PIPELINE} for i in IMAGES]),
+    "pipeline in JSON Lines": (
+        "t.jsonl",
+        "".join(json.dumps({"image": i, "out": PIPELINE}) + "\n" for i in IMAGES),
+    ),
+    "pipeline as text of Python": (
+        "t.csv",
+        "image,predictions\n" + "".join(f'{i},"{PIPELINE}"\n' for i in IMAGES),
+    ),
+    "pipeline in Parquet": ("t.parquet", column([PIPELINE] * 3)),
+    "struct in Parquet": ("t.parquet", column([{"cat": 0.25, "dog": 0.75}] * 3)),
+    "parallel lists in Parquet": (
+        "t.parquet",
+        column([["cat", "dog"]] * 3, "labels").append_column("scores", pa.array([[0.25, 0.75]] * 3)),
+    ),
+    "parallel lists as text": (
+        "t.csv",
+        "image,label,prob\n" + "".join(f"{i},\"['cat', 'dog']\",\"[0.25, 0.75]\"\n" for i in IMAGES),
+    ),
+    "addresses with a query": ("t.csv", TEXT.replace("p", "https://host/a/p").replace(".jpg", ".jpg?w=2#x")),
+    "buckets": ("t.csv", TEXT.replace("p", "s3://bucket/p")),
+    "no-break spaces": ("t.csv", TEXT.replace(",", "\u00a0,\u00a0")),
+    "characters without width": ("t.csv", TEXT.replace("p", "\u200bp").replace("dog", "dog\u200b")),
+    "suffix of a converted copy": ("t.csv", TEXT.replace(".jpg", ".webp")),
+    "network share": ("t.csv", TEXT.replace("p", "\\\\server\\share\\p")),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_the_same_numbers_in_the_form_of_another_program(tmp_path: Path, kind: str) -> None:
+    name, content = SAME[kind]
+    table = read(tmp_path, content, name)
+    assert sorted(table.classes) == ["cat", "dog"]
+    found = table.values[table.rows_for(IMAGES)][:, [table.classes.index(c) for c in ("cat", "dog")]]
+    np.testing.assert_allclose(found, [[0.25, 0.75]] * 3, atol=1e-6)
+
+
+REFUSED = {
+    "thousands": (TEXT.replace("0.25", '"1,234.5"'), r"line 2, column 'cat': '1,234.5' is not a number"),
+    "fractions": (TEXT.replace("0.25", "1/4"), r"line 2, column 'cat': '1/4' is not a number"),
+    "tensors": (TEXT.replace("0.25", "tensor(0.25)"), r"line 2, column 'cat': 'tensor\(0.25\)'"),
+    "full-width digits": (TEXT.replace("0.25", "\uff10.25"), "line 2, column 'cat'"),
+    "lists without names": (
+        "image,probs\n" + "".join(f'{i},"[0.25, 0.75]"\n' for i in IMAGES),
+        r"line 2, column 'probs': .* is neither a class nor a number; write a column for each class",
+    ),
+    "arrays of NumPy": (
+        "image,probs\n" + "".join(f"{i},[0.25 0.75]\n" for i in IMAGES),
+        "line 2, column 'probs': .* is neither a class nor a number",
+    ),
+    "classes by rank": (
+        "image,label_1,label_2,prob_1,prob_2\n" + "".join(f"{i},cat,dog,0.7,0.2\n" for i in IMAGES),
+        "classes by rank.*a row for each image and class",
+    ),
+    "an open quote": (TEXT.replace("p1", '"p1'), "line 3 .*close the quote"),
+    "an open quote in the last cell": (TEXT + 'p3.jpg,0.1,"0.2\n', "line 5: a cell begins with the quote"),
+    "a backslash before a quote": ('image,class\np0.jpg,"a\\"b"\n', "line 2: a cell begins with the quote"),
+    "comments between rows": (TEXT.replace("p1", "# checked\np1"), "line 3 .*remove comments"),
+    "one class twice but for a character without width": (
+        TEXT.replace("dog", "cat\u200b"),
+        "has the column 'cat' twice",
+    ),
+    "a web page": ("<!DOCTYPE html>\n<html>404</html>", "an HTML or XML document, not a table"),
+    "a pointer of Git LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    "Parquet called CSV": (b"PAR1" + bytes(20), r"a Parquet file: let its name end in \.parquet"),
+    "gzip": (gzip.compress(TEXT.encode()), "compressed with gzip: decompress it"),
+    "a pickle": (b"\x80\x04\x95" + bytes(20), "a Python pickle, which is never loaded"),
+    "a database": (b"SQLite format 3\0" + bytes(20), "export the table as CSV"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, kind: str) -> None:
+    content, message = REFUSED[kind]
+    with pytest.raises(InputError, match=message) as refused:
+        read(tmp_path, content, "t.csv")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_error_in_a_nested_cell_names_the_row_of_the_file(tmp_path: Path) -> None:
+    rows = [json.dumps({"image": i, "out": PIPELINE}) for i in IMAGES]
+    rows[2] = rows[2].replace("0.75", "7.5")
+    with pytest.raises(InputError, match=r"line 3, column 'out' \(image 'p2.jpg', class 'dog'\): 7.5"):
+        read(tmp_path, "\n".join(rows), "t.jsonl")
+    rows[2] = json.dumps({"image": "p2.jpg", "out": ["cat"]})
+    with pytest.raises(InputError, match="line 3, column 'out': .* does not name classes with values"):
+        read(tmp_path, "\n".join(rows), "t.jsonl")
+
+
+def test_an_image_without_predictions_is_left_out_and_reported(tmp_path: Path) -> None:
+    rows = [{"image": i, "out": PIPELINE if i != "p1.jpg" else []} for i in IMAGES]
+    table = read(tmp_path, rows, "t.json")
+    assert table.images == ("p0.jpg", "p2.jpg")
+    assert any("'p1.jpg'" in note for note in table.notes)
+
+
+def test_lists_beside_plain_classes_are_metadata(tmp_path: Path) -> None:
+    rows = [
+        {"image": i, "label": "cat", "score": 0.5, "box": [1, 2, 3, 4], "size": {"w": 1, "h": 2}}
+        for i in IMAGES
+    ]
+    table = read(tmp_path, rows, "t.json")
+    assert table.classes == ("cat",)
+    np.testing.assert_allclose(table.values, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["1.0", "", "2.0"], ("1", "2")),
+        (["white\u00a0wolf", "white wolf", "white  wolf"], ("white wolf",)),
+        (["cat\ufeff", "cat ", "cat"], ("cat",)),
+        (["caf\u00e9", "cafe\u0301", "caf\u00e9"], ("caf\u00e9",)),
+    ],
+)
+def test_names_that_look_alike_are_one_class(
+    tmp_path: Path, cells: list[str], classes: tuple[str, ...]
+) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("image,label\n" + "".join(f"{i},{c}\n" for i, c in zip(IMAGES, cells)), encoding="utf-8")
+    assert read_labels(path).classes == classes
+
+
+def test_classes_that_differ_in_case_stay_apart_and_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("image,label\np0.jpg,Cat\np1.jpg,cat\n")
+    table = read_labels(path)
+    assert table.classes == ("Cat", "cat")
+    assert any("'Cat' and 'cat' differ in case only" in note for note in table.notes)
+
+
+def test_commas_between_known_names_ask_for_a_separator(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text('image,labels\np0.jpg,cat\np1.jpg,"cat, dog"\np2.jpg,dog\n')
+    with pytest.raises(
+        InputError, match=r"line 3, column 'labels': 'cat, dog' may be one class or 2.*by \| or ;"
+    ):
+        read_labels(path)
+    path.write_text('image,labels\np0.jpg,"great white shark, white shark"\np1.jpg,cat\n')
+    assert "great white shark, white shark" in read_labels(path).classes
+
+
+def test_a_name_in_several_folders_is_not_guessed() -> None:
+    found = match_names(["1.jpg"], ["a/1.jpg", "b/1.jpg"])
+    assert found.rows.tolist() == [-1, -1]
+    assert found.ambiguous == ("1.jpg", "a/1.jpg", "b/1.jpg")
