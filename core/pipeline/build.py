@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from inficond.core.atomic_io import write_errors
 from inficond.core.checksum import sha256_of
 from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
@@ -28,18 +30,27 @@ from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
+from inficond.core.pipeline.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.proposals import most_words
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
-from inficond.core.pipeline.word_selection import SEEN_IMAGES, WordSelection, candidate_words, select_words
+from inficond.core.pipeline.word_selection import (
+    LEAST_WORDS,
+    SEEN_IMAGES,
+    Teaching,
+    WordSelection,
+    candidate_words,
+    select_words,
+)
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
 from inficond.core.students.distil import with_fitting_thresholds
-from inficond.core.students.sparsity import RELAX, choose_sparsity
+from inficond.core.students.sparsity import MOST_CONCEPTS, RELAX, choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
@@ -130,6 +141,7 @@ class _Build:
         self.given_classes, self.label_table, self.progress = classes, labels, progress
         self.notes = BuildNotes(progress)
         self.choices: list[str] = []
+        self.strength, self.helped = 0.0, dict[str, list[str]]()
         self.started = time.monotonic()
         # A teacher that is named is opened before the images are searched.
         named = str(options.teacher) not in ("auto", *LABEL_KINDS)
@@ -164,13 +176,13 @@ class _Build:
             link, T = self._link(T)
             labels = self._labels(images, ids, chosen)
             validation = self._split(T, sources, ids)
-            words = self._words(assembled.regions, ~validation)
+            words, names = self._words(assembled.regions, ~validation, T, link, chosen)
             directions = self._directions(len(words.corpus))
             X, X_random = add_concept_vectors(
                 writer, assembled.regions, words.vectors, directions, self.scratch, self.progress
             )
             students, baseline = self._fit(
-                X, X_random, T, ~validation, chosen, words, directions, link, groups
+                X, X_random, T, ~validation, chosen, words, names, directions, link, groups
             )
             own_teacher = self._write_teacher(probe, chosen)
             seconds = {
@@ -318,7 +330,18 @@ class _Build:
             "labels": None if self.label_table is None else sha256_of(self.label_table.path),
             "classes": self.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
-            "fit": [o.lam, o.nec, o.link, o.seed, o.baseline, o.validity, o.grounding, self.kind],
+            "fit": [
+                o.lam,
+                o.nec,
+                o.link,
+                o.seed,
+                o.baseline,
+                o.validity,
+                o.grounding,
+                self.kind,
+                o.name_prior,
+                o.words,
+            ],
         }
         return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
@@ -432,22 +455,46 @@ class _Build:
             return "sigmoid", T
         return link, normalised(T, self.notes.remark) if link == "softmax" else T
 
-    def _words(self, all_regions: np.ndarray, training: np.ndarray) -> WordSelection:
+    def _words(
+        self, all_regions: np.ndarray, training: np.ndarray, T: np.ndarray, link: str, chosen: ClassSet
+    ) -> tuple[WordSelection, ClassNames | None]:
+        """Return the words of the project, and the class names unless the name prior is off."""
         o = self.options
         rows = np.flatnonzero(training)
         if len(rows) > SEEN_IMAGES:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
             self.notes.remark(f"words are tested and grounded on {SEEN_IMAGES:,} of the training images")
         regions = np.asarray(all_regions[rows])
+        names = teaching = None
+        T_seen = np.asarray(T[rows])
+        prior_asked = o.name_prior is not None or o.lam is None  # an explicit λ is used as it is
+        if prior_asked and o.name_prior != 0:
+            names = class_names(chosen.names, self.encoder, regions, T_seen, self._word_mean)
+        tested = o.validity and o.concepts is None
+        if tested:
+            strength = STRENGTH if o.name_prior is None else o.name_prior
+            most = most_words(len(chosen.names)) if o.words is None else o.words
+            teaching = Teaching(T_seen, link, names, strength, most)
         selection = select_words(
             self.corpus,
             regions,
             neutral_regions(str(o.encoder), regions),
-            tested=o.validity and o.concepts is None,
+            tested=tested,
             grounded=o.grounding,
+            teaching=teaching,
+            vocabulary_mean=self._word_mean,
         )
         self._choose(f"words: {selection.reason}")
-        return selection
+        return selection, names
+
+    @cached_property
+    def _word_mean(self) -> np.ndarray:
+        """Mean text vector of a large vocabulary in the encoder's space."""
+        if self.options.concepts is not None and str(self.options.encoder) == "embedded":
+            return load_corpus(None, self.encoder).embeddings.mean(axis=0)
+        if len(self.corpus) < LEAST_WORDS:
+            return np.zeros(self.encoder.dim, np.float32)  # the mean of a few words is close to each of them
+        return self.corpus.embeddings.mean(axis=0)
 
     def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
         """Write a probe as a teacher that answers for new images."""
@@ -490,6 +537,7 @@ class _Build:
         training: np.ndarray,
         chosen: ClassSet,
         words: WordSelection,
+        names: ClassNames | None,
         directions: np.ndarray | None,
         link: str,
         groups: Sequence[str | None],
@@ -501,16 +549,26 @@ class _Build:
         self.progress.start("fitting students", 1 if directions is None else 2)
         lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
         X_fit, T_fit = X[training], T[training]
+        seen = [group for group, row in zip(groups, training.tolist()) if row]
+        prior = self._prior(names, words, X_fit, T_fit, link, seen)
         if lam is None and o.nec is None:
-            seen = [group for group, row in zip(groups, training.tolist()) if row]
-            choice = choose_sparsity(X_fit, T_fit, link, groups=seen, seed=o.seed)
+            choice = choose_sparsity(X_fit, T_fit, link, penalty=prior.penalty, groups=seen, seed=o.seed)
             lam = choice.lam
             self._choose(f"sparsity: {choice.reason}")
         # The second results of the fits refer to arrays as large as the training rows: they are not kept.
         students = distil(
             X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
             nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
+            penalty=prior.penalty,
         )[0]  # fmt: skip
+        if prior.penalty is not None:
+            without = distil(
+                X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if o.lam is None else o.lam,
+                nec=None if o.lam is not None else max(float(students.nec().mean()), 0.5), relax=relax,
+                link=link,
+            )[0]  # fmt: skip
+            self.helped = helped_words(students, without, prior.penalty)
+        self._tell_prior(prior)
         if o.lam is None:
             students, reason = with_fitting_thresholds(students, X_fit, T_fit)
             if reason:
@@ -527,6 +585,33 @@ class _Build:
             baseline = with_fitting_thresholds(baseline, X_fit, T_fit)[0]
         self.progress.advance(1)
         return students, baseline
+
+    def _prior(
+        self,
+        names: ClassNames | None,
+        words: WordSelection,
+        X: np.ndarray,
+        T: np.ndarray,
+        link: str,
+        groups: Sequence[str | None],
+    ) -> PriorChoice:
+        o = self.options
+        if names is None:
+            return PriorChoice(0.0, None, "off")
+        return choose_prior(
+            names, words.corpus.embeddings, X, T, link, nec=o.nec or MOST_CONCEPTS, asked=o.name_prior,
+            groups=groups, seed=o.seed,
+        )  # fmt: skip
+
+    def _tell_prior(self, prior: PriorChoice) -> None:
+        """Record the name prior and the words that are in use because of it."""
+        self.strength = prior.strength
+        count = sum(map(len, self.helped.values()))
+        line = f"name prior: {prior.reason}"
+        if count:
+            some = [f"{cls}: {', '.join(words[:3])}" for cls, words in self.helped.items()][:3]
+            line += f"; {count} weight{'s' * (count != 1)} are in use because of it ({'; '.join(some)})"
+        self._choose(line)
 
     def _config(
         self,
@@ -562,7 +647,11 @@ class _Build:
             "split": {"seed": self.options.seed},
             "fit": {"lam": students.lam, "nec": self.options.nec, "link": students.link},
             "choices": self.choices,
-            "words": {"needed": words.needed, "left_out": [list(pair) for pair in words.left_out]},
+            "words": {
+                "needed": words.needed, "left_out": [list(pair) for pair in words.left_out],
+                "not_proposed": list(words.not_proposed), "by_class": words.by_class,
+            },
+            "name_prior": {"strength": self.strength, "helped": self.helped},
             **({"grounding": words.grounding} if words.grounding else {}),
             "seconds": dict(seconds),
         }  # fmt: skip

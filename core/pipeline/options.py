@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.concepts.corpus import MOST
 from inficond.core.errors import InputError
+from inficond.core.pipeline.name_prior import STRONGEST
 from inficond.core.tables import TableOptions
 
 
@@ -44,6 +46,11 @@ class BuildOptions:
         Whether built-in words that name nothing in the images are left out.
     grounding : bool
         Whether the vectors of words are moved half-way towards the regions that they name.
+    words : int, optional
+        Largest number of built-in words; by default 40, or four per class if that is more.
+    name_prior : float, optional
+        Strength of the name prior; 0 is off. By default it is chosen by cross-validated fidelity, or 0 if
+        `lam` is given.
     seed : int
         Of the split and of the random directions.
     provider : str
@@ -77,6 +84,8 @@ class BuildOptions:
     link: str | None = None
     validity: bool = True
     grounding: bool = True
+    words: int | None = None
+    name_prior: float | None = None
     seed: int = 0
     provider: str = "auto"
     baseline: bool = True
@@ -90,5 +99,11 @@ class BuildOptions:
             raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
         if self.nec is not None and not (np.isfinite(self.nec) and self.nec > 0):
             raise InputError(f"the wanted number of concepts must be above 0, not {self.nec!r}")
+        if self.words is not None and not 1 <= self.words <= MOST:
+            raise InputError(f"the number of words must be between 1 and {MOST:,}, not {self.words!r}")
+        if self.name_prior is not None and not 0 <= self.name_prior <= STRONGEST:
+            raise InputError(
+                f"the strength of the name prior must be between 0 and {STRONGEST:g}, not {self.name_prior!r}"
+            )
         if self.link not in (None, "sigmoid", "softmax"):
             raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")

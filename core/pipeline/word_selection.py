@@ -1,10 +1,11 @@
 """The words of a project: candidates, validity on the training images, grounding.
 
-Built-in words enter a project only if they name something in its images; a person's own words always enter.
-Both are grounded: their vectors move half-way towards the training regions that they name.
+Built-in words enter a project only if they name something in its images and are proposed for a class; a
+person's own words always enter. Both are grounded: their vectors move half-way towards the training regions
+that they name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.concepts.validity import word_validity
 from inficond.core.models.encoder import Encoder
+from inficond.core.pipeline.name_prior import ClassNames
+from inficond.core.pipeline.proposals import propose_words
 from inficond.core.tuning.missing import vocabulary
 
 SEEN_IMAGES = 20_000
@@ -41,6 +44,10 @@ class WordSelection:
         Images in which a built-in word must be found; 0 if no word was tested.
     reason : str
         Reason, in one sentence.
+    not_proposed : tuple of str
+        Valid built-in words that no class needed.
+    by_class : list of C lists of str
+        Proposed words of each class, best first; empty if nothing was proposed.
     """
 
     corpus: Corpus
@@ -49,6 +56,32 @@ class WordSelection:
     left_out: tuple[tuple[str, int], ...]
     needed: int
     reason: str
+    not_proposed: tuple[str, ...] = ()
+    by_class: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """What the words of a project are proposed for.
+
+    Parameters
+    ----------
+    T : (n, C)
+        Responses of the teacher to the training images.
+    link : {"sigmoid", "softmax"}
+    names : ClassNames or None
+        None without a name prior.
+    strength : float
+        Of the name prior.
+    most : int
+        Largest number of proposed words.
+    """
+
+    T: NDArray[np.floating]
+    link: str
+    names: ClassNames | None
+    strength: float
+    most: int
 
 
 def candidate_words(corpus: Corpus, encoder: Encoder) -> Corpus:
@@ -72,6 +105,8 @@ def select_words(
     *,
     tested: bool,
     grounded: bool,
+    teaching: Teaching | None = None,
+    vocabulary_mean: NDArray[np.float32] | None = None,
 ) -> WordSelection:
     """Select the words of a project.
 
@@ -87,6 +122,10 @@ def select_words(
         Whether words that name nothing in the images are left out.
     grounded : bool
         Whether vectors are moved towards the regions that the words name.
+    teaching : Teaching, optional
+        Classes for which words are proposed if more are valid than wanted; otherwise every valid word enters.
+    vocabulary_mean : (D,), optional
+        Mean text vector of a large vocabulary; the mean of the candidates by default.
 
     Returns
     -------
@@ -95,7 +134,7 @@ def select_words(
     corpus, needed = candidates, 0
     left_out: tuple[tuple[str, int], ...] = ()
     hubness = neutral.hubness(candidates.embeddings)
-    word_mean = candidates.embeddings.mean(axis=0)
+    word_mean = candidates.embeddings.mean(axis=0) if vocabulary_mean is None else vocabulary_mean
     reason = f"{len(candidates)} words"
     if tested and len(candidates) > LEAST_WORDS:
         validity = word_validity(regions, candidates.embeddings, hubness)
@@ -114,8 +153,22 @@ def select_words(
         )
         if not validity.valid.sum() >= LEAST_WORDS:
             reason = f"the {LEAST_WORDS} of {len(candidates)} built-in words that are found in most images"
+    not_proposed: tuple[str, ...] = ()
+    by_class: list[list[str]] = []
+    if tested and teaching is not None and len(corpus) > teaching.most:
+        prior = teaching.names
+        penalty = None if prior is None else prior.penalties(corpus.embeddings, teaching.strength)
+        rows, turns = propose_words(
+            regions, corpus.embeddings, teaching.T, teaching.link, penalty, teaching.most
+        )
+        words = corpus.names
+        not_proposed = tuple(words[k] for k in np.setdiff1d(np.arange(len(corpus)), rows))
+        by_class = [[words[k] for k in turn] for turn in turns]
+        reason = f"{len(rows)} proposed class by class, out of {reason}"
+        corpus = Corpus(tuple(corpus.concepts[k] for k in rows), corpus.embeddings[rows])
+        hubness = hubness[rows]
     if not grounded:
-        return WordSelection(corpus, corpus.embeddings, {}, left_out, needed, reason)
+        return WordSelection(corpus, corpus.embeddings, {}, left_out, needed, reason, not_proposed, by_class)
     vectors, counts = ground_words(regions, corpus.embeddings, hubness, neutral.mean, word_mean)
     described = {
         "hubness": hubness.astype(float).tolist(),
@@ -124,5 +177,12 @@ def select_words(
     }
     moved = int((counts > 0).sum())
     return WordSelection(
-        corpus, vectors, described, left_out, needed, f"{reason}; {moved} moved towards their regions"
+        corpus,
+        vectors,
+        described,
+        left_out,
+        needed,
+        f"{reason}; {moved} moved towards their regions",
+        not_proposed,
+        by_class,
     )

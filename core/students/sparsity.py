@@ -147,12 +147,12 @@ def choose_sparsity(
     rows = np.arange(len(X))
     if len(X) > COMPARED_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
-    fold = _folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
+    fold = folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
     losses = np.empty((len(rows), len(lams)))
     for k in range(fold.max() + 1):
         left = fold == k
         for i, lam in enumerate(lams):
-            losses[left, i] = _held_out_losses(X[rows], T[rows], left, lam, link, penalty)
+            losses[left, i] = held_out_losses(X[rows], T[rows], left, lam, link, penalty)
     loss = losses.mean(axis=0)
     best = int(loss.argmin())
     # Paired over images: images differ much more from each other than penalties do.
@@ -166,6 +166,52 @@ def choose_sparsity(
         index,
         _reason(necs[index], index, best, len(lams), most),
     )
+
+
+def compare_penalties(
+    X: NDArray[np.floating],
+    T: NDArray[np.floating],
+    link: str,
+    penalties: Sequence[NDArray[np.floating] | None],
+    nec: float,
+    *,
+    groups: Sequence[str | None] | None = None,
+    seed: int = 0,
+) -> NDArray[np.bool_]:
+    """Return which penalties have a cross-validated loss within one standard error of the lowest.
+
+    Parameters
+    ----------
+    X, T, link, groups, seed
+        As for `choose_sparsity`.
+    penalties : sequence of (C, K) or None
+        Factors of the penalty; None for 1.
+    nec : float
+        Mean number of concepts per class at which all are compared.
+
+    Returns
+    -------
+    (len(penalties),) bool
+    """
+    from inficond.core.solver import lambda_for_nec
+
+    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    rows = np.arange(len(X))
+    if len(X) > COMPARED_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
+    X, T = X[rows], T[rows]
+    fold = folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
+    losses = np.empty((len(rows), len(penalties)))
+    for i, penalty in enumerate(penalties):
+        found = lambda_for_nec(X, T, nec, link=link, penalty=penalty, tol=1e-3)
+        lam = float(np.max(found.lam))
+        for k in range(fold.max() + 1):
+            left = fold == k
+            losses[left, i] = held_out_losses(X, T, left, lam, link, penalty)
+    loss = losses.mean(axis=0)
+    best = int(loss.argmin())
+    error = (losses - losses[:, [best]]).std(axis=0, ddof=1) / np.sqrt(len(rows))
+    return loss <= loss[best] + error
 
 
 def _approach_limit(
@@ -203,7 +249,7 @@ def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
     )
 
 
-def _folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np.int64]:
+def folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np.int64]:
     """Assign images to folds at random; a group stays in one fold."""
     names = [f"\0{i}" if g is None else g for i, g in enumerate(groups or [None] * n)]
     unit = np.unique(names, return_inverse=True)[1]
@@ -212,7 +258,7 @@ def _folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np
     return (order % min(FOLDS, count))[unit]
 
 
-def _held_out_losses(
+def held_out_losses(
     X: NDArray[np.float32],
     T: NDArray[np.float32],
     left: NDArray[np.bool_],

@@ -86,6 +86,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep built-in words that name nothing in the images",
     )
+    add(
+        "--words",
+        type=int,
+        metavar="N",
+        help="most built-in words (default: 40, or four per class if that is more)",
+    )
+    add(
+        "--name-prior",
+        type=_strength,
+        metavar="S",
+        help="prefer words near the class names: auto (default; chosen by cross-validated fidelity), off, or "
+        "a strength such as 0.4",
+    )
     add("--no-grounding", action="store_true", help="use the text vectors of words as they are")
     add(
         "--provider",
@@ -102,6 +115,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _penalty(text: str) -> float:
     """Return λ of an argument."""
     return PAPER_LAMBDA if text == "paper" else float(text)
+
+
+def _strength(text: str) -> float | None:
+    """Return the strength of the name prior of an argument; None for ``auto``."""
+    return {"auto": None, "off": 0.0}[text] if text in ("auto", "off") else float(text)
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +201,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         link=args.link,
         validity=not args.all_words,
         grounding=not args.no_grounding,
+        words=args.words,
+        name_prior=args.name_prior,
         provider=args.provider,
         seed=args.seed,
         baseline=not args.no_baseline,
