@@ -47,7 +47,7 @@ def scenes_run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     subprocess.run([sys.executable, probe, images, labels, responses], check=True)
     done = subprocess.run(
         [sys.executable, "-m", "inficond.core.cli.main", "distill", images, "--labels", labels, "--teacher",
-         responses, "--out", project, "--lam", "0.015", "--provider", "cpu", "--json"],
+         responses, "--out", project, "--lam", "0.015", "--words", "400", "--provider", "cpu", "--json"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return project, json.loads(done.stdout)

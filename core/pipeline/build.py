@@ -25,6 +25,7 @@ from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import add_concept_vectors, assemble
+from inficond.core.pipeline.controls import measure_controls
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
@@ -142,6 +143,7 @@ class _Build:
         self.notes = BuildNotes(progress)
         self.choices: list[str] = []
         self.strength, self.helped = 0.0, dict[str, list[str]]()
+        self.controls: dict[str, Any] = {}
         self.started = time.monotonic()
         # A teacher that is named is opened before the images are searched.
         named = str(options.teacher) not in ("auto", *LABEL_KINDS)
@@ -184,6 +186,7 @@ class _Build:
             students, baseline = self._fit(
                 X, X_random, T, ~validation, chosen, words, names, directions, link, groups
             )
+            self._measure_controls(assembled.regions, X, X_random, T, validation, students, baseline)
             own_teacher = self._write_teacher(probe, chosen)
             seconds = {
                 "encoding": round(encoded_at - self.started, 2),
@@ -586,6 +589,30 @@ class _Build:
         self.progress.advance(1)
         return students, baseline
 
+    def _measure_controls(
+        self,
+        regions: np.ndarray,
+        X: np.ndarray,
+        X_random: np.ndarray | None,
+        T: np.ndarray,
+        validation: np.ndarray,
+        students: Students,
+        baseline: Students | None,
+    ) -> None:
+        o = self.options
+        if baseline is None or X_random is None or not validation.any():
+            return
+        vocabulary: Corpus | None = self.corpus
+        if o.concepts is not None:  # random words come from the built-in corpus, whose vectors are shipped
+            vocabulary = load_corpus(None, self.encoder) if str(o.encoder) == "embedded" else None
+        self.progress.start("fitting controls", 1)
+        self.controls = measure_controls(
+            regions, X, T, validation, students, (baseline, X_random), vocabulary,
+            neutral_regions(str(o.encoder), regions), relax=1.0 if o.lam is not None else RELAX,
+            grounded=o.grounding, seed=o.seed,
+        )  # fmt: skip
+        self.progress.advance(1)
+
     def _prior(
         self,
         names: ClassNames | None,
@@ -653,6 +680,7 @@ class _Build:
             },
             "name_prior": {"strength": self.strength, "helped": self.helped},
             **({"grounding": words.grounding} if words.grounding else {}),
+            **({"controls": self.controls} if self.controls else {}),
             "seconds": dict(seconds),
         }  # fmt: skip
 

@@ -20,6 +20,7 @@ from inficond.core.evaluation.slices import Slice, find_slices
 from inficond.core.evaluation.subsets import SUBSETS, subsets
 from inficond.core.progress import Progress, Silent
 from inficond.core.report import wording
+from inficond.core.report.controls import control_lines
 from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
 from inficond.core.students.distil import keep_largest
 from inficond.core.students.student import Students
@@ -93,8 +94,9 @@ def report(
         "project": _about(p, session, students, rows, train),
         "overall": overall,
         "classes": measured,
+        "controls": p.config.get("controls"),
     }
-    out["summary"] = wording.summary(out)
+    out["summary"] = [*wording.summary(out), *control_lines(p.config.get("controls"))]
     return out
 
 

@@ -66,6 +66,13 @@ def test_the_choices_are_recorded_with_their_reasons(project: Project) -> None:
     assert project.students.penalty is not None
 
 
+def test_the_controls_are_fitted_like_the_words(project: Project) -> None:
+    controls = project.config["controls"]
+    assert {"words", "random directions", "random regions", "absent"} <= set(controls)
+    assert controls["words"]["ap"] > controls["random directions"]["ap"]
+    assert controls["random regions"]["nec"] <= controls["words"]["nec"] + 0.5
+
+
 def test_the_teacher_answers_for_images_after_the_project_was_moved(
     project: Project, made: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any, get_args
 import numpy as np
 
 from inficond.core.cli.output import Output
+from inficond.core.report.controls import control_lines
 from inficond.core.tables.options import TableOptions, Values
 
 PAPER_LAMBDA = 2.5e-3
@@ -257,6 +258,7 @@ def summarise(project: Any) -> dict[str, Any]:
         "classes": classes,
         "mean": _means(classes),
         "choices": project.config.get("choices", []),
+        "controls": project.config.get("controls"),
         "exclusive": _exclusive(project, T, S, rows),
     }
 
@@ -338,12 +340,8 @@ def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
         line += f"  {_n(m['teacher_ap']):>21}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
     out.say(line)
     _print_exclusive(summary, out)
-    random, words = m["random_fidelity_ap"], m["fidelity_ap"]
-    if random is not None and words is not None and words <= random:
-        out.say(
-            "random directions predict the teacher as well as these words do: name words of your own with "
-            "--concepts, or use another --encoder"
-        )
+    for told in control_lines(summary["controls"]):
+        out.say(told)
     out.say(f"open it with:  inficond launch {summary['project']}")
 
 

@@ -1,5 +1,6 @@
 """View 1: the configuration of the project, and the concepts added to it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from inficond.core.tuning.thresholds import MATCHED
@@ -65,7 +66,12 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
             "value": f"{_name(encoder)}, on {_provider(encoder)}",
             "more": _details(encoder),
         },
-        {"label": "concepts", "term": "concept", "value": str(len(session.concepts))},
+        {
+            "label": "concepts",
+            "term": "concept",
+            "value": str(len(session.concepts)),
+            "more": _words(config),
+        },
         {"label": "λ", "term": "lambda", "value": f"{students.lam:g}, {students.link}"},
         {"label": "threshold", "term": "threshold", "value": _class_threshold(visitor, selection)},
     ]
@@ -83,6 +89,14 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
         "threshold": _common_threshold(visitor),
         "note": f"Images: {source}." if source else "",
     }
+
+
+def _words(config: Mapping[str, Any]) -> str:
+    """Return how the words were chosen, and which of them are in use because of the name prior."""
+    lines = [str(c) for c in config.get("choices") or [] if str(c).startswith(("words:", "name prior:"))]
+    helped = (config.get("name_prior") or {}).get("helped") or {}
+    lines += [f"{cls}: {', '.join(words)}" for cls, words in helped.items()]
+    return "; ".join(lines)
 
 
 def _count(n: int) -> str:
