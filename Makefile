@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types js docs check nightly reliability floors lock sbom runtime space clean
+.PHONY: demo test lint types js docs check nightly reliability floors lock sbom runtime dist space clean
 
 demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
@@ -60,6 +60,9 @@ sbom: $(VENV)/.test ## write sbom.cdx.json: packages of the lock with licences (
 
 runtime: $(VENV)/.test ## renew ONNX Runtime Web, which pages of students contain (needs npm): ARGS="--version 1.30.0"
 	$(BIN)/python -m tests.tools.vendor_onnxruntime_web $(ARGS)
+
+dist: $(VENV)/.test ## write wheel and source archive to dist; the same commit gives the same bytes
+	$(BIN)/python -m tests.tools.distributions $(ARGS)
 
 space: $(VENV)/.run ## assemble the folder of a Hugging Face Space: make space OUT=folder
 	@test -n "$(OUT)" || { echo 'name the output folder: make space OUT=folder' >&2; exit 2; }

@@ -72,7 +72,7 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
             "value": str(len(session.concepts)),
             "more": _words(config),
         },
-        {"label": "λ", "term": "lambda", "value": f"{students.lam:g}, {students.link}"},
+        {"label": "λ", "term": "lambda", "value": f"{students.lam:.3g}, {students.link}"},
         {"label": "threshold", "term": "threshold", "value": _class_threshold(visitor, selection)},
     ]
     positives = visitor.cached(("images per class",), lambda: (project.T >= 0.5).sum(0))
