@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     from inficond.core.evaluation.split import stratified_split
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.teacher import load_teacher
-    from inficond.core.pipeline.word_selection import candidate_words
+    from inficond.core.tuning.word_selection import candidate_words
 
     if args.seeds < 1 or not args.nec > 0:
         raise InputError("--seeds must be at least 1 and --nec above 0")

@@ -12,15 +12,15 @@ from inficond.core.concepts.corpus import Corpus
 from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.models.encoder import Encoder
-from inficond.core.pipeline.name_prior import ClassNames, choose_prior, class_names
-from inficond.core.pipeline.proposals import most_words
 from inficond.core.pipeline.targets import normalised
-from inficond.core.pipeline.word_selection import Teaching, WordSelection, select_words
 from inficond.core.students.baseline import random_concept_vectors, random_directions
 from inficond.core.students.controls import absent_share, mean_fidelity, random_regions, random_rows
 from inficond.core.students.distil import distil
+from inficond.core.students.name_prior import ClassNames, choose_prior, class_names
+from inficond.core.students.proposals import most_words
 from inficond.core.students.sparsity import RELAX
 from inficond.core.students.student import Students
+from inficond.core.tuning.word_selection import Teaching, WordSelection, select_words
 
 MANY = 582
 """Number of random directions of the second control: that of the first built-in corpus."""

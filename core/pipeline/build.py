@@ -15,8 +15,10 @@ from filelock import FileLock, Timeout
 from inficond.core.atomic_io import write_errors
 from inficond.core.checksum import sha256_of
 from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.duplicates import merge_duplicates
 from inficond.core.concepts.name_prior import STRENGTH
-from inficond.core.concepts.neutral import neutral_regions
+from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
+from inficond.core.concepts.validity import word_validity
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import is_utf8
@@ -31,13 +33,23 @@ from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
-from inficond.core.pipeline.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.pipeline.proposals import most_words
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
-from inficond.core.pipeline.word_selection import (
+from inficond.core.progress import Progress, Silent
+from inficond.core.project import files
+from inficond.core.project.arrays import row_blocks
+from inficond.core.project.image_table import ImageRow
+from inficond.core.project.writer import ProjectContents, ProjectWriter
+from inficond.core.students.distil import with_fitting_thresholds
+from inficond.core.students.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
+from inficond.core.students.proposals import most_words
+from inficond.core.students.sparsity import MOST_CONCEPTS, RELAX, choose_sparsity
+from inficond.core.students.student import Students
+from inficond.core.teachers.probe import Probe
+from inficond.core.teachers.probe_folder import write_probe
+from inficond.core.tuning.word_selection import (
     LEAST_WORDS,
     SEEN_IMAGES,
     Teaching,
@@ -45,20 +57,14 @@ from inficond.core.pipeline.word_selection import (
     candidate_words,
     select_words,
 )
-from inficond.core.progress import Progress, Silent
-from inficond.core.project import files
-from inficond.core.project.arrays import row_blocks
-from inficond.core.project.image_table import ImageRow
-from inficond.core.project.writer import ProjectContents, ProjectWriter
-from inficond.core.students.distil import with_fitting_thresholds
-from inficond.core.students.sparsity import MOST_CONCEPTS, RELAX, choose_sparsity
-from inficond.core.students.student import Students
-from inficond.core.teachers.probe import Probe
-from inficond.core.teachers.probe_folder import write_probe
 
 __all__ = ["BuildOptions", "build"]
 
 MIN_IMAGES = 4
+MANY_WORDS = 500
+"""Own words from which a note recommends fewer."""
+UNSEEN_IMAGES = 1000
+"""About so many training images on which own words are tested."""
 EXCLUSIVE = 1e-3
 """Classes exclude each other if the responses of each image sum to 1 within this tolerance."""
 
@@ -137,10 +143,11 @@ class _Build:
         labels: Table | None,
         progress: Progress,
     ) -> None:
-        self.options, self.out, self.encoder, self.corpus = options, out, encoder, corpus
+        self.options, self.out, self.encoder = options, out, encoder
         self.scratch = out / files.BUILD
         self.given_classes, self.label_table, self.progress = classes, labels, progress
         self.notes = BuildNotes(progress)
+        self.corpus = corpus if options.concepts is None else self._own_words(corpus)
         self.choices: list[str] = []
         self.strength, self.helped = 0.0, dict[str, list[str]]()
         self.controls: dict[str, Any] = {}
@@ -153,6 +160,33 @@ class _Build:
         self.table, self.teacher = opened or self._open_teacher(self.kind)
         self.cache = EncodingCache() if options.cache else None
         self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
+
+    def _own_words(self, corpus: Corpus) -> Corpus:
+        """Return a person's own words without duplicates; report what is doubtful."""
+        merged, notes = merge_duplicates(corpus)
+        for note in notes[:LISTED]:
+            self.notes.remark(note)
+        if len(merged) > MANY_WORDS:
+            self.notes.remark(
+                f"{len(merged):,} own words: students are easier to read with 20 to 40 words, and with fewer "
+                "words random directions predict worse"
+            )
+        return merged
+
+    def _report_unseen(self, regions: np.ndarray, neutral: NeutralRegions) -> None:
+        """Report own words that name something in few images; they are kept."""
+        if self.options.concepts is None or str(self.options.encoder) != "embedded":
+            return
+        built_in, own = load_corpus(None, self.encoder), self.corpus
+        vectors = np.vstack([built_in.embeddings, own.embeddings])
+        found = word_validity(regions, vectors, neutral.hubness(vectors))
+        unseen = [name for name, ok in zip(own.names, found.valid[len(built_in) :]) if not ok]
+        if unseen:
+            self.notes.remark(
+                f"{len(unseen)} own word{'s' * (len(unseen) != 1)} may be nothing that can be seen in these "
+                f"images, found in fewer than {found.needed} of {len(regions):,}: {', '.join(unseen[:12])}"
+                + (", …" if len(unseen) > 12 else "")
+            )
 
     def run(self) -> Path:
         """Take all stages; return the project folder."""
@@ -468,6 +502,7 @@ class _Build:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
             self.notes.remark(f"words are tested and grounded on {SEEN_IMAGES:,} of the training images")
         regions = np.asarray(all_regions[rows])
+        neutral = neutral_regions(str(o.encoder), regions)
         names = teaching = None
         T_seen = np.asarray(T[rows])
         prior_asked = o.name_prior is not None or o.lam is None  # an explicit λ is used as it is
@@ -481,13 +516,14 @@ class _Build:
         selection = select_words(
             self.corpus,
             regions,
-            neutral_regions(str(o.encoder), regions),
+            neutral,
             tested=tested,
             grounded=o.grounding,
             teaching=teaching,
             vocabulary_mean=self._word_mean,
         )
         self._choose(f"words: {selection.reason}")
+        self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
         return selection, names
 
     @cached_property

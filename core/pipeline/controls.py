@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from inficond.core.concepts.corpus import Corpus
 from inficond.core.concepts.neutral import NeutralRegions
-from inficond.core.pipeline.word_selection import SEEN_IMAGES, select_words
 from inficond.core.students.baseline import random_concept_vectors
 from inficond.core.students.controls import absent_share, mean_fidelity, random_regions, random_rows
 from inficond.core.students.distil import distil
 from inficond.core.students.student import Students
+from inficond.core.tuning.word_selection import SEEN_IMAGES, select_words
 
 DIRECTIONS, REGIONS, WORDS = "random directions", "random regions", "random words"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from inficond.core.concepts.corpus import MOST
 from inficond.core.errors import InputError
-from inficond.core.pipeline.name_prior import STRONGEST
+from inficond.core.students.name_prior import STRONGEST
 from inficond.core.tables import TableOptions
 
 

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, unknown
 from inficond.core.evaluation import SUBSETS
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, recipe_of
@@ -20,6 +20,7 @@ from inficond.core.project.folder import ProjectFolder
 from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
+from inficond.core.sessions.shown_concepts import SUFFIX, Example, check_examples
 from inficond.core.students import Students
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
@@ -35,6 +36,8 @@ from inficond.core.tuning.suggest import Suggestion, suggest
 from inficond.core.tuning.thresholds import thresholds_at
 from inficond.core.tuning.workspace import Workspace
 
+RENAMED_EXAMPLES = 12
+"""Images whose evidence regions define a renamed concept."""
 Actions = Iterable[Action | Mapping[str, Any]] | Action
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -223,6 +226,65 @@ class Session:
             return self.history.commit(
                 "add", state, certificates, detail={"concept": word.strip()}, note=note
             )
+
+    def add_example(
+        self,
+        name: str,
+        shown: Sequence[Example],
+        not_shown: Sequence[Example] = (),
+        note: str = "",
+    ) -> Node:
+        """Add a concept that regions of images define, and refit every class.
+
+        Parameters
+        ----------
+        name : str
+            The person's label; ``(by example)`` is appended.
+        shown, not_shown : sequence of (image id, region)
+            Regions that show the concept, and regions that do not; region -1 is the whole image. See
+            `inficond.core.sessions.shown_concepts`.
+        note : str
+            Stored with the node.
+
+        Raises
+        ------
+        InputError
+            The examples are invalid or contradict each other, or the name is taken.
+        """
+        label = " ".join(name.removesuffix(SUFFIX).split())
+        if not label:
+            raise InputError("a concept by example needs a name")
+        full = label + SUFFIX
+        shown, not_shown = check_examples(shown), check_examples(not_shown)
+        with self._lock:
+            self.context.words.define(full, shown, not_shown)
+            state, certificates = concept_steps.added(self.workspace, self.state, full)
+            detail = {"concept": full, "shown": [list(pair) for pair in shown]}
+            if not_shown:
+                detail["not_shown"] = [list(pair) for pair in not_shown]
+            return self.history.commit("add", state, certificates, detail=detail, note=note)
+
+    def rename_concept(self, old: str, new: str, note: str = "") -> Node:
+        """Drop a concept, and add what it showed as a concept by example under another name.
+
+        The examples are the evidence regions of the training images with the largest values.
+
+        Raises
+        ------
+        InputError
+            The old concept is unknown or dropped, or no training image shows it.
+        """
+        with self._lock:
+            if old not in self.columns.index:
+                raise unknown("concept", old, self.columns.names)
+            rows = self.project.training_rows
+            values = self.columns.training[:, self.columns.index[old]]
+            best = rows[np.argsort(-values, kind="stable")[:RENAMED_EXAMPLES]]
+            examples = [
+                (self.image_ids[row], self.queries.evidence(row, old).region) for row in best.tolist()
+            ]
+            self.drop_concept(old, note)
+            return self.add_example(new, examples, note=note)
 
     def drop_concept(self, name: str, note: str = "") -> Node:
         """Fix the weight of a concept to 0 in every class and refit.

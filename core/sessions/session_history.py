@@ -18,6 +18,7 @@ from inficond.core.history.store import MAIN, History
 from inficond.core.history.tree import Remark, Tree
 from inficond.core.sessions.metrics import state_metrics
 from inficond.core.sessions.project_context import ProjectContext, code_version
+from inficond.core.sessions.shown_concepts import check_examples
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.changes import changes
 from inficond.core.tuning.preview import ClassChange, compare_states
@@ -152,6 +153,7 @@ class SessionHistory:
             )
         for node in nodes:
             self._check(node, history)
+            self._define(node, history)
         self._tree.add(map(self._context.intern_node, nodes))
         self._tree.remarks.update({n: Remark(*fields) for n, fields in remarks.items()})
         if owner == self.token:
@@ -173,6 +175,16 @@ class SessionHistory:
             raise StorageError(
                 f"{history.path}: node {node.id} does not match this project: restore a copy of the history"
             )
+
+    def _define(self, node: Node, history: History) -> None:
+        """Define the concept by example that a node added."""
+        if node.kind != "add" or "shown" not in node.detail:
+            return
+        try:
+            shown, other = (check_examples(node.detail.get(key) or []) for key in ("shown", "not_shown"))
+            self._context.words.define(str(node.detail["concept"]), shown, other)
+        except InputError as error:
+            raise StorageError(f"{history.path}: node {node.id}: {error}") from None
 
     @property
     def changed(self) -> bool:

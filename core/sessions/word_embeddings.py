@@ -14,6 +14,7 @@ from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.sessions.shown_concepts import SUFFIX, Example, example_vector
 from inficond.core.sessions.word_grounding import WordGrounding
 from inficond.core.tuning.missing import vocabulary as missing_words
 
@@ -43,7 +44,26 @@ class WordEmbeddings:
         self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
         self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
         self._grounded: dict[str, NDArray[np.float32]] = {}
+        self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
         self._lock = threading.RLock()
+
+    def define(self, name: str, shown: Sequence[Example], not_shown: Sequence[Example] = ()) -> None:
+        """Define a concept by example; see `example_vector`.
+
+        Raises
+        ------
+        InputError
+            The examples are invalid, or other examples define a concept of this name.
+        """
+        with self._lock:
+            examples = tuple(shown), tuple(not_shown)
+            if self._shown.get(name, examples) != examples:
+                raise InputError(
+                    f"{name!r} is the name of a concept with other examples: choose another name"
+                )
+            if name not in self._shown:
+                self._grounded[name] = example_vector(self._project, *examples)
+                self._shown[name] = examples
 
     def embedding(self, word: str) -> NDArray[np.float32]:
         """Return the embedding of a word, (D,) float32, unit length; grounded if the project's words are.
@@ -57,6 +77,10 @@ class WordEmbeddings:
         if word in self._columns and stored is not None:
             return np.asarray(stored[self._columns[word]], np.float32)
         with self._lock:
+            if word in self._shown:
+                return self._grounded[word]
+            if word.endswith(SUFFIX):
+                raise InputError(f"{word!r:.80} needs examples: show regions of images")
             if word not in self.vectors:
                 self.vectors[word] = np.asarray(self._encoder().embed_words([word])[0], np.float32)
             if self._grounding is None:

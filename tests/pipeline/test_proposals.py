@@ -11,11 +11,11 @@ from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.concepts.vectors import concept_vectors
 from inficond.core.errors import InputError
-from inficond.core.pipeline.name_prior import STRENGTHS, ClassNames, choose_prior, class_names, helped_words
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.pipeline.proposals import most_words, propose_words
-from inficond.core.pipeline.word_selection import Teaching, select_words
 from inficond.core.students.distil import distil
+from inficond.core.students.name_prior import STRENGTHS, ClassNames, choose_prior, class_names, helped_words
+from inficond.core.students.proposals import most_words, propose_words
+from inficond.core.tuning.word_selection import Teaching, select_words
 
 D, CLASSES = 48, 3
 

@@ -15,8 +15,8 @@ from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.concepts.validity import word_validity
 from inficond.core.models.encoder import Encoder
-from inficond.core.pipeline.name_prior import ClassNames
-from inficond.core.pipeline.proposals import propose_words
+from inficond.core.students.name_prior import ClassNames
+from inficond.core.students.proposals import propose_words
 from inficond.core.tuning.missing import vocabulary
 
 SEEN_IMAGES = 20_000

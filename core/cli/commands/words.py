@@ -1,0 +1,143 @@
+"""Propose words for the classes of a project; accept, reject, replace or add words.
+
+Without options that change words, the command prints the proposals class by class, each with the number of
+training images in which it names something, and writes a contact sheet with twelve crops of each word.
+Accepted and rejected words are steps of the project's history.
+
+examples:
+  inficond words DIR --sheet words.html
+  inficond words DIR --accept meadow --reject hedgehog --reject saw
+  inficond words DIR --show "seed head" a.jpg@0.5,0.4 b.jpg@0.3,0.6 c.jpg
+  inficond words DIR --add "yellow centre" --rename moss="green leaves"
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
+
+SUMMARY = "propose words class by class; accept, reject and add words"
+MOST_ADDED = 200
+"""Most words that one command adds."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add = parser.add_argument
+    add("project", metavar="DIR", help="project folder")
+    add("--sheet", type=Path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
+    add("--no-sheet", action="store_true", help="print the proposals only")
+    add("--most", type=int, metavar="N", help="most words (default: 40, or four per class if that is more)")
+    add("--accept", action="append", default=[], metavar="W", help="make a proposed word a concept")
+    add("--reject", action="append", default=[], metavar="W", help="drop a concept, in every class")
+    add(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="drop a concept, and make what it showed a concept under your own name",
+    )
+    add("--add", action="append", default=[], metavar="W", help="make a word of your own a concept")
+    add(
+        "--show",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="NAME IMAGE",
+        help="a concept by example: its name, then IMAGE@x,y for the region at a place (shares of width and "
+        "height), or IMAGE for the whole image",
+    )
+    add("--not-like", nargs="+", default=[], metavar="IMAGE", help="regions that do not show the concept")
+    add("--note", default="", help="a remark stored with the steps")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print proposals, or take the steps."""
+    from inficond.core.facade import Project
+
+    project = Project.open(args.project)
+    if args.accept or args.reject or args.add or args.rename or args.show or args.not_like:
+        return _change(project, args, out)
+    from inficond.core.sessions.word_proposals import ProjectWords
+
+    if args.most is not None and args.most < 1:
+        raise InputError(f"--most must be at least 1, not {args.most}")
+    session = project.session()
+    progress = out.progress()
+    try:
+        proposals = ProjectWords(session, progress).proposals(args.most)
+    finally:
+        clear = getattr(progress, "clear", None)
+        if clear is not None:
+            clear()
+    shown = ""
+    for one in proposals:
+        if one.cls != shown:
+            shown = one.cls
+            out.say(shown)
+        out.say(f"  {one.text}")
+    sheet = None if args.no_sheet else args.sheet or project.path / "words.html"
+    if sheet is not None:
+        _write_sheet(session, proposals, sheet)
+        out.say(f"contact sheet: {sheet}")
+    out.say(f'choose with:  inficond words {args.project} --accept W --reject W --add "W of your own"')
+    out.result(
+        {"proposals": [one.to_json() for one in proposals], "sheet": None if sheet is None else str(sheet)}
+    )
+    return 0
+
+
+def _write_sheet(session: Any, proposals: Sequence[Any], sheet: Path) -> None:
+    from inficond.core.atomic_io import replacing
+    from inficond.core.report.contact_sheet import contact_sheet
+    from inficond.core.sessions.word_proposals import strongest_images
+
+    text = contact_sheet(session, proposals, lambda word: strongest_images(session, word))
+    with replacing(sheet) as file:
+        file.write(text.encode())
+
+
+def _change(project: Any, args: argparse.Namespace, out: Output) -> int:
+    from inficond.core.sessions.shown_concepts import FEW, SUFFIX, parse_example
+    from inficond.core.sessions.word_proposals import choose_words
+
+    given = [*args.accept, *args.add]
+    if len(given) > MOST_ADDED:
+        raise InputError(
+            f"{len(given):,} words are too many for steps of the history (at most {MOST_ADDED}): give them "
+            "to `inficond distill --concepts FILE`"
+        )
+    renamed = []
+    for text in args.rename:
+        old, equals, new = text.partition("=")
+        if not equals or not old.strip() or not new.strip():
+            raise InputError(f"--rename {text!r:.60} must have the form OLD=NEW")
+        renamed.append((old.strip(), new.strip()))
+    if args.not_like and len(args.show) != 1:
+        raise InputError("--not-like needs one --show NAME IMAGE")
+    examples = [(name, [parse_example(project, text) for text in regions]) for name, *regions in args.show]
+    unlike = [parse_example(project, text) for text in args.not_like]
+    session = project.session("main")
+    started = time.monotonic()
+    with session.exclusive():
+        lines = choose_words(session, given, args.reject, args.note)
+        for old, new in renamed:
+            session.rename_concept(old, new, args.note)
+            lines.append(f"{old}: dropped; what it showed is the concept {new + SUFFIX!r}")
+        for name, shown in examples:
+            session.add_example(name, shown, unlike, args.note)
+            lines.append(f"{name + SUFFIX}: added from {len(shown)} region{'s' * (len(shown) != 1)}")
+            if len(shown) < FEW:
+                lines.append(
+                    f"{name + SUFFIX}: {FEW} or more examples define a concept better; few may mean one image"
+                )
+    for line in lines:
+        out.say(line)
+    seconds = time.monotonic() - started
+    out.say(f"students refitted, {seconds:.1f} s; now at node {session.node}")
+    out.result({"node": session.node, "lines": lines, "seconds": seconds})
+    return 0

@@ -1,0 +1,60 @@
+"""Contact sheet of words: twelve evidence crops of each, class by class, as one HTML file without scripts."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from inficond.core.report.pictures import Pictures
+
+if TYPE_CHECKING:
+    from inficond.core.sessions.session import Session
+    from inficond.core.sessions.word_proposals import WordProposal
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+h2 { margin: 2rem 0 .4rem; } section { margin: 0 0 1rem; } p { margin: 0 0 .3rem; }
+.crops { display: flex; flex-wrap: wrap; gap: 4px; } img { width: 91px; height: 91px; border-radius: 4px; }
+.quiet { opacity: .7; }
+"""
+
+
+def contact_sheet(
+    session: "Session",
+    proposals: Sequence["WordProposal"],
+    strongest: Callable[[str], Sequence[int]],
+) -> str:
+    """Return the contact sheet of proposed words as HTML.
+
+    Parameters
+    ----------
+    session : Session
+    proposals : sequence of WordProposal
+        Class by class.
+    strongest : callable
+        Returns the rows of the images whose crops show a word.
+    """
+    pictures = Pictures(session.project, session.context.words.embedding)
+    parts, shown = [], ""
+    for one in proposals:
+        if one.cls != shown:
+            shown = one.cls
+            parts.append(f"<h2>{escape(shown)}</h2>")
+        crops = []
+        for row in strongest(one.word):
+            source, alt = pictures.evidence(row, one.word), f"{one.word} in {session.image_ids[row]}"
+            if source:
+                crops.append(f'<img src="{source}" alt="{escape(alt)}" title="{escape(alt)}">')
+        text = escape(one.text.removeprefix(f"{one.word}: "))
+        parts.append(
+            f'<section><p><strong>{escape(one.word)}</strong> <span class="quiet">{text}</span></p>'
+            f'<div class="crops">{"".join(crops) or "no image shows it"}</div></section>'
+        )
+    title = f"Words of {escape(session.project.name)}"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>For each word, the images in which its "
+        "value is largest, with the evidence region in colour. Accept a word if the regions show what it "
+        "names.</p>"
+        f"{''.join(parts)}</body></html>\n"
+    )

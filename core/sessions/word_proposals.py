@@ -1,0 +1,253 @@
+"""Proposals of words for a project, class by class, with their validity and their evidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts.corpus import Concept, Corpus, compute_vectors
+from inficond.core.concepts.duplicates import same_word
+from inficond.core.concepts.name_prior import STRENGTH
+from inficond.core.concepts.neutral import neutral_regions
+from inficond.core.concepts.validity import Validity, word_validity
+from inficond.core.errors import InputError
+from inficond.core.progress import Progress
+from inficond.core.students.name_prior import class_names
+from inficond.core.students.proposals import most_words, propose_words
+
+if TYPE_CHECKING:
+    from inficond.core.sessions.session import Session
+
+SEEN_IMAGES = 4000
+"""Most training images on which words are tested."""
+CROPS = 12
+"""Crops of a word on a contact sheet."""
+
+
+@dataclass(frozen=True)
+class WordProposal:
+    """A word proposed for a class.
+
+    Parameters
+    ----------
+    word, cls : str
+        The word, and the class for which it is proposed.
+    found, needed : int
+        Training images in which the word names something, and the number that makes it valid.
+    images : int
+        Training images that were tested.
+    is_concept : bool
+        Whether the word is a concept of the students already.
+    weight : float
+        Its weight in the class, in standardised units; 0 if it is not a concept.
+    """
+
+    word: str
+    cls: str
+    found: int
+    needed: int
+    images: int
+    is_concept: bool
+    weight: float
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the word names something in enough images."""
+        return self.found >= self.needed
+
+    @property
+    def text(self) -> str:
+        """One line of text."""
+        state = f"in use, weight {self.weight:+.2f}" if self.weight else "a concept, weight 0"
+        valid = "" if self.is_valid else f", fewer than the {self.needed} that make a word valid"
+        return (
+            f"{self.word}: found in {self.found} of {self.images} images{valid}; "
+            f"{state if self.is_concept else 'proposed'}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {
+            "word": self.word,
+            "class": self.cls,
+            "found": self.found,
+            "needed": self.needed,
+            "images": self.images,
+            "concept": self.is_concept,
+            "weight": self.weight,
+            "text": self.text,
+        }
+
+
+class ProjectWords:
+    """Words of a project and of the vocabulary, tested on its training images.
+
+    Parameters
+    ----------
+    session : Session
+    progress : Progress, optional
+        Reports the words that have to be embedded.
+
+    Raises
+    ------
+    InputError
+        The project stores no regions, or its encoder cannot be loaded or has no text tower.
+    """
+
+    def __init__(self, session: "Session", progress: Progress | None = None) -> None:
+        self._session, project = session, session.project
+        rows = project.training_rows
+        if len(rows) > SEEN_IMAGES:
+            rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
+        self._rows = rows
+        self.regions = np.asarray(project.region_embeddings[rows])
+        spec = (project.config.get("encoder") or {}).get("spec")
+        self._neutral = neutral_regions(spec, self.regions)
+        self.corpus = self._corpus(progress)
+
+    def _corpus(self, progress: Progress | None) -> Corpus:
+        """Return the concepts in force with their text vectors, then the words of the vocabulary."""
+        session, project, words = self._session, self._session.project, self._session.context.words
+        own = [
+            Concept(name, group, tuple(prompts))
+            for name, group, prompts in zip(project.concepts, project.concept_groups, project.concept_prompts)
+            if name not in session.dropped
+        ]
+        texts = compute_vectors(own, session.context.encoder)
+        typed = [Concept(w) for w in session.state.added if w not in session.dropped]
+        vectors = [texts, *(words.embedding(c.name)[None] for c in typed)]
+        known = {c.name for c in (*own, *typed)} | session.dropped
+        further, more = words.vocabulary(progress=progress)
+        kept = [i for i, word in enumerate(further) if word not in known]
+        concepts = (*own, *typed, *(Concept(further[i]) for i in kept))
+        return Corpus(concepts, np.concatenate([*vectors, more[kept]]).astype(np.float32))
+
+    def validity(self, corpus: Corpus) -> Validity:
+        """Count the training images in which each word names something, among all words known here."""
+        vectors = corpus.embeddings
+        return word_validity(self.regions, vectors, self._neutral.hubness(vectors))
+
+    def proposals(self, most: int | None = None) -> list[WordProposal]:
+        """Return proposed words, class by class, best first.
+
+        Parameters
+        ----------
+        most : int, optional
+            Largest number of words; by default 40, or four per class if that is more.
+        """
+        session, corpus = self._session, self.corpus
+        validity = self.validity(corpus)
+        concepts = set(session.concepts) - session.dropped
+        own = np.array([name in concepts for name in corpus.names])
+        candidates = np.flatnonzero(validity.valid | own)
+        texts, all_targets = corpus.embeddings[candidates], session.context.workspace
+        T = all_targets.targets(session.state, "training")
+        T = T[np.searchsorted(session.project.training_rows, self._rows)]
+        mean = corpus.embeddings.mean(axis=0)
+        names = class_names(session.classes, session.context.encoder, self.regions, T, mean)
+        wanted = most_words(len(session.classes)) if most is None else most
+        turns = propose_words(
+            self.regions, texts, T, session.students.link, names.penalties(texts, STRENGTH), wanted
+        )[1]
+        index = {name: k for k, name in enumerate(session.concepts)}
+        weights = session.students.weights
+        out = []
+        for c, turn in enumerate(turns):
+            for k in candidates[turn].tolist():
+                word = corpus.names[k]
+                weight = float(weights[c, index[word]]) if word in concepts else 0.0
+                out.append(
+                    WordProposal(
+                        word, session.classes[c], int(validity.found[k]), validity.needed, len(self.regions),
+                        word in concepts, weight,
+                    )
+                )  # fmt: skip
+        return out
+
+    def remarks(self, words: Sequence[str]) -> list[str]:
+        """Return what is doubtful about words that a person types: one line each."""
+        if not words:
+            return []
+        vectors = np.asarray(self._session.context.encoder.embed_words(words), np.float32)
+        concepts = (*self.corpus.concepts, *(Concept(word) for word in words))
+        validity = self.validity(Corpus(concepts, np.vstack([self.corpus.embeddings, vectors])))
+        notes = []
+        for word, found in zip(words, validity.found[-len(words) :].tolist()):
+            if any(c.isalpha() and not c.isascii() for c in word):
+                notes.append(
+                    f"{word}: has letters that are not English; most encoders know English words only"
+                )
+            if found < validity.needed:
+                notes.append(
+                    f"{word}: names something in {found} of {len(self.regions)} training images, fewer than "
+                    f"{validity.needed}; it may be nothing that can be seen in them"
+                )
+        return notes
+
+    def same_concept(self, word: str) -> str:
+        """Return the concept in force that means nearly the same as a word; empty if there is none."""
+        names = set(self._session.concepts) - self._session.dropped
+        rows = [k for k, name in enumerate(self.corpus.names) if name in names]
+        vector = np.asarray(self._session.context.encoder.embed_words([word])[0], np.float32)
+        return same_word(word, vector, [self.corpus.names[k] for k in rows], self.corpus.embeddings[rows])
+
+
+def strongest_images(session: "Session", word: str, count: int = CROPS) -> list[int]:
+    """Return the rows of the images with the largest values of a word, largest first."""
+    own = session.project.concepts
+    values: NDArray[np.float32] = (
+        np.asarray(session.project.X[:, own.index(word)]) if word in own else session.workspace.word(word)
+    )
+    order = np.argsort(-values, kind="stable")[:count]
+    return [int(row) for row in order if values[row] > 0]
+
+
+def choose_words(
+    session: "Session", accept: Sequence[str] = (), reject: Sequence[str] = (), note: str = ""
+) -> list[str]:
+    """Drop rejected words, then add accepted ones; return a line for each.
+
+    Parameters
+    ----------
+    session : Session
+    accept : sequence of str
+        Proposed words, or words of one's own. A word that means nearly the same as a concept is merged
+        with it.
+    reject : sequence of str
+        Concepts.
+    note : str
+        Stored with the steps.
+
+    Raises
+    ------
+    InputError
+        A rejected word is not a concept, or an accepted one cannot be a concept. Steps before it are kept.
+    """
+    unknown_words = [w for w in reject if w not in session.concepts]
+    if unknown_words:
+        raise InputError(f"{unknown_words[0]!r} is not a concept of this project, so it cannot be rejected")
+    lines = []
+    for word in dict.fromkeys(reject):
+        if word in session.dropped:
+            lines.append(f"{word}: rejected before")
+            continue
+        session.drop_concept(word, note)
+        lines.append(f"{word}: rejected")
+    words = ProjectWords(session) if accept else None
+    added: list[str] = []
+    for word in dict.fromkeys(" ".join(w.split()) for w in accept):
+        assert words is not None
+        if word in session.concepts and word not in session.dropped:
+            lines.append(f"{word}: a concept already")
+            continue
+        if word not in session.dropped:
+            same = words.same_concept(word)
+            if same:
+                lines.append(f"{word}: means nearly the same as the concept {same!r} and is merged with it")
+                continue
+        session.add_concept(word, note)
+        lines.append(f"{word}: accepted")
+        added.append(word)
+    return lines if words is None else lines + words.remarks(added)

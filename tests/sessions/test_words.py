@@ -1,0 +1,192 @@
+"""Proposals of words, words chosen by a person, concepts by example, and the word-order test."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.tiny_models import write_encoder
+
+from inficond.core import Project
+from inficond.core.cli.main import main
+from inficond.core.errors import InputError
+from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.sessions.shown_concepts import SUFFIX, WHOLE, example_vector, parse_example
+from inficond.core.sessions.word_audit import audit_words
+from inficond.core.sessions.word_proposals import ProjectWords, choose_words, strongest_images
+
+COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of 48 images in three colours; its words are red, green, blue and yellow."""
+    root, rng = tmp_path_factory.mktemp("words"), np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (root / "photos" / name).mkdir(parents=True)
+        for i in range(16):
+            pixels = np.asarray(colour) + rng.normal(0, 30, 3) + rng.normal(0, 25, (48, 56, 3))
+            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            picture.save(root / "photos" / name / f"{i}.png")
+    (root / "words.txt").write_text("red\ngreen\nblue\nyellow\n")
+    Project.create(
+        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
+        concepts=root / "words.txt", teacher="labels",
+    )  # fmt: skip
+    return root / "project"
+
+
+@pytest.fixture
+def project(made: Path) -> Project:
+    """The project; tests work on sessions in memory."""
+    return Project.open(made)
+
+
+def test_proposals_name_a_class_a_validity_and_a_weight(project: Project) -> None:
+    session = project.session()
+    found = ProjectWords(session).proposals(most=6)
+    assert 0 < len(found) <= 6
+    assert {one.cls for one in found} <= set(project.classes)
+    for one in found:
+        assert one.is_concept == (one.word in project.concepts)
+        assert one.is_valid or one.is_concept
+        expected = session.students.weights[project.classes.index(one.cls)] if one.is_concept else [0.0]
+        assert one.weight in [float(w) for w in expected]
+        assert one.text.startswith(f"{one.word}: found in {one.found} of {one.images} images")
+
+
+def test_a_rejected_word_is_not_proposed_again(project: Project) -> None:
+    session = project.session()
+    assert choose_words(session, reject=["red"]) == ["red: rejected"]
+    assert "red" in session.dropped
+    assert "red" not in [one.word for one in ProjectWords(session).proposals()]
+    assert choose_words(session, accept=["red"]) == ["red: accepted"]
+    assert "red" not in session.dropped
+
+
+def test_an_unknown_word_cannot_be_rejected_and_nothing_changes(project: Project) -> None:
+    session = project.session()
+    with pytest.raises(InputError, match="'sofa' is not a concept"):
+        choose_words(session, reject=["red", "sofa"])
+    assert session.node == session.context.root.id
+
+
+def test_a_duplicate_is_merged_with_a_note(project: Project) -> None:
+    session = project.session()
+    lines = choose_words(session, accept=["blue", "Reds"])
+    assert lines == [
+        "blue: a concept already",
+        "Reds: means nearly the same as the concept 'red' and is merged with it",
+    ]
+    assert session.node == session.context.root.id
+
+
+def test_a_word_that_is_in_no_image_is_accepted_with_a_remark(project: Project) -> None:
+    session = project.session()
+    lines = choose_words(session, accept=["justice", "Löwe"])
+    assert lines[:2] == ["justice: accepted", "Löwe: accepted"]
+    assert any("letters that are not English" in line for line in lines)
+    assert "justice" in session.concepts
+
+
+def test_a_phrase_of_sixty_words_is_refused_in_one_line(project: Project) -> None:
+    session = project.session()
+    with pytest.raises(InputError) as error:
+        choose_words(session, accept=[" ".join(["word"] * 60)])
+    assert "\n" not in str(error.value)
+    assert session.node == session.context.root.id
+
+
+def test_the_strongest_images_of_a_colour_have_that_colour(project: Project) -> None:
+    session = project.session()
+    rows = strongest_images(session, "green")
+    assert len(rows) == 12
+    assert all(project.image_ids[row].startswith("green/") for row in rows)
+
+
+def test_a_concept_by_example_has_large_values_where_it_is_shown(project: Project) -> None:
+    session = project.session()
+    shown = [(id, WHOLE) for id in project.image_ids if id.startswith("blue/")][:4]
+    node = session.add_example("sky", shown)
+    name = "sky" + SUFFIX
+    values = session.workspace.word(name)
+    blue = np.array([id.startswith("blue/") for id in project.image_ids])
+    assert values[blue].min() > values[~blue].max()
+    assert node.title == f"add concept {name}"
+    assert np.allclose(word_embeddings(session)[-1], example_vector(project, shown))
+
+
+def test_a_concept_by_example_is_replayed(project: Project) -> None:
+    session = project.session()
+    shown = [(id, 0) for id in project.image_ids[:3]]
+    other = [(project.image_ids[-1], 1)]
+    session.add_example("corner", shown, other)
+    recipe = json.loads(json.dumps(session.recipe().to_json()))
+    again = Project.open(project.path).session()
+    replayed = again.replay(recipe)
+    assert not replayed.skipped
+    assert np.array_equal(again.students.weights, session.students.weights)
+    recipe["steps"][0]["detail"]["shown"] = [["gone.png", 0]]
+    assert "unknown image 'gone.png'" in str(Project.open(project.path).session().replay(recipe).skipped[0])
+
+
+def test_contradictory_and_missing_examples_are_refused(project: Project) -> None:
+    session, one = project.session(), (project.image_ids[0], 0)
+    for shown, other, message in (
+        ([], [], "at least one region"),
+        ([one], [one], "both shown and not shown"),
+        ([(one[0], 7)], [], "has no region 7"),
+        ([("gone.png", 0)], [], "unknown image 'gone.png'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            session.add_example("x", shown, other)
+    assert session.node == session.context.root.id
+
+
+def test_other_examples_need_another_name(project: Project) -> None:
+    session = project.session()
+    session.add_example("thing", [(project.image_ids[0], 0)])
+    with pytest.raises(InputError, match="other examples"):
+        session.add_example("thing", [(project.image_ids[1], 0)])
+
+
+def test_a_place_in_an_image_names_its_region(project: Project) -> None:
+    image = project.image_ids[0]
+    h, w = project.assignment(0).shape
+    assert parse_example(project, image) == (image, WHOLE)
+    assert parse_example(project, f"{image}@0.99,0.99") == (image, int(project.assignment(0)[h - 1, w - 1]))
+    with pytest.raises(InputError, match="numbers between 0 and 1"):
+        parse_example(project, f"{image}@2,0")
+
+
+def test_a_renamed_concept_keeps_what_it_showed(project: Project) -> None:
+    session = project.session()
+    session.rename_concept("blue", "water")
+    assert "blue" in session.dropped
+    values = session.workspace.word("water" + SUFFIX)
+    assert np.corrcoef(values, np.asarray(project.X[:, project.concepts.index("blue")]))[0, 1] > 0.9
+
+
+def test_the_word_order_test_gives_each_class_the_name_of_its_neighbour(project: Project) -> None:
+    found = audit_words(project.session(), 0.8)
+    assert found.given == {"blue": "green", "green": "red", "red": "blue"}
+    assert found.own.ap is not None
+    assert found.own.ap >= (found.neighbours.ap or 0) - 0.05
+    with pytest.raises(InputError, match="strength must be above 0"):
+        audit_words(project.session(), 9.0)
+
+
+def test_the_command_prints_proposals_and_writes_a_sheet(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.html"
+    assert main(["words", str(made), "--sheet", str(sheet), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    text = sheet.read_text()
+    assert told["sheet"] == str(sheet)
+    assert all(f"<strong>{one['word']}</strong>" in text for one in told["proposals"])
+    assert text.count("<img ") > 12
+    assert main(["words", str(made), "--reject", "sofa"]) == 2
+    assert main(["words", str(made), *(x for i in range(201) for x in ("--add", f"w{i}"))]) == 2
+    assert "at most 200" in capsys.readouterr().err
