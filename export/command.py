@@ -15,6 +15,7 @@ from typing import Any
 
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+from inficond.core.models.presets import ENCODERS
 
 SUMMARY = "export an encoder, a teacher or a student"
 
@@ -22,8 +23,12 @@ SUMMARY = "export an encoder, a teacher or a student"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands."""
     kinds = parser.add_subparsers(dest="what", metavar="encoder|teacher|student|page", required=True)
+    presets = "\n".join(f"  {name:14} {preset.advice}" for name, preset in ENCODERS.items())
     encoder = kinds.add_parser(
-        "encoder", help="an image-text model (CLIP, SigLIP, SigLIP 2, Chinese-CLIP, …)"
+        "encoder",
+        help="an image-text model (CLIP, SigLIP, SigLIP 2, TIPSv2, Chinese-CLIP, …)",
+        epilog=f"presets:\n{presets}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _model_arguments(encoder)
     encoder.add_argument(
@@ -84,7 +89,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="Hugging Face id, local folder, or timm/NAME (teacher)"
+        "model",
+        metavar="MODEL",
+        help="Hugging Face id, local folder, clip-b16, … (encoder), timm/NAME (teacher)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--revision", help="branch, tag or commit")

@@ -20,6 +20,7 @@ from inficond.export.quantize import Precision, reduce_precision
 from inficond.export.regions import RegionFinder
 from inficond.export.source import Source, find_source, load_config, load_model
 from inficond.export.text import Tokens, default_templates, read_templates
+from inficond.export.tips import TipsTower, is_tips
 from inficond.export.towers import Dense, ImageTower, TextTower, check_architecture
 from inficond.export.verify import (
     Verification,
@@ -72,7 +73,7 @@ class EncoderOptions:
 class _Pipeline(torch.nn.Module):
     """Pixels to all outputs of the image graph."""
 
-    def __init__(self, tower: ImageTower) -> None:
+    def __init__(self, tower: ImageTower | TipsTower) -> None:
         super().__init__()
         self.tower = tower
         # Regions of fewer than four cells on average would be little more than single cells.
@@ -156,11 +157,7 @@ def export_encoder(
                     "opset": OPSET,
                     "precision": options.precision,
                     "attention": "fused" if options.fused else "plain",
-                    "dense": {
-                        "method": "NACLIP-reduced",
-                        "sigma": options.dense.sigma,
-                        "window": options.dense.window,
-                    },
+                    "dense": _dense_facts(model, options.dense),
                     "image": prepared.manifest("image.onnx"),
                     **facts,
                     "text": {
@@ -181,6 +178,12 @@ def export_encoder(
     return folders
 
 
+def _dense_facts(model: Any, dense: Dense) -> dict[str, Any]:
+    if is_tips(model):
+        return {"method": "TIPSv2, last block without attention"}
+    return {"method": "NACLIP-reduced", "sigma": dense.sigma, "window": dense.window}
+
+
 def _load(source: Source) -> Any:
     from transformers import AutoModel
 
@@ -192,7 +195,8 @@ def _load(source: Source) -> Any:
             "CLIP; an image classifier is exported with `inficond export teacher`"
         )
     model = load_model(source, AutoModel, attn_implementation="eager")
-    check_architecture(model, source.name)
+    if not is_tips(model):
+        check_architecture(model, source.name)
     return model
 
 
@@ -235,9 +239,7 @@ def _export_image(
 ) -> dict[str, Any]:
     """Write the image graph; return its entries of the manifest."""
     size = preprocessing.size
-    tower = ImageTower(
-        model, size, list(preprocessing.mean), list(preprocessing.std), preprocessing.rescale, options.dense
-    )
+    tower = _tower(model, preprocessing, options.dense)
     pipeline = _Pipeline(tower).eval()
     noise = random_pixels(size)
     with attention.plain(not options.fused):
@@ -272,6 +274,13 @@ def _export_image(
     }
 
 
+def _tower(model: Any, preprocessing: Preprocessing, dense: Dense) -> ImageTower | TipsTower:
+    size, mean, std = preprocessing.size, list(preprocessing.mean), list(preprocessing.std)
+    if is_tips(model):
+        return TipsTower(model, size, mean, std, preprocessing.rescale)
+    return ImageTower(model, size, mean, std, preprocessing.rescale, dense)
+
+
 def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.ndarray]:
     if folder is None:
         return synthetic_photographs(preprocessing.size, 7)
@@ -280,7 +289,7 @@ def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.n
 
 def _check_against_model(
     model: Any,
-    tower: ImageTower,
+    tower: ImageTower | TipsTower,
     preprocessing: Preprocessing,
     batches: Sequence[dict[str, np.ndarray]],
     check: Verification,
@@ -293,26 +302,8 @@ def _check_against_model(
         x = (pixels.permute(0, 3, 1, 2).float() * preprocessing.rescale - mean) / std
         with torch.no_grad():
             _, ours = tower(pixels)
-            theirs = _image_features(model, x, tower)
+        theirs = tower.reference(model, x)
         check.compare("image (transformers)", theirs.numpy(), ours.numpy())
-
-
-def _image_features(model: Any, x: torch.Tensor, tower: ImageTower) -> torch.Tensor:
-    """Return the model's own image embedding of normalised pixels (B, 3, H, W), unit length."""
-    embedding = model.vision_model.embeddings.patch_embedding
-    if isinstance(embedding, torch.nn.Linear):
-        (h, w), p = tower.grid, tower.patch
-        patches = (
-            x.unflatten(2, (h, p)).unflatten(4, (w, p)).permute(0, 2, 4, 3, 5, 1).reshape(len(x), h * w, -1)
-        )
-        out = model.get_image_features(
-            pixel_values=patches,
-            pixel_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long),
-            spatial_shapes=torch.tensor([[h, w]] * len(x)),
-        )
-    else:
-        out = model.get_image_features(pixel_values=x, interpolate_pos_encoding=True)
-    return torch.nn.functional.normalize(getattr(out, "pooler_output", out), dim=-1)
 
 
 def _check_written(path: Path, pixels: np.ndarray) -> None:

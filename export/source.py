@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.models.presets import ENCODERS
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 CONVERTER = "SFconvertbot"
@@ -59,7 +60,8 @@ def find_source(spec: str, revision: str | None = None) -> Source:
     Parameters
     ----------
     spec : str
-        A local folder, or a Hugging Face id such as ``openai/clip-vit-base-patch16``.
+        A local folder, a Hugging Face id such as ``openai/clip-vit-base-patch16``, or a preset such as
+        ``clip-b16``.
     revision : str, optional
         Branch, tag or commit of the repository.
 
@@ -69,6 +71,9 @@ def find_source(spec: str, revision: str | None = None) -> Source:
         There is no such model, no network to download it with, or its files cannot be used.
     """
     local = Path(spec).expanduser()
+    if spec in ENCODERS and not local.exists():
+        spec = ENCODERS[spec].model
+        local = Path(spec)
     if local.is_dir():
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():

@@ -106,6 +106,29 @@ def positions_for(table: Tensor, grid: tuple[int, int], class_token: bool, antia
     return torch.cat([first, patches])[None]
 
 
+def token_grid(size: tuple[int, int], patch: int) -> tuple[int, int]:
+    """Return the patches of an input size, down and across.
+
+    Raises
+    ------
+    InputError
+        The size is not a multiple of the patch size.
+    """
+    if size[0] % patch or size[1] % patch:
+        raise InputError(
+            f"input size {size[1]}×{size[0]} is not a multiple of the model's patch size {patch}: "
+            f"give --size as a multiple of {patch}"
+        )
+    return size[0] // patch, size[1] // patch
+
+
+def pixel_affine(mean: list[float], std: list[float], rescale: float) -> tuple[Tensor, Tensor]:
+    """Return gain and shift, (1, 3, 1, 1) each, with ``(x·rescale − mean) / std = x·gain + shift``."""
+    scale = torch.tensor(std, dtype=torch.float64).reciprocal()
+    shift = -torch.tensor(mean, dtype=torch.float64) * scale
+    return (scale * rescale).float().view(1, 3, 1, 1), shift.float().view(1, 3, 1, 1)
+
+
 class LinearHead(nn.Module):
     """Linear projection into the joint space (CLIP), of the class token or of every token."""
 
@@ -187,19 +210,12 @@ class ImageTower(nn.Module):
         vision: Any = model.vision_model
         embeddings = vision.embeddings
         self.patch = int(embeddings.patch_size)
-        if size[0] % self.patch or size[1] % self.patch:
-            raise InputError(
-                f"input size {size[1]}×{size[0]} is not a multiple of the model's patch size {self.patch}: "
-                f"give --size as a multiple of {self.patch}"
-            )
-        self.grid = (size[0] // self.patch, size[1] // self.patch)
+        self.grid = token_grid(size, self.patch)
         has_class = hasattr(embeddings, "class_embedding")
         self.skip = int(has_class)
-        scale = torch.tensor(std, dtype=torch.float64).reciprocal()
-        self.register_buffer("gain", (scale * rescale).float().view(1, 3, 1, 1))
-        self.register_buffer(
-            "shift", (-torch.tensor(mean, dtype=torch.float64) * scale).float().view(1, 3, 1, 1)
-        )
+        gain, shift = pixel_affine(mean, std, rescale)
+        self.register_buffer("gain", gain)
+        self.register_buffer("shift", shift)
         self.stem = _as_convolution(embeddings.patch_embedding, self.patch)
         positions = positions_for(
             embeddings.position_embedding.weight.detach(),
@@ -261,6 +277,22 @@ class ImageTower(nn.Module):
         dense = F.normalize(self.head(self.last_norm(near[:, self.skip :]), False).float(), dim=-1)
         return dense.reshape(-1, *self.grid, int(dense.shape[-1])), image
 
+    @torch.no_grad()
+    def reference(self, model: Any, x: Tensor) -> Tensor:
+        """Return the model's own image embedding of normalised pixels (B, 3, H, W), unit length."""
+        if isinstance(model.vision_model.embeddings.patch_embedding, nn.Linear):
+            (h, w), p = self.grid, self.patch
+            patches = x.unflatten(2, (h, p)).unflatten(4, (w, p)).permute(0, 2, 4, 3, 5, 1)
+            patches = patches.reshape(len(x), h * w, -1)
+            out = model.get_image_features(
+                pixel_values=patches,
+                pixel_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long),
+                spatial_shapes=torch.tensor([[h, w]] * len(x)),
+            )
+        else:
+            out = model.get_image_features(pixel_values=x, interpolate_pos_encoding=True)
+        return F.normalize(getattr(out, "pooler_output", out), dim=-1)
+
 
 def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
     """Return SigLIP 2's linear layer over flattened patches (rows, columns, channels) as a convolution."""
@@ -283,14 +315,17 @@ def _as_convolution(patch_embedding: nn.Module, patch: int) -> nn.Conv2d:
 class TextTower(nn.Module):
     """Text tower: token ids to an embedding in the joint space.
 
-    The attention mask is an input only where the model was trained with one (a BERT-like text tower). CLIP
-    pools the end token under a causal mask, and SigLIP the last token of padded texts.
+    The attention mask is an input only where the model was trained with one (a BERT-like text tower, or
+    TIPSv2, which averages the tokens). CLIP pools the end token under a causal mask, and SigLIP the last
+    token of padded texts.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.masked = not hasattr(getattr(model.text_model, "embeddings", None), "token_embedding")
+        embeddings = getattr(model.text_model, "embeddings", None)
+        averaged = hasattr(getattr(model.config, "text_config", None), "pooling_epsilon")
+        self.masked = averaged or not hasattr(embeddings, "token_embedding")
 
     @property
     def inputs(self) -> list[str]:

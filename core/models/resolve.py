@@ -4,12 +4,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from inficond.core.errors import InputError
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.manifest import MANIFEST, Kind
+from inficond.core.models.presets import ENCODERS
 
 EMBEDDED = "embedded"
 EXPORTERS = "inficond.exporters"
@@ -29,8 +31,8 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
     Parameters
     ----------
     spec : str
-        ``embedded``, a folder made by `inficond export`, or a Hugging Face id such as
-        ``openai/clip-vit-base-patch16``.
+        ``embedded``, a folder made by `inficond export`, a preset of an encoder such as ``clip-b16``, or a
+        Hugging Face id such as ``openai/clip-vit-base-patch16``.
     kind : {"encoder", "teacher"}
     download : bool
         Whether a hub id that is not in the cache may be downloaded: only if the user typed it, never because
@@ -63,12 +65,19 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
     text = str(spec)
     if there:
         raise InputError(f"{path} is a file, not a model folder")
+    if kind == "encoder" and text in ENCODERS:
+        return _from_hub(ENCODERS[text].model, kind, download)
     if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
-        raise InputError(
-            f"{kind} {text!r} does not exist: give `embedded`, a model folder, or a Hugging Face id like "
-            "owner/name"
-        )
+        raise InputError(f"{kind} {text!r} does not exist: {_advice(text, kind)}")
     return _from_hub(text, kind, download)
+
+
+def _advice(text: str, kind: Kind) -> str:
+    near = get_close_matches(text, ENCODERS, n=1) if kind == "encoder" else []
+    if near:
+        return f"did you mean {near[0]}?"
+    presets = f"one of {', '.join(ENCODERS)}, " if kind == "encoder" else ""
+    return f"give `embedded`, {presets}a model folder, or a Hugging Face id like owner/name"
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -104,6 +104,13 @@ def make_encoder(kind: str, folder: Path, size: int = 32, patch: int = 8) -> Pat
             text_config=dict(text, projection_size=32, eos_token_id=end, bos_token_id=end - 1),
         )
         model = transformers.Siglip2Model(config)
+    elif kind == "tipsv2":
+        heads = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+        config = transformers.Tipsv2Config(
+            vision_config=dict(heads, image_size=size, patch_size=patch, mlp_ratio=2),
+            text_config=dict(heads, intermediate_size=64, vocab_size=vocabulary, max_position_embeddings=16),
+        )
+        model = transformers.Tipsv2Model(config)
     else:
         config = transformers.ChineseCLIPConfig(
             vision_config=dict(vision, image_size=size, patch_size=patch), text_config=text, projection_dim=24
@@ -114,6 +121,10 @@ def make_encoder(kind: str, folder: Path, size: int = 32, patch: int = 8) -> Pat
     if kind == "siglip2":
         processor = transformers.Siglip2ImageProcessorPil(
             patch_size=patch, max_num_patches=(size // patch) ** 2
+        )
+    elif kind == "tipsv2":  # the pixels of its own processor, which exists for torchvision only
+        processor = transformers.ViTImageProcessorPil(
+            size={"height": size, "width": size}, do_normalize=False
         )
     elif kind == "siglip":
         processor = transformers.SiglipImageProcessorPil(size={"height": size, "width": size})

@@ -162,7 +162,7 @@ def test_a_provider_that_does_not_work_is_an_error(folders: tuple[Path, Path]) -
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("no-such-folder", "give `embedded`, a model folder, or a Hugging Face id"),
+        ("no-such-folder", "give `embedded`, one of clip-b16, .*, a model folder, or a Hugging Face id"),
         ("../x/../../y", "give `embedded`"),
         ("owner/name", "install the `export` extra"),
     ],
@@ -187,6 +187,23 @@ def test_a_hub_id_is_exported_once_and_cached(
     for _ in range(2):
         assert load_encoder("owner/name", "cpu").name == "tiny-colours"
     assert asked == ["owner/name"]
+
+
+def test_a_preset_stands_for_its_model(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def export(model: str, out: Path) -> None:
+        asked.append(model)
+        shutil.copytree(folders[0], out)
+
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
+    monkeypatch.setattr(locating, "_exporter", lambda kind: export)
+    assert load_encoder("clip-b16").dim == load_encoder(folders[0]).dim
+    assert asked == ["openai/clip-vit-base-patch16"]
+    with pytest.raises(InputError, match="'clip-b1' does not exist: did you mean clip-b16"):
+        load_encoder("clip-b1")
 
 
 def test_a_hub_id_in_a_file_is_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

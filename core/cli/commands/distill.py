@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         default="embedded",
         metavar="E",
-        help="`embedded` (default), a model folder or a Hugging Face id",
+        help="`embedded` (default), a preset such as `clip-b16`, a model folder or a Hugging Face id",
     )
     add("--concepts", metavar="FILE", help="file of words, one per line (default: the built-in corpus)")
     add(
