@@ -70,18 +70,6 @@ def check_inside(path: Path, root: Path | None) -> None:
         raise InputError(f"{path} leads out of {root}: replace the link with a copy of the file")
 
 
-def check_regular(path: Path, root: Path | None = None) -> None:
-    """Raise `InputError` if something other than a regular file below `root` exists at a path."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    check_inside(path, root)
-    if stat.S_ISLNK(mode):
-        mode = os.stat(path).st_mode
-    _check_kind(path, mode)
-
-
 def _check_kind(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")

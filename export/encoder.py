@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
 from inficond.core.errors import InputError
@@ -313,8 +312,3 @@ def _check_written(path: Path, pixels: np.ndarray) -> None:
         length = np.linalg.norm(got[name], axis=-1)
         if not np.isfinite(length).all() or abs(length - 1).max() > 1e-2:
             raise InputError(f"verification failed: {name} of the written graph are not of unit length")
-
-
-def count_fused(path: Path) -> int:
-    """Count the fused attention nodes of a written graph."""
-    return node_counts(onnx.load(str(path)))[attention.FUSED_OP]

@@ -24,7 +24,6 @@ from inficond.core.errors import InputError
 from inficond.export.graph import cpu_session
 
 Precision = Literal["float32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "fp16", "int8")
 
 THRESHOLDS = {"fp16": {"cosine": 0.999, "retrieval": 0.98}, "int8": {"cosine": 0.95, "retrieval": 0.95}}
 """Least mean cosine to the float32 embeddings, and least share of pictures retrieved by them."""

@@ -7,7 +7,6 @@ import time
 import webbrowser
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -289,8 +288,3 @@ def build_page(
                 view.component()
         api = Api(rpc)
     return Page(blocks, visitors, files, rpc, api, owner_key)
-
-
-def package_folder() -> Path:
-    """Return the folder of this package; nothing in it is served."""
-    return Path(__file__).parent

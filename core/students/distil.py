@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -236,31 +236,6 @@ def keep_largest(
             )
             W[c, own], b[c] = result.weights[0], result.bias[0]
     return replace(students, weights=W, bias=b)
-
-
-def predict_with(students: Students, X: ArrayLike, rows: Any = slice(None)) -> NDArray[np.float32]:
-    """Predict probabilities in chunks of rows, so that a memory-mapped X is never loaded as a whole.
-
-    Parameters
-    ----------
-    students : Students
-        Students.
-    X : array (N, K)
-        Concept vectors; a memory map is fine.
-    rows : index
-        Rows; all by default.
-
-    Returns
-    -------
-    array (n, C), float32
-        Probabilities.
-    """
-    wanted = np.arange(len(np.asarray(X)))[rows]
-    out = np.empty((len(wanted), students.n_classes), np.float32)
-    for start in range(0, len(wanted), 8192):
-        chunk = wanted[start : start + 8192]
-        out[start : start + 8192] = students.predict(np.asarray(X)[chunk])
-    return out
 
 
 def _standardized(

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,33 +250,6 @@ class Students:
         w = np.abs(self.weights[cls])
         order = np.argsort(-w, kind="stable")[:n]
         return order[w[order] > 0]
-
-    def with_class(
-        self, cls: int, weights: ArrayLike, bias: float, threshold: float | None = None
-    ) -> "Students":
-        """Return students with one class replaced.
-
-        Parameters
-        ----------
-        cls : int
-            Row of the class.
-        weights : array (K,)
-            New standardized weights.
-        bias : float
-            New intercept.
-        threshold : float, optional
-            New threshold; None keeps the old one.
-
-        Returns
-        -------
-        Students
-            New students; the old ones are unchanged.
-        """
-        W, b, thr = self.weights.copy(), self.bias.copy(), self.thresholds.copy()
-        W[cls], b[cls] = np.asarray(weights, np.float32), bias
-        if threshold is not None:
-            thr[cls] = threshold
-        return replace(self, weights=W, bias=b, thresholds=thr)
 
     def save(self, path: str | Path) -> None:
         """Write the students as one safetensors file, which contains arrays and JSON only.

@@ -8,7 +8,6 @@ lexical database for English*, 1995; file format: wndb(5WN).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from inficond.core.errors import InputError
@@ -62,15 +61,6 @@ class WordNet:
             count = int(fields[2])
             self.senses[fields[0].replace("_", " ").lower()] = tuple(fields[-count:])
 
-    @cached_property
-    def hyponyms(self) -> dict[str, tuple[str, ...]]:
-        """Offsets of the synsets directly below each synset."""
-        below: dict[str, list[str]] = {}
-        for synset in self.synsets.values():
-            for parent in synset.hypernyms:
-                below.setdefault(parent, []).append(synset.offset)
-        return {k: tuple(v) for k, v in below.items()}
-
     def ancestors(self, offset: str) -> set[str]:
         """Return the offsets of a synset and of all its hypernyms."""
         seen: set[str] = set()
@@ -81,10 +71,6 @@ class WordNet:
                 seen.add(current)
                 todo.extend(self.synsets[current].hypernyms)
         return seen
-
-    def descendants_among(self, offset: str, leaves: list[str]) -> list[int]:
-        """Return the indices of those ``leaves`` that are the synset or below it."""
-        return [i for i, leaf in enumerate(leaves) if offset in self.ancestors(leaf)]
 
     def find(self, word: str) -> tuple[str, ...]:
         """Return the offsets of the senses of a word or its singular, most frequent first."""

@@ -66,16 +66,6 @@ def test_students_are_immutable() -> None:
         s.link = "softmax"  # type: ignore[misc]
 
 
-def test_with_class_changes_one_class_only() -> None:
-    s = make()
-    new = s.with_class(1, [0, 5, 0], -1.0, threshold=0.25)
-    np.testing.assert_array_equal(new.weights[0], s.weights[0])
-    np.testing.assert_array_equal(new.weights[1], [0, 5, 0])
-    assert (new.bias[1], new.thresholds[1], s.thresholds[1]) == (-1.0, 0.25, 0.5)
-    np.testing.assert_array_equal(new.nec(), [3, 1])
-    np.testing.assert_array_equal(new.top(1), [1])
-
-
 def test_top_is_by_absolute_weight() -> None:
     s = make(weights=[[0.5, -2, 0], [0, 0, 0]])
     np.testing.assert_array_equal(s.top(0, 5), [1, 0])
