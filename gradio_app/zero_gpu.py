@@ -50,14 +50,16 @@ def gpu_function(fn: Callable[..., Any], seconds: int = GPU_SECONDS) -> Callable
     return spaces.GPU(duration=seconds)(fn)  # type: ignore[no-any-return]
 
 
-def _build(options: "BuildOptions") -> str:
+def build_folder(options: "BuildOptions") -> str:
     """Build a project in the worker; a progress object cannot cross the fork, a path can."""
     from inficond.core.pipeline.build import build
 
     return str(build(options))
 
 
-_gpu_build = gpu_function(_build)  # at import, because a ZeroGPU Space looks for such functions at its start
+gpu_build = gpu_function(
+    build_folder
+)  # at import, because a ZeroGPU Space looks for such functions at its start
 
 
 def build_project(options: "BuildOptions", progress: Progress) -> Path:
@@ -79,10 +81,10 @@ def build_project(options: "BuildOptions", progress: Progress) -> Path:
     InputError, Cancelled
         As `inficond.core.pipeline.build.build`.
     """
-    if _gpu_build is not _build:
+    if gpu_build is not build_folder:
         progress.start("encoding on a GPU", 1)
         try:
-            folder = Path(_gpu_build(options))
+            folder = Path(gpu_build(options))
             progress.advance()
             return folder
         except (InputError, Cancelled):

@@ -59,7 +59,8 @@ def test_intervals_equal_those_of_direct_resampling(grouped: bool) -> None:
 def splitmix_draws(groups: int, replicate: int, seed: int) -> np.ndarray:
     """Return the draws of one replicate, from the documented generator in plain Python."""
     whole = 2**64 - 1
-    state = (bootstrap._seed(seed) + replicate * 0xD1B54A32D192ED03) & whole
+    hashed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    state = (hashed + replicate * 0xD1B54A32D192ED03) & whole
     drawn: list[int] = []
     while len(drawn) < groups:
         state = (state + 0x9E3779B97F4A7C15) & whole

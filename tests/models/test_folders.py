@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests import tiny_models
 
 from inficond.core.errors import InputError
 from inficond.core.models import load_encoder, load_teacher, read_manifest
@@ -19,9 +19,6 @@ from inficond.core.models import resolve as locating
 from inficond.core.models.manifest import ImageInput, numbered
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.teacher import apply_link
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import tiny_models
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inficond.core.errors import InputError
+from inficond.core.models import scheduler as scheduling
 from inficond.core.models.scheduler import Busy, Closed, Scheduler
 
 POISON = 255
@@ -164,17 +166,19 @@ def test_a_timeout_cancels_the_request():
         assert scheduler.health().cancelled == 1
 
 
-def test_health_reports_requests_without_a_response():
+def test_health_reports_requests_without_a_response(monkeypatch):
     gate = Gate()
-    with Scheduler(gate, batch_size=1, stall=0.1) as scheduler:
+    with Scheduler(gate, batch_size=1, stall=30) as scheduler:
         assert scheduler.health().ok
         future = scheduler.submit(picture(0))
         assert gate.entered.wait(5)
-        time.sleep(0.25)
-        health = scheduler.health()
+        with monkeypatch.context() as patch:
+            now = time.monotonic() + 60
+            patch.setattr(scheduling, "time", SimpleNamespace(monotonic=lambda: now))
+            health = scheduler.health()
         assert not health.ok
         assert "no answer for" in health.reason
-        assert health.oldest > 0.2
+        assert health.oldest > 30
         gate.open.set()
         assert future.result(5) == 0
         assert scheduler.health().ok
@@ -193,7 +197,9 @@ def test_a_worker_that_has_ended_fails_all_waiting_requests():
 
     hook, threading.excepthook = threading.excepthook, lambda args: None
     try:
+        others = threading.enumerate()
         scheduler = Scheduler(run, batch_size=1)
+        [worker] = [t for t in threading.enumerate() if t not in others]
         running = scheduler.submit(picture(0))
         assert entered.wait(5)
         waiting = scheduler.submit(picture(1))
@@ -201,7 +207,7 @@ def test_a_worker_that_has_ended_fails_all_waiting_requests():
         with pytest.raises(Closed):
             running.result(5)
         assert waiting.cancelled() or isinstance(waiting.exception(5), Closed)
-        scheduler._worker.join(5)
+        worker.join(5)
         assert not scheduler.health().ok
         assert "has ended" in scheduler.health().reason
         with pytest.raises(Closed):

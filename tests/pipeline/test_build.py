@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +90,21 @@ def test_a_finished_project_is_not_rebuilt_or_overwritten(built: Project, tiny: 
 
 
 COMMAND = """
-import sys, time
-from inficond.core.images import thumbnail
+import os, signal, sys
 from inficond.core.cli.main import main
-slow = thumbnail.make_thumbnail
-import inficond.core.pipeline.encode as encode
-def dawdle(image):
-    time.sleep(0.004)
-    return slow(image)
-encode.make_thumbnail = dawdle
+from inficond.core.pipeline.shards import ShardStore
+save = ShardStore.save
+def save_and_die(self, sources, shard):
+    save(self, sources, shard)
+    os.kill(os.getpid(), signal.SIGKILL)
+ShardStore.save = save_and_die
 raise SystemExit(main(sys.argv[1:]))
 """
-"""The real command, made slow enough to be killed in the middle."""
+"""The command, which is killed when it has written the first shard."""
 
 
-def distill(tiny: Any, out: Path, *more: str, slow: bool = True) -> subprocess.Popen[str]:
-    start = [sys.executable, "-c", COMMAND] if slow else [sys.executable, "-m", "inficond.core.cli.main"]
+def distill(tiny: Any, out: Path, *more: str, killed: bool = False) -> subprocess.Popen[str]:
+    start = [sys.executable, "-c", COMMAND] if killed else [sys.executable, "-m", "inficond.core.cli.main"]
     return subprocess.Popen(
         [*start, "distill", str(tiny.photos), "--out", str(out), "--encoder", str(tiny.encoder), "--teacher",
          str(tiny.teacher), "--concepts", str(tiny.words), "--provider", "cpu", "--no-cache",
@@ -119,13 +117,9 @@ def distill(tiny: Any, out: Path, *more: str, slow: bool = True) -> subprocess.P
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_build_resumes_to_the_same_bytes(built: Project, tiny: Any, tmp_path: Path) -> None:
     out, pieces = tmp_path / "out", tmp_path / "out" / ".build" / "shards"
-    process = distill(tiny, out)
-    while not list(pieces.glob("*.npz")):
-        assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process = distill(tiny, out, killed=True)
+    complaints = process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL, complaints
     assert not (out / files.PROJECT).exists()
     with pytest.raises(InputError, match="not finished: run the same"):
         Project.open(out)
@@ -397,7 +391,7 @@ def test_invalid_options_raise_one_line(
 
 
 def test_the_command_exits_with_2_on_invalid_input(tiny: Any, tmp_path: Path) -> None:
-    process = distill(tiny, tmp_path / "out", "--labels", str(tmp_path / "none.csv"), slow=False)
+    process = distill(tiny, tmp_path / "out", "--labels", str(tmp_path / "none.csv"))
     printed, complaints = process.communicate()
     assert process.returncode == 2
     assert printed == ""

@@ -1,5 +1,6 @@
 """The assembled folder runs in a clean environment, started like on a Space."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,16 @@ from gradio_client import Client, handle_file
 from inficond.core import Project
 from inficond.gradio_app.bench.page_process import resident_memory
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "spaces"))
-from try_space import Running, install, load, running
-
 ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("try_space", ROOT / "spaces" / "try_space.py")
+assert spec is not None
+assert spec.loader is not None
+try_space = importlib.util.module_from_spec(spec)
+sys.modules["try_space"] = try_space  # dataclasses look their module up
+spec.loader.exec_module(try_space)
+Running, install, load, running = (
+    try_space.Running, try_space.install, try_space.load, try_space.running,
+)  # fmt: skip
 pytestmark = pytest.mark.nightly
 
 

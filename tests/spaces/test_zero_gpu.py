@@ -75,7 +75,7 @@ def test_a_space_without_the_package_starts(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reload_after: None
 ) -> None:
     page = reload_on_zero_gpu(monkeypatch, None)
-    assert page._gpu_build is page._build
+    assert page.gpu_build is page.build_folder
     assert "spaces" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Write compatibility fixtures with the installed version: `python tests/tools/make_compat_fixtures.py OUT`.
+"""Compatibility fixtures of the installed version: `python -m tests.tools.make_compat_fixtures OUT`.
 
 Run it with the version whose files must stay readable, before a release. It uses only the command line and
 the models of `tests/tiny_models.py`. `OUT/expected.json` records the results of that version.
@@ -38,7 +38,7 @@ def run(*args: object) -> Any:
 
 def make(out: Path, link: str, work: Path) -> dict[str, Any]:
     """Make a project, five steps on it, and each kind of file made from it."""
-    import tiny_models
+    from tests import tiny_models
 
     home = work / link
     photos = tiny_models.write_photos(home / "photos", 48, seed=3, side=24)
@@ -85,7 +85,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    sys.path.insert(0, str(ROOT / "tests"))
     with tempfile.TemporaryDirectory() as work:
         for link in ("sigmoid", "softmax"):
             found = make(out / link, link, Path(work))
