@@ -241,7 +241,8 @@ def read_preprocessing(
     Raises
     ------
     InputError
-        There is no image processor, or no manifest can express what it does; the message says what differs.
+        There is no image processor, or no manifest can express its result; the message contains the
+        difference.
     """
     processor = load_processor(source)
     title = f"the image processor of {source.name} ({processor.name})"

@@ -25,7 +25,7 @@ class TimmModel:
         For messages.
     model : nn.Module
     labels : list of str or None
-        Names given by the user; None: those that timm knows.
+        Names given by the user; None for timm's names.
     described : dict
         Further facts that may name the labels, from a `config.json` of timm.
 

@@ -22,7 +22,7 @@ class CompressionMiddleware:
     """Middleware that compresses the page and JSON responses; images and event streams pass unchanged.
 
     Gradio compresses its scripts and styles again for each request, on the event loop that serves all
-    visitors. This middleware keeps the compressed response, and tells browsers to cache it.
+    visitors. This middleware caches the compressed response, and sets headers so that browsers cache it.
 
     Parameters
     ----------

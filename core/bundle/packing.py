@@ -99,7 +99,7 @@ def _files(source: Path, name: str, archive: Path, scratch: Path) -> Iterator[tu
 
 
 def _write(members: dict[str, Path], archive: Path, progress: Progress) -> None:
-    """Write an archive; what the list of members says is computed from the bytes as they are written."""
+    """Write an archive; sizes and checksums are computed while the bytes are written."""
     progress.start("packing", len(members))
     temporary = temporary_name(archive)
     try:

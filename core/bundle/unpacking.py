@@ -30,7 +30,7 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     archive : Path
         A file made by `pack`.
     out : Path
-        Created where missing. What lies in it already must be the same as in the archive, so that a run that
+        Created if missing. Existing files must be the same as in the archive, so that a run that
         was killed half-way can be repeated.
     progress : Progress, optional
         Reports every file.

@@ -1,4 +1,4 @@
-"""Names of classes: which of them say what their images show.
+"""Class names that describe the content of their images.
 
 Numbers, codes and words such as "class" say nothing. Other names are compared with the images: a name says
 something when its own concept value is larger on images of the class than on others.
@@ -59,7 +59,7 @@ def informative_names(
     regions: NDArray[np.float16],
     T: NDArray[np.floating],
 ) -> NDArray[np.bool_]:
-    """Return which class names say what their images show, (C,) bool.
+    """Return which class names describe the content of their images, (C,) bool.
 
     Parameters
     ----------

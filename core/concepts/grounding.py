@@ -5,7 +5,7 @@ unit mean of the regions of word k, ``m0`` the mean neutral region and ``t̄`` t
 
 ``v_k = unit(unit(c_k - m0) + unit(t_k - t̄))``.
 
-Moving the whole way raises fidelity further, but the vector then drifts away from what the word means.
+Moving the whole way raises fidelity further, but the vector then drifts away from the meaning of the word.
 """
 
 import numpy as np

@@ -119,7 +119,7 @@ class ChildProcess:
 
     @contextlib.contextmanager
     def deadline(self, seconds: float) -> Iterator[threading.Event]:
-        """End the process if a block takes longer than `seconds`; the event tells whether that happened."""
+        """End the process if a block takes longer than `seconds`; the event is set if that happened."""
         expired = threading.Event()
 
         def expire() -> None:

@@ -1,4 +1,4 @@
-"""Rows of the cache of encodings: what is stored of one image, and how it is packed into bytes."""
+"""Rows of the cache of encodings: the stored data of one image, packed into bytes."""
 
 import hashlib
 import struct
@@ -18,7 +18,7 @@ _FACTS = struct.Struct("<IIH")
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What a project stores of a picture beside the results of models.
+    """Data of a picture that a project stores in addition to the results of models.
 
     Parameters
     ----------

@@ -132,7 +132,7 @@ class EncodingCache:
         Parameters
         ----------
         kind, name : str
-            Of the model, for people.
+            Name of the model for messages.
         basis : str
             See `get`.
         values : mapping

@@ -73,7 +73,7 @@ def confusion_table(session: Session, reference: str) -> Confusion:
     ----------
     session : Session
     reference : str
-        One of `REFERENCES`: what the actual classes are taken from.
+        Source of the actual classes, one of `REFERENCES`.
 
     Raises
     ------

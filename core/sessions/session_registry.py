@@ -239,7 +239,7 @@ class SessionRegistry:
         return count
 
     def forget_old(self) -> int:
-        """Delete saved sessions that nobody has used for `keep` seconds; return their number.
+        """Delete saved sessions that were not used for `keep` seconds; return their number.
 
         Raises
         ------

@@ -151,7 +151,7 @@ class WordEmbeddings:
 
 
 def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return what `_write_words` wrote; empty if the file is missing or damaged."""
+    """Return the words written by `_write_words`; empty if the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             names, vectors = file["names"], file["vectors"].astype(np.float32)

@@ -17,7 +17,7 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 def class_name(text: str) -> str:
     """Return the name of a class as it is compared.
 
-    In Unicode form NFC, white space as single spaces, without characters that nobody sees.
+    In Unicode form NFC, white space as single spaces, without invisible characters.
     """
     return " ".join(normalize("NFC", text.translate(_INVISIBLE)).split())
 

@@ -71,7 +71,7 @@ class Suggestion:
 
     @property
     def effect(self) -> str:
-        """Effect and reason, without the actions."""
+        """Effect and reason of the suggestion, without its actions."""
         g = self.gain
         return (
             f"{NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "

@@ -62,7 +62,7 @@ class WordSelection:
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
-    """What the words of a project are proposed for.
+    """Training data for which the words of a project are proposed.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class Evaluation:
 class Datafit(ABC):
     """A loss with its link function.
 
-    A *block* is what is solved independently: one class for sigmoids, all classes together for softmax.
+    A *block* is solved independently of the others: one class for sigmoids, all classes for softmax.
     Arrays over blocks have shape (B, n), n = width (K + 1): for each class of the block its K weights, then
     its intercept.
 
