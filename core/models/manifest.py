@@ -19,7 +19,7 @@ CHECKSUM = "checksum"
 """Key of the checksum over all other entries; optional in a manifest written by hand."""
 LINKS = ("sigmoid", "softmax")
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
-LAYOUTS = ("uint8_bhwc", "float_bchw")
+LAYOUTS = ("uint8_bhwc", "uint8_bchw", "float_bchw", "float_bhwc")
 CROP_OFFSETS = ("floor", "round")
 REDUCING_GAP = 3.0
 """Of manifests that state none: pictures six or more times too large are first reduced by a whole factor."""
@@ -43,7 +43,7 @@ class ImageInput:
         Centre crop after resizing.
     interpolation : str
     mean, std : three floats
-        Standardisation outside the graph, for the layout `float_bchw` only.
+        Standardisation outside the graph, for the layouts `float_bchw` and `float_bhwc` only.
     input_layout : str
     crop_offset : {"floor", "round"}
         How half a pixel is rounded where an odd number of pixels is cropped off: "floor" as transformers

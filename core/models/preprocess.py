@@ -97,7 +97,7 @@ class Preprocess:
 
         Returns
         -------
-        (B, H, W, 3) uint8 or (B, 3, H, W) float32
+        (B, H, W, 3) or (B, 3, H, W), uint8 or float32
             By `ImageInput.input_layout`; float32 is scaled to [0, 1] and standardised with mean and std.
 
         Raises
@@ -110,11 +110,11 @@ class Preprocess:
                 f"pixels are {pixels.dtype} {pixels.shape}, but the model takes uint8 (B, {self.size[0]}, "
                 f"{self.size[1]}, 3)"
             )
-        if self.image.input_layout == "uint8_bhwc":
-            return np.ascontiguousarray(pixels)
-        mean, std = np.asarray(self.image.mean, np.float32), np.asarray(self.image.std, np.float32)
-        scaled = (pixels.astype(np.float32) * np.float32(1 / 255) - mean) / std
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        layout = self.image.input_layout
+        if layout.startswith("float"):
+            mean, std = np.asarray(self.image.mean, np.float32), np.asarray(self.image.std, np.float32)
+            pixels = (pixels.astype(np.float32) * np.float32(1 / 255) - mean) / std
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if layout.endswith("bchw") else pixels)
 
     def _first(self, resized: int, crop: int) -> int:
         """Return the offset of a centre crop in a resized picture."""

@@ -24,7 +24,7 @@ from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
-from inficond.core.models.tables import TABLE_SUFFIXES, Table, read_labels, read_responses
+from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import add_concept_vectors, assemble
 from inficond.core.pipeline.controls import measure_controls
@@ -37,6 +37,8 @@ from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
+from inficond.core.pipeline.teacher_check import self_test
+from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
@@ -152,11 +154,12 @@ class _Build:
         self.strength, self.helped = 0.0, dict[str, list[str]]()
         self.controls: dict[str, Any] = {}
         self.started = time.monotonic()
-        # A teacher that is named is opened before the images are searched.
-        named = str(options.teacher) not in ("auto", *LABEL_KINDS)
-        opened = self._open_teacher(self._named_kind()) if named else None
+        self.own_folder: Path | None = None
+        # A teacher that does not depend on the images is opened before they are searched.
+        kind = teacher_kind(options.teacher)
+        opened = self._open_teacher(kind) if kind in ("table", "model") else None
         self.images = self._open_images()
-        self.kind = self._named_kind() if named else self._teacher_kind()
+        self.kind = self._automatic_kind() if kind == "auto" else kind
         self.table, self.teacher = opened or self._open_teacher(self.kind)
         self.cache = EncodingCache() if options.cache else None
         self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
@@ -289,15 +292,8 @@ class _Build:
                 "already (`inficond cache`)"
             )
 
-    def _named_kind(self) -> str:
-        """Return ``table`` or ``model``, the kind of a teacher that is named."""
-        suffix = Path(str(self.options.teacher)).suffix.lower()
-        return "table" if suffix in TABLE_SUFFIXES else "model"
-
-    def _teacher_kind(self) -> str:
-        """Return ``labels``, ``probe`` or ``model``, the kind of a teacher that depends on the images."""
-        if self.options.teacher != "auto":
-            return str(self.options.teacher)
+    def _automatic_kind(self) -> str:
+        """Return the kind of the teacher that suits the images."""
         labelled = len(label_names(self.images, self.label_table)) > 1
         return "probe" if labelled and self.given_classes is None else "model"
 
@@ -305,11 +301,24 @@ class _Build:
         options = self.options
         if kind == "table":
             return read_responses(Path(options.teacher), options.tables), None
+        if kind in LABEL_KINDS:
+            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
         if kind == "labels":
-            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
             return None, None
-        if kind == "probe":
-            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
+        if kind in ("onnx", "zero-shot", "python"):
+            teachers = UserTeachers(
+                options, self.images, label_names(self.images, self.label_table), self.notes, self.progress
+            )
+            if kind == "python":
+                return teachers.answers(), None
+            folder = self.scratch / files.OWN_TEACHER
+            if kind == "onnx":
+                teachers.write_onnx(folder)
+            else:
+                teachers.write_zero_shot(folder, self.encoder, self.given_classes)
+                self.given_classes = "labels"
+            self.own_folder = folder
+            return None, load_teacher(folder, options.provider, threads=1)
         spec = "embedded" if str(options.teacher) in ("auto", "probe") else options.teacher
         return None, load_teacher(spec, options.provider, threads=1)
 
@@ -326,6 +335,9 @@ class _Build:
         """Return the images in order of their ids, without the project's own and those without response."""
         out = self.out.resolve()
         found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
+        if self.kind == "python" and self.table is not None:
+            answered = set(self.table.images)  # the others are reported as skipped already
+            found = [f for f in found if f.id in answered]
         if self.table is not None:
             found = self._with_response(found, self.table)
         if self.kind == "labels":
@@ -363,7 +375,7 @@ class _Build:
         request = {
             "basis": self.encoding.basis,
             "files": [(s.file.id, s.file.group, s.file.split, s.size, s.changed) for s in sources],
-            "responses": None if self.table is None else sha256_of(self.table.path),
+            "responses": None if self.table is None else digest_of(self.table),
             "labels": None if self.label_table is None else sha256_of(self.label_table.path),
             "classes": self.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
@@ -440,6 +452,7 @@ class _Build:
         labels, groups = self._teacher_labels()
         if self.table is not None:
             responses = self.table.values[self.table.rows_for(ids)]
+        self._test_teacher(ids, labels, responses)
 
         def blocks() -> Iterable[np.ndarray]:
             return row_blocks(responses)
@@ -475,6 +488,13 @@ class _Build:
         for note in taught.notes:
             self._choose(note)
         return taught.classes, taught.responses, taught.probe
+
+    def _test_teacher(self, ids: Sequence[str], labels: Sequence[str], responses: np.ndarray) -> None:
+        """Report the teacher's answers on a few images, and how often it agrees with the labels."""
+        names = label_names(self.images, self.label_table)
+        truth = label_matrix(self.images, self.label_table, ids) if names else None
+        for line in self_test(responses, labels, ids, truth, names):
+            self._choose(line)
 
     def _choose(self, reason: str) -> None:
         """Record a choice that the person left open, with its reason."""
@@ -536,7 +556,9 @@ class _Build:
         return self.corpus.embeddings.mean(axis=0)
 
     def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
-        """Write a probe as a teacher that answers for new images."""
+        """Write a probe, or copy a teacher made for this project, so that it answers for new images."""
+        if self.own_folder is not None and probe is None:
+            shutil.copytree(self.own_folder, self.out / files.OWN_TEACHER, dirs_exist_ok=True)
         if probe is None or self.teacher is None:
             return None
         folder = write_probe(self.out / files.OWN_TEACHER, self.teacher, probe.classifier, chosen.names)
@@ -734,13 +756,15 @@ class _Build:
         elif self.table is not None:
             labels = self.table.classes
             described = {
-                "spec": str(self.options.teacher), "name": self.table.path.name, "link": "responses",
-                "digest": sha256_of(self.table.path), "labels": len(labels),
+                "spec": self.table.path.name if self.kind == "python" else str(self.options.teacher),
+                "name": self.table.path.name, "link": "responses",
+                "digest": digest_of(self.table), "labels": len(labels),
             }  # fmt: skip
         else:
             assert self.teacher is not None
             labels = self.teacher.labels
             spec = "embedded" if self.options.teacher == "auto" else str(self.options.teacher)
+            spec = files.OWN_TEACHER if self.own_folder is not None else spec
             described = _model_config(self.teacher, spec)
         named = zip(chosen.names, chosen.members)
         return described, {name: [labels[i] for i in members] for name, members in named}

@@ -1,6 +1,6 @@
 """Options of a build."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,14 @@ class BuildOptions:
     out : Path
         The project folder.
     teacher : str
-        ``labels``, ``probe``, ``embedded``, a model folder, a hub id, or a file of responses (CSV or
-        Parquet).
+        ``labels``, ``probe``, ``zero-shot``, ``embedded``, a model folder, a hub id, an ONNX file, a file of
+        responses (CSV or Parquet), or ``package.module:object``. Also a Python object: a callable from a list
+        of Pillow images to (n, C) numbers, a pipeline of scikit-learn or of transformers.
         ``auto``: ``probe`` if the images have labels and no class set is given, else ``embedded``.
+    teacher_labels : Path or sequence of str, optional
+        Names of the outputs of an ONNX file or a Python teacher that does not name them.
+    temperature : float
+        Of the ``zero-shot`` teacher.
     encoder : str
         ``embedded``, a model folder or a hub id.
     concepts : Path, optional
@@ -74,7 +79,9 @@ class BuildOptions:
 
     images: Path | str | Iterable[Any]
     out: Path
-    teacher: str | Path = "auto"
+    teacher: Any = "auto"
+    teacher_labels: Path | Sequence[str] | None = None
+    temperature: float = 0.02
     encoder: str | Path = "embedded"
     concepts: Path | str | None = None
     classes: Path | str | Mapping[str, Any] | None = None
@@ -105,5 +112,7 @@ class BuildOptions:
             raise InputError(
                 f"the strength of the name prior must be between 0 and {STRONGEST:g}, not {self.name_prior!r}"
             )
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise InputError(f"the temperature must be above 0, not {self.temperature!r}")
         if self.link not in (None, "sigmoid", "softmax"):
             raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")

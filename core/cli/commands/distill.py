@@ -42,8 +42,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         default="auto",
         metavar="T",
-        help="`probe` (default for labelled images), `labels`, `embedded` (default for other images), a "
-        "model folder, a Hugging Face id, or a table image, class, probability",
+        help="`probe` (default for labelled images), `labels`, `zero-shot`, `embedded` (default for other "
+        "images), a model folder, a Hugging Face id, timm/NAME, an .onnx file, package.module:object, or a "
+        "table image, class, probability",
+    )
+    add(
+        "--labels-file",
+        type=Path,
+        metavar="FILE",
+        help="names of the outputs of an .onnx file or a Python teacher, one per line or as JSON",
+    )
+    add(
+        "--temperature",
+        type=float,
+        default=0.02,
+        metavar="X",
+        help="of the zero-shot teacher (default 0.02)",
     )
     add(
         "--encoder",
@@ -51,7 +65,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="E",
         help="`embedded` (default), a preset such as `clip-b16`, a model folder or a Hugging Face id",
     )
-    add("--concepts", metavar="FILE", help="file of words, one per line (default: the built-in corpus)")
+    add(
+        "--concepts",
+        "--words",
+        metavar="FILE",
+        help="file of words, one per line (default: the built-in corpus)",
+    )
     add(
         "--classes",
         metavar="FILE",
@@ -193,6 +212,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         images=args.images,
         out=args.out,
         teacher=args.teacher,
+        teacher_labels=args.labels_file,
+        temperature=args.temperature,
         encoder=args.encoder,
         concepts=args.concepts,
         classes=args.classes,

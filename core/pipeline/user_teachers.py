@@ -1,0 +1,163 @@
+"""Teachers of the user that depend on the images: ONNX files, zero-shot classes, Python objects."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inficond.core.checksum import sha256_of
+from inficond.core.errors import InputError
+from inficond.core.images import ImageSet, UnreadableImage
+from inficond.core.models.encoder import Encoder
+from inficond.core.models.tables import TABLE_SUFFIXES, Table
+from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
+from inficond.core.pipeline.notes import BuildNotes
+from inficond.core.pipeline.options import BuildOptions
+from inficond.core.progress import Progress
+from inficond.core.teachers.onnx_file import SEEN, TrialPictures, read_label_names, write_onnx_teacher
+from inficond.core.teachers.python_callable import answer, is_callable_name, load_callable
+from inficond.core.teachers.zero_shot import write_zero_shot
+
+
+def teacher_kind(teacher: Any) -> str:
+    """Return the kind of a teacher.
+
+    Returns
+    -------
+    str
+        ``auto``, ``labels``, ``probe``, ``zero-shot``, ``onnx``, ``table``, ``python`` or ``model`` (a model
+        folder or a hub id).
+    """
+    if not isinstance(teacher, str | Path):
+        return "python"
+    text = str(teacher)
+    if text in ("auto", "zero-shot", *LABEL_KINDS):
+        return text
+    suffix = Path(text).suffix.lower()
+    if suffix == ".onnx":
+        return "onnx"
+    if is_callable_name(text):
+        return "python"
+    return "table" if suffix in TABLE_SUFFIXES else "model"
+
+
+def digest_of(table: Table) -> str:
+    """Return the SHA-256 of a table's file, or of the answers of a Python teacher."""
+    if table.path.is_file():
+        return sha256_of(table.path)
+    text = repr((table.images, table.classes)).encode(errors="surrogatepass")
+    return hashlib.sha256(text + np.ascontiguousarray(table.values).tobytes()).hexdigest()
+
+
+class UserTeachers:
+    """Makes teachers from what the user named and from the images.
+
+    Parameters
+    ----------
+    options : BuildOptions
+    images : ImageSet
+    label_names : sequence of str
+        Names of the labels of the images.
+    notes : BuildNotes
+    progress : Progress
+    """
+
+    def __init__(
+        self,
+        options: BuildOptions,
+        images: ImageSet,
+        label_names: Sequence[str],
+        notes: BuildNotes,
+        progress: Progress,
+    ) -> None:
+        self._options, self._images, self._names = options, images, tuple(label_names)
+        self._notes, self._progress = notes, progress
+
+    def write_onnx(self, folder: Path) -> None:
+        """Write the ONNX file of the options as a teacher folder.
+
+        Raises
+        ------
+        InputError
+            See `write_onnx_teacher`.
+        """
+        path = Path(self._options.teacher).expanduser()
+        for note in write_onnx_teacher(
+            folder,
+            path,
+            self._trial_pictures(),
+            self._labels(),
+            self._options.provider,
+            self._names,
+        ):
+            self._notes.remark(note)
+
+    def write_zero_shot(
+        self, folder: Path, encoder: Encoder, classes: Mapping[str, list[str]] | str | None
+    ) -> None:
+        """Write a teacher folder that classifies by the names of the classes.
+
+        Parameters
+        ----------
+        folder : Path
+        encoder : Encoder
+        classes : mapping, str or None
+            Class -> phrases; by default the names of the labels of the images.
+
+        Raises
+        ------
+        InputError
+            There are fewer than two classes.
+        """
+        prompts: dict[str, Sequence[str]]
+        if isinstance(classes, Mapping):
+            prompts = {name: [] if phrases == [name] else phrases for name, phrases in classes.items()}
+        else:
+            prompts = {name: [] for name in self._names}
+        if len(prompts) < 2:
+            raise InputError(
+                "--teacher zero-shot needs the names of at least two classes: put the images into class "
+                'folders, or give --classes FILE with {"class": ["a phrase", …]}'
+            )
+        write_zero_shot(folder, encoder, prompts, self._options.temperature)
+
+    def answers(self) -> Table:
+        """Let the Python teacher of the options answer all images.
+
+        Raises
+        ------
+        InputError
+            See `answer`.
+        """
+        teacher = self._options.teacher
+        if isinstance(teacher, str):
+            teacher = load_callable(teacher)
+        found = answer(teacher, self._images.records, self._labels(), self._names, self._progress)
+        for id, reason in found.skipped:
+            self._notes.skip(id, reason)
+        return Table(Path(found.name), found.ids, found.classes, found.values, found.notes)
+
+    def _labels(self) -> list[str] | None:
+        given = self._options.teacher_labels
+        if given is None:
+            return None
+        return read_label_names(Path(given)) if isinstance(given, str | Path) else [str(n) for n in given]
+
+    def _trial_pictures(self) -> TrialPictures:
+        """Return some pictures, spread over the images."""
+        records = self._images.records
+        rows = np.linspace(0, len(records) - 1, min(2 * SEEN, len(records))).round().astype(int)
+        pictures, labels = [], []
+        for record in (records[row] for row in rows):
+            try:
+                pictures.append(record.open().image)
+            except UnreadableImage:
+                continue
+            labels.append(record.labels[0] if record.labels and len(record.labels) == 1 else None)
+            if len(pictures) == SEEN:
+                break
+        if not pictures:
+            raise InputError(f"none of the first images in {self._images.name} can be read")
+        return TrialPictures(pictures, labels)
