@@ -11,14 +11,18 @@ from inficond.core.version import __version__
 
 if TYPE_CHECKING:
     from inficond.core.errors import InputError
-    from inficond.core.facade import Project
+    from inficond.core.facade import Project, distill
 
 # Usage reporting of dependencies is off; `core.models.runtime` does the same for ONNX Runtime.
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-__all__ = ["InputError", "Project", "__version__"]
+__all__ = ["InputError", "Project", "__version__", "distill"]
 
-_MODULE_OF = {"InputError": "inficond.core.errors", "Project": "inficond.core.facade"}
+_MODULE_OF = {
+    "InputError": "inficond.core.errors",
+    "Project": "inficond.core.facade",
+    "distill": "inficond.core.facade",
+}
 
 
 def __getattr__(name: str) -> Any:

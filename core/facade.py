@@ -1,15 +1,20 @@
-"""The public Python interface to a project: create it, open it, work on it in sessions."""
+"""The public Python interface: distil a project, open it, work on it in sessions."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
-from inficond.core.progress import Progress
+from inficond.core.html_table import html_table
+from inficond.core.progress import Bars, Progress
 from inficond.core.project.folder import ProjectFolder
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from inficond.core.models.tables import Table
     from inficond.core.sessions.project_context import ProjectContext
     from inficond.core.sessions.session import Session
     from inficond.core.students import Students
@@ -27,13 +32,13 @@ class Project(ProjectFolder):
     @classmethod
     def create(
         cls,
-        images: Path | str,
+        images: Path | str | Iterable[Any],
         out: Path | str,
-        teacher: str = "auto",
+        teacher: Any = "auto",
         encoder: str = "embedded",
-        concepts: Path | str | None = None,
+        concepts: Path | str | Sequence[str] | None = None,
         classes: Path | str | Mapping[str, list[str]] | None = None,
-        labels: Path | str | None = None,
+        labels: "Path | str | Table | None" = None,
         lam: float | None = None,
         link: str | None = None,
         progress: Progress | None = None,
@@ -80,6 +85,26 @@ class Project(ProjectFolder):
 
         return Session(self.context, token)
 
+    def table(self) -> "pa.Table":
+        """Return the answers of teacher and students on all images as an Arrow table.
+
+        The students are those at the current node of the project's own history; see `results_table` for the
+        columns.
+        """
+        return self.session().table()
+
+    def _repr_html_(self) -> str:
+        """Show the quality of the students in a notebook, and what was chosen and why."""
+        session = self.session()
+        rows = []
+        for name in self.classes:
+            m = session.metrics(name)
+            rows.append((name, m.nec, m.ap, m.f1, m.agreement))
+        held = len(self.validation_rows)
+        title = f"{self.name}: {len(self):,} images ({held:,} held out), {len(self.concepts)} concepts"
+        head = ("class", "concepts", "fidelity AP", "F1", "agreement")
+        return html_table(title, head, rows, " · ".join(self.config.get("choices", [])))
+
     def student(self) -> "Students":
         """Return the students at the current node of the project's own history."""
         return self.session().students
@@ -99,3 +124,106 @@ class Project(ProjectFolder):
         except InputError as error:
             faults.append(str(error))
         return faults
+
+
+def distill(
+    images: Path | str | Iterable[Any],
+    labels: "Path | str | Mapping[str, Any] | Sequence[Any] | None" = None,
+    teacher: Any = "auto",
+    words: Path | str | Sequence[str] | None = None,
+    *,
+    out: Path | str | None = None,
+    classes: Path | str | Mapping[str, list[str]] | Sequence[str] | None = None,
+    encoder: str = "embedded",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Project:
+    """Build a project from images: encode them, ask the teacher, fit the students.
+
+    Parameters
+    ----------
+    images : Path, str or iterable
+        A folder, a table, a data set (see docs/data.md), or an iterable of paths, Pillow images or arrays.
+    labels : path, mapping or sequence, optional
+        A table; a mapping of image id to the name or names of classes; or one name, or list of names, for
+        each image of a sequence. By default the labels of the source, such as class folders.
+    teacher : optional
+        A name or file as for ``--teacher``, or a Python object: a callable from a list of Pillow images to
+        (n, C) numbers, a pipeline of scikit-learn or of transformers.
+    words : path or sequence of str, optional
+        The concepts; the built-in words by default.
+    out : Path, optional
+        The project folder; by default a temporary one, deleted when Python ends.
+    classes : optional
+        See `BuildOptions`; a sequence of names means one class for each label.
+    encoder : str
+        ``embedded``, a model folder or a hub id.
+    progress : Progress, optional
+        Bars of `tqdm.auto` and printed notes by default.
+    **options
+        Further options of `BuildOptions`, for example ``nec=10`` or ``link="softmax"``.
+
+    Returns
+    -------
+    Project
+
+    Raises
+    ------
+    InputError
+        Bad input.
+    """
+    if out is None:
+        folder = tempfile.TemporaryDirectory(prefix="inficond-")
+        _TEMPORARY.append(folder)
+        out = Path(folder.name) / "project"
+    if classes is not None and not isinstance(classes, str | Path | Mapping):
+        classes = {name: [name] for name in classes}
+    if labels is not None and not isinstance(labels, str | Path | Mapping):
+        images, labels = _labelled(images, labels), None
+    table = _label_table(labels) if isinstance(labels, Mapping) else labels
+    bars = Bars() if progress is None else None
+    try:
+        return Project.create(
+            images,
+            out,
+            teacher=teacher,
+            encoder=encoder,
+            concepts=words,
+            classes=classes,
+            labels=table,
+            progress=progress or bars,
+            **options,
+        )
+    finally:
+        if bars is not None:
+            bars.close()
+
+
+_TEMPORARY: list[tempfile.TemporaryDirectory[str]] = []
+"""Folders of projects without `out`; deleted when Python ends."""
+
+
+def _labelled(images: Any, labels: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Return pairs of an image and its labels."""
+    if isinstance(images, str | Path):
+        raise InputError(
+            "labels in order need images in order: give a list of images, or a mapping of image id to label"
+        )
+    images, labels = list(images), list(labels)
+    if len(images) != len(labels):
+        raise InputError(f"{len(labels)} labels for {len(images)} images: give one for each")
+    return list(zip(images, labels))
+
+
+def _label_table(labels: Mapping[str, Any]) -> "Table":
+    """Return labels by image id as a table."""
+    import numpy as np
+
+    from inficond.core.models.tables import Table
+
+    if not labels:
+        raise InputError("the mapping of labels is empty")
+    held = [{value} if isinstance(value, str) else set(map(str, value)) for value in labels.values()]
+    names = sorted(set().union(*held))
+    values = np.array([[float(name in one) for name in names] for one in held], np.float32)
+    return Table(Path("labels"), tuple(map(str, labels)), tuple(names), values)

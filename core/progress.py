@@ -127,3 +127,40 @@ class Terminal(Silent):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Bars(Silent):
+    """Shows bars of `tqdm.auto` in a notebook or a terminal, and prints notes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+
+    def start(self, stage: str, total: int, done: int = 0) -> None:
+        """Begin a stage with a new bar."""
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a notebook lacks widgets: bars are text then
+            from tqdm.auto import tqdm
+
+        self.close()
+        self._bar = tqdm(desc=stage, total=total, initial=done, leave=False)
+        super().start(stage, total, done)
+
+    def advance(self, n: int = 1) -> None:
+        """Count steps and update the bar."""
+        super().advance(n)
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def note(self, message: str) -> None:
+        """Print a line."""
+        super().note(message)
+        print(message)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -115,6 +115,33 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
     return Corpus(concepts, compute_vectors(concepts, encoder))
 
 
+def corpus_of(words: Sequence[str], encoder: "Encoder") -> Corpus:
+    """Embed words of a Python program.
+
+    Parameters
+    ----------
+    words : sequence of str
+    encoder : Encoder
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    InputError
+        There are no words, one is repeated or unprintable, or the encoder has no text tower.
+    """
+    where = Path("the words")
+    concepts = [_concept(where, f"number {n}", {"name": word}) for n, word in enumerate(words, 1)]
+    if not concepts:
+        raise InputError("the list of words is empty: give at least one")
+    if len(concepts) > MOST:
+        raise InputError(f"{len(concepts):,} words are given: at most {MOST:,} are allowed")
+    _check_names(where, concepts)
+    return Corpus(tuple(concepts), compute_vectors(concepts, encoder))
+
+
 def compute_vectors(concepts: Sequence[Concept], encoder: "Encoder") -> np.ndarray:
     """Embed concepts, (K, D) float32, unit length.
 

@@ -13,8 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from inficond.core.atomic_io import write_errors
-from inficond.core.checksum import sha256_of
-from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
 from inficond.core.concepts.duplicates import merge_duplicates
 from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
@@ -97,7 +96,9 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     out = Path(options.out)
     _check_folder(out)
     classes = read_classes(options.classes)
-    labels = None if options.labels is None else read_labels(Path(options.labels), options.tables)
+    labels = options.labels
+    if isinstance(labels, str | Path):
+        labels = read_labels(Path(labels), options.tables)
     encoder = load_encoder(options.encoder, options.provider, threads=1)
     corpus = _corpus(options, encoder)
     lock = FileLock(out / files.BUILD / "lock", timeout=0)
@@ -126,8 +127,11 @@ def _check_folder(out: Path) -> None:
 
 def _corpus(options: BuildOptions, encoder: Encoder) -> Corpus:
     """Return the person's own words, or the built-in candidates."""
-    corpus = load_corpus(options.concepts, encoder)
-    if options.concepts is None and options.validity:
+    words = options.concepts
+    if words is not None and not isinstance(words, str | Path):
+        return corpus_of(words, encoder)
+    corpus = load_corpus(words, encoder)
+    if words is None and options.validity:
         return candidate_words(corpus, encoder)
     return corpus
 
@@ -376,7 +380,7 @@ class _Build:
             "basis": self.encoding.basis,
             "files": [(s.file.id, s.file.group, s.file.split, s.size, s.changed) for s in sources],
             "responses": None if self.table is None else digest_of(self.table),
-            "labels": None if self.label_table is None else sha256_of(self.label_table.path),
+            "labels": None if self.label_table is None else digest_of(self.label_table),
             "classes": self.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
             "fit": [
@@ -728,7 +732,7 @@ class _Build:
             "teacher": teacher,
             "class_labels": labels,
             "class_origin": chosen.origin,
-            "corpus": {"file": None if self.options.concepts is None else str(self.options.concepts)},
+            "corpus": {"file": _corpus_file(self.options.concepts)},
             "split": {"seed": self.options.seed},
             "fit": {"lam": students.lam, "nec": self.options.nec, "link": students.link},
             "choices": self.choices,
@@ -768,6 +772,11 @@ class _Build:
             described = _model_config(self.teacher, spec)
         named = zip(chosen.names, chosen.members)
         return described, {name: [labels[i] for i in members] for name, members in named}
+
+
+def _corpus_file(words: Any) -> str | None:
+    """Return where the words come from; None for the built-in ones."""
+    return str(words) if isinstance(words, str | Path) else None if words is None else "given words"
 
 
 def _model_config(teacher: Teacher, spec: str) -> dict[str, Any]:

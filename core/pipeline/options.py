@@ -9,6 +9,7 @@ import numpy as np
 
 from inficond.core.concepts.corpus import MOST
 from inficond.core.errors import InputError
+from inficond.core.models.tables import Table
 from inficond.core.students.name_prior import STRONGEST
 from inficond.core.tables import TableOptions
 
@@ -34,11 +35,11 @@ class BuildOptions:
         Of the ``zero-shot`` teacher.
     encoder : str
         ``embedded``, a model folder or a hub id.
-    concepts : Path, optional
-        A file of words; the built-in corpus by default.
+    concepts : Path or sequence of str, optional
+        A file of words, or the words; the built-in corpus by default.
     classes : Path or mapping, optional
         See `read_classes`; the teacher's most frequent groups or labels by default, 20 at most.
-    labels : Path, optional
+    labels : Path or Table, optional
         Ground truth, see `read_labels`.
     lam : float, optional
         λ on standardised columns. By default it is chosen by cross-validated fidelity, under a limit of
@@ -83,9 +84,9 @@ class BuildOptions:
     teacher_labels: Path | Sequence[str] | None = None
     temperature: float = 0.02
     encoder: str | Path = "embedded"
-    concepts: Path | str | None = None
+    concepts: Path | str | Sequence[str] | None = None
     classes: Path | str | Mapping[str, Any] | None = None
-    labels: Path | str | None = None
+    labels: Path | str | Table | None = None
     lam: float | None = None
     nec: float | None = None
     link: str | None = None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, recipe_of
 from inficond.core.history.replay import Replayed, replay
 from inficond.core.history.store import History
+from inficond.core.html_table import html_table
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.project.results_table import results_table
 from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
@@ -35,6 +37,9 @@ from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
 from inficond.core.tuning.thresholds import thresholds_at
 from inficond.core.tuning.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RENAMED_EXAMPLES = 12
 """Images whose evidence regions define a renamed concept."""
@@ -107,6 +112,19 @@ class Session:
         self.history = SessionHistory(context, token, who, store, new)
         self.queries = SessionQueries(context, self.history)
         self._lock = self.history.lock
+
+    def _repr_html_(self) -> str:
+        """Show the metrics of each class at the current node in a notebook."""
+        rows = []
+        for name in self.classes:
+            m, counts = self.metrics(name), self.metrics(name).counts
+            rows.append((name, m.nec, m.ap, m.f1, counts["missed"], counts["extra"]))
+        head = ("class", "concepts", "fidelity AP", "F1", "missed", "extra")
+        return html_table(f"{self.project.name}, at node {self.node}: {self.current.title}", head, rows)
+
+    def table(self) -> "pa.Table":
+        """Return the answers on all images at the current node as an Arrow table; see `results_table`."""
+        return results_table(self.project, self.scores())
 
     # -- steps
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError, unknown
+from inficond.core.html_table import html_table
 from inficond.core.students import safetensors_io
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FORMAT = "inficond-students"
 FORMAT_VERSION = 1
 LINKS = ("sigmoid", "softmax")
+SHOWN = 6
+"""Weights of a class that a notebook shows."""
 Float32 = NDArray[np.float32]
 
 
@@ -98,6 +101,16 @@ class Students:
         put(self, "lam", float(self.lam))
         if not (np.isfinite(self.lam) and self.lam >= 0):
             raise InputError(f"λ must be a finite number of at least 0, not {self.lam!r}")
+
+    def _repr_html_(self) -> str:
+        """Show the largest weights of each class in a notebook."""
+        rows = []
+        for c, name in enumerate(self.classes):
+            order = np.argsort(-np.abs(self.weights[c]), kind="stable")[:SHOWN]
+            shown = [f"{self.concepts[k]} {self.weights[c, k]:+.2f}" for k in order if self.weights[c, k]]
+            rows.append((name, int(np.count_nonzero(self.weights[c])), ", ".join(shown)))
+        title = f"{len(self.classes)} students over {len(self.concepts)} concepts, {self.link}"
+        return html_table(title, ("class", "concepts", "largest weights"), rows)
 
     @classmethod
     def from_fit(

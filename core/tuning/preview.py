@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from inficond.core.evaluation import SUBSETS, Change
 from inficond.core.evaluation.bootstrap import changes_between, replicates_for, resampled
 from inficond.core.evaluation.subsets import subset_codes
+from inficond.core.html_table import html_table
 from inficond.core.tuning.changes import WeightChange, changes
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
+SHOWN = 5
+"""Weights of a class that a notebook shows."""
 MOST_REPLICATES, FEWEST_REPLICATES = 400, 200
 _WORK = 3_000_000
 
@@ -99,6 +102,17 @@ class Preview:
     others: Mapping[str, ClassChange]
     state: BranchState = field(repr=False)
     gap: float = float("nan")
+
+    def _repr_html_(self) -> str:
+        """Show changed weights and fidelity of each class in a notebook."""
+        rows = []
+        for name, change in {**self.classes, **self.others}.items():
+            ap = change.fidelity.get("ap")
+            shown = ", ".join(f"{w.concept} {w.before:+.2f} → {w.after:+.2f}" for w in change.weights[:SHOWN])
+            before, after = (None, None) if ap is None else (ap.before, ap.after)
+            rows.append((name, before, after, len(change.fixed), len(change.broken), shown))
+        head = ("class", "fidelity AP", "after", "images fixed", "broken", "weights")
+        return html_table(f"Preview: {self.title}", head, rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -153,10 +153,7 @@ def by_yolo(root: Path, made: Made, at: Path) -> ImageSet:
         label = at / "labels" / id.replace(".jpg", ".txt")
         label.parent.mkdir(parents=True, exist_ok=True)
         label.write_text(f"{CLASSES.index(c)} 0.5 0.5 0.2 0.2\n{CLASSES.index(c)} 0.1 0.1 0.1 0.1\n")
-    (at / "data.yaml").write_text(
-        "path: .\ntrain: images\nval: images\nnames:\n  0: daisy\n  1: rose\n  2: tulip\n"
-    )
-    (at / "data.yaml").write_text("train: images\nnames: [daisy, rose, tulip]\n")
+    (at / "data.yaml").write_text(f"train: images\nnames: [{', '.join(CLASSES)}]\n")
     return open_source(at)
 
 

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.images import test_doors as doors
+from tests.images import test_source_kinds as kinds
 
 from inficond.core import Project
 
-DOORS = [
-    doors.by_folder, doors.by_csv, doors.by_jsonl, doors.by_parquet, doors.by_load_dataset,
-    doors.by_webdataset, doors.by_coco, doors.by_url_of_folder,
+PHOTOGRAPHS = 300
+KINDS = [
+    kinds.by_folder, kinds.by_csv, kinds.by_jsonl, kinds.by_parquet, kinds.by_load_dataset,
+    kinds.by_webdataset, kinds.by_coco, kinds.by_yolo, kinds.by_url_of_folder,
 ]  # fmt: skip
 
 
 def photographs(tiny: Any, folder: Path, n: int = 24) -> dict[str, str]:
     """Some of the small photographs in class folders that are named like the teacher's labels."""
     made = {}
-    for i, path in enumerate(sorted(tiny.photos.rglob("*.jpg"))[:n]):
+    for i, path in enumerate(sorted(tiny.photos.rglob("*.*"))[:n]):
         name = ("blue", "green", "red")[i % 3]
         (folder / name).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name / f"{i:03d}.jpg")
@@ -32,11 +33,15 @@ def photographs(tiny: Any, folder: Path, n: int = 24) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def want(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = tmp_path_factory.mktemp("want")
-    photographs(tiny, root / "photos")
-    return Project.create(**tiny.arguments(root / "out", images=root / "photos", baseline=False))
+    photographs(tiny, root / "photos", PHOTOGRAPHS)
+    return build(tiny, root / "out", root / "photos")
 
 
-@pytest.mark.parametrize("door", DOORS)
+def build(tiny: Any, out: Path, images: Any) -> Project:
+    return Project.create(**tiny.arguments(out, images=images, baseline=False, lam=0.01, cache=False))
+
+
+@pytest.mark.parametrize("door", KINDS)
 def test_every_kind_of_source_gives_the_same_project(
     tiny: Any,
     want: Project,
@@ -45,13 +50,26 @@ def test_every_kind_of_source_gives_the_same_project(
     door: Callable[[Path, dict[str, str], Path], Any],
 ) -> None:
     opened: list[Any] = []
-    monkeypatch.setattr(doors, "CLASSES", ("blue", "green", "red"))
-    monkeypatch.setattr(doors, "open_source", opened.append)
-    made = photographs(tiny, tmp_path / "photos")
+    monkeypatch.setattr(kinds, "CLASSES", ("blue", "green", "red"))
+    monkeypatch.setattr(kinds, "open_source", opened.append)
+    made = photographs(tiny, tmp_path / "photos", PHOTOGRAPHS)
     (tmp_path / "at").mkdir()
     door(tmp_path / "photos", made, tmp_path / "at")
-    project = Project.create(**tiny.arguments(tmp_path / "out", images=opened[0], baseline=False))
-    assert project.image_ids == want.image_ids
+    check(build(tiny, tmp_path / "out", opened[0]), want, same_ids=door is not kinds.by_yolo)
+
+
+def test_a_url_gives_the_same_project(tiny: Any, want: Project, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    photographs(tiny, tmp_path / "photos", PHOTOGRAPHS)
+    with kinds.served(tmp_path / "photos") as url:
+        check(build(tiny, tmp_path / "out", url + "/"), want)
+
+
+def check(project: Project, want: Project, same_ids: bool = True) -> None:
+    """Compare two projects to the bit."""
+    assert len(project) == PHOTOGRAPHS
+    if same_ids:
+        assert project.image_ids == want.image_ids
     assert project.classes == want.classes
     np.testing.assert_array_equal(np.asarray(project.X), np.asarray(want.X))
     np.testing.assert_array_equal(np.asarray(project.T), np.asarray(want.T))
@@ -59,7 +77,7 @@ def test_every_kind_of_source_gives_the_same_project(
     assert not np.isnan(np.asarray(want.labels)).all()
     notes = " | ".join(project.config["source"]["notes"])
     assert "3 " in notes
-    assert "blue 8, green 8, red 8" in notes
+    assert "blue 100, green 100, red 100" in notes
 
 
 def test_the_split_and_the_labels_of_a_folder_are_used(tiny: Any, tmp_path: Path) -> None:
@@ -84,8 +102,8 @@ def test_damaged_images_of_any_source_are_skipped(tiny: Any, tmp_path: Path) -> 
     made = photographs(tiny, tmp_path / "photos")
     first = next(iter(made))
     (tmp_path / "photos" / first).write_bytes(b"no image")
-    table = doors.arrow_table(tmp_path / "photos", dict.fromkeys(made, "daisy"))
-    doors.pq.write_table(table, tmp_path / "t.parquet")
+    table = kinds.arrow_table(tmp_path / "photos", dict.fromkeys(made, "daisy"))
+    kinds.pq.write_table(table, tmp_path / "t.parquet")
     arrays = list(np.random.default_rng(0).integers(0, 256, (6, 20, 20, 3), np.uint8))
     reason = "not an image, whatever its name says"
     for images, skipped in (

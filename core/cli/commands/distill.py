@@ -67,7 +67,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--concepts",
-        "--words",
         metavar="FILE",
         help="file of words, one per line (default: the built-in corpus)",
     )
@@ -108,9 +107,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--words",
-        type=int,
-        metavar="N",
-        help="most built-in words (default: 40, or four per class if that is more)",
+        type=_words,
+        metavar="N|FILE",
+        help="most built-in words (default: 40, or four per class if that is more), or a file as for --concepts",
     )
     add(
         "--name-prior",
@@ -130,6 +129,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
+
+
+def _words(text: str) -> int | str:
+    """Return the number of words, or the file of words, of an argument."""
+    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def _penalty(text: str) -> float:

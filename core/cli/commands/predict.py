@@ -3,10 +3,13 @@
 examples:
   inficond predict student.onnx photo.jpg other.jpg
   inficond predict student.onnx PHOTOS --json > predictions.json
+  inficond predict student.onnx PHOTOS --csv predictions.csv
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="image files, folders, or lists of paths (text or CSV)"
+    )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write a table: image, a column of probabilities per class, yes",
     )
     parser.add_argument("--provider", default="auto", help="auto, cpu, cuda, tensorrt, …")
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="pictures in one call (8)")
@@ -62,6 +71,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.say(name + ": " + ", ".join(f"{c} {p:.3f}" + ("*" if c in yes else "") for c, p in best))
     if not answered:
         raise InputError(f"none of the {len(named)} images can be read; the first: {skipped[0]['reason']}")
+    if args.csv is not None:
+        _write_table(args.csv, predictor.classes, answered)
+        out.say(f"written to {args.csv}")
     out.say(f"{len(answered)} images, {len(skipped)} skipped; * is at or above the class's threshold")
     out.result(
         {
@@ -75,6 +87,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
         }
     )
     return 0
+
+
+def _write_table(path: Path, classes: Sequence[str], answered: Sequence[Mapping[str, Any]]) -> None:
+    """Write predictions as CSV; the classes that are answered with yes are separated by ``|``."""
+    from inficond.core.atomic_io import replacing
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["image", *classes, "yes"])
+    for one in answered:
+        shares = one["probabilities"]
+        writer.writerow([one["image"], *(f"{shares[c]:.6g}" for c in classes), "|".join(one["yes"])])
+    with replacing(path) as file:
+        file.write(text.getvalue().encode(errors="surrogateescape"))
 
 
 def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[tuple[str, Path]]:
