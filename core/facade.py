@@ -130,7 +130,7 @@ def distill(
     images: Path | str | Iterable[Any],
     labels: "Path | str | Mapping[str, Any] | Sequence[Any] | None" = None,
     teacher: Any = "auto",
-    words: Path | str | Sequence[str] | None = None,
+    words: int | Path | str | Sequence[str] | None = None,
     *,
     out: Path | str | None = None,
     classes: Path | str | Mapping[str, list[str]] | Sequence[str] | None = None,
@@ -150,8 +150,8 @@ def distill(
     teacher : optional
         A name or file as for ``--teacher``, or a Python object: a callable from a list of Pillow images to
         (n, C) numbers, a pipeline of scikit-learn or of transformers.
-    words : path or sequence of str, optional
-        The concepts; the built-in words by default.
+    words : path, sequence of str or int, optional
+        The concepts; by default, or where a number limits them, built-in words.
     out : Path, optional
         The project folder; by default a temporary one, deleted when Python ends.
     classes : optional
@@ -180,6 +180,8 @@ def distill(
         classes = {name: [name] for name in classes}
     if labels is not None and not isinstance(labels, str | Path | Mapping):
         images, labels = _labelled(images, labels), None
+    if isinstance(words, int):
+        options, words = {"words": words, **options}, None
     table = _label_table(labels) if isinstance(labels, Mapping) else labels
     bars = Bars() if progress is None else None
     try:

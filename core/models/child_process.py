@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-import inficond
 from inficond.core.errors import InputError
 from inficond.core.models.array_messages import decode, encode
 
@@ -95,7 +94,7 @@ class ChildProcess:
 
     def __init__(self, module: str) -> None:
         # The child finds this package even if the parent found it through its working directory or sys.path.
-        root = str(Path(next(iter(inficond.__path__))).parent)
+        root = str(Path(__file__).parents[3])  # the folder that holds the package
         search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             self._process = subprocess.Popen(

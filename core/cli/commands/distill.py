@@ -109,7 +109,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--words",
         type=_words,
         metavar="N|FILE",
-        help="most built-in words (default: 40, or four per class if that is more), or a file as for --concepts",
+        help="most built-in words (default: 40, or four per class if more), or a file as for --concepts",
     )
     add(
         "--name-prior",
@@ -219,7 +219,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         teacher_labels=args.labels_file,
         temperature=args.temperature,
         encoder=args.encoder,
-        concepts=args.concepts,
+        concepts=args.words if args.concepts is None and isinstance(args.words, str) else args.concepts,
         classes=args.classes,
         labels=args.labels,
         lam=args.lam,
@@ -227,7 +227,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         link=args.link,
         validity=not args.all_words,
         grounding=not args.no_grounding,
-        words=args.words,
+        words=args.words if isinstance(args.words, int) else None,
         name_prior=args.name_prior,
         provider=args.provider,
         seed=args.seed,
