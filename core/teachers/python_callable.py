@@ -198,8 +198,9 @@ def _rows(found: Any, labels: Sequence[str] | None, count: int, name: str) -> np
         names = list(labels or sorted(entry["label"] for entry in found[0]))
         scores = [{entry["label"]: entry["score"] for entry in one} for one in found]
         found = [[row.get(label, 0.0) for label in names] for row in scores]
-    if hasattr(found, "detach"):  # a tensor of torch
-        found = found.detach().cpu().numpy()
+    detach = getattr(found, "detach", None)
+    if detach is not None:  # a tensor of torch
+        found = detach().cpu().numpy()
     rows = np.asarray(found, np.float32)
     if rows.ndim != 2 or len(rows) != count:
         raise InputError(
