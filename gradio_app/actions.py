@@ -45,9 +45,9 @@ RESPONSE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".onnx")
 MAX_BARS = 10
 MAX_FILES = 2000
 MAX_FULL_PIXELS = 24_000_000
-"""Pixels up to which an own JPEG is decoded at full size."""
+"""Pixels up to which an own image is decoded at full size."""
 REDUCED_SIDE = 2000
-"""Shorter side to which a larger JPEG is reduced at most."""
+"""Shorter side to which a larger image is reduced at most."""
 
 
 class ExportPayload(TypedDict):
@@ -273,7 +273,7 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
     path = files.find_upload(address, visitor.token)
     shown = str(name)[:120] if isinstance(name, str) and name else path.name
     try:
-        rgb = _decode(path, shown)
+        rgb = _decode(path, shown, files)
     finally:
         files.delete_upload(path)
     session, project = visitor.session, visitor.project
@@ -303,10 +303,10 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
     }
 
 
-def _decode(path: Path, shown: str) -> "np.ndarray":
+def _decode(path: Path, shown: str, files: PageFiles) -> "np.ndarray":
     from PIL import Image
 
-    from inficond.core.images.decode import UnreadableImage, decode
+    from inficond.core.images.decode import UnreadableImage
 
     try:
         with Image.open(path) as image:
@@ -314,7 +314,7 @@ def _decode(path: Path, shown: str) -> "np.ndarray":
     except Exception:  # `decode` explains what is wrong
         is_large = False
     try:
-        return decode(path, REDUCED_SIDE if is_large else None)
+        return files.decoder.decode(path, REDUCED_SIDE if is_large else None)
     except UnreadableImage as error:
         raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is unchanged.") from None
 
@@ -393,6 +393,7 @@ def project_options(
         out = home / f"{_stem(name or 'uploads')}-{digest}"
         if not is_owner:
             out = home / digest / out.name
+            files.add_project_folder(out.parent, [path for path, _ in uploads], token)
         images = _gather(uploads, files, out.with_name(f"{out.name}-images"))
     options = BuildOptions(
         images=images,

@@ -22,11 +22,9 @@ from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
 from inficond.gradio_app.api import Api
 from inficond.gradio_app.guard import CALLER_KEY
-from inficond.gradio_app.limits import Budget, Caller, LimitExceeded
+from inficond.gradio_app.limits import API_CALLS, Budget, Caller, LimitExceeded
 from inficond.gradio_app.serialization import to_json
 
-MAX_EVENTS, MAX_EVENTS_PER_ADDRESS = 256, 24
-"""Calls whose result was not delivered yet."""
 RESULT_SECONDS = 120.0
 """Seconds for which the result of a call waits to be fetched."""
 HEARTBEAT_SECONDS = 15.0
@@ -80,7 +78,7 @@ class ApiEvents:
         self._endpoint_of = endpoint_of
         self._result_seconds = result_seconds
         self._events: OrderedDict[str, Event] = OrderedDict()
-        self._budget = Budget("API calls", MAX_EVENTS, MAX_EVENTS_PER_ADDRESS)
+        self._budget = Budget(API_CALLS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:

@@ -191,6 +191,7 @@ class Page:
         if self._server is not None:
             self._server.stop()
         self.blocks.close(verbose=False)
+        self.rpc.jobs.close()
         self.rpc.queue.close()
         self.visitors.close()
         self.files.close()

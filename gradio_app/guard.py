@@ -10,14 +10,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inficond.core.strict_json import parse_json
 from inficond.gradio_app.access import AccessPolicy
-from inficond.gradio_app.limits import Budget, Caller, LimitExceeded, caller_of, check_json
-from inficond.gradio_app.routes import MIB, Route, RouteTable
+from inficond.gradio_app.limits import (
+    BODIES,
+    MIB,
+    REQUESTS,
+    Budget,
+    Caller,
+    LimitExceeded,
+    caller_of,
+    check_json,
+)
+from inficond.gradio_app.routes import Route, RouteTable
 
 LOG = logging.getLogger("inficond.page")
-MAX_REQUESTS, MAX_REQUESTS_PER_ADDRESS = 256, 48
-"""Requests in progress."""
-MAX_BODIES, MAX_BODIES_PER_ADDRESS = 32 * MIB, 4 * MIB
-"""Bytes of JSON bodies in memory."""
 MAX_DISCARDED, DISCARD_SECONDS = 4 * MIB, 2.0
 """Bytes and seconds of a body that is read although it is refused."""
 SEND_SECONDS = 30.0
@@ -64,8 +69,8 @@ class RequestGuard:
         self.app = app
         self.routes = routes
         self.policy = policy
-        self._requests = Budget("requests", MAX_REQUESTS, MAX_REQUESTS_PER_ADDRESS)
-        self._bodies = Budget("request bodies", MAX_BODIES, MAX_BODIES_PER_ADDRESS)
+        self._requests = Budget(REQUESTS)
+        self._bodies = Budget(BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse one request."""

@@ -201,15 +201,16 @@ class ModelCheck:
         self._project = project
         self._first: list[np.ndarray] | None = None
         self._picture = files.folder / "health.png"
+        self._decoder = files.decoder
         ramp = np.linspace(0, 255, SIDE * SIDE * 3).astype(np.uint8).reshape(SIDE, SIDE, 3)
         _image(ramp).save(self._picture)
 
     def __call__(self) -> str | None:
         """Return what is wrong, or None."""
-        from inficond.core.images.decode import UnreadableImage, decode
+        from inficond.core.images.decode import UnreadableImage
 
         try:
-            rgb = decode(self._picture)
+            rgb = self._decoder.decode(self._picture)
         except UnreadableImage:
             return "images cannot be decoded"
         project = self._project

@@ -18,8 +18,8 @@ RESERVED_DESCRIPTORS = 48
 class ConnectionPool:
     """The open connections of a server.
 
-    If there are too many, the connection that has waited longest for its next request is closed, from the
-    address with the most waiting connections.
+    If there are too many, one from the address with the most waiting connections is closed: the one that has
+    waited longest for its next request, or, if none waits for a request, for the rest of a request body.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ class ConnectionPool:
         self._connections.pop(connection, None)
 
     def _close_one(self, newest: Any) -> None:
-        waiting = [c for c in self._connections if c is not newest and not c.is_busy]
+        others = [c for c in self._connections if c is not newest]
+        waiting = [c for c in others if not c.is_busy] or [c for c in others if c.is_receiving]
         by_address: dict[str, list[Any]] = {}
         for connection in waiting:
             by_address.setdefault(self._connections[connection], []).append(connection)
@@ -81,6 +82,11 @@ def limit_connections(config: Any, pool: ConnectionPool, header_seconds: float =
         def is_busy(self) -> bool:
             """Whether a request is being answered."""
             return self.cycle is not None and not self.cycle.response_complete
+
+        @property
+        def is_receiving(self) -> bool:
+            """Whether the body of a request has not arrived completely."""
+            return self.is_busy and self.cycle.more_body
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)

@@ -9,21 +9,16 @@ from typing import Any, TypedDict
 
 from inficond.core.errors import Cancelled, InputError
 from inficond.core.progress import Silent
-from inficond.gradio_app.limits import Caller
+from inficond.gradio_app.limits import JOBS, Caller
 from inficond.gradio_app.request_queue import RequestQueue
 
 LOG = logging.getLogger("inficond.page")
-MAX_PER_OWNER = 2
-"""Unfinished jobs of one visitor."""
-MAX_PER_ADDRESS = 8
-"""Unfinished jobs of one address; callers on this machine share one address and have `MAX_JOBS`."""
-MAX_JOBS = 240
-"""Unfinished jobs of all visitors; a waiting job occupies no thread."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished job can be read."""
 MAX_NOTES = 30
 UNPROVEN_WEIGHT = 4.0
 """Factor on the cost of jobs of visits without a step, so that visits with work of their own come first."""
+TOO_SLOW = "this took longer than {:g} minutes and was stopped: use fewer or smaller images"
 TOO_MANY = "too many reports, exports and projects are waiting: try again in a few minutes"
 
 
@@ -49,9 +44,11 @@ class Job(Silent):
         Token of the visitor who may read and cancel the job.
     address : str
         Network address from which it was started.
+    seconds : float
+        Longest duration; the job is cancelled at its next step after it.
     """
 
-    def __init__(self, owner: str, address: str = "") -> None:
+    def __init__(self, owner: str, address: str = "", seconds: float = float("inf")) -> None:
         super().__init__()
         self.id = secrets.token_urlsafe(12)
         self.owner = owner
@@ -61,6 +58,19 @@ class Job(Silent):
         self.result: Any = None
         self.stage = "waiting"
         self.ended: float | None = None
+        self._seconds = seconds
+        self._deadline = float("inf")
+
+    def begin(self) -> None:
+        """Start the time of the job."""
+        self._deadline = time.monotonic() + self._seconds
+        self.advance(0)
+
+    def advance(self, n: int = 1) -> None:
+        """Count steps; raise `Cancelled` after `cancel` was called, `InputError` after the deadline."""
+        super().advance(n)
+        if time.monotonic() > self._deadline:
+            raise InputError(TOO_SLOW.format(self._seconds / 60))
 
     def to_json(self) -> JobPayload:
         """Return the state of the job for the page."""
@@ -98,6 +108,7 @@ class JobRunner:
         caller: Caller,
         cost: float = 1.0,
         proven: bool = True,
+        seconds: float = float("inf"),
     ) -> Job:
         """Run `work(job)` when its turn comes; its return value becomes the result of the job.
 
@@ -111,6 +122,8 @@ class JobRunner:
             Expected duration in seconds.
         proven : bool
             Whether the visit has taken a step.
+        seconds : float
+            See `Job`.
 
         Returns
         -------
@@ -124,12 +137,13 @@ class JobRunner:
         with self._lock:
             self._forget_old()
             running = [j for j in self._jobs.values() if j.state == "running"]
-            if sum(j.owner == owner for j in running) >= MAX_PER_OWNER:
+            if sum(j.owner == owner for j in running) >= JOBS.per_visit:
                 raise InputError("your earlier request is still running: wait for it, or cancel it")
             of_address = sum(j.address == caller.address for j in running)
-            if len(running) >= MAX_JOBS or (not caller.is_local and of_address >= MAX_PER_ADDRESS):
+            limit = JOBS.total if caller.is_local else JOBS.per_address
+            if len(running) >= JOBS.total or of_address >= limit:
                 raise InputError(TOO_MANY)
-            job = Job(owner, caller.address)
+            job = Job(owner, caller.address, seconds)
             self._jobs[job.id] = job
         weighted = cost if proven else UNPROVEN_WEIGHT * cost
         try:
@@ -147,7 +161,7 @@ class JobRunner:
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> None:
         try:
-            job.advance(0)
+            job.begin()
             job.result = work(job)
             job.state = "done"
         except Cancelled:
@@ -160,6 +174,12 @@ class JobRunner:
             LOG.exception("a job failed")
             job.state, job.line = "failed", "Internal error. It was logged."
         job.ended = time.monotonic()
+
+    def close(self) -> None:
+        """Cancel all unfinished jobs; one that runs ends at its next step."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.cancel()
 
     def get(self, owner: str, job_id: Any) -> Job:
         """Return a job of this owner.

@@ -10,10 +10,54 @@ from typing import Any
 
 from inficond.core.errors import InputError
 
+MIB = 2**20
 UNKNOWN_ADDRESS = "unknown"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
 """A JSON string; an unterminated one extends to the end, so that matching takes linear time."""
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit of what callers may use at the same time. The table in SECURITY.md lists `QUOTAS`.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity, for messages.
+    total : int
+        For all callers together.
+    per_address : int
+        For each network address; callers on this machine share one address and have the total.
+    per_visit : int
+        For each visit; 0 if there is no such limit.
+    unit : str
+        Unit of the quantity, ``bytes`` or empty.
+    """
+
+    name: str
+    total: int
+    per_address: int
+    per_visit: int = 0
+    unit: str = ""
+
+
+REQUESTS = Quota("requests", 256, 48)
+BODIES = Quota("request bodies", 32 * MIB, 4 * MIB, unit="bytes")
+UPLOADS = Quota("uploads", 32, 8)
+UPLOAD_FILES = Quota("stored uploads", 20_000, 5_000, 2_000)
+UPLOAD_BYTES = Quota("bytes of stored uploads", 8192 * MIB, 4096 * MIB, 2048 * MIB, unit="bytes")
+API_CALLS = Quota("API calls", 256, 24)
+WAITING = Quota("waiting requests", 1024, 128, 32)
+JOBS = Quota("reports, exports and projects", 240, 8, 2)
+VISITS = Quota("visits without a step", 5000, 5000)
+SESSIONS = Quota("visits with a step in memory", 500, 500)
+PROJECTS = Quota("projects built from uploads", 12, 12, 2)
+QUOTAS = (
+    REQUESTS, BODIES, UPLOADS, UPLOAD_FILES, UPLOAD_BYTES, API_CALLS, WAITING, JOBS, VISITS, SESSIONS,
+    PROJECTS,
+)  # fmt: skip
+"""Every limit of what callers may use at the same time."""
 
 
 class LimitExceeded(InputError):
@@ -68,16 +112,11 @@ class Budget:
 
     Parameters
     ----------
-    name : str
-        Of the quantity, for messages.
-    total : float
-        For all callers together.
-    per_address : float
-        For each network address; callers on this machine share one address and have the total.
+    quota : Quota
     """
 
-    def __init__(self, name: str, total: float, per_address: float) -> None:
-        self.name, self.total, self.per_address = name, total, per_address
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
         self._used = 0.0
         self._by_address: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -95,10 +134,11 @@ class Budget:
         LimitExceeded
             It is not available.
         """
-        limit = self.total if caller.is_local else self.per_address
+        quota = self.quota
+        limit = quota.total if caller.is_local else quota.per_address
         with self._lock:
-            if self._used + amount > self.total or self._by_address[caller.address] + amount > limit:
-                raise LimitExceeded(f"too many {self.name} at the same time: try again in a moment")
+            if self._used + amount > quota.total or self._by_address[caller.address] + amount > limit:
+                raise LimitExceeded(f"too many {quota.name} at the same time: try again in a moment")
             self._used += amount
             self._by_address[caller.address] += amount  # type: ignore[assignment]
 

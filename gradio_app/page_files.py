@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from inficond.core.atomic_io import lives
 from inficond.core.errors import InputError
+from inficond.core.serving.picture_process import PictureDecoder
+from inficond.gradio_app.background import BackgroundThreads
 from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class Entry:
         Whether the file came from a visitor. Uploads are never served.
     pixels : int
         Of an uploaded image; 0 if it is not one.
+    size : int
+        Bytes of an upload.
+    address : str
+        Network address from which an upload came.
     """
 
     path: Path
@@ -75,6 +81,8 @@ class Entry:
     expires: float
     is_upload: bool = False
     pixels: int = 0
+    size: int = 0
+    address: str = ""
 
 
 class PageFiles:
@@ -104,9 +112,13 @@ class PageFiles:
         self._image_folders: dict[Path, Path] = {}
         self._locks: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._threads = BackgroundThreads()
+        self.decoder = PictureDecoder()
 
     def close(self) -> None:
-        """Delete all files."""
+        """End the background threads and processes and delete all files."""
+        self.decoder.close()
+        self._threads.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- the register
@@ -116,8 +128,6 @@ class PageFiles:
         path: Path,
         owner: str,
         seconds: float = float("inf"),
-        is_upload: bool = False,
-        pixels: int = 0,
     ) -> str:
         """Register a file, or renew its expiry; return its key.
 
@@ -129,13 +139,13 @@ class PageFiles:
             Token of the visitor whose visit ends the life of the file, or `PUBLIC`.
         seconds : float
             Life of the file.
-        is_upload : bool
-        pixels : int
-            See `Entry`.
         """
+        return self._add(Entry(path, owner, time.monotonic() + seconds))
+
+    def _add(self, entry: Entry) -> str:
         with self._lock:
-            key = self._keys.setdefault(path, secrets.token_urlsafe(16))
-            self._entries[key] = Entry(path, owner, time.monotonic() + seconds, is_upload, pixels)
+            key = self._keys.setdefault(entry.path, secrets.token_urlsafe(16))
+            self._entries[key] = entry
         return key
 
     def url(self, path: Path, owner: str = PUBLIC, seconds: float = float("inf")) -> str:
@@ -162,6 +172,9 @@ class PageFiles:
             if entry is not None:
                 self._keys.pop(entry.path, None)
         if entry is None:
+            return
+        if entry.path.is_dir():
+            shutil.rmtree(entry.path, ignore_errors=True)
             return
         entry.path.unlink(missing_ok=True)
         if entry.path.parent != self.folder and entry.owner != PUBLIC:
@@ -205,9 +218,10 @@ class PageFiles:
         """Delete an upload that is not complete."""
         shutil.rmtree(path.parent, ignore_errors=True)
 
-    def add_upload(self, path: Path, owner: str, pixels: int = 0) -> str:
+    def add_upload(self, path: Path, owner: str, pixels: int = 0, address: str = "") -> str:
         """Register a complete upload; return its address, which only `find_upload` accepts."""
-        key = self.register(path, owner, UPLOAD_SECONDS, is_upload=True, pixels=pixels)
+        expires = time.monotonic() + UPLOAD_SECONDS
+        key = self._add(Entry(path, owner, expires, True, pixels, path.stat().st_size, address))
         return f"{key}/{path.name}"
 
     def decode_cost(self, address: object) -> float:
@@ -216,14 +230,20 @@ class PageFiles:
         entry = self._entries.get(key)
         return 0.0 if entry is None else 0.1 + entry.pixels / PIXELS_PER_SECOND
 
-    def upload_bytes(self) -> int:
-        """Return the size of all registered uploads in bytes."""
-        total = 0
-        for entry in list(self._entries.values()):
-            if entry.is_upload:
-                with contextlib.suppress(OSError):
-                    total += entry.path.stat().st_size
-        return total
+    def upload_use(self, owner: str | None = None, address: str | None = None) -> tuple[int, int]:
+        """Return number and bytes of the registered uploads.
+
+        Parameters
+        ----------
+        owner, address : str, optional
+            Count only the uploads of this visitor or from this network address.
+        """
+        sizes = [
+            e.size
+            for e in list(self._entries.values())
+            if e.is_upload and owner in (None, e.owner) and address in (None, e.address)
+        ]
+        return len(sizes), sum(sizes)
 
     def find_upload(self, address: object, owner: str) -> Path:
         """Return the file of an upload.
@@ -254,6 +274,29 @@ class PageFiles:
         if key is not None:
             self._delete(key)
         shutil.rmtree(path.parent, ignore_errors=True)
+
+    def add_project_folder(self, folder: Path, uploads: list[Path], owner: str) -> None:
+        """Register the folder of a project that is built from uploads, until the visit ends.
+
+        Parameters
+        ----------
+        folder : Path
+            Below `projects`. Its size counts as that of the uploads.
+        uploads : list of Path
+        owner : str
+            Token of the visitor.
+        """
+        entries = [self._entries[self._keys[path]] for path in uploads if path in self._keys]
+        size, address = sum(e.size for e in entries), entries[0].address if entries else ""
+        if folder not in self._keys:
+            self._add(Entry(folder, owner, float("inf"), True, 0, size, address))
+
+    def release_project_folder(self, folder: Path) -> None:
+        """Remove a folder from the register; the visits of its project end its life from now on."""
+        with self._lock:
+            key = self._keys.pop(folder, None)
+            if key is not None:
+                self._entries.pop(key, None)
 
     # -- files of one visitor
 
@@ -336,17 +379,31 @@ class PageFiles:
         path = self.image_folder(project) / f"image-{row}.webp"
         with self._file_lock(path):
             if not path.is_file():
-                image = _original(project, row, self._outside)
+                image = self._original(project, row)
                 image.thumbnail((OPENED_SIZE, OPENED_SIZE))
                 _save_webp(image, path, 84)
                 self._delete_oldest_images(path.parent)
         return self.url(path)
+
+    def _original(self, project: "ProjectFolder", row: int) -> "Image":
+        """Return an image of a project from its original; from its thumbnail if that is not readable."""
+        from PIL import Image
+
+        from inficond.core.images.decode import UnreadableImage
+
+        try:
+            path = project.image_path(row, inside=not self._outside)
+            return Image.fromarray(self.decoder.decode(path, OPENED_SIZE))
+        except (UnreadableImage, OSError, InputError):
+            return project.thumbnail_image(row)
 
     def start_sheets(self, project: "ProjectFolder") -> None:
         """Make all sheets of a project in a background thread."""
 
         def work() -> None:
             for number in range((len(project) - 1) // PER_SHEET + 1):
+                if self._threads.stopped:
+                    return
                 if number == 1:
                     lower_thread_priority()  # only the first sheet is on the first page
                 try:
@@ -354,7 +411,7 @@ class PageFiles:
                 except FileNotFoundError:
                     return  # the page was closed and its folder removed
 
-        threading.Thread(target=work, name="inficond-sheets", daemon=True).start()
+        self._threads.start("inficond-sheets", work)
 
     def _file_lock(self, path: Path) -> threading.Lock:
         with self._lock:
@@ -414,23 +471,3 @@ def _save_webp(image: "Image", path: Path, quality: int) -> None:
     part = path.with_suffix(".part")
     image.save(part, "WEBP", quality=quality, method=1)
     part.replace(path)
-
-
-def _original(project: "ProjectFolder", row: int, outside: bool) -> "Image":
-    """Return an image of a project from its original, or its thumbnail if the original is not readable.
-
-    Parameters
-    ----------
-    project : ProjectFolder
-    row : int
-    outside : bool
-        Whether originals outside of the project's folder may be read.
-    """
-    from PIL import Image
-
-    from inficond.core.images.decode import UnreadableImage, decode
-
-    try:
-        return Image.fromarray(decode(project.image_path(row, inside=not outside), OPENED_SIZE))
-    except (UnreadableImage, OSError, InputError):
-        return project.thumbnail_image(row)

@@ -25,12 +25,10 @@ from typing import Any, Literal, TypeVar
 
 from inficond.core.errors import InputError
 from inficond.core.processors import available_processors
-from inficond.gradio_app.limits import Caller, LimitExceeded
+from inficond.gradio_app.limits import WAITING, Caller, LimitExceeded
 
-MAX_WAITING = 32
+MAX_WAITING = WAITING.per_visit
 """Waiting requests of one visitor; the page has a few at most."""
-MAX_WAITING_PER_ADDRESS = 128
-MAX_WAITING_TOTAL = 1024
 SEARCH_SECONDS = 15.0
 """Seconds that a search waits for its turn; the page then asks again later."""
 NICENESS = 10
@@ -129,7 +127,7 @@ class FairQueue:
         future: Future[T] = Future()
         with self._lock:
             path = self._path(caller, visit)
-            limits = (MAX_WAITING_TOTAL, MAX_WAITING_TOTAL if caller.is_local else MAX_WAITING_PER_ADDRESS)
+            limits = (WAITING.total, WAITING.total if caller.is_local else WAITING.per_address)
             full = any(share.waiting >= limit for share, limit in zip(path, limits))
             if full or (path[-1].waiting >= MAX_WAITING):
                 self._forget_empty(path)

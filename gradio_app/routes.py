@@ -1,16 +1,23 @@
 """The routes of the page with their limits: requests to anything else are refused.
 
 `ROUTES` is the only list of what the page serves. The request guard enforces it, and the table in SECURITY.md
-is generated from it (`python -m inficond.gradio_app.routes`).
+is generated from it (`python -m inficond.gradio_app.routes --write SECURITY.md`).
 """
 
+import argparse
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+
+from inficond.core.serving.routes import SERVE_ROUTES
+from inficond.gradio_app.limits import MIB, QUOTAS
 
 TOKEN_HEADER = "x-inficond-token"
-KIB, MIB = 2**10, 2**20
+KIB = 2**10
+BEGIN, END = "<!-- generated: routes -->", "<!-- end -->"
+"""Markers of the tables in SECURITY.md."""
 MAX_UPLOAD = 24 * MIB
 """Bytes of one uploaded file."""
 MAX_FORM = 4 * KIB
@@ -193,29 +200,72 @@ class RouteTable:
         return sorted({r.method for r in self.routes if r.pattern.fullmatch(path)})
 
 
-def markdown_table(routes: Iterable[Route] = ROUTES) -> str:
-    """Return the routes as the Markdown table of SECURITY.md."""
+def markdown_table() -> str:
+    """Return the tables of SECURITY.md: the routes of page, MCP and `inficond serve`, and the quotas."""
     lines = [
-        "| method | route | who may do what | body | JSON depth, values | seconds | work |",
-        "|---|---|---|---|---|---|---|",
+        "| where | method | route | who may do what | body | JSON depth, values | seconds | work |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for r in routes:
-        who = "anyone who reaches the page" + (" with `--mcp`" if r.mcp else "")
+    for r in ROUTES:
+        where = "page with `--mcp`" if r.mcp else "page, Space"
         owner = "; naming a path of this machine needs the owner key" if r.owner_key else ""
         shape = f"{r.max_depth}, {r.max_values:,}" if r.is_json else "–"
         seconds = f"{r.body_seconds:g}" if r.max_body else "–"
-        lines.append(
-            f"| {r.method} | `{r.path}` | {who}: {r.purpose}{owner} | {_size(r.max_body)} | {shape} "
-            f"| {seconds} | {r.work} |"
-        )
+        what = f"anyone: {r.purpose}{owner}"
+        cells = [where, r.method, f"`{r.path}`", what, _size(r.max_body), shape, seconds, r.work]
+        lines.append(f"| {' | '.join(cells)} |")
+    for s in SERVE_ROUTES:
+        seconds = f"{s.body_seconds:g}" if s.max_body else "–"
+        cells = [
+            "`serve`",
+            s.method,
+            f"`{s.path}`",
+            f"anyone: {s.purpose}",
+            _size(s.max_body),
+            "–",
+            seconds,
+            "–",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| at the same time | in total | per network address | per visit |", "|---|---|---|---|"]
+    for q in QUOTAS:
+        count = _size if q.unit == "bytes" else "{:,}".format
+        visit = count(q.per_visit) if q.per_visit else "–"
+        lines.append(f"| {q.name} | {count(q.total)} | {count(q.per_address)} | {visit} |")
     return "\n".join(lines)
 
 
 def _size(count: int) -> str:
     if not count:
         return "none"
-    return f"{count / MIB:.3g} MiB" if count >= MIB else f"{count // KIB} KiB"
+    return f"{count / MIB:,.4g} MiB" if count >= MIB else f"{count // KIB} KiB"
+
+
+def with_tables(document: str) -> str:
+    """Return a document with the tables of `markdown_table` between its markers.
+
+    Raises
+    ------
+    ValueError
+        It has no markers.
+    """
+    head, begin, rest = document.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document lacks the markers {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{markdown_table()}\n{END}{tail}"
+
+
+def main() -> None:
+    """Print the tables, or write them into a document."""
+    parser = argparse.ArgumentParser(prog="python -m inficond.gradio_app.routes", description=main.__doc__)
+    parser.add_argument("--write", type=Path, metavar="SECURITY.md", help="document with markers to update")
+    path = parser.parse_args().write
+    if path is None:
+        print(markdown_table())
+    else:
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    print(markdown_table())
+    main()

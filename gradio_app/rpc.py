@@ -42,6 +42,8 @@ RETRY_SECONDS = 5
 """Seconds after which the page repeats a search that did not get its turn."""
 MAX_ACTIONS = 200
 SIMILAR_IMAGES = 24
+STRANGER_SECONDS = 900.0
+"""Longest duration of a job that the owner of the machine did not start."""
 PROJECT_COST = 60.0
 """Expected seconds of building a project, for scheduling."""
 RPC_METHODS = tuple(route.path.removeprefix("/rpc/") for route in RPC_ROUTES)
@@ -320,8 +322,16 @@ class RpcServer:
         self.jobs.get(visitor.token, request.get("job")).cancel()
         return {}
 
-    def _start(self, visitor: Visitor, work: Callable[[Job], Any], caller: Caller, cost: float) -> Payload:
-        return {"job": self.jobs.start(visitor.token, work, caller, cost, proven=visitor.has_steps).id}
+    def _start(
+        self,
+        visitor: Visitor,
+        work: Callable[[Job], Any],
+        caller: Caller,
+        cost: float,
+        seconds: float = STRANGER_SECONDS,
+    ) -> Payload:
+        job = self.jobs.start(visitor.token, work, caller, cost, visitor.has_steps, seconds)
+        return {"job": job.id}
 
     def start_report(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start measuring the students."""
@@ -361,7 +371,9 @@ class RpcServer:
                 line += " The project is deleted when your visit ends."
             return {"project": key, "line": line}
 
-        return self._start(visitor, work, caller, PROJECT_COST)
+        is_owner = self.owner_key.matches(request.get("owner_key"))
+        seconds = float("inf") if is_owner else STRANGER_SECONDS
+        return self._start(visitor, work, caller, PROJECT_COST, seconds)
 
     def origin(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return what the project was built from, to build another one from the same images."""

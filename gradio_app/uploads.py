@@ -13,16 +13,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from inficond.gradio_app.guard import CALLER_KEY, discard
-from inficond.gradio_app.limits import Budget, Caller, LimitExceeded
+from inficond.gradio_app.limits import MIB, UPLOAD_BYTES, UPLOAD_FILES, UPLOADS, Budget, Caller, LimitExceeded
 from inficond.gradio_app.page_files import PUBLIC, PageFiles
-from inficond.gradio_app.routes import MAX_UPLOAD, MIB, TOKEN_HEADER
+from inficond.gradio_app.routes import MAX_UPLOAD, TOKEN_HEADER
 from inficond.gradio_app.visitor import TOKEN_PATTERN
 
 LOG = logging.getLogger("inficond.page")
-MAX_UPLOADS, MAX_UPLOADS_PER_ADDRESS = 32, 8
-"""Uploads in progress."""
-MAX_STORED, MAX_STORED_PER_OWNER = 8 * 2**30, 4 * 2**30
-"""Bytes of uploads that wait to be used: of all visitors, and of one visitor or address."""
 MIN_FREE_DISK = 512 * MIB
 """Bytes of disk that uploads leave free."""
 MAX_HEADER = 4096
@@ -61,7 +57,7 @@ class UploadHandler:
 
     def __init__(self, files: PageFiles) -> None:
         self._files = files
-        self._running = Budget("uploads", MAX_UPLOADS, MAX_UPLOADS_PER_ADDRESS)
+        self._running = Budget(UPLOADS)
 
     def route(self) -> Route:
         """Return the Starlette route."""
@@ -75,8 +71,8 @@ class UploadHandler:
         form = _Form(self._files)
         try:
             with self._running.using(caller):
-                self._check_space()
-                address = await self._store(request, form, owner)
+                self._check_space(caller, owner)
+                address = await self._store(request, form, caller, owner)
         except LimitExceeded as error:
             refusal = error.args[0], 429
         except BadUpload as error:
@@ -92,13 +88,20 @@ class UploadHandler:
             await discard(request.receive)
         return _refused(*refusal)
 
-    def _check_space(self) -> None:
-        if self._files.upload_bytes() + MAX_UPLOAD > MAX_STORED:
-            raise BadUpload("too many uploads wait to be used: try again later", 507)
+    def _check_space(self, caller: Caller, owner: str) -> None:
+        shares = [(self._files.upload_use(), UPLOAD_FILES.total, UPLOAD_BYTES.total)]
+        if owner != PUBLIC:
+            use = self._files.upload_use(owner=owner)
+            shares.append((use, UPLOAD_FILES.per_visit, UPLOAD_BYTES.per_visit))
+        if not caller.is_local:
+            use = self._files.upload_use(address=caller.address)
+            shares.append((use, UPLOAD_FILES.per_address, UPLOAD_BYTES.per_address))
+        if any(count >= most or size + MAX_UPLOAD > limit for (count, size), most, limit in shares):
+            raise BadUpload("too many uploads wait to be used: use or end them, or try again later", 429)
         if shutil.disk_usage(self._files.uploads).free < MIN_FREE_DISK + MAX_UPLOAD:
             raise BadUpload(DISK_FULL, 507)
 
-    async def _store(self, request: Request, form: "_Form", owner: str) -> str:
+    async def _store(self, request: Request, form: "_Form", caller: Caller, owner: str) -> str:
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get(b"boundary", b"")
         if kind != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
@@ -111,7 +114,7 @@ class UploadHandler:
             if pixels > MAX_PIXELS:
                 size, most = pixels // 10**6, MAX_PIXELS // 10**6
                 raise BadUpload(f"the image has {size} megapixels; at most {most} are accepted", 413)
-            return self._files.add_upload(form.path, owner, pixels)
+            return self._files.add_upload(form.path, owner, pixels, caller.address)
         except BaseException:
             form.discard()
             raise

@@ -24,6 +24,8 @@ from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
+from inficond.gradio_app.background import BackgroundThreads
+from inficond.gradio_app.limits import PROJECTS, SESSIONS, VISITS
 from inficond.gradio_app.page_files import PageFiles
 
 if TYPE_CHECKING:
@@ -35,10 +37,6 @@ TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{12,64}")
 HOUSEKEEPING_SECONDS = 60.0
 IDLE_SECONDS = 30 * 60.0
 """Seconds without a request after which a visit without a session ends."""
-MAX_VISITS = 5000
-"""Visits without a session; a visit with one counts towards `session_registry.MAX_SESSIONS`."""
-MAX_PROJECTS, MAX_PROJECTS_PER_VISITOR = 12, 2
-"""Projects in memory that visitors built from uploads."""
 MAX_SHARED = 1000
 """Values in the cache that all visitors share."""
 NOT_SAVED = (
@@ -237,8 +235,8 @@ class VisitorRegistry:
     store : Path, optional
         File in which visits are saved; each project's own history file by default.
     prepare : callable, optional
-        Called in a background thread with the shared reader of each project that is added; computes what
-        new visitors see first.
+        Called in a background thread with the shared reader of each project that is added and the page's
+        threads; computes what new visitors see first.
     one_history : bool
         Whether all visits work on the projects' own histories instead of isolated copies.
     """
@@ -248,10 +246,11 @@ class VisitorRegistry:
         project: "Project",
         files: PageFiles,
         store: Path | None = None,
-        prepare: Callable[[Visitor], None] = lambda reader: None,
+        prepare: Callable[[Visitor, BackgroundThreads], None] = lambda reader, threads: None,
         one_history: bool = False,
     ) -> None:
         self._prepare = prepare
+        self._threads = BackgroundThreads()
         self.one_history = one_history
         self.projects: dict[str, Project] = {}
         self.files = files
@@ -265,7 +264,6 @@ class VisitorRegistry:
         self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()  # of the tables; never held while a store is read or written
         self._added = 0
-        self._stop = threading.Event()
         self.default_key = self.add(project)
 
     def __len__(self) -> int:
@@ -273,7 +271,7 @@ class VisitorRegistry:
 
     def start_housekeeping(self) -> None:
         """Delete expired visits, files and projects regularly, in a background thread."""
-        threading.Thread(target=self._housekeeping, name="inficond-housekeeping", daemon=True).start()
+        self._threads.start("inficond-housekeeping", self._housekeeping)
 
     def _housekeeping(self) -> None:
         while True:
@@ -281,7 +279,7 @@ class VisitorRegistry:
                 self.sweep()
             except Exception:
                 LOG.exception("expired visits could not be deleted; this is retried")
-            if self._stop.wait(HOUSEKEEPING_SECONDS):
+            if self._threads.wait(HOUSEKEEPING_SECONDS):
                 return
 
     def disable_saving(self) -> None:
@@ -308,6 +306,8 @@ class VisitorRegistry:
         folder : Path, optional
             Temporary folder of the project, which is deleted when the visits of its owner end.
         """
+        if folder is not None:
+            self.files.release_project_folder(folder)
         with self._lock:
             for key, known in self.projects.items():
                 if known.path == project.path:
@@ -321,7 +321,7 @@ class VisitorRegistry:
                 self._owners[key] = {owner}
             if folder is not None:
                 self._temporary[key] = folder
-            sessions = SessionRegistry(project.context, self._store, autosave=True)
+            sessions = SessionRegistry(project.context, self._store, most=SESSIONS.total, autosave=True)
             sessions.saves = self._saves and folder is None
             self._sessions[key] = sessions
         reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
@@ -330,7 +330,7 @@ class VisitorRegistry:
         reader.use_session(shared)
         self._readers[key] = reader
         self.files.start_sheets(project)
-        threading.Thread(target=self._prepare, args=(reader,), name="inficond-warm", daemon=True).start()
+        self._threads.start("inficond-warm", lambda: self._prepare(reader, self._threads))
         return key
 
     def check_project_limit(self, token: str) -> None:
@@ -342,9 +342,9 @@ class VisitorRegistry:
             Too many such projects are open.
         """
         own = sum(token in self._owners.get(key, ()) for key in self._temporary)
-        if own >= MAX_PROJECTS_PER_VISITOR:
+        if own >= PROJECTS.per_visit:
             raise InputError(f"a visitor can build {own} projects from uploads; end this visit to build more")
-        if len(self._temporary) >= MAX_PROJECTS:
+        if len(self._temporary) >= PROJECTS.total:
             raise InputError("too many projects from uploads are open: try again in half an hour")
 
     def available_projects(self, token: str) -> "dict[str, Project]":
@@ -432,7 +432,7 @@ class VisitorRegistry:
         visitor = Visitor(key, secrets.token_urlsafe(12), self.projects[key], self, address)
         with self._lock:
             self._visitors[visitor.token] = visitor
-            surplus = len(self._visitors) - MAX_VISITS
+            surplus = len(self._visitors) - VISITS.total
             if surplus > 0:
                 idle = [token for token, v in self._visitors.items() if not v.has_session][:surplus]
                 for token in idle:
@@ -544,7 +544,7 @@ class VisitorRegistry:
         return self._sessions[self.default_key].check_saving()
 
     def close(self) -> None:
-        """Stop the housekeeping and save all visits."""
-        self._stop.set()
+        """Save all visits and end the background threads."""
         for sessions in list(self._sessions.values()):
             sessions.close()
+        self._threads.close()

@@ -6,8 +6,9 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 
@@ -20,6 +21,7 @@ from inficond.core.serving.forms import NoPicture, picture_in
 from inficond.core.serving.health import HealthCheck
 from inficond.core.serving.hosts import SameOrigin
 from inficond.core.serving.limits import Bodies
+from inficond.core.serving.routes import SERVE_ROUTES
 
 PATIENCE = 2.0
 """Seconds that a request waits for a place in a full queue."""
@@ -66,10 +68,11 @@ def build_service(
         finally:
             decoding.close()
 
-    app = FastAPI(title="InFiConD student", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="InFiConD student", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     app.add_middleware(SameOrigin, listens=host, names=names)
 
-    @app.get("/")
     async def describe() -> dict[str, object]:
         return {
             "classes": predictor.classes,
@@ -80,14 +83,12 @@ def build_service(
             "predict": "POST the bytes of one picture, or a form with one file, to /predict",
         }
 
-    @app.get("/health")
     async def health() -> dict[str, object]:
         ok, state = await app.state.health()
         if not ok:
             raise HTTPException(503, state["reason"])
         return state
 
-    @app.post("/predict")
     async def predict(request: Request) -> dict[str, object]:
         try:
             async with bodies.body(request) as body:
@@ -109,4 +110,7 @@ def build_service(
         yes = [c for c, p, t in zip(predictor.classes, row, predictor.thresholds, strict=True) if p >= t]
         return {"probabilities": probabilities, "yes": yes}
 
+    endpoints: dict[str, Callable[..., Any]] = {"/": describe, "/health": health, "/predict": predict}
+    for route in SERVE_ROUTES:
+        app.add_api_route(route.path, endpoints[route.path], methods=[route.method])
     return app

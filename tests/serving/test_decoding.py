@@ -17,7 +17,7 @@ from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models.manifest import ImageInput
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.scheduler import Busy
-from inficond.core.serving import decoding
+from inficond.core.serving import picture_process
 from inficond.core.serving.decoding import DecodingPool
 
 IMAGE = ImageInput(file="graph.onnx", size=(48, 32), resize=(60, 40), crop=(48, 32), interpolation="bilinear")
@@ -93,7 +93,7 @@ def test_a_worker_that_hangs_leaves_the_others_free() -> None:
 
 
 def test_a_picture_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MEMORY", 200 << 20)
+    monkeypatch.setattr(picture_process, "MEMORY", 200 << 20)
 
     async def use(pool: DecodingPool) -> None:
         for _ in range(2):
