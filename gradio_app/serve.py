@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 END_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
 """Signals that end the page in order; those that the system has."""
+SIGNAL_SECONDS = 0.5
+"""Longest delay of a signal."""
 
 
 def serve_project(
@@ -85,7 +87,8 @@ def serve_project(
         sys.stdout.flush()
         if browser:
             page.open_in_browser()
-        while not stop.wait(3600):
+        # A signal that the system delivers to another thread runs its handler when this thread wakes up.
+        while not stop.wait(SIGNAL_SECONDS):
             pass
     finally:
         page.close()

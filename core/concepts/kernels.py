@@ -1,13 +1,14 @@
 """Numba kernels of concept vectors."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from inficond.core.kernel_cache import cached_njit
 
 
-@njit(
+@cached_njit(
     "void(float32[:,:,::1], float32[:,::1], float32[:,::1])",
     parallel=True,
-    cache=True,
     fastmath={"reassoc", "contract", "nsz"},
     error_model="numpy",
 )

@@ -7,13 +7,14 @@ Words of bits are laid out (word, condition), so that the inner loop over condit
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+from inficond.core.kernel_cache import cached_njit
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 NOTHING = -1.0
 
 
-@njit(["u8(u8)"], inline="always", **_OPTIONS)
+@cached_njit(["u8(u8)"], inline="always", **_OPTIONS)
 def _ones(x):
     """Return the number of bits set; LLVM recognizes this pattern."""
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -22,7 +23,7 @@ def _ones(x):
     return (x * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@njit(["f8(i8, i8, i8, i8, f8[::1])"], **_OPTIONS)
+@cached_njit(["f8(i8, i8, i8, i8, f8[::1])"], **_OPTIONS)
 def excess(k, m, M, n, xlogx):
     """Return the log-likelihood ratio in nats of k errors in m images, own rate against rate M of n.
 
@@ -35,7 +36,7 @@ def excess(k, m, M, n, xlogx):
     return inside + outside - (xlogx[M] + xlogx[n - M] - xlogx[n])
 
 
-@njit(["void(u1[:,::1], i8[::1], u8[:,::1])"], **_OPTIONS)
+@cached_njit(["void(u1[:,::1], i8[::1], u8[:,::1])"], **_OPTIONS)
 def pack(flags, images, bits):
     """Set bit j of column f of `bits` (words, F) if image `images[j]` meets condition f of `flags` (n, F)."""
     bits[:] = 0
@@ -47,7 +48,7 @@ def pack(flags, images, bits):
             bits[word, f] |= np.uint64(flags[i, f]) << shift
 
 
-@njit(["void(u8[:,::1], i8, u8[::1])"], **_OPTIONS)
+@cached_njit(["void(u8[:,::1], i8, u8[::1])"], **_OPTIONS)
 def count_with(bits, a, out):
     """Count the images that meet both condition a and each condition, (F,)."""
     out[:] = 0
@@ -58,7 +59,7 @@ def count_with(bits, a, out):
                 out[f] += _ones(bits[w, f] & mine)
 
 
-@njit(
+@cached_njit(
     [
         "f8(u8[:,::1], u8[:,::1], i8[::1], u2[:,::1], u1[::1], i8, i8, f8[::1], i8, i8,"
         "f8[::1], i8[::1], f8[:,::1])"

@@ -103,6 +103,8 @@ class SessionRegistry:
         ------
         InputError
             The token is that of the project's own history, to which visitors cannot write.
+        StorageBusy
+            The store is locked.
         """
         if token == MAIN:
             raise InputError("a visitor cannot open the project's own history")
@@ -113,6 +115,8 @@ class SessionRegistry:
         elif session is None and token:
             try:
                 session = Session(self._context, token, store=self.store)
+            except StorageBusy:
+                raise  # the visit is not lost, only locked now
             except InputError:
                 session = None  # expired, or saved by another version: a new session begins
         if session is None:

@@ -30,6 +30,8 @@ class PageClient:
         Of the page, on loopback.
     timeout : float
         Seconds without a response after which a request fails.
+    source : str
+        Address of this machine to connect from, such as 127.0.0.9; the system's choice by default.
 
     Raises
     ------
@@ -37,19 +39,20 @@ class PageClient:
         The address is not on this machine.
     """
 
-    def __init__(self, url: str, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, timeout: float = 60.0, source: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
             raise InputError(f"{url} is not on this machine: only pages on 127.0.0.1 are tested")
         self.url = url
         self.timeout = timeout
+        self.source = source
         self.host, self.port = parts.hostname or "", parts.port or 80
         self._root = parts.path.rstrip("/")
         self._connection: http.client.HTTPConnection | None = None
 
     def twin(self) -> "PageClient":
         """Return a client with a second connection to the same page."""
-        return PageClient(self.url, self.timeout)
+        return PageClient(self.url, self.timeout, self.source)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -67,7 +70,10 @@ class PageClient:
         while True:
             is_new = self._connection is None
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+                source = (self.source, 0) if self.source else None
+                self._connection = http.client.HTTPConnection(
+                    self.host, self.port, timeout=self.timeout, source_address=source
+                )
             try:
                 self._connection.request(method, self._root + path, body, sent)
                 response = self._connection.getresponse()

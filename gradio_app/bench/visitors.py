@@ -216,6 +216,7 @@ def _counted(visits: Sequence[Visit]) -> dict[str, Any]:
     return {
         "requests": sum(map(len, waits.values())) + sum(map(len, slow.values())),
         "waits": {kind: _percentiles(s) for kind, s in sorted(waits.items())},
+        "p95": _percentiles([s for seconds in waits.values() for s in seconds])["p95"],
         "slow": {kind: _percentiles(s) for kind, s in sorted(slow.items())},
         "postponed": sum(v.postponed for v in visits),
         "errors": sum(problems.values()),

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inficond.core import Project
@@ -24,17 +25,11 @@ def test_opened_images_are_kept_up_to_a_limit_while_many_are_opened(
     monkeypatch: pytest.MonkeyPatch, small_project: Project, files: PageFiles
 ) -> None:
     monkeypatch.setattr(module, "MAX_OPENED", 4)
-    monkeypatch.setattr(module, "_original", lambda project, row, outside: _small(row))
+    monkeypatch.setattr(files.decoder, "decode", lambda path, at_least: np.zeros((8, 8, 3), np.uint8))
     with ThreadPoolExecutor(16) as pool:
         for _ in range(5):
             list(pool.map(lambda row: files.opened_image_url(small_project, row), range(200)))
     assert len(list(files.image_folder(small_project).glob("image-*.webp"))) <= 4 + 16
-
-
-def _small(row: int) -> object:
-    from PIL import Image
-
-    return Image.new("RGB", (8, 8), (row % 256, 0, 0))
 
 
 def test_an_address_holds_a_random_key_and_no_path(files: PageFiles) -> None:

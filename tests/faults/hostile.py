@@ -125,7 +125,7 @@ def visitor(url: str, count: int = 1) -> Iterator[HostileVisitors]:
                 hostile.count(400, "", type(error).__name__)
                 client.close()
 
-    with _running(hostile, live, count):
+    with running(hostile, live, count):
         yield hostile
 
 
@@ -161,12 +161,12 @@ def heavy(url: str) -> Iterator[HostileVisitors]:
                 hostile.count(400, "", type(error).__name__)
                 client.close()
 
-    with _running(hostile, live, AT_ONCE):
+    with running(hostile, live, AT_ONCE):
         yield hostile
 
 
 @contextmanager
-def _running(hostile: HostileVisitors, live: Any, count: int) -> Iterator[None]:
+def running(hostile: HostileVisitors, live: Any, count: int) -> Iterator[None]:
     threads = [threading.Thread(target=live, args=(i,), daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()

@@ -63,18 +63,21 @@ class Visit:
                     return
                 self.under_way = False
                 if "node" in answer:
+                    assert answer["token"] == self.token, "a step went to another visit"
                     self.node, self.steps = answer["node"], self.steps + 1
 
     def missing(self, client: httpx.Client) -> str:
         """Resume the visit; return what is missing, empty if nothing is."""
         answer = client.post("/rpc/read", json={"token": self.token, **MUTE}).json()
         if answer.get("token") != self.token:
-            return "the visit is lost" if self.steps else ""
+            if self.steps:
+                return "the visit is lost"
+            self.token = answer["token"]  # nothing was taken, so nothing is kept
         tree = answer["parts"]["provenance.tree"]
         known, current = json.dumps(tree), tree["current"]
-        if f'"{self.node}"' not in known:
+        if self.steps and f'"{self.node}"' not in known:
             return f"the step {self.node} is lost"
-        if current != self.node and not self.under_way:
+        if self.steps and current != self.node and not self.under_way:
             return f"the visit is at {current}, not at {self.node}"
         self.node = current
         return ""

@@ -58,6 +58,24 @@ def kills(quick: bool) -> dict[str, Any]:
     return found
 
 
+def signals(quick: bool) -> dict[str, Any]:
+    """End a page by signals at random moments while visitors take steps."""
+    from tests.conftest import write_small_project
+    from tests.faults.signals import kills as end_page
+
+    with tempfile.TemporaryDirectory() as scratch:
+        project = Path(scratch) / "project"
+        write_small_project(project)
+        found = list(end_page(project, 10 if quick else 200, seed=11))
+    kinds: dict[str, int] = {}
+    for kill in found:
+        kinds[kill["signal"]] = kinds.get(kill["signal"], 0) + 1
+    return {
+        "kills": len(found), "kinds": kinds, "steps": sum(k["steps"] for k in found),
+        "faults": [f"{k['signal']} at {k['at']} s: {f}" for k in found for f in k["faults"]],
+    }  # fmt: skip
+
+
 def flips(quick: bool) -> dict[str, Any]:
     """Change single bytes of every file, half of them in a project whose last writer was killed."""
     from tests.faults import flips as flipping
@@ -123,6 +141,52 @@ def load(quick: bool) -> dict[str, Any]:
     return found
 
 
+def hostile(quick: bool) -> dict[str, Any]:
+    """Send a few honest visitors beside 60 hostile ones, who overload the page in every known way."""
+    from tests.faults.crowd import crowd
+    from tests.faults.hostile import health
+
+    from inficond.gradio_app.bench.load_scenarios import Mix
+    from inficond.gradio_app.bench.page_client import PageClient
+    from inficond.gradio_app.bench.page_process import page_process
+    from inficond.gradio_app.bench.visitors import copy_without_history, visit
+
+    mixed = Mix(
+        {"switch class": 6, "open image": 3, "drag": 3, "tune": 3, "undo": 1, "upload": 0.5}, (1.0, 4.0)
+    )
+    honest, count = 6, 60
+    seconds = float(os.environ.get("INFICOND_HOSTILE_SECONDS", 60.0 if quick else 600.0))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, log = copy_without_history(None, Path(scratch)), Path(scratch) / "log"
+        with page_process(folder, log=log) as page:
+            witnesses = [_witness(PageClient(page.url), i) for i in range(20)]
+            with crowd(page.url, count) as attackers:
+                found = visit(page.url, page.pid, folder, mixed, honest, seconds)
+                found["health"] = health(page.url)
+            found["lost"] = sum(not _kept(PageClient(page.url), *witness) for witness in witnesses)
+        found["hostile"] = attackers.counts()
+        found["tracebacks"] = log.read_text(errors="replace").count("Traceback")
+        (BUILD / "hostile.log").write_text(log.read_text(errors="replace"))
+    found["witnesses"] = len(witnesses)
+    found["load_average"] = os.getloadavg()[0]
+    return found
+
+
+def _witness(client: Any, i: int) -> tuple[str, str]:
+    """Begin a visit with one step; return its token and the node of the step."""
+    hello = client.call("hello", {"selection": {}})
+    concept = hello["parts"]["influence.rows"]["rows"][i % 5]["name"]
+    action = {"kind": "set", "concept": concept, "value": 0.01 * i}
+    request = {"token": hello["token"], "cls": hello["selection"]["cls"], "actions": [action]}
+    return hello["token"], client.call("apply", {**request, "selection": {}, "parts": []})["node"]
+
+
+def _kept(client: Any, token: str, node: str) -> bool:
+    """Return whether a visit is still at its step."""
+    answer = client.call("read", {"token": token, "selection": {}, "parts": ["provenance.tree"]})
+    return answer["token"] == token and answer["parts"]["provenance.tree"]["current"] == node
+
+
 def attacks(quick: bool) -> dict[str, Any]:
     """Run the tests of known attacks; a test passes if its attack fails."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -162,13 +226,18 @@ def fuzz(quick: bool) -> dict[str, Any]:
     }
 
 
-PARTS = {"attacks": attacks, "fuzz": fuzz, "kills": kills, "flips": flips, "load": load}
+PARTS = {
+    "attacks": attacks, "fuzz": fuzz, "kills": kills, "signals": signals, "flips": flips, "load": load,
+    "hostile": hostile,
+}  # fmt: skip
 ROWS = {
     "attacks": "| known attacks",
     "fuzz": "| fuzzing",
     "kills": "| SIGKILL",
     "flips": "| one changed byte",
     "load": "| load |",
+    "signals": "| signals",
+    "hostile": "| 60 hostile",
 }
 """First characters of the row of each part."""
 
@@ -203,7 +272,10 @@ def page(parts: dict[str, dict[str, Any]]) -> str:
         "| test | extent | result | run |",
         "|---|---|---|---|",
     ]
-    rows = {"attacks": _attacks, "fuzz": _fuzz, "kills": _kills, "flips": _flips, "load": _load}
+    rows = {
+        "attacks": _attacks, "fuzz": _fuzz, "kills": _kills, "signals": _signals, "flips": _flips, "load": _load,
+        "hostile": _hostile,
+    }  # fmt: skip
     for name, row in rows.items():
         found = parts.get(name)
         if found is None:
@@ -212,7 +284,10 @@ def page(parts: dict[str, dict[str, Any]]) -> str:
         for what, tried, result in row(found):
             lines.append(f"| {what} | {tried} | {result} | {_when(found)} |")
     lines += [f"\n{name}: {p['note']}" for name, p in parts.items() if p.get("note")]
-    sections = {"fuzz": _fuzz_more, "kills": _kills_more, "flips": _flips_more, "load": _load_more}
+    sections = {
+        "fuzz": _fuzz_more, "kills": _kills_more, "flips": _flips_more, "load": _load_more,
+        "hostile": _hostile_more,
+    }  # fmt: skip
     for name, more in sections.items():
         if name in parts:
             lines += ["", *more(parts[name])]
@@ -266,6 +341,40 @@ def _kills(k: dict[str, Any]) -> list[tuple[str, str, str]]:
     lost = len(k["faults"])
     return [("SIGKILL at a random moment", f"{k['killed']} kills of {len(k['kinds'])} commands",
              f"{k['killed'] - lost if lost else 'all'} survived with nothing lost; {lost} faults")]  # fmt: skip
+
+
+def _signals(k: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [("signals to a page at random moments", f"{k['kills']} kills by {', '.join(sorted(k['kinds']))}",
+             f"{k['steps']:,} steps of 3 visitors; {len(k['faults'])} faults: at most the step under way was lost")]  # fmt: skip
+
+
+def _hostile(m: dict[str, Any]) -> list[tuple[str, str, str]]:
+    worst = max(w["p95"] for w in m["waits"].values())
+    switch = m["waits"]["class switch"]
+    return [(f"{m['hostile']['at_once']} hostile visitors beside {m['visitors']} honest ones",
+             f"{m['seconds'] / 60:.1f} min, {m['hostile']['requests']:,} hostile requests",
+             f"memory {m['memory']['most']:.0f} MB at most; honest p95 {m['p95']:.0f} ms (class switch "
+             f"{switch['p95']:.0f}, slowest kind {worst:.0f}); {m['wrong']} wrong of {m['checked']:,}, "
+             f"{m['lost']} of {m['witnesses']} steps lost, {m['hostile']['faults']} faults of the server")]  # fmt: skip
+
+
+def _hostile_more(m: dict[str, Any]) -> list[str]:
+    return [
+        "## Hostile visitors",
+        "",
+        "Each hostile visitor connects from an address of its own and sends one attack after another: long and nested",
+        "bodies, form fields, pictures of 63 million pixels, new visits, steps, exports, searches, API calls and held",
+        f"connections. Page, honest and hostile visitors share the machine (load average {m['load_average']:.0f} at the",
+        f"end). `/health` at the end: {m['health']}; {m['tracebacks']} tracebacks in the log.",
+        "",
+        "| honest action | n | p50 ms | p95 ms | p99 ms |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {k} | {w['n']} | {w['p50']:.0f} | {w['p95']:.0f} | {w['p99']:.0f} |"
+            for k, w in m["waits"].items()
+        ),
+        *(f"- {n} × {line}" for line, n in m["problems"].items()),
+    ]
 
 
 def _flips(f: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -1,0 +1,63 @@
+"""Numba functions whose machine code is cached on disk if any cache folder is writable."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
+
+
+def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator like ``numba.njit(cache=True)`` that also works where Numba finds no cache folder.
+
+    Numba fails on an installation that cannot be written if there is no home directory either. A private
+    temporary folder is used then, or none.
+
+    Parameters
+    ----------
+    signatures : str or list of str, optional
+    options
+        As for `numba.njit`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(signatures, cache=True, **options)(function)
+        except RuntimeError as error:
+            if "locator" not in str(error):
+                raise
+        folder = private_folder()
+        if folder is None:
+            return numba.njit(signatures, **options)(function)
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(folder)
+        try:
+            return numba.njit(signatures, cache=True, **options)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return decorate
+
+
+def private_folder() -> Path | None:
+    """Return a temporary folder for compiled code that only this user can write, or None.
+
+    Cached code is executed, so a folder that others can write is never used.
+    """
+    owner = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISDIR(status.st_mode) or not os.access(folder, os.W_OK):
+        return None
+    if hasattr(os, "getuid") and (status.st_uid != owner or status.st_mode & 0o077):
+        return None
+    return folder
