@@ -48,7 +48,7 @@ def step(client: httpx.Client, token: str, cls: str, concept: str, value: float 
 
 @pytest.fixture(scope="module")
 def target(hostile_project: Path) -> Iterator[Target]:
-    with attacks.running_page(hostile_project, limits=lambda: limit_descriptors(128)) as target:
+    with attacks.running_page(hostile_project, "--isolated", limits=lambda: limit_descriptors(128)) as target:
         yield target
 
 

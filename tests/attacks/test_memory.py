@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.fixture(scope="module")
 def target(hostile_project: Path) -> Iterator[Target]:
     """A page in a process of its own, after its first view was computed."""
-    with attacks.running_page(hostile_project) as target:
+    with attacks.running_page(hostile_project, "--isolated") as target:
         with httpx.Client(base_url=target.url, timeout=60) as client:
             client.post("/rpc/hello", json={})
             classify(client, upload(client, attacks.picture(64, 64)))

@@ -46,7 +46,9 @@ def _picture(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def _post(client: PageClient, hostile: HostileVisitors, path: str, body: bytes, kind: str = "application/json") -> bytes:
+def _post(
+    client: PageClient, hostile: HostileVisitors, path: str, body: bytes, kind: str = "application/json"
+) -> bytes:
     status, said = client.request("POST", path, body, {"Content-Type": kind})
     hostile.count(status, said.decode(errors="replace"), path)
     return said
@@ -114,7 +116,9 @@ def _calls(client: PageClient, rng: random.Random, hostile: HostileVisitors, pic
         _post(client, hostile, path, b'{"data":["' + b"x" * rng.randrange(2000) + b'"]}')
 
 
-def _held_connections(client: PageClient, rng: random.Random, hostile: HostileVisitors, picture: bytes) -> None:
+def _held_connections(
+    client: PageClient, rng: random.Random, hostile: HostileVisitors, picture: bytes
+) -> None:
     held = []
     try:
         for _ in range(10):

@@ -21,7 +21,6 @@ import httpx
 from tests.faults.page_launcher import Launcher
 
 SIGNALS = ("SIGHUP", "SIGQUIT", "SIGTERM", "SIGINT", "SIGKILL")
-VISITORS = 3
 MUTE = {"selection": {}, "parts": ["provenance.tree"]}
 
 
@@ -66,13 +65,13 @@ class Visit:
                     assert answer["token"] == self.token, "a step went to another visit"
                     self.node, self.steps = answer["node"], self.steps + 1
 
-    def missing(self, client: httpx.Client) -> str:
+    def missing(self, client: httpx.Client, isolated: bool) -> str:
         """Resume the visit; return what is missing, empty if nothing is."""
         answer = client.post("/rpc/read", json={"token": self.token, **MUTE}).json()
         if answer.get("token") != self.token:
-            if self.steps:
+            if self.steps and isolated:
                 return "the visit is lost"
-            self.token = answer["token"]  # nothing was taken, so nothing is kept
+            self.token = answer["token"]  # there is nothing to resume: no step, or the project's history
         tree = answer["parts"]["provenance.tree"]
         known, current = json.dumps(tree), tree["current"]
         if self.steps and f'"{self.node}"' not in known:
@@ -113,31 +112,38 @@ class ForkedPage:
         return int(self.launcher.ask(wait=self.pid)["code"])
 
 
-def start(launcher: Launcher, project: Path, scratch: Path) -> ForkedPage:
+def start(launcher: Launcher, project: Path, scratch: Path, isolated: bool) -> ForkedPage:
     """Start `inficond launch` on a project; its temporary files lie in `scratch`."""
     pipe = scratch / "output"
     if not pipe.exists():
         os.mkfifo(pipe)
-    argv = ["launch", str(project), "--no-browser", "--json"]
+    argv = ["launch", str(project), "--no-browser", "--json", *(["--isolated"] if isolated else [])]
     pid = launcher.ask(start=argv, environment={"TMPDIR": str(scratch)}, output=str(pipe))["pid"]
     with open(pipe, encoding="utf-8") as output:
         return ForkedPage(launcher, pid, json.loads(output.readline())["url"].rstrip("/"))
 
 
-def kills(
-    project: Path, count: int, seed: int = 0, signals: tuple[str, ...] = SIGNALS
-) -> Iterator[dict[str, Any]]:
-    """End a page `count` times; yield what each kill did."""
+def kills(project: Path, count: int, seed: int = 0, isolated: bool = True) -> Iterator[dict[str, Any]]:
+    """End a page `count` times; yield what each kill did.
+
+    Parameters
+    ----------
+    project : Path
+    count, seed : int
+    isolated : bool
+        Whether three visitors work on copies of their own, or one on the project's own history.
+    """
     rng = random.Random(seed)
+    visitors = 3 if isolated else 1
     visits: list[Visit] = []
     with tempfile.TemporaryDirectory() as scratch:
         launcher = Launcher()
-        target = start(launcher, project, Path(scratch))
+        target = start(launcher, project, Path(scratch), isolated)
         for i in range(count):
-            name = signals[i % len(signals)]
+            name = SIGNALS[i % len(SIGNALS)]
             with httpx.Client(base_url=target.url, timeout=60) as client:
-                visits = visits[-VISITORS + 1 :] if i % 10 == 0 else visits
-                while len(visits) < VISITORS:
+                visits = visits[1 - visitors :] if i % 10 == 0 else visits
+                while len(visits) < visitors:
                     visits.append(begin(client))
             acknowledged = sum(v.steps for v in visits)
             threads = [
@@ -153,14 +159,14 @@ def kills(
                 thread.join(60)
             left = [p.name for p in Path(scratch).iterdir() if p.name.startswith("inficond-page-")]
             faults = [] if name == "SIGKILL" or (code == 0 and not left) else [f"exit {code}, left {left}"]
-            target = start(launcher, project, Path(scratch))
+            target = start(launcher, project, Path(scratch), isolated)
             if name == "SIGKILL":
                 left = [p.name for p in Path(scratch).iterdir() if p.name.startswith("inficond-page-")]
                 faults += ["the folder of the killed page is left"] if len(left) > 1 else []
             steps = sum(v.steps for v in visits) - acknowledged
             with httpx.Client(base_url=target.url, timeout=60) as client:
                 under_way = sum(v.under_way for v in visits)
-                faults += [text for v in visits if (text := v.missing(client))]
+                faults += [text for v in visits if (text := v.missing(client, isolated))]
             yield {
                 "signal": name,
                 "at": round(delay, 2),

@@ -15,12 +15,16 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 
 
 @pytest.mark.parametrize(
-    "count", [10, pytest.param(200, marks=pytest.mark.nightly)], ids=["10 kills", "200 kills"]
+    ("count", "isolated"),
+    [(5, True), (5, False), pytest.param(200, True, marks=pytest.mark.nightly)],
+    ids=["5 kills", "5 kills, own history", "200 kills"],
 )
-def test_at_most_the_step_under_way_is_lost(count: int, small_project: Project, tmp_path: Path) -> None:
+def test_at_most_the_step_under_way_is_lost(
+    count: int, isolated: bool, small_project: Project, tmp_path: Path
+) -> None:
     """Finding 12: at SIGHUP, SIGQUIT and SIGKILL all steps of the page were lost, and uploads stayed."""
     folder = shutil.copytree(small_project.path, tmp_path / "project")
-    found = list(signals.kills(folder, count))
+    found = list(signals.kills(folder, count, isolated=isolated))
     assert [kill for kill in found if kill["faults"]] == []
     assert sum(kill["steps"] for kill in found) > count
 
@@ -31,6 +35,6 @@ def test_a_page_that_is_interrupted_after_its_first_answer_ends_in_order(
 ) -> None:
     """Threads that compute the first view could abort the process while the interpreter ended."""
     folder = shutil.copytree(small_project.path, tmp_path / "project")
-    target = start_page(folder)
+    target = start_page(folder, "--isolated")
     assert httpx.get(target.url, timeout=60).status_code == 200
     assert target.end(2) == 0
