@@ -73,7 +73,7 @@ class AccessPolicy:
         origin = headers.get("origin")
         if origin is not None and urlsplit_netloc(origin) not in {host.lower(), *self._origin_hosts}:
             return FOREIGN_ORIGIN
-        site = headers.get("sec-fetch-site", "none")
+        site = headers.get("sec-fetch-site", "none").lower()
         is_navigation = (
             method in ("GET", "HEAD") and path == "/" and headers.get("sec-fetch-mode") == "navigate"
         )

@@ -20,13 +20,17 @@ from inficond.gradio_app.limits import (
     caller_of,
     check_json,
 )
-from inficond.gradio_app.routes import Route, RouteTable
+from inficond.gradio_app.routes import TOKEN_HEADER, Route, RouteTable
 
 LOG = logging.getLogger("inficond.page")
 MAX_DISCARDED, DISCARD_SECONDS = 4 * MIB, 2.0
 """Bytes and seconds of a body that is read although it is refused."""
 SEND_SECONDS = 30.0
 """Seconds that a client may take to receive a piece of a response."""
+SINGLE_HEADERS = (
+    "host", "origin", "sec-fetch-site", "sec-fetch-mode", "content-length", "content-type", TOKEN_HEADER
+)  # fmt: skip
+"""Request headers that decide about access or limits; a repeated one could hide another."""
 CALLER_KEY = "inficond.caller"
 """Key of the caller in the ASGI scope."""
 NOT_FOUND = "this page has no such route"
@@ -101,7 +105,11 @@ class RequestGuard:
     def _route(self, scope: Scope) -> Route:
         """Return the route of a request that the access policy accepts."""
         method, path = scope["method"], scope.get("path", "")
-        refusal = self.policy.refusal(Headers(scope=scope), method, path)
+        headers = Headers(scope=scope)
+        repeated = next((name for name in SINGLE_HEADERS if len(headers.getlist(name)) > 1), None)
+        if repeated is not None:
+            raise Refused(400, f"the header {repeated} appears more than once")
+        refusal = self.policy.refusal(headers, method, path)
         if refusal is not None:
             raise Refused(403, refusal)
         route = self.routes.find(method, path)

@@ -9,7 +9,6 @@ name and nothing about any visitor.
 import asyncio
 import logging
 import os
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,8 +22,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from inficond.gradio_app.limits import Caller
-from inficond.gradio_app.page_files import PageFiles
+from inficond.gradio_app.page_files import PUBLIC, PageFiles
 from inficond.gradio_app.request_queue import Kind, RequestQueue
+from inficond.gradio_app.uploads import BadUpload, check_space
 from inficond.gradio_app.visitor import VisitorRegistry
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ TIMEOUT_SECONDS = 15.0
 """Seconds in which a check must end; visitors' requests may delay it."""
 JOB_TIMEOUT_SECONDS = 120.0
 """Seconds in which a job must get its turn."""
-MIN_FREE_DISK = 64 * 2**20
-"""Bytes of disk that must be free."""
 TOLERANCE = 1e-4
 """Difference of the model's answers from those at the start."""
 PROBE, VISIT = Caller("127.0.0.1", "health check"), "health check"
@@ -238,7 +236,13 @@ def _image(rgb: np.ndarray) -> "Image":
 
 
 def _check_disk(files: PageFiles) -> str | None:
-    """Return why the folders of the page cannot be written, or None."""
+    """Return why the folders of the page cannot be written or uploads would be refused, or None."""
+    try:
+        check_space(files, PROBE, PUBLIC)
+    except BadUpload as refusal:
+        return f"uploads are refused: {refusal.reason}"
+    except OSError:
+        return "the folder of uploads is missing"
     for folder in (files.folder, files.uploads):
         reason = _write_probe(folder)
         if reason is not None:
@@ -250,8 +254,6 @@ def _write_probe(folder: Path) -> str | None:
     """Write, read and delete a file; return what is wrong, or None."""
     probe = folder / f".health-{os.getpid()}"
     try:
-        if shutil.disk_usage(folder).free < MIN_FREE_DISK:
-            return f"less than {MIN_FREE_DISK >> 20} MB of disk are free"
         try:
             with open(probe, "wb") as file:
                 file.write(PATTERN)

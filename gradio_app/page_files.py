@@ -6,7 +6,6 @@ removed at the next start.
 """
 
 import contextlib
-import os
 import re
 import secrets
 import shutil
@@ -21,10 +20,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.atomic_io import lives
 from inficond.core.errors import InputError
 from inficond.core.serving.picture_process import PictureDecoder
 from inficond.gradio_app.background import BackgroundThreads
+from inficond.gradio_app.page_folder import make_page_folder
 from inficond.gradio_app.request_queue import lower_thread_priority
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from inficond.core.project.folder import ProjectFolder
 
-PREFIX = "inficond-page-"
 TILE = 96
 """Side of a thumbnail in a sheet, in pixels."""
 COLUMNS = 16
@@ -100,8 +98,7 @@ class PageFiles:
     def __init__(self, parent: Path | None = None, outside: bool = False) -> None:
         self._outside = outside
         parent = parent or Path(tempfile.gettempdir())
-        _remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent)).resolve()
+        self.folder, self._folder_lock = make_page_folder(parent)
         self.uploads = self.folder / "uploads"
         self.projects = self.folder / "projects"
         self._shared = self.folder / "shared"
@@ -120,6 +117,8 @@ class PageFiles:
         self.decoder.close()
         self._threads.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._folder_lock is not None:
+            self._folder_lock.close()
 
     # -- the register
 
@@ -437,19 +436,6 @@ def safe_file_name(name: str) -> str:
     base = re.split(r"[\\/]", name.encode("utf-8", "replace").decode())[-1]
     short = re.sub(r"[\x00-\x1f<>:\"|?*]+", "_", base).strip(". ").encode()[-120:].decode("utf-8", "ignore")
     return short.strip(". ") or "image"
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Delete the folders of pages whose process was killed."""
-    for folder in parent.glob(f"{PREFIX}*-*"):
-        process = folder.name.removeprefix(PREFIX).partition("-")[0]
-        try:
-            owned = not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
-        except OSError:
-            continue
-        is_ours = owned and folder.is_dir() and not folder.is_symlink() and process.isdigit()
-        if is_ours and not lives(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_sheet(project: "ProjectFolder", number: int, path: Path) -> None:

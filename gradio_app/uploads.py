@@ -71,7 +71,7 @@ class UploadHandler:
         form = _Form(self._files)
         try:
             with self._running.using(caller):
-                self._check_space(caller, owner)
+                check_space(self._files, caller, owner)
                 address = await self._store(request, form, caller, owner)
         except LimitExceeded as error:
             refusal = error.args[0], 429
@@ -87,19 +87,6 @@ class UploadHandler:
         if not form.read_to_end:  # otherwise the client sees a reset connection instead of the response
             await discard(request.receive)
         return _refused(*refusal)
-
-    def _check_space(self, caller: Caller, owner: str) -> None:
-        shares = [(self._files.upload_use(), UPLOAD_FILES.total, UPLOAD_BYTES.total)]
-        if owner != PUBLIC:
-            use = self._files.upload_use(owner=owner)
-            shares.append((use, UPLOAD_FILES.per_visit, UPLOAD_BYTES.per_visit))
-        if not caller.is_local:
-            use = self._files.upload_use(address=caller.address)
-            shares.append((use, UPLOAD_FILES.per_address, UPLOAD_BYTES.per_address))
-        if any(count >= most or size + MAX_UPLOAD > limit for (count, size), most, limit in shares):
-            raise BadUpload("too many uploads wait to be used: use or end them, or try again later", 429)
-        if shutil.disk_usage(self._files.uploads).free < MIN_FREE_DISK + MAX_UPLOAD:
-            raise BadUpload(DISK_FULL, 507)
 
     async def _store(self, request: Request, form: "_Form", caller: Caller, owner: str) -> str:
         kind, options = parse_options_header(request.headers.get("content-type", ""))
@@ -118,6 +105,33 @@ class UploadHandler:
         except BaseException:
             form.discard()
             raise
+
+
+def check_space(files: PageFiles, caller: Caller, owner: str) -> None:
+    """Check whether there is room for another upload; the health check asks the same.
+
+    Parameters
+    ----------
+    files : PageFiles
+    caller : Caller
+    owner : str
+        Token of the visitor, or `PUBLIC`.
+
+    Raises
+    ------
+    BadUpload
+        The disk is full, or all visitors, the address or the visitor have too many uploads.
+    """
+    shares = [(files.upload_use(), UPLOAD_FILES.total, UPLOAD_BYTES.total)]
+    if owner != PUBLIC:
+        shares.append((files.upload_use(owner=owner), UPLOAD_FILES.per_visit, UPLOAD_BYTES.per_visit))
+    if not caller.is_local:
+        use = files.upload_use(address=caller.address)
+        shares.append((use, UPLOAD_FILES.per_address, UPLOAD_BYTES.per_address))
+    if any(count >= most or size + MAX_UPLOAD > limit for (count, size), most, limit in shares):
+        raise BadUpload("too many uploads wait to be used: use or end them, or try again later", 429)
+    if shutil.disk_usage(files.uploads).free < MIN_FREE_DISK + MAX_UPLOAD:
+        raise BadUpload(DISK_FULL, 507)
 
 
 class _Form:

@@ -341,7 +341,8 @@ class VisitorRegistry:
         InputError
             Too many such projects are open.
         """
-        own = sum(token in self._owners.get(key, ()) for key in self._temporary)
+        with self._lock:
+            own = sum(token in self._owners.get(key, ()) for key in self._temporary)
         if own >= PROJECTS.per_visit:
             raise InputError(f"a visitor can build {own} projects from uploads; end this visit to build more")
         if len(self._temporary) >= PROJECTS.total:
@@ -349,8 +350,10 @@ class VisitorRegistry:
 
     def available_projects(self, token: str) -> "dict[str, Project]":
         """Return the projects that the holder of a token may open."""
-        items = list(self.projects.items())
-        return {k: p for k, p in items if k not in self._owners or token in self._owners[k]}
+        with self._lock:
+            return {
+                k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]
+            }
 
     def open_project(self, visitor: Visitor, key: Any) -> Visitor:
         """Start a new visit to a project; the earlier visit continues under its own token.

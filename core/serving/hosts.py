@@ -82,6 +82,6 @@ class SameOrigin:
         for origin in headers.getlist("origin"):
             if urlsplit(origin).netloc.lower() != hosts[0].lower():
                 return "requests from pages of other sites are not answered"
-        if headers.get("sec-fetch-site", "").lower() in FOREIGN:
+        if any(site.lower() in FOREIGN for site in headers.getlist("sec-fetch-site")):
             return "requests from pages of other sites are not answered"
         return ""

@@ -140,10 +140,11 @@ def visit(
     Returns
     -------
     dict
-        ``waits`` {kind: n, p50, p95, p99, most in milliseconds}, ``p95`` of all, ``slow`` as waits for parts in the
-        background; ``postponed`` (number of searches that the server postponed), ``errors`` (count),
-        ``problems`` {line: count}, ``checked``, ``wrong`` (counts), ``wrong_answers`` (lines), ``memory`` (in
-        MB; see `MemorySampler.summary`), ``processors`` (mean in use by the server).
+        ``waits`` {kind: n, p50, p95, p99, most in milliseconds}, ``p95`` of all of them, ``slow`` the same as
+        ``waits`` for parts requested in the background; ``postponed`` (number of searches that the server
+        postponed), ``errors`` (count), ``problems`` {line: count}, ``checked``, ``wrong`` (counts),
+        ``wrong_answers`` (lines), ``memory`` (in MB; see `MemorySampler.summary`), ``processors`` (mean in
+        use by the server).
 
     Raises
     ------

@@ -14,6 +14,7 @@ from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.gradio_app import page_files as module
 from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, UPLOAD_SECONDS, PageFiles
+from inficond.gradio_app.page_folder import PREFIX
 
 
 def write(path: Path, content: bytes = b"x") -> Path:
@@ -98,14 +99,28 @@ def test_the_folder_of_a_killed_page_is_deleted_at_the_next_start(
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    abandoned = tmp_path / f"{module.PREFIX}{ended.pid}-abc"
+    abandoned = tmp_path / f"{PREFIX}{ended.pid}-abc"
     (abandoned / "uploads").mkdir(parents=True)
-    running = tmp_path / f"{module.PREFIX}{os.getppid()}-abc"
+    running = tmp_path / f"{PREFIX}{os.getppid()}-abc"
     running.mkdir()
     files = PageFiles(tmp_path)
     assert not abandoned.exists()
     assert running.exists()
     files.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are not locked on this system")
+def test_the_folder_of_a_killed_page_is_deleted_even_if_its_process_id_is_used_again(tmp_path: Path) -> None:
+    """In a container, each start of the page has the same process id."""
+    abandoned = tmp_path / f"{PREFIX}{os.getpid()}-abc"
+    (abandoned / "uploads").mkdir(parents=True)
+    (abandoned / ".lock").touch()
+    first, second = PageFiles(tmp_path), PageFiles(tmp_path)
+    assert not abandoned.exists()
+    assert first.folder.is_dir()
+    first.close()
+    second.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,22 @@ def test_a_disk_that_cannot_be_written_is_reported(page: Page, which: str) -> No
     assert (code, "disk" in failed(response)) == (503, True)
     assert "/" not in json.dumps(response)
     assert ask(page)[0] == 200
+
+
+@pytest.mark.parametrize("reason", ["disk", "quota"])
+def test_uploads_that_would_be_refused_are_reported(
+    reason: str, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inficond.gradio_app import uploads
+
+    if reason == "disk":
+        monkeypatch.setattr(uploads, "MIN_FREE_DISK", 1 << 60)
+    else:
+        monkeypatch.setattr(uploads, "UPLOAD_FILES", replace(uploads.UPLOAD_FILES, total=0))
+    assert failed(ask(page)[1]) == {"disk"}
+    refused = httpx.post(f"{page.url}gradio_api/upload", files={"files": ("a.png", b"x")})
+    assert refused.status_code == (507 if reason == "disk" else 429)
+    monkeypatch.undo()
 
 
 def test_a_missing_folder_is_reported(page: Page) -> None:
