@@ -46,6 +46,7 @@ def page(made: sample.Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     page = build_page(Project.open(tmp_path / "project"))
     page.start()
+    page.files.decoder.decode(page.files.folder / "health.png")  # the process starts now, not in a check
     yield page
     page.close()
 
