@@ -21,7 +21,7 @@ def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..
     Parameters
     ----------
     signatures : str or list of str, optional
-    options
+    **options
         As for `numba.njit`.
     """
 
