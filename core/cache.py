@@ -137,6 +137,12 @@ class Cache:
                 self._name, over / 2**20, self._budget / 2**20, f"; {self._hint}" if self._hint else "",
             )  # fmt: skip
 
+    def remove(self, matches: Callable[[Any], bool]) -> None:
+        """Remove the values whose keys match."""
+        with self._lock:
+            for key in [key for key in self._entries if matches(key)]:
+                self._size -= self._entries.pop(key).size
+
     def clear(self) -> None:
         """Remove every value."""
         with self._lock:

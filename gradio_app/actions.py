@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, one_line, unknown
 from inficond.core.images.crop import centre_crop
 from inficond.core.progress import Progress
@@ -499,8 +500,7 @@ def _uploads_digest(uploads: list[tuple[Path, str]], token: str, classes: Any) -
     """Return a digest of visitor, images and classes, so that the same request resumes a cancelled one."""
     digest = hashlib.sha256(f"{token}\0{classes}\0".encode())
     for path, name in sorted(uploads, key=lambda f: f[1]):
-        with open(path, "rb") as file:
-            digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+        digest.update(f"{name}\0{sha256_of(path)}\0".encode())
     return digest.hexdigest()[:16]
 
 

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 from inficond.core.serving.picture_process import PictureDecoder
 from inficond.gradio_app.background import BackgroundThreads
@@ -407,7 +408,7 @@ class PageFiles:
                     lower_thread_priority()  # only the first sheet is on the first page
                 try:
                     self.sheet(project, number)
-                except FileNotFoundError:
+                except (FileNotFoundError, InputError):
                     return  # the page was closed and its folder removed
 
         self._threads.start("inficond-sheets", work)
@@ -454,6 +455,5 @@ def _write_sheet(project: "ProjectFolder", number: int, path: Path) -> None:
 
 
 def _save_webp(image: "Image", path: Path, quality: int) -> None:
-    part = path.with_suffix(".part")
-    image.save(part, "WEBP", quality=quality, method=1)
-    part.replace(path)
+    with replacing(path) as file:
+        image.save(file, "WEBP", quality=quality, method=1)

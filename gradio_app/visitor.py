@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inficond.core.cache import Cache
 from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
@@ -77,9 +78,7 @@ class Visitor:
         self.used = time.monotonic()
         self._registry = registry
         self._session: Session | None = None
-        self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._cache_size = cache_size
-        self._lock = threading.Lock()
+        self._cache = Cache(cache_size)
 
     @property
     def session(self) -> Session:
@@ -149,16 +148,11 @@ class Visitor:
             return reader.cached(key, make)
         node = self.session.node
         full = (node, *key)
-        with self._lock:
-            if full in self._cache:
-                self._cache.move_to_end(full)
-                return self._cache[full]
+        if (found := self._cache.find(full)) is not None:
+            return found[0]
         value = make()
         if self.session.node == node:  # a concurrent step makes it unclear to which node the value belongs
-            with self._lock:
-                self._cache[full] = value
-                while len(self._cache) > self._cache_size:
-                    self._cache.popitem(last=False)
+            self._cache.put(full, (value,))
         return value
 
     def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
@@ -261,7 +255,7 @@ class VisitorRegistry:
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
         self._readers: dict[str, Visitor] = {}
         self._saves = True
-        self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._cache = Cache(MAX_SHARED)
         self._lock = threading.Lock()  # of the tables; never held while a store is read or written
         self._added = 0
         self.default_key = self.add(project)
@@ -474,16 +468,7 @@ class VisitorRegistry:
 
     def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return a cached value that is the same for every visitor; make it if necessary."""
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        value = make()
-        with self._lock:
-            self._cache[key] = value
-            while len(self._cache) > MAX_SHARED:
-                self._cache.popitem(last=False)
-        return value
+        return self._cache.get(key, make)
 
     # -- expiry
 
@@ -536,8 +521,7 @@ class VisitorRegistry:
             sessions = self._sessions.pop(key)
             self._owners.pop(key, None)
             self._readers.pop(key, None)
-            for cached in [k for k in self._cache if k[0] == key]:
-                del self._cache[cached]
+            self._cache.remove(lambda cached: cached[0] == key)
         sessions.close()
         self.files.forget_project(project)
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from inficond.core.atomic_io import temporary_name
+from inficond.core.atomic_io import replacing
 from inficond.core.bundle.contents import CHUNK, FORMAT, MANIFEST, Entry, read_contents, unsafe
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
@@ -101,23 +101,13 @@ def _files(source: Path, name: str, archive: Path, scratch: Path) -> Iterator[tu
 def _write(members: dict[str, Path], archive: Path, progress: Progress) -> None:
     """Write an archive; sizes and checksums are computed while the bytes are written."""
     progress.start("packing", len(members))
-    temporary = temporary_name(archive)
-    try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
-            listing: dict[str, Entry] = {}
-            for name, path in members.items():
-                listing[name] = _add(z, name, path)
-                progress.advance()
-            text = json.dumps({"format": FORMAT, "members": listing}, indent=1, ensure_ascii=False)
-            z.writestr(_info(MANIFEST, 0), text)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, archive)
-    except OSError as error:
-        raise InputError(f"cannot write {archive}: {error.strerror or error}; nothing was packed") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(archive) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
+        listing: dict[str, Entry] = {}
+        for name, path in members.items():
+            listing[name] = _add(z, name, path)
+            progress.advance()
+        text = json.dumps({"format": FORMAT, "members": listing}, indent=1, ensure_ascii=False)
+        z.writestr(_info(MANIFEST, 0), text)
 
 
 def _add(z: zipfile.ZipFile, name: str, path: Path) -> Entry:

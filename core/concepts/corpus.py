@@ -1,7 +1,6 @@
 """Corpus of concepts: built in or read from a file, with concept embeddings."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
 
@@ -285,7 +285,7 @@ def _check_names(path: Path, concepts: Sequence[Concept]) -> None:
 def _shipped_for() -> str:
     """Return the digest of the encoder of the shipped embeddings, or an empty string if they are outdated."""
     facts = json.loads((ASSETS / "embedded.json").read_text("utf-8"))
-    same = facts["words"] == hashlib.sha256((ASSETS / BUILT_IN).read_bytes()).hexdigest()
+    same = facts["words"] == sha256_of(ASSETS / BUILT_IN)
     return str(facts["encoder"]) if same else ""
 
 

@@ -1,11 +1,11 @@
 """Images of a folder: class folders, split folders, ImageFolder metadata."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.images.sources.classes import folder_labels
 from inficond.core.images.sources.record import ImageRecord, Note
@@ -79,7 +79,7 @@ class Folder:
         for same in by_size.values():
             if len({records[i].labels for i in same}) < 2:
                 continue
-            by_content: defaultdict[bytes, list[int]] = defaultdict(list)
+            by_content: defaultdict[str, list[int]] = defaultdict(list)
             for i in same:
                 by_content[_digest(records[i].path)].append(i)
             for copies in by_content.values():
@@ -135,13 +135,12 @@ class Folder:
                 )
 
 
-def _digest(path: Path | None) -> bytes:
+def _digest(path: Path | None) -> str:
     assert path is not None
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return sha256_of(path)
     except OSError:
-        return str(path).encode()
+        return str(path)
 
 
 def _children(folder: Path) -> list[Path]:
