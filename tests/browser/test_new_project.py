@@ -22,7 +22,7 @@ MANY = 150
 
 @pytest.fixture
 def photographs(shared_data: Path, tmp_path: Path) -> list[Path]:
-    """Photographs of every fourth ImageNet class."""
+    """Copies of the first photographs of the ImageNet sample, one per class."""
     found = sorted((shared_data / "imagenet_sample").glob("*.jpg"))[:MANY]
     folder = tmp_path / "my photographs"
     folder.mkdir()
@@ -138,11 +138,15 @@ def test_choosing_other_classes_fills_in_the_form(
 ) -> None:
     from inficond.core.pipeline.build import BuildOptions, build
 
-    folder = build(
-        BuildOptions(
-            images=photographs[0].parent, out=tmp_path / "project", classes={"bird": ["hen", "junco"]}
-        )
+    for photograph in photographs[24:]:
+        photograph.unlink()
+    options = BuildOptions(
+        images=photographs[0].parent,
+        out=tmp_path / "project",
+        classes={"bird": ["hen", "junco"]},
+        baseline=False,
     )
+    folder = build(options)
     page_served = serve(Project.open(folder), local_folders=True)
     try:
         page = open_page(f"owner={page_served.owner_key.value}", url=page_served.options["url"])
