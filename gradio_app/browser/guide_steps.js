@@ -97,7 +97,7 @@ export function guideSteps() {
       at: "#view-tuning .suggestions",
       title: "Tune the student",
       text:
-        "The solver's sensitivities show which few actions would help most. A click previews a " +
+        "The sensitivities of the fit show which few actions would help most. A click previews a " +
         "suggestion and changes nothing yet.",
       task: "Click the first suggestion, or drag a slider.",
       done: () => state.pending.length > 0,

@@ -15,7 +15,7 @@ SUMMARY = "open the page on the built-in demo, offline"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_server_arguments(parser)
-    parser.add_argument("--prepare-only", action="store_true", help="do what the first start does, and stop")
+    parser.add_argument("--prepare-only", action="store_true", help="prepare the files of the demo and stop")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

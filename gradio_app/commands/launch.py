@@ -36,7 +36,7 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         "--public-name", action="append", default=[], metavar="NAME",
         help="host name under which others reach the page, such as a reverse proxy's; may be repeated",
     )  # fmt: skip
-    add("--mcp", action="store_true", help="offer the API to MCP clients too (extra `mcp`)")
+    add("--mcp", action="store_true", help="also offer the API to MCP clients (extra `mcp`)")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
