@@ -81,7 +81,7 @@ def stored_checksum(db: sqlite3.Connection, owner: str) -> int:
 
 
 def store_checksum(db: sqlite3.Connection, owner: str, checksum: int) -> None:
-    """Write an owner's checksum; one of no rows is deleted."""
+    """Write an owner's checksum, or delete it if the owner has no rows."""
     if checksum == 0:
         db.execute("DELETE FROM seal WHERE owner = ?", (owner,))
     else:

@@ -1,7 +1,7 @@
 """Messages with NumPy arrays between two processes, without pickle.
 
 A message is one line of JSON followed by the bytes of the arrays. The receiver checks types and sizes, so a
-process that runs a graph from elsewhere can be answered to without trusting it.
+process that runs an untrusted graph need not be trusted itself.
 """
 
 import json

@@ -59,7 +59,7 @@ class HealthCheck:
         return bool(state["ok"]), state
 
     async def _try(self) -> str:
-        """Return why the picture was not answered; empty if it was."""
+        """Return the reason why the picture failed; empty if it succeeded."""
         try:
             async with asyncio.timeout(PATIENCE):
                 try:

@@ -55,7 +55,7 @@ class FitResult:
         lam: float = 0.0,
         link: str = "sigmoid",
     ) -> "FitResult":
-        """Make a result to start from out of saved weights.
+        """Create a result from saved weights, as the starting point of a fit.
 
         Parameters
         ----------

@@ -244,7 +244,7 @@ def _label_note(counts: Counter[str], rule: str, records: Sequence[ImageRecord])
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split that a folder, a file prefix or a cell names."""
+    """Return the split named by a folder, a file prefix or a cell."""
     return SPLIT_NAMES.get(name.strip().lower())
 
 
