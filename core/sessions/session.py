@@ -299,7 +299,7 @@ class Session:
             values = self.columns.training[:, self.columns.index[old]]
             best = rows[np.argsort(-values, kind="stable")[:RENAMED_EXAMPLES]]
             examples = [
-                (self.image_ids[row], self.queries.evidence(row, old).region) for row in best.tolist()
+                (str(self.image_ids[row]), self.queries.evidence(row, old).region) for row in best.tolist()
             ]
             self.drop_concept(old, note)
             return self.add_example(new, examples, note=note)
@@ -436,7 +436,7 @@ class Session:
             The project stores no regions or no concept embeddings, or its encoder cannot be loaded.
         """
         self.class_index(cls)
-        vocabulary, embeddings = self.context.words.vocabulary(words, progress)
+        vocabulary, embeddings = self.context.words.grounded_vocabulary(words, progress)
         known = self.queries.embeddings
         if known is None:
             raise InputError(

@@ -43,6 +43,7 @@ class WordEmbeddings:
         self._columns = {name: k for k, name in enumerate(project.concepts)}
         self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
         self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
+        self._grounded_vocabulary: NDArray[np.float32] | None = None
         self._grounded: dict[str, NDArray[np.float32]] = {}
         self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
         self._lock = threading.RLock()
@@ -140,6 +141,20 @@ class WordEmbeddings:
         if words is None:
             self._vocabulary = result
         return result
+
+    def grounded_vocabulary(
+        self, words: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Return `vocabulary`, its vectors grounded if those of the project's words are."""
+        chosen, vectors = self.vocabulary(words, progress)
+        if self._grounding is None or not len(chosen):
+            return chosen, vectors
+        with self._lock:
+            if words is not None:
+                return chosen, self._grounding.ground_all(vectors)
+            if self._grounded_vocabulary is None:
+                self._grounded_vocabulary = self._grounding.ground_all(vectors)
+            return chosen, self._grounded_vocabulary
 
     def _add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         for word, vector in vectors.items():

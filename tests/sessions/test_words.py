@@ -177,6 +177,13 @@ def test_the_word_order_test_gives_each_class_the_name_of_its_neighbour(project:
         audit_words(project.session(), 9.0)
 
 
+def test_suggested_words_are_grounded_like_typed_words(project: Project) -> None:
+    words = project.session().context.words
+    names, vectors = words.grounded_vocabulary(["sea", "justice", "red"])
+    assert names == ("sea", "justice")  # red is a concept already
+    assert np.allclose(vectors, [words.embedding(name) for name in names], atol=1e-5)
+
+
 def test_the_command_prints_proposals_and_writes_a_sheet(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
