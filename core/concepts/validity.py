@@ -43,6 +43,7 @@ def word_validity(
     words: NDArray[np.float32],
     hubness: NDArray[np.float32],
     *,
+    rivals: int | None = None,
     rank: int = RANK,
     least_images: int = LEAST_IMAGES,
     least_share: float = LEAST_SHARE,
@@ -57,6 +58,9 @@ def word_validity(
         Unit length.
     hubness : (K,)
         See `NeutralRegions.hubness`.
+    rivals : int, optional
+        Number of words, the first ones, with which each word competes; all by default. With a large
+        vocabulary, near-synonyms would push each other out of the first ranks.
     rank : int
         A word is found when at most ``rank - 1`` words are more similar to its evidence region.
     least_images, least_share : int, float
@@ -67,12 +71,13 @@ def word_validity(
     Validity
     """
     found = np.zeros(len(words), np.int64)
-    rank = min(rank, len(words))
+    rivals = len(words) if rivals is None else min(rivals, len(words))
+    rank = min(rank, rivals)
     for start in range(0, len(regions), _BLOCK):
         block = np.asarray(regions[start : start + _BLOCK], np.float32)
         cosines = block @ words.T  # (n, R, K)
         scores = 2 * cosines - hubness
-        limit = np.partition(scores, len(words) - rank, axis=2)[:, :, len(words) - rank]
+        limit = np.partition(scores[:, :, :rivals], rivals - rank, axis=2)[:, :, rivals - rank]
         evidence = cosines.argmax(axis=1)  # (n, K)
         own = np.take_along_axis(scores, evidence[:, None, :], axis=1)[:, 0]
         found += (own >= np.take_along_axis(limit, evidence, axis=1)).sum(axis=0)
