@@ -26,6 +26,7 @@ from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
 from inficond.gradio_app.views import view_parts
 from inficond.gradio_app.visitor import Visitor, VisitorRegistry
+from inficond.gradio_app.word_choice import choose, words_payload
 from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
@@ -164,6 +165,7 @@ class RpcServer:
             "project": visitor.project.name,
             "demo": _is_demo(visitor),
             "oneHistory": self.visitors.one_history,
+            "fresh": _is_fresh(visitor),
         }
         revision = visitor.session.history.revision
         return {"catalogue": catalogue, "info": info, "revision": revision, **response, **_noted(note)}
@@ -253,6 +255,13 @@ class RpcServer:
             node = session.drop_concept(_string(request, "concept"))
         return self._stepped(visitor, request, node)
 
+    def choose_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Accept and reject words."""
+        with visitor.step() as session:
+            lines = choose(session, request)
+            node = session.current
+        return {**self._stepped(visitor, request, node), "said": "; ".join(lines) + "."}
+
     def override(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Correct the teacher's answer for an image; null restores it."""
         value = request.get("value")
@@ -338,6 +347,14 @@ class RpcServer:
 
         def work(job: Job) -> Any:
             return visitor.cached(("summary",), lambda: to_plain(actions.summary_payload(visitor, job)))
+
+        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
+
+    def start_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Start looking for words of the classes."""
+
+        def work(job: Job) -> Any:
+            return to_plain(words_payload(visitor, job))
 
         return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
 
@@ -440,6 +457,12 @@ def _actions(request: Request) -> list[Any]:
     if not isinstance(requested, list) or not 0 < len(requested) <= MAX_ACTIONS:
         raise InputError(f"the request needs a list of 1 to {MAX_ACTIONS} actions")
     return requested
+
+
+def _is_fresh(visitor: Visitor) -> bool:
+    """Return whether no step was taken yet on a project whose words can be chosen."""
+    is_root = visitor.session.node == visitor.session.context.root.id
+    return is_root and "words" in visitor.project.config and not _is_demo(visitor)
 
 
 def _is_demo(visitor: Visitor) -> bool:

@@ -12,10 +12,12 @@ from inficond.core.concepts.duplicates import same_word
 from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.concepts.validity import Validity, word_validity
+from inficond.core.concepts.vocabulary import load_vocabulary, shipped_vectors
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
 from inficond.core.students.name_prior import class_names
 from inficond.core.students.proposals import most_words, propose_words
+from inficond.core.tuning.concepts import check_name
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session import Session
@@ -89,6 +91,9 @@ class ProjectWords:
     session : Session
     progress : Progress, optional
         Reports the words that have to be embedded.
+    wide : bool
+        Whether the familiar words of the large vocabulary are candidates too; see
+        `inficond.core.concepts.vocabulary`.
 
     Raises
     ------
@@ -96,7 +101,7 @@ class ProjectWords:
         The project stores no regions, or its encoder cannot be loaded or has no text tower.
     """
 
-    def __init__(self, session: "Session", progress: Progress | None = None) -> None:
+    def __init__(self, session: "Session", progress: Progress | None = None, wide: bool = False) -> None:
         self._session, project = session, session.project
         rows = project.training_rows
         if len(rows) > SEEN_IMAGES:
@@ -106,6 +111,9 @@ class ProjectWords:
         spec = (project.config.get("encoder") or {}).get("spec")
         self._neutral = neutral_regions(spec, self.regions)
         self.corpus = self._corpus(progress)
+        self._rivals = len(self.corpus)
+        if wide:
+            self.corpus = self._widened(progress)
 
     def _corpus(self, progress: Progress | None) -> Corpus:
         """Return the concepts in force with their text vectors, then the words of the vocabulary."""
@@ -124,10 +132,25 @@ class ProjectWords:
         concepts = (*own, *typed, *(Concept(further[i]) for i in kept))
         return Corpus(concepts, np.concatenate([*vectors, more[kept]]).astype(np.float32))
 
+    def _widened(self, progress: Progress | None) -> Corpus:
+        """Return the corpus with the familiar words of the large vocabulary."""
+        vocabulary, encoder = load_vocabulary(), self._session.context.encoder
+        words = vocabulary.familiar
+        shipped = shipped_vectors(encoder.manifest.digest)
+        vectors = (
+            self._session.context.words.vocabulary(words, progress)
+            if shipped is None
+            else (words, shipped[: len(words)])
+        )
+        known = {name.casefold() for name in (*self.corpus.names, *self._session.dropped)}
+        kept = [i for i, word in enumerate(vectors[0]) if word.casefold() not in known]
+        concepts = (*self.corpus.concepts, *(Concept(vectors[0][i]) for i in kept))
+        return Corpus(concepts, np.concatenate([self.corpus.embeddings, vectors[1][kept]]).astype(np.float32))
+
     def validity(self, corpus: Corpus) -> Validity:
-        """Count the training images in which each word names something, among all words known here."""
+        """Count the training images in which each word names something, among the words of the corpus."""
         vectors = corpus.embeddings
-        return word_validity(self.regions, vectors, self._neutral.hubness(vectors))
+        return word_validity(self.regions, vectors, self._neutral.hubness(vectors), rivals=self._rivals)
 
     def proposals(self, most: int | None = None) -> list[WordProposal]:
         """Return proposed words, class by class, best first.
@@ -223,8 +246,11 @@ def choose_words(
     Raises
     ------
     InputError
-        A rejected word is not a concept, or an accepted one cannot be a concept. Steps before it are kept.
+        A rejected word is not a concept, or an accepted one cannot be a concept. Nothing is changed.
     """
+    accept = list(dict.fromkeys(" ".join(word.split()) for word in accept))
+    for word in accept:
+        check_name(word)
     unknown_words = [w for w in reject if w not in session.concepts]
     if unknown_words:
         raise InputError(f"{unknown_words[0]!r} is not a concept of this project, so it cannot be rejected")
@@ -237,7 +263,7 @@ def choose_words(
         lines.append(f"{word}: rejected")
     words = ProjectWords(session) if accept else None
     added: list[str] = []
-    for word in dict.fromkeys(" ".join(w.split()) for w in accept):
+    for word in accept:
         assert words is not None
         if word in session.concepts and word not in session.dropped:
             lines.append(f"{word}: a concept already")

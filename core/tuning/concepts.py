@@ -39,8 +39,7 @@ def added(
     """
     workspace.check_tunable()
     word = word.strip()
-    if not word or len(word) > MAX_LENGTH or not word.isprintable():
-        raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable characters")
+    check_name(word)
     columns = workspace.columns(state.added)
     if word in state.dropped:
         new = replace(state, dropped=state.dropped - {word})
@@ -56,6 +55,18 @@ def added(
     if workspace.students.link == "softmax":
         return refit(workspace, new, new.classes, tol)
     return refit(workspace, new, wanting(workspace, new, word), tol)
+
+
+def check_name(word: str) -> None:
+    """Check the name of a new concept.
+
+    Raises
+    ------
+    InputError
+        It is empty, longer than 100 characters, or not printable.
+    """
+    if not word or len(word) > MAX_LENGTH or not word.isprintable():
+        raise InputError(f"a concept needs a name of 1 to {MAX_LENGTH} printable characters")
 
 
 def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]:

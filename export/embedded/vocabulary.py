@@ -25,8 +25,8 @@ MOST = 21_000
 _UNSEEN = (
     "genus genera family order class phylum taxonomic slang obsolete archaic abstract chemical compound "
     "isotope particle enzyme hormone protein drug gland nerve vein artery tissue organism disease bacteria "
-    "bacterium bone muscle ligament cell molecule electron electronic circuit acid theory imaginary mythology "
-    "offensive derogatory disparaging penis sexual genital genitals prostitute trade"
+    "bacterium bone muscle ligament cell molecule electron electronic circuit acid theory imaginary "
+    "mythology offensive derogatory disparaging penis sexual genital genitals prostitute trade"
 )
 _GLOSS = re.compile(rf"\b({_UNSEEN.replace(' ', '|')})\b")
 """Words of glosses of things that a photograph does not show, or that should not be offered."""

@@ -66,7 +66,13 @@ export interface State {
   /** What the server returned last. */
   parts: Partial<Parts>;
   catalogue: Record<string, PartInfo>;
-  info: { glossary: Record<string, string>; project: string; demo: boolean; oneHistory: boolean };
+  info: {
+    glossary: Record<string, string>;
+    project: string;
+    demo: boolean;
+    oneHistory: boolean;
+    fresh: boolean;
+  };
   /** Identifies the visitor. */
   token: string | null;
   /** The hovered concept. */
@@ -333,4 +339,14 @@ export interface Parts {
   "instances.opened": Opened | null;
   "provenance.tree": Tree;
   "provenance.changes": { changes: Record<string, StepChange> };
+}
+
+/** A word of the dialog "Which words?". */
+export interface ProposedWord {
+  word: string;
+  cls: string;
+  text: string;
+  concept: boolean;
+  valid: boolean;
+  crops: string[];
 }

@@ -11,7 +11,7 @@ export const state = {
   selection: { ...EMPTY },
   parts: {},
   catalogue: {},
-  info: { glossary: {}, project: "", demo: false, oneHistory: false },
+  info: { glossary: {}, project: "", demo: false, oneHistory: false, fresh: false },
   token: null,
   hover: null,
   brush: null,

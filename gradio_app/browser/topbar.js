@@ -18,6 +18,7 @@ import { act } from "./steps.js";
 import { settings } from "./storage.js";
 import { openSummary } from "./summary_dialog.js";
 import { toggleTheme } from "./theme.js";
+import { offerWords } from "./words_dialog.js";
 
 /** Options of the page, as Gradio passes them. */
 export const page = { localFolders: false };
@@ -52,6 +53,7 @@ export function startPage(element, props) {
     setText(project, state.info.project);
     project.title = state.info.project;
     if (state.info.demo && !settings.get("guided")) offerGuide();
+    else if (state.info.fresh) offerWords();
   });
   on("online", (now) => {
     offline.hidden = now;

@@ -32,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sheet", type=Path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
     add("--no-sheet", action="store_true", help="print the proposals only")
     add("--most", type=int, metavar="N", help="most words (default: 40, or four per class if that is more)")
+    add(
+        "--wide",
+        action="store_true",
+        help="propose from 4,000 more words as well: nouns of WordNet, and pairs such as `snowy mountain`",
+    )
     add("--accept", action="append", default=[], metavar="W", help="make a proposed word a concept")
     add("--reject", action="append", default=[], metavar="W", help="drop a concept, in every class")
     add(
@@ -69,7 +74,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     session = project.session()
     progress = out.progress()
     try:
-        proposals = ProjectWords(session, progress).proposals(args.most)
+        proposals = ProjectWords(session, progress, args.wide).proposals(args.most)
     finally:
         clear = getattr(progress, "clear", None)
         if clear is not None:

@@ -13,6 +13,7 @@ import { openSettings } from "../../browser/settings_dialog.js";
 import { state } from "../../browser/state.js";
 import { act } from "../../browser/steps.js";
 import { page } from "../../browser/topbar.js";
+import { openWords } from "../../browser/words_dialog.js";
 
 const OWN_IMAGE =
   "See the teacher's and the student's response to an image of yours: choose one, or drop it here.";
@@ -29,6 +30,7 @@ const word = h("input", {
 });
 const addForm = h("form", { class: "add-word" }, word, button("Add", { icon: "plus", type: "submit" }));
 const added = h("div", { class: "added" });
+const words = button("Which words?", { onclick: openWords });
 const picker = h("input", {
   type: "file",
   accept: "image/*",
@@ -56,7 +58,7 @@ export function setup(view) {
   view.body.append(
     facts,
     h("div", { class: "bars-box" }, barsTitle, bars),
-    h("div", { class: "bring" }, h("div", { class: "bring-row" }, addForm, drop), added, picker),
+    h("div", { class: "bring" }, h("div", { class: "bring-row" }, addForm, words, drop), added, picker),
   );
   chooser.addEventListener("change", () => openProject(chooser.value));
   addForm.addEventListener("submit", addConcept);

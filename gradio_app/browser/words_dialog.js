@@ -1,0 +1,84 @@
+/** The dialog "Which words?": proposals class by class, with crops; accept, reject, type your own. */
+
+import { button } from "./controls.js";
+import { openDialog } from "./dialogs.js";
+import { h } from "./elements.js";
+import { watchJob } from "./jobs.js";
+import { showMessage } from "./messages.js";
+import { call } from "./server.js";
+import { state } from "./state.js";
+import { act } from "./steps.js";
+import { settings } from "./storage.js";
+
+/** @typedef {import("./payloads").ProposedWord} ProposedWord */
+
+const ABOUT =
+  "The students use the checked words. For each word you see the images in which its value is " +
+  "largest, with the evidence region in colour. Keep a word if the regions show what it names.";
+
+/** Offer the dialog once for a project without steps. */
+export function offerWords() {
+  const key = `words of ${state.info.project}`;
+  if (settings.get(key)) return;
+  settings.set(key, "offered");
+  showMessage("Which words should the students use? You can look at them now or later.", {
+    action: ["Which words?", openWords],
+  });
+}
+
+/** Look for words and show them. */
+export async function openWords() {
+  const box = h("div", { class: "stack-form" }, h("p", { class: "muted" }, "Looking for words…"));
+  const own = h("input", {
+    type: "text",
+    "aria-label": "Words of your own, separated by commas",
+    maxlength: 400,
+  });
+  const use = button("Use these words", { kind: "primary", disabled: true });
+  const dialog = openDialog("Which words?", box, { wide: true, buttons: [use] });
+  const response = await call("start_words", {});
+  if (!response.job)
+    return box.replaceChildren(h("p", { class: "bad" }, response.error || "The search could not start."));
+  /** @type {{words: ProposedWord[]} | null} */
+  const result = await watchJob(response.job, box);
+  if (!result) return;
+  const boxes = result.words.map((one) =>
+    h("input", { type: "checkbox", checked: one.concept, "aria-label": `Use ${one.word}` }),
+  );
+  /** @type {HTMLElement[]} */
+  const rows = [];
+  result.words.forEach((one, i) => {
+    if (one.cls !== result.words[i - 1]?.cls) rows.push(h("h3", { "data-name": "" }, one.cls));
+    rows.push(row(one, boxes[i]));
+  });
+  own.placeholder = "words of your own, separated by commas";
+  box.replaceChildren(h("p", { class: "muted" }, ABOUT), ...rows, own);
+  use.disabled = false;
+  use.addEventListener("click", async () => {
+    const typed = own.value
+      .split(",")
+      .map((word) => word.trim())
+      .filter(Boolean);
+    const accept = result.words.filter((one, i) => boxes[i].checked && !one.concept).map((one) => one.word);
+    const reject = result.words.filter((one, i) => !boxes[i].checked && one.concept).map((one) => one.word);
+    if (!accept.length && !reject.length && !typed.length) return dialog.close();
+    use.disabled = true;
+    const step = await act("choose_words", { accept: [...new Set([...accept, ...typed])], reject });
+    use.disabled = false;
+    if (step && !step.error) dialog.close();
+  });
+}
+
+/**
+ * @param {ProposedWord} one
+ * @param {HTMLInputElement} box
+ */
+function row(one, box) {
+  const crops = one.crops.map((source) => h("img", { src: source, alt: "", loading: "lazy" }));
+  return h(
+    "div",
+    { class: "word-row" },
+    h("label", {}, box, h("b", { "data-name": "" }, one.word), h("span", { class: "muted" }, one.text)),
+    h("div", { class: "word-crops" }, crops),
+  );
+}
