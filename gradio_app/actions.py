@@ -12,7 +12,9 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, one_line, unknown
 from inficond.core.images.crop import centre_crop
 from inficond.core.progress import Progress
+from inficond.core.project.files import OWN_TEACHER
 from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.image_source import SourcePayload, describe_source
 from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, PageFiles, safe_file_name
 from inficond.gradio_app.presenters import ContributionBar, contribution_bars, format_number
 from inficond.gradio_app.serialization import to_plain
@@ -43,7 +45,12 @@ EXPORT_COSTS = {"safetensors": 0.1, "onnx": 2.0, "page": 4.0, "recipe": 0.1, "re
 """Expected duration in seconds, for scheduling."""
 RESPONSE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".onnx")
 """Suffixes of files that may be a teacher: tables of responses and models."""
+TEACHERS = ("auto", "probe", "labels", "zero-shot", "embedded")
+"""Teachers that every visitor may choose."""
 MAX_BARS = 10
+MAX_WORDS = 2000
+MAX_DEPTH = 4
+"""Folders of an upload's name that are kept, with the file name."""
 MAX_FILES = 2000
 MAX_FULL_PIXELS = 24_000_000
 """Pixels up to which an own image is decoded at full size."""
@@ -347,7 +354,8 @@ def project_options(
     Parameters
     ----------
     request : mapping
-        `folder` or `files` (uploads), `name`, `teacher`, `encoder`, `classes` (text), `owner_key`.
+        `folder` or `files` (uploads, whose names may have folders), `name`, `labels` (a table), `teacher`,
+        `encoder`, `classes` and `words` (texts with one in each line), `link`, `nec`, `owner_key`.
     token : str
         Of the visitor.
     files : PageFiles
@@ -374,23 +382,31 @@ def project_options(
 
     request = {key: _encodable(text) for key, text in request.items()}
     name = one_line(request.get("name") or "", 80)
-    folder = str(request.get("folder") or "")
-    teacher, encoder = (str(request.get(k) or "embedded") for k in ("teacher", "encoder"))
-    if folder or teacher != "embedded" or encoder != "embedded":
+    folder, labels = str(request.get("folder") or ""), str(request.get("labels") or "")
+    teacher, encoder = str(request.get("teacher") or "auto"), str(request.get("encoder") or "embedded")
+    if folder or labels or teacher not in TEACHERS or encoder != "embedded":
         owner_key.check(request.get("owner_key"))
-        _check_model_file("teacher", teacher, RESPONSE_SUFFIXES)
+        _check_teacher(teacher)
         _check_model_file("encoder", encoder, ())
+    fit = _fit_options(request)
     is_owner = owner_key.matches(request.get("owner_key"))
     home = cache_folder("projects") if is_owner else files.projects
     home.mkdir(parents=True, exist_ok=True)
     if folder:
         images = _image_folder(folder, source)
         asked = f"{images.resolve()}\0{request.get('classes')}\0{teacher}\0{encoder}"
+        if labels or fit:
+            asked += f"\0{labels}\0{fit}"
         digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
         out = home / f"{_stem(name or images.name)}-{digest}"
     else:
         uploads = _uploads(request.get("files"), token, files)
-        digest = _uploads_digest(uploads, token, request.get("classes"))
+        chosen = (
+            request.get("classes")
+            if teacher == "auto" and not fit
+            else (request.get("classes"), teacher, fit)
+        )
+        digest = _uploads_digest(uploads, token, chosen)
         out = home / f"{_stem(name or 'uploads')}-{digest}"
         if not is_owner:
             out = home / digest / out.name
@@ -402,9 +418,63 @@ def project_options(
         teacher=teacher,
         encoder=encoder,
         classes=parse_class_lines(request.get("classes")),
+        labels=labels or None,
         name=name or None,
+        **fit,
     )
     return options, None if is_owner or folder else out.parent
+
+
+def examine_source(request: Mapping[str, Any], owner_key: OwnerKey) -> SourcePayload:
+    """Return the number of images and the classes of a folder that the owner of the machine named.
+
+    Raises
+    ------
+    InputError
+        The request lacks the owner key, or the folder or the table of labels cannot be used.
+    """
+    owner_key.check(request.get("owner_key"))
+    labels = str(_encodable(request.get("labels")) or "")
+    images = _image_folder(str(_encodable(request.get("folder")) or ""), "")
+    return describe_source(images, Path(labels).expanduser() if labels else None)
+
+
+def _fit_options(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of words and fit that a form states; those left open are missing.
+
+    Raises
+    ------
+    InputError
+        The number of words is not a number.
+    """
+    found: dict[str, Any] = {}
+    words = request.get("words")
+    if isinstance(words, str) and words.strip():
+        found["concepts"] = [line.strip() for line in words.splitlines() if line.strip()][:MAX_WORDS]
+    if request.get("link") in ("softmax", "sigmoid"):
+        found["link"] = request["link"]
+    nec = request.get("nec")
+    if nec not in (None, ""):
+        try:
+            found["nec"] = float(str(nec))
+        except ValueError:
+            raise InputError(f"words per class must be a number, not {str(nec)[:40]!r}") from None
+    return found
+
+
+def _check_teacher(teacher: str) -> None:
+    """Refuse a teacher that is Python code, which no page may run, or a file of another kind.
+
+    Raises
+    ------
+    InputError
+        `teacher` names a Python object, or a file that cannot be a teacher.
+    """
+    from inficond.core.pipeline.user_teachers import teacher_kind
+
+    if teacher_kind(teacher) == "python":
+        raise InputError(f"teacher {teacher}: name a Python object on the command line, with --teacher")
+    _check_model_file("teacher", teacher, RESPONSE_SUFFIXES)
 
 
 def project_origin(visitor: Visitor) -> OriginPayload | None:
@@ -426,7 +496,7 @@ def project_origin(visitor: Visitor) -> OriginPayload | None:
     return {
         "folder": images,
         "name": f"{visitor.project.name}, other classes"[:80],
-        "teacher": str(teacher.get("spec") or "embedded"),
+        "teacher": "auto" if teacher.get("spec") in (None, OWN_TEACHER) else str(teacher["spec"]),
         "encoder": str(encoder.get("spec") or "embedded"),
         "classes": "\n".join(lines),
     }
@@ -483,17 +553,39 @@ def _uploads(entries: Any, token: str, files: PageFiles) -> list[tuple[Path, str
     if len(entries) > MAX_FILES:
         raise InputError(f"{len(entries)} images are too many: at most {MAX_FILES} can be uploaded at once")
     found: dict[Path, str] = {}
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     for i, entry in enumerate(e for e in entries if isinstance(e, Mapping)):
         path = files.find_upload(entry.get("path"), token)
         if path in found:
             continue
-        name = safe_file_name(str(entry.get("name") or path.name))
-        while name.casefold() in taken:
-            name = f"{i}-{name}"
+        name = _relative_name(str(entry.get("name") or path.name), i, taken)
         found[path] = name
-        taken.add(name.casefold())
     return list(found.items())
+
+
+def _relative_name(name: str, number: int, taken: dict[str, str]) -> str:
+    """Return a path below the image folder for an upload: its last folders and its file name, made safe.
+
+    Parameters
+    ----------
+    name : str
+        As the browser sent it.
+    number : int
+        Of the upload, which makes a repeated name unique.
+    taken : dict
+        Paths of earlier uploads in lower case -> ``file`` or ``folder``; extended.
+    """
+    *folders, last = name.replace("\\", "/").split("/")[-MAX_DEPTH:]
+    parts = [safe_file_name(folder) for folder in folders if folder]
+    above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    if any(taken.get(folder.casefold()) == "file" for folder in above):
+        parts, above = [], []
+    found = "/".join([*parts, safe_file_name(last)])
+    while found.casefold() in taken:
+        found = "/".join([*parts, f"{number}-{found.rpartition('/')[2]}"])
+    taken.update({folder.casefold(): "folder" for folder in above})
+    taken[found.casefold()] = "file"
+    return found
 
 
 def _uploads_digest(uploads: list[tuple[Path, str]], token: str, classes: Any) -> str:
@@ -510,6 +602,7 @@ def _gather(uploads: list[tuple[Path, str]], files: PageFiles, folder: Path) -> 
         part = files.new_file("images")
         part.mkdir()
         for path, name in uploads:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, part / name)
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(part, folder)

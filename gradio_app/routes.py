@@ -140,6 +140,7 @@ RPC_ROUTES = (
         "start_project", "build a project from own uploads or, with the owner key, from a folder", 1 * MIB,
         work="job", max_values=20_000, owner_key=True,
     ),
+    _rpc("examine", "count the images and classes of a folder", owner_key=True),
     _rpc("origin", "read the folder that a project was built from", owner_key=True),
     _rpc("open_project", "open a project"),
     _rpc("classify", "classify an own image", work="image"),

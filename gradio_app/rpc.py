@@ -392,6 +392,10 @@ class RpcServer:
         seconds = float("inf") if is_owner else STRANGER_SECONDS
         return self._start(visitor, work, caller, PROJECT_COST, seconds)
 
+    def examine(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the number of images and the classes of a folder, for the owner of the machine."""
+        return {"found": actions.examine_source(request, self.owner_key)}
+
     def origin(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return what the project was built from, to build another one from the same images."""
         is_owner = self.owner_key.matches(request.get("owner_key"))

@@ -3,10 +3,10 @@
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
 import { h, setText } from "./elements.js";
-import { emit } from "./events.js";
+import { describePicked, droppedFiles, pickedFiles, uploadAll } from "./image_files.js";
 import { watchJob } from "./jobs.js";
 import { openProject } from "./projects.js";
-import { call, upload } from "./server.js";
+import { call } from "./server.js";
 
 /**
  * What another project was made from.
@@ -16,6 +16,18 @@ import { call, upload } from "./server.js";
 const ABOUT =
   "Your photographs are encoded as concept vectors, the teacher classifies them, and a readable student is " +
   "fitted for each class. Nothing leaves the machine that serves this page.";
+const TEACHERS = [
+  ["auto", "chosen from the images: probe with labels, else embedded"],
+  ["probe", "a classifier fitted to the labels"],
+  ["labels", "the labels themselves"],
+  ["zero-shot", "the names of the classes"],
+  ["embedded", "ImageNet's 1000 classes"],
+];
+const LINKS = [
+  ["", "automatic"],
+  ["softmax", "softmax: exactly one class holds"],
+  ["sigmoid", "sigmoid: several classes may hold"],
+];
 const CLASSES = "one class a line, with the teacher's labels after a colon:\nboat: canoe, speedboat, gondola";
 
 /**
@@ -28,34 +40,81 @@ export function openNewProject(localFolders, origin = {}) {
   const fields = {
     folder: text({ placeholder: "a folder of photographs on this machine" }),
     name: text({ placeholder: "My photographs", maxlength: 80 }),
-    teacher: text({ value: "embedded" }),
-    encoder: text({ value: "embedded" }),
-    classes: h("textarea", { rows: origin.classes ? 8 : 3, placeholder: CLASSES }),
+    labels: text({ placeholder: "the class folders, or a table of labels on this machine" }),
+    teacher: text({ value: "auto", list: "teachers" }),
+    encoder: text({ value: "embedded", list: "encoders" }),
+    classes: h("textarea", { rows: origin.classes ? 8 : 2, placeholder: CLASSES }),
+    words: h("textarea", { rows: 2, placeholder: "one word a line; by default, built-in words" }),
+    link: h("select", {}, ...LINKS.map(([value, shown]) => h("option", { value }, shown))),
+    nec: h("input", { type: "number", min: 1, max: 200, step: 1, placeholder: "automatic, at most 12" }),
   };
   for (const [name, field] of Object.entries(fields)) {
     const value = origin[/** @type {keyof Origin} */ (name)];
     if (value) field.value = value;
   }
   const files = h("input", { type: "file", multiple: true, accept: "image/*", class: "file" });
+  const directory = h("input", { type: "file", webkitdirectory: true });
   const problem = h("p", { class: "bad", role: "alert", hidden: true });
-  const models = h(
-    "div",
-    { class: "two" },
-    labelled("Teacher", fields.teacher, "embedded, a model folder or responses"),
-    labelled("Encoder", fields.encoder, "embedded or a model folder"),
-  );
+  const found = h("p", { class: "muted found", role: "status", hidden: true });
+  const two = (/** @type {(HTMLElement | false)[]} */ ...children) => h("div", { class: "two" }, ...children);
+  const pickFolder = button("Choose a folder…", { onclick: () => directory.click() });
   const form = h(
     "form",
     { class: "stack-form" },
     h("p", { class: "muted" }, ABOUT),
-    localFolders && labelled("Folder", fields.folder),
-    labelled(localFolders ? "or images to upload" : "Images to upload", files),
+    localFolders && labelled("Folder", fields.folder, "One sub-folder per class gives labels."),
+    two(labelled(localFolders ? "or images to upload" : "Images to upload", files), pickFolder),
+    found,
     labelled("Name", fields.name),
-    localFolders && models,
-    labelled("Classes (optional)", fields.classes, "By default, the teacher's most frequent labels."),
+    localFolders && labelled("Labels (optional)", fields.labels),
+    two(
+      labelled("Teacher", fields.teacher, localFolders ? "or a model folder, an ONNX file, a table" : ""),
+      localFolders && labelled("Encoder", fields.encoder, "or a model folder"),
+    ),
+    choices("teachers", TEACHERS),
+    choices("encoders", [["embedded", "built in"]]),
+    labelled(
+      "Classes (optional)",
+      fields.classes,
+      "By default, the labels, or the teacher's most frequent labels.",
+    ),
+    labelled("Words (optional)", fields.words),
+    two(labelled("Link", fields.link), labelled("Words per class", fields.nec)),
     problem,
     h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")),
   );
+  /** @type {import("./image_files.js").Picked[]} */
+  let picked = [];
+  const showFound = (/** @type {string} */ line) => {
+    setText(found, line);
+    found.hidden = !line;
+  };
+  const take = (/** @type {import("./image_files.js").Picked[]} */ images) => {
+    picked = images;
+    showFound(describePicked(images));
+  };
+  files.addEventListener("change", () => take(pickedFiles(files.files ?? [])));
+  directory.addEventListener("change", () => take(pickedFiles(directory.files ?? [])));
+  form.addEventListener("dragover", (event) => event.preventDefault());
+  form.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    if (event.dataTransfer) take(await droppedFiles(event.dataTransfer));
+  });
+  let asked = 0;
+  const examine = async () => {
+    const mine = ++asked;
+    const folder = fields.folder.value.trim();
+    showProblem("");
+    if (!folder) return showFound(picked.length ? describePicked(picked) : "");
+    showFound("Looking for images…");
+    const request = { folder, labels: fields.labels.value.trim() };
+    const response = await call("examine", request, { quiet: true }).catch(() => ({}));
+    if (mine !== asked) return;
+    showFound(response.found ? response.found.lines.join("\n") : "");
+    showProblem(response.error ?? "");
+  };
+  fields.folder.addEventListener("change", examine);
+  fields.labels.addEventListener("change", examine);
   const box = h("div", {}, form);
   const title = origin.folder ? "Other classes, the same images" : "A new project";
   const dialog = openDialog(title, box);
@@ -68,7 +127,7 @@ export function openNewProject(localFolders, origin = {}) {
     event.preventDefault();
     showProblem("");
     const values = Object.entries(fields).map(([name, field]) => [name, field.value.trim()]);
-    const sent = await uploadAll(files.files ?? [], form, () => dialog.open);
+    const sent = fields.folder.value.trim() ? [] : await uploadAll(picked, form, () => dialog.open);
     if (!dialog.open) return;
     const request = { ...Object.fromEntries(values), files: sent };
     const response = await call("start_project", request, { quiet: true });
@@ -98,25 +157,9 @@ const labelled = (label, field, hint) =>
   h("label", { class: "field" }, label, hint && h("small", {}, hint), field);
 
 /**
- * Upload files one by one; a file that cannot be uploaded is left out and named.
- * @param {Iterable<File>} files
- * @param {HTMLElement} place
- * @param {() => boolean} wanted
+ * Create the list of suggestions of a text field; other texts may be typed.
+ * @param {string} id
+ * @param {string[][]} options Values and descriptions.
  */
-async function uploadAll(files, place, wanted) {
-  const all = [...files];
-  const sent = [];
-  const line = h("p", { class: "muted", role: "status" });
-  if (all.length) place.append(line);
-  for (const [i, file] of all.entries()) {
-    setText(line, `Uploading ${i + 1} of ${all.length}…`);
-    try {
-      sent.push({ path: (await upload(file)).path, name: file.name });
-    } catch {
-      emit("message", { line: `“${file.name}” could not be uploaded; it is left out.`, tone: "bad" });
-    }
-    if (!wanted()) break;
-  }
-  line.remove();
-  return sent;
-}
+const choices = (id, options) =>
+  h("datalist", { id }, ...options.map(([value, shown]) => h("option", { value }, shown)));

@@ -5,7 +5,7 @@ import { remember, state } from "./state.js";
 import { settings } from "./storage.js";
 
 /** Procedures that may name a folder of the server's machine, which only its owner may do. */
-const OWNER_CALLS = new Set(["start_project", "origin"]);
+const OWNER_CALLS = new Set(["start_project", "examine", "origin"]);
 let online = true;
 
 /** Return whether the last call reached the server. */

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 from tests.browser.page import Opener, screenshot, serve, wait_until_drawn
 
@@ -41,7 +42,7 @@ def fill(page: Page, **fields: str) -> None:
     """Open the form and fill in fields by their labels."""
     page.get_by_role("button", name="New project").click()
     for label, value in fields.items():
-        page.get_by_role("textbox", name=re.compile(f"^{label}")).fill(value)
+        page.locator(".inf-dialog").get_by_label(re.compile(f"^{label}")).fill(value)
 
 
 def made(folder: Path) -> list[Path]:
@@ -131,6 +132,29 @@ def test_a_folder_of_the_server_becomes_a_project(
     expect(page.locator(".inf-dialog .job-notes")).to_contain_text("notes.jpg")
     complete = [p for p in made(tmp_path / "cache" / "projects") if (p / "project.json").exists()]
     assert [len(Project.open(p)) for p in complete] == [24]
+
+
+def test_what_was_found_is_shown_before_the_start(open_page: Opener, served: Served, tmp_path: Path) -> None:
+    for i, name in enumerate(("rose", "rose", "tulip")):
+        (tmp_path / "mine" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (80 * i, 0, 0)).save(tmp_path / "mine" / name / f"{i}.png")
+    page = open_page(fragment=f"owner={served.owner_key.value}")
+    fill(page, Folder=str(tmp_path / "mine"))
+    found = page.locator(".inf-dialog .found")
+    page.keyboard.press("Tab")
+    expect(found).to_contain_text("3 images\n2 class folders: rose 2, tulip 1")
+    fields = page.locator(".inf-dialog")
+    fields.get_by_label(re.compile("^Folder")).fill(str(tmp_path / "nowhere"))
+    page.keyboard.press("Tab")
+    expect(fields.locator("p.bad")).to_contain_text("does not exist")
+    assert fields.locator("#teachers option").count() == 5
+    assert fields.get_by_label("Link").locator("option").count() == 3
+    fields.get_by_label(re.compile("^Folder")).fill("")
+    with page.expect_file_chooser() as chooser:
+        fields.get_by_role("button", name="Choose a folder").click()
+    chooser.value.set_files(tmp_path / "mine")
+    expect(found).to_contain_text("3 images in 2 folders: rose 2, tulip 1")
+    screenshot(page, "new_project_folder")
 
 
 def test_choosing_other_classes_fills_in_the_form(

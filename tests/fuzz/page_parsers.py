@@ -56,6 +56,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "override": {"token": "$token", "cls": "boat", "image": "photos/0003.jpg", "value": 0.5},
     "set_lambda": {"token": "$token", "lam": 0.01},
     "set_thresholds": {"token": "$token", "at": 0.4},
+    "examine": {"token": "$token", "folder": "/nowhere", "labels": "labels.csv"},
     "origin": {"token": "$token"},
     "compare": {"token": "$token", "a": "$node", "b": "$node", "cls": "boat"},
     "job": {"token": "$token", "job": "x"},
