@@ -178,16 +178,8 @@ def json_size(body: bytes) -> tuple[int, int]:
     depth : int
     values : int
     """
-    structure = _STRING.sub(b"", body).translate(None, _NOT_STRUCTURE)
-    depth = deepest = 0
-    for byte in structure.replace(b",", b""):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    opened = structure.count(b"[") + structure.count(b"{")
-    return deepest, 1 + structure.count(b",") + opened
+    structure = _structure(body)
+    return _depth(structure), _values(structure)
 
 
 def check_json(body: bytes, max_depth: int, max_values: int) -> None:
@@ -196,10 +188,32 @@ def check_json(body: bytes, max_depth: int, max_values: int) -> None:
     Raises
     ------
     LimitExceeded
-        It is nested deeper than `max_depth` or holds more than `max_values` values.
+        It is nested deeper than `max_depth`, holds more than `max_values` values, or closes more brackets.
     """
-    depth, values = json_size(body)
-    if depth > max_depth:
-        raise LimitExceeded(f"the request is nested {depth} levels deep; at most {max_depth} are accepted")
+    structure = _structure(body)
+    values = max(_values(structure), structure.count(b"]") + structure.count(b"}"))
     if values > max_values:
         raise LimitExceeded(f"the request holds {values} values; at most {max_values} are accepted")
+    depth = _depth(structure)  # walks at most twice `max_values` brackets
+    if depth > max_depth:
+        raise LimitExceeded(f"the request is nested {depth} levels deep; at most {max_depth} are accepted")
+
+
+def _structure(body: bytes) -> bytes:
+    """Return the brackets and commas of a JSON text outside of its strings."""
+    return _STRING.sub(b"", body).translate(None, _NOT_STRUCTURE)
+
+
+def _values(structure: bytes) -> int:
+    return 1 + structure.count(b",") + structure.count(b"[") + structure.count(b"{")
+
+
+def _depth(structure: bytes) -> int:
+    depth = deepest = 0
+    for byte in structure.replace(b",", b""):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
