@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.sessions.session_registry import MOST, MOST_STEPS, MOST_STEPS_EACH
 
 MIB = 2**20
 UNKNOWN_ADDRESS = "unknown"
@@ -51,11 +52,12 @@ API_CALLS = Quota("API calls", 256, 24)
 WAITING = Quota("waiting requests", 1024, 128, 32)
 JOBS = Quota("reports, exports and projects", 240, 8, 2)
 VISITS = Quota("visits without a step", 5000, 5000)
-SESSIONS = Quota("visits with a step in memory", 500, 500)
+SESSIONS = Quota("visits with a step in memory", MOST, MOST)
+STEPS = Quota("steps of visits in memory", MOST_STEPS, MOST_STEPS, MOST_STEPS_EACH)
 PROJECTS = Quota("projects built from uploads", 12, 12, 2)
 QUOTAS = (
     REQUESTS, BODIES, UPLOADS, UPLOAD_FILES, UPLOAD_BYTES, API_CALLS, WAITING, JOBS, VISITS, SESSIONS,
-    PROJECTS,
+    STEPS, PROJECTS,
 )  # fmt: skip
 """Every limit of what callers may use at the same time."""
 

@@ -104,6 +104,8 @@ class SessionHistory:
         Whether the session is saved after each step.
     read_only : bool
         Whether steps are refused: several visitors read the session.
+    max_steps : float
+        Steps that the session may have besides those of the project's own history.
 
     Raises
     ------
@@ -131,7 +133,9 @@ class SessionHistory:
         self._unsaved: list[Node] = []
         self._unsaved_remarks: set[str] = set()
         self._moved = False
+        self.max_steps = float("inf")
         self._read(context.history_store, MAIN)
+        self._shared = len(self._tree)
         if token is not None and not self.persistent and not new:
             if self._store.head(token) is None:
                 raise InputError(
@@ -185,6 +189,11 @@ class SessionHistory:
             self._context.words.define(str(node.detail["concept"]), shown, other)
         except InputError as error:
             raise StorageError(f"{history.path}: node {node.id}: {error}") from None
+
+    @property
+    def step_count(self) -> int:
+        """Number of nodes besides those of the project's own history."""
+        return len(self._tree) - self._shared
 
     @property
     def changed(self) -> bool:
@@ -242,6 +251,11 @@ class SessionHistory:
             The history file cannot be written; the session stays where it was.
         """
         self._check_writable()
+        if self.step_count >= self.max_steps:
+            raise InputError(
+                f"this visit has {self.step_count:,} steps and cannot have more: save a recipe, and "
+                "replay it in a new visit"
+            )
         old, w = self.state, self._workspace
         moved = {
             c: s

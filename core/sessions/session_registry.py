@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 30 * 60.0
 KEEP_SECONDS = 14 * 24 * 3600.0
 MOST = 500
+MOST_STEPS, MOST_STEPS_EACH = 50_000, 2_000
+"""Steps in memory: of all sessions and of one."""
 LOCK_SECONDS = 5.0
 """How long saving a session waits for a lock; it is tried again later."""
 EXPIRE_SECONDS = 3600.0
@@ -41,8 +43,8 @@ class SessionRegistry:
     keep : float
         Seconds after its last use at which a saved session expires and is deleted.
     most : int
-        Sessions in memory. Beyond it, the least recently used one without unsaved steps is removed first,
-        then that of the network address with the most sessions.
+        Sessions in memory. Beyond it, or beyond `MOST_STEPS`, the least recently used one without unsaved
+        steps is removed first, then that of the network address with the most sessions.
     clock : callable
         Monotonic seconds; for tests.
     autosave : bool
@@ -126,14 +128,19 @@ class SessionRegistry:
                 session = self._live[session.token][0]
             self._leaving.pop(session.token, None)
             session.history.autosave = self._autosave and self.saves
+            session.history.max_steps = MOST_STEPS_EACH
             self._live[session.token] = (session, self._clock())
             self._live.move_to_end(session.token)
             self._addresses[session.token] = address
-            while len(self._live) > self._most:
+            while len(self._live) > self._most or (len(self._live) > 1 and self._steps() > MOST_STEPS):
                 self._remove(self._least_needed(session.token))
         if self._leaving:
             threading.Thread(target=self._save_leaving, name="inficond-save", daemon=True).start()
         return session
+
+    def _steps(self) -> int:
+        """Return the number of steps in memory; the caller holds the lock."""
+        return sum(session.history.step_count for session, _ in self._live.values())
 
     def touch(self, token: str) -> Session | None:
         """Return the session of a token if it is in memory, marked as just used."""

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from inficond.gradio_app.jobs import Job, JobRunner
 from inficond.gradio_app.limits import Caller
 from inficond.gradio_app.request_queue import MAX_WAITING, FairQueue, QueueFull, RequestQueue, RetryLater
 from inficond.gradio_app.rpc import RpcServer
@@ -278,3 +280,40 @@ def test_visits_without_a_step_share_searches_and_a_tuned_one_has_its_own(rpc: R
     assert others["parts"] == first["parts"], "the step of another visit is not seen"
     call("undo", token=token)
     assert rpc.visitors.shared_reader(visitor) is shared
+
+
+def test_a_job_of_a_stranger_ends_after_its_time() -> None:
+    """Two jobs that never end would keep all others waiting."""
+    queue = RequestQueue()
+    runner = JobRunner(queue)
+    try:
+
+        def endless(job: Job) -> None:
+            while True:
+                job.advance()
+
+        job = runner.start("visit", endless, LOCAL, seconds=0.05)
+        while job.state == "running":
+            time.sleep(0.01)
+        assert (job.state, "was stopped" in job.line) == ("failed", True)
+    finally:
+        queue.close()
+
+
+def test_closing_ends_the_jobs() -> None:
+    queue = RequestQueue()
+    runner = JobRunner(queue)
+    begun = threading.Event()
+
+    def endless(job: Job) -> None:
+        begun.set()
+        while True:
+            job.advance()
+
+    job = runner.start("visit", endless, LOCAL)
+    assert begun.wait(30)
+    runner.close()
+    queue.close()
+    while job.state == "running":
+        time.sleep(0.01)
+    assert job.state == "cancelled"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from inficond.core import Project
+from inficond.core.errors import InputError
 from inficond.core.history.store import History
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.core.tuning.actions import Action
@@ -285,3 +286,26 @@ def test_visits_in_a_separate_store_do_not_change_the_project(
     registry.close()
     assert not (project.path / "history.sqlite").exists()
     assert (tmp_path / "visits.sqlite").is_file()
+
+
+def test_steps_in_memory_are_limited_for_each_visit_and_in_total(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step takes memory, and a visitor can take them without end."""
+    monkeypatch.setattr("inficond.core.sessions.session_registry.MOST_STEPS_EACH", 4)
+    monkeypatch.setattr("inficond.core.sessions.session_registry.MOST_STEPS", 10)
+    registry = SessionRegistry(project.context, autosave=True)
+    visits = [registry.open() for _ in range(4)]
+    for i, visit in enumerate(visits):
+        for k in range(4):
+            visit.apply("boat", Action("set", "c1", 0.01 * (4 * i + k)))
+        node = visit.node
+        with pytest.raises(InputError, match="cannot have more"):
+            visit.apply("boat", Action("set", "c1", 0.3))
+        assert visit.node == node
+        visit.undo()
+        visit.redo()
+        registry.touch(visit.token)
+    assert len(registry) == 2
+    for visit in visits:
+        assert registry.open(visit.token).node == visit.node, "visits that left memory were saved"
