@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile
+from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, shards_of
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.teacher_check import self_test
 from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
@@ -70,7 +71,57 @@ EXCLUSIVE = 1e-3
 """Classes exclude each other if the responses of each image sum to 1 within this tolerance."""
 
 
-def build(options: BuildOptions, progress: Progress | None = None) -> Path:
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The models and images of a build, opened and checked.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    records : list of ImageRecord
+        In the order of the project.
+    """
+
+    encoding: Encoding
+    records: list[ImageRecord]
+
+
+def prepare(options: BuildOptions, progress: Progress) -> Prepared:
+    """Open and check everything that a build needs, without encoding an image or writing to the project.
+
+    Parameters
+    ----------
+    options : BuildOptions
+    progress : Progress
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    InputError
+        Bad input, as for `build`.
+    """
+    out = Path(options.out)
+    _check_folder(out)
+    run = _Build(options, out, progress=progress, **_inputs(options))
+    records = run.records()
+    run.check_names([record.id for record in records])
+    return Prepared(run.encoding, records)
+
+
+def _inputs(options: BuildOptions) -> dict[str, Any]:
+    """Open what a build needs beside images and teacher; nothing is written."""
+    classes = read_classes(options.classes)
+    labels = options.labels
+    if isinstance(labels, str | Path):
+        labels = read_labels(Path(labels), options.tables)
+    encoder = load_encoder(options.encoder, options.provider, threads=1)
+    return {"encoder": encoder, "corpus": _corpus(options, encoder), "classes": classes, "labels": labels}
+
+
+def build(options: BuildOptions, progress: Progress | None = None, shards: Path | None = None) -> Path:
     """Build a project, or resume an interrupted build; a finished project is left as it is.
 
     Finished shards are reused, so that a build that was interrupted ends with the same arrays, bit for bit.
@@ -79,6 +130,9 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     ----------
     options : BuildOptions
     progress : Progress, optional
+    shards : Path, optional
+        A folder of finished shards, which must hold all of them; by default missing shards are made in the
+        project's build folder.
 
     Returns
     -------
@@ -95,12 +149,7 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
     progress = progress or Silent()
     out = Path(options.out)
     _check_folder(out)
-    classes = read_classes(options.classes)
-    labels = options.labels
-    if isinstance(labels, str | Path):
-        labels = read_labels(Path(labels), options.tables)
-    encoder = load_encoder(options.encoder, options.provider, threads=1)
-    corpus = _corpus(options, encoder)
+    inputs = _inputs(options)
     lock = FileLock(out / files.BUILD / "lock", timeout=0)
     with write_errors(out):
         (out / files.BUILD).mkdir(parents=True, exist_ok=True)
@@ -109,9 +158,21 @@ def build(options: BuildOptions, progress: Progress | None = None) -> Path:
         except Timeout:
             raise InputError(f"another process is building {out}: wait for it, or stop it") from None
     try:
-        return _Build(options, out, encoder, corpus, classes, labels, progress).run()
+        return _Build(options, out, progress=progress, **inputs).run(shards)
     finally:
         lock.release()
+
+
+def _check_complete(store: ShardStore, sources: Sequence[SourceFile], folder: Path) -> None:
+    """Check that a folder holds every shard."""
+    finished = [store.finished(shard) is not None for shard in shards_of(sources)]
+    missing = finished.count(False)
+    if missing:
+        first = finished.index(False) + 1
+        raise InputError(
+            f"{missing:,} of {len(finished):,} shards are not in {folder}: run every part that has not "
+            f"ended, or `inficond encode PLAN --part {first}/{len(finished)}` for the first of them"
+        )
 
 
 def _check_folder(out: Path) -> None:
@@ -195,17 +256,19 @@ class _Build:
                 + (", …" if len(unseen) > 12 else "")
             )
 
-    def run(self) -> Path:
+    def run(self, shards: Path | None = None) -> Path:
         """Take all stages; return the project folder."""
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
         images = self.images
-        sources = self._sources(images)
+        sources = [SourceFile.of(record) for record in self.records()]
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_built(request)
-        self._check_names([source.file.id for source in sources])
-        store = ShardStore(self.scratch / "shards", self.encoding.basis)
+        self.check_names([source.file.id for source in sources])
+        store = ShardStore(shards or self.scratch / "shards", self.encoding.basis)
+        if shards is not None:
+            _check_complete(store, sources, shards)
         summaries, reused = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
         self._remark_cache(len(sources) - reused)
         encoded_at = time.monotonic()
@@ -257,7 +320,7 @@ class _Build:
         shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
 
-    def _check_names(self, ids: Sequence[str]) -> None:
+    def check_names(self, ids: Sequence[str]) -> None:
         """Check classes and labels against the teacher and the images, before any image is encoded."""
         if self.kind in LABEL_KINDS:
             chosen = self._label_classes()
@@ -335,9 +398,10 @@ class _Build:
         self.progress.advance(1)
         return images
 
-    def _sources(self, images: ImageSet) -> list[SourceFile]:
+    def records(self) -> list[ImageRecord]:
         """Return the images in order of their ids, without the project's own and those without response."""
         out = self.out.resolve()
+        images = self.images
         found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
         if self.kind == "python" and self.table is not None:
             answered = set(self.table.images)  # the others are reported as skipped already
@@ -350,7 +414,7 @@ class _Build:
             for f in (f for f, ok in zip(found, known) if not ok):
                 self.notes.skip(f.id, "it has no label")
             found = [f for f, ok in zip(found, known) if ok]
-        return [SourceFile.of(f) for f in found]
+        return found
 
     def _with_response(self, found: list[ImageRecord], table: Table) -> list[ImageRecord]:
         ids = [f.id for f in found]
@@ -378,7 +442,7 @@ class _Build:
         o = self.options
         request = {
             "basis": self.encoding.basis,
-            "files": [(s.file.id, s.file.group, s.file.split, s.size, s.changed) for s in sources],
+            "files": [(s.file.id, s.file.group, s.file.split, s.size, s.content) for s in sources],
             "responses": None if self.table is None else digest_of(self.table),
             "labels": None if self.label_table is None else digest_of(self.label_table),
             "classes": self.given_classes,
@@ -416,6 +480,9 @@ class _Build:
             for id, reason in summary.skipped:
                 self.notes.skip(id, reason)
         self.notes.remark_kinds([remark for summary in summaries for remark in summary.remarks])
+        makers = sorted({summary.maker for summary in summaries})
+        if len(makers) > 1:
+            self.notes.remark(f"shards were made by {len(makers)} kinds of workers: {'; '.join(makers):.300}")
         n = sum(len(summary.ids) for summary in summaries)
         if n == 0:
             id, reason = self.notes.skipped[0]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from inficond.core.pipeline.shards import (
     shards_of,
 )
 from inficond.core.progress import Progress
+from inficond.core.version import __version__
 
 BATCH = {"cpu": 4}
 """Images in a call, by provider; a divisor of `SHARD_SIZE`. More takes memory and is not faster on a CPU."""
@@ -76,13 +78,23 @@ class Encoding:
 
     @property
     def basis(self) -> str:
-        """Everything that the results depend on except the images."""
+        """Checksums of the models: everything that the results depend on except the images.
+
+        Providers and versions of the runtime change results in the last digits only; they are recorded in
+        each shard as its `maker`.
+        """
+        digests = [self.encoder.manifest.digest]
+        if self.teacher is not None:
+            digests.append(self.teacher.manifest.digest)
+        return " ".join(digests)
+
+    @cached_property
+    def maker(self) -> str:
+        """Execution providers and versions of this process."""
         from inficond.core.models.runtime import onnxruntime as ort
 
-        parts = [self.encoder.manifest.digest, self.encoder.provider, ort.__version__, str(self.batch)]
-        if self.teacher is not None:
-            parts += [self.teacher.manifest.digest, self.teacher.provider]
-        return " ".join(parts)
+        providers = {self.encoder.provider, *([self.teacher.provider] if self.teacher else [])}
+        return f"{' and '.join(sorted(providers))}, ONNX Runtime {ort.__version__}, InFiConD {__version__}"
 
     def run(self, sources: Sequence[SourceFile]) -> Shard:
         """Decode and encode up to `batch` images and apply the teacher, where the cache lacks an image.
@@ -137,6 +149,7 @@ class Encoding:
             sizes=np.array([(p.width, p.height) for p in pictures], np.int32).reshape(n, 2),
             skipped=skipped,
             remarks=[(id, p.remark) for id, p in zip(ids, pictures) if p.remark],
+            maker=self.maker,
             regions=regions,
             assignment=assignment,
             responses=responses,

@@ -6,6 +6,7 @@ runs. The format is described in docs/formats.md.
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any, Self
 import numpy as np
 
 from inficond.core.atomic_io import replacing
+from inficond.core.checksum import sha256_of
 from inficond.core.images import ImageRecord
 
 SHARD_SIZE = 128
 """Images in a shard: an interruption costs at most so much work."""
 
-VERSION = 1
+VERSION = 2
 """Part of every name; increased when the same images would give other numbers."""
 
 RETRIED = ("cannot be read", "not enough memory")
@@ -34,25 +36,27 @@ class SourceFile:
     ----------
     file : ImageRecord
     size : int
-        Bytes; −1 where the size is unknown.
-    changed : int or str
-        Time of the last change of a file in nanoseconds, or the version of an image inside another file.
+        Bytes; −1 where the size is unknown or the file cannot be read.
+    content : str
+        SHA-256 of a file, or the version of an image inside another file; empty where it cannot be read.
     """
 
     file: ImageRecord
     size: int
-    changed: int | str
+    content: str
 
     @classmethod
     def of(cls, file: ImageRecord) -> Self:
-        """Read the size and the version of an image."""
+        """Read the size and the checksum of an image."""
         if file.path is None:
             return cls(file, file.size, file.version)
         try:
             info = file.path.stat()
+            if not stat.S_ISREG(info.st_mode):  # opening a pipe would block
+                return cls(file, -1, "")
+            return cls(file, info.st_size, sha256_of(file.path))
         except OSError:
-            return cls(file, -1, 0)
-        return cls(file, info.st_size, info.st_mtime_ns)
+            return cls(file, -1, "")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,12 +73,15 @@ class ShardSummary:
         Images that could not be read.
     remarks : list of (id, remark)
         Conversions that were made while reading.
+    maker : str
+        Execution provider and versions of the process that made the shard.
     """
 
     ids: list[str]
     sizes: np.ndarray
     skipped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
+    maker: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,6 +114,7 @@ class Shard(ShardSummary):
             sizes=np.concatenate([part.sizes for part in parts]),
             skipped=[skip for part in parts for skip in part.skipped],
             remarks=[remark for part in parts for remark in part.remarks],
+            maker=parts[0].maker,
             regions=np.concatenate([part.regions for part in parts]),
             assignment=np.concatenate([part.assignment for part in parts]),
             responses=np.concatenate([part.responses for part in parts]),
@@ -116,17 +124,27 @@ class Shard(ShardSummary):
     @property
     def summary(self) -> ShardSummary:
         """The shard without its arrays."""
-        return ShardSummary(ids=self.ids, sizes=self.sizes, skipped=self.skipped, remarks=self.remarks)
+        return ShardSummary(
+            ids=self.ids,
+            sizes=self.sizes,
+            skipped=self.skipped,
+            remarks=self.remarks,
+            maker=self.maker,
+        )
 
 
 class ShardStore:
     """A folder of finished shards.
 
+    The name of a shard follows from the ids and the content of its images and from the models alone, so that
+    any number of processes and machines may write to one store. Each file is written under a name of its own
+    and renamed; where two processes make the same shard, the later one replaces the earlier.
+
     Parameters
     ----------
     folder : Path
     basis : str
-        Everything that all shards depend on: models, provider, batch size.
+        Checksums of the models; see `Encoding.basis`.
     """
 
     def __init__(self, folder: Path, basis: str) -> None:
@@ -134,7 +152,7 @@ class ShardStore:
 
     def path(self, sources: Sequence[SourceFile]) -> Path:
         """Return the file of the shard of these images, whether it exists or not."""
-        parts = [VERSION, self._basis, [(s.file.id, s.file.where, s.size, s.changed) for s in sources]]
+        parts = [VERSION, self._basis, [(s.file.id, s.size, s.content) for s in sources]]
         return self._folder / (hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40] + ".npz")
 
     def finished(self, sources: Sequence[SourceFile]) -> ShardSummary | None:
@@ -143,7 +161,8 @@ class ShardStore:
         Returns
         -------
         ShardSummary or None
-            None if the shard has to be made: it is missing, damaged, or an image of it should be tried again.
+            None if the shard has to be made: it is missing, damaged, of other images, or an image of it
+            should be tried again.
         """
         path = self.path(sources)
         if not path.exists():
@@ -152,6 +171,9 @@ class ShardStore:
             with np.load(path, allow_pickle=False) as data:
                 summary = _summary(data)
         except Exception:  # zipfile, NumPy and json raise many types for damaged files
+            return None
+        held = {*summary.ids, *(id for id, _ in summary.skipped)}
+        if held != {source.file.id for source in sources}:
             return None
         return None if any(reason.startswith(RETRIED) for _, reason in summary.skipped) else summary
 
@@ -163,7 +185,9 @@ class ShardStore:
         InputError
             The disk is full, or the folder cannot be written.
         """
-        names = {"ids": shard.ids, "skipped": shard.skipped, "remarks": shard.remarks}
+        names = {
+            "ids": shard.ids, "skipped": shard.skipped, "remarks": shard.remarks, "maker": shard.maker,
+        }  # fmt: skip
         with replacing(self.path(sources)) as file:
             np.savez(
                 file,
@@ -192,6 +216,7 @@ class ShardStore:
                 sizes=summary.sizes,
                 skipped=summary.skipped,
                 remarks=summary.remarks,
+                maker=summary.maker,
                 regions=data["regions"],
                 assignment=data["assignment"],
                 responses=data["responses"],
@@ -210,9 +235,10 @@ def _summary(data: Any) -> ShardSummary:
         sizes=data["sizes"],
         skipped=[(id, reason) for id, reason in names["skipped"]],
         remarks=[(id, remark) for id, remark in names["remarks"]],
+        maker=names["maker"],
     )
     texts = [text for pair in (*summary.skipped, *summary.remarks) for text in pair]
-    if not all(isinstance(text, str) for text in (*summary.ids, *texts)):
+    if not all(isinstance(text, str) for text in (*summary.ids, *texts, summary.maker)):
         raise ValueError("the names of a shard are not texts")
     if summary.sizes.shape != (len(summary.ids), 2):
         raise ValueError("the sizes of a shard do not fit its images")

@@ -271,7 +271,7 @@ def rewritten(path: Path, changes: list[tuple[str, str, Any]]) -> None:
 @parser("shard")
 def shard(shop: Workshop) -> Parser:
     """A finished shard of an interrupted build."""
-    sources = [SourceFile(ImageRecord("a.jpg", Path("/nowhere/a.jpg")), 1, 2)]
+    sources = [SourceFile(ImageRecord("a.jpg", Path("/nowhere/a.jpg")), 1, "2")]
     store = ShardStore(shop.root / "shards", "basis")
     shape = {"regions": (1, 4, 8), "assignment": (1, 16), "responses": (1, 3), "sizes": (1, 2)}
     kinds = {"regions": np.float16, "assignment": np.uint8, "responses": np.float32, "sizes": np.int32}
@@ -284,7 +284,7 @@ def shard(shop: Workshop) -> Parser:
         ),
     )
     seed = store.path(sources).read_bytes()
-    said = {"ids": ["a.jpg"], "skipped": [["b.jpg", "cut short"]], "remarks": []}
+    said = {"ids": ["a.jpg"], "skipped": [["b.jpg", "cut short"]], "remarks": [], "maker": "cpu"}
 
     @st.composite
     def shards(draw: st.DrawFn) -> bytes:

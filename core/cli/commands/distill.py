@@ -13,14 +13,19 @@ examples:
 
 import argparse
 import csv
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from inficond.core.cli.output import Output
+from inficond.core.progress import Progress
 from inficond.core.report.controls import control_lines
 from inficond.core.tables.options import TableOptions, Values
+
+if TYPE_CHECKING:
+    from inficond.core.pipeline.options import BuildOptions
 
 PAPER_LAMBDA = 2.5e-3
 """λ of the paper, 1e-4 on raw concept vectors, on standardised columns."""
@@ -128,6 +133,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of the validation split (default 0)")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
+    add(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="write a plan for `inficond encode` and `inficond merge` and stop",
+    )
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
 
 
@@ -205,8 +216,8 @@ def table_options(args: argparse.Namespace) -> TableOptions:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Build the project and print the quality of its students on validation images."""
-    from inficond.core.facade import Project
-    from inficond.core.pipeline.build import BuildOptions, build
+    from inficond.core.pipeline.build import build
+    from inficond.core.pipeline.options import BuildOptions
 
     if args.workers is not None and args.workers < 1:
         from inficond.core.errors import InputError
@@ -236,9 +247,31 @@ def run(args: argparse.Namespace, out: Output) -> int:
         cache=not args.no_cache,
         tables=table_options(args),
     )
+    if args.plan is not None:
+        return _plan(options, args.plan, out)
+    print_built(lambda progress: build(options, progress), out)
+    return 0
+
+
+def _plan(options: "BuildOptions", path: Path, out: Output) -> int:
+    """Write the plan of a build; print how to encode its parts."""
+    from inficond.core.pipeline.plan import plan_encoding
+
+    plan = plan_encoding(options, out.progress())
+    plan.save(path)
+    out.say(f"{path}: {len(plan.images):,} images in {plan.n_shards:,} shards")
+    out.say(f"encode it with:  inficond encode {path} --part I/N, then  inficond merge {path}")
+    out.result({"plan": str(path), "images": len(plan.images), "shards": plan.n_shards})
+    return 0
+
+
+def print_built(make: Callable[[Progress], Path], out: Output) -> None:
+    """Build a project with a progress line and print the metrics of its students."""
+    from inficond.core.facade import Project
+
     progress = out.progress()
     try:
-        project = Project.open(build(options, progress))
+        project = Project.open(make(progress))
     finally:
         clear = getattr(progress, "clear", None)
         if clear is not None:
@@ -246,7 +279,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     summary = summarise(project)
     _print(project, summary, out)
     out.result(summary)
-    return 0
 
 
 def summarise(project: Any) -> dict[str, Any]:

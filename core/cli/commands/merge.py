@@ -1,0 +1,32 @@
+"""Build the project of a plan from the shards that `inficond encode` made.
+
+The project is the same as from `inficond distill` in one process.
+
+example:
+  inficond merge pets.plan --store /scratch/pets
+"""
+
+import argparse
+from pathlib import Path
+
+from inficond.core.cli.commands.encode import add_worker_options
+from inficond.core.cli.output import Output
+
+SUMMARY = "build the project of a plan from the shards of its parts"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add = parser.add_argument
+    add("plan", type=Path, metavar="PLAN", help="the file that `inficond distill … --plan` wrote")
+    add_worker_options(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Build the project and print the quality of its students, as `inficond distill` does."""
+    from inficond.core.cli.commands.distill import print_built
+    from inficond.core.pipeline.plan import merge, read_plan
+
+    local = {"provider": args.provider, "workers": args.workers, "cache": not args.no_cache}
+    print_built(lambda progress: merge(read_plan(args.plan), args.store, progress, **local), out)
+    return 0
