@@ -130,8 +130,8 @@ def plan_encoding(options: BuildOptions, progress: Progress | None = None) -> Pl
         raise InputError("a plan needs images that other processes can open: give a folder, a table or a URL")
     if teacher_kind(options.teacher) not in _TEACHERS or not isinstance(options.labels, str | Path | None):
         raise InputError(
-            "a plan needs a teacher and labels that every worker can open: labels, probe, a model folder (see "
-            "`inficond export teacher`) or a table of responses"
+            "a plan needs a teacher and labels that every worker can open: labels, probe, a model folder "
+            "(see `inficond export teacher`) or a table of responses"
         )
     prepared = prepare(options, progress or Silent())
     sources = versions(prepared.records, progress or Silent())

@@ -90,7 +90,7 @@ class Shard(ShardSummary):
 
     Parameters
     ----------
-    ids, sizes, skipped, remarks
+    ids, sizes, skipped, remarks, maker
         As for `ShardSummary`.
     regions : (n, R, D) float16
         Region embeddings.
