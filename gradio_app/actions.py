@@ -174,10 +174,10 @@ def _write_export(visitor: Visitor, kind: str, progress: Progress, owner: str, s
 
 def _write_report(visitor: Visitor, path: Path, progress: Progress) -> None:
     from inficond.core.report import render_html, report
-    from inficond.core.report.pictures import Pictures
+    from inficond.core.report.pictures import ReportPictures
 
     session = visitor.session
-    pictures = Pictures(visitor.project, session.context.words.embedding)
+    pictures = ReportPictures(visitor.project, session.context.words.embedding)
     html = render_html(report(session, progress=progress), pictures)
     path.write_text(html, encoding="utf-8")
 

@@ -34,7 +34,7 @@ TYPE_NAMES = {str: "a text", int: "an integer", list: "a list", dict: "a file"}
 """Argument types in messages."""
 
 
-class NodePayload(TypedDict):
+class StepPayload(TypedDict):
     """A node of the history."""
 
     node: str
@@ -288,7 +288,7 @@ def strip_file_objects(value: Any) -> Any:
 def _stepped(visitor: Visitor, node: Any) -> dict[str, Any]:
     """Return the node after a step."""
     not_saved = visitor.saving_note()
-    payload: NodePayload = {
+    payload: StepPayload = {
         "node": node.id,
         "parent": node.parent,
         "title": node.title,

@@ -54,7 +54,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredFile:
     """A registered file or folder.
 
     Parameters
@@ -105,7 +105,7 @@ class PageFiles:
         self._shared = self.folder / "shared"
         for folder in (self.uploads, self.projects, self._shared):
             folder.mkdir()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RegisteredFile] = {}
         self._keys: dict[Path, str] = {}
         self._image_folders: dict[Path, Path] = {}
         self._locks: dict[Path, threading.Lock] = {}
@@ -140,9 +140,9 @@ class PageFiles:
         seconds : float
             Life of the file.
         """
-        return self._add(Entry(path, owner, time.monotonic() + seconds))
+        return self._add(RegisteredFile(path, owner, time.monotonic() + seconds))
 
-    def _add(self, entry: Entry) -> str:
+    def _add(self, entry: RegisteredFile) -> str:
         with self._lock:
             key = self._keys.setdefault(entry.path, secrets.token_urlsafe(16))
             self._entries[key] = entry
@@ -221,7 +221,7 @@ class PageFiles:
     def add_upload(self, path: Path, owner: str, pixels: int = 0, address: str = "") -> str:
         """Register a complete upload; return its address, which only `find_upload` accepts."""
         expires = time.monotonic() + UPLOAD_SECONDS
-        key = self._add(Entry(path, owner, expires, True, pixels, path.stat().st_size, address))
+        key = self._add(RegisteredFile(path, owner, expires, True, pixels, path.stat().st_size, address))
         return f"{key}/{path.name}"
 
     def decode_cost(self, address: object) -> float:
@@ -289,7 +289,7 @@ class PageFiles:
         entries = [self._entries[self._keys[path]] for path in uploads if path in self._keys]
         size, address = sum(e.size for e in entries), entries[0].address if entries else ""
         if folder not in self._keys:
-            self._add(Entry(folder, owner, float("inf"), True, 0, size, address))
+            self._add(RegisteredFile(folder, owner, float("inf"), True, 0, size, address))
 
     def release_project_folder(self, folder: Path) -> None:
         """Remove a folder from the register; the visits of its project end its life from now on."""

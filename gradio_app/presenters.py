@@ -99,7 +99,7 @@ class Strengths(TypedDict):
     down: list[dict[str, float]]
 
 
-class WeightChange(TypedDict):
+class WeightChangePayload(TypedDict):
     """A weight that differs between two nodes."""
 
     concept: str
@@ -290,9 +290,9 @@ def missing_word_reason(missing: "MissingConcept") -> str:
     )
 
 
-def weight_changes(changes: Mapping[str, "ClassChange"], count: int = 20) -> list[WeightChange]:
+def weight_changes(changes: Mapping[str, "ClassChange"], count: int = 20) -> list[WeightChangePayload]:
     """Return the `count` weights that differ most between two nodes, largest difference first."""
-    rows: list[WeightChange] = [
+    rows: list[WeightChangePayload] = [
         {
             "concept": w.concept,
             "cls": w.cls,

@@ -25,14 +25,14 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{i}" for device in ("com", "
 """Names that Windows gives to devices."""
 
 
-class Entry(TypedDict):
+class MemberEntry(TypedDict):
     """SHA-256 and size of a member."""
 
     sha256: str
     bytes: int
 
 
-def read_contents(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:
+def read_contents(z: zipfile.ZipFile, archive: Path) -> dict[str, MemberEntry]:
     """Return the members of an archive, after every name and number has been checked.
 
     Raises
@@ -57,7 +57,7 @@ def read_contents(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:
     return entries
 
 
-def _listed(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:
+def _listed(z: zipfile.ZipFile, archive: Path) -> dict[str, MemberEntry]:
     """Read the list of members."""
     try:
         info = z.getinfo(MANIFEST)
@@ -67,7 +67,7 @@ def _listed(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:
             manifest = parse_json(file.read(MANIFEST_BYTES))
         version, listing = manifest["format"], manifest["members"]
         entries = {
-            str(name): Entry(sha256=str(entry["sha256"]), bytes=int(entry["bytes"]))
+            str(name): MemberEntry(sha256=str(entry["sha256"]), bytes=int(entry["bytes"]))
             for name, entry in listing.items()
         }
     except (InputError, MemoryError):
@@ -83,7 +83,7 @@ def _listed(z: zipfile.ZipFile, archive: Path) -> dict[str, Entry]:
     return entries
 
 
-def _check_names(entries: Mapping[str, Entry], archive: Path) -> None:
+def _check_names(entries: Mapping[str, MemberEntry], archive: Path) -> None:
     seen: dict[str, str] = {}
     for name in entries:
         reason = unsafe(name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from inficond.core.atomic_io import replacing
-from inficond.core.bundle.contents import CHUNK, FORMAT, MANIFEST, Entry, read_contents, unsafe
+from inficond.core.bundle.contents import CHUNK, FORMAT, MANIFEST, MemberEntry, read_contents, unsafe
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.history.store import History
@@ -102,7 +102,7 @@ def _write(members: dict[str, Path], archive: Path, progress: Progress) -> None:
     """Write an archive; sizes and checksums are computed while the bytes are written."""
     progress.start("packing", len(members))
     with replacing(archive) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
-        listing: dict[str, Entry] = {}
+        listing: dict[str, MemberEntry] = {}
         for name, path in members.items():
             listing[name] = _add(z, name, path)
             progress.advance()
@@ -110,7 +110,7 @@ def _write(members: dict[str, Path], archive: Path, progress: Progress) -> None:
         z.writestr(_info(MANIFEST, 0), text)
 
 
-def _add(z: zipfile.ZipFile, name: str, path: Path) -> Entry:
+def _add(z: zipfile.ZipFile, name: str, path: Path) -> MemberEntry:
     found, size = hashlib.sha256(), 0
     try:
         source = path.open("rb")
@@ -127,7 +127,7 @@ def _add(z: zipfile.ZipFile, name: str, path: Path) -> Entry:
             found.update(block)
             size += len(block)
             sink.write(block)
-    return Entry(sha256=found.hexdigest(), bytes=size)
+    return MemberEntry(sha256=found.hexdigest(), bytes=size)
 
 
 def _info(name: str, size: int) -> zipfile.ZipInfo:

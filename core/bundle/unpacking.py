@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from inficond.core.atomic_io import lives
-from inficond.core.bundle.contents import CHUNK, Entry, read_contents
+from inficond.core.bundle.contents import CHUNK, MemberEntry, read_contents
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress, Silent
@@ -91,7 +91,7 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     return [out / top for top in tops]
 
 
-def _is_there(out: Path, top: str, listing: Mapping[str, Entry]) -> bool:
+def _is_there(out: Path, top: str, listing: Mapping[str, MemberEntry]) -> bool:
     """Return whether a file or folder holds exactly what the archive holds under its name."""
     wanted = {name: e for name, e in listing.items() if PurePosixPath(name).parts[0] == top}
     if (out / top).is_symlink():
@@ -120,7 +120,7 @@ def _delete_leftovers(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _extract(z: zipfile.ZipFile, name: str, entry: Entry, target: Path, archive: Path) -> None:
+def _extract(z: zipfile.ZipFile, name: str, entry: MemberEntry, target: Path, archive: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     found, left = hashlib.sha256(), entry["bytes"]
     try:

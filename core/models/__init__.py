@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inficond.core.models.encoder import Encoded, Encoder, load_encoder
     from inficond.core.models.manifest import Manifest, read_manifest
-    from inficond.core.models.sessions import Session, open_session
+    from inficond.core.models.sessions import GraphSession, open_session
     from inficond.core.models.teacher import Teacher, load_teacher
 
 _MODULE_OF = {
     "Encoded": "encoder",
     "Encoder": "encoder",
     "Manifest": "manifest",
-    "Session": "sessions",
+    "GraphSession": "sessions",
     "Teacher": "teacher",
     "load_encoder": "encoder",
     "load_teacher": "teacher",
@@ -22,7 +22,14 @@ _MODULE_OF = {
 }
 
 __all__ = [
-    "Encoded", "Encoder", "Manifest", "Session", "Teacher", "load_encoder", "load_teacher", "open_session",
+    "Encoded",
+    "Encoder",
+    "GraphSession",
+    "Manifest",
+    "Teacher",
+    "load_encoder",
+    "load_teacher",
+    "open_session",
     "read_manifest",
 ]  # fmt: skip
 

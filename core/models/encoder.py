@@ -10,7 +10,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 
 if TYPE_CHECKING:
     from inficond.core.models.class_lookup import ClassLookup
@@ -39,7 +39,7 @@ class Encoder:
     Parameters
     ----------
     manifest : Manifest
-    session : Session
+    session : GraphSession
         The image graph.
 
     Attributes
@@ -59,7 +59,7 @@ class Encoder:
         The execution provider in use.
     """
 
-    def __init__(self, manifest: Manifest, session: Session) -> None:
+    def __init__(self, manifest: Manifest, session: GraphSession) -> None:
         self.manifest, self.session = manifest, session
         self.name = manifest.name
         self.dim, self.grid, self.n_regions = manifest.dim, manifest.grid, manifest.regions

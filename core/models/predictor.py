@@ -17,7 +17,7 @@ from inficond.core.models.manifest import LINKS, read_image_input
 from inficond.core.models.onnx_protobuf import METADATA, metadata_entry
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.protobuf import field
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.strict_json import parse_json
 
 FORMAT = "inficond-student-onnx"
@@ -50,7 +50,7 @@ class Predictor:
 
     Parameters
     ----------
-    session : Session
+    session : GraphSession
     metadata : dict
         Of the file.
 
@@ -75,7 +75,7 @@ class Predictor:
         The metadata are invalid or contradict the graph.
     """
 
-    def __init__(self, session: Session, metadata: dict[str, str]) -> None:
+    def __init__(self, session: GraphSession, metadata: dict[str, str]) -> None:
         self.session, self.path = session, session.path
         self.provider = session.provider
         try:

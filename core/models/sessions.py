@@ -30,7 +30,7 @@ class Runner(Protocol):
         ...
 
 
-class Session:
+class GraphSession:
     """An open graph. Safe to call from several threads, and after a fork.
 
     Parameters
@@ -124,7 +124,9 @@ def _rows(feeds: dict[str, np.ndarray]) -> int:
     return lengths.pop() if len(lengths) == 1 else 0
 
 
-def open_session(source: GraphFile | Path, provider: str = "auto", threads: int | None = None) -> Session:
+def open_session(
+    source: GraphFile | Path, provider: str = "auto", threads: int | None = None
+) -> GraphSession:
     """Open a graph.
 
     Parameters
@@ -138,7 +140,7 @@ def open_session(source: GraphFile | Path, provider: str = "auto", threads: int 
 
     Returns
     -------
-    Session
+    GraphSession
 
     Raises
     ------
@@ -149,11 +151,11 @@ def open_session(source: GraphFile | Path, provider: str = "auto", threads: int 
     if provider != "auto":
         if provider not in PROVIDERS:
             raise unknown("provider", provider, ["auto", *PROVIDERS])
-        return Session(graph, provider, threads)
+        return GraphSession(graph, provider, threads)
     for name in AUTOMATIC[:-1]:
         if may_work(name):
             try:
-                return Session(graph, name, threads)
+                return GraphSession(graph, name, threads)
             except InputError:
                 continue
-    return Session(graph, AUTOMATIC[-1], threads)
+    return GraphSession(graph, AUTOMATIC[-1], threads)

@@ -8,7 +8,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.models.teacher_trial import output_kind, trial_pictures
 
 
@@ -18,7 +18,7 @@ class Teacher:
     Parameters
     ----------
     manifest : Manifest
-    session : Session
+    session : GraphSession
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Teacher:
         Notes on the model for the user.
     """
 
-    def __init__(self, manifest: Manifest, session: Session) -> None:
+    def __init__(self, manifest: Manifest, session: GraphSession) -> None:
         self.manifest, self.session = manifest, session
         self.name, self.labels, self.link = manifest.name, manifest.labels, manifest.link
         self.groups = manifest.groups

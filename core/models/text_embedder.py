@@ -8,7 +8,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models.class_lookup import ClassLookup, read_lookup
 from inficond.core.models.manifest import Manifest, TextInput
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 
 BATCH = 64
 LONGEST = 200
@@ -22,7 +22,7 @@ class WordEmbedder:
     ----------
     text : TextInput
     tokenizer : tokenizers.Tokenizer
-    session : Session
+    session : GraphSession
     dim : int
         D, the dimension of the embeddings.
     lookup : ClassLookup, optional
@@ -33,7 +33,7 @@ class WordEmbedder:
         self,
         text: TextInput,
         tokenizer: object,
-        session: Session,
+        session: GraphSession,
         dim: int,
         lookup: ClassLookup | None = None,
     ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from inficond.core.report.pictures import Pictures
+from inficond.core.report.pictures import ReportPictures
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session import Session
@@ -34,7 +34,7 @@ def contact_sheet(
     strongest : callable
         Returns the rows of the images whose crops show a word.
     """
-    pictures = Pictures(session.project, session.context.words.embedding)
+    pictures = ReportPictures(session.project, session.context.words.embedding)
     parts, shown = [], ""
     for one in proposals:
         if one.cls != shown:

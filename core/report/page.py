@@ -13,7 +13,7 @@ from inficond.core.report.parts import diverging, gauge, legend, stack, strip
 from inficond.core.report.wording import figure, percent, plural, signed
 
 if TYPE_CHECKING:
-    from inficond.core.report.pictures import Pictures
+    from inficond.core.report.pictures import ReportPictures
 
 _METRICS = {
     "ap": ("average precision", "of the student's ranking of the teacher's positives; 1 is perfect"),
@@ -39,14 +39,14 @@ _GLOSSARY = {
 }
 
 
-def render_html(report: Mapping[str, Any], pictures: "Pictures | None" = None) -> str:
+def render_html(report: Mapping[str, Any], pictures: "ReportPictures | None" = None) -> str:
     """Return the HTML page of a report.
 
     Parameters
     ----------
     report : mapping
         Result of `measure.report`.
-    pictures : Pictures, optional
+    pictures : ReportPictures, optional
         Source of the pictures; without it the page has figures only.
 
     Returns
@@ -191,7 +191,7 @@ def _table(classes: Sequence[Mapping[str, Any]], overall: Mapping[str, Any]) -> 
 <tbody>{"".join(rows)}{foot}</tbody></table></div>{legend()}</section>"""
 
 
-def _class(i: int, entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+def _class(i: int, entry: Mapping[str, Any], pictures: "ReportPictures | None") -> str:
     reading = entry["reading"]
     said = f"<strong>{escape(reading[0])}</strong> " + escape(" ".join(reading[1:])) if reading else ""
     return f"""<section class="card class" id="class-{i}" data-class="{escape(entry["name"])}">
@@ -243,7 +243,7 @@ def _cell(interval: Mapping[str, Any]) -> str:
     return f'<td class="n">{figure(interval["value"], 3)}<br><span class="range">{below}</span></td>'
 
 
-def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+def _concepts(entry: Mapping[str, Any], pictures: "ReportPictures | None") -> str:
     found = entry["concepts"]
     if not found:
         return '<h3>Top concepts</h3><p class="quiet">The student uses no concept: λ is too high, or the teacher is constant.</p>'  # fmt: skip
@@ -268,7 +268,7 @@ def _concepts(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
     )
 
 
-def _slices(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+def _slices(entry: Mapping[str, Any], pictures: "ReportPictures | None") -> str:
     found = entry["slices"]
     if not found:
         text = "No group of misaligned images is significant." if entry["metrics"]["ap"] is not None else "–"
@@ -283,7 +283,7 @@ def _slices(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
     return f'<div class="block"><h3>Slices of misaligned images</h3>{rows}</div>'
 
 
-def _misaligned(entry: Mapping[str, Any], pictures: "Pictures | None") -> str:
+def _misaligned(entry: Mapping[str, Any], pictures: "ReportPictures | None") -> str:
     out = []
     for name, meaning in (("missed", "the teacher says yes, the student no"), ("extra", "the student says yes, the teacher no")):  # fmt: skip
         subset = entry["subsets"][name]

@@ -9,7 +9,7 @@ from inficond.core.evaluation.subsets import SUBSETS
 from inficond.core.report.wording import figure, signed
 
 if TYPE_CHECKING:
-    from inficond.core.report.pictures import Pictures
+    from inficond.core.report.pictures import ReportPictures
 
 _WORDS = {
     "agree-pos": "both say yes",
@@ -63,7 +63,7 @@ def diverging(weight: float, largest: float) -> str:
     return f'<div class="diverge" role="img" aria-label="weight {signed(weight)}"><b class="{side}" style="width:{share:.1f}%"></b></div>'  # fmt: skip
 
 
-def strip(images: Sequence[Mapping[str, Any]], pictures: "Pictures | None") -> str:
+def strip(images: Sequence[Mapping[str, Any]], pictures: "ReportPictures | None") -> str:
     """Return a row of pictures with the probabilities of teacher and student."""
     items = []
     for one in images:

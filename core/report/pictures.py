@@ -19,7 +19,7 @@ SIDE = 136
 _DIM, _LIFT, _QUALITY = 0.42, 26, 70
 
 
-class Pictures:
+class ReportPictures:
     """Pictures of a project's images, each computed once.
 
     Parameters

@@ -21,7 +21,7 @@ MAX_REJECTIONS = 2  # steps in a row, after which the model is replaced by an up
 
 
 @dataclass
-class Outcome:
+class Solution:
     """End of the iteration; arrays over blocks.
 
     Attributes
@@ -54,7 +54,7 @@ def solve(
     workers: int,
     objective: Array | None = None,
     warm: bool = False,
-) -> Outcome:
+) -> Solution:
     """Minimize from `model.weights`.
 
     Parameters
@@ -70,7 +70,7 @@ def solve(
 
     Returns
     -------
-    Outcome
+    Solution
     """
     penalty = problem.penalty
     B = len(model.weights)
@@ -132,10 +132,10 @@ def solve(
             smallest = float(np.diag(model.curvature[b]).min())
             damping[b] = max(damping[b], 0.5 / max(smallest, 1e-8))
         trial[rejected] = model.weights[rejected]
-    return Outcome(model.weights.copy(), objective, gap, n_iter, is_converged(objective, gap, tol), model)
+    return Solution(model.weights.copy(), objective, gap, n_iter, is_converged(objective, gap, tol), model)
 
 
-def refine_float64(problem: Problem, outcome: Outcome, tol: float, max_iter: int, workers: int) -> Outcome:
+def refine_float64(problem: Problem, outcome: Solution, tol: float, max_iter: int, workers: int) -> Solution:
     """Continue with passes in float64 if float32 did not reach the tolerance; the model stays in float32."""
     if (
         outcome.converged.all()

@@ -17,7 +17,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.graph_file import GraphFile, read_graph
 from inficond.core.models.manifest import FORMAT, MANIFEST, checksum_of, numbered, read_image_input
 from inficond.core.models.preprocess import Preprocess
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.models.teacher_trial import output_kind
 from inficond.core.strict_json import parse_json
 
@@ -155,7 +155,7 @@ def read_label_names(path: Path) -> list[str]:
 class _Trial:
     """Runs of a graph on the user's pictures."""
 
-    def __init__(self, session: Session, found: _Input, pictures: TrialPictures) -> None:
+    def __init__(self, session: GraphSession, found: _Input, pictures: TrialPictures) -> None:
         self.session, self.found, self.pictures = session, found, pictures
 
     def outputs(self, image: Mapping[str, Any]) -> np.ndarray:
@@ -180,7 +180,7 @@ def _check_task(path: Path, metadata: Mapping[str, str]) -> None:
         raise InputError(f"{path} is a model for {task!r:.40}, not a classifier: export a -cls model")
 
 
-def _image_input(path: Path, session: Session, metadata: Mapping[str, str]) -> _Input:
+def _image_input(path: Path, session: GraphSession, metadata: Mapping[str, str]) -> _Input:
     images = [(name, kind, shape) for name, (kind, shape) in session.inputs.items() if len(shape) == 4]
     if len(images) != 1 or len(session.inputs) != 1:
         raise InputError(f"{path} has {len(session.inputs)} inputs; a classifier has one input of pictures")

@@ -27,7 +27,7 @@ BEGIN, END = "<!-- architectures: begin -->", "<!-- architectures: end -->"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExportOutcome:
     """Result of one export.
 
     Attributes
@@ -54,7 +54,7 @@ class Outcome:
         return self.difference <= TOLERANCE and self.spread >= SPREAD
 
 
-def examine(tiny: TinyModel, folder: Path) -> Outcome:
+def examine(tiny: TinyModel, folder: Path) -> ExportOutcome:
     """Save a tiny model, export it and compare its probabilities with those of transformers.
 
     Parameters
@@ -65,18 +65,18 @@ def examine(tiny: TinyModel, folder: Path) -> Outcome:
 
     Returns
     -------
-    Outcome
+    ExportOutcome
         Refused where the export raises `InputError`.
     """
     source, out = folder / "tiny", folder / "teacher"
     try:
         model, processor = save(tiny, source)
     except ImportError as error:
-        return Outcome(tiny.name, None, f"cannot be made here: {missing_library(tiny.name, error)}")
+        return ExportOutcome(tiny.name, None, f"cannot be made here: {missing_library(tiny.name, error)}")
     try:
         export_teacher(str(source), out, tiny.options)
     except InputError as error:
-        return Outcome(tiny.name, None, str(error))
+        return ExportOutcome(tiny.name, None, str(error))
     teacher = load_teacher(out, "cpu")
     worst, found = 0.0, []
     for picture in pictures():
@@ -89,10 +89,10 @@ def examine(tiny: TinyModel, folder: Path) -> Outcome:
         ours = teacher.respond(teacher.preprocess(picture)[None])
         worst = max(worst, float(np.abs(ours - theirs).max()))
         found.append(ours[0])
-    return Outcome(tiny.name, worst, spread=float(np.std(found, axis=0).max()))
+    return ExportOutcome(tiny.name, worst, spread=float(np.std(found, axis=0).max()))
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[ExportOutcome]) -> str:
     """Return the Markdown table of the outcomes."""
     exported = [o for o in outcomes if o.difference is not None]
     lines = [

@@ -31,7 +31,7 @@ from inficond.export.embedded.network import (
     EmbeddedTeacher,
     Lite,
     Projection,
-    TextTower,
+    SentenceTower,
 )
 from inficond.export.embedded.photographs import read_picture
 from inficond.export.embedded.quantise import convolutions_to_int8, weights_to_int8
@@ -114,7 +114,7 @@ def teacher_graph() -> onnx.ModelProto:
 def text_graph(trained: Trained) -> onnx.ModelProto:
     """Return MiniLM and the text projection as a float32 graph with output text."""
     minilm, _ = sources.load_minilm()
-    tower = TextTower(minilm, trained.projection.text, trained.centre)
+    tower = SentenceTower(minilm, trained.projection.text, trained.centre)
     example = [
         torch.tensor([[101, 2009, 102, 0], [101, 2009, 2003, 102]]),
         torch.tensor([[1, 1, 1, 0], [1] * 4]),

@@ -13,7 +13,7 @@ LONGEST = 160
 
 
 @dataclass(frozen=True)
-class Entry:
+class CorpusEntry:
     """A concept of the built-in corpus.
 
     Attributes
@@ -31,9 +31,9 @@ class Entry:
     looked_up: bool
 
 
-def read_entries(wordnet: WordNet) -> list[Entry]:
+def read_entries(wordnet: WordNet) -> list[CorpusEntry]:
     """Read the concepts of ``concepts.txt``; WordNet supplies descriptions that are missing there."""
-    entries: list[Entry] = []
+    entries: list[CorpusEntry] = []
     group, lexnames = "", [6]
     for line in files("inficond.export.embedded").joinpath("concepts.txt").read_text("utf-8").splitlines():
         line = line.strip()
@@ -50,7 +50,7 @@ def read_entries(wordnet: WordNet) -> list[Entry]:
     return entries
 
 
-def _entry(line: str, group: str, lexnames: list[int], wordnet: WordNet) -> Entry:
+def _entry(line: str, group: str, lexnames: list[int], wordnet: WordNet) -> CorpusEntry:
     first, *rest = [part.strip() for part in line.split("|")]
     vague, name = first.endswith("*"), first.rstrip("*")
     others = [p for p in rest if not p.startswith("=")]
@@ -59,7 +59,7 @@ def _entry(line: str, group: str, lexnames: list[int], wordnet: WordNet) -> Entr
     prompts = [name, f"a photo of {article(name)}", *others]
     if description:
         prompts.append(textwrap.shorten(f"{name}: {description}", LONGEST, placeholder=""))
-    return Entry(name, group, tuple(dict.fromkeys(prompts)), not vague)
+    return CorpusEntry(name, group, tuple(dict.fromkeys(prompts)), not vague)
 
 
 def _description(wordnet: WordNet, words: list[str], lexnames: list[int]) -> str:

@@ -227,7 +227,7 @@ class EmbeddedTeacher(nn.Module):
         return self.lite.classify(self.lite(pixels)[1].mean(dim=(2, 3)))
 
 
-class TextTower(nn.Module):
+class SentenceTower(nn.Module):
     """Token ids to a unit vector of the joint space: MiniLM, mean over tokens, learned projection.
 
     Parameters

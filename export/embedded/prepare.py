@@ -15,10 +15,17 @@ from inficond.core.progress import Progress
 from inficond.export.embedded import imagenet
 from inficond.export.embedded.build import ENCODER_SIZE, MAX_LENGTH, Trained
 from inficond.export.embedded.features import maps
-from inficond.export.embedded.network import Lite, TextTower
+from inficond.export.embedded.network import Lite, SentenceTower
 from inficond.export.embedded.photographs import is_validation, read_captions
 from inficond.export.embedded.sources import load_minilm
-from inficond.export.embedded.training import Classes, Pictures, Settings, cell_inputs, train, vocabulary
+from inficond.export.embedded.training import (
+    Classes,
+    Settings,
+    TrainingPictures,
+    cell_inputs,
+    train,
+    vocabulary,
+)
 from inficond.export.embedded.wordnet import WordNet
 
 VIEWS = ("full", "flip", "crop1")
@@ -49,7 +56,7 @@ def train_from(
     return Trained(*train(pictures, classes, settings, progress, cache))
 
 
-def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Pictures, Classes]:
+def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[TrainingPictures, Classes]:
     """Return the inputs of `train`, with at least `least` training pictures."""
     lite = Lite(0, ENCODER_SIZE)
     paths, captions = read_captions(data)
@@ -69,7 +76,7 @@ def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Pic
     views = []
     for view in VIEWS:
         views.append(_inputs(lite, [paths[i] for i in rows], view, classes, cache))
-    pictures = Pictures(
+    pictures = TrainingPictures(
         views=views,
         captions=list(flat.split([len(texts) for texts in captions])),
         vocabulary=F.normalize(spoken, dim=1),
@@ -106,7 +113,7 @@ class Sentences:
 
         self._cache = cache
         model, folder = load_minilm()
-        self._tower = TextTower(model)
+        self._tower = SentenceTower(model)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(MAX_LENGTH)
         self._tokenizer.enable_padding()

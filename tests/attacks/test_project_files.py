@@ -22,7 +22,7 @@ from inficond.core.errors import InputError
 from inficond.core.project import files
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ImageBlock, ProjectContents, write_project
-from inficond.core.report.pictures import Pictures
+from inficond.core.report.pictures import ReportPictures
 from inficond.core.students import Students
 from inficond.gradio_app.page_files import PageFiles
 
@@ -216,7 +216,7 @@ def test_a_thumbnail_of_huge_size_is_not_decoded(kind: str, tmp_path: Path) -> N
     project = Project.open(folder)
     assert "000000.png" in refusal(lambda: project.thumbnail_image(0))
     assert project.thumbnail_image(1).size == SIZE
-    assert Pictures(project, project.context.words.embedding).image(0) == ""
+    assert ReportPictures(project, project.context.words.embedding).image(0) == ""
     page = PageFiles(tmp_path)
     try:
         with Image.open(page.sheet(project, 0)) as sheet:

@@ -10,7 +10,7 @@ from inficond.export.architectures.__main__ import (
     BEGIN,
     END,
     TOLERANCE,
-    Outcome,
+    ExportOutcome,
     examine,
     main,
     table,
@@ -52,7 +52,7 @@ def test_refusals_name_the_reason(tmp_path, name):
 def test_the_table_replaces_what_stands_between_the_markers(tmp_path):
     document = tmp_path / "encoders.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_table(document, table([Outcome("one", 2e-7), Outcome("two", None, "a | b")]))
+    write_table(document, table([ExportOutcome("one", 2e-7), ExportOutcome("two", None, "a | b")]))
     text = document.read_text()
     assert text.startswith(f"before\n{BEGIN}\n2 models: 1 exported, 1 refused.\n")
     assert text.endswith(f"{END}\nafter\n")

@@ -14,7 +14,7 @@ from tests.faults import sample
 from inficond.core import Project
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
-from inficond.core.models.sessions import Session as OnnxSession
+from inficond.core.models.sessions import GraphSession
 from inficond.core.pipeline.build import BuildOptions, build
 from inficond.gradio_app.app import build_page
 from inficond.gradio_app.rpc import INTERNAL_ERROR
@@ -56,16 +56,16 @@ def test_a_build_resumes_after_its_provider_failed(
         images=made.photos, out=tmp_path / "project", encoder=made.encoder, teacher=made.teacher,
         concepts=made.root / "words.txt", labels=made.root / "labels.csv", provider="cpu", workers=1,
     )  # fmt: skip
-    run = OnnxSession.run
+    run = GraphSession.run
     dying: dict[int, Dying] = {}
 
-    def dies(self: OnnxSession, *given: Any, **named: Any) -> Any:
+    def dies(self: GraphSession, *given: Any, **named: Any) -> Any:
         if self.path.name == "image.onnx" and not isinstance(self.runner, Dying):
             self.runner = dying.setdefault(id(self), Dying(self.runner, at))  # type: ignore[assignment]
         return run(self, *given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(OnnxSession, "run", dies)
+        patch.setattr(GraphSession, "run", dies)
         with pytest.raises(InputError, match="image.onnx failed on cpu: CUDA error 719") as error:
             build(options)
     assert "\n" not in str(error.value)

@@ -18,7 +18,7 @@ from inficond.core.models import array_messages, graph_process, trust
 from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.graph_file import read_graph
 from inficond.core.models.local_session import LocalSession
-from inficond.core.models.sessions import Session, open_session
+from inficond.core.models.sessions import GraphSession, open_session
 
 onnx = pytest.importorskip("onnx", reason="making the graphs needs the onnx package (`export` extra)")
 from onnx import TensorProto as T  # noqa: E402
@@ -101,7 +101,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from inficond.core.errors import InputError
-from inficond.core.models.sessions import open_session
+from inficond.core.models.sessions import GraphSession, open_session
 try:
     open_session(Path(sys.argv[1]), "cpu", 1).run({"x": np.ones((1, 3), np.float32)})
 except InputError as error:
@@ -113,7 +113,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from inficond.core.models.resolve import embedded_folder
-from inficond.core.models.sessions import open_session
+from inficond.core.models.sessions import GraphSession, open_session
 limited = open_session(Path(sys.argv[1]), "cpu", 2)
 trusted, unused = (open_session(embedded_folder("teacher") / "model.onnx", "cpu", 2) for _ in range(2))
 x, pixels = np.ones((2, 3), np.float32), np.zeros((2, 260, 260, 3), np.uint8)
@@ -144,7 +144,7 @@ def test_a_graph_that_expands_is_refused_and_leaves_this_process_alone(kind: str
 
 def test_a_graph_from_elsewhere_gives_the_same_results_as_in_this_process(tmp_path: Path) -> None:
     graph = read_graph(product(tmp_path / "g.onnx"))
-    limited = Session(graph, "cpu", 1)
+    limited = GraphSession(graph, "cpu", 1)
     local = LocalSession(graph.content, "g", "cpu", 1, graph.facts.inputs)
     assert not limited.trusted
     assert (limited.inputs, limited.outputs) == (local.inputs, local.outputs)

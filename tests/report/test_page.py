@@ -13,7 +13,7 @@ from PIL import Image
 
 from inficond.core.cli.main import main
 from inficond.core.report import render_html, report
-from inficond.core.report.pictures import SIDE, Pictures
+from inficond.core.report.pictures import SIDE, ReportPictures
 
 HOSTILE = ("<script", "onerror=alert(1)>", "<i>my</i>", "<b>'x'")
 
@@ -43,7 +43,7 @@ class Elements(HTMLParser):
 @pytest.fixture(scope="module")
 def page(project) -> str:
     session = project.session()
-    return render_html(report(session), Pictures(project, session.context.words.embedding))
+    return render_html(report(session), ReportPictures(project, session.context.words.embedding))
 
 
 def test_the_page_is_complete_and_makes_no_requests(page: str) -> None:
@@ -82,7 +82,7 @@ def test_the_page_has_all_classes_subsets_and_concepts(project, page: str) -> No
 
 
 def test_evidence_is_in_colour_and_the_rest_grey(project) -> None:
-    pictures = Pictures(project, project.session().context.words.embedding)
+    pictures = ReportPictures(project, project.session().context.words.embedding)
     row, concept = int(np.flatnonzero(project.is_validation)[3]), project.concepts[2]
     lit, plain = (decoded(uri) for uri in (pictures.evidence(row, concept), pictures.image(row)))
     assert lit.shape == plain.shape == (SIDE, SIDE, 3)
@@ -100,7 +100,7 @@ def test_a_page_without_regions_and_thumbnails(bare, tmp_path: Path) -> None:
     session = bare.session()
     data = report(session)
     Elements(render_html(data))
-    text = render_html(data, Pictures(bare, session.context.words.embedding))
+    text = render_html(data, ReportPictures(bare, session.context.words.embedding))
     Elements(text)
     assert "no random-concept baseline" in text
     assert len(re.findall("<img ", text)) > 0

@@ -30,13 +30,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Measure, print, and write the page if requested."""
     from inficond.core.facade import Project
     from inficond.core.report import render_html, report
-    from inficond.core.report.pictures import Pictures
+    from inficond.core.report.pictures import ReportPictures
 
     target = _writable(args.html) if args.html else None
     session = Project.open(args.project).session()
     data = report(session, classes=args.classes, progress=out.progress())
     if target is not None:
-        pictures = Pictures(session.project, session.context.words.embedding)
+        pictures = ReportPictures(session.project, session.context.words.embedding)
         text = render_html(data, pictures).encode("utf-8")
         with replacing(target) as file:
             file.write(text)

@@ -30,7 +30,7 @@ MAX_SUGGESTIONS = 3
 MAX_MISSING = 2
 
 
-class Focus(TypedDict):
+class FocusOption(TypedDict):
     """A subset or slice that a refit can weight more; unusable without training images.
 
     `hint` explains the effect of the focus and the next step.
@@ -49,7 +49,7 @@ class StatePart(TypedDict):
     cls: str
     rows: list[dict[str, Any]]
     strengths: Strengths
-    focuses: list[Focus]
+    focuses: list[FocusOption]
     now: list[MetricChip]
 
 
@@ -124,7 +124,7 @@ def _rows(visitor: "Visitor", selection: "Selection", influence: "Influence") ->
     return rows
 
 
-def _focuses(visitor: "Visitor", selection: "Selection") -> list[Focus]:
+def _focuses(visitor: "Visitor", selection: "Selection") -> list[FocusOption]:
     """Return the non-empty misaligned subsets and the selected slice as possible focuses."""
     session = visitor.session
     counts = session.metrics(selection.cls).counts
@@ -134,7 +134,7 @@ def _focuses(visitor: "Visitor", selection: "Selection") -> list[Focus]:
     chosen = visitor.slice(selection.cls, selection.slice) if selection.slice else None
     if chosen is not None:
         offered.append(("slice", chosen.name, chosen.size, chosen.to_dict()))
-    focuses: list[Focus] = []
+    focuses: list[FocusOption] = []
     for key, name, size, focus in offered:
         usable = session.focus_size(selection.cls, focus) > 0
         note = "" if usable else ", none for training"
