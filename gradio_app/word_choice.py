@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
-from inficond.core.report.pictures import Pictures
+from inficond.core.report.pictures import ReportPictures
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.word_proposals import ProjectWords, choose_words, strongest_images
 from inficond.gradio_app.visitor import Visitor
@@ -35,7 +35,7 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     """Return the words that are proposed for the visitor's project, with crops of each."""
     session = visitor.session
     found = ProjectWords(session, progress).proposals()
-    pictures = Pictures(visitor.project, session.context.words.embedding)
+    pictures = ReportPictures(visitor.project, session.context.words.embedding)
     progress.start("cutting out crops", len(found))
     words: list[ProposedWord] = []
     for one in found:

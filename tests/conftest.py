@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set a separate cache folder for this run; its workers inherit it.
-
-    Several workers use one thread each, since threads of BLAS and ONNX Runtime wait actively for each other.
-    """
+    """Set a separate cache folder for this run; its workers inherit it."""
     if not hasattr(config, "workerinput"):
-        if config.getoption("numprocesses", None):
-            os.environ.setdefault("OMP_NUM_THREADS", "1")
         cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
         os.environ["INFICOND_CACHE"] = cache.name
         config.add_cleanup(cache.cleanup)
