@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core import Project
-from inficond.core.report.pictures import Pictures
+from inficond.core.report.pictures import ReportPictures
 
 LARGEST, CROPS, PER_SHEET = 5, 6, 10
 
@@ -47,7 +47,7 @@ def write_sheets(out: Path, projects: dict[str, Path], seed: int = 0) -> None:
     for name, folder in projects.items():
         data, method = name.split("/")
         session = Project.open(folder).session("main")
-        pictures = Pictures(session.project, session.context.words.embedding)
+        pictures = ReportPictures(session.project, session.context.words.embedding)
         for cls, label in enumerate(session.students.classes):
             for column in largest_words(session, cls):
                 word = session.students.concepts[column]
