@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.evaluation.confusion import UNKNOWN, confusion, labelled_class, top_class
+
 
 @dataclass(frozen=True)
 class ExclusiveMetrics:
@@ -49,26 +51,25 @@ def exclusive_metrics(
     thresholds : (C,)
         Of the student.
     labels : (N, C), optional
-        1, 0 or NaN; images with exactly one 1 and no NaN are counted.
+        1, 0 or NaN; images with exactly one 1 are counted, see `labelled_class`.
 
     Returns
     -------
     ExclusiveMetrics
     """
-    C = T.shape[1]
-    teacher, student = T.argmax(axis=1), S.argmax(axis=1)
-    confusion = np.bincount(teacher * C + student, minlength=C * C).reshape(C, C)
+    teacher, student = top_class(T), top_class(S)
+    table = confusion(teacher, student, T.shape[1])
     accuracy = teacher_accuracy = None
     if labels is not None:
-        known = np.isfinite(labels).all(axis=1) & (np.nansum(labels, axis=1) == 1)
+        truth = labelled_class(labels)
+        known = truth != UNKNOWN
         if known.any():
-            truth = labels[known].argmax(axis=1)
-            accuracy = float((student[known] == truth).mean())
-            teacher_accuracy = float((teacher[known] == truth).mean())
+            accuracy = float((student[known] == truth[known]).mean())
+            teacher_accuracy = float((teacher[known] == truth[known]).mean())
     return ExclusiveMetrics(
-        agreement=float((teacher == student).mean()),
+        agreement=table.accuracy,
         no_yes=float((thresholds > S).all(axis=1).mean()),
         accuracy=accuracy,
         teacher_accuracy=teacher_accuracy,
-        confusion=tuple(tuple(map(int, row)) for row in confusion),
+        confusion=tuple(tuple(map(int, row)) for row in table.counts),
     )

@@ -93,7 +93,7 @@ def _from_hub(model: str, kind: Kind, download: bool) -> Path:
             f"the {kind} {model} is not on this machine: export it with `inficond export {kind} {model} "
             f"--out {target}`"
         )
-    export = _exporter(kind)
+    export = exporter(kind)
     if export is None:
         raise InputError(
             f"{model} is not a folder; to use it as a Hugging Face id, install the `export` extra: "
@@ -108,8 +108,14 @@ def _from_hub(model: str, kind: Kind, download: bool) -> Path:
     return target
 
 
-def _exporter(kind: Kind) -> Callable[[str, Path], object] | None:
-    """Return the exporter of the `export` extra, or None if the extra is not installed."""
+def exporter(kind: str) -> Callable[..., object] | None:
+    """Return an exporter of the `export` extra, or None if the extra is not installed.
+
+    Parameters
+    ----------
+    kind : str
+        Name of an entry point of `EXPORTERS`.
+    """
     for entry in entry_points(group=EXPORTERS):
         if entry.name == kind:
             try:

@@ -376,10 +376,11 @@ class _Build:
             teachers = UserTeachers(
                 options, self.images, label_names(self.images, self.label_table), self.notes, self.progress
             )
-            if kind == "python":
-                return teachers.answers(), None
             folder = self.scratch / files.OWN_TEACHER
-            if kind == "onnx":
+            if kind == "python":
+                if not teachers.write_module(folder):
+                    return teachers.answers(), None
+            elif kind == "onnx":
                 teachers.write_onnx(folder)
             else:
                 teachers.write_zero_shot(folder, self.encoder, self.given_classes)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,21 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.images import ImageSet, UnreadableImage
 from inficond.core.models.encoder import Encoder
+from inficond.core.models.resolve import exporter
 from inficond.core.models.tables import TABLE_SUFFIXES, Table
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.progress import Progress
+from inficond.core.progress import Progress, Silent
 from inficond.core.teachers.onnx_file import SEEN, TrialPictures, read_label_names, write_onnx_teacher
-from inficond.core.teachers.python_callable import answer, is_callable_name, load_callable
+from inficond.core.teachers.python_callable import (
+    answer,
+    is_callable_name,
+    is_torch_module,
+    load_callable,
+    made,
+    own_labels,
+)
 from inficond.core.teachers.zero_shot import write_zero_shot
 
 
@@ -123,6 +132,39 @@ class UserTeachers:
             )
         write_zero_shot(folder, encoder, prompts, self._options.temperature)
 
+    def write_module(self, folder: Path) -> bool:
+        """Write the Python teacher as a teacher folder if it is a `torch.nn.Module`; return whether it is.
+
+        Raises
+        ------
+        InputError
+            The `export` extra is not installed, the classes have no names, or the export fails.
+        """
+        if not is_torch_module(self._teacher):
+            return False
+        export = exporter("module")
+        if export is None:
+            raise InputError(
+                'a torch module as teacher needs the extra `export`: pip install "inficond[export]"'
+            )
+        labels = self._labels() or own_labels(self._teacher) or self._names
+        if not labels:
+            raise InputError(
+                "the torch module does not name its classes: give their names with --labels-file, or as its "
+                "attribute `labels`"
+            )
+        notes = Silent()
+        export(self._teacher, labels, folder, notes)
+        for note in notes.notes:
+            self._notes.remark(note)
+        return True
+
+    @cached_property
+    def _teacher(self) -> Any:
+        """The Python object of the options; a module and name are imported."""
+        teacher = self._options.teacher
+        return made(load_callable(teacher) if isinstance(teacher, str) else teacher)
+
     def answers(self) -> Table:
         """Let the Python teacher of the options answer all images.
 
@@ -131,10 +173,7 @@ class UserTeachers:
         InputError
             See `answer`.
         """
-        teacher = self._options.teacher
-        if isinstance(teacher, str):
-            teacher = load_callable(teacher)
-        found = answer(teacher, self._images.records, self._labels(), self._names, self._progress)
+        found = answer(self._teacher, self._images.records, self._labels(), self._names, self._progress)
         for id, reason in found.skipped:
             self._notes.skip(id, reason)
         return Table(Path(found.name), found.ids, found.classes, found.values, found.notes)

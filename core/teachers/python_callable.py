@@ -1,6 +1,7 @@
 """Teachers that are Python objects: functions of pictures, scikit-learn pipelines, transformers pipelines."""
 
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -75,6 +76,31 @@ def load_callable(spec: str) -> Any:
     return found
 
 
+def made(teacher: Any) -> Any:
+    """Return what a function without parameters returns, which gives a teacher; other objects as they are."""
+    if not inspect.isfunction(teacher) or inspect.signature(teacher).parameters:
+        return teacher
+    return teacher()
+
+
+def is_torch_module(teacher: Any) -> bool:
+    """Return whether an object is a `torch.nn.Module`; torch itself is not imported."""
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(teacher).__mro__}
+    return "torch.nn.modules.module.Module" in kinds
+
+
+def own_labels(teacher: Any) -> list[str] | None:
+    """Return the class names that an object states, as ``labels``, ``classes_`` or a configuration."""
+    config: Any = getattr(getattr(teacher, "model", None), "config", None)
+    if getattr(config, "id2label", None):
+        return [str(config.id2label[i]) for i in range(len(config.id2label))]
+    for attribute in ("labels", "classes_"):
+        found = getattr(teacher, attribute, None)
+        if found is not None and not callable(found):
+            return [str(name) for name in found]
+    return None
+
+
 def answer(
     teacher: Any,
     records: Sequence[ImageRecord],
@@ -113,7 +139,7 @@ def answer(
     skipped: list[tuple[str, str]] = []
     ids: list[str] = []
     rows: list[np.ndarray] = []
-    known = labels or _own_labels(teacher)
+    known = labels or own_labels(teacher)
     progress.start(f"asking {name}", len(records))
     for start in range(0, len(records), BATCH):
         part = records[start : start + BATCH]
@@ -154,17 +180,6 @@ def _function(teacher: Any) -> Callable[[list[Image.Image]], Any]:
         f"a teacher must be a callable from Pillow images to (n, C) numbers, or have predict_proba; "
         f"{type(teacher).__name__} is neither"
     )
-
-
-def _own_labels(teacher: Any) -> list[str] | None:
-    config: Any = getattr(getattr(teacher, "model", None), "config", None)
-    if getattr(config, "id2label", None):
-        return [str(config.id2label[i]) for i in range(len(config.id2label))]
-    for attribute in ("labels", "classes_"):
-        found = getattr(teacher, attribute, None)
-        if found is not None and not callable(found):
-            return [str(name) for name in found]
-    return None
 
 
 def _answered(

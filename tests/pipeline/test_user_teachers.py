@@ -246,6 +246,41 @@ def test_a_pipeline_of_transformers_answers_as_it_is(tiny: Any, photos: Path, tm
         np.testing.assert_allclose(project.T[row], [scores[c] for c in project.classes], atol=TOLERANCE)
 
 
+def test_a_torch_module_answers_as_it_is(
+    tiny: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "module_for_test.py").write_text(
+        "import torch\n"
+        "class Small(torch.nn.Module):\n"
+        f"    preprocessing = {{'size': {SIZE}, 'resize': 27, 'mean': {MEAN}, 'std': {STD}}}\n"
+        "    labels = ['red', 'green', 'blue']\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        torch.manual_seed(0)\n"
+        "        self.convolution = torch.nn.Conv2d(3, 8, 3)\n"
+        "        self.classifier = torch.nn.Linear(8, 3)\n"
+        "    def forward(self, x):\n"
+        "        return 3 * self.classifier(self.convolution(x).relu().mean(dim=(2, 3)))\n"
+        "def build():\n"
+        "    return Small()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    project = create(tiny, tmp_path, photos, "module_for_test:build")
+    import module_for_test  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+
+    module = module_for_test.build().eval()
+    for row, id in enumerate(project.image_ids):
+        pixels = (resized(photos / id, 27) / 255 - MEAN) / STD
+        with torch.no_grad():
+            outputs = module(torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=torch.float32)).numpy()
+        expected = apply_link(outputs, "softmax")[0]
+        order = [module.labels.index(c) for c in project.classes]
+        np.testing.assert_allclose(project.T[row], expected[order], atol=TOLERANCE)
+    np.testing.assert_allclose(project.context.respond(decode(photos / id)), project.T[-1], atol=TOLERANCE)
+    assert "preprocessing of its attribute" in " ".join(project.config["source"]["notes"])
+
+
 def test_an_image_on_which_the_teacher_fails_is_skipped(tiny: Any, photos: Path, tmp_path: Path) -> None:
     count = 0
 
