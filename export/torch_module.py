@@ -51,7 +51,8 @@ def export_module(
             f"the module's `preprocessing` may state {', '.join(DEFAULTS)}; not {min(unknown)!r}"
         )
     facts = {**DEFAULTS, **stated}
-    size = (facts["size"],) * 2 if isinstance(facts["size"], int) else tuple(facts["size"])
+    height, width = (facts["size"],) * 2 if isinstance(facts["size"], int) else facts["size"]
+    size = int(height), int(width)
     name = type(module).__name__
     progress = progress or Silent()
     progress.start("exporting", 3)

@@ -53,6 +53,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "rename": {"token": "$token", "node": "$node", "text": "the one"},
     "add_concept": {"token": "$token", "word": "c3"},
     "drop_concept": {"token": "$token", "concept": "c3"},
+    "choose_words": {"token": "$token", "accept": ["c1"], "reject": ["c2"]},
+    "start_words": {"token": "$token"},
     "override": {"token": "$token", "cls": "boat", "image": "photos/0003.jpg", "value": 0.5},
     "set_lambda": {"token": "$token", "lam": 0.01},
     "set_thresholds": {"token": "$token", "at": 0.4},
