@@ -127,7 +127,7 @@ class LoadedClassifier:
         self.notes += label_notes(labels, self.name)
 
     def _load(self, source: Source, raw: dict[str, Any], kind: Any, labels: list[str] | None) -> Any:
-        """Load the weights; the number of outputs is theirs, whatever the configuration says."""
+        """Load the weights; the number of outputs is that of the weights, not of the configuration."""
         attention_kind = attention.register() if self.fused else "eager"
 
         def load(outputs: int | None) -> Any:
@@ -210,7 +210,7 @@ def native_size(config: Any) -> tuple[int, int] | None:
 
 
 def _architecture(source: Source, raw: dict[str, Any]) -> Any:
-    """The transformers class of a classifier, refused where it does not classify pixels."""
+    """Return the transformers class of a classifier; raise an error if it does not classify pixels."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 

@@ -134,7 +134,7 @@ def _fetch(spec: str, revision: str | None) -> Path:
 def _converted_revision(spec: str) -> str | None:
     """Revision in which Hugging Face's conversion service offers a pickled model as safetensors, or None.
 
-    Only its account counts: anybody may open a pull request under the same title.
+    Only its account is accepted, because everyone can open a pull request under the same title.
     """
     from huggingface_hub import HfApi
 

@@ -146,7 +146,7 @@ def connection_limit() -> int:
 
 
 def _open_descriptors() -> int:
-    """Return the number of open file descriptors of this process; 0 if the system does not say."""
+    """Return the number of open file descriptors of this process; 0 if the system does not report it."""
     import os
 
     with contextlib.suppress(OSError):

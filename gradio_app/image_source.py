@@ -8,7 +8,7 @@ SHOWN = 4
 
 
 class SourcePayload(TypedDict):
-    """What was found in a folder."""
+    """Images and labels found in a folder."""
 
     images: int
     classes: list[str]

@@ -292,7 +292,7 @@ class PageFiles:
             self._add(RegisteredFile(folder, owner, float("inf"), True, 0, size, address))
 
     def release_project_folder(self, folder: Path) -> None:
-        """Remove a folder from the register; the visits of its project end its life from now on."""
+        """Remove a folder from the register; it is deleted with the last visit of its project."""
         with self._lock:
             key = self._keys.pop(folder, None)
             if key is not None:

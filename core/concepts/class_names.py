@@ -1,7 +1,7 @@
 """Class names that describe the content of their images.
 
-Numbers, codes and words such as "class" say nothing. Other names are compared with the images: a name says
-something when its own concept value is larger on images of the class than on others.
+Numbers, codes and words such as "class" are not informative. Other names are compared with the images: a name
+is informative if its own concept value is larger on images of the class than on others.
 """
 
 import re

@@ -35,7 +35,7 @@ class Vocabulary:
 
     @property
     def familiar(self) -> tuple[str, ...]:
-        """Words that a lay person knows."""
+        """Words in general use."""
         return self.words[: int((self.familiarity >= FAMILIAR).sum())]
 
 

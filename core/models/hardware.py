@@ -8,7 +8,7 @@ __all__ = ["available_cores", "available_memory", "peak_memory"]
 
 
 def available_memory() -> int | None:
-    """Return the bytes that this process can still allocate, or None if the system does not say."""
+    """Return the bytes that this process can still allocate, or None if the system does not report it."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -26,7 +26,7 @@ def available_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Return the peak memory of this process in bytes, or None if the system does not say."""
+    """Return the peak memory of this process in bytes, or None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

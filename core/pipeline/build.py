@@ -112,7 +112,7 @@ def prepare(options: BuildOptions, progress: Progress) -> Prepared:
 
 
 def _inputs(options: BuildOptions) -> dict[str, Any]:
-    """Open what a build needs beside images and teacher; nothing is written."""
+    """Open the inputs of a build except images and teacher, without writing."""
     classes = read_classes(options.classes)
     labels = options.labels
     if isinstance(labels, str | Path):

@@ -1,4 +1,4 @@
-"""Child processes that decode pictures of strangers, each with limits of memory and time.
+"""Child processes that decode untrusted pictures, each with limits of memory and time.
 
 A picture of a few kilobytes can have many million pixels, and some formats take minutes to decode. A thread
 cannot be stopped; a process can.

@@ -1,4 +1,4 @@
-"""The name prior of a project: class names that say something, penalties, choice of the strength.
+"""The name prior of a project: informative class names, penalties, choice of the strength.
 
 A word near the name of a class is penalised less in that class, so that among words which predict equally
 well the one that belongs to the class is chosen.
@@ -24,7 +24,7 @@ STRONGEST = 5.0
 
 @dataclass(frozen=True, eq=False)
 class ClassNames:
-    """Text vectors of class names, and which of them say something about the images.
+    """Text vectors of class names, and which names are informative.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def class_names(
     ----------
     names : sequence of C str
     encoder : Encoder
-        Without a text tower, no name says anything.
+        Without a text tower, no name is informative.
     regions : (n, R, D) float16
     T : (n, C)
     word_mean : (D,)

@@ -1,4 +1,4 @@
-"""A classifier in any ONNX file, with what its metadata and trial runs tell, as a teacher folder."""
+"""Conversion of a classifier in any ONNX file to a teacher folder, by its metadata and trial runs."""
 
 import ast
 import hashlib

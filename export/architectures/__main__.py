@@ -110,7 +110,7 @@ def table(outcomes: Sequence[ExportOutcome]) -> str:
 
 
 def write_table(path: Path, text: str) -> None:
-    """Replace what stands between the two markers of a document.
+    """Replace the text between the two markers of a document.
 
     Raises
     ------
