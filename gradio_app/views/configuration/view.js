@@ -30,7 +30,11 @@ const word = h("input", {
 });
 const addForm = h("form", { class: "add-word" }, word, button("Add", { icon: "plus", type: "submit" }));
 const added = h("div", { class: "added" });
-const words = button("Which words?", { onclick: openWords });
+const words = button("Words", {
+  "aria-label": "Which words?",
+  title: "Which words should the students use?",
+  onclick: openWords,
+});
 const picker = h("input", {
   type: "file",
   accept: "image/*",
