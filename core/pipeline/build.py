@@ -65,6 +65,8 @@ __all__ = ["BuildOptions", "build"]
 MIN_IMAGES = 4
 MANY_WORDS = 500
 """Own words from which a note recommends fewer."""
+MERGED_LISTED = 10
+"""Merged words that are listed one by one."""
 UNSEEN_IMAGES = 1000
 """About so many training images on which own words are tested."""
 EXCLUSIVE = 1e-3
@@ -232,8 +234,10 @@ class _Build:
     def _own_words(self, corpus: Corpus) -> Corpus:
         """Return a person's own words without duplicates; report what is doubtful."""
         merged, notes = merge_duplicates(corpus)
-        for note in notes[:LISTED]:
+        for note in notes[:MERGED_LISTED]:
             self.notes.remark(note)
+        if len(notes) > MERGED_LISTED:
+            self.notes.remark(f"{len(notes) - MERGED_LISTED:,} further own words are merged likewise")
         if len(merged) > MANY_WORDS:
             self.notes.remark(
                 f"{len(merged):,} own words: students are easier to read with 20 to 40 words, and with fewer "
@@ -247,7 +251,7 @@ class _Build:
             return
         built_in, own = load_corpus(None, self.encoder), self.corpus
         vectors = np.vstack([built_in.embeddings, own.embeddings])
-        found = word_validity(regions, vectors, neutral.hubness(vectors))
+        found = word_validity(regions, vectors, neutral.hubness(vectors), rivals=len(built_in))
         unseen = [name for name, ok in zip(own.names, found.valid[len(built_in) :]) if not ok]
         if unseen:
             self.notes.remark(

@@ -140,3 +140,24 @@ def test_an_explicit_penalty_is_used_as_it_is(made: dict[str, Any], tmp_path: Pa
     assert project.students.lam == 0.02
     assert project.students.penalty is None
     assert (project.students.thresholds == 0.5).all()
+
+
+def test_own_words_that_mean_the_same_are_merged_with_a_note(made: dict[str, Any], tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("red\nreds\ngreen\nblue\nblues\n")
+    project = create(made, tmp_path / "merged", concepts=words, teacher="labels")
+    assert project.concepts == ["red", "green", "blue"]
+    notes = [note for note in project.config["source"]["notes"] if "merged" in note]
+    assert len(notes) == 2
+    assert notes[0].startswith("'reds' means nearly the same as 'red'")
+
+
+def test_classes_with_numbers_for_names_get_no_name_prior(made: dict[str, Any], tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    write_class_folders(photos)
+    for number, name in enumerate(COLOURS):
+        (photos / name).rename(photos / f"class {number}")
+    project = create(made, tmp_path / "numbers", images=photos, teacher="labels")
+    line = next(choice for choice in project.config["choices"] if choice.startswith("name prior:"))
+    assert line == "name prior: off, because the class names say nothing about these images"
+    assert project.config["name_prior"] == {"strength": 0.0, "helped": {}}
