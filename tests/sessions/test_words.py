@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "project"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def project(made: Path) -> Project:
     """The project; tests work on sessions in memory."""
     return Project.open(made)
