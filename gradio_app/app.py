@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as HttpRoute
 
 from inficond.core.errors import InputError
+from inficond.core.serving.connections import ConnectionPool, connection_limit, limit_connections
 from inficond.core.serving.ports import open_port
 from inficond.gradio_app import theme
 from inficond.gradio_app.access import AccessPolicy, OwnerKey
@@ -26,7 +27,6 @@ from inficond.gradio_app.compression import CompressionMiddleware
 from inficond.gradio_app.first_view import prepare_first_view
 from inficond.gradio_app.guard import RequestGuard
 from inficond.gradio_app.health import PageHealth
-from inficond.gradio_app.http_protocol import ConnectionPool, connection_limit, limit_connections
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.routes import MAX_UPLOAD, ROUTES, RouteTable

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.serving.connections import UNKNOWN_ADDRESS
 from inficond.core.sessions.session_registry import MOST, MOST_STEPS, MOST_STEPS_EACH
 
 MIB = 2**20
-UNKNOWN_ADDRESS = "unknown"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
 """A JSON string; an unterminated one extends to the end, so that matching takes linear time."""
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))

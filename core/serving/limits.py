@@ -1,21 +1,17 @@
-"""Limits of a server: bytes and time of request bodies, and time for request headers."""
+"""Limits of a server: bytes and time of request bodies."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_BODY = 32 << 20
 """Bytes of one request body."""
 MAX_BODIES = 128 << 20
 """Bytes of all request bodies that are being received or decoded."""
 BODY_SECONDS = 30.0
-HEADER_SECONDS = 10.0
-CONNECTIONS = 256
 CLOSE = {"Connection": "close"}
 
 
@@ -81,41 +77,3 @@ class Bodies:
     def _busy(self) -> HTTPException:
         reason = "too many pictures are being sent at the same time: try again in a moment"
         return HTTPException(503, reason, headers={"Retry-After": "1", **CLOSE})
-
-
-class TimedProtocol(H11Protocol):
-    """HTTP protocol of uvicorn that closes connections whose next request does not start in time."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Start the time for the first request."""
-        super().connection_made(transport)
-        self._wait_for_headers()
-
-    def data_received(self, data: bytes) -> None:
-        """Restart the time whenever a request or response has ended."""
-        super().data_received(data)
-        self._wait_for_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the time."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _wait_for_headers(self) -> None:
-        idle = self.cycle is None or self.cycle.response_complete
-        if not idle:
-            self._stop_timer()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEADER_SECONDS, self._close_idle)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-
-    def _close_idle(self) -> None:
-        self._timer = None
-        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
-            self.transport.close()

@@ -18,8 +18,8 @@ from tests.attacks import page_attacks as attacks
 from tests.attacks.page_attacks import Target
 
 from inficond.core import Project
+from inficond.core.serving.connections import ConnectionPool, limit_connections
 from inficond.gradio_app.app import Page, build_page
-from inficond.gradio_app.http_protocol import ConnectionPool, limit_connections
 from inficond.gradio_app.routes import TOKEN_HEADER
 from inficond.gradio_app.visitor import IDLE_SECONDS
 

@@ -68,3 +68,32 @@ def test_no_command_looks_up_a_name(tmp_path: Path) -> None:
     home = tmp_path / "home"
     stored = [str(p.relative_to(home)) for p in home.rglob("*") if p.is_file()]
     assert [name for name in stored if not name.startswith(".cache/inficond/")] == []
+
+
+@pytest.mark.nightly
+def test_no_further_command_looks_up_a_name(tmp_path: Path) -> None:
+    photos = tiny_models.write_photos(tmp_path / "photos", 12)
+    project, archive = str(tmp_path / "project"), str(tmp_path / "project.inficond")
+    space = (
+        "import os; os.environ.update(GRADIO_SERVER_NAME='127.0.0.1', GRADIO_SERVER_PORT='7870')\n"
+        "from pathlib import Path; from inficond.gradio_app.space import serve_space\n"
+        f"serve_space(Path({project!r}))"
+    )
+    pages = ["http://127.0.0.1:{}/", "http://127.0.0.1:{}/config", "http://127.0.0.1:{}/health"]
+    launch = [*INFICOND, "launch", project, "--no-browser", "--mcp", "--port", "7861"]
+    demo = [*INFICOND, "demo", "--no-browser", "--port", "7862"]
+    steps = [
+        {"command": [*INFICOND, "distill", str(photos), "--out", project, "--no-baseline"]},
+        {"command": [*INFICOND, "history", project]},
+        {"command": [*INFICOND, "recipe", project]},
+        {"command": [*INFICOND, "pack", project, "--out", archive]},
+        {"command": [*INFICOND, "unpack", archive, "--out", str(tmp_path / "copy")]},
+        {"command": launch, "urls": [url.format(7861) for url in pages]},
+        {"command": demo, "urls": [url.format(7862) for url in pages]},
+        {"command": [sys.executable, "-c", space], "urls": [url.format(7870) for url in pages]},
+    ]
+    report = in_isolated_network(tmp_path, steps)
+    assert report["lookups"] == []
+    for step in report["steps"]:
+        assert set(step["status"]) <= {200}, step
+        assert "urls" in step or step["code"] == 0, step

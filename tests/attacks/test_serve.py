@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from tests.attacks.page_attacks import idle_connections
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "inficond.core.cli.main", "serve", str(student), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=few_descriptors)
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}/predict" in process.stdout.readline()
     transport = httpx.HTTPTransport(retries=20)
@@ -39,6 +40,30 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
     yield f"http://127.0.0.1:{port}", process.pid
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
+
+
+def few_descriptors() -> None:
+    """Allow 128 file descriptors, as some systems do."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /health HTTP/1.1\r\nHo",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx",
+    ],
+    ids=["idle", "headers", "body"],
+)
+def test_held_connections_do_not_lock_others_out(sent: bytes, server: tuple[str, int]) -> None:
+    url, _ = server
+    with idle_connections(int(url.rsplit(":", 1)[1]), 200, sent):
+        assert [httpx.get(f"{url}/health", timeout=60).status_code for _ in range(3)] == [200] * 3
 
 
 def png(width: int, height: int) -> bytes:

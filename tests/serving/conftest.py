@@ -14,7 +14,7 @@ from inficond.core import Project
 from inficond.core.demo import demo_project
 from inficond.core.models.predictor import Predictor, load_predictor
 from inficond.core.onnx_student.export import export_student
-from inficond.core.serving.limits import TimedProtocol
+from inficond.core.serving import connections
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,10 @@ def running(app: FastAPI) -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", http=TimedProtocol))
+        config = uvicorn.Config(app, log_level="error")
+        config.load()
+        connections.limit_connections(config, connections.ConnectionPool(50), connections.HEADER_SECONDS)
+        server = uvicorn.Server(config)
         ready = threading.Event()
         app.router.on_startup.append(ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -11,8 +11,8 @@ import pytest
 from fastapi import HTTPException, Request
 
 from inficond.core.models.predictor import Predictor
-from inficond.core.serving import limits
-from inficond.core.serving.limits import Bodies
+from inficond.core.serving import connections
+from inficond.core.serving.limits import MAX_BODY, Bodies
 from inficond.core.serving.service import build_service
 
 HEAD = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
@@ -50,7 +50,7 @@ def test_a_body_that_does_not_arrive_is_refused(start: Callable) -> None:
 
 def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent(start: Callable) -> None:
     with start() as port:
-        status, reason = answer(connect(port, HEAD.format(limits.MAX_BODY + 1)))
+        status, reason = answer(connect(port, HEAD.format(MAX_BODY + 1)))
         assert status == 413
         assert "at most 32 MB" in reason
 
@@ -90,7 +90,7 @@ def test_bodies_that_are_too_large_together_are_refused() -> None:
 
 
 def test_a_connection_without_a_request_is_closed(start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
     with start() as port:
         idle = [
             connect(port, text) for text in ("", "GET / HT", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: 1")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from inficond.core import Project
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, StorageBusy
 from inficond.core.history.store import History
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.core.tuning.actions import Action
@@ -309,3 +309,20 @@ def test_steps_in_memory_are_limited_for_each_visit_and_in_total(
     assert len(registry) == 2
     for visit in visits:
         assert registry.open(visit.token).node == visit.node, "visits that left memory were saved"
+
+
+def test_a_visit_whose_store_is_busy_is_not_lost(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new session in its place would give the visitor another token, and their steps would seem lost."""
+    registry = SessionRegistry(project.context, autosave=True)
+    visit = registry.open()
+    visit.apply("boat", STEP)
+    registry.drop(visit.token)
+
+    def busy(*given: object, **more: object) -> None:
+        raise StorageBusy("history.sqlite is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "nodes", busy)
+        with pytest.raises(StorageBusy):
+            registry.open(visit.token)
+    assert registry.open(visit.token).node == visit.node

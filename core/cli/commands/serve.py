@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> None:
     predictor = load_predictor(args.student, args.provider)
     import uvicorn
 
-    from inficond.core.serving.limits import CONNECTIONS, TimedProtocol
+    from inficond.core.serving.connections import ConnectionPool, connection_limit, limit_connections
     from inficond.core.serving.ports import open_port
     from inficond.core.serving.service import build_service
 
@@ -55,8 +55,9 @@ def run(args: argparse.Namespace, out: Output) -> None:
     out.result({"url": url, "provider": predictor.provider})
     service = build_service(predictor, args.batch, args.host, tuple(args.allow_host))
     config = uvicorn.Config(
-        service, log_level="warning", http=TimedProtocol, limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=5, server_header=False,
+        service, log_level="warning", timeout_graceful_shutdown=5, server_header=False,
     )  # fmt: skip
+    config.load()
+    limit_connections(config, ConnectionPool(connection_limit()))
     with listener, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

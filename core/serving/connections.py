@@ -5,8 +5,7 @@ import contextlib
 import sys
 from typing import Any
 
-from inficond.gradio_app.limits import UNKNOWN_ADDRESS
-
+UNKNOWN_ADDRESS = "unknown"
 HEADER_SECONDS = 15.0
 """Seconds in which a connection must send the headers of its next request."""
 MAX_CONNECTIONS = 512
