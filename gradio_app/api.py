@@ -15,6 +15,7 @@ import gradio as gr
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
 from inficond.gradio_app import actions
+from inficond.gradio_app.jobs import UNPROVEN_WEIGHT
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload, suggestion_payload
 from inficond.gradio_app.queries import selected_rows
@@ -137,7 +138,7 @@ class Api:
             caller,
             known.token if known is not None else None,
             lambda: self._answer(endpoint, values, token, caller),
-            endpoint.cost * (1 if proven else 4),
+            endpoint.cost * (1.0 if proven else UNPROVEN_WEIGHT),
         )
 
     def _answer(self, endpoint: Endpoint, values: list[Any], token: str, caller: Caller) -> dict[str, Any]:

@@ -17,7 +17,7 @@ KEEP_SECONDS = 600.0
 """Seconds for which a finished job can be read."""
 MAX_NOTES = 30
 UNPROVEN_WEIGHT = 4.0
-"""Factor on the cost of jobs of visits without a step, so that visits with work of their own come first."""
+"""Factor on the cost of jobs and images of visits without a step, so that visits with steps come first."""
 TOO_SLOW = "this took longer than {:g} minutes and was stopped: use fewer or smaller images"
 TOO_MANY = "too many reports, exports and projects are waiting: try again in a few minutes"
 

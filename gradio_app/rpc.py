@@ -17,7 +17,7 @@ from inficond.core.strict_json import parse_json
 from inficond.gradio_app import actions, glossary
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.guard import CALLER_KEY
-from inficond.gradio_app.jobs import Job, JobRunner
+from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import change_chips, preview_payload, step_label, weight_changes
 from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, RetryLater
@@ -127,7 +127,10 @@ class RpcServer:
 
     def _cost(self, name: str, request: Request, visitor: Visitor | None) -> float:
         """Return the expected duration of a request in seconds, for scheduling."""
-        return self.files.decode_cost(request.get("path")) if name == "classify" else 0.0
+        if name != "classify":
+            return 0.0
+        weight = 1.0 if visitor is not None and visitor.has_steps else UNPROVEN_WEIGHT
+        return weight * self.files.decode_cost(request.get("path"))
 
     def answer(self, name: str, request: Request, caller: Caller = NOBODY) -> str:
         """Run a remote procedure in this thread; return its response as JSON.
