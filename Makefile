@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
 
-.PHONY: demo test lint types js docs check nightly reliability floors lock sbom runtime dist space clean
+.PHONY: demo test hermetic lint types js docs check nightly reliability floors lock sbom runtime dist space clean
 
 demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
@@ -40,6 +40,9 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 
 nightly: $(VENV)/.test ## run the tests that take many minutes
 	$(BIN)/python -m pytest -m nightly $(ARGS)
+
+hermetic: $(VENV)/.test ## test with home, cache and temporary folder left over by others, missing, and empty
+	$(BIN)/python -m tests.tools.hermetic $(ARGS)
 
 reliability: $(VENV)/.test ## measure kills, changed bytes and load and write docs/reliability.md (30 minutes): ARGS="--only kills"
 	$(BIN)/python -m tests.tools.reliability $(ARGS)

@@ -1,0 +1,10 @@
+"""The tests hold whatever lies in the home, the cache and the temporary folder."""
+
+import pytest
+from tests.tools.hermetic import STATES, TESTS, run
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("state", STATES)
+def test_tests_do_not_depend_on_folders_of_the_account(state: str) -> None:
+    assert run(state, list(TESTS)) == 0
