@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from inficond.core import processors
 from inficond.gradio_app.jobs import Job, JobRunner
 from inficond.gradio_app.limits import Caller
 from inficond.gradio_app.request_queue import MAX_WAITING, FairQueue, QueueFull, RequestQueue, RetryLater
@@ -317,3 +320,26 @@ def test_closing_ends_the_jobs() -> None:
     while job.state == "running":
         time.sleep(0.01)
     assert job.state == "cancelled"
+
+
+def test_the_page_starts_no_more_searches_than_a_quota_of_one_processor_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the page counted the machine's processors inside a container of one CPU."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(processors, "CGROUPS", tmp_path)
+    monkeypatch.setattr(processors, "MEMBERSHIP", tmp_path / "self")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (tmp_path / "cpu.max").write_text("100000 100000")
+    queue, meeting = RequestQueue(), threading.Barrier(2)
+
+    def meet() -> bool:
+        """Return whether another search runs at the same time."""
+        try:
+            meeting.wait(0.5)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    searches = [queue.submit("search", remote(i), f"visit {i}", meet) for i in range(2)]
+    assert [search.result(60) for search in searches] == [False, False]
