@@ -9,6 +9,7 @@ and many at equal concepts per class), random regions of training images, random
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--nec", type=float, default=10.0, metavar="N", help="concepts per class (default 10)"
     )
     parser.add_argument(
+        "--link",
+        choices=("sigmoid", "softmax"),
+        help="link of the students (default: softmax if the classes exclude each other)",
+    )
+    parser.add_argument(
         "--write", type=Path, metavar="FILE", help="put the table into a Markdown file, between its markers"
     )
 
@@ -63,6 +69,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     found: dict[str, dict[str, list[Measured]]] = {}
     for folder, own in pairs:
         photos = load_set(folder, own, encoder, teacher, out.progress())
+        if args.link is not None:
+            photos = replace(photos, link=args.link)
         name = f"{photos.name} ({photos.link})"
         if name in found:
             raise InputError(f"two folders have the name {photos.name}: measure them one by one")
