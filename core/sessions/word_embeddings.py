@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inficond.core.atomic_io import replacing
 from inficond.core.concepts import load_corpus
+from inficond.core.concepts.corpus import Concept, compute_vectors
 from inficond.core.errors import InputError
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.encoder import Encoder
@@ -43,6 +44,7 @@ class WordEmbeddings:
         self._columns = {name: k for k, name in enumerate(project.concepts)}
         self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
         self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
+        self._texts: NDArray[np.float32] | None = None
         self._grounded_vocabulary: NDArray[np.float32] | None = None
         self._grounded: dict[str, NDArray[np.float32]] = {}
         self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
@@ -89,6 +91,22 @@ class WordEmbeddings:
             if word not in self._grounded:
                 self._grounded[word] = self._grounding.ground(self.vectors[word])
             return self._grounded[word]
+
+    def project_texts(self) -> NDArray[np.float32]:
+        """Return the text vectors of the project's concepts, (K, D), not grounded; computed once.
+
+        Raises
+        ------
+        InputError
+            The project's encoder cannot be loaded or has no text tower.
+        """
+        with self._lock:
+            if self._texts is None:
+                p = self._project
+                parts = zip(p.concepts, p.concept_groups, p.concept_prompts)
+                concepts = [Concept(name, group, tuple(prompts)) for name, group, prompts in parts]
+                self._texts = compute_vectors(concepts, self._encoder())
+            return self._texts
 
     def vocabulary(
         self, words: Sequence[str] | None = None, progress: Progress | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.concepts.corpus import Concept, Corpus, compute_vectors
+from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.duplicates import same_word
 from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import neutral_regions
@@ -118,19 +118,16 @@ class ProjectWords:
     def _corpus(self, progress: Progress | None) -> Corpus:
         """Return the concepts in force with their text vectors, then the words of the vocabulary."""
         session, project, words = self._session, self._session.project, self._session.context.words
-        own = [
-            Concept(name, group, tuple(prompts))
-            for name, group, prompts in zip(project.concepts, project.concept_groups, project.concept_prompts)
-            if name not in session.dropped
-        ]
-        texts = compute_vectors(own, session.context.encoder)
+        kept = [k for k, name in enumerate(project.concepts) if name not in session.dropped]
+        own = [Concept(project.concepts[k], project.concept_groups[k]) for k in kept]
+        texts = words.project_texts()[kept]
         typed = [Concept(w) for w in session.state.added if w not in session.dropped]
         vectors = [texts, *(words.embedding(c.name)[None] for c in typed)]
         known = {c.name for c in (*own, *typed)} | session.dropped
         further, more = words.vocabulary(progress=progress)
-        kept = [i for i, word in enumerate(further) if word not in known]
-        concepts = (*own, *typed, *(Concept(further[i]) for i in kept))
-        return Corpus(concepts, np.concatenate([*vectors, more[kept]]).astype(np.float32))
+        new = [i for i, word in enumerate(further) if word not in known]
+        concepts = (*own, *typed, *(Concept(further[i]) for i in new))
+        return Corpus(concepts, np.concatenate([*vectors, more[new]]).astype(np.float32))
 
     def _widened(self, progress: Progress | None) -> Corpus:
         """Return the corpus with the familiar words of the large vocabulary."""
