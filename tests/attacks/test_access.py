@@ -155,10 +155,15 @@ def test_a_path_of_the_machine_needs_the_owner_key(owned: Page, hostile_project:
     secret = hostile_project / "lines.txt"
     secret.write_text(f"{SECRET}\nline two\n")
     for key in (None, "", "x", owned.owner_key.value[:-1], owned.owner_key.value + "x", 7, ["x"]):
-        for field in ("folder", "teacher", "encoder"):
+        for field in ("folder", "teacher", "encoder", "labels"):
             response = call(owned, "start_project", files=[], owner_key=key, **{field: str(secret)})
             assert "owner key" in response["error"]
             assert SECRET not in str(response)
+        for teacher in ("os:system", "builtins:print", "timm/resnet18", "me/model"):
+            assert "owner key" in call(owned, "start_project", owner_key=key, teacher=teacher)["error"]
+        for field in ("folder", "labels"):
+            response = call(owned, "examine", owner_key=key, **{field: str(secret)})
+            assert "owner key" in response["error"]
         assert call(owned, "origin", owner_key=key)["origin"] is None
     text = httpx.post(
         owned.url + "gradio_api/call/distill", json={"data": [str(secret), "", "", "guessed", ""]}
