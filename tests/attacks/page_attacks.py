@@ -136,6 +136,19 @@ def memory_growth(pid: int) -> Iterator[list[int]]:
     result.append(resident(pid, "VmHWM") - before)
 
 
+def wait_until_idle(pid: int, seconds: float = 60.0) -> None:
+    """Wait until a process uses almost no processor time, or until the time is over."""
+    end = time.monotonic() + seconds
+    before = -1
+    while time.monotonic() < end:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        used = int(fields[11]) + int(fields[12])
+        if used - before <= 2:  # ticks of 10 ms
+            return
+        before = used
+        time.sleep(1.0)
+
+
 # -- pictures
 
 

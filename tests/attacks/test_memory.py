@@ -12,6 +12,8 @@ import pytest
 from tests.attacks import page_attacks as attacks
 from tests.attacks.page_attacks import MB, Target, memory_growth
 
+LITTLE = 120 * MB
+"""Growth that repeated requests may cause; each attack took hundreds of megabytes or more."""
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -22,6 +24,7 @@ def target(hostile_project: Path) -> Iterator[Target]:
         with httpx.Client(base_url=target.url, timeout=60) as client:
             client.post("/rpc/hello", json={})
             classify(client, upload(client, attacks.picture(64, 64)))
+        attacks.wait_until_idle(target.pid)  # what newcomers see first is computed in the background
         yield target
         assert attacks.get(target, "/health") == 200, "the page is not healthy after the attacks"
 
@@ -44,7 +47,7 @@ def test_only_the_upload_route_accepts_long_bodies(target: Target) -> None:
     with memory_growth(target.pid) as growth:
         statuses = attacks.long_json_at_look_alikes(target, 24)
     assert set(statuses) <= {0, 404, 405, 413}
-    assert growth[0] < 60 * MB
+    assert growth[0] < LITTLE
 
 
 @pytest.mark.parametrize("name", ["text", "files", "upload_id", ""])
@@ -53,7 +56,7 @@ def test_a_form_field_is_not_held_in_memory(name: str, target: Target) -> None:
     with memory_growth(target.pid) as growth:
         code = attacks.long_form_field(target, 100, name)
     assert code in (0, 400, 413)
-    assert growth[0] < 60 * MB
+    assert growth[0] < LITTLE
 
 
 PARSED = ("/rpc/apply", "/gradio_api/queue/join", "/gradio_api/call/apply", "/rpc/start_project")
@@ -64,7 +67,7 @@ def test_nested_json_is_refused_before_it_is_parsed(target: Target) -> None:
     with memory_growth(target.pid) as growth:
         statuses = attacks.nested_json(target, PARSED, each=len(PARSED))
     assert set(statuses) <= {0, 413}
-    assert growth[0] < 60 * MB
+    assert growth[0] < LITTLE
     assert ping(target)["token"]
 
 
@@ -76,7 +79,7 @@ def test_wide_json_within_the_limit_of_bytes_is_refused(target: Target) -> None:
         for body in (many, strings):
             for route in ("start_project", "apply", "preview", "rename"):
                 assert client.post(f"/rpc/{route}", content=body).status_code in (413, 429)
-    assert growth[0] < 60 * MB
+    assert growth[0] < LITTLE
 
 
 def test_pictures_of_many_pixels_are_decoded_one_at_a_time(target: Target) -> None:
@@ -112,5 +115,5 @@ def test_headers_are_limited(target: Target) -> None:
         assert ping(target)["token"]
     with attacks.idle_connections(target.port, 20, b"GET /" + b"a" * (4 * MB)) as held:
         assert attacks.closed_by_server(held[:4], 20) == 4
-    assert growth[0] < 60 * MB
+    assert growth[0] < LITTLE
     assert ping(target)["token"]
