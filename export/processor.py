@@ -35,6 +35,8 @@ FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 NAMED_FILTERS = {4: "box", 5: "hamming"}
 PROBE = 96
 LARGE = 384
+LARGEST = 4096
+"""Pixels of the longest side of an input."""
 LEVELS = 0.6
 """Largest difference of a pixel, on a scale of 0 to 255: above one half, whole levels differ."""
 LEVELS_TORCHVISION = 3.0
@@ -150,6 +152,7 @@ def load_processor(source: Source) -> ImageProcessor:
             "from the model it was trained from"
         ) from None
     name = type(loaded).__name__.removesuffix("Pil")
+    _check_sizes(loaded, f"the image processor of {source.name} ({name})")
     number = getattr(loaded, "resample", None)
     if number in NAMED_FILTERS and getattr(loaded, "do_resize", True):
         raise InputError(
@@ -162,6 +165,24 @@ def load_processor(source: Source) -> ImageProcessor:
         process=_Transformers(loaded, f"the image processor of {source.name} ({name})"),
         exact=getattr(loaded, "backend", None) == "pil",
     )
+
+
+def _check_sizes(processor: Any, title: str) -> None:
+    """Refuse stated sizes that no picture can have, or that a single picture would fill the memory with."""
+    for name in ("size", "crop_size"):
+        stated = getattr(processor, name, None)
+        sides = dict(stated) if stated is not None and not isinstance(stated, int) else {"side": stated}
+        for side in sides.values():
+            if isinstance(side, int | float) and not 1 <= side <= LARGEST:
+                raise InputError(
+                    f"{title} states {side} pixels as {name}; a side must have 1 to {LARGEST:,} pixels: "
+                    "correct preprocessor_config.json, or copy it from the model it was trained from"
+                )
+    deviations = getattr(processor, "image_std", None)
+    if getattr(processor, "do_normalize", False) and isinstance(deviations, list | tuple) and 0 in deviations:
+        raise InputError(
+            f"{title} divides by a standard deviation of 0 (image_std): correct preprocessor_config.json"
+        )
 
 
 def _first_line(error: Exception) -> str:

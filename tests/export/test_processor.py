@@ -158,6 +158,30 @@ REFUSED = {
         {"image_processor_type": "HomeMadeImageProcessor"},
         "preprocessor_config.json",
     ),
+    "size without pixels": (
+        tf.ViTImageProcessorPil,
+        {},
+        {"size": {"height": 0, "width": 0}},
+        "states 0 pixels as size",
+    ),
+    "size beyond memory": (
+        tf.ViTImageProcessorPil,
+        {},
+        {"size": {"height": 20000, "width": 20000}},
+        "states 20000 pixels as size; a side must have 1 to 4,096 pixels",
+    ),
+    "deviation of zero": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE},
+        {"image_std": [0, 0, 0]},
+        "standard deviation of 0",
+    ),
+    "longest edge alone": (
+        tf.CLIPImageProcessorPil,
+        {"crop_size": SQUARE},
+        {"size": {"longest_edge": 60}},
+        "fails on a picture",
+    ),
     "size of another form": (tf.ViTImageProcessorPil, {}, {"size": {"depth": 3}}, "preprocessor_config.json"),
 }
 
@@ -168,6 +192,33 @@ def test_preprocessing_without_a_manifest_form_is_refused_with_the_difference(tm
     with pytest.raises(InputError, match=message) as refused:
         read_preprocessing(saved(factory(**options), tmp_path, **changes))
     assert "\n" not in str(refused.value)
+
+
+SPELLED: dict[str, dict[str, object]] = {
+    "one number as size": {"size": 40},
+    "one number as mean and deviation": {"image_mean": 0.5, "image_std": 0.25},
+    "a negative deviation": {"image_std": [-0.5] * 3},
+    "the name of a filter": {"resample": "bicubic"},
+    "nothing where a switch is": {"do_normalize": None, "image_mean": None},
+    "text where a switch is": {"do_normalize": "false"},
+    "a feature extractor of old versions": {
+        "image_processor_type": None,
+        "feature_extractor_type": "ViTFeatureExtractor",
+    },
+    "the processor of torchvision": {"image_processor_type": "ViTImageProcessorFast"},
+}
+
+
+@pytest.mark.parametrize("kind", SPELLED)
+def test_files_written_by_other_versions_mean_what_the_library_reads(tmp_path, kind):
+    source = saved(tf.ViTImageProcessorPil(size=SQUARE), tmp_path, **SPELLED[kind])
+    found, _ = read_preprocessing(source)
+    library = tf.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    level = abs(found.rescale / np.array(found.std)).min()
+    for shape in SHAPES[:3]:
+        picture = synthetic_photographs(shape, 1)[0]
+        theirs = library(picture, return_tensors="np")["pixel_values"][0]
+        assert np.abs(input_of(found, picture) - theirs).max() < 0.01 * level, shape
 
 
 def test_a_folder_without_processor_names_the_remedy(tmp_path):
