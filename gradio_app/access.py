@@ -24,6 +24,11 @@ OWNER_ONLY = (
     "command printed when it started"
 )
 
+OWNER_STEPS = (
+    "this page works on the project's own history, whose steps need the owner key: open the page with the "
+    "address that the command printed when it started, or start it with --isolated"
+)
+
 
 class AccessPolicy:
     """Which host names and origins the page accepts, and which sites may show it in a frame.

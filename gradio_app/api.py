@@ -144,6 +144,7 @@ class Api:
     def _answer(self, endpoint: Endpoint, values: list[Any], token: str, caller: Caller) -> dict[str, Any]:
         try:
             visitor, _ = self._rpc.visitors.get(token, caller.address)
+            visitor.is_owner |= self._rpc.owner_key.matches(caller.owner_key)
             result = endpoint.fn(visitor, *values)
             payload: dict[str, Any] = to_plain({"session": visitor.token, **result})
         except InputError:

@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inficond.core.errors import InputError
@@ -13,6 +13,8 @@ from inficond.core.serving.connections import UNKNOWN_ADDRESS
 from inficond.core.sessions.session_registry import MOST, MOST_STEPS, MOST_STEPS_EACH
 
 MIB = 2**20
+OWNER_HEADER = "x-inficond-owner"
+"""Header in which clients of the API send the owner key."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
 """A JSON string; an unterminated one extends to the end, so that matching takes linear time."""
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
@@ -76,10 +78,13 @@ class Caller:
         Network address. Behind the proxy of a Hugging Face Space, the address that the proxy reports.
     connection : str
         Identifies the connection.
+    owner_key : str
+        As sent in the header `OWNER_HEADER`.
     """
 
     address: str
     connection: str
+    owner_key: str = field(default="", repr=False, compare=False)
 
     @property
     def is_local(self) -> bool:
@@ -102,11 +107,12 @@ def caller_of(scope: Any, behind_proxy: bool) -> Caller:
     """
     client = scope.get("client") or (UNKNOWN_ADDRESS, 0)
     connection = f"{client[0]}:{client[1]}"
+    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+    owner_key = headers.get(OWNER_HEADER.encode(), "")
     if not behind_proxy:
-        return Caller(str(client[0]), connection)
-    forwarded = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-for"]
-    last = forwarded[-1].decode("latin-1").rpartition(",")[2].strip()[:64] if forwarded else ""
-    return Caller(last or str(client[0]), f"{last} {connection}")
+        return Caller(str(client[0]), connection, owner_key)
+    last = headers.get(b"x-forwarded-for", "").rpartition(",")[2].strip()[:64]
+    return Caller(last or str(client[0]), f"{last} {connection}", owner_key)
 
 
 class Budget:

@@ -146,6 +146,7 @@ class RpcServer:
             visitor, lost = self.visitors.get(_token(request), caller.address)
         except Exception as error:
             return to_json({"error": error_line(error, f"finding the visit for {name}")})
+        visitor.is_owner |= self.owner_key.matches(request.get("owner_key") or caller.owner_key)
         try:
             response = getattr(self, name)(visitor, request, caller)
         except Exception as error:

@@ -25,6 +25,7 @@ from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
+from inficond.gradio_app.access import OWNER_STEPS
 from inficond.gradio_app.background import BackgroundThreads
 from inficond.gradio_app.limits import PROJECTS, SESSIONS, VISITS
 from inficond.gradio_app.page_files import PageFiles
@@ -75,6 +76,7 @@ class Visitor:
         self.token = token
         self.project = project
         self.address = address
+        self.is_owner = False
         self.used = time.monotonic()
         self._registry = registry
         self._session: Session | None = None
@@ -107,7 +109,15 @@ class Visitor:
 
     @contextmanager
     def step(self) -> Iterator[Session]:
-        """Open the session for a step; steps of other processes on the same history are read first."""
+        """Open the session for a step; steps of other processes on the same history are read first.
+
+        Raises
+        ------
+        InputError
+            The page works on the project's own history, and the visitor has not shown the owner key.
+        """
+        if self._registry.one_history and not self.is_owner:
+            raise InputError(OWNER_STEPS)
         session = self.own_session()
         with session.exclusive():
             yield session
@@ -360,6 +370,7 @@ class VisitorRegistry:
         if not isinstance(key, str) or key not in self.available_projects(visitor.token):
             raise InputError("this project is not open any more: choose another one")
         opened = self._begin(key, visitor.address)
+        opened.is_owner = visitor.is_owner
         with self._lock:
             for owners in self._owners.values():
                 if visitor.token in owners:

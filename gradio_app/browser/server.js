@@ -4,8 +4,6 @@ import { emit } from "./events.js";
 import { remember, state } from "./state.js";
 import { settings } from "./storage.js";
 
-/** Procedures that may name a folder of the server's machine, which only its owner may do. */
-const OWNER_CALLS = new Set(["start_project", "examine", "origin"]);
 let online = true;
 
 /** Return whether the last call reached the server. */
@@ -46,7 +44,8 @@ export async function upload(file) {
  */
 export async function call(name, request = {}, { quiet = false, notes = !quiet } = {}) {
   const sent = state.token;
-  const owner = OWNER_CALLS.has(name) ? { owner_key: settings.get("owner") } : {};
+  const key = settings.get("owner");
+  const owner = key ? { owner_key: key } : {};
   let response;
   try {
     response = await post(name, { token: sent, ...owner, ...request });

@@ -30,11 +30,12 @@ def start(files: PageFiles) -> Iterator[Callable[..., Call]]:
         visitors = VisitorRegistry(projects[0], files, one_history=True)
         for other in projects[1:]:
             visitors.add(other)
-        server = RpcServer(visitors, RequestQueue(), OwnerKey(False))
+        server = RpcServer(visitors, RequestQueue(), OwnerKey(True))
         started.append(server)
 
         def call(name: str, token: str | None = None, **request: Any) -> dict[str, Any]:
-            response = parse_json(server.answer(name, {"token": token, **request}))
+            given = {"token": token, "owner_key": server.owner_key.value, **request}
+            response = parse_json(server.answer(name, given))
             assert "error" not in response, response
             return response
 
@@ -103,6 +104,21 @@ def test_switching_projects_and_a_restart_lose_nothing(
     assert "note" not in found, "nothing has expired"
     assert again("undo", found["token"])["node"] != node
     assert len(steps(second)) == 1
+
+
+@pytest.mark.parametrize("key", ["", "guessed", 7, None])
+def test_steps_need_the_owner_key(project: Project, start: Callable[..., Call], key: Any) -> None:
+    call = start(project)
+    mute(call, call("hello")["token"])
+    stranger = call("hello", owner_key=key)["token"]
+    for name, request in (
+        ("apply", {"cls": "boat", "actions": [{"kind": "mute", "concept": "c2"}]}),
+        ("undo", {}),
+        ("add_concept", {"word": "rope"}),
+    ):
+        with pytest.raises(AssertionError, match="steps need the owner key"):
+            call(name, stranger, owner_key=key, **request)
+    assert len(steps(project)) == 1
 
 
 def test_visits_of_a_public_page_stay_isolated(rpc: RpcServer) -> None:

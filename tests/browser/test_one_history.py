@@ -19,15 +19,16 @@ CHANGED = "(nodes) => document.querySelectorAll('#view-provenance [data-node]').
 
 
 @contextmanager
-def launched(project: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`inficond launch` in a process of its own; yields its address."""
+def launched(project: Path) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
+    """`inficond launch` in a process of its own; yields its address and the owner key in its fragment."""
     process = subprocess.Popen(
         [sys.executable, "-m", "inficond.core.cli.main", "launch", project, "--no-browser", "--json"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["url"], process
+        url, _, fragment = json.loads(process.stdout.readline())["owner_url"].partition("#")
+        yield url, fragment, process
     finally:
         process.kill()
         process.communicate()
@@ -67,14 +68,14 @@ def test_a_step_is_seen_by_the_command_line_a_second_tab_and_after_a_kill(
         return json.loads(capsys.readouterr().out)["nodes"]
 
     with ExitStack() as stack:
-        url, process = stack.enter_context(launched(project))
-        page = open_page(url=url)
+        url, fragment, process = stack.enter_context(launched(project))
+        page = open_page(fragment, url=url)
         assert len(history()) == 1
         concept = mute_a_concept(page)
         assert len(history()) == 2
         assert concept in json.dumps(history()[1])
 
-        second = open_page(url=url)
+        second = open_page(fragment, url=url)
         assert nodes(second) == nodes(page)
         step = page.locator(CURRENT_STEP).get_attribute("data-node")
         assert second.locator(CURRENT_STEP).get_attribute("data-node") == step
@@ -87,8 +88,8 @@ def test_a_step_is_seen_by_the_command_line_a_second_tab_and_after_a_kill(
         page.goto("about:blank")  # a page without its server logs lost connections
         process.kill()
         process.wait()
-        url, _ = stack.enter_context(launched(project))
-        page.goto(url)
+        url, fragment, _ = stack.enter_context(launched(project))
+        page.goto(f"{url}#{fragment}")
         wait_until_drawn(page)
         assert page.locator(CURRENT_STEP).get_attribute("data-node") == step
         page.goto("about:blank")

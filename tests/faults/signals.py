@@ -37,6 +37,8 @@ class Visit:
         The last step that the page acknowledged.
     steps : int
         Acknowledged steps.
+    headers : dict
+        With the owner key of the page.
     """
 
     token: str
@@ -44,12 +46,13 @@ class Visit:
     concepts: list[str]
     node: str
     steps: int = 0
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
     under_way: bool = field(default=False, repr=False)
 
     def work(self, url: str, seed: int) -> None:
         """Take steps: mostly new ones, some undone and redone."""
         rng = random.Random(seed)
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=30, headers=self.headers) as client:
             while True:
                 value = rng.uniform(-0.5, 0.5)
                 action = {"kind": "set", "concept": rng.choice(self.concepts), "value": value}
@@ -100,11 +103,14 @@ class ForkedPage:
     launcher : Launcher
     pid : int
     url : str
+    headers : dict
+        With the owner key.
     """
 
     launcher: Launcher
     pid: int
     url: str
+    headers: dict[str, str]
 
     def end(self, number: int) -> int:
         """Send a signal; return the exit code."""
@@ -120,7 +126,9 @@ def start(launcher: Launcher, project: Path, scratch: Path, isolated: bool) -> F
     argv = ["launch", str(project), "--no-browser", "--json", *(["--isolated"] if isolated else [])]
     pid = launcher.ask(start=argv, environment={"TMPDIR": str(scratch)}, output=str(pipe))["pid"]
     with open(pipe, encoding="utf-8") as output:
-        return ForkedPage(launcher, pid, json.loads(output.readline())["url"].rstrip("/"))
+        url, _, fragment = json.loads(output.readline())["owner_url"].partition("#")
+        key = fragment.removeprefix("owner=")
+        return ForkedPage(launcher, pid, url.rstrip("/"), {"x-inficond-owner": key})
 
 
 def kills(project: Path, count: int, seed: int = 0, isolated: bool = True) -> Iterator[dict[str, Any]]:
@@ -145,6 +153,8 @@ def kills(project: Path, count: int, seed: int = 0, isolated: bool = True) -> It
                 visits = visits[1 - visitors :] if i % 10 == 0 else visits
                 while len(visits) < visitors:
                     visits.append(begin(client))
+            for visit in visits:
+                visit.headers = target.headers
             acknowledged = sum(v.steps for v in visits)
             threads = [
                 threading.Thread(target=v.work, args=(target.url, rng.randrange(1 << 30)), daemon=True)
