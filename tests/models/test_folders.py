@@ -165,7 +165,7 @@ def test_a_provider_that_does_not_work_is_an_error(folders: tuple[Path, Path]) -
     ],
 )
 def test_an_unknown_model_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locating, "_exporter", lambda kind: None)
+    monkeypatch.setattr(locating, "exporter", lambda kind: None)
     with pytest.raises(InputError, match=message):
         locating.locate(spec, "encoder")
 
@@ -180,7 +180,7 @@ def test_a_hub_id_is_exported_once_and_cached(
         shutil.copytree(folders[0], target)
 
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
-    monkeypatch.setattr(locating, "_exporter", lambda kind: export)
+    monkeypatch.setattr(locating, "exporter", lambda kind: export)
     for _ in range(2):
         assert load_encoder("owner/name", "cpu").name == "tiny-colours"
     assert asked == ["owner/name"]
@@ -196,7 +196,7 @@ def test_a_preset_stands_for_its_model(
         shutil.copytree(folders[0], out)
 
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
-    monkeypatch.setattr(locating, "_exporter", lambda kind: export)
+    monkeypatch.setattr(locating, "exporter", lambda kind: export)
     assert load_encoder("clip-b16").dim == load_encoder(folders[0]).dim
     assert asked == ["openai/clip-vit-base-patch16"]
     with pytest.raises(InputError, match="'clip-b1' does not exist: did you mean clip-b16"):
@@ -208,7 +208,7 @@ def test_a_hub_id_in_a_file_is_never_downloaded(tmp_path: Path, monkeypatch: pyt
         raise AssertionError(f"{model} was downloaded")
 
     monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
-    monkeypatch.setattr(locating, "_exporter", lambda kind: export)
+    monkeypatch.setattr(locating, "exporter", lambda kind: export)
     for load in (load_encoder, load_teacher):
         with pytest.raises(InputError, match="owner/name is not on this machine: export it with"):
             load("owner/name", "cpu", download=False)
