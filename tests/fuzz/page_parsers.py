@@ -242,7 +242,7 @@ def new_project(shop: Workshop) -> Parser:
             else:
                 assert (temporary is None) == is_owner
                 assert options.images.is_relative_to(home)
-                assert len([p for p in options.images.iterdir() if p.is_file()]) == len(sent)
+                assert len([p for p in options.images.rglob("*") if p.is_file()]) == len(sent)
         finally:
             files.close()
         return options
