@@ -158,9 +158,9 @@ def test_added_concept_suggestion_image_and_top_bar(open_page: Opener) -> None:
 
     tab_to(page, ".topbar .menu > button")
     page.keyboard.press("Enter")
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("ArrowDown")
-    with page.expect_download() as info:  # the first chart follows the four files
+    with page.expect_download() as info:  # the first chart follows the five files
         page.keyboard.press("Enter")
     assert info.value.suggested_filename.endswith(".svg")
     tab_to(page, '.topbar [aria-label^="Copy a link"]')
