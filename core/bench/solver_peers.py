@@ -35,9 +35,9 @@ def standardized(X: Array, order: Any, dtype: Any = np.float32) -> Array:
 @cache
 def _skglm_parts(lam: float) -> tuple[Any, Any]:
     """Return datafit and penalty, compiled once, so that compilation is not timed."""
-    from skglm.datafits.base import BaseDatafit
-    from skglm.penalties import L1
-    from skglm.utils.jit_compilation import compiled_clone
+    from skglm.datafits.base import BaseDatafit  # pyright: ignore[reportMissingImports]
+    from skglm.penalties import L1  # pyright: ignore[reportMissingImports]
+    from skglm.utils.jit_compilation import compiled_clone  # pyright: ignore[reportMissingImports]
 
     class SoftLogistic(BaseDatafit):  # type: ignore[misc]
         """Binary cross-entropy with targets in [0, 1], which skglm does not have."""
@@ -80,7 +80,7 @@ def _skglm_parts(lam: float) -> tuple[Any, Any]:
 
 def skglm(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
     """Run skglm's ProxNewton with working sets in float32, class by class."""
-    from skglm.solvers import ProxNewton
+    from skglm.solvers import ProxNewton  # pyright: ignore[reportMissingImports]
 
     datafit, penalty = _skglm_parts(instance.lam)
     Z = standardized(X, "F")
@@ -112,7 +112,7 @@ def adelie(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, A
 
 def glum(instance: Instance, X: Array, T: Array, tol: float) -> tuple[Array, Array]:
     """Run glum's irls-cd in float32, class by class."""
-    from glum import GeneralizedLinearRegressor
+    from glum import GeneralizedLinearRegressor  # pyright: ignore[reportMissingImports]
 
     Z = standardized(X, "F")
     W, b = np.zeros((instance.C, instance.K)), np.zeros(instance.C)

@@ -100,7 +100,7 @@ def refits(instances: Sequence[Instance], repeats: int, out: "Output") -> dict[s
     from threadpoolctl import threadpool_limits
 
     with contextlib.suppress(ModuleNotFoundError):
-        import glum  # noqa: F401  (threadpool_limits applies to loaded libraries only)
+        import glum  # noqa: F401  (threadpool_limits applies to loaded libraries only)  # pyright: ignore[reportMissingImports]
 
     found: dict[str, Any] = {}
     with threadpool_limits(1):
@@ -167,7 +167,7 @@ def _glum(
 ) -> tuple[Callable[[], Any], Callable[[], Any]] | None:
     """Return a warm-started refit by glum, without standardization, and a function for its result."""
     try:
-        from glum import GeneralizedLinearRegressor
+        from glum import GeneralizedLinearRegressor  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         return None
     Z = np.asfortranarray((X - X.mean(0)) / X.std(0), np.float32)

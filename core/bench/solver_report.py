@@ -101,12 +101,12 @@ def _table(report: dict[str, Any]) -> str:
 def _plot(report: dict[str, Any], path: Path) -> None:
     """Plot suboptimality over time, one panel per instance."""
     try:
-        import matplotlib
+        import matplotlib  # pyright: ignore[reportMissingImports]
 
         matplotlib.use("Agg")
-        from matplotlib import pyplot as plt
-        from matplotlib.lines import Line2D
-        from matplotlib.ticker import NullFormatter
+        from matplotlib import pyplot as plt  # pyright: ignore[reportMissingImports]
+        from matplotlib.lines import Line2D  # pyright: ignore[reportMissingImports]
+        from matplotlib.ticker import NullFormatter  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         return
     rows = list(report["instances"].values())

@@ -54,7 +54,8 @@ def test_a_build_resumes_after_its_provider_failed(
 ) -> None:
     options = BuildOptions(
         images=made.photos, out=tmp_path / "project", encoder=made.encoder, teacher=made.teacher,
-        concepts=made.root / "words.txt", labels=made.root / "labels.csv", provider="cpu", workers=1, cache=False,
+        concepts=made.root / "words.txt", labels=made.root / "labels.csv", provider="cpu", workers=1,
+        cache=False,
     )  # fmt: skip
     run = GraphSession.run
     dying: dict[int, Dying] = {}
