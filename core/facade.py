@@ -198,7 +198,7 @@ def distill(
         )
     finally:
         if bars is not None:
-            bars.close()
+            bars.clear()
 
 
 _TEMPORARY: list[tempfile.TemporaryDirectory[str]] = []

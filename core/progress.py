@@ -82,7 +82,27 @@ class Silent:
         self.notes.append(message)
 
 
-class Terminal(Silent):
+class _WithBar(Silent):
+    """Keeps a bar of tqdm, or none, in step with the work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+
+    def advance(self, n: int = 1) -> None:
+        """Count steps and update the bar."""
+        super().advance(n)
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def clear(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Terminal(_WithBar):
     """Prints notes, and a progress bar if the stream is a terminal.
 
     Parameters
@@ -94,7 +114,6 @@ class Terminal(Silent):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._bar: Any = None
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
         """Begin a stage with a new bar."""
@@ -109,12 +128,6 @@ class Terminal(Silent):
             )
         super().start(stage, total, done)
 
-    def advance(self, n: int = 1) -> None:
-        """Count steps and update the bar."""
-        super().advance(n)
-        if self._bar is not None:
-            self._bar.update(n)
-
     def note(self, message: str) -> None:
         """Print a line above the bar."""
         super().note(message)
@@ -122,19 +135,9 @@ class Terminal(Silent):
             self._bar.clear()
         self._stream.write(message + "\n")
 
-    def clear(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
-
-class Bars(Silent):
+class Bars(_WithBar):
     """Shows bars of `tqdm.auto` in a notebook or a terminal, and prints notes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar: Any = None
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
         """Begin a stage with a new bar."""
@@ -144,23 +147,11 @@ class Bars(Silent):
             warnings.simplefilter("ignore")  # that a notebook lacks widgets: bars are text then
             from tqdm.auto import tqdm
 
-        self.close()
+        self.clear()
         self._bar = tqdm(desc=stage, total=total, initial=done, leave=False)
         super().start(stage, total, done)
-
-    def advance(self, n: int = 1) -> None:
-        """Count steps and update the bar."""
-        super().advance(n)
-        if self._bar is not None:
-            self._bar.update(n)
 
     def note(self, message: str) -> None:
         """Print a line."""
         super().note(message)
         print(message)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from inficond.core.models.sessions import open_session
 from inficond.core.models.trust import trust
 from inficond.core.onnx_student.graph import student_graph
 from inficond.core.progress import Progress, Silent
+from inficond.core.project.folder import ProjectFolder
 from inficond.core.sessions.session import Session
 from inficond.core.students import Students
 
@@ -159,24 +161,50 @@ def compare_with_project(
     count : int
         Images compared.
     """
-    project, encoder, students = session.project, session.context.encoder, session.students
-    rows = np.linspace(0, len(project) - 1, min(images, len(project))).round().astype(int)
-    progress.start("comparing the file with the project", len(rows))
+    encoder, students = session.context.encoder, session.students
     largest, count = 0.0, 0
+    for pixels in compared_pixels(encoder, session.project, images, "file", progress):
+        largest = max(largest, _difference(predictor, encoder, students, words, pixels))
+        count += len(pixels)
+    return largest, count
+
+
+def compared_pixels(
+    encoder: Encoder, project: ProjectFolder | None, images: int, kind: str, progress: Progress
+) -> Iterator[np.ndarray]:
+    """Yield preprocessed pictures on which an export is compared with its project.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    project : ProjectFolder or None
+        Source of pictures.
+    images : int
+        At most so many of the project's images, evenly spread.
+    kind : str
+        What is compared, for the progress.
+    progress : Progress
+
+    Yields
+    ------
+    (1, H, W, 3) uint8
+        If no original can be read, one batch of eight pictures of random pixels instead.
+    """
+    number = 0 if project is None else len(project)
+    rows = np.linspace(0, number - 1, min(images, number)).round().astype(int)
+    progress.start(f"comparing the {kind} with the project", len(rows))
+    found = False
     for row in dict.fromkeys(rows.tolist()):
         progress.advance()
+        assert project is not None
         try:
             picture = open_picture(project.image_path(row), encoder.preprocess.at_least).image
         except (UnreadableImage, OSError, InputError):
             continue
-        pixels = encoder.preprocess(picture)[None]
-        largest = max(largest, _difference(predictor, encoder, students, words, pixels))
-        count += 1
-    if count == 0:
-        rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 256, (8, *encoder.size, 3), dtype=np.uint8)
-        largest, count = _difference(predictor, encoder, students, words, pixels), 8
-    return largest, count
+        found = True
+        yield encoder.preprocess(picture)[None]
+    if not found:
+        yield np.random.default_rng(0).integers(0, 256, (8, *encoder.size, 3), dtype=np.uint8)
 
 
 def _difference(

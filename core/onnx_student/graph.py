@@ -15,6 +15,7 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inficond.core.errors import InputError
 from inficond.core.models import onnx_protobuf
@@ -51,9 +52,7 @@ def student_graph(
     InputError
         No concept has a weight, or the embeddings do not have the encoder's dimension.
     """
-    active = np.flatnonzero((students.weights != 0).any(axis=0))
-    if not len(active):
-        raise InputError("no concept has a weight in any class, so there is nothing to export: lower λ first")
+    active = active_concepts(students)
     if words.shape != (students.n_concepts, encoder.dim):
         raise InputError(
             f"the concept embeddings have dimension {words.shape[-1]}, but the encoder {encoder.name} "
@@ -103,6 +102,20 @@ def student_graph(
     }
     graph.metadata = _metadata(encoder, students, active, provenance)
     return with_checksum(graph.dump("inficond student"))
+
+
+def active_concepts(students: Students) -> NDArray[np.intp]:
+    """Return the columns of the concepts with a weight in some class, ascending.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    active = np.flatnonzero((students.weights != 0).any(axis=0))
+    if not len(active):
+        raise InputError("no concept has a weight in any class, so there is nothing to export: lower λ first")
+    return active
 
 
 def cosine_nodes(graph: onnx_protobuf.Graph, words: np.ndarray) -> list[bytes]:

@@ -17,10 +17,10 @@ from inficond.core.atomic_io import replacing, write_errors
 from inficond.core.concepts import concept_vectors
 from inficond.core.errors import InputError
 from inficond.core.facade import Project
-from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models import onnx_protobuf
 from inficond.core.models.graph_file import read_graph
 from inficond.core.models.sessions import open_session
+from inficond.core.onnx_student.export import TOLERANCE, compared_pixels
 from inficond.core.onnx_student.graph import cosine_nodes, image_fields
 from inficond.core.progress import Progress, Silent
 from inficond.core.script_bundle import bundle, minify
@@ -33,8 +33,6 @@ RUNTIME = HERE / "runtime"
 SCRIPT, BINARY = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz"
 MAX_GRAPH = 100 * 2**20
 """Bytes of the largest graph that is put into a page."""
-TOLERANCE = 1e-3
-"""Largest accepted difference between the page's probabilities and the student's."""
 CHECKED = 8
 """Pictures on which every page is compared with the student."""
 
@@ -266,36 +264,17 @@ def _compare(
     count : int
         Pictures compared: some of the project's, or random pixels.
     """
-    encoder = student.encoder
-    pictures = _pictures(session, CHECKED) if session is not None else []
-    if not pictures:
-        pictures = list(np.random.default_rng(0).integers(0, 256, (CHECKED, *encoder.size, 3), np.uint8))
-    progress.start("comparing the page with the project", len(pictures))
-    largest = 0.0
+    encoder, largest, count = student.encoder, 0.0, 0
+    project = None if session is None else session.project
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "page.onnx"
         path.write_bytes(graph)
         opened = open_session(read_graph(path), "cpu")
-        for pixels in pictures:
-            batch = np.ascontiguousarray(pixels[None])
-            regions = encoder.encode(batch).regions.astype(np.float16)
-            (cosines,) = opened.run({"pixels": batch}, ("student_cosines",))
+        for pixels in compared_pixels(encoder, project, CHECKED, "page", progress):
+            regions = encoder.encode(pixels).regions.astype(np.float16)
+            (cosines,) = opened.run({"pixels": np.ascontiguousarray(pixels)}, ("student_cosines",))
             values = concept_vectors(regions, student.words), np.maximum(0, cosines.max(axis=1))
             one, other = (probabilities(student.logits(x), student.link) for x in values)
             largest = max(largest, float(np.abs(one - other).max()))
-            progress.advance()
-    return largest, len(pictures)
-
-
-def _pictures(session: Session, count: int) -> list[np.ndarray]:
-    """Preprocess some of a project's originals, evenly spread; those that cannot be read are left out."""
-    preprocess = session.context.encoder.preprocess
-    rows = np.linspace(0, len(session.project) - 1, count).round().astype(int).tolist()
-    found = []
-    for row in dict.fromkeys(rows):
-        try:
-            picture = open_picture(session.project.image_path(row), preprocess.at_least).image
-        except (UnreadableImage, OSError, InputError):
-            continue
-        found.append(preprocess(picture))
-    return found
+            count += len(pixels)
+    return largest, count

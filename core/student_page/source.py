@@ -13,6 +13,7 @@ from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.predictor import load_predictor
 from inficond.core.models.protobuf import Malformed
 from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.onnx_student.graph import active_concepts
 from inficond.core.sessions.session import Session
 
 
@@ -65,14 +66,12 @@ def from_session(session: Session) -> PageStudent:
         The encoder cannot be loaded, or no concept has a weight.
     """
     students, words = session.students, word_embeddings(session)
-    active = np.flatnonzero((students.weights != 0).any(axis=0))
-    if not len(active):
-        raise InputError("no concept has a weight in any class, so there is nothing to export: lower λ first")
+    active = active_concepts(students)
     return PageStudent(
         name=session.project.name,
         encoder=session.context.encoder,
         classes=list(students.classes),
-        concepts=[students.concepts[k] for k in active.tolist()],
+        concepts=[students.concepts[int(k)] for k in active],
         link=students.link,
         thresholds=students.thresholds,
         weights=students.weights[:, active],

@@ -11,20 +11,20 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.tools.distributions import SDIST
 from tests.tools.floors import floors
 
 from inficond.gradio_app.bench.page_client import PageClient
 
 ROOT = Path(__file__).resolve().parents[2]
 nightly = pytest.mark.nightly
-BUILD = "from setuptools import build_meta; import sys; build_meta.build_sdist(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source archive."""
     place = tmp_path_factory.mktemp("built")
-    subprocess.run([sys.executable, "-c", BUILD, place], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", SDIST, place], cwd=ROOT, check=True, capture_output=True)
     archive = next(place.glob("*.tar.gz"))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", place, archive]
     subprocess.run(pip, check=True, capture_output=True)
