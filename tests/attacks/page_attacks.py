@@ -308,7 +308,10 @@ def closed_by_server(connections: Sequence[socket.socket], seconds: float) -> in
 
 
 def broken_uploads(target: Target, count: int) -> None:
-    """Finding 7: uploads that are broken off after some kilobytes."""
+    """Finding 7: uploads that are broken off after some kilobytes.
+
+    Return when the server has closed all connections. After that it starts no further upload.
+    """
     begin = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(20_000)
     for _ in range(count):
         with (
@@ -316,7 +319,9 @@ def broken_uploads(target: Target, count: int) -> None:
             socket.create_connection(("127.0.0.1", target.port), timeout=10) as s,
         ):
             s.sendall(post_head("/gradio_api/upload", 1_000_000, "multipart/form-data; boundary=b") + begin)
-            time.sleep(0.002)
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(1000):
+                pass
 
 
 def in_parallel(works: Sequence[Any]) -> list[Any]:

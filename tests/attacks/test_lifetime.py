@@ -232,9 +232,9 @@ def test_uploads_that_are_broken_off_are_deleted(page: Page) -> None:
     """Finding 7: of 903 uploads that were broken off, all stayed."""
     attacks.broken_uploads(Target(page.url.rstrip("/"), None), 60)  # type: ignore[arg-type]
     deadline = time.monotonic() + 30
-    while list(page.files.uploads.iterdir()) and time.monotonic() < deadline:
+    while (stored := list(page.files.uploads.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert list(page.files.uploads.iterdir()) == []
+    assert stored == []
 
 
 def test_uploads_of_one_address_are_limited_in_number_and_bytes(
