@@ -6,8 +6,9 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ ENCODINGS = frozenset({"BIT_PACKED", "PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DI
 MAX_COLUMNS = 32
 MAX_TEXT = 8192
 """Bytes of a text."""
+MAX_FOOTER, MAX_ROW = 1 << 20, 4 * MAX_TEXT
+"""Bytes of the file: those of its footer, and those of a row."""
 BATCH = 256
 """Rows that are decoded at a time; every batch is checked before the next is decoded."""
 
@@ -109,9 +112,11 @@ def write_image_table(
             **{key: pa.array(values, pa.uint32()) for key, values in checksums.items()},
         }
     )
+    content = pa.BufferOutputStream()  # no file of Python: see _content
+    pq.write_table(table, content, compression="snappy")
     with replacing(path) as file:
         out = HashingFile(file)
-        pq.write_table(table, cast(BinaryIO, out), compression="snappy")
+        out.write(memoryview(content.getvalue()))
     return {"sha256": out.sha256, "bytes": out.bytes}
 
 
@@ -137,14 +142,17 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
     import pyarrow.parquet as pq
 
     try:
-        with open_regular(path, root) as file:
-            limit = 32 * os.fstat(file.fileno()).st_size
+        with open_regular(path, root, limit=MAX_FOOTER + n * MAX_ROW) as file:
+            content = _content(file)
+            limit = 32 * len(content)
             footer = pq.ParquetFile(
-                file, thrift_string_size_limit=1 << 20, thrift_container_size_limit=1 << 20
+                content, thrift_string_size_limit=1 << 20, thrift_container_size_limit=1 << 20
             )
             wanted = (*TEXT_COLUMNS, "width", "height", "validation", *checksums)
             _check_footer(footer, n, wanted, limit)
-            parquet = pq.ParquetFile(file, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS))
+            parquet = pq.ParquetFile(
+                content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS)
+            )
             batches = []
             for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
                 _check_texts(batch)
@@ -157,6 +165,25 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged(path, str(error)) from error
+
+
+def _content(file: BufferedReader) -> "pa.Buffer":
+    """Return the content of a file in memory that Arrow owns.
+
+    Given a file object of Python, Arrow's threads hold references to it. One of them that drops the last
+    reference while the interpreter exits aborts the process (apache/arrow issue 34314).
+    """
+    import pyarrow as pa
+
+    content = pa.allocate_buffer(os.fstat(file.fileno()).st_size)
+    view = memoryview(content)
+    position = 0
+    while position < len(view):
+        read = file.readinto(view[position:])
+        if not read:
+            raise OSError("the file became shorter while it was read")
+        position += read
+    return content
 
 
 def _check_footer(footer: "pq.ParquetFile", n: int, wanted: Sequence[str], limit: int) -> None:

@@ -109,6 +109,8 @@ def test_a_connection_without_a_request_is_closed(start: Callable, monkeypatch: 
 def test_a_client_that_disconnects_frees_its_memory(start: Callable) -> None:
     with start(together=1 << 20, each=1 << 20) as port:
         for _ in range(8):
-            connect(port, HEAD.format(1 << 20) + "x" * 500_000).close()
+            with connect(port, HEAD.format(1 << 20) + "x" * 500_000) as client:
+                client.shutdown(socket.SHUT_WR)
+                assert not client.recv(1)  # the server has noticed it and closed the connection
         answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=b"x" * (1 << 20))
         assert answer.status_code == 400
