@@ -44,10 +44,12 @@ from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
+from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students.distil import with_fitting_thresholds
 from inficond.core.students.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
 from inficond.core.students.proposals import most_words
-from inficond.core.students.sparsity import MOST_CONCEPTS, RELAX, choose_sparsity
+from inficond.core.students.relaxed import RELAX
+from inficond.core.students.sparsity import MOST_CONCEPTS, choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
@@ -286,15 +288,18 @@ class _Build:
             link, T = self._link(T)
             labels = self._labels(images, ids, chosen)
             validation = self._split(T, sources, ids)
-            words, names = self._words(assembled.regions, ~validation, T, link, chosen)
+            # The products of these steps are small: threads of BLAS would mostly wait for each other.
+            with single_threaded_blas():
+                words, names = self._words(assembled.regions, ~validation, T, link, chosen)
             directions = self._directions(len(words.corpus))
             X, X_random = add_concept_vectors(
                 writer, assembled.regions, words.vectors, directions, self.scratch, self.progress
             )
-            students, baseline = self._fit(
-                X, X_random, T, ~validation, chosen, words, names, directions, link, groups
-            )
-            self._measure_controls(assembled.regions, X, X_random, T, validation, students, baseline)
+            with single_threaded_blas():
+                students, baseline = self._fit(
+                    X, X_random, T, ~validation, chosen, words, names, directions, link, groups
+                )
+                self._measure_controls(assembled.regions, X, X_random, T, validation, students, baseline)
             own_teacher = self._write_teacher(probe, chosen)
             seconds = {
                 "encoding": round(encoded_at - self.started, 2),
