@@ -17,7 +17,11 @@ from inficond.core.project.arrays import FileEntry, damaged
 from inficond.core.strict_json import parse_json
 
 FORMAT = 1
-"""Version of the folder's layout; a reader refuses a higher one."""
+"""Version of the layout of a folder without exam images."""
+EXAM_FORMAT = 2
+"""Version of a folder with exam images, which an older reader would mistake for training images."""
+NEWEST_FORMAT = EXAM_FORMAT
+"""A reader refuses a higher version."""
 
 PROJECT = "project.json"
 IMAGES = "images.parquet"
@@ -116,7 +120,7 @@ def read_project(folder: Path) -> dict[str, Any]:
     version = data.get("format")
     if not isinstance(version, int) or version < 1:
         raise damaged(path, "it has no format number")
-    if version > FORMAT:
+    if version > NEWEST_FORMAT:
         raise InputError(f"{folder} was made by a newer InFiConD (format {version}): upgrade InFiConD")
     if data.get("checksum") != _checksum({key: value for key, value in data.items() if key != "checksum"}):
         raise damaged(path, "its checksum does not match its contents")

@@ -13,7 +13,8 @@ from inficond.core.file_access import check_inside, read_regular
 from inficond.core.images.crop import centre_crop
 from inficond.core.project import files
 from inficond.core.project.arrays import damaged, open_array, row_blocks, row_checksum, verify
-from inficond.core.project.image_table import read_image_table
+from inficond.core.project.exam_part import ExamPart
+from inficond.core.project.image_table import ImageTable, read_image_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,6 +59,9 @@ class ProjectFolder:
     image_groups : list of N str or None
         Images of one group share a source.
     is_validation : (N,) bool
+        Images of the tune part.
+    exam : ExamPart or None
+        The locked images, which no other attribute contains; None in a project of two parts.
     X : (N, K) float32
         Concept vectors, raw (not standardised).
     T : (N, C) float32
@@ -117,8 +121,8 @@ class ProjectFolder:
         self.concept_embeddings: np.ndarray | None = (
             self._array(files.CONCEPT_EMBEDDINGS) if files.CONCEPT_EMBEDDINGS in self._files else None
         )
-        self._load_images()
-        n = len(self.image_ids)
+        table = self._read_images()
+        n = len(table.ids)
         if self.X.shape != (n, len(self.concepts)) or self.T.shape != (n, len(self.classes)):
             raise damaged(self.path / files.PROJECT, "the arrays do not fit the images, concepts and classes")
         if self.labels is not None and self.labels.shape != self.T.shape:
@@ -126,13 +130,30 @@ class ProjectFolder:
         embeddings = self.concept_embeddings
         if embeddings is not None and (embeddings.ndim != 2 or len(embeddings) != len(self.concepts)):
             raise damaged(self.path / files.CONCEPT_EMBEDDINGS, "it does not fit the concepts")
+        self._lock_exam(table)
 
-    def _load_images(self) -> None:
-        checksums = [THUMBNAIL_CHECKSUM, *(_CHECKSUMS[file] for file in self._files if file in _CHECKSUMS)]
-        table = read_image_table(self.path / files.IMAGES, self.path, len(self.X), checksums)
-        self.image_ids, self.image_groups = table.ids, table.groups
-        self.is_validation = table.is_validation
+    def _lock_exam(self, table: ImageTable) -> None:
+        """Keep the exam images, the last rows of every array, apart from all attributes but `exam`."""
+        self._stored, n_open = len(table.ids), len(table.ids) - table.n_exam
+        self.exam: ExamPart | None = None
+        if table.n_exam:
+            self.exam = ExamPart(
+                table.ids[n_open:],
+                table.groups[n_open:],
+                self.X[n_open:],
+                self.T[n_open:],
+                None if self.labels is None else self.labels[n_open:],
+                lambda: self._regions_of_all[n_open:],
+            )
+        self.X, self.T = self.X[:n_open], self.T[:n_open]
+        self.labels = None if self.labels is None else self.labels[:n_open]
+        self.image_ids, self.image_groups = table.ids[:n_open], table.groups[:n_open]
+        self.is_validation = table.is_validation[:n_open]
         self._paths, self._sizes, self._checksums = table.paths, table.sizes, table.checksums
+
+    def _read_images(self) -> ImageTable:
+        checksums = [THUMBNAIL_CHECKSUM, *(_CHECKSUMS[file] for file in self._files if file in _CHECKSUMS)]
+        return read_image_table(self.path / files.IMAGES, self.path, len(self.X), checksums)
 
     def _array(
         self, name: str, limits: tuple[float, float] | None = None, checked: bool = True
@@ -155,12 +176,12 @@ class ProjectFolder:
 
     @property
     def validation_rows(self) -> np.ndarray:
-        """Rows of the validation images, which never enter a fit, (n,) int."""
+        """Rows of the validation images (the tune part), which never enter a fit, (n,) int."""
         return np.flatnonzero(self.is_validation)
 
     @property
     def training_rows(self) -> np.ndarray:
-        """Rows of the images that students are fitted on, (n,) int."""
+        """Rows of the images that students are fitted on (the fit part), (n,) int."""
         return np.flatnonzero(~self.is_validation)
 
     @cached_property
@@ -181,13 +202,17 @@ class ProjectFolder:
 
     @cached_property
     def region_embeddings(self) -> np.ndarray:
-        """Region embeddings of all images, (N, R, D) float16, memory-mapped; verified at first use.
+        """Region embeddings of the images, (N, R, D) float16, memory-mapped; verified at first use.
 
         Raises
         ------
         InputError
             The project stores no regions, or they are damaged.
         """
+        return self._regions_of_all[: len(self)]
+
+    @cached_property
+    def _regions_of_all(self) -> np.ndarray:
         self._need(files.REGIONS)
         return self._array(files.REGIONS)
 
@@ -205,7 +230,7 @@ class ProjectFolder:
     def boxes(self) -> np.ndarray:
         """Bounding boxes of the regions, (N, R, 4) float32: left, top, right, bottom relative to the crop."""
         self._need(files.BOXES)
-        return self._array(files.BOXES)
+        return self._array(files.BOXES)[: len(self)]
 
     def _need(self, name: str) -> None:
         if name not in self._files:
@@ -226,7 +251,7 @@ class ProjectFolder:
 
     def _checked(self, array: np.ndarray, row: int, name: str) -> np.ndarray:
         row = self._row(row)
-        if len(array) != len(self):
+        if len(array) != self._stored:
             raise damaged(self.path / name, "it does not fit the images")
         values = np.array(array[row])
         if row_checksum(values) != int(self._checksums[_CHECKSUMS[name]][row]):
@@ -242,7 +267,10 @@ class ProjectFolder:
 
     def thumbnail(self, row: int) -> Path:
         """Return the path of an image's thumbnail, a JPEG, WebP or PNG file inside the project."""
-        return self.path / files.thumbnail_name(self._row(row), self._thumbnail_suffix)
+        return self._thumbnail(self._row(row))
+
+    def _thumbnail(self, stored_row: int) -> Path:
+        return self.path / files.thumbnail_name(stored_row, self._thumbnail_suffix)
 
     def thumbnail_bytes(self, row: int) -> bytes:
         """Return the file of an image's thumbnail, compared with its checksum.
@@ -252,7 +280,10 @@ class ProjectFolder:
         InputError
             The file is missing, not a regular file, or its bytes have changed.
         """
-        path = self.thumbnail(row)
+        return self._thumbnail_bytes(self._row(row))
+
+    def _thumbnail_bytes(self, row: int) -> bytes:
+        path = self._thumbnail(row)
         try:
             data = read_regular(path, self.path, MAX_THUMBNAIL)
         except OSError as error:
@@ -330,7 +361,7 @@ class ProjectFolder:
             if not checksum:
                 continue
             try:
-                self.thumbnail_bytes(row)
+                self._thumbnail_bytes(row)
             except InputError as error:
                 faults.append(str(error))
         return faults

@@ -61,6 +61,8 @@ class ProjectContents:
     concepts, concept_groups, concept_prompts : K names, their groups, the phrases each was embedded with
     classes : C names
     is_validation : (N,) bool
+    n_exam : int
+        Images of the exam part, which must be the last rows and not validation images.
     students : Students
         The fitted students at the root of the history.
     concept_embeddings : (K, D) float32, optional
@@ -87,6 +89,7 @@ class ProjectContents:
     baseline: Savable | None = None
     config: Mapping[str, Any] | None = None
     name: str | None = None
+    n_exam: int = 0
 
 
 class ProjectWriter:
@@ -229,6 +232,10 @@ class ProjectWriter:
         _check("X", self._arrays[files.CONCEPT_VECTORS].shape, (n, k))
         _check("T", contents.T.shape, (n, c))
         _check("is_validation", is_validation.shape, (n,))
+        if not 0 <= contents.n_exam < n or is_validation[n - contents.n_exam :].any():
+            raise ValueError(
+                f"{contents.n_exam} exam images of {n}, the last rows, must not be validation images"
+            )
         for kind, names in (
             ("image", [r.id for r in rows]), ("concept", contents.concepts), ("class", contents.classes)
         ):  # fmt: skip
@@ -242,7 +249,9 @@ class ProjectWriter:
         if contents.labels is not None:
             _check("labels", contents.labels.shape, (n, c))
             entries[files.LABELS] = save_array(folder / files.LABELS, contents.labels, "float32")
-        entries[files.IMAGES] = write_image_table(folder / files.IMAGES, rows, is_validation, self._checksums)
+        entries[files.IMAGES] = write_image_table(
+            folder / files.IMAGES, rows, is_validation, self._checksums, contents.n_exam
+        )
         entries[files.CONCEPTS] = files.write_json(folder / files.CONCEPTS, {"concepts": _words(contents)})
         for name, fitted in ((files.STUDENTS, contents.students), (files.BASELINE, contents.baseline)):
             if fitted is not None:
@@ -253,11 +262,17 @@ class ProjectWriter:
                     "sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size
                 }  # fmt: skip
         document = {
-            "format": files.FORMAT,
+            "format": files.EXAM_FORMAT if contents.n_exam else files.FORMAT,
             "inficond": __version__,
             "name": contents.name or folder.resolve().name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "counts": {"images": n, "concepts": k, "classes": c, "validation": int(is_validation.sum())},
+            "counts": {
+                "images": n,
+                "concepts": k,
+                "classes": c,
+                "validation": int(is_validation.sum()),
+                **({"exam": contents.n_exam} if contents.n_exam else {}),
+            },
             "classes": list(contents.classes),
             "grid": None if self.grid is None else list(self.grid),
             "thumbnails": self._suffix or "jpg",
