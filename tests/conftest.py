@@ -47,7 +47,8 @@ def scenes_run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     subprocess.run([sys.executable, probe, images, labels, responses], check=True)
     done = subprocess.run(
         [sys.executable, "-m", "inficond.core.cli.main", "distill", images, "--labels", labels, "--teacher",
-         responses, "--out", project, "--no-exam", "--lam", "0.015", "--words", "400", "--provider", "cpu", "--json"],
+         responses, "--out", project, "--no-exam", "--lam", "0.015", "--words", "400", "--provider", "cpu",
+         "--json"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return project, json.loads(done.stdout)
@@ -72,8 +73,8 @@ def write_small_project(
     """Write a project whose concept vectors are computed from regions and words, like those of real projects.
 
     Regions scatter around topics. A class depends on a few words and on `hidden`, which is not a concept.
-    Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``. The last `exam`
-    images are the exam part; where it is `spoiled`, its regions, responses and labels are random.
+    Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``. The last
+    `exam` images are the exam part; where it is `spoiled`, its regions, responses and labels are random.
     """
     from inficond.core import Project
     from inficond.core.concepts import concept_vectors
