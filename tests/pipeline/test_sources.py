@@ -118,4 +118,4 @@ def test_damaged_images_of_any_source_are_skipped(tiny: Any, tmp_path: Path) -> 
         out = tmp_path / f"out {len(skipped[0][0])}"
         project = Project.create(**tiny.arguments(out, images=images, baseline=False))
         assert project.config["source"]["skipped_files"] == skipped
-        assert project.thumbnail(0).is_file()
+        assert project.thumbnail_bytes(0)

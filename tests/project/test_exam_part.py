@@ -62,17 +62,22 @@ def test_exam_images_are_in_no_other_attribute(make_project: Callable[..., Proje
     arrays = (project.X, project.T, project.labels, project.is_validation, project.region_embeddings)
     assert {len(a) for a in (*arrays, project.boxes) if a is not None} == {N - EXAM}
     assert len(project.training_rows) + len(project.validation_rows) == N - EXAM
-    for read in (project.regions, project.assignment, project.thumbnail, project.image_path, project.crop):
+    for read in (
+        project.regions,
+        project.assignment,
+        project.thumbnail_bytes,
+        project.image_path,
+        project.crop,
+    ):
         with pytest.raises(InputError, match="image 240 does not exist: the project has 240 images"):
             read(N - EXAM)
     assert project.verify() == []
 
 
-def test_only_a_project_with_an_exam_part_has_the_newer_format(make_project: Callable[..., Project]) -> None:
+def test_a_project_without_an_exam_part_says_nothing_of_it(make_project: Callable[..., Project]) -> None:
     two, three = make_project(n=N), make_project(n=N, exam=EXAM)
     assert two.exam is None
-    assert two.config["format"] == files.FORMAT
     assert "exam" not in two.config["counts"]
-    assert three.config["format"] == files.EXAM_FORMAT
+    assert three.config["format"] == files.FORMAT
     assert three.config["counts"]["exam"] == EXAM
     assert asdict(two.session().metrics("boat"))["n"] == len(two.validation_rows)
