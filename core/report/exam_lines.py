@@ -5,46 +5,17 @@ from typing import Any
 
 from inficond.core.report.wording import figure, plural, signed
 
-METRIC_NAMES = {
-    "ap": "average precision",
-    "f1": "F1",
-    "balanced_agreement": "balanced agreement",
-    "agreement": "agreement",
-}
 
-
-def exam_record(exam: Any | None) -> dict[str, Any] | None:
-    """Return the figures of an exam for reports and exported files.
-
-    Parameters
-    ----------
-    exam : TakenExam or None
-        From `Session.last_exam`.
-
-    Returns
-    -------
-    dict or None
-        The detail of the node with its id as ``node``, its time as ``when``, and ``steps_since``; None if no
-        exam was taken.
-    """
-    if exam is None:
-        return None
-    node = exam.node
-    return {"node": node.id, "when": node.when, "steps_since": exam.steps_since, **dict(node.detail)}
-
-
-def short_record(exam: Any | None) -> dict[str, Any] | None:
-    """Return the figures of an exam for the metadata of a file: average precision, without the tune part."""
-    record = exam_record(exam)
+def short_line(record: Mapping[str, Any] | None) -> str:
+    """Return one sentence about an exam as the metadata of a file describe it (`short_record`)."""
     if record is None:
-        return None
-    kept = {key: record[key] for key in ("node", "when", "steps_since", "number", "level", "images")}
-    return {
-        **kept,
-        "left_out": record["left_out"],
-        "mean": _short(record["mean"]),
-        "classes": {name: _short(one) for name, one in record["classes"].items()},
-    }
+        return "No exam was taken."
+    ap = record["mean"]["fidelity"]
+    when = f", {plural(record['steps_since'], 'step')} earlier" if record["steps_since"] else ""
+    return (
+        f"Exam on {plural(record['images'], 'locked image')}{when}: mean average precision "
+        f"{interval(ap['now'])}, gain {interval(ap['gain'], sign=True)}."
+    )
 
 
 def exam_summary(record: Mapping[str, Any] | None, has_exam: bool) -> list[str]:
@@ -133,13 +104,6 @@ def _caveats(record: Mapping[str, Any]) -> list[str]:
 def _names(names: Sequence[str], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _short(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        kind: None if not one.get(kind) else {key: one[kind]["ap"][key] for key in ("fitted", "now", "gain")}
-        for kind in ("fidelity", "accuracy")
-    }
 
 
 def _signed(value: float | None) -> str:

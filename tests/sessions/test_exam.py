@@ -13,7 +13,9 @@ from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.evaluation import average_precision
 from inficond.core.evaluation.exam import exam_level
-from inficond.core.report.exam_lines import exam_record, exam_summary
+from inficond.core.report import report
+from inficond.core.report.exam_lines import exam_summary, short_line
+from inficond.core.sessions.exam_records import exam_record, short_record
 from inficond.core.tuning.actions import Action
 
 N, EXAM = 300, 90
@@ -175,3 +177,31 @@ def test_exam_images_of_one_source_have_no_intervals(
     assert value["value"] is not None
     assert value["low"] is None
     assert any("come from one source" in line for line in exam_summary(exam_record(branch.last_exam()), True))
+
+
+def test_a_report_carries_the_exam_or_says_that_none_was_taken(project: Project) -> None:
+    branch = project.session()
+    before = report(branch)
+    assert before["exam"] is None
+    assert before["summary"][-1].startswith("No exam was taken")
+    node = branch.take_exam()
+    after = report(branch)
+    assert after["exam"]["node"] == node.id
+    assert after["exam"]["classes"] == node.detail["classes"]
+    assert any(line.startswith("First exam of the project") for line in after["summary"])
+    assert {k: v for k, v in before.items() if k not in ("exam", "summary", "project")} == {
+        k: v for k, v in after.items() if k not in ("exam", "summary", "project")
+    }
+
+
+def test_the_metadata_of_a_file_hold_the_exam_in_short(project: Project) -> None:
+    branch = project.session()
+    assert short_record(branch.last_exam()) is None
+    assert short_line(None) == "No exam was taken."
+    node = branch.take_exam()
+    branch.apply("boat", [Action("mute", "c1")])
+    record = json.loads(json.dumps(short_record(branch.last_exam())))
+    assert record["steps_since"] == 1
+    found = node.detail["classes"]["boat"]["fidelity"]["ap"]
+    assert record["classes"]["boat"]["fidelity"]["gain"] == found["gain"]
+    assert short_line(record).startswith("Exam on 90 locked images, 1 step earlier: mean average precision")

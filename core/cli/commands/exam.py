@@ -26,8 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Take or show the exam."""
     from inficond.core.facade import Project
-    from inficond.core.report.exam_lines import exam_record, exam_summary
+    from inficond.core.report.exam_lines import exam_summary
     from inficond.core.sessions.exam import TakenExam, exam_part
+    from inficond.core.sessions.exam_records import exam_record
 
     project = Project.open(args.project)
     exam_part(project)

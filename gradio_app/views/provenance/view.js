@@ -5,7 +5,6 @@ import { button } from "../../browser/controls.js";
 import { openDialog } from "../../browser/dialogs.js";
 import { childrenOf, h, itemOf, reconcile, s, setAttribute, setText } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
-import { openExam } from "../../browser/exam_dialog.js";
 import { exportFile } from "../../browser/export_dialog.js";
 import { rovingFocus, setTabStop } from "../../browser/focus.js";
 import { act } from "../../browser/steps.js";
@@ -38,18 +37,12 @@ const recipe = button("Recipe", {
   title: "Export the steps as a recipe",
   onclick: () => exportFile("recipe"),
 });
-const exam = button("Exam", {
-  icon: "lock",
-  iconOnly: true,
-  title: "Exam on locked images",
-  onclick: openExam,
-});
 const hint = h("p", { class: "compare-hint muted", hidden: true, role: "status" });
 const list = h("div", { class: "step-rows scroll", role: "list", "aria-label": "Steps" });
 
 /** @param {import("../../browser/view.js").View} view */
 export function setup(view) {
-  view.tools.append(undo, redo, compare, exam, recipe);
+  view.tools.append(undo, redo, compare, recipe);
   view.body.append(hint, list);
   rovingFocus(list, ".step-row > .step-button");
   view.part("provenance.tree", (now) => {
