@@ -87,8 +87,8 @@ def smallest_changes(t: ArrayLike) -> dict[str, float]:
     """Return by how much a metric changes, about, if one image changes sides, by name.
 
     A resampling of images on which two students hardly differ finds no difference at all, and an interval of
-    length 0 would claim that there is none anywhere. Intervals of gains are therefore wider by this
-    continuity correction.
+    length 0 would claim that there is none anywhere. Intervals of gains therefore reach at least so far on
+    each side.
 
     Parameters
     ----------
@@ -199,8 +199,8 @@ class Comparison:
             }
             gain = out[name]["gain"]
             if steps is not None and gain["low"] is not None:
-                gain["low"] -= steps[name]
-                gain["high"] += steps[name]
+                gain["low"] = min(gain["low"], gain["value"] - steps[name])
+                gain["high"] = max(gain["high"], gain["value"] + steps[name])
         return out
 
 
