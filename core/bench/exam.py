@@ -9,7 +9,7 @@ contain the true gain, and how often does that of the exam?
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,7 +221,6 @@ def generated_scenes(folder: Path, seeds: int, progress: "Progress") -> Populati
     from inficond.core.models.class_sets import share_among
 
     demo = Project.open(demo_project())
-    blocks: list[Callable[[], tuple[Any, Any]]] = [lambda: (np.asarray(demo.X), np.asarray(demo.T))]
     words = np.asarray(demo.concept_embeddings)
 
     def further(seed: int) -> tuple[Any, Any]:
@@ -236,8 +235,7 @@ def generated_scenes(folder: Path, seeds: int, progress: "Progress") -> Populati
         with np.load(file, allow_pickle=False) as data:
             return data["X"], data["T"]
 
-    blocks += [lambda seed=seed: further(seed) for seed in range(1, seeds + 1)]
-    found = [block() for block in blocks]
+    found = [(np.asarray(demo.X), np.asarray(demo.T)), *(further(seed) for seed in range(1, seeds + 1))]
     return Population(
         np.concatenate([X for X, _ in found]).astype(np.float32),
         np.concatenate([T for _, T in found]).astype(np.float32),

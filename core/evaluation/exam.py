@@ -180,7 +180,7 @@ class Comparison:
         steps = {
             name: sum(one[name] for one in self._steps if one) / len(self._steps) ** 1.5 for name in SHOWN
         }
-        return self._described(*sides, steps)
+        return self._described(sides[0], sides[1], steps)
 
     def _described(
         self,
@@ -198,9 +198,9 @@ class Comparison:
                 for key, x in parts.items()
             }
             gain = out[name]["gain"]
-            if steps is not None and gain["low"] is not None:
-                gain["low"] = min(gain["low"], gain["value"] - steps[name])
-                gain["high"] = max(gain["high"], gain["value"] + steps[name])
+            value, low, high = gain["value"], gain["low"], gain["high"]
+            if steps is not None and value is not None and low is not None and high is not None:
+                gain["low"], gain["high"] = min(low, value - steps[name]), max(high, value + steps[name])
         return out
 
 

@@ -90,6 +90,7 @@ def report(
         measured.append(one.measure(few[:, c], random))
         progress.advance()
     overall = _overall(measured, students, T[rows], S)
+    exam = exam_record(session.last_exam())
     out = {
         "format": FORMAT,
         "inficond": __version__,
@@ -97,12 +98,12 @@ def report(
         "overall": overall,
         "classes": measured,
         "controls": p.config.get("controls"),
-        "exam": exam_record(session.last_exam()),
+        "exam": exam,
     }
     out["summary"] = [
         *wording.summary(out),
         *control_lines(p.config.get("controls")),
-        *exam_summary(out["exam"], p.exam is not None),
+        *exam_summary(exam, p.exam is not None),
     ]
     return out
 
