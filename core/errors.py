@@ -47,6 +47,26 @@ def one_line(text: object, most: int = LONGEST) -> str:
     return line
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of an exception's message, or the name of its class.
+
+    Parameters
+    ----------
+    error : BaseException
+    most : int
+        Characters.
+
+    Returns
+    -------
+    str
+        With the second line where the first ends in a colon.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:most]
+
+
 class InputError(ValueError):
     """Bad input; the message is one line that names what is wrong and how to fix it.
 

@@ -1,11 +1,12 @@
 """Bundling of ES modules into one inline script.
 
 Pages are made without a build step and without Node. Bundling supports two kinds of statements, and the
-modules use no others: named imports from relative paths, and `export` in front of a declaration. Each module
-becomes a function that returns its exports; imports become destructured constants.
+modules use no others: named imports from relative paths or from `PREFIX/…`, and `export` in front of a
+declaration. Each module becomes a function that returns its exports; imports become destructured constants.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";$', re.MULTILINE)
@@ -13,13 +14,15 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const) (\w+))", re.MULTI
 STATEMENT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
-def bundle(entries: dict[str, Path]) -> str:
+def bundle(entries: dict[str, Path], prefixes: Mapping[str, Path] | None = None) -> str:
     """Return one script that defines a constant per entry: the exports of its module.
 
     Parameters
     ----------
     entries : dict of str to Path
         Name of a constant → file of a module.
+    prefixes : mapping of str to Path, optional
+        First part of an import path → the folder that it means.
 
     Returns
     -------
@@ -31,6 +34,7 @@ def bundle(entries: dict[str, Path]) -> str:
     ValueError
         A module uses another form of import or export, or modules import each other in a cycle.
     """
+    roots = prefixes or {}
     names: dict[Path, str] = {}
     functions: list[str] = []
 
@@ -52,7 +56,9 @@ def bundle(entries: dict[str, Path]) -> str:
 
     def bound(found: re.Match[str], path: Path, importers: tuple[Path, ...]) -> str:
         imported = " ".join(found[1].split()).replace(" as ", ": ")
-        return f"const {{ {imported} }} = {add(path.parent / found[2], (*importers, path))};"
+        prefix, _, rest = found[2].partition("/")
+        target = roots[prefix] / rest if prefix in roots else path.parent / found[2]
+        return f"const {{ {imported} }} = {add(target, (*importers, path))};"
 
     constants = [f"const {name} = {add(path, ())};" for name, path in entries.items()]
     return "\n".join([*functions, *constants])

@@ -46,6 +46,7 @@ PACKAGES = (
 SHIM = "https://unpkg.com/iframe-worker/shim"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 SOURCE = re.compile(r'(src(?:set)?)="(?!https?:|data:)([^"]+)"')
+HREF = re.compile(r'href="(?!https?:|#)([^"#]+)\.md(#[^"]*)?"')
 FENCE = re.compile(r"^```(\w+) \([^\n]*\)$", re.MULTILINE)
 
 
@@ -80,7 +81,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{found[1]}]({target})" if target and not target.startswith("edge/") else found[1]
 
     markdown = FENCE.sub(r"```\1", LINK.sub(link, markdown))
-    return SOURCE.sub(lambda found: f'{found[1]}="{rewritten(found[2])}"', markdown)
+    markdown = SOURCE.sub(lambda found: f'{found[1]}="{rewritten(found[2])}"', markdown)
+
+    def href(found: re.Match[str]) -> str:  # MkDocs rewrites links of Markdown, not of HTML
+        return f'href="{rewritten(found[1] + ".md").removesuffix(".md")}.html{found[2] or ""}"'
+
+    return HREF.sub(href, markdown)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

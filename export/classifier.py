@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.export import attention
 from inficond.export.labels import check_label_count, label_notes, labels_of_config
 from inficond.export.preprocessing import Preprocessing
@@ -14,6 +14,12 @@ from inficond.export.source import ShapeMismatch, Source, load_config, load_mode
 
 Link = Literal["sigmoid", "softmax"]
 PIXEL_INPUTS = ("pixel_values", "inputs")
+
+
+_LINK_OF_PROBLEM: dict[str, Link] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+}
 
 
 class PixelClassifier(nn.Module):
@@ -190,13 +196,8 @@ class LoadedClassifier:
         if native and native != size and native[0] == native[1]:
             remedy += f" or give --size {native[0]}"
         raise InputError(
-            f"{self.name} cannot run on {size[1]}×{size[0]} pixels{made_for}: {remedy} ({_first_line(first)})"
+            f"{self.name} cannot run on {size[1]}×{size[0]} pixels{made_for}: {remedy} ({first_line(first)})"
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def native_size(config: Any) -> tuple[int, int] | None:
@@ -225,7 +226,8 @@ def _architecture(source: Source, raw: dict[str, Any]) -> Any:
             + (also if hasattr(config, "vision_config") else "")
         ) from None
     kinds = known if isinstance(known, tuple) else (known,)
-    said = next(iter(raw.get("architectures") or []), None)
+    stated = raw.get("architectures")
+    said = stated if isinstance(stated, str) else next(iter(stated or []), None)
     if said and "ForImageClassification" not in str(said):
         raise InputError(
             f"{source.name} holds a {said}, which has no classification head: name a model trained as a "
@@ -262,7 +264,7 @@ def choose_link(raw: dict[str, Any], outputs: int, asked: str | None, name: str)
     Parameters
     ----------
     raw : dict
-        Content of `config.json`, of which `problem_type` is read.
+        Content of `config.json`, of which `problem_type` and `function_to_apply` are read.
     outputs : int
         How many the classifier has.
     asked : {"sigmoid", "softmax"} or None
@@ -278,9 +280,26 @@ def choose_link(raw: dict[str, Any], outputs: int, asked: str | None, name: str)
     Raises
     ------
     InputError
-        A regression model, or a single output, without an explicit choice of the sigmoid.
+        A regression model, or a single output, without an explicit choice of the sigmoid; or a configuration
+        that contradicts itself.
     """
-    kind = raw.get("problem_type")
+    kind, activation = raw.get("problem_type"), raw.get("function_to_apply")
+    known = ("regression", *_LINK_OF_PROBLEM)
+    if kind is not None and str(kind) not in known and asked is None:
+        raise InputError(
+            f"{name}: problem_type {str(kind)[:40]!r} in config.json is not one that transformers uses "
+            f"({', '.join(known)}): correct it, or say with --link sigmoid or --link softmax how its outputs "
+            "become probabilities"
+        )
+    if activation is not None and asked is None and kind != "regression":
+        meant = _LINK_OF_PROBLEM.get(str(kind))
+        if activation not in ("sigmoid", "softmax") or (meant and meant != activation):
+            stated = f" and problem_type {kind!r}" if meant else ""
+            raise InputError(
+                f"{name}: config.json states function_to_apply {str(activation)[:40]!r}{stated}, which does "
+                "not say how its outputs become probabilities: give --link sigmoid or --link softmax"
+            )
+        return cast(Link, activation), [f"{name}: {activation} as function_to_apply in config.json states"]
     if kind == "regression" and asked != "sigmoid":
         raise InputError(
             f"{name} is a regression model (problem_type in config.json): its outputs are scores, not class "
@@ -294,12 +313,13 @@ def choose_link(raw: dict[str, Any], outputs: int, asked: str | None, name: str)
         )
     if asked is not None:
         notes = [f"{name}: a sigmoid of its regression scores, as asked for"] if kind == "regression" else []
+        meant = _LINK_OF_PROBLEM.get(str(kind), activation)
+        if meant not in (None, asked):
+            notes = [f"{name}: {asked} as asked for, where config.json states {meant} ({kind or activation})"]
         return cast(Link, asked), notes
-    if kind == "multi_label_classification":
-        return "sigmoid", []
-    if kind is None:
-        return "softmax", [
-            f"{name}: the model does not state its problem_type, so one label per picture is assumed "
-            "(softmax); give --link sigmoid if several labels can hold at once"
-        ]
-    return "softmax", []
+    if kind is not None:
+        return _LINK_OF_PROBLEM[str(kind)], []
+    return "softmax", [
+        f"{name}: the model does not state its problem_type, so one label per picture is assumed "
+        "(softmax); give --link sigmoid if several labels can hold at once"
+    ]

@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="weights of a timm/NAME model, as safetensors"
     )
     teacher.add_argument(
-        "--labels-file", type=Path, metavar="FILE", help="label names, one per line or a JSON list"
+        "--labels-file", type=Path, metavar="FILE", help="label names, one per line or as JSON"
     )
 
     student = kinds.add_parser("student", help="one ONNX file from pixels to probabilities")

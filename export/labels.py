@@ -1,17 +1,15 @@
-"""Label names of a classifier, from a configuration or from a file."""
+"""Label names of a classifier in its configuration."""
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.models.label_names import count_hint, is_index, names_of_value
 from inficond.core.models.manifest import numbered
-from inficond.core.strict_json import parse_json
 
 SHOWN = 3
-EXAMPLE = '{"0": "cat", "1": "dog"}'
 
 
 def labels_of_config(raw: Mapping[str, Any], name: str) -> tuple[list[str] | None, list[str]]:
@@ -37,89 +35,41 @@ def labels_of_config(raw: Mapping[str, Any], name: str) -> tuple[list[str] | Non
         `id2label` does not number the labels from 0.
     """
     table, inverse = raw.get("id2label"), raw.get("label2id")
+    notes: list[str] = []
     if not table and isinstance(inverse, dict) and inverse:
-        table, note = inverse, f"{name}: config.json has no id2label; the labels are taken from its label2id"
-    else:
-        note = ""
+        table = inverse
+        notes.append(f"{name}: config.json has no id2label; the labels are taken from its label2id")
     if not table:
         return None, []
-    if isinstance(table, list):
-        table = dict(enumerate(table))
-    if not isinstance(table, dict):
-        raise InputError(
-            f'{name}: id2label in config.json must be an object such as {{"0": "cat", "1": "dog"}}'
-        )
-    if not all(_is_index(key) for key in table) and all(_is_index(value) for value in table.values()):
-        table = {index: label for label, index in table.items()}
-        note = (
-            note or f"{name}: id2label in config.json maps names to numbers; it was read the other way round"
-        )
     try:
-        by_index = {int(key): value for key, value in table.items()}
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{name}: id2label in config.json must number the labels, as in {EXAMPLE}; correct it or give "
-            "--labels-file FILE"
-        ) from None
-    if sorted(by_index) != list(range(len(table))):
-        absent = next(i for i in range(len(table) + 1) if i not in by_index)
-        raise InputError(
-            f"{name}: the labels are not numbered from 0 to {len(table) - 1} (id2label in config.json; "
-            "number "
-            f"{absent} is missing); correct it or give --labels-file FILE"
+        labels, found = names_of_value(table, f"{name}: id2label in config.json")
+    except InputError as error:
+        raise InputError(f"{error}; correct it or give --labels-file FILE") from None
+    if not notes:
+        notes = [f"{name}: id2label in config.json: {line}" for line in found]
+        notes += _contradiction(labels, inverse, name)
+    nameless = [i for i, label in enumerate(labels) if not label]
+    if nameless:
+        labels = [label or f"LABEL_{i}" for i, label in enumerate(labels)]
+        notes.append(
+            f"{name}: config.json gives no name to label {nameless[0]}"
+            f"{f' and {len(nameless) - 1} more' if len(nameless) > 1 else ''}: called LABEL_{nameless[0]}; "
+            "name all with --labels-file FILE"
         )
-    labels = [" ".join(str(by_index[i]).split()) for i in range(len(by_index))]
-    notes = [note] if note else []
-    if isinstance(inverse, dict) and inverse and isinstance(raw.get("id2label"), dict) and not note:
-        other = next(
-            ((k, v) for k, v in inverse.items() if _is_index(v) and by_index.get(int(v)) not in (k, None)),
-            None,
-        )
-        if other:
-            notes.append(
-                f"{name}: config.json calls label {other[1]} {by_index[int(other[1])]!r} in id2label and "
-                f"{other[0]!r} in label2id; id2label is used"
-            )
     return labels, notes
 
 
-def _is_index(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\d{1,7}", value) is not None)
-
-
-def labels_of_file(path: Path) -> list[str]:
-    """Read label names from a file.
-
-    Parameters
-    ----------
-    path : Path
-        Text with one label per line, a JSON list, or a JSON object of numbers and names.
-
-    Raises
-    ------
-    InputError
-        The file is missing, empty or of another form.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the labels file {path}: {error.strerror}") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"the labels file {path} is not UTF-8 text") from None
-    labels: list[str] | None = [line.strip() for line in text.splitlines() if line.strip()]
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            parsed = parse_json(text.encode())
-        except ValueError as error:
-            raise InputError(f"the labels file {path} is not valid JSON: {error}") from None
-        labels, _ = labels_of_config({"id2label": parsed}, str(path))
-    if not labels:
-        raise InputError(f"the labels file {path} is empty: write one label per line")
-    return labels
+def _contradiction(labels: Sequence[str], inverse: Any, name: str) -> list[str]:
+    """Return a line on the first label that id2label and label2id name differently, if there is one."""
+    if not isinstance(inverse, dict):
+        return []
+    for label, index in inverse.items():
+        if is_index(index) and int(index) < len(labels) and labels[int(index)] not in (str(label), ""):
+            return [
+                f"{name}: config.json calls label {index} {labels[int(index)]!r} in id2label and {label!r} "
+                "in label2id; id2label is used"
+            ]
+    return []
 
 
 def check_label_count(outputs: int, labels: Sequence[str], name: str, where: str) -> None:
@@ -139,8 +89,8 @@ def check_label_count(outputs: int, labels: Sequence[str], name: str, where: str
     """
     if outputs != len(labels):
         raise InputError(
-            f"{name} has {outputs} outputs but {len(labels)} labels in {where}: correct the list, or give "
-            f"--labels-file FILE with {outputs} labels"
+            f"{name} has {outputs} outputs but {len(labels)} labels in {where}{count_hint(labels, outputs)}: "
+            f"correct the list, or give --labels-file FILE with {outputs} labels"
         )
 
 

@@ -11,14 +11,16 @@ normalisation are read off its results::
 
 import io
 import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.core.images.decode import open_picture
 from inficond.core.models.manifest import CROP_OFFSETS
 from inficond.export.preprocessing import Preprocessing
@@ -137,17 +139,20 @@ def load_processor(source: Source) -> ImageProcessor:
             "normalised: copy the file from the model it was trained from, or write it with "
             "AutoImageProcessor.from_pretrained(…).save_pretrained(…)"
         )
+    for name in names:
+        _check_processor_file(source.folder / name, source.name)
     try:
         loaded = AutoImageProcessor.from_pretrained(
             source.folder, local_files_only=True, trust_remote_code=False, backend="pil"
         )
     except ImportError as error:
         raise InputError(
-            f"the image processor of {source.name} needs a library that is missing: {_first_line(error)}"
+            f"the image processor of {source.name} needs a library that is missing: {first_line(error)}"
         ) from None
     except Exception as error:  # a malformed file fails anywhere in the library
+        _check_processor_kind(source)
         raise InputError(
-            f"{source.name}: its preprocessor_config.json cannot be used ({_first_line(error)}): copy the "
+            f"{source.name}: its preprocessor_config.json cannot be used ({first_line(error)}): copy the "
             "file "
             "from the model it was trained from"
         ) from None
@@ -167,6 +172,42 @@ def load_processor(source: Source) -> ImageProcessor:
     )
 
 
+def _check_processor_file(path: Path, name: str) -> None:
+    """Refuse a processor's file that is not a JSON object or that needs code of its own."""
+    if not path.is_file():
+        return
+    copy = "copy the file from the model it was trained from"
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: its {path.name} is not valid JSON ({first_line(error)}): {copy}") from None
+    if not isinstance(stated, dict):
+        raise InputError(f"{name}: its {path.name} does not hold a JSON object: {copy}")
+    if not stated:
+        raise InputError(f"{name}: its {path.name} states nothing: {copy}")
+    if stated.get("auto_map"):
+        raise InputError(
+            f"{name}: its image processor needs its own Python code (auto_map in {path.name}), which is "
+            "never run: save the model with an image processor that transformers includes"
+        )
+
+
+def _check_processor_kind(source: Source) -> None:
+    """Refuse a folder whose file names an image processor that transformers does not include."""
+    import transformers
+
+    path = source.folder / "preprocessor_config.json"
+    kind = (
+        json.loads(path.read_text(encoding="utf-8-sig")).get("image_processor_type") if path.is_file() else ""
+    )
+    if isinstance(kind, str) and kind and kind not in dir(transformers):
+        raise InputError(
+            f"{source.name}: its {path.name} names the image processor {kind[:60]!r}, which transformers "
+            f"{transformers.__version__} does not include: upgrade transformers, or copy the file from the "
+            "model it was trained from"
+        )
+
+
 def _check_sizes(processor: Any, title: str) -> None:
     """Refuse stated sizes that no picture can have, or that a single picture would fill the memory with."""
     for name in ("size", "crop_size"):
@@ -178,16 +219,22 @@ def _check_sizes(processor: Any, title: str) -> None:
                     f"{title} states {side} pixels as {name}; a side must have 1 to {LARGEST:,} pixels: "
                     "correct preprocessor_config.json, or copy it from the model it was trained from"
                 )
+    for name in ("image_mean", "image_std"):
+        values = getattr(processor, name, None)
+        if (
+            getattr(processor, "do_normalize", False)
+            and isinstance(values, list | tuple)
+            and len(values) != 3
+        ):
+            raise InputError(
+                f"{title} states {len(values)} values as {name}, and a picture has 3 channels: write three "
+                "in preprocessor_config.json (a model of grey pictures cannot be exported)"
+            )
     deviations = getattr(processor, "image_std", None)
     if getattr(processor, "do_normalize", False) and isinstance(deviations, list | tuple) and 0 in deviations:
         raise InputError(
             f"{title} divides by a standard deviation of 0 (image_std): correct preprocessor_config.json"
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _stated(processor: Any) -> Stated:
@@ -218,7 +265,7 @@ class _Transformers:
         except Exception as error:  # any value in its configuration may be wrong
             height, width = picture.shape[:2]
             raise InputError(
-                f"{self.title} fails on a picture of {width}×{height} pixels: {_first_line(error)}"
+                f"{self.title} fails on a picture of {width}×{height} pixels: {first_line(error)}"
             ) from None
         if "pixel_values" not in found:
             raise InputError(f"{self.title} makes {', '.join(found)} of a picture, not pixel values")

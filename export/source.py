@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.core.models.presets import ENCODERS
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
@@ -153,7 +153,7 @@ def _check(folder: Path, spec: str) -> None:
     try:
         parsed = json.loads(config.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{config} is not valid JSON: {error}") from None
+        raise InputError(f"{config} is not valid JSON ({error}): {_remedy(config)}") from None
     if not isinstance(parsed, dict):
         raise InputError(f"{config} does not hold a JSON object")
     if parsed.get("auto_map"):
@@ -163,12 +163,25 @@ def _check(folder: Path, spec: str) -> None:
             "model of an architecture that transformers includes"
         )
     if parsed.get("quantization_config"):
-        method = parsed["quantization_config"].get("quant_method", "an unknown method")
+        settings = parsed["quantization_config"]
+        method = settings.get("quant_method", "an unknown method") if isinstance(settings, dict) else settings
         raise InputError(
             f"{spec} holds weights quantized with {method}: name the original model, or save it dequantized "
             "(model.dequantize() and save_pretrained)"
         )
     _check_weights(folder, spec)
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a file of a model that is not what its name says."""
+    start = path.read_bytes()[:200].lstrip()
+    if not start:
+        return "the file is empty; download the model again"
+    if start[:1] == b"<":
+        return "it is a web page, probably an error or a login page of a hub; download the model again"
+    if start.startswith(_LFS):
+        return "it is a pointer of Git LFS; run `git lfs pull` in its folder"
+    return "download the model again, or save it again with save_pretrained"
 
 
 def _not_a_model(folder: Path, spec: str) -> str:
@@ -242,6 +255,8 @@ def check_safetensors(path: Path) -> None:
         with safe_open(path, "pt"):
             pass
     except (SafetensorError, OSError) as error:
+        if not start.strip() or start.lstrip()[:1] == b"<":
+            raise InputError(f"{path} does not hold weights: {_remedy(path)}") from None
         if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
             raise InputError(
                 f"{path} is a pickle under another name, which is never loaded: save the model as safetensors"
@@ -281,6 +296,10 @@ def load_config(source: Source, raw: dict[str, Any] | None = None) -> Any:
 
     raw = source.config if raw is None else raw
     kind = raw.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise InputError(
+            f'{source.name}: model_type in config.json must be a text such as "vit", not {str(kind)[:40]}'
+        )
     if kind is None:
         raise InputError(
             f"{source.name}: config.json has no model_type, so its architecture is unknown: add the line, "
@@ -302,7 +321,7 @@ def load_config(source: Source, raw: dict[str, Any] | None = None) -> Any:
     except Exception as error:  # validation fails in many ways
         raise InputError(
             f"{source.name}: config.json holds a value that does not fit a {kind} model "
-            f"({_first_line(error)}): "
+            f"({first_line(error)}): "
             "correct it, or save the model again with save_pretrained"
         ) from None
 
@@ -350,7 +369,7 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
     except Exception as error:  # a configuration that does not fit fails anywhere in the library
         raise InputError(
             f"{source.name} cannot be loaded as {factory.__name__}: config.json does not describe these "
-            f"weights ({_first_line(error)})"
+            f"weights ({first_line(error)})"
         ) from None
     mismatched = sorted(info.get("mismatched_keys") or [])
     if mismatched:
@@ -389,11 +408,6 @@ class ShapeMismatch(InputError):
 
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def first_bad_weight(model: Any) -> str | None:

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from inficond.core.errors import InputError
+from inficond.core.models.label_names import read_label_names
+from inficond.core.models.load_failure import load_failure
 from inficond.core.models.manifest import read_manifest
 from inficond.core.models.teacher import apply_link
 from inficond.core.models.teacher_trial import sum_to_one, trial_pictures
@@ -18,9 +20,15 @@ from inficond.export import attention
 from inficond.export.classifier import Link, LoadedClassifier, PixelClassifier, choose_link
 from inficond.export.folder import check_target, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, serialise, to_onnx
-from inficond.export.labels import labels_of_file
 from inficond.export.preprocessing import Preprocessing
-from inficond.export.processor import Process, load_processor, measure, probe_pictures, read_preprocessing
+from inficond.export.processor import (
+    LARGEST,
+    Process,
+    load_processor,
+    measure,
+    probe_pictures,
+    read_preprocessing,
+)
 from inficond.export.source import find_source
 from inficond.export.timm_classifier import PREFIX as TIMM
 from inficond.export.timm_classifier import TimmModel, is_timm_layout, timm_by_name, timm_of_folder
@@ -132,7 +140,13 @@ def export_teacher(
     """
     options, progress = options or TeacherOptions(), progress or Silent()
     check_target(out, options.overwrite)
-    labels = None if options.labels is None else labels_of_file(options.labels)
+    if options.size is not None and not 8 <= options.size <= LARGEST:
+        raise InputError(f"--size is {options.size:,}: give a number of pixels from 8 to {LARGEST:,}")
+    labels = None
+    if options.labels is not None:
+        labels, read = read_label_names(options.labels)
+        for note in read:
+            progress.note(note)
     progress.start("exporting", 3)
     folder = Path(spec).expanduser()
     if (folder / "manifest.json").is_file():
@@ -186,9 +200,7 @@ def _from_timm(
     if options.size is not None and preprocessing.size != (options.size, options.size):
         notes.append(f"input size {options.size}×{options.size} as asked for, not {preprocessing.size}")
         preprocessing, process = preprocessing.at((options.size, options.size)), None
-    link, link_notes = choose_link(
-        {"problem_type": "stated by timm"}, len(model.labels), options.link, model.name
-    )
+    link, link_notes = choose_link({}, len(model.labels), options.link, model.name)
     return Classifier(
         name=model.name,
         licence=licence or "not stated",
@@ -299,10 +311,9 @@ def _session(graph: Any, name: str) -> Any:
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
         from inficond.core.models.runtime import onnxruntime
 
-        line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{name} cannot be exported: ONNX Runtime {onnxruntime.__version__} does not run its graph "
-            f"({line})"
+            f"({load_failure(error)})"
         ) from None
 
 

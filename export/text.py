@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.export.source import Source
 
 CLIP_TEMPLATES = (
@@ -140,7 +140,7 @@ def _load(source: Source) -> Any:
     try:
         return AutoTokenizer.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare Exception for a malformed file
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         raise InputError(
             f"the tokenizer of {source.name} cannot be read ({first}): copy tokenizer.json or "
             "the vocabulary files "

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.export.labels import check_label_count, label_notes
 from inficond.export.processor import FILTERS, Process, Stated
 from inficond.export.source import first_bad_weight
@@ -78,7 +78,7 @@ class _Transform:
             found = self.transform(Image.fromarray(picture))
         except Exception as error:  # a user's own transform may fail in any way
             height, width = picture.shape[:2]
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = first_line(error)
             raise InputError(f"{self.title} fails on a picture of {width}×{height} pixels: {first}") from None
         if not isinstance(found, torch.Tensor) or found.ndim != 3:
             raise InputError(f"{self.title} does not return a tensor (3, H, W)")
@@ -177,7 +177,7 @@ def _create(timm: Any, title: str, name: str, **options: Any) -> nn.Module:
     try:
         return timm.create_model(name, exportable=True, **options)
     except Exception as error:  # download, architecture and arguments fail in many ways
-        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        first = first_line(error)
         if not options.get("pretrained"):
             raise InputError(
                 f"{title}: timm {timm.__version__} cannot build the architecture {name} ({first}): upgrade "

@@ -26,6 +26,7 @@ TERMS = {
     "missed": "The teacher answers yes, the student no.",
     "extra": "The teacher answers no, the student yes.",
     "T and S": "The probabilities that the teacher (T) and the student (S) give to the class.",
+    "exam": "Images that no fit, figure, preview or suggestion uses. “Exam” in the top bar measures on them.",
     "top-1": "The share of held-out images for which the student's most probable class is the actual one.",
     "slice": "A group of misaligned images that share one or two concepts more often than chance explains.",
     "focus": "The refit weights the images of this subset five times as much; held-out images never enter a fit.",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from inficond.core.history.node import Node
     from inficond.core.sessions.session import Session
     from inficond.core.students import Contributions, Students
+    from inficond.core.tuning.cost import Cost
     from inficond.core.tuning.missing import MissingConcept
     from inficond.core.tuning.preview import ClassChange, Preview
     from inficond.core.tuning.suggest import Suggestion
@@ -71,6 +72,13 @@ class ContributionBar(TypedDict):
     absence: NotRequired[str]
 
 
+class CostRow(TypedDict):
+    """A class, slice or group that clearly loses by a step: cells of a table, and one line."""
+
+    cells: list[str]
+    line: str
+
+
 class PreviewPayload(TypedDict):
     """The predicted result of tuning actions on a class."""
 
@@ -80,6 +88,7 @@ class PreviewPayload(TypedDict):
     others: list[str]
     fixed: int
     broken: int
+    costs: list[CostRow]
 
 
 class SuggestionPayload(TypedDict):
@@ -90,6 +99,7 @@ class SuggestionPayload(TypedDict):
     gain: str
     clear: bool
     more: str
+    costs: list[CostRow]
 
 
 class Strengths(TypedDict):
@@ -200,7 +210,22 @@ def preview_payload(preview: "Preview", cls: str) -> PreviewPayload:
         "others": list(preview.others),
         "fixed": len(change.fixed),
         "broken": len(change.broken),
+        "costs": [cost_row(cost) for cost in preview.costs],
     }
+
+
+def cost_row(cost: "Cost") -> CostRow:
+    """Return a class, slice or group that clearly loses as a row of a table."""
+    d = cost.change
+    if cost.kind == "class":
+        what = METRIC_LABELS[cost.name]
+    else:
+        kinds = {"slice": "images with", "group": "images that show", "source": "images of source"}
+        what = f"{kinds[cost.kind]} {cost.name}"
+    moved = f"{cost.lost} · {cost.gained}"
+    cells = [f"{cost.cls}: {what}", str(cost.size), moved, format_signed(d.value),
+             f"{format_signed(d.low)} … {format_signed(d.high)}"]  # fmt: skip
+    return {"cells": cells, "line": cost.text}
 
 
 def contribution_bars(
@@ -263,6 +288,7 @@ def suggestion_payload(suggestion: "Suggestion", session: "Session") -> Suggesti
         "gain": label if gain.clear else "no clear change",
         "clear": gain.clear,
         "more": f"{spell(suggestion.actions, 12, plain=True)}: {suggestion.effect}{others}",
+        "costs": [cost_row(cost) for cost in suggestion.costs],
     }
 
 

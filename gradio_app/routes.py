@@ -130,6 +130,8 @@ RPC_ROUTES = (
     _rpc("override", "correct the teacher's answer for an image"),
     _rpc("set_lambda", "change λ"),
     _rpc("set_thresholds", "change thresholds"),
+    _rpc("exam", "read the exam of the current student"),
+    _rpc("take_exam", "open the exam on locked images"),
     _rpc("compare", "compare two steps"),
     _rpc("job", "read the progress of an own job"),
     _rpc("cancel_job", "cancel an own job"),

@@ -16,6 +16,7 @@ from inficond.core.errors import Cancelled, InputError
 from inficond.core.strict_json import parse_json
 from inficond.gradio_app import actions, glossary
 from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.exam import exam_payload
 from inficond.gradio_app.guard import CALLER_KEY
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
@@ -291,6 +292,16 @@ class RpcServer:
         with visitor.step() as session:
             node = session.set_thresholds(request.get("at", ""))
         return self._stepped(visitor, request, node)
+
+    def exam(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the exam of the current student; nothing is measured."""
+        return {"exam": to_plain(exam_payload(visitor))}
+
+    def take_exam(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Open the exam on the locked images, as a step."""
+        with visitor.step() as session:
+            node = session.take_exam()
+        return {**self._stepped(visitor, request, node), "exam": to_plain(exam_payload(visitor))}
 
     def _stepped(self, visitor: Visitor, request: Request, node: Any) -> Payload:
         """Return the node after a step, with the parts that the request names."""

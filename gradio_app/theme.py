@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
 BROWSER = Path(__file__).parent / "browser"
+SHARED = "inficond"
+"""Prefix under which views of other packages import the modules of `browser`."""
 
 
 def theme() -> "gr.themes.Base":  # pyright: ignore[reportPrivateImportUsage]
@@ -52,7 +54,7 @@ def script() -> str:
     """Return the script of the page: `window.inficond` with one setup function per view."""
     views = [view.name for view in all_views()]
     scripts = {f"{view.name}View": view.file("js") for view in all_views()}  # `performance` is a global
-    code = bundle({"main": BROWSER / "main.js", **scripts})
+    code = bundle({"main": BROWSER / "main.js", **scripts}, {SHARED: BROWSER})
     setups = ", ".join(f"{name}: {name}View.setup" for name in views)
     return f"(() => {{\n{code}\nObject.assign(main.inficond.views, {{ {setups} }});\n}})();"
 

@@ -47,7 +47,8 @@ def scenes_run(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     subprocess.run([sys.executable, probe, images, labels, responses], check=True)
     done = subprocess.run(
         [sys.executable, "-m", "inficond.core.cli.main", "distill", images, "--labels", labels, "--teacher",
-         responses, "--out", project, "--lam", "0.015", "--words", "400", "--provider", "cpu", "--json"],
+         responses, "--out", project, "--no-exam", "--lam", "0.015", "--words", "400", "--provider", "cpu",
+         "--json"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return project, json.loads(done.stdout)
@@ -66,11 +67,14 @@ def write_small_project(
     seed: int = 0,
     lam: float = 2.5e-3,
     relax: float = 1.0,
+    exam: int = 0,
+    spoiled: bool = False,
 ) -> "Project":
     """Write a project whose concept vectors are computed from regions and words, like those of real projects.
 
     Regions scatter around topics. A class depends on a few words and on `hidden`, which is not a concept.
-    Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``.
+    Concepts are ``c0 … c{k-1}``, the first third in the group ``water``, the rest in ``land``. The last
+    `exam` images are the exam part; where it is `spoiled`, its regions, responses and labels are random.
     """
     from inficond.core import Project
     from inficond.core.concepts import concept_vectors
@@ -101,10 +105,15 @@ def write_small_project(
     else:
         T = (1 / (1 + np.exp(-logits))).astype(np.float32)
     X = np.ascontiguousarray(X[:, :k])
-    held_out = rng.random(n) < 0.35
+    held_out = (rng.random(n) < 0.35) & (np.arange(n) < n - exam)
+    if spoiled:
+        regions[n - exam :] = unit(rng.normal(size=(exam, 4, d)))
+        X[n - exam :] = concept_vectors(regions[n - exam :], words[:k])
+        T[n - exam :] = rng.permuted(T[n - exam :], axis=1)[::-1]
+    fitted = ~held_out & (np.arange(n) < n - exam)
     names = [f"c{i}" for i in range(k)]
     students, _ = distil(
-        X[~held_out], T[~held_out], classes, names, lam=lam, relax=relax, link=link, embeddings=words[:k]
+        X[fitted], T[fitted], classes, names, lam=lam, relax=relax, link=link, embeddings=words[:k]
     )
     images = [
         ImageRow(id=f"photos/{i:04d}.jpg", path=f"{i}.jpg", group=f"source {i // 5}" if groups else None)
@@ -120,6 +129,7 @@ def write_small_project(
             concept_embeddings=words[:k],
             classes=list(classes),
             is_validation=held_out,
+            n_exam=exam,
             students=students,
             labels=(T > 0.5).astype(np.float32) if labels else None,
             config={"hidden": words[k].tolist()},

@@ -58,7 +58,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     project = Project.open(args.project)
     rows = np.linspace(0, len(project) - 1, min(args.images, len(project))).round().astype(int)
-    rows = np.array([r for r in rows if project.image_path(r) != Path(project.thumbnail(r))], int)
+    rows = np.array([r for r in rows if project.image_path(r) != project.thumbnail_file(r)], int)
     if not len(rows):
         raise InputError(
             f"{project.path} holds thumbnails alone, as the demo does: choose a project whose photographs "

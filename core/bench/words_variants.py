@@ -18,7 +18,7 @@ from inficond.core.students.controls import absent_share, mean_fidelity, random_
 from inficond.core.students.distil import distil
 from inficond.core.students.name_prior import ClassNames, choose_prior, class_names
 from inficond.core.students.proposals import most_words
-from inficond.core.students.sparsity import RELAX
+from inficond.core.students.relaxed import RELAX
 from inficond.core.students.student import Students
 from inficond.core.tuning.word_selection import Teaching, WordSelection, select_words
 

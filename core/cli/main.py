@@ -8,13 +8,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import NoReturn
 
+from inficond.core.cli.command import load_command
 from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
 from inficond.core.errors import Cancelled, InputError, one_line
+from inficond.core.extensions import COMMANDS, extensions
 from inficond.core.version import __version__
 
 ORDER = [
@@ -48,13 +49,22 @@ class _Parser(argparse.ArgumentParser):
 
 def commands() -> dict[str, EntryPoint]:
     """Return the installed subcommands in the order of the help text."""
-    found = {e.name: e for e in entry_points(group="inficond.commands")}
+    found = extensions(COMMANDS)
     rank = {name: i for i, name in enumerate(ORDER)}
     return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(ORDER)), item[0])))
 
 
-def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser; only the command `wanted` is imported, or all of them when it is None (for help)."""
+def build_parser(wanted: str | None = None, arguments: bool = True) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    Parameters
+    ----------
+    wanted : str, optional
+        Only this command is imported; by default all of them are.
+    arguments : bool
+        Whether the commands' own arguments are added. The list of commands does not need them, and those of
+        `bench` import every benchmark.
+    """
     parser = _Parser(
         prog="inficond",
         description=DESCRIPTION,
@@ -74,8 +84,8 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
             subparsers.add_parser(name)
             continue
         try:
-            module = import_module(entry.value)
-        except ImportError as error:
+            module = load_command(entry)
+        except InputError as error:
             if wanted is not None:
                 raise
             subparsers.add_parser(name, help=f"(cannot be loaded: {error})")
@@ -86,6 +96,8 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        if not arguments:
+            continue
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         module.configure(sub)
         sub.set_defaults(run=module.run)
@@ -107,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = "inficond"
     try:
         wanted = argv[0] if argv and argv[0] in commands() else None
-        parser = build_parser(wanted)
+        lists_commands = not argv or argv[0] in ("-h", "--help")
+        parser = build_parser(wanted, arguments=not lists_commands)
         args = parser.parse_args(argv)
         if args.command is None:
             parser.print_help()

@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
         The file cannot be read, has no words or a repeated one, or the encoder has no text tower.
     """
     built_in = spec is None or str(spec) == "embedded"
-    concepts = read_corpus_file(ASSETS / BUILT_IN if spec is None or built_in else Path(spec))
+    concepts = _built_in_concepts() if spec is None or built_in else read_corpus_file(Path(spec))
     if built_in and (encoder is None or _shipped_for() == _digest_of(encoder)):
         return Corpus(concepts, _shipped_vectors(len(concepts)))
     if encoder is None:
@@ -113,6 +113,11 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
 
         encoder = load_encoder("embedded")
     return Corpus(concepts, compute_vectors(concepts, encoder))
+
+
+@cache
+def _built_in_concepts() -> tuple[Concept, ...]:
+    return read_corpus_file(ASSETS / BUILT_IN)
 
 
 def corpus_of(words: Sequence[str], encoder: "Encoder") -> Corpus:

@@ -81,7 +81,7 @@ def build_demo(out: Path = ASSETS, progress: Progress | None = None, work: Path 
     return out
 
 
-def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
+def through_the_pipeline(folder: Path, progress: Progress | None = None, seed: int = SEED) -> Any:
     """Build a project of the scenes with the pipeline of `inficond distill`.
 
     Parameters
@@ -89,6 +89,8 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     folder : Path
         Folder of scenes, lists and the project.
     progress : Progress, optional
+    seed : int
+        Another seed gives other scenes of the same design.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
     from inficond.core.models.teacher import load_teacher
     from inficond.core.pipeline.build import BuildOptions, build
 
-    plan = scenes()
+    plan = scenes(seed)
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
         for scene, data in zip(plan, pool.map(scene_file, plan)):
@@ -123,6 +125,7 @@ def through_the_pipeline(folder: Path, progress: Progress | None = None) -> Any:
             link="sigmoid",
             validity=False,
             grounding=False,
+            exam=False,
         ),
         progress,
     )

@@ -116,7 +116,7 @@ def _complete(folder: Path) -> bool:
         project = Project.open(folder)
     except InputError:
         return False
-    return project.thumbnail(len(project.image_ids) - 1).is_file()
+    return project.thumbnail_file(len(project.image_ids) - 1).is_file()
 
 
 def _make(place: Path, folder: str) -> Path:
@@ -194,6 +194,7 @@ def write_demo(folder: Path) -> Path:
             ),
             [ImageBlock(X=X, regions=regions, assignment=assignment, thumbnails=pictures)],
             grid=grid,
+            pack_thumbnails=False,  # they are the originals too
         )
     return folder
 

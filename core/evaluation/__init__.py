@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         class_metrics,
         matched_threshold,
     )
+    from inficond.core.evaluation.parts import Parts, divide
     from inficond.core.evaluation.slices import Slice, find_slices
     from inficond.core.evaluation.split import stratified_split
 
@@ -27,10 +28,12 @@ _MODULES = {
     "Change": "bootstrap",
     "ClassMetrics": "metrics",
     "Interval": "bootstrap",
+    "Parts": "parts",
     "Slice": "slices",
     "average_precision": "metrics",
     "bootstrap_intervals": "bootstrap",
     "class_metrics": "metrics",
+    "divide": "parts",
     "find_slices": "slices",
     "matched_threshold": "metrics",
     "paired_bootstrap": "bootstrap",
@@ -43,10 +46,12 @@ __all__ = [
     "Change",
     "ClassMetrics",
     "Interval",
+    "Parts",
     "Slice",
     "average_precision",
     "bootstrap_intervals",
     "class_metrics",
+    "divide",
     "find_slices",
     "matched_threshold",
     "paired_bootstrap",

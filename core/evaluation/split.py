@@ -64,7 +64,7 @@ def stratified_split(
     for name, column in (("groups", groups), ("splits", given)):
         if column is not None and len(column) != N:
             raise InputError(f"{name} must have one entry for each of {N} images: there are {len(column)}")
-    unit = _units(groups, N)
+    unit = sources_of(groups, N)
     n_units = int(unit.max()) + 1 if N else 0
     if n_units < 2:
         raise InputError(
@@ -93,7 +93,7 @@ def stratified_split(
     return part[unit] == 1
 
 
-def _units(groups: Sequence[str | None] | None, N: int) -> NDArray[np.int64]:
+def sources_of(groups: Sequence[str | None] | None, N: int) -> NDArray[np.int64]:
     """Return the number of the source of each image, in order of first appearance."""
     if groups is None:
         return np.arange(N)

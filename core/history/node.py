@@ -16,7 +16,7 @@ from inficond.core.tuning.actions import Action, spell
 from inficond.core.tuning.changes import WeightChange
 from inficond.core.tuning.state import ClassState
 
-KINDS = ("root", "tune", "add", "drop", "override", "lambda", "threshold")
+KINDS = ("root", "tune", "add", "drop", "override", "lambda", "threshold", "exam")
 
 
 def check_node(node: "Node") -> None:
@@ -67,7 +67,7 @@ class Node:
         None for the root.
     kind : str
         ``root``, ``tune``, ``add`` (a concept), ``drop`` (a concept), ``override`` (of the teacher),
-        ``lambda`` or ``threshold``.
+        ``lambda``, ``threshold`` or ``exam``, which changes no student.
     when : str
         UTC, ISO 8601.
     who : str
@@ -80,7 +80,8 @@ class Node:
         ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
     detail : mapping
         ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for
-        ``lambda``; for ``threshold`` the request as ``at`` and the resulting ``thresholds``.
+        ``lambda``; for ``threshold`` the request as ``at`` and the resulting ``thresholds``; for ``exam`` the
+        figures of `inficond.core.sessions.exam.exam_figures`.
     note : str
         Remark of the person.
     lam : float
@@ -141,6 +142,8 @@ class Node:
         if self.kind == "threshold":
             at = self.detail["at"]
             return "thresholds at the teacher's rate" if at == "matched" else f"thresholds = {at:g}"
+        if self.kind == "exam":
+            return f"exam {self.detail['number']:d} on {self.detail['images']:,} locked images"
         return f"{self.kind} concept {self.detail['concept']}"
 
     @property

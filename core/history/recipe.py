@@ -22,7 +22,7 @@ class Step:
     Parameters
     ----------
     kind : str
-        Kind of the node, never ``root``.
+        Kind of the node, never ``root`` or ``exam``.
     classes : tuple of str
         Classes of the step.
     actions : tuple of Action
@@ -60,7 +60,7 @@ class Step:
         if not isinstance(data, Mapping):
             raise InputError(f"step {number} of the recipe is not an object")
         kind = data.get("kind")
-        if kind not in KINDS or kind == "root":
+        if kind not in KINDS or kind in ("root", "exam"):
             raise InputError(f"step {number} of the recipe has the unknown kind {str(kind)[:40]!r}")
         classes, actions = data.get("classes", []), data.get("actions", [])
         focus, detail = data.get("focus"), data.get("detail", {})
@@ -182,9 +182,13 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
     Returns
     -------
     Recipe
-        Without results, which a replay computes.
+        Without exams and without results, which a replay computes.
     """
-    steps = tuple(Step(n.kind, n.classes, n.actions, _focus(n.focus), _detail(n), n.note) for n in path)
+    steps = tuple(
+        Step(n.kind, n.classes, n.actions, _focus(n.focus), _detail(n), n.note)
+        for n in path
+        if n.kind != "exam"
+    )
     last = path[-1] if path else None
     return Recipe(steps, project, last.data if last else "", last.code if last else "")
 

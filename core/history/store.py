@@ -118,6 +118,15 @@ class History:
         with self._file.reading() as db:
             return dict(db.execute("SELECT owner, used FROM head")) if db else {}
 
+    def exams(self) -> set[str]:
+        """Return the ids of the exams of all owners."""
+        with self._file.reading() as db:
+            if db is None:
+                return set()
+            # A quote within a text of `info` is escaped, so that only the field itself matches.
+            found = db.execute('SELECT id FROM node WHERE instr(info, \'"kind":"exam"\') > 0')
+            return {str(name) for (name,) in found}
+
     def check(self) -> int:
         """Read everything: each node against its hash, each owner against their checksum, SQLite's pages.
 

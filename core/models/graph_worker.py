@@ -15,7 +15,8 @@ from inficond.core.errors import InputError
 from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.child_process import LARGEST_MESSAGE, Channel, limit_memory, parent_channel
 from inficond.core.models.graph_file import map_file
-from inficond.core.models.local_session import LocalSession, first_line
+from inficond.core.models.load_failure import load_failure
+from inficond.core.models.local_session import LocalSession
 
 LARGEST_ANSWER = LARGEST_MESSAGE // 2
 """Bytes of all outputs of one call."""
@@ -24,7 +25,7 @@ LARGEST_ANSWER = LARGEST_MESSAGE // 2
 def open_graph(request: dict[str, Any]) -> LocalSession:
     """Open the graph that the first message names."""
     path, inputs = Path(request["path"]), {name: tuple(shape) for name, shape in request["inputs"].items()}
-    return LocalSession(map_file(path), str(path), request["provider"], request["threads"], inputs)
+    return LocalSession(map_file(path), str(path), request["provider"], request["threads"], inputs, False)
 
 
 def answer(
@@ -38,7 +39,7 @@ def answer(
             raise MemoryError(f"out of memory: its outputs are larger than {LARGEST_ANSWER >> 20} MiB")
         channel.send({"id": call["id"]}, dict(zip(call["outputs"], outputs, strict=True)))
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        channel.send({"id": call["id"], "error": first_line(error), "memory": is_out_of_memory(error)})
+        channel.send({"id": call["id"], "error": load_failure(error), "memory": is_out_of_memory(error)})
 
 
 def main() -> None:

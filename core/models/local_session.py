@@ -11,6 +11,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models.accelerate import SIZES, BoundCalls
 from inficond.core.models.hardware import available_cores
+from inficond.core.models.load_failure import load_failure
 from inficond.core.models.providers import PROVIDERS, listed_providers, may_work, provider_options
 
 _NUMPY: dict[str, np.dtype] = {
@@ -48,6 +49,9 @@ class LocalSession:
         CPU threads inside one call; every available core by default.
     inputs : dict
         The graph's inputs and shapes, with 0 for a dynamic dimension.
+    arena : bool
+        Whether ONNX Runtime keeps the memory of a call for later ones. It also keeps that of a call that did
+        not fit, so a process with a memory limit gives it back.
 
     Attributes
     ----------
@@ -72,6 +76,7 @@ class LocalSession:
         provider: str,
         threads: int | None,
         inputs: dict[str, tuple[int, ...]],
+        arena: bool = True,
     ) -> None:
         from inficond.core.models.runtime import onnxruntime as ort
 
@@ -86,6 +91,7 @@ class LocalSession:
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena
         # Spinning threads take the processor from the other processes of a shared machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
@@ -98,7 +104,7 @@ class LocalSession:
                     bytes(content), options, providers=provider_options(provider, inputs)
                 )
             except Exception as error:  # ONNX Runtime's exceptions have no common base class
-                raise InputError(f"{label} cannot be loaded on {provider}: {first_line(error)}") from error
+                raise InputError(f"{label} cannot be loaded on {provider}: {load_failure(error)}") from error
             finally:
                 ort.set_default_logger_severity(2)
         used = self.ort.get_providers()[0]
@@ -136,12 +142,6 @@ class LocalSession:
                 calls.warm_up(inputs, kinds)
             except Exception as error:
                 raise InputError(
-                    f"provider {self.provider!r} cannot build the engine of {label}: {first_line(error)}"
+                    f"provider {self.provider!r} cannot build the engine of {label}: {load_failure(error)}"
                 ) from error
         return calls
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class."""
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__

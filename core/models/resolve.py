@@ -5,17 +5,15 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from inficond.core.errors import InputError
+from inficond.core.extensions import EXPORTERS, extensions
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.manifest import MANIFEST, Kind
 from inficond.core.models.presets import ENCODERS
 
 EMBEDDED = "embedded"
-EXPORTERS = "inficond.exporters"
-"""Entry-point group: ``encoder`` and ``teacher`` -> callable(model id, new folder)."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -116,10 +114,8 @@ def exporter(kind: str) -> Callable[..., object] | None:
     kind : str
         Name of an entry point of `EXPORTERS`.
     """
-    for entry in entry_points(group=EXPORTERS):
-        if entry.name == kind:
-            try:
-                return entry.load()
-            except ImportError:
-                return None
-    return None
+    point = extensions(EXPORTERS).get(kind)
+    try:
+        return None if point is None else point.load()
+    except ImportError:
+        return None

@@ -12,7 +12,8 @@ from inficond.core.errors import InputError, unknown
 from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.graph_file import GraphFile, read_graph
 from inficond.core.models.graph_process import GraphProcess
-from inficond.core.models.local_session import LocalSession, first_line
+from inficond.core.models.load_failure import load_failure
+from inficond.core.models.local_session import LocalSession
 from inficond.core.models.providers import AUTOMATIC, PROVIDERS, may_work
 from inficond.core.models.trust import is_trusted
 
@@ -91,7 +92,7 @@ class GraphSession:
             if is_out_of_memory(error) and _rows(feeds) > 1:
                 return self._halves(feeds, outputs)
             raise InputError(
-                f"{self.path.name} failed on {self.provider}: {first_line(error)}; try a smaller batch or "
+                f"{self.path.name} failed on {self.provider}: {load_failure(error)}; try a smaller batch or "
                 "provider `cpu`"
             ) from error
 

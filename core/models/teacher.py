@@ -55,6 +55,7 @@ class Teacher:
                 f"the teacher {self.name!r} has a single label, whose softmax is always 1: set `link` to "
                 '"sigmoid" in its manifest.json, or export it with --link sigmoid'
             )
+        self._dtype = FLOATS.get(session.inputs[self._input][0])
         batch = session.inputs[self._input][1][0] if session.inputs[self._input][1] else None
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
@@ -110,8 +111,10 @@ class Teacher:
             part = feed[start : start + step]
             padding = (step - len(part)) if self._batch else 0
             whole = np.concatenate([part, np.repeat(part[-1:], padding, axis=0)]) if padding else part
-            (answer,) = self.session.run({self._input: whole}, (self._output,))
-            parts.append(answer[: len(part)] if answer.ndim else answer)
+            (answer,) = self.session.run(
+                {self._input: whole if self._dtype is None else whole.astype(self._dtype)}, (self._output,)
+            )
+            parts.append(rows_of_outputs(answer, len(whole), self.session.path)[: len(part)])
         raw = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         if raw.shape != (len(pixels), len(self.labels)):
             raise InputError(
@@ -139,6 +142,52 @@ class Teacher:
                 f"the graph of {self.name!r} has a fixed batch size of {self._batch}, which is slower: "
                 "export it with a dynamic batch axis"
             )
+
+
+FLOATS: dict[str, np.dtype] = {
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(double)": np.dtype(np.float64),
+}
+"""Types of an input that are neither uint8 nor float32."""
+
+
+def rows_of_outputs(answer: np.ndarray, pictures: int, path: Path) -> np.ndarray:
+    """Return a graph's output with one row of floats for each picture.
+
+    Parameters
+    ----------
+    answer : (B,), (B, L) or (B, L, 1, 1)
+    pictures : int
+        Size B of the batch.
+    path : Path
+        Names the graph in errors.
+
+    Returns
+    -------
+    (B, L) floating point
+
+    Raises
+    ------
+    InputError
+        The output has another number of rows or more axes, or holds whole numbers.
+    """
+    shape = "×".join(map(str, answer.shape)) or "a single number"
+    if answer.dtype.kind != "f":
+        raise InputError(
+            f"{path} returns whole numbers ({answer.dtype}, {shape}), such as the number of the best class "
+            "or quantized scores: export it so that it returns the scores of all classes as float32"
+        )
+    if not answer.ndim or len(answer) != pictures:
+        raise InputError(
+            f"{path} returns {shape} for {pictures} pictures, where one row for each is needed: its input "
+            "size or its batch axis differs from what is stated"
+        )
+    if answer.ndim > 2 and max(answer.shape[2:]) > 1:
+        raise InputError(
+            f"{path} returns {answer.ndim - 1} axes per picture ({shape}): a classifier returns one score "
+            "for each class"
+        )
+    return answer.reshape(pictures, -1)
 
 
 def apply_link(logits: np.ndarray, link: str) -> np.ndarray:

@@ -66,6 +66,7 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
                 'probabilities: set `output_kind` to "logits" in its manifest.json'
             )
         return "probabilities", ""
+    check_percentages(outputs, said)
     if sum_to_one(outputs):
         if stated == "logits":
             raise InputError(
@@ -79,6 +80,21 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
             'of a sigmoid: set `output_kind` to "logits" or "probabilities" in its manifest.json'
         )
     return "logits", ""
+
+
+def check_percentages(outputs: np.ndarray, said: str) -> None:
+    """Refuse outputs (n, L) whose rows are percentages.
+
+    Raises
+    ------
+    InputError
+        Starting with `said`, which names the outputs.
+    """
+    if outputs.min() >= -1e-3 and outputs.max() > 1.5 and np.abs(outputs.sum(axis=1) - 100).max() <= 0.5:
+        raise InputError(
+            f"{said} sum to 100, so they are percentages: export the model so that it returns probabilities "
+            "or logits"
+        )
 
 
 def sum_to_one(outputs: np.ndarray) -> bool:

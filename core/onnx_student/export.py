@@ -20,6 +20,7 @@ from inficond.core.models.trust import trust
 from inficond.core.onnx_student.graph import student_graph
 from inficond.core.progress import Progress, Silent
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.sessions.exam_records import short_record
 from inficond.core.sessions.session import Session
 from inficond.core.students import Students
 
@@ -78,6 +79,7 @@ def export_student(
         "project": session.project.name,
         "node": session.node,
         "project_checksum": session.project.config.get("checksum"),
+        "exam": short_record(session.last_exam()),
     }
     data = student_graph(encoder, students, words, provenance)
     if not overwrite and out.exists() and not _same(out, data):

@@ -1,8 +1,7 @@
-"""Arrays of a project from its shards, in one pass."""
+"""Arrays of a project from its shards."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +14,49 @@ from inficond.core.project.arrays import ArrayWriter, row_blocks
 from inficond.core.project.writer import ImageBlock, ProjectWriter
 
 
-@dataclass(frozen=True, eq=False)
-class Assembled:
-    """Arrays that the fit needs, memory-mapped.
+def collect_responses(
+    n: int,
+    sources: Sequence[SourceFile],
+    summaries: Sequence[ShardSummary],
+    store: ShardStore,
+    encode: Callable[[Sequence[SourceFile]], Shard],
+    scratch: Path,
+) -> np.ndarray:
+    """Read the teacher's responses of every shard, which decide the parts of the images.
 
     Parameters
     ----------
-    regions : (N, R, D) float16
-        Region embeddings.
-    responses : (N, L) float32
-        The teacher's probabilities for all its labels; L = 0 if the teacher is a response table.
-    """
+    n : int
+        Images that could be read.
+    sources, summaries, store, encode, scratch
+        See `assemble`.
 
-    regions: np.ndarray
-    responses: np.ndarray
+    Returns
+    -------
+    (n, L) float32
+        The teacher's probabilities for all its labels, memory-mapped; L = 0 if the teacher is a response
+        table.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or images have changed since the build began.
+    """
+    with ExitStack() as stack:
+        responses: ArrayWriter | None = None
+        for of_shard, summary in zip(shards_of(sources), summaries, strict=True):
+            if not summary.ids:
+                continue
+            try:
+                block = store.load_responses(of_shard)
+            except Exception:  # zipfile, NumPy and json raise many types for damaged files
+                block = _load(store, of_shard, summary, encode).responses
+            if responses is None:
+                writer = ArrayWriter(scratch / "responses.npy", (n, block.shape[1]), "float32")
+                responses = stack.enter_context(writer)
+            responses.append(block)
+    assert responses is not None
+    return _mapped(responses)
 
 
 def assemble(
@@ -37,10 +65,10 @@ def assemble(
     summaries: Sequence[ShardSummary],
     store: ShardStore,
     encode: Callable[[Sequence[SourceFile]], Shard],
-    scratch: Path,
+    is_exam: np.ndarray,
     progress: Progress,
-) -> Assembled:
-    """Read every shard once and write what a project stores of it.
+) -> np.ndarray:
+    """Read the shards and write what a project stores of them, exam images last.
 
     Parameters
     ----------
@@ -52,13 +80,14 @@ def assemble(
     store : ShardStore
     encode : callable
         Makes a shard whose file is damaged again.
-    scratch : Path
-        Folder for arrays that only the build needs.
+    is_exam : (N,) bool
+        Of the images that could be read, in the order of the shards.
     progress : Progress
 
     Returns
     -------
-    Assembled
+    (N, R, D) float16
+        Region embeddings, memory-mapped.
 
     Raises
     ------
@@ -67,30 +96,31 @@ def assemble(
     Cancelled
         Through `progress`.
     """
-    n = writer.n_images
-    progress.start("collecting shards", n)
-    with ExitStack() as stack:
-        responses: ArrayWriter | None = None
+    progress.start("collecting shards", writer.n_images)
+    for exam in (False, True):
+        end = 0
         for of_shard, summary in zip(shards_of(sources), summaries, strict=True):
-            if not summary.ids:
+            start, end = end, end + len(summary.ids)
+            rows = np.flatnonzero(is_exam[start:end] == exam)
+            if not len(rows):
                 continue
             shard = _load(store, of_shard, summary, encode)
+            if len(rows) == len(summary.ids):
+                kept: slice | np.ndarray = slice(None)
+                thumbnails = shard.thumbnails
+            else:
+                kept, thumbnails = rows, [shard.thumbnails[i] for i in rows.tolist()]
             writer.append(
                 ImageBlock(
-                    regions=shard.regions,
-                    assignment=shard.assignment,
-                    thumbnails=shard.thumbnails,
+                    regions=shard.regions[kept],
+                    assignment=shard.assignment[kept],
+                    thumbnails=thumbnails,
                 )
             )
-            if responses is None:
-                shape = (n, shard.responses.shape[1])
-                responses = stack.enter_context(ArrayWriter(scratch / "responses.npy", shape, "float32"))
-            responses.append(shard.responses)
-            progress.advance(len(shard.ids))
-    assert responses is not None
+            progress.advance(len(rows))
     regions = writer.close_images()
     assert regions is not None
-    return Assembled(regions, _mapped(responses))
+    return regions
 
 
 def add_concept_vectors(

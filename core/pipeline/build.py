@@ -20,13 +20,15 @@ from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
 from inficond.core.concepts.validity import word_validity
 from inficond.core.errors import InputError
+from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
+from inficond.core.evaluation.parts import Parts, divide
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
-from inficond.core.pipeline.assembly import add_concept_vectors, assemble
+from inficond.core.pipeline.assembly import add_concept_vectors, assemble, collect_responses
 from inficond.core.pipeline.controls import measure_controls
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.encoding_cache import EncodingCache
@@ -44,10 +46,12 @@ from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
+from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students.distil import with_fitting_thresholds
 from inficond.core.students.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
 from inficond.core.students.proposals import most_words
-from inficond.core.students.sparsity import MOST_CONCEPTS, RELAX, choose_sparsity
+from inficond.core.students.relaxed import RELAX
+from inficond.core.students.sparsity import MOST_CONCEPTS, choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
@@ -277,24 +281,34 @@ class _Build:
         self._remark_cache(len(sources) - reused)
         encoded_at = time.monotonic()
         rows = self._image_rows(images, sources, summaries)
+        ids, groups = [row.id for row in rows], [row.group for row in rows]
+        shards_read = (sources, summaries, store, self.encoding.shard)
+        answers = collect_responses(len(rows), *shards_read, self.scratch)
+        chosen, T, link, probe, parts = self._responses_and_parts(sources, ids, groups, answers)
+        order = np.argsort(parts.is_exam, kind="stable")  # exam images last
+        rows, T, validation = [rows[i] for i in order.tolist()], T[order], parts.is_tune[order]
+        ids, groups = [row.id for row in rows], [row.group for row in rows]
+        n_exam = int(parts.is_exam.sum())
+        seen = slice(0, len(rows) - n_exam)
         with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
-            assembled = assemble(
-                writer, sources, summaries, store, self.encoding.shard, self.scratch, self.progress
-            )
-            ids, groups = [row.id for row in rows], [row.group for row in rows]
-            chosen, T, probe = self._responses(ids, groups, assembled.responses)
-            link, T = self._link(T)
+            regions = assemble(writer, *shards_read, parts.is_exam, self.progress)
             labels = self._labels(images, ids, chosen)
-            validation = self._split(T, sources, ids)
-            words, names = self._words(assembled.regions, ~validation, T, link, chosen)
+            training = ~validation[seen]
+            # The products of these steps are small: threads of BLAS would mostly wait for each other.
+            with single_threaded_blas():
+                words, names = self._words(regions[seen], training, T[seen], link, chosen)
             directions = self._directions(len(words.corpus))
             X, X_random = add_concept_vectors(
-                writer, assembled.regions, words.vectors, directions, self.scratch, self.progress
+                writer, regions, words.vectors, directions, self.scratch, self.progress
             )
-            students, baseline = self._fit(
-                X, X_random, T, ~validation, chosen, words, names, directions, link, groups
-            )
-            self._measure_controls(assembled.regions, X, X_random, T, validation, students, baseline)
+            X_seen, X_random = X[seen], None if X_random is None else X_random[seen]
+            with single_threaded_blas():
+                students, baseline = self._fit(
+                    X_seen, X_random, T[seen], training, chosen, words, names, directions, link, groups[seen]
+                )
+                self._measure_controls(
+                    regions[seen], X_seen, X_random, T[seen], validation[seen], students, baseline
+                )
             own_teacher = self._write_teacher(probe, chosen)
             seconds = {
                 "encoding": round(encoded_at - self.started, 2),
@@ -311,6 +325,7 @@ class _Build:
                     concept_embeddings=words.vectors,
                     classes=chosen.names,
                     is_validation=validation,
+                    n_exam=n_exam,
                     students=students,
                     baseline=baseline,
                     labels=labels,
@@ -463,6 +478,7 @@ class _Build:
                 self.kind,
                 o.name_prior,
                 o.words,
+                *([] if o.exam else ["two parts"]),
             ],
         }
         return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
@@ -521,10 +537,14 @@ class _Build:
         return random_directions(count, self.encoder.dim, self.options.seed)
 
     def _responses(
-        self, ids: Sequence[str], image_groups: Sequence[str | None], responses: np.ndarray
+        self,
+        ids: Sequence[str],
+        image_groups: Sequence[str | None],
+        responses: np.ndarray,
+        is_exam: np.ndarray | None = None,
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
         if self.kind in LABEL_KINDS:
-            return self._responses_from_labels(ids, image_groups, responses)
+            return self._responses_from_labels(ids, image_groups, responses, is_exam)
         labels, groups = self._teacher_labels()
         if self.table is not None:
             responses = self.table.values[self.table.rows_for(ids)]
@@ -545,9 +565,15 @@ class _Build:
         return chosen, T, None
 
     def _responses_from_labels(
-        self, ids: Sequence[str], image_groups: Sequence[str | None], base: np.ndarray
+        self,
+        ids: Sequence[str],
+        image_groups: Sequence[str | None],
+        base: np.ndarray,
+        is_exam: np.ndarray | None,
     ) -> tuple[ClassSet, np.ndarray, Probe | None]:
         labels = label_matrix(self.images, self.label_table, ids)
+        if is_exam is not None and is_exam.any():
+            labels = np.where(is_exam[:, None], np.float32(np.nan), labels)
         chosen = self._label_classes()
         if self.teacher is not None:
             self.progress.start("fitting a probe", 1)
@@ -649,22 +675,53 @@ class _Build:
             self.notes.remark(note)
         return labels
 
-    def _split(self, T: np.ndarray, sources: Sequence[SourceFile], ids: Sequence[str]) -> np.ndarray:
-        """Return the validation images, (N,) bool; test images of the source are validation images."""
-        from inficond.core.evaluation.split import stratified_split
+    def _responses_and_parts(
+        self,
+        sources: Sequence[SourceFile],
+        ids: Sequence[str],
+        groups: Sequence[str | None],
+        answers: np.ndarray,
+    ) -> tuple[ClassSet, np.ndarray, str, Probe | None, Parts]:
+        """Return the classes, the targets (N, C), the link, the probe and the parts of the images.
 
+        A probe is fitted without the labels of the exam images.
+        """
+        if self.kind != "probe" or not self.options.exam or len(ids) < LEAST_FOR_EXAM:
+            chosen, T, probe = self._responses(ids, groups, answers)
+            link, T = self._link(T)
+            return chosen, T, link, probe, self._parts(T, chosen, sources, ids)
+        classes = self._label_classes()
+        truth = classes.responses(label_matrix(self.images, self.label_table, ids))
+        parts = self._parts(truth, classes, sources, ids)
+        chosen, T, probe = self._responses(ids, groups, answers, parts.is_exam)
+        link, T = self._link(T)
+        return chosen, T, link, probe, parts
+
+    def _parts(
+        self, T: np.ndarray, classes: ClassSet, sources: Sequence[SourceFile], ids: Sequence[str]
+    ) -> Parts:
+        """Return the parts of the images; test images of the source are the exam part."""
         by_id = {source.file.id: source.file for source in sources}
         records = [by_id[id] for id in ids]
-        given: list[str | None] = ["val" if f.split == "test" else f.split for f in records]
-        tested = sum(f.split == "test" for f in records)
-        if tested:
-            self.notes.remark(f"{tested:,} test images of the source are used for validation")
-        return stratified_split(
+        parts = divide(
             T,
             groups=[f.group for f in records],
-            given=given if any(given) else None,
+            given=[f.split for f in records],
             seed=self.options.seed,
+            exam=self.options.exam,
         )
+        self._choose(f"parts: {parts.reason}")
+        tested = sum(f.split == "test" for f in records)
+        if tested:
+            use = "the exam" if parts.is_exam.any() else "validation"
+            self.notes.remark(f"{tested:,} test images of the source are used for {use}")
+        if parts.absent:
+            names = ", ".join(classes.names[c] for c in parts.absent[:12])
+            self.notes.remark(
+                f"no exam image shows {names}: an exam leaves out the figures of "
+                + ("this class" if len(parts.absent) == 1 else "these classes")
+            )
+        return parts
 
     def _fit(
         self,

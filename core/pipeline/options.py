@@ -59,6 +59,8 @@ class BuildOptions:
         `lam` is given.
     seed : int
         Of the split and of the random directions.
+    exam : bool
+        Whether a part of the images is locked for exams; see `inficond.core.evaluation.parts`.
     provider : str
         Execution provider, see `open_session`.
     baseline : bool
@@ -95,6 +97,7 @@ class BuildOptions:
     words: int | None = None
     name_prior: float | None = None
     seed: int = 0
+    exam: bool = True
     provider: str = "auto"
     baseline: bool = True
     name: str | None = None

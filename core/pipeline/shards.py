@@ -227,6 +227,20 @@ class ShardStore:
             raise ValueError("the arrays of a shard do not fit each other")
         return shard
 
+    def load_responses(self, sources: Sequence[SourceFile]) -> np.ndarray:
+        """Read the teacher's responses of a shard, (n, L) float32, compared with their CRC-32.
+
+        Raises
+        ------
+        Exception
+            The file is missing or damaged; zipfile, NumPy and json raise many types.
+        """
+        with np.load(self.path(sources), allow_pickle=False) as data:
+            summary, responses = _summary(data), data["responses"]
+        if len(responses) != len(summary.ids):
+            raise ValueError("the arrays of a shard do not fit each other")
+        return responses
+
 
 def _summary(data: Any) -> ShardSummary:
     names: dict[str, Any] = json.loads(data["said"].tobytes())

@@ -12,13 +12,14 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
 from inficond.core.images import ImageSet, UnreadableImage
 from inficond.core.models.encoder import Encoder
+from inficond.core.models.label_names import read_label_names
 from inficond.core.models.resolve import exporter
 from inficond.core.models.tables import TABLE_SUFFIXES, Table
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.progress import Progress, Silent
-from inficond.core.teachers.onnx_file import SEEN, TrialPictures, read_label_names, write_onnx_teacher
+from inficond.core.teachers.onnx_file import SEEN, TrialPictures, write_onnx_teacher
 from inficond.core.teachers.python_callable import (
     answer,
     is_callable_name,
@@ -182,7 +183,13 @@ class UserTeachers:
         given = self._options.teacher_labels
         if given is None:
             return None
-        return read_label_names(Path(given)) if isinstance(given, str | Path) else [str(n) for n in given]
+        if not isinstance(given, str | Path):
+            return [str(name) for name in given]
+        names, notes = read_label_names(Path(given))
+        for note in notes:
+            if note not in self._notes.remarks:
+                self._notes.remark(note)
+        return names
 
     def _trial_pictures(self) -> TrialPictures:
         """Return some pictures, spread over the images."""

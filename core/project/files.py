@@ -16,8 +16,13 @@ from inficond.core.file_access import read_regular
 from inficond.core.project.arrays import FileEntry, damaged
 from inficond.core.strict_json import parse_json
 
-FORMAT = 1
-"""Version of the folder's layout; a reader refuses a higher one."""
+FORMAT = 2
+"""Version of the folder's layout; a reader refuses a higher one.
+
+Format 2 packs the thumbnails and may have exam images, which an older reader would take for training images.
+"""
+FIRST_FORMAT = 1
+"""Version of a folder without packs and without exam images."""
 
 PROJECT = "project.json"
 IMAGES = "images.parquet"
@@ -30,6 +35,9 @@ REGIONS = "regions/embeddings.npy"
 ASSIGNMENT = "regions/assignment.npy"
 BOXES = "regions/boxes.npy"
 THUMBNAILS = "thumbnails"
+THUMBNAIL_ENDS = "thumbnails/ends.npy"
+PER_PACK = 1000
+"""Thumbnails in a pack."""
 STUDENTS = "students/base.safetensors"
 BASELINE = "students/random.safetensors"
 OWN_TEACHER = "teacher"
@@ -49,8 +57,13 @@ MAX_JSON = 256 << 20
 
 
 def thumbnail_name(row: int, suffix: str = "jpg") -> str:
-    """Return the name of an image's thumbnail; each folder has a thousand."""
+    """Return the name of an image's thumbnail where each has a file; each folder has a thousand."""
     return f"{THUMBNAILS}/{row // 1000:03d}/{row:06d}.{suffix}"
+
+
+def pack_name(row: int) -> str:
+    """Return the name of the pack that holds an image's thumbnail."""
+    return f"{THUMBNAILS}/{row // PER_PACK:03d}.pack"
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> FileEntry:

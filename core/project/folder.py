@@ -1,7 +1,7 @@
 """A project folder, opened read-only and memory-mapped."""
 
 import io
-import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.file_access import check_inside, read_regular
+from inficond.core.file_access import check_inside
 from inficond.core.images.crop import centre_crop
 from inficond.core.project import files
 from inficond.core.project.arrays import damaged, open_array, row_blocks, row_checksum, verify
-from inficond.core.project.image_table import read_image_table
+from inficond.core.project.exam_part import ExamPart
+from inficond.core.project.image_table import ImageTable, read_image_table
+from inficond.core.project.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 _CHECKSUMS = {files.REGIONS: "regions_crc32", files.ASSIGNMENT: "assignment_crc32"}
 """Columns of `images.parquet` with the checksums of an array's rows."""
 THUMBNAIL_CHECKSUM = "thumbnail_crc32"
-MAX_THUMBNAIL = 4 << 20
-"""Bytes of a thumbnail file."""
 MAX_THUMBNAIL_SIDE = 1024
 """Pixels of a thumbnail's longer side."""
 
@@ -58,6 +58,9 @@ class ProjectFolder:
     image_groups : list of N str or None
         Images of one group share a source.
     is_validation : (N,) bool
+        Images of the tune part.
+    exam : ExamPart or None
+        The locked images, which no other attribute contains; None in a project of two parts.
     X : (N, K) float32
         Concept vectors, raw (not standardised).
     T : (N, C) float32
@@ -100,9 +103,6 @@ class ProjectFolder:
                 raise TypeError(f"the section {section}")
         self.name: str = str(self.config["name"])
         self.classes: list[str] = _texts(self.config["classes"])
-        self._thumbnail_suffix = str(self.config["thumbnails"])
-        if self._thumbnail_suffix not in files.THUMBNAIL_KINDS.values():
-            raise KeyError(f"thumbnails {self._thumbnail_suffix!r}")
         grid = self.config.get("grid")
         self.grid: tuple[int, int] | None = (int(grid[0]), int(grid[1])) if grid else None
         for name in (files.CONCEPTS, files.IMAGES):
@@ -117,8 +117,8 @@ class ProjectFolder:
         self.concept_embeddings: np.ndarray | None = (
             self._array(files.CONCEPT_EMBEDDINGS) if files.CONCEPT_EMBEDDINGS in self._files else None
         )
-        self._load_images()
-        n = len(self.image_ids)
+        table = self._read_images()
+        n = len(table.ids)
         if self.X.shape != (n, len(self.concepts)) or self.T.shape != (n, len(self.classes)):
             raise damaged(self.path / files.PROJECT, "the arrays do not fit the images, concepts and classes")
         if self.labels is not None and self.labels.shape != self.T.shape:
@@ -126,13 +126,40 @@ class ProjectFolder:
         embeddings = self.concept_embeddings
         if embeddings is not None and (embeddings.ndim != 2 or len(embeddings) != len(self.concepts)):
             raise damaged(self.path / files.CONCEPT_EMBEDDINGS, "it does not fit the concepts")
+        self._lock_exam(table)
+        self._thumbnails = self._open_thumbnails()
 
-    def _load_images(self) -> None:
-        checksums = [THUMBNAIL_CHECKSUM, *(_CHECKSUMS[file] for file in self._files if file in _CHECKSUMS)]
-        table = read_image_table(self.path / files.IMAGES, self.path, len(self.X), checksums)
-        self.image_ids, self.image_groups = table.ids, table.groups
-        self.is_validation = table.is_validation
+    def _lock_exam(self, table: ImageTable) -> None:
+        """Keep the exam images, the last rows of every array, apart from all attributes but `exam`."""
+        self._stored, n_open = len(table.ids), len(table.ids) - table.n_exam
+        self.exam: ExamPart | None = None
+        if table.n_exam:
+            self.exam = ExamPart(
+                table.ids[n_open:],
+                table.groups[n_open:],
+                self.X[n_open:],
+                self.T[n_open:],
+                None if self.labels is None else self.labels[n_open:],
+                lambda: self._regions_of_all[n_open:],
+            )
+        self.X, self.T = self.X[:n_open], self.T[:n_open]
+        self.labels = None if self.labels is None else self.labels[:n_open]
+        self.image_ids, self.image_groups = table.ids[:n_open], table.groups[:n_open]
+        self.is_validation = table.is_validation[:n_open]
         self._paths, self._sizes, self._checksums = table.paths, table.sizes, table.checksums
+
+    def _open_thumbnails(self) -> ThumbnailReader:
+        suffix = str(self.config["thumbnails"])
+        if suffix not in files.THUMBNAIL_KINDS.values():
+            raise KeyError(f"thumbnails {suffix!r}")
+        ends = self._array(files.THUMBNAIL_ENDS) if files.THUMBNAIL_ENDS in self._files else None
+        if ends is not None and (ends.shape != (self._stored,) or ends.dtype != np.int64):
+            raise damaged(self.path / files.THUMBNAIL_ENDS, "it does not fit the images")
+        return ThumbnailReader(self.path, suffix, self._checksums[THUMBNAIL_CHECKSUM], ends)
+
+    def _read_images(self) -> ImageTable:
+        checksums = [THUMBNAIL_CHECKSUM, *(_CHECKSUMS[file] for file in self._files if file in _CHECKSUMS)]
+        return read_image_table(self.path / files.IMAGES, self.path, len(self.X), checksums)
 
     def _array(
         self, name: str, limits: tuple[float, float] | None = None, checked: bool = True
@@ -155,12 +182,12 @@ class ProjectFolder:
 
     @property
     def validation_rows(self) -> np.ndarray:
-        """Rows of the validation images, which never enter a fit, (n,) int."""
+        """Rows of the validation images (the tune part), which never enter a fit, (n,) int."""
         return np.flatnonzero(self.is_validation)
 
     @property
     def training_rows(self) -> np.ndarray:
-        """Rows of the images that students are fitted on, (n,) int."""
+        """Rows of the images that students are fitted on (the fit part), (n,) int."""
         return np.flatnonzero(~self.is_validation)
 
     @cached_property
@@ -181,13 +208,17 @@ class ProjectFolder:
 
     @cached_property
     def region_embeddings(self) -> np.ndarray:
-        """Region embeddings of all images, (N, R, D) float16, memory-mapped; verified at first use.
+        """Region embeddings of the images, (N, R, D) float16, memory-mapped; verified at first use.
 
         Raises
         ------
         InputError
             The project stores no regions, or they are damaged.
         """
+        return self._regions_of_all[: len(self)]
+
+    @cached_property
+    def _regions_of_all(self) -> np.ndarray:
         self._need(files.REGIONS)
         return self._array(files.REGIONS)
 
@@ -205,7 +236,7 @@ class ProjectFolder:
     def boxes(self) -> np.ndarray:
         """Bounding boxes of the regions, (N, R, 4) float32: left, top, right, bottom relative to the crop."""
         self._need(files.BOXES)
-        return self._array(files.BOXES)
+        return self._array(files.BOXES)[: len(self)]
 
     def _need(self, name: str) -> None:
         if name not in self._files:
@@ -226,7 +257,7 @@ class ProjectFolder:
 
     def _checked(self, array: np.ndarray, row: int, name: str) -> np.ndarray:
         row = self._row(row)
-        if len(array) != len(self):
+        if len(array) != self._stored:
             raise damaged(self.path / name, "it does not fit the images")
         values = np.array(array[row])
         if row_checksum(values) != int(self._checksums[_CHECKSUMS[name]][row]):
@@ -240,27 +271,24 @@ class ProjectFolder:
             )
         return int(row)
 
-    def thumbnail(self, row: int) -> Path:
-        """Return the path of an image's thumbnail, a JPEG, WebP or PNG file inside the project."""
-        return self.path / files.thumbnail_name(self._row(row), self._thumbnail_suffix)
+    def thumbnail_file(self, row: int) -> Path:
+        """Return the file of an image's thumbnail, which may hold those of other images too."""
+        return self._thumbnails.file(self._row(row))
 
     def thumbnail_bytes(self, row: int) -> bytes:
-        """Return the file of an image's thumbnail, compared with its checksum.
+        """Return an image's thumbnail, a JPEG, WebP or PNG file, compared with its checksum.
 
         Raises
         ------
         InputError
-            The file is missing, not a regular file, or its bytes have changed.
+            It is missing, its file is not a regular file, or its bytes have changed.
         """
-        path = self.thumbnail(row)
-        try:
-            data = read_regular(path, self.path, MAX_THUMBNAIL)
-        except OSError as error:
-            raise damaged(path, error.strerror or str(error)) from error
-        expected = int(self._checksums[THUMBNAIL_CHECKSUM][row])
-        if expected and zlib.crc32(data) != expected:
-            raise damaged(path, "its bytes have changed")
-        return data
+        return self._thumbnails.read(self._row(row))
+
+    def stored_thumbnails(self) -> Iterator[bytes]:
+        """Yield the thumbnails of all stored images in the order of their rows, exam images last."""
+        for row in range(self._stored):
+            yield self._thumbnails.read(row)
 
     def thumbnail_image(self, row: int) -> "Image":
         """Decode an image's thumbnail, RGB.
@@ -279,7 +307,7 @@ class ProjectFolder:
                     raise ValueError(f"{image.width}×{image.height} pixels")
                 return image.convert("RGB")
         except Exception as error:  # Pillow's decoders raise many types on damaged bytes
-            raise damaged(self.thumbnail(row), str(error)) from error
+            raise damaged(self.thumbnail_file(row), str(error)) from error
 
     def image_path(self, row: int, inside: bool = False) -> Path:
         """Return the path of an original, which may no longer exist.
@@ -327,10 +355,10 @@ class ProjectFolder:
             except InputError as error:
                 faults.append(str(error))
         for row, checksum in enumerate(self._checksums[THUMBNAIL_CHECKSUM]):
-            if not checksum:
-                continue
+            if self._thumbnails.packed or not checksum:
+                continue  # packs are among the files above
             try:
-                self.thumbnail_bytes(row)
+                self._thumbnails.read(row)
             except InputError as error:
                 faults.append(str(error))
         return faults

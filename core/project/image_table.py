@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 TEXT_COLUMNS = ("id", "path", "group")
+EXAM = "exam"
+"""Column of the images of the exam part; missing in a project without one."""
 CODECS = ("SNAPPY", "UNCOMPRESSED")
 """Accepted compression: Snappy expands data at most 22 times, other codecs a thousand times and more."""
 ENCODINGS = frozenset({"BIT_PACKED", "PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY"})
@@ -70,6 +72,8 @@ class ImageTable:
     sizes : list of N (width, height)
         None where unknown.
     is_validation : (N,) bool
+    n_exam : int
+        Images of the exam part, which are the last rows.
     checksums : mapping from column to (N,) uint32
     """
 
@@ -78,11 +82,16 @@ class ImageTable:
     groups: list[str | None]
     sizes: list[tuple[int | None, int | None]]
     is_validation: np.ndarray
+    n_exam: int
     checksums: Mapping[str, np.ndarray]
 
 
 def write_image_table(
-    path: Path, rows: Sequence[ImageRow], is_validation: np.ndarray, checksums: Mapping[str, np.ndarray]
+    path: Path,
+    rows: Sequence[ImageRow],
+    is_validation: np.ndarray,
+    checksums: Mapping[str, np.ndarray],
+    n_exam: int = 0,
 ) -> FileEntry:
     """Write the table and return its entry for `project.json`.
 
@@ -92,6 +101,8 @@ def write_image_table(
     rows : sequence of N ImageRow
     is_validation : (N,) bool
     checksums : mapping from column to (N,) uint32
+    n_exam : int
+        Images of the exam part, which are the last rows. Without any, the file has no column `exam`.
 
     Raises
     ------
@@ -109,6 +120,7 @@ def write_image_table(
             "width": pa.array([r.width for r in rows], pa.int32()),
             "height": pa.array([r.height for r in rows], pa.int32()),
             "validation": pa.array(is_validation),
+            **({EXAM: pa.array(np.arange(len(rows)) >= len(rows) - n_exam)} if n_exam else {}),
             **{key: pa.array(values, pa.uint32()) for key, values in checksums.items()},
         }
     )
@@ -149,6 +161,8 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
                 content, thrift_string_size_limit=1 << 20, thrift_container_size_limit=1 << 20
             )
             wanted = (*TEXT_COLUMNS, "width", "height", "validation", *checksums)
+            if EXAM in footer.schema_arrow.names:
+                wanted = (*wanted, EXAM)
             _check_footer(footer, n, wanted, limit)
             parquet = pq.ParquetFile(
                 content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS)
@@ -231,14 +245,24 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
 
     if not table.num_rows:
         raise ValueError("it lists no images")
-    for name in ("id", "path", "validation", *checksums):
+    has_exam = EXAM in table.column_names
+    for name in ("id", "path", "validation", *([EXAM] if has_exam else []), *checksums):
         if table[name].null_count:
             raise ValueError(f"a value of the column {name!r} is missing")
+    is_validation, n_exam = column("validation", pa.bool_()).to_numpy(), 0
+    if has_exam:
+        is_exam = column(EXAM, pa.bool_()).to_numpy()
+        n_exam = int(is_exam.sum())
+        if is_exam[: len(is_exam) - n_exam].any() or (is_exam & is_validation).any():
+            raise ValueError("the exam images are not the last rows, or are validation images too")
+        if n_exam == len(is_exam):
+            raise ValueError("all images are exam images")
     return ImageTable(
         column("id", pa.string()).to_pylist(),
         column("path", pa.string()).to_pylist(),
         column("group", pa.string()).to_pylist(),
         list(zip(column("width", pa.int64()).to_pylist(), column("height", pa.int64()).to_pylist())),
-        column("validation", pa.bool_()).to_numpy(),
+        is_validation,
+        n_exam,
         {name: column(name, pa.uint32()).to_numpy() for name in checksums},
     )

@@ -1,6 +1,5 @@
 """Writing a project folder: image by image for large projects, or from whole arrays."""
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from inficond.core.errors import InputError
 from inficond.core.project import files
 from inficond.core.project.arrays import ArrayWriter, FileEntry, open_array, save_array
 from inficond.core.project.image_table import ImageRow, write_image_table
+from inficond.core.project.thumbnails import ThumbnailWriter
 from inficond.core.version import __version__
 
 
@@ -61,6 +61,8 @@ class ProjectContents:
     concepts, concept_groups, concept_prompts : K names, their groups, the phrases each was embedded with
     classes : C names
     is_validation : (N,) bool
+    n_exam : int
+        Images of the exam part, which must be the last rows and not validation images.
     students : Students
         The fitted students at the root of the history.
     concept_embeddings : (K, D) float32, optional
@@ -87,6 +89,7 @@ class ProjectContents:
     baseline: Savable | None = None
     config: Mapping[str, Any] | None = None
     name: str | None = None
+    n_exam: int = 0
 
 
 class ProjectWriter:
@@ -101,6 +104,8 @@ class ProjectWriter:
     n_images : int
     grid : (h, w), optional
         Of the assignments.
+    pack_thumbnails : bool
+        See `ThumbnailWriter`.
 
     Raises
     ------
@@ -108,7 +113,13 @@ class ProjectWriter:
         The folder holds a project, or cannot be written.
     """
 
-    def __init__(self, folder: Path, n_images: int, grid: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        n_images: int,
+        grid: tuple[int, int] | None = None,
+        pack_thumbnails: bool = True,
+    ) -> None:
         if (folder / files.PROJECT).exists():
             raise InputError(
                 f"{folder} already holds a project: choose another folder, or delete that one first"
@@ -116,10 +127,11 @@ class ProjectWriter:
         self.folder, self.n_images, self.grid = folder, n_images, grid
         self._arrays: dict[str, ArrayWriter] = {}
         self._entries: dict[str, FileEntry] = {}
-        self._checksums: dict[str, np.ndarray] = {"thumbnail_crc32": np.zeros(n_images, np.uint32)}
-        self._suffix: str | None = None
+        self._thumbnails = ThumbnailWriter(folder, n_images, pack_thumbnails)
+        self._checksums: dict[str, np.ndarray] = {"thumbnail_crc32": self._thumbnails.crc32}
         self._rows = 0
         self._stack = ExitStack()
+        self._stack.callback(self._thumbnails.discard)
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +165,9 @@ class ProjectWriter:
                     files.BOXES, _boxes(block.assignment, self.grid, block.regions.shape[1]), "float32"
                 )
         if block.thumbnails is not None:
-            self._write_thumbnails(block.thumbnails, n)
+            written = self._thumbnails.append(block.thumbnails, self._rows)
+            if written != n:
+                raise ValueError(f"{written} thumbnails for {n} images")
         self._rows += n
 
     def _append(self, name: str, block: np.ndarray, dtype: str, checksum: str | None = None) -> None:
@@ -165,25 +179,12 @@ class ProjectWriter:
                 self._checksums[checksum] = writer.row_checksums
         self._arrays[name].append(block)
 
-    def _write_thumbnails(self, thumbnails: Iterable[bytes], n: int) -> None:
-        row = self._rows
-        for row, data in enumerate(thumbnails, self._rows + 1):
-            suffix = next((s for magic, s in files.THUMBNAIL_KINDS.items() if data.startswith(magic)), None)
-            if suffix is None or self._suffix not in (None, suffix):
-                raise ValueError(f"thumbnail {row - 1} is not a {self._suffix or 'JPEG, WebP or PNG'} file")
-            self._suffix = suffix
-            self._checksums["thumbnail_crc32"][row - 1] = zlib.crc32(data)
-            file = self.folder / files.thumbnail_name(row - 1, suffix)
-            with write_errors(file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-        if row != self._rows + n:
-            raise ValueError(f"{row - self._rows} thumbnails for {n} images")
-
     def close_images(self) -> np.ndarray | None:
         """Complete the arrays of the image blocks; return the regions, memory-mapped, if there are any."""
+        self._thumbnails.close()
         self._stack.close()
         self._entries = {name: writer.entry for name, writer in self._arrays.items()}
+        self._entries |= self._thumbnails.entries
         name = files.REGIONS
         return open_array(self.folder / name, self._entries[name]) if name in self._entries else None
 
@@ -229,6 +230,10 @@ class ProjectWriter:
         _check("X", self._arrays[files.CONCEPT_VECTORS].shape, (n, k))
         _check("T", contents.T.shape, (n, c))
         _check("is_validation", is_validation.shape, (n,))
+        if not 0 <= contents.n_exam < n or is_validation[n - contents.n_exam :].any():
+            raise ValueError(
+                f"{contents.n_exam} exam images of {n}, the last rows, must not be validation images"
+            )
         for kind, names in (
             ("image", [r.id for r in rows]), ("concept", contents.concepts), ("class", contents.classes)
         ):  # fmt: skip
@@ -242,7 +247,9 @@ class ProjectWriter:
         if contents.labels is not None:
             _check("labels", contents.labels.shape, (n, c))
             entries[files.LABELS] = save_array(folder / files.LABELS, contents.labels, "float32")
-        entries[files.IMAGES] = write_image_table(folder / files.IMAGES, rows, is_validation, self._checksums)
+        entries[files.IMAGES] = write_image_table(
+            folder / files.IMAGES, rows, is_validation, self._checksums, contents.n_exam
+        )
         entries[files.CONCEPTS] = files.write_json(folder / files.CONCEPTS, {"concepts": _words(contents)})
         for name, fitted in ((files.STUDENTS, contents.students), (files.BASELINE, contents.baseline)):
             if fitted is not None:
@@ -252,15 +259,22 @@ class ProjectWriter:
                 entries[name] = {
                     "sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size
                 }  # fmt: skip
+        packed = files.THUMBNAIL_ENDS in entries
         document = {
-            "format": files.FORMAT,
+            "format": files.FORMAT if packed or contents.n_exam else files.FIRST_FORMAT,
             "inficond": __version__,
             "name": contents.name or folder.resolve().name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "counts": {"images": n, "concepts": k, "classes": c, "validation": int(is_validation.sum())},
+            "counts": {
+                "images": n,
+                "concepts": k,
+                "classes": c,
+                "validation": int(is_validation.sum()),
+                **({"exam": contents.n_exam} if contents.n_exam else {}),
+            },
             "classes": list(contents.classes),
             "grid": None if self.grid is None else list(self.grid),
-            "thumbnails": self._suffix or "jpg",
+            "thumbnails": self._thumbnails.suffix or "jpg",
             **dict(contents.config or {}),
             "files": entries,
         }
@@ -273,6 +287,7 @@ def write_project(
     contents: ProjectContents,
     blocks: Iterable[ImageBlock],
     grid: tuple[int, int] | None = None,
+    pack_thumbnails: bool = True,
 ) -> Path:
     """Write a project whose arrays exist already.
 
@@ -285,6 +300,8 @@ def write_project(
         All images in row order, in one block or in several.
     grid : (h, w), optional
         Of the assignments.
+    pack_thumbnails : bool
+        See `ThumbnailWriter`.
 
     Returns
     -------
@@ -296,7 +313,7 @@ def write_project(
     InputError
         The folder already holds a project or cannot be written, or a name occurs twice.
     """
-    with ProjectWriter(Path(folder), len(contents.images), grid) as writer:
+    with ProjectWriter(Path(folder), len(contents.images), grid, pack_thumbnails) as writer:
         for block in blocks:
             writer.append(block)
         writer.close_images()

@@ -21,6 +21,8 @@ from inficond.core.evaluation.subsets import SUBSETS, subsets
 from inficond.core.progress import Progress, Silent
 from inficond.core.report import wording
 from inficond.core.report.controls import control_lines
+from inficond.core.report.exam_lines import exam_summary
+from inficond.core.sessions.exam_records import exam_record
 from inficond.core.students.baseline import random_concept_baseline, random_concept_vectors
 from inficond.core.students.distil import keep_largest
 from inficond.core.students.student import Students
@@ -88,6 +90,7 @@ def report(
         measured.append(one.measure(few[:, c], random))
         progress.advance()
     overall = _overall(measured, students, T[rows], S)
+    exam = exam_record(session.last_exam())
     out = {
         "format": FORMAT,
         "inficond": __version__,
@@ -95,8 +98,13 @@ def report(
         "overall": overall,
         "classes": measured,
         "controls": p.config.get("controls"),
+        "exam": exam,
     }
-    out["summary"] = [*wording.summary(out), *control_lines(p.config.get("controls"))]
+    out["summary"] = [
+        *wording.summary(out),
+        *control_lines(p.config.get("controls")),
+        *exam_summary(exam, p.exam is not None),
+    ]
     return out
 
 

@@ -19,6 +19,7 @@ from inficond.core.html_table import html_table
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.project.results_table import results_table
+from inficond.core.sessions.exam import TakenExam, last_exam, take_exam
 from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
@@ -29,6 +30,7 @@ from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
 from inficond.core.tuning.columns import Columns
+from inficond.core.tuning.cost_search import find_costs
 from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
 from inficond.core.tuning.preview import Preview, compare_states, preview_replicates
@@ -156,6 +158,7 @@ class Session:
         classes = self._class_list(cls)
         given = _action_list(actions)
         with self._lock:
+            before = self.state
             asked, _, mask = self._with_actions(classes, given, focus)
             state, certificates = refit(
                 self.workspace,
@@ -181,6 +184,7 @@ class Session:
             others={name: change for name, change in moved.items() if name not in classes},
             state=state,
             gap=sum(c.gap for c in certificates.values()),
+            costs=find_costs(self.workspace, before, moved),
         )
 
     def apply(self, cls: str | Sequence[str], actions: Actions, focus: Any = None, note: str = "") -> Node:
@@ -393,17 +397,43 @@ class Session:
                 "threshold", replace(self.state, thresholds=found), {}, detail=detail, note=note
             )
 
+    # -- exams
+
+    def take_exam(self, note: str = "") -> Node:
+        """Examine the current student on the locked images of the project; the student stays the same.
+
+        Returns
+        -------
+        Node
+            Of kind ``exam``; see `inficond.core.sessions.exam.take_exam`.
+
+        Raises
+        ------
+        InputError
+            The project has no exam images, or they show none of its classes.
+        """
+        with self._lock:
+            return take_exam(self.context, self.history, self.queries, note)
+
+    def last_exam(self) -> TakenExam | None:
+        """Return the exam of the current student, or the nearest earlier one on its branch."""
+        return last_exam(self.history)
+
     # -- suggestions
 
-    def suggest(self, cls: str, subset: str | None = None, count: int = 5) -> list[Suggestion]:
+    def suggest(
+        self, cls: str, subset: str | None = None, count: int = 5, harmless: bool = False
+    ) -> list[Suggestion]:
         """Return the actions that help a class, or one of its misaligned subsets, most, with their effects.
+
+        With `harmless`, only those by which no class, slice or group clearly loses.
 
         Raises
         ------
         InputError
             Unknown class or subset.
         """
-        return suggest(self.workspace, self.state, cls, subset, count)
+        return suggest(self.workspace, self.state, cls, subset, count, harmless=harmless)
 
     def missing_concepts(
         self,

@@ -210,6 +210,11 @@ class SessionHistory:
         """The current node."""
         return self._tree[self._tree.current]
 
+    def exams_taken(self) -> int:
+        """Return the number of exams of the project: those of all visitors, and those not saved yet."""
+        own = {node.id for node in self._tree if node.kind == "exam"}
+        return len(own | self._context.history_store.exams() | self._store.exams())
+
     @property
     def redo_nodes(self) -> tuple[str, ...]:
         """Ids of the undone nodes; `redo` goes to the last one."""
@@ -262,7 +267,7 @@ class SessionHistory:
             for c, s in state.classes.items()
             if s is not old.classes[c] and not s.same_as(old.classes[c])
         }
-        everywhere = w.students.link == "softmax" or state.thresholds != old.thresholds
+        everywhere = kind != "exam" and (w.students.link == "softmax" or state.thresholds != old.thresholds)
         touched = list(state.classes) if everywhere else list({**moved, **dict.fromkeys(classes)})
         concepts_before = (*w.students.concepts, *old.added)
         concepts_after = (*w.students.concepts, *state.added)

@@ -12,7 +12,7 @@ from inficond.core.errors import InputError
 from inficond.core.students.controls import absent_share, mean_fidelity
 from inficond.core.students.distil import distil
 from inficond.core.students.name_prior import ClassNames
-from inficond.core.students.sparsity import RELAX
+from inficond.core.students.relaxed import RELAX
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session import Session

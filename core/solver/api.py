@@ -17,6 +17,8 @@ from inficond.core.solver.targets import Targets
 
 Array = NDArray[np.floating]
 LINKS = tuple(DATAFITS)
+SERIAL_PRODUCTS = 1 << 22
+"""Products N·K·C of a pass over the rows up to which starting threads costs more than they save."""
 
 
 class NotConverged(UserWarning):
@@ -83,7 +85,7 @@ def fit(
     max_iter : int
         Largest number of passes over the data.
     n_threads : int, optional
-        Threads to use; None for all processors available to this process.
+        Threads to use; None for all processors available to this process, or one for small problems.
     warn : bool
         Whether to warn about fits that reached the iteration limit.
 
@@ -107,9 +109,12 @@ def fit(
     lam, tol = validation.non_negative("lam", lam), validation.positive("tol", tol)
     max_iter, warn = validation.count("max_iter", max_iter), validation.flag("warn", warn)
     standardize = validation.flag("standardize", standardize)
-    workers = threads.available() if n_threads is None else validation.count("n_threads", n_threads)
     data = Data.from_arguments(X, T, sample_weight, joint)
     K, C = data.X.shape[1], data.T.shape[1]
+    if n_threads is None:
+        workers = threads.available() if data.X.size * C > SERIAL_PRODUCTS else 1
+    else:
+        workers = validation.count("n_threads", n_threads)
     lower, upper = validation.box(lower, upper, C, K)
     penalty = validation.multipliers(penalty, C, K, lower, upper)
     if init is not None:

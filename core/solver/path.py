@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from inficond.core.solver import api, newton, threads, validation
 from inficond.core.solver.data import Data
 from inficond.core.solver.datafits import DATAFITS
+from inficond.core.solver.problem import FLOOR
 from inficond.core.solver.quadratic_model import QuadraticModel
 from inficond.core.solver.result import FitResult
 
@@ -16,6 +17,7 @@ Array = NDArray[np.floating]
 NULL_TOL, NULL_PASSES = 1e-6, 100  # accuracy of the null model with unpenalized weights
 SHRINK = 0.4  # factor of lam until a fit has enough concepts
 MIN_RATIO = 1e-6  # smallest lam / lambda_max tried
+SMALL_RATIO = 1e-3  # lam / lambda_max below which a path may end early
 
 
 def lambda_max(
@@ -119,7 +121,8 @@ def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **op
     Returns
     -------
     FitResult
-        `result.lam` is the penalty found.
+        `result.lam` is the penalty found. The search ends at a penalty that is negligible
+        (`penalty_is_negligible`), or at `MIN_RATIO` of `lambda_max`.
     """
     nec, steps = validation.positive("nec", nec), validation.count("steps", steps)
     high = float(lambda_max(X, T, **_lambda_max_options(options)).max())
@@ -134,6 +137,8 @@ def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **op
         if init.nec.mean() > nec:
             break
         best, high = init, low
+        if low < SMALL_RATIO * top and penalty_is_negligible(init, options.get("tol", 1e-4)):
+            return best
     for _ in range(steps):
         if best.nec.mean() == nec or high / low < 1.001:
             break
@@ -144,6 +149,21 @@ def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **op
         else:
             best, high = init, middle
     return best
+
+
+def penalty_is_negligible(result: FitResult, tol: float) -> bool:
+    """Return whether a smaller lam changes the objectives by about their accuracy only.
+
+    This is the case where the penalty of every class is at most ``tol`` times its objective, and where an
+    objective is below the floor of the stopping rule, as for classes that the columns separate perfectly. It
+    is also the case near `lambda_max`, where the weights are small.
+    """
+    size = np.abs(result.weights)
+    factors = np.ones_like(size) if result.penalty is None else np.where(size > 0, result.penalty, 0.0)
+    penalty = result.lam * (factors * size).sum(axis=1)
+    if len(result.objective) == 1:
+        penalty = penalty.sum(keepdims=True)
+    return bool(np.all((penalty <= tol * result.objective) | (result.objective <= FLOOR)))
 
 
 def _lambda_max_options(options: dict[str, Any]) -> dict[str, Any]:

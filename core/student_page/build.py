@@ -23,6 +23,7 @@ from inficond.core.models.sessions import open_session
 from inficond.core.onnx_student.export import TOLERANCE, compared_pixels
 from inficond.core.onnx_student.graph import cosine_nodes, image_fields
 from inficond.core.progress import Progress, Silent
+from inficond.core.report.exam_lines import short_line
 from inficond.core.script_bundle import bundle, minify
 from inficond.core.sessions.session import Session
 from inficond.core.student_page.source import PageStudent, read_source
@@ -225,6 +226,7 @@ def _footer(student: PageStudent) -> str:
     version = json.loads((RUNTIME / "runtime.json").read_text(encoding="utf-8"))["version"]
     return (
         f"Made by InFiConD from {student.name}{f', node {node}' if node else ''}. "
+        f"{short_line(student.provenance.get('exam'))} "
         f"Encoder: {student.encoder.name} ({student.encoder.manifest.licence or 'licence not stated'}). "
         f"ONNX Runtime Web {version} (MIT licence, © Microsoft Corporation)."
     )

@@ -14,6 +14,7 @@ from inficond.core.models.predictor import load_predictor
 from inficond.core.models.protobuf import Malformed
 from inficond.core.onnx_student.export import word_embeddings
 from inficond.core.onnx_student.graph import active_concepts
+from inficond.core.sessions.exam_records import short_record
 from inficond.core.sessions.session import Session
 
 
@@ -36,7 +37,7 @@ class PageStudent:
     words : (A, D) float32
         Embeddings of the concepts.
     provenance : dict
-        Project and node.
+        Project, node, and the figures of the exam (None if none was taken).
     """
 
     name: str
@@ -79,7 +80,11 @@ def from_session(session: Session) -> PageStudent:
         mean=students.mean[active],
         scale=students.scale[active],
         words=words[active],
-        provenance={"project": session.project.name, "node": session.node},
+        provenance={
+            "project": session.project.name,
+            "node": session.node,
+            "exam": short_record(session.last_exam()),
+        },
     )
 
 
@@ -124,7 +129,7 @@ def from_onnx(path: Path, encoder: str | Path = "embedded") -> PageStudent:
         mean=mean,
         scale=1 / scale,  # the graph multiplies by the reciprocal
         words=words.T,
-        provenance={key: predictor.provenance.get(key) for key in ("project", "node")},
+        provenance={key: predictor.provenance.get(key) for key in ("project", "node", "exam")},
     )
 
 

@@ -68,7 +68,7 @@ def distil(
         Factors of λ, such as a name prior.
     relax : float
         Below 1, the concepts that the fit at λ selects are penalised by ``relax · λ`` in a second fit
-        (`inficond.core.students.sparsity.relaxed_fit`).
+        (`inficond.core.students.relaxed.relaxed_fit`).
 
     Returns
     -------
@@ -83,7 +83,7 @@ def distil(
         There are fewer than two images, responses are not probabilities, or shapes do not agree.
     """
     from inficond.core.solver import fit, lambda_for_nec
-    from inficond.core.students.sparsity import relaxed_fit
+    from inficond.core.students.relaxed import relaxed_fit
 
     X, responses = np.asarray(X, np.float32), np.asarray(T, np.float32)
     if X.shape != (len(X), len(concepts)) or responses.shape != (len(X), len(classes)):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.concepts.vectors import concept_vectors
-from inficond.core.students.sparsity import COMPARED_ROWS, relaxed_fit
+from inficond.core.students.relaxed import COMPARED_ROWS, relaxed_fit
 
 MOST_WORDS, MOST_PER_CLASS = 40, 4
 """Proposed words: at most the first number, or the second times the number of classes if that is more."""

@@ -1,30 +1,22 @@
-"""Choice of sparsity: the sparsest students whose cross-validated fidelity is as good as the best.
-
-Fits have two levels of penalty. A first fit at ``lam`` selects concepts. A second fit at ``RELAX · lam``
-penalises the selected concepts with this value and all others with ``lam``. Selected weights are shrunk
-less, and no further concept becomes cheap. It is the relaxed lasso (Meinshausen 2007, *Computational
-Statistics & Data Analysis* 52) as one convex problem, so that refits and certificates stay exact.
-"""
+"""Choice of sparsity: the sparsest students whose cross-validated fidelity is as good as the best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from inficond.core.solver import FitResult
+from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, standard_errors
 
-RELAX = 0.1
-"""Penalty of selected concepts relative to that of the selection."""
 MOST_CONCEPTS = 12.0
 """Largest mean number of concepts per class that is chosen without being asked for."""
-FOLDS = 5
 STEP = 0.75
 """Ratio of consecutive penalties of the path."""
-COMPARED_ROWS = 4000
-"""Most images on which penalties are compared."""
+MOST_STEPS = 40
+BISECTIONS = 6
+"""Of λ in comparisons at equal number of concepts: λ is then within 1.5 %."""
+EXPLAINED = 0.99
+"""The path ends where the students explain this share of the deviance of the responses."""
 
 
 @dataclass(frozen=True)
@@ -52,45 +44,6 @@ class SparsityChoice:
     error: tuple[float, ...]
     index: int
     reason: str
-
-
-def relaxed_fit(
-    X: NDArray[np.floating],
-    T: NDArray[np.floating],
-    lam: float,
-    link: str,
-    *,
-    penalty: NDArray[np.floating] | None = None,
-    relax: float = RELAX,
-    tol: float = 1e-4,
-) -> "FitResult":
-    """Fit with two levels of penalty.
-
-    Parameters
-    ----------
-    X : (N, K)
-    T : (N, C)
-    lam : float
-        Penalty of the selection.
-    link : {"sigmoid", "softmax"}
-    penalty : (C, K), optional
-        Factors of the penalty in both fits, such as a name prior.
-    relax : float
-        Penalty of selected concepts relative to `lam`.
-    tol : float
-        Relative duality gap.
-
-    Returns
-    -------
-    FitResult
-        Of the second fit: ``lam`` is ``relax · lam`` and ``penalty`` has its factors (C, K).
-    """
-    from inficond.core.solver import fit
-
-    first = fit(X, T, lam=lam, link=link, penalty=penalty, tol=max(tol, 1e-3))
-    base = np.ones_like(first.weights) if penalty is None else np.broadcast_to(penalty, first.weights.shape)
-    factors = np.where(first.weights != 0, base, base / relax)
-    return fit(X, T, lam=relax * lam, link=link, penalty=factors, init=first, tol=tol)
 
 
 def choose_sparsity(
@@ -131,32 +84,30 @@ def choose_sparsity(
     loss is within one standard error of the lowest, with the standard error of the paired difference.
     """
     from inficond.core.solver import lambda_max
+    from inficond.core.solver.path import SMALL_RATIO, penalty_is_negligible
 
-    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    X, T = np.ascontiguousarray(X, np.float32), np.ascontiguousarray(T, np.float32)
     lam = float(np.max(lambda_max(X, T, link=link, penalty=penalty))) * STEP
+    path, reachable = RelaxedPath(X, T, link, tol=1e-3), _reachable(T, link)
     lams: list[float] = []
     necs: list[float] = []
-    while len(lams) < 40:
-        nec = float(np.mean(relaxed_fit(X, T, lam, link, penalty=penalty, tol=1e-3).nec))
+    while len(lams) < MOST_STEPS:
+        fitted = path.fit(lam, penalty)
+        nec = float(np.mean(fitted.nec))
         if nec > most and lams:
-            _approach_limit(X, T, link, penalty, most, lams, necs, lam)
+            _approach_limit(path, penalty, most, lams, necs, lam)
             break
         lams.append(lam)
         necs.append(nec)
+        if losses(fitted, X, T).mean() <= reachable:
+            break
+        if lam < SMALL_RATIO * lams[0] and penalty_is_negligible(fitted, path.tol):
+            break
         lam *= STEP
-    rows = np.arange(len(X))
-    if len(X) > COMPARED_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
-    fold = folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
-    losses = np.empty((len(rows), len(lams)))
-    for k in range(fold.max() + 1):
-        left = fold == k
-        for i, lam in enumerate(lams):
-            losses[left, i] = held_out_losses(X[rows], T[rows], left, lam, link, penalty)
-    loss = losses.mean(axis=0)
+    each = CrossValidation(X, T, link, groups=groups, seed=seed).losses(lams, [penalty] * len(lams))
+    loss = each.mean(axis=0)
     best = int(loss.argmin())
-    # Paired over images: images differ much more from each other than penalties do.
-    error = (losses - losses[:, [best]]).std(axis=0, ddof=1) / np.sqrt(len(rows))
+    error = standard_errors(each, best)
     index = int(np.flatnonzero(loss <= loss[best] + error)[0])
     return SparsityChoice(
         lams[index],
@@ -195,29 +146,21 @@ def compare_penalties(
     """
     from inficond.core.solver import lambda_for_nec
 
-    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
-    rows = np.arange(len(X))
-    if len(X) > COMPARED_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(X), COMPARED_ROWS, replace=False))
-    X, T = X[rows], T[rows]
-    fold = folds(len(rows), None if groups is None else [groups[i] for i in rows.tolist()], seed)
-    losses = np.empty((len(rows), len(penalties)))
-    for i, penalty in enumerate(penalties):
-        found = lambda_for_nec(X, T, nec, link=link, penalty=penalty, tol=1e-3)
-        lam = float(np.max(found.lam))
-        for k in range(fold.max() + 1):
-            left = fold == k
-            losses[left, i] = held_out_losses(X, T, left, lam, link, penalty)
-    loss = losses.mean(axis=0)
+    X, T = np.ascontiguousarray(X, np.float32), np.ascontiguousarray(T, np.float32)
+    validation = CrossValidation(X, T, link, groups=groups, seed=seed)
+    X, T = validation.X, validation.T
+    found = [
+        lambda_for_nec(X, T, nec, steps=BISECTIONS, link=link, penalty=penalty, tol=1e-3)
+        for penalty in penalties
+    ]
+    each = validation.losses([float(np.max(one.lam)) for one in found], penalties)
+    loss = each.mean(axis=0)
     best = int(loss.argmin())
-    error = (losses - losses[:, [best]]).std(axis=0, ddof=1) / np.sqrt(len(rows))
-    return loss <= loss[best] + error
+    return loss <= loss[best] + standard_errors(each, best)
 
 
 def _approach_limit(
-    X: NDArray[np.float32],
-    T: NDArray[np.float32],
-    link: str,
+    path: RelaxedPath,
     penalty: NDArray[np.floating] | None,
     most: float,
     lams: list[float],
@@ -228,7 +171,7 @@ def _approach_limit(
     inside, nec = lams[-1], necs[-1]
     for _ in range(4):
         middle = float(np.sqrt(inside * beyond))
-        found = float(np.mean(relaxed_fit(X, T, middle, link, penalty=penalty, tol=1e-3).nec))
+        found = float(np.mean(path.fit(middle, penalty).nec))
         if found > most:
             beyond = middle
         else:
@@ -236,6 +179,23 @@ def _approach_limit(
     if inside < lams[-1]:
         lams.append(inside)
         necs.append(nec)
+
+
+def _reachable(T: NDArray[np.float32], link: str) -> float:
+    """Return the loss at which students explain the share `EXPLAINED` of the deviance of the responses.
+
+    The deviance is the difference between the loss of students without concepts and the smallest loss, the
+    entropy of the responses.
+    """
+    both = (T, 1 - T) if link == "sigmoid" else (T,)
+    null = sum(float(_entropy(part.mean(axis=0, dtype=np.float64)).sum()) for part in both)
+    smallest = sum(float(_entropy(part).sum(axis=1).mean()) for part in both)
+    return null - EXPLAINED * (null - smallest)
+
+
+def _entropy(p: NDArray[np.floating]) -> NDArray[np.floating]:
+    p = np.asarray(p, np.float64)
+    return -p * np.log(np.where(p > 0, p, 1.0))
 
 
 def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
@@ -247,30 +207,3 @@ def _reason(nec: float, index: int, best: int, steps: int, most: float) -> str:
         f"{nec:.1f} concepts per class on average: the sparsest students within one standard error of the "
         "best cross-validated fidelity"
     )
-
-
-def folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np.int64]:
-    """Assign images to folds at random; a group stays in one fold."""
-    names = [f"\0{i}" if g is None else g for i, g in enumerate(groups or [None] * n)]
-    unit = np.unique(names, return_inverse=True)[1]
-    count = int(unit.max()) + 1
-    order = np.random.default_rng(seed).permutation(count)
-    return (order % min(FOLDS, count))[unit]
-
-
-def held_out_losses(
-    X: NDArray[np.float32],
-    T: NDArray[np.float32],
-    left: NDArray[np.bool_],
-    lam: float,
-    link: str,
-    penalty: NDArray[np.floating] | None,
-) -> NDArray[np.float64]:
-    """Return the cross-entropy of each left-out image."""
-    fitted = relaxed_fit(X[~left], T[~left], lam, link, penalty=penalty, tol=1e-3)
-    logits = ((X[left] - fitted.mean) / fitted.scale) @ fitted.weights.T + fitted.bias
-    if link == "sigmoid":
-        return (np.logaddexp(0, logits) - T[left] * logits).sum(axis=1)
-    top = logits.max(axis=1)
-    partition = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return partition - (T[left] * logits).sum(axis=1)

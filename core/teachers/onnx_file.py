@@ -15,18 +15,19 @@ from PIL import Image
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 from inficond.core.models.graph_file import GraphFile, read_graph
+from inficond.core.models.label_names import KEYS, count_hint, names_of_value
 from inficond.core.models.manifest import FORMAT, MANIFEST, checksum_of, numbered, read_image_input
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import GraphSession, open_session
-from inficond.core.models.teacher_trial import output_kind
+from inficond.core.models.teacher import rows_of_outputs
 from inficond.core.strict_json import parse_json
+from inficond.core.teachers.onnx_input import GraphInput, image_input, numbers_of
+from inficond.core.teachers.onnx_outputs import ENOUGH, SURE, choose_output, find_kind, other_order
 
 GRAPH = "model.onnx"
-DEFAULT_SIZE = 224
 CROP_SHARE = 0.875
 """Side of the centre crop relative to the resized shorter side, where nothing is stated."""
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-LABEL_KEYS = ("names", "labels", "classes", "class_names", "id2label")
 SEEN = 32
 """Pictures of a trial run."""
 SCALES: dict[str, tuple[list[float], list[float]]] = {
@@ -51,14 +52,6 @@ class TrialPictures:
 
     images: Sequence[Image.Image]
     labels: Sequence[str | None]
-
-
-@dataclass(frozen=True)
-class _Input:
-    name: str
-    layout: str
-    size: tuple[int, int]
-    batch: int | None
 
 
 def write_onnx_teacher(
@@ -101,76 +94,69 @@ def write_onnx_teacher(
     session = open_session(graph, provider, threads=1)
     metadata = graph.facts.metadata
     _check_task(path, metadata)
-    found = _image_input(path, session, metadata)
+    found = image_input(path, session, metadata)
     image, stated, how = _preprocessing(path, metadata, found)
     trial = _Trial(session, found, pictures)
+    stated_names, source = _stated_names(metadata, labels)
+    known = len(stated_names) if stated_names else None
+    chosen, chosen_note = trial.choose(image, known, metadata.get("output"))
     outputs = trial.outputs(image)
-    if outputs.ndim != 2:
-        raise InputError(
-            f"{path} returns {outputs.ndim - 1} dimensions per picture: a classifier returns one"
-        )
-    names, source = _names(path, metadata, labels, label_names, outputs.shape[1])
+    names, source = _names(path, stated_names, source, label_names, outputs.shape[1])
     notes = [f"{path.name}: input {found.layout}, {found.size[0]}×{found.size[1]} pixels; {how}"]
-    notes.append(f"{path.name}: {len(names)} labels from {source}")
+    notes += [f"{path.name}: {len(names)} labels from {source}", *chosen_note]
     if not stated and found.layout.startswith("float"):
         image, line = _best_scale(path, trial, image, names)
         notes.append(line)
         outputs = trial.outputs(image)
     if not np.isfinite(outputs).all():
         raise InputError(f"{path} returns NaN or infinite values on your images")
-    kind, note = _kind(outputs, path.name)
+    _check_meaning(path, trial, image, outputs, names)
+    kind, link, note = find_kind(outputs, path.name, metadata.get("link"))
     notes.append(note)
-    link = "sigmoid" if kind[1] or len(names) == 1 else "softmax"
-    _write(folder, graph, image, names, link, kind[0], session.outputs[0], path)
+    _write(folder, graph, image, names, link, kind, chosen, path)
     return notes
-
-
-def read_label_names(path: Path) -> list[str]:
-    """Read the names of a classifier's outputs.
-
-    Parameters
-    ----------
-    path : Path
-        A text file with a name in each line, or JSON: a list, or an object of numbers and names.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read or names nothing.
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8: save it as UTF-8 text") from None
-    names = _names_of(text) if path.suffix.lower() == ".json" else None
-    if names is None:
-        names = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    if not names:
-        raise InputError(f"{path} names no labels: write one in each line, in the order of the outputs")
-    return names
 
 
 class _Trial:
     """Runs of a graph on the user's pictures."""
 
-    def __init__(self, session: GraphSession, found: _Input, pictures: TrialPictures) -> None:
+    def __init__(self, session: GraphSession, found: GraphInput, pictures: TrialPictures) -> None:
         self.session, self.found, self.pictures = session, found, pictures
+        self.output = session.outputs[0]
 
-    def outputs(self, image: Mapping[str, Any]) -> np.ndarray:
-        """Return the outputs (n, L) under some preprocessing."""
+    def choose(
+        self, image: Mapping[str, Any], labels: int | None, stated: str | None
+    ) -> tuple[str, list[str]]:
+        """Choose the output to read by one batch of pictures; see `choose_output`."""
+        batch = self._feed(image, False)[: self.found.batch or 8]
+        if self.found.batch and len(batch) < self.found.batch:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], self.found.batch - len(batch), axis=0)])
+        answers = dict(zip(self.session.outputs, self.session.run({self.found.name: batch}), strict=True))
+        self.output, notes = choose_output(self.session.path, answers, len(batch), labels, stated)
+        return self.output, notes
+
+    def _feed(self, image: Mapping[str, Any], reverse: bool) -> np.ndarray:
         preprocess = Preprocess(read_image_input(self.session.path, image))
         pixels = np.stack([preprocess(picture) for picture in self.pictures.images])
-        feed = preprocess.graph_input(pixels)
+        feed = preprocess.graph_input(pixels[..., ::-1] if reverse else pixels)
+        return feed if self.found.dtype is None else feed.astype(self.found.dtype)
+
+    def truth(self, names: Sequence[str]) -> list[int]:
+        """Return the index of each picture's label among the names, -1 where it is none of them."""
+        index = {name.casefold(): i for i, name in enumerate(names)}
+        return [index.get((label or "").casefold(), -1) for label in self.pictures.labels]
+
+    def outputs(self, image: Mapping[str, Any], reverse: bool = False) -> np.ndarray:
+        """Return the outputs (n, L) under some preprocessing; `reverse` feeds the channels as BGR."""
+        feed = self._feed(image, reverse)
         step = self.found.batch or 8
         parts = []
         for start in range(0, len(feed), step):
             part = feed[start : start + step]
             spare = step - len(part) if self.found.batch else 0
             whole = np.concatenate([part, np.repeat(part[-1:], spare, axis=0)]) if spare else part
-            (answer,) = self.session.run({self.found.name: whole}, (self.session.outputs[0],))
-            parts.append(answer[: len(part)])
+            (answer,) = self.session.run({self.found.name: whole}, (self.output,))
+            parts.append(rows_of_outputs(answer, len(whole), self.session.path)[: len(part)])
         return np.concatenate(parts)
 
 
@@ -180,29 +166,8 @@ def _check_task(path: Path, metadata: Mapping[str, str]) -> None:
         raise InputError(f"{path} is a model for {task!r:.40}, not a classifier: export a -cls model")
 
 
-def _image_input(path: Path, session: GraphSession, metadata: Mapping[str, str]) -> _Input:
-    images = [(name, kind, shape) for name, (kind, shape) in session.inputs.items() if len(shape) == 4]
-    if len(images) != 1 or len(session.inputs) != 1:
-        raise InputError(f"{path} has {len(session.inputs)} inputs; a classifier has one input of pictures")
-    name, kind, shape = images[0]
-    kinds = {"tensor(uint8)": "uint8", "tensor(float)": "float"}
-    if kind not in kinds:
-        raise InputError(f"{path} takes {kind}: save it with a uint8 or float32 input")
-    if shape[1] == 3:
-        order, sides = "bchw", shape[2:]
-    elif shape[3] == 3:
-        order, sides = "bhwc", shape[1:3]
-    else:
-        raise InputError(f"{path} takes pictures of shape {shape}: 3 channels are needed at place 2 or 4")
-    stated = _numbers(metadata.get("imgsz", "")) or [DEFAULT_SIZE]
-    size = [int(side) if isinstance(side, int) and side > 0 else 0 for side in sides]
-    height, width = size[0] or int(stated[0]), size[1] or int(stated[-1])
-    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
-    return _Input(name, f"{kinds[kind]}_{order}", (height, width), batch)
-
-
 def _preprocessing(
-    path: Path, metadata: Mapping[str, str], found: _Input
+    path: Path, metadata: Mapping[str, str], found: GraphInput
 ) -> tuple[dict[str, Any], bool, str]:
     """Return the section ``image`` of a manifest, whether mean and std are stated, and a line about it."""
     image: dict[str, Any] = {
@@ -219,7 +184,7 @@ def _preprocessing(
     else:
         image |= {"resize": list(found.size)}
         how = "the whole picture is stretched"
-    mean, std = _numbers(metadata.get("mean", "")), _numbers(metadata.get("std", ""))
+    mean, std = numbers_of(metadata.get("mean", "")), numbers_of(metadata.get("std", ""))
     if len(mean) == 3 and len(std) == 3 and min(std) > 0:
         if max(mean) > 1:  # of pixels from 0 to 255
             mean, std = [m / 255 for m in mean], [s / 255 for s in std]
@@ -236,12 +201,11 @@ def _best_scale(
     path: Path, trial: _Trial, image: dict[str, Any], names: Sequence[str]
 ) -> tuple[dict[str, Any], str]:
     """Return the preprocessing whose answers agree most with the labels of the pictures, and a line."""
-    index = {name.casefold(): i for i, name in enumerate(names)}
-    truth = [index.get((label or "").casefold(), -1) for label in trial.pictures.labels]
+    truth = trial.truth(names)
     known = [i for i, t in enumerate(truth) if t >= 0]
     current = next(name for name, (mean, _) in SCALES.items() if mean == image["mean"] and
                    SCALES[name][1] == image["std"])  # fmt: skip
-    if len(known) < 8:
+    if len(known) < ENOUGH:
         return image, (
             f"{path.name}: its metadata state no mean and std, so pixels are scaled {current}; state `mean` "
             "and `std` in the metadata if the answers below are wrong"
@@ -253,49 +217,66 @@ def _best_scale(
         right[name] = sum(int(answers[i]) == truth[i] for i in known)
     best = max(right, key=lambda name: right[name])
     mean, std = SCALES[best]
-    return {**image, "mean": mean, "std": std}, (
+    chosen = {**image, "mean": mean, "std": std}
+    return chosen, (
         f"{path.name}: pixels are scaled {best}, which gives the label of {right[best]} of {len(known)} "
         f"images ({', '.join(f'{name}: {n}' for name, n in right.items() if name != best)})"
     )
 
 
-def _kind(outputs: np.ndarray, name: str) -> tuple[tuple[str, bool], str]:
-    """Return the kind of the outputs, whether each is a sigmoid's, and a line about it."""
-    within = bool(outputs.min() >= -1e-4 and outputs.max() <= 1 + 1e-4)
-    if within and outputs.shape[1] > 1 and np.abs(outputs.sum(axis=1) - 1).max() > 1e-3:
-        return ("probabilities", True), (
-            f"{name}: its outputs on {len(outputs)} of your images lie between 0 and 1 and do not sum to 1: "
-            "they are used as probabilities of a sigmoid for each label"
+def _check_meaning(
+    path: Path, trial: _Trial, image: Mapping[str, Any], outputs: np.ndarray, names: Sequence[str]
+) -> None:
+    """Find out why few answers agree with the labels of the pictures: the order of channels or of labels.
+
+    Raises
+    ------
+    InputError
+        Nearly all answers are right with the channels as BGR, or with the labels in another order.
+    """
+    truth = np.asarray(trial.truth(names))
+    known = truth >= 0
+    right = int((outputs.argmax(axis=1) == truth)[known].sum())
+    if known.sum() < ENOUGH or right > 0.5 * known.sum():
+        return
+    reasons = []
+    turned = int((trial.outputs(image, reverse=True).argmax(axis=1) == truth)[known].sum())
+    if turned >= SURE * known.sum():
+        reasons.append(
+            f"it gives the label of {turned} of them if the channels are blue, green, red (OpenCV, Caffe): "
+            "reverse the channels inside the graph"
         )
-    kind, _ = output_kind(outputs, "probabilities" if within else None, name)
-    said = "sum to 1: used as probabilities" if within else "are logits: a softmax follows"
-    return (kind, False), f"{name}: its outputs on {len(outputs)} of your images {said}"
+    order = other_order(outputs.argmax(axis=1)[known], truth[known], names)
+    if order:
+        reasons.append(f"{order}: list the labels in the order of the outputs in --labels-file")
+    if reasons:
+        raise InputError(
+            f"{path} gives the label of {right} of {known.sum()} of your images; {'; or '.join(reasons)}"
+        )
+
+
+def _stated_names(metadata: Mapping[str, str], given: Sequence[str] | None) -> tuple[list[str] | None, str]:
+    """Return the names that the user or the metadata state, and where they come from."""
+    if given is not None:
+        return list(given), "--labels-file"
+    key = next((key for key in KEYS if metadata.get(key)), None)
+    return (None, "") if key is None else (_names_of(metadata[key]), f"its metadata ({key})")
 
 
 def _names(
-    path: Path,
-    metadata: Mapping[str, str],
-    given: Sequence[str] | None,
-    of_images: Sequence[str],
-    count: int,
+    path: Path, stated: list[str] | None, source: str, of_images: Sequence[str], count: int
 ) -> tuple[list[str], str]:
-    if given is not None:
-        names, source = list(given), "--labels-file"
-    else:
-        keys = [key for key in LABEL_KEYS if metadata.get(key)]
-        stated = _names_of(metadata[keys[0]]) if keys else None
-        if stated:
-            names, source = stated, f"its metadata ({keys[0]})"
-        elif len(of_images) == count:
-            names, source = list(of_images), "the images, in alphabetical order"
-        else:
+    if not stated:
+        if len(of_images) != count:
             raise InputError(
                 f"{path} does not name its {count} outputs: give a file with a name in each line as "
                 "--labels-file"
             )
-    if len(names) != count:
-        raise InputError(f"{path} has {count} outputs, but {len(names)} labels from {source}")
-    return numbered(names), source
+        return numbered(list(of_images)), "the images, in alphabetical order"
+    if len(stated) != count:
+        hint = count_hint(stated, count)
+        raise InputError(f"{path} has {count} outputs, but {len(stated)} labels from {source}{hint}")
+    return numbered(stated), source
 
 
 def _names_of(text: str) -> list[str] | None:
@@ -307,22 +288,13 @@ def _names_of(text: str) -> list[str] | None:
             break
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-    if isinstance(value, dict):
+    if isinstance(value, dict | list | tuple):
         try:
-            numbers = {int(key): str(name) for key, name in value.items()}
-        except (TypeError, ValueError):
+            return names_of_value(value, "its metadata")[0]
+        except InputError:
             return None
-        return (
-            [numbers[i] for i in range(len(numbers))] if sorted(numbers) == [*range(len(numbers))] else None
-        )
-    if isinstance(value, list | tuple):
-        return [str(name) for name in value]
     parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
     return parts if value is None and len(parts) > 1 else None
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:[eE]-?\d+)?", text)][:3]
 
 
 def _write(

@@ -16,6 +16,7 @@ from inficond.core.evaluation.bootstrap import changes_between, replicates_for, 
 from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.html_table import html_table
 from inficond.core.tuning.changes import WeightChange, changes
+from inficond.core.tuning.cost import Cost
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
@@ -95,6 +96,8 @@ class Preview:
         State after the step.
     gap : float
         Upper bound on (objective − optimum) of the predicted weights, summed over the refitted classes.
+    costs : tuple of Cost
+        Classes, slices and groups of validation images that clearly lose.
     """
 
     title: str
@@ -102,6 +105,7 @@ class Preview:
     others: Mapping[str, ClassChange]
     state: BranchState = field(repr=False)
     gap: float = float("nan")
+    costs: tuple[Cost, ...] = ()
 
     def _repr_html_(self) -> str:
         """Show changed weights and fidelity of each class in a notebook."""
@@ -121,6 +125,7 @@ class Preview:
             "classes": {name: c.to_json() for name, c in self.classes.items()},
             "others": {name: c.to_json() for name, c in self.others.items()},
             "gap": None if np.isnan(self.gap) else self.gap,
+            "costs": [cost.to_json() for cost in self.costs],
         }
 
 

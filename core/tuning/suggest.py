@@ -7,6 +7,7 @@ applied suggestion.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from inficond.core.evaluation.subsets import subset_codes
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.tuning.actions import GROUP_PREFIX, Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
+from inficond.core.tuning.cost import Cost
+from inficond.core.tuning.cost_search import find_costs
 from inficond.core.tuning.preview import ClassChange, compare_states, preview_replicates
 from inficond.core.tuning.refit import refit
 from inficond.core.tuning.sensitivity import Sensitivity, sensitivity
@@ -28,7 +31,13 @@ from inficond.core.tuning.workspace import Workspace
 RELATED = 0.5
 """Concepts whose values have at least this correlation over training images are changed together."""
 BUNDLE = 10
-"""Concepts per suggestion, at most."""
+"""Concepts per action, at most."""
+COMBINED = 8
+"""Single candidates that are combined to joint ones, two or three at a time."""
+JOINT_TRIES = 4
+"""Joint candidates that are refitted."""
+JOINT_GAIN = 0.005
+"""Average precision that a joint suggestion must gain beyond the best single one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,10 @@ class Suggestion:
         Changes of other classes.
     reason : str
         Current effect of these concepts.
+    costs : tuple of Cost
+        Classes, slices and groups of validation images that clearly lose.
+    joint : bool
+        Whether the actions combine several candidates.
     """
 
     cls: str
@@ -63,6 +76,8 @@ class Suggestion:
     change: ClassChange
     others: Mapping[str, ClassChange]
     reason: str
+    costs: tuple[Cost, ...] = ()
+    joint: bool = False
 
     @property
     def text(self) -> str:
@@ -76,8 +91,15 @@ class Suggestion:
         return (
             f"{NAMES[self.metric]} {g.before:.2f} → {g.after:.2f} "
             f"(95 % {g.delta.low:+.2f} … {g.delta.high:+.2f}), "
-            f"{len(self.change.fixed)} images fixed, {len(self.change.broken)} broken; {self.reason}"
+            f"{len(self.change.fixed)} images fixed, {len(self.change.broken)} broken"
+            + self._losses
+            + f"; {self.reason}"
         )
+
+    @property
+    def _losses(self) -> str:
+        n = len(self.costs)
+        return f", {n} clear loss{'es' * (n > 1)}" if n else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -90,6 +112,8 @@ class Suggestion:
             "change": self.change.to_json(),
             "others": {cls: change.to_json() for cls, change in self.others.items()},
             "reason": self.reason,
+            "costs": [cost.to_json() for cost in self.costs],
+            "joint": self.joint,
             "text": self.text,
         }
 
@@ -108,6 +132,9 @@ class _Candidate:
     actions: tuple[Action, ...]
     concepts: tuple[str, ...]
     value: float
+    columns: tuple[int, ...] = ()
+    moves: tuple[float, ...] = ()
+    """Changes of the weights in `columns`."""
 
 
 def suggest(
@@ -117,6 +144,7 @@ def suggest(
     subset: str | None = None,
     count: int = 5,
     tries: int = 12,
+    harmless: bool = False,
 ) -> list[Suggestion]:
     """Return the actions that are most likely to improve a class.
 
@@ -131,12 +159,15 @@ def suggest(
     count : int
         Number of suggestions, at most.
     tries : int
-        Number of candidates that are refitted.
+        Number of single candidates that are refitted; `JOINT_TRIES` combinations of them are refitted too.
+    harmless : bool
+        Whether to leave out suggestions by which a class, slice or group clearly loses.
 
     Returns
     -------
     list of Suggestion
-        Best first; empty if no candidate improves the class.
+        Best first; empty if no candidate improves the class. The last one combines two or three of the
+        candidates if that gains more than the best of them by `JOINT_GAIN`.
 
     Raises
     ------
@@ -166,16 +197,21 @@ def suggest(
     for after, candidate in exact:
         inside = {c for c in candidate.concepts if c in in_use} or set(candidate.concepts)
         if any(
-            s.actions[0].kind == candidate.actions[0].kind
+            {a.kind for a in s.actions} == {a.kind for a in candidate.actions}
             and len(inside | (set(s.concepts) & in_use)) < 2 * len(inside & set(s.concepts))
             for s in suggestions
         ):
             continue  # a better suggestion changes nearly the same weights
         made = _measured(workspace, state, after, cls, candidate, codes)
-        if made is not None:
+        if made is not None and not (harmless and made.costs):
             suggestions.append(made)
         if len(suggestions) == count:
             break
+    if exact and count > 1:
+        for after, candidate in _best_joint(workspace, state, cls, exact, found, judge):
+            made = _measured(workspace, state, after, cls, candidate, codes)
+            if made is not None and not (harmless and made.costs):
+                return [*suggestions[: count - 1], replace(made, joint=True)]
     return suggestions
 
 
@@ -250,7 +286,8 @@ def _candidates(
         rest[list(ks)] = False
         dw[rest] = np.clip(w[rest] + dw[rest], lower[rest], upper[rest]) - w[rest]
         said = tuple(actions) if group is None else (Action(kind, GROUP_PREFIX + group),)
-        return _Candidate(said, tuple(names[k] for k in ks), judge.gain(dw, db))
+        value = judge.gain(dw, db)
+        return _Candidate(said, tuple(names[k] for k in ks), value, tuple(ks), tuple(moves.tolist()))
 
     out = []
     for k in usable:
@@ -272,6 +309,60 @@ def _candidates(
             groups.setdefault(columns.groups[k], []).append(k)
     out += [judged(ks, "mute", name) for name, ks in groups.items() if np.count_nonzero(w[ks]) > 1]
     return sorted((one for one in out if one.value > 0), key=lambda one: -one.value)
+
+
+def _best_joint(
+    workspace: Workspace,
+    state: BranchState,
+    cls: str,
+    singles: Sequence[tuple[BranchState, _Candidate]],
+    found: Sensitivity,
+    judge: _Judge,
+) -> list[tuple[BranchState, _Candidate]]:
+    """Return the refitted combinations of candidates that gain more than the best one, best first."""
+    least = judge.state(workspace, singles[0][0], cls) + JOINT_GAIN
+    tried = [
+        (_refitted(workspace, state, cls, one), one)
+        for one in _joint_candidates([one for _, one in singles], found, judge)
+    ]
+    gains = [judge.state(workspace, after, cls) for after, _ in tried]
+    return [tried[i] for i in np.argsort(-np.array(gains), kind="stable") if gains[i] > least]
+
+
+def _joint_candidates(singles: Sequence[_Candidate], found: Sensitivity, judge: _Judge) -> list[_Candidate]:
+    """Return combinations of two or three candidates, largest predicted gain first.
+
+    The first-order effect of a combination takes the interaction of its weights into account: all of them are
+    changed in one linear system.
+    """
+
+    def joined(parts: Sequence[_Candidate]) -> _Candidate | None:
+        columns = [k for part in parts for k in part.columns]
+        if len(set(columns)) < len(columns):
+            return None  # two actions on one weight contradict each other
+        moves = [move for part in parts for move in part.moves]
+        dw, db = found.response(np.array(columns), np.array(moves))
+        return _Candidate(
+            tuple(a for part in parts for a in part.actions),
+            tuple(name for part in parts for name in part.concepts),
+            judge.gain(dw, db),
+            tuple(columns),
+            tuple(moves),
+        )
+
+    pool = list(singles[:COMBINED])
+    pairs = [pair for parts in combinations(pool, 2) if (pair := joined(parts)) is not None]
+    pairs.sort(key=lambda one: -one.value)
+    triples = [
+        one
+        for pair in pairs[:JOINT_TRIES]
+        for part in pool
+        if not set(part.columns) & set(pair.columns) and (one := joined((pair, part))) is not None
+    ]
+    best: dict[frozenset[Action], _Candidate] = {}
+    for one in sorted((*pairs, *triples), key=lambda one: -one.value):
+        best.setdefault(frozenset(one.actions), one)
+    return list(best.values())[:JOINT_TRIES]
 
 
 def _move(bound: Any, weight: float) -> float:
@@ -330,6 +421,7 @@ def _measured(
     moved = compare_states(workspace, state, after, replicates=preview_replicates(len(codes)))
     if cls not in moved:
         return None
+    costs = find_costs(workspace, state, moved)
     change = moved.pop(cls)
     metric = "ap" if np.isfinite(change.fidelity["ap"].delta.value) else "bce"
     gain = change.fidelity[metric]
@@ -337,7 +429,7 @@ def _measured(
     if not better or len(change.broken) > 2 * len(change.fixed) + 2:
         return None
     reason = _reason(workspace, state, cls, candidate, codes)
-    return Suggestion(cls, candidate.actions, candidate.concepts, metric, gain, change, moved, reason)
+    return Suggestion(cls, candidate.actions, candidate.concepts, metric, gain, change, moved, reason, costs)
 
 
 def _reason(

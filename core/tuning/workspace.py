@@ -177,6 +177,20 @@ class Workspace:
         return np.array([seen.setdefault(key, len(seen)) for key in keys], np.int32)
 
     @cached_property
+    def _source_names(self) -> list[str]:
+        """Name of each number in `validation_groups`; an image without group has its own name."""
+        names: dict[int, str] = {}
+        groups = self.validation_groups
+        if groups is not None and self._image_groups is not None:
+            for number, row in zip(groups.tolist(), self.validation_rows.tolist()):
+                names.setdefault(number, self._image_groups[row] or str(self.image_ids[row]))
+        return [names[i] for i in range(len(names))]
+
+    def source_name(self, number: int) -> str:
+        """Return the name of a source in `validation_groups`."""
+        return self._source_names[number]
+
+    @cached_property
     def root(self) -> BranchState:
         """The state at the root of every branch."""
         s = self.students

@@ -271,7 +271,7 @@ def enlarge(project: "Project", folder: Path, size: int) -> Path:
 
     def thumbnail(row: int) -> bytes:
         if row not in small:
-            with Image.open(project.thumbnail(row)) as picture:
+            with Image.open(io.BytesIO(project.thumbnail_bytes(row))) as picture:
                 picture.thumbnail((160, 160))
                 out = io.BytesIO()
                 picture.convert("RGB").save(out, "JPEG", quality=80)

@@ -103,7 +103,7 @@ def sample_images(folder: Path, n: int = 12) -> list[tuple[str, bytes]]:
 
     project = Project.open(folder)
     rows = np.linspace(0, len(project) - 1, min(n, len(project))).astype(int)
-    return [(f"own-{row}.jpg", Path(project.thumbnail(int(row))).read_bytes()) for row in rows]
+    return [(f"own-{row}.jpg", project.thumbnail_bytes(int(row))) for row in rows]
 
 
 def visit(

@@ -55,10 +55,16 @@ export interface Change {
   count?: boolean;
 }
 
+export interface CostRow {
+  cells: string[];
+  line: string;
+}
+
 export interface Preview {
   error?: string;
   weights?: Record<string, number>;
   changes?: Change[];
+  costs?: CostRow[];
 }
 
 export interface State {
@@ -204,6 +210,20 @@ export interface Suggestion {
   gain: string;
   clear: boolean;
   more: string;
+  costs: CostRow[];
+}
+
+/** The exam of the current student; see `exam.py`. */
+export interface Exam {
+  /** Why there is none; empty if the project has exam images. */
+  unavailable: string;
+  images: number;
+  taken: number;
+  about: string[];
+  /** Whether the figures are those of the current student. */
+  current: boolean;
+  lines: string[];
+  tables: { title: string; head: string[]; rows: { cells: string[]; strong: boolean }[] }[];
 }
 
 export interface GalleryIndex {
@@ -330,7 +350,7 @@ export interface Parts {
   "influence.rows": Influence;
   "tuning.state": Tuning;
   "tuning.words": { names: string[] };
-  "tuning.suggestions": { suggestions: Suggestion[] };
+  "tuning.suggestions": { suggestions: Suggestion[]; harmless: Suggestion[] };
   "tuning.missing": { words: { word: string; more: string }[] };
   "instances.index": GalleryIndex;
   "instances.gallery": Gallery;

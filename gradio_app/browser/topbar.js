@@ -5,6 +5,7 @@ import { button } from "./controls.js";
 import { copy } from "./downloads.js";
 import { closest, h, s, setAttribute, setText } from "./elements.js";
 import { on } from "./events.js";
+import { openExam } from "./exam_dialog.js";
 import { exportFile, FILES } from "./export_dialog.js";
 import { rovingFocus } from "./focus.js";
 import { offerGuide, startGuide } from "./guide.js";
@@ -40,6 +41,7 @@ export function startPage(element, props) {
       h("h1", { class: "brand" }, logo(), "InFiConD"),
       project,
       button("How good is this student?", { onclick: openSummary }),
+      button("Exam", { icon: "lock", title: "Exam on locked images", onclick: openExam }),
       h("span", { class: "space" }),
       offline,
       quiet("Guide", { icon: "guide", onclick: startGuide }),

@@ -1,18 +1,22 @@
 """Registry of the views of the page.
 
-A view is a folder with `view.py`, `view.js` and `view.css`. To add a view, add a folder. `view.py` defines
-one constant, `VIEW`, which names the view and lists its parts. A part is a piece of data that the view
+A view is a folder with `view.py`, `view.js` and `view.css`. To add a view, add a folder here, or install a
+package that names the module under the entry-point group `inficond.views`. `view.py` defines one constant,
+`VIEW`, which names the view and lists its parts. A part is a piece of data that the view
 draws. It declares the fields of the selection that it depends on, so that the page requests only what a
 change affects.
 """
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from inficond.core.errors import InputError
+from inficond.core.extensions import VIEWS, extensions, load
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -74,6 +78,9 @@ class View:
     about : str
         One line that explains the view to a newcomer.
     parts : tuple of ViewPart
+    folder : Path, optional
+        Where `view.js` and `view.css` are; for views of this package and of entry points it is set by
+        `all_views`.
     """
 
     name: str
@@ -81,10 +88,11 @@ class View:
     title: str
     about: str
     parts: tuple[ViewPart, ...]
+    folder: Path | None = None
 
     def file(self, suffix: str) -> Path:
         """Return the path of the view's script (`js`) or style sheet (`css`)."""
-        return Path(__file__).parent / self.name / f"view.{suffix}"
+        return (self.folder or Path(__file__).parent / self.name) / f"view.{suffix}"
 
     @property
     def css(self) -> str:
@@ -110,6 +118,30 @@ class View:
         )
 
 
+def added_views() -> list[View]:
+    """Return the views of other packages.
+
+    Raises
+    ------
+    InputError
+        One cannot be loaded, or lacks its constant or a file.
+    """
+    views = []
+    for name, point in extensions(VIEWS).items():
+        module = load(point)
+        view = getattr(module, "VIEW", None)
+        if not isinstance(view, View):
+            raise InputError(
+                f"the extension {name!r} ({point.value}) is not a view: it lacks the constant VIEW"
+            )
+        view = replace(view, folder=Path(str(module.__file__)).parent)
+        for suffix in ("js", "css"):
+            if not view.file(suffix).is_file():
+                raise InputError(f"the extension {name!r} lacks the file {view.file(suffix)}")
+        views.append(view)
+    return views
+
+
 @cache
 def all_views() -> tuple[View, ...]:
     """Return all views in reading order.
@@ -118,11 +150,14 @@ def all_views() -> tuple[View, ...]:
     ------
     ValueError
         If two parts have the same name.
+    InputError
+        If a view of another package cannot be loaded.
     """
     views = []
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:
             views.append(import_module(f"{__name__}.{module.name}.view").VIEW)
+    views += added_views()
     names = [part.name for view in views for part in view.parts]
     if len(set(names)) != len(names):
         raise ValueError(f"part names are not unique: {sorted(names)}")

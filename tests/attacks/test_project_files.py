@@ -31,7 +31,7 @@ SIZE = (64, 48)
 NAMES = [
     files.PROJECT, files.IMAGES, files.CONCEPTS, files.CONCEPT_VECTORS, files.CONCEPT_EMBEDDINGS,
     files.RESPONSES, files.LABELS, files.REGIONS, files.ASSIGNMENT, files.BOXES, files.STUDENTS,
-    files.thumbnail_name(0, "png"),
+    files.thumbnail_name(0, "png"), files.pack_name(0), files.THUMBNAIL_ENDS,
 ]  # fmt: skip
 
 
@@ -41,7 +41,9 @@ def png(size: tuple[int, int] = SIZE, mode: str = "RGB", colour: Any = (40, 80, 
     return out.getvalue()
 
 
-def make(folder: Path, paths: list[str] | None = None, thumbnails: list[bytes] | None = None) -> Path:
+def make(
+    folder: Path, paths: list[str] | None = None, thumbnails: list[bytes] | None = None, packed: bool = True
+) -> Path:
     rng = np.random.default_rng(0)
     ids = [f"{i}.png" for i in range(N)]
     students = Students(["a", "b"], ["x", "y", "z"], np.zeros((C, K)), np.zeros(C), np.zeros(K), np.ones(K))
@@ -66,6 +68,7 @@ def make(folder: Path, paths: list[str] | None = None, thumbnails: list[bytes] |
             )
         ],
         grid=(2, 2),
+        pack_thumbnails=packed,
     )
 
 
@@ -110,7 +113,7 @@ def reseal(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("kind", ["pipe", "device", "link out", "folder"])
 @pytest.mark.parametrize("name", NAMES)
 def test_only_regular_files_below_the_folder_are_read(name: str, kind: str, tmp_path: Path) -> None:
-    folder = make(tmp_path / "project")
+    folder = make(tmp_path / "project", packed=name != files.thumbnail_name(0, "png"))
     path = folder / name
     outside = tmp_path / "outside"
     shutil.copy(path, outside)
@@ -125,7 +128,13 @@ def test_only_regular_files_below_the_folder_are_read(name: str, kind: str, tmp_
         path.symlink_to(outside)
     message = refusal(lambda: read_everything(folder))
     assert path.name in message
-    if name not in (files.PROJECT, *files.REQUIRED, files.LABELS, files.CONCEPT_EMBEDDINGS):
+    if name not in (
+        files.PROJECT,
+        *files.REQUIRED,
+        files.LABELS,
+        files.CONCEPT_EMBEDDINGS,
+        files.THUMBNAIL_ENDS,
+    ):
         assert any(path.name in fault for fault in Project.open(folder).verify())
 
 
@@ -214,7 +223,7 @@ HUGE = {
 def test_a_thumbnail_of_huge_size_is_not_decoded(kind: str, tmp_path: Path) -> None:
     folder = make(tmp_path / "project", thumbnails=[HUGE[kind], *[png()] * (N - 1)])
     project = Project.open(folder)
-    assert "000000.png" in refusal(lambda: project.thumbnail_image(0))
+    assert "000.pack" in refusal(lambda: project.thumbnail_image(0))
     assert project.thumbnail_image(1).size == SIZE
     assert ReportPictures(project, project.context.words.embedding).image(0) == ""
     page = PageFiles(tmp_path)

@@ -1,6 +1,5 @@
 """Hostile names, links and uploads are shown as text, and none of them runs."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +68,7 @@ def hostile(project_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
                 X=np.asarray(source.X[:N]),
                 regions=np.asarray(source.region_embeddings[:N]),
                 assignment=np.stack([source.assignment(i).ravel() for i in range(N)]),
-                thumbnails=[source.thumbnail(i).read_bytes() for i in range(N)],
+                thumbnails=[source.thumbnail_bytes(i) for i in range(N)],
             )
         ],
         source.grid,
@@ -139,7 +138,7 @@ def test_uploads_are_removed_and_bad_ones_rejected(
     project = home_project(served)
     page = open_page()
     good = scratch / "mine.jpg"
-    shutil.copy(project.thumbnail(0), good)
+    good.write_bytes(project.thumbnail_bytes(0))
     chooser = page.locator("#view-configuration input[type=file]")
     chooser.set_input_files(good)
     page.wait_for_selector(".inf-dialog .own-class", timeout=60_000)

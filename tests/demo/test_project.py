@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
@@ -42,7 +41,7 @@ def test_checksums_match(project):
 def test_images_are_the_rendered_scenes(project):
     for row in (0, 599, 1199):
         assert Path(project.image_path(row)).read_bytes() == scene_file(scenes()[row])
-        with Image.open(project.thumbnail(row)) as picture:
+        with project.thumbnail_image(row) as picture:
             assert picture.size == (256, 256)
 
 

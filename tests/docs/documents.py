@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LANGUAGES = {"sh", "python", "json", "js", "css", "mermaid", "bibtex", "text"}
+LANGUAGES = {"sh", "python", "json", "js", "css", "toml", "mermaid", "bibtex", "text"}
 _FENCE = re.compile(
     r"^```(?P<language>\w*)(?: \((?P<how>not run|file): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
 )

@@ -1,13 +1,20 @@
-"""The example view of docs/extending.md works in a copy of the packages."""
+"""The example package of docs/extending.md adds a source, a command and a view."""
 
+import csv
+import io
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Error, sync_playwright
 from tests.docs.documents import ROOT, blocks
+from tests.tiny_models import write_encoder, write_teacher
 
+from inficond.core import Project
 from inficond.core.demo import demo_project
 from inficond.gradio_app.bench.page_client import PageClient
 from inficond.gradio_app.bench.page_process import page_process
@@ -16,32 +23,111 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the packages with the files of the document."""
-    place = tmp_path_factory.mktemp("extended")
-    files = [b for b in blocks(ROOT / "docs" / "extending.md") if b.file is not None]
-    assert {Path(b.file or "").name for b in files} == {"view.py", "view.js", "view.css"}
-    (place / "inficond").mkdir()
-    (place / "inficond" / "core").symlink_to(ROOT / "core")
-    (place / "inficond" / "export").symlink_to(ROOT / "export")
-    shutil.copytree(ROOT / "gradio_app", place / "inficond" / "gradio_app")
-    for block in files:
-        path = place / "inficond" / (block.file or "")
-        path.parent.mkdir(exist_ok=True)
-        (path.parent / "__init__.py").touch()
-        path.write_text(block.body, encoding="utf-8")
-    shutil.copytree(demo_project(), place / "project", ignore=shutil.ignore_patterns("history.sqlite*"))
-    return place
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which the example package of the document is installed."""
+    place = tmp_path_factory.mktemp("example")
+    for block in blocks(ROOT / "docs" / "extending.md"):
+        if block.file is not None:
+            path = place / "source" / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.body, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", place / "site", place / "source"], check=True, capture_output=True)
+    return place / "site"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the demo's project."""
+    copy = tmp_path_factory.mktemp("demo") / "project"
+    shutil.copytree(demo_project(), copy, ignore=shutil.ignore_patterns("history.sqlite*"))
+    return copy
+
+
+@pytest.fixture
+def environment(installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment in which new processes find the package."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inficond.core.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_is_listed_and_prints_weights(demo: Path) -> None:
+    assert "print the weights of all students as CSV" in run("--help").stdout
+    rows = list(csv.DictReader(io.StringIO(run("weights", demo).stdout)))
+    assert len(rows) > 50
+    assert {row["class"] for row in rows} == set(Project.open(demo).classes)
+    assert all(float(row["weight"]) for row in rows)
+    wrong = run("weights", "missing")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("inficond weights: ")
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_source_gives_its_frames_to_a_project(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for n in range(12):
+        shade = generator.integers(0, 200, (1, 1, 1, 3))
+        np.save(folder / f"r{n}.npy", (shade + generator.integers(0, 50, (3, 40, 48, 3))).astype(np.uint8))
+    (folder / "broken.npy").write_bytes(b"no array")
+    encoder, teacher = write_encoder(tmp_path / "encoder"), write_teacher(tmp_path / "teacher")
+    done = run(
+        "distill",
+        f"stacks:{folder}",
+        "--out",
+        "out",
+        "--encoder",
+        encoder,
+        "--teacher",
+        teacher,
+        "--no-baseline",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not an array of colour frames" in done.stdout + done.stderr
+    project = Project.open(tmp_path / "out")
+    assert project.image_ids[:4] == ["r0/00000", "r0/00001", "r0/00002", "r1/00000"]
+    held = {project.image_ids[row].split("/")[0] for row in project.validation_rows}
+    fitted = {
+        id.split("/")[0] for id, held_out in zip(project.image_ids, project.is_validation) if not held_out
+    }
+    assert held
+    assert not held & fitted, "frames of one recording stay in one part"
+    empty = run("distill", f"stacks:{tmp_path}", "--out", "none")
+    assert empty.returncode == 2
+    assert "holds no .npy file" in empty.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    (other / "bad-2.0.dist-info").mkdir(parents=True)
+    (other / "bad-2.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 2.0\n")
+    (other / "bad-2.0.dist-info" / "entry_points.txt").write_text(
+        "[inficond.commands]\nbad = bad_command\nempty = inficond_example\n"
+        "[inficond.sources]\nodd = builtins:dict\nother = builtins:max\n"
+    )
+    (other / "bad_command.py").write_text("import missing_dependency\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(other), os.environ["PYTHONPATH"]]))
+    assert "No module named 'missing_dependency'): update or uninstall bad" in run("bad").stderr
+    assert "is not a command: it lacks SUMMARY, configure, run" in run("empty").stderr
+    assert "the extension 'odd' failed (TypeError: " in run("distill", "odd:", "--out", "x").stderr
+    assert "the extension 'other' " in run("distill", "other:", "--out", "x").stderr
+    assert "weights" in run("--help").stdout
 
 
 @pytest.mark.nightly
 @pytest.mark.browser
-def test_the_example_view_is_on_the_page_and_linked(
-    extended: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(extended), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.chdir(tmp_path)
-    with page_process(extended / "project") as page, sync_playwright() as playwright:
+@pytest.mark.usefixtures("environment")
+def test_the_example_view_is_on_the_page_and_linked(demo: Path) -> None:
+    with page_process(demo) as page, sync_playwright() as playwright:
         client = PageClient(page.url)
         client.enter()
         answer = client.call("hello", {"selection": {}})

@@ -1,4 +1,4 @@
-"""Figures in the README's benchmark table are those of the documents that it cites."""
+"""Figures in the tables of benchmarks are those of the documents that they cite."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,14 @@ NUMBER = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?![\w])")
 
 
 def rows() -> list[tuple[str, str, Path]]:
-    """Return the rows of the benchmark table that cite a document; ″ stands for that of the row above."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Benchmarks")[1].split("\n## ")[0]
+    """Return the rows of both tables that cite a document."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").split("## Benchmarks")[1].split("\n## ")[0]
+    full = ROOT / "docs" / "benchmarks.md"
+    return rows_of(readme, ROOT) + rows_of(full.read_text(encoding="utf-8"), full.parent)
+
+
+def rows_of(text: str, folder: Path) -> list[tuple[str, str, Path]]:
+    """Return the rows of a table that cite a document; ″ stands for that of the row above."""
     table = [[c.strip() for c in line.strip("|").split("|")] for line in text.split("\n") if line[:1] == "|"]
     found, block = [], []
     for what, figure, by in table[2:]:
@@ -20,7 +26,7 @@ def rows() -> list[tuple[str, str, Path]]:
         block.append((what, figure))
         cited = re.search(r"\]\(([^)]+\.md)\)", by)
         if cited:
-            found += [(w, f, ROOT / cited[1]) for w, f in block]
+            found += [(w, f, folder / cited[1]) for w, f in block]
             block = []
     return found
 
@@ -33,6 +39,18 @@ def numbers(text: str) -> list[tuple[float, float]]:
         digits = len(plain.split(".")[1]) if "." in plain else 0
         found.append((float(plain), 0.5 * 10**-digits))
     return found
+
+
+def test_the_rows_of_the_readme_are_rows_of_the_full_table() -> None:
+    full = {what: figure for what, figure, _ in rows_of_file(ROOT / "docs" / "benchmarks.md")}
+    for what, figure, _ in rows_of_file(ROOT / "README.md"):
+        assert full[what] == figure, what
+
+
+def rows_of_file(path: Path) -> list[tuple[str, ...]]:
+    """Return the cells of the rows of a document's table of measurements."""
+    text = path.read_text(encoding="utf-8").split("| measurement |")[1].split("\n\n")[0]
+    return [tuple(c.strip() for c in line.strip("|").split("|")) for line in text.split("\n")[2:] if line]
 
 
 def test_the_benchmark_table_cites_documents() -> None:

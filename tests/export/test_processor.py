@@ -150,7 +150,7 @@ REFUSED = {
         tf.ViTImageProcessorPil,
         {"size": SQUARE},
         {"image_mean": [0.5], "image_std": [0.5]},
-        "ViTImageProcessor.*fails on a picture",
+        "ViTImageProcessor.*states 1 values as image_mean",
     ),
     "unknown class": (
         tf.ViTImageProcessorPil,
@@ -225,6 +225,29 @@ def test_a_folder_without_processor_names_the_remedy(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(InputError, match=r"no preprocessor_config.json.*copy the file"):
         read_preprocessing(Source(folder=tmp_path, name="tiny", revision=None, licence=None))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "preprocessor_config.json is not valid JSON.*copy the file"),
+        ("", "preprocessor_config.json is not valid JSON.*copy the file"),
+        ("[]", "does not hold a JSON object"),
+        ("{}", "states nothing"),
+        ('{"auto_map": {"AutoImageProcessor": "own.Processor"}}', "needs its own Python code.*never run"),
+        ('{"image_processor_type": "TeapotImageProcessor"}', "TeapotImageProcessor.*does not include"),
+        (
+            '{"image_processor_type": "ViTImageProcessor", "image_mean": [0.5], "image_std": [0.5]}',
+            "states 1 values as image_mean.*write three",
+        ),
+    ],
+)
+def test_a_file_that_is_no_processor_names_the_remedy(tmp_path, content, message):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(InputError, match=message) as refused:
+        read_preprocessing(Source(folder=tmp_path, name="tiny", revision=None, licence=None))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

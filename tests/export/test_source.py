@@ -94,7 +94,11 @@ def damaged_folder(folder, files):
         ),
         ({"config.json": None, "net.onnx": b"x"}, "write a manifest.json beside it"),
         ({"model.safetensors": WEIGHTS[:-4]}, "damaged or incomplete.*download the model again"),
-        ({"model.safetensors": b""}, r"\(0 bytes\) is damaged"),
+        ({"model.safetensors": b""}, "does not hold weights: the file is empty; download"),
+        ({"model.safetensors": b"<!doctype html><html>"}, "does not hold weights: it is a web page"),
+        ({"config.json": b"<html>"}, "config.json is not valid JSON.*it is a web page"),
+        ({"config.json": b""}, "config.json is not valid JSON.*the file is empty"),
+        ({"config.json": b"version https://git-lfs.github.com/spec"}, "pointer of Git LFS.*git lfs pull"),
         (
             {"model.safetensors": b"version https://git-lfs.github.com/spec"},
             "pointer of Git LFS.*git lfs pull",

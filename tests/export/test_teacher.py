@@ -13,7 +13,9 @@ transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
 
 from inficond.core.models.teacher import load_teacher  # noqa: E402
+from inficond.export.classifier import LoadedClassifier, choose_link  # noqa: E402
 from inficond.export.graph import run_cpu  # noqa: E402
+from inficond.export.source import find_source  # noqa: E402
 from inficond.export.teacher import TeacherOptions, export_teacher  # noqa: E402
 
 KINDS = ["vit", "convnext", "resnet", "swin"]
@@ -200,54 +202,70 @@ NAMES = {i: f"label {i}" for i in range(5)}
             [f"LABEL_{i}" for i in range(5)],
             "no names",
         ),
+        (
+            {"id2label": {str(i): name if i != 1 else None for i, name in NAMES.items()}},
+            ["label 0", "LABEL_1", "label 2", "label 3", "label 4"],
+            "no name to label 1",
+        ),
+        ({"id2label": {str(i): [f"n0000000{i}", name] for i, name in NAMES.items()}}, [*NAMES.values()], ""),
+        ({"id2label": {str(i): {"name": name} for i, name in NAMES.items()}}, [*NAMES.values()], ""),
+        ({"architectures": "ViTForImageClassification"}, [*NAMES.values()], ""),
         ({"id2label": {str(i): i * 10 for i in range(5)}}, ["0", "10", "20", "30", "40"], "no names"),
     ],
 )
 def test_labels_are_read_from_every_form_of_id2label(tiny_classifier, tmp_path, changes, labels, note):
     source = edited(tiny_classifier, tmp_path / "model", **changes)
-    out = export_teacher(str(source), tmp_path / "out")
-    manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["labels"] == labels
-    assert note in " ".join(manifest["notes"])
+    loaded = LoadedClassifier(find_source(str(source)), True, None)
+    assert loaded.labels == labels
+    assert note in " ".join(loaded.notes)
 
 
-@pytest.mark.parametrize(
-    ("content", "labels"),
-    [
-        ("a\nb\n\nc\nd\ne\n", ["a", "b", "c", "d", "e"]),
-        ('\ufeff["a", "b", "c", "d", "e"]', ["a", "b", "c", "d", "e"]),
-        ('{"1": "b", "0": "a", "2": "c", "3": "d", "4": "e"}', ["a", "b", "c", "d", "e"]),
-    ],
-)
-def test_a_labels_file_names_the_labels(tiny_classifier, tmp_path, content, labels):
+def test_a_labels_file_names_the_labels(tiny_classifier, tmp_path):
     file = tmp_path / "labels.txt"
-    file.write_text(content, encoding="utf-8")
+    file.write_text('{"1": "b", "0": "a", "2": "crane", "3": "crane", "4": "e"}', encoding="utf-8")
     source = edited(tiny_classifier, tmp_path / "model", id2label={"0": "only one"})
     out = export_teacher(str(source), tmp_path / "out", TeacherOptions(labels=file))
-    assert list(load_teacher(out).labels) == labels
+    assert list(load_teacher(out).labels) == ["a", "b", "crane", "crane (2)", "e"]
+    assert "'crane (2)' (number 3)" in " ".join(json.loads((out / "manifest.json").read_text())["notes"])
 
 
 @pytest.mark.parametrize(
     ("changes", "link", "message"),
     [
-        ({"problem_type": "regression"}, None, "regression model.*--link sigmoid"),
-        ({"problem_type": "regression"}, "softmax", "regression model.*--link sigmoid"),
+        ({"problem_type": "regression"}, None, "refused: .*regression model.*--link sigmoid"),
+        ({"problem_type": "regression"}, "softmax", "refused: .*regression model.*--link sigmoid"),
         ({"problem_type": "regression"}, "sigmoid", "as asked for"),
         ({"problem_type": None}, None, "several labels can hold at once"),
         ({"problem_type": "single_label_classification"}, None, ""),
+        ({"problem_type": "multi_label"}, None, "refused: .*'multi_label'.*--link sigmoid or --link softmax"),
+        ({"problem_type": "multi_label"}, "sigmoid", ""),
+        ({"problem_type": "multi_label_classification"}, "softmax", "as asked for, where config.json states"),
+        ({"function_to_apply": "sigmoid"}, None, "sigmoid as function_to_apply"),
+        ({"function_to_apply": "none"}, None, "refused: .*function_to_apply 'none'.*--link"),
+        (
+            {"problem_type": "single_label_classification", "function_to_apply": "sigmoid"},
+            None,
+            "refused: .*function_to_apply 'sigmoid' and problem_type 'single_label_classification'",
+        ),
     ],
 )
-def test_the_link_is_stated_or_asked_for(tiny_classifier, tmp_path, changes, link, message):
-    source = edited(tiny_classifier, tmp_path / "model", **changes)
-    if message.startswith("regression"):
-        with pytest.raises(InputError, match=message):
-            export_teacher(str(source), tmp_path / "out", TeacherOptions(link=link))
+def test_the_link_is_stated_or_asked_for(changes, link, message):
+    if message.startswith("refused: "):
+        with pytest.raises(InputError, match=message.removeprefix("refused: ")):
+            choose_link(changes, 5, link, "tiny")
         return
-    out = export_teacher(str(source), tmp_path / "out", TeacherOptions(link=link))
+    chosen, notes = choose_link(changes, 5, link, "tiny")
+    assert chosen == (link or changes.get("function_to_apply") or "softmax")
+    assert message in " ".join(notes)
+    assert bool(message) == bool(notes)
+
+
+def test_the_link_asked_for_and_its_note_are_in_the_manifest(tiny_classifier, tmp_path):
+    source = edited(tiny_classifier, tmp_path / "model", problem_type="regression")
+    out = export_teacher(str(source), tmp_path / "out", TeacherOptions(link="sigmoid"))
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["link"] == (link or "softmax")
-    assert message in " ".join(manifest["notes"])
-    assert bool(message) == bool(manifest["notes"])
+    assert manifest["link"] == "sigmoid"
+    assert "as asked for" in " ".join(manifest["notes"])
 
 
 def test_a_single_output_needs_a_sigmoid(tmp_path):
@@ -269,8 +287,14 @@ def test_a_single_output_needs_a_sigmoid(tmp_path):
         ({"model_type": "teapot"}, "does not include the architecture 'teapot'.*upgrade"),
         ({"model_type": None}, "no model_type"),
         ({"id2label": {"0": "a", "1": "b", "2": "c", "3": "d"}}, "5 outputs but 4 labels.*--labels-file"),
-        ({"id2label": {str(i + 3): f"label {i}" for i in range(5)}}, "not numbered.*id2label"),
+        ({"id2label": {str(i + 3): f"label {i}" for i in range(5)}}, "id2label.*not numbered"),
         ({"id2label": {"one": "a", "two": "b"}}, "id2label in config.json must number"),
+        ({"model_type": ["vit"]}, "model_type in config.json must be a text"),
+        ({"quantization_config": "bitsandbytes"}, "quantized with bitsandbytes"),
+        (
+            {"image_size": "32"},
+            "does not fit a vit model .Validation error for field 'image_size': TypeError",
+        ),
         ({"architectures": ["ViTModel"]}, "holds a ViTModel, which has no classification head"),
         ({"auto_map": {"AutoConfig": "own.Config"}}, "its own Python code"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantized with gptq"),
@@ -342,3 +366,9 @@ def test_siglip2_stretches_to_the_size_asked_for(tmp_path):
     with torch.no_grad():
         want = model(**processor(square, return_tensors="pt")).logits.softmax(-1).numpy()
     assert np.abs(teacher.respond(teacher.preprocess(square)[None]) - want).max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [-1, 0, 7, 5000])
+def test_a_size_that_no_input_can_have_is_refused(tiny_classifier, tmp_path, size):
+    with pytest.raises(InputError, match="give a number of pixels from 8 to 4,096"):
+        export_teacher(str(tiny_classifier("vit")), tmp_path / "out", TeacherOptions(size=size))

@@ -82,7 +82,7 @@ def project(shop: Workshop) -> Parser:
         assert made.T.shape == (n, len(made.classes))
         assert all(isinstance(i, str) for i in (*made.image_ids, *made.concepts, *made.classes, made.name))
         assert all(isinstance(line, str) for line in made.verify())
-        for ask in (lambda: made.session().summary(), lambda: made.crop(0), lambda: made.thumbnail(0),
+        for ask in (lambda: made.session().summary(), lambda: made.crop(0), lambda: made.thumbnail_bytes(0),
                     lambda: made.image_path(0), lambda: made.regions(0), lambda: made.assignment(0),
                     lambda: made.session().influence(made.classes[0]), lambda: tuned(made),
                     lambda: made.session().suggest(made.classes[0])):  # fmt: skip

@@ -162,8 +162,12 @@ def test_an_error_in_one_call_does_not_end_the_process(tmp_path: Path) -> None:
     assert session.run({"x": SMALL})[0].shape == (2, 4)
 
 
-def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path) -> None:
-    """Each row needs 8 MiB twice, so 200 rows exceed the limit and 50 do not."""
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_batch_that_does_not_fit_is_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    """Each row needs 8 MiB twice, so 200 rows exceed the limit and 20 do not."""
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
     nodes = [
         node("ReduceSum", "x one", "sums", keepdims=1), node("MatMul", "sums row", "z"),
         node("Neg", "z", "negative"), node("ReduceSum", "negative one", "y", keepdims=1),

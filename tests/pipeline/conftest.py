@@ -19,7 +19,7 @@ class Tiny:
     def arguments(self, out: Path, **more: object) -> dict[str, object]:
         return {
             "images": self.photos, "out": out, "encoder": self.encoder, "teacher": self.teacher,
-            "concepts": self.words, "provider": "cpu", **more,
+            "concepts": self.words, "provider": "cpu", "exam": False, **more,
         }  # fmt: skip
 
 

@@ -62,9 +62,35 @@ def test_project_arrays_follow_their_definitions(built: Project, tiny: Any) -> N
         left = (picture.shape[1] - side) // 2
         quarter = picture[: side // 2, left : left + side // 2].reshape(-1, 3).mean(0) / 255
         assert built.regions(row)[0].astype(float) @ embedding(quarter) > 0.999
-        assert built.thumbnail(row).is_file()
+        assert max(built.thumbnail_image(row).size) <= 256
     assert built.verify() == []
     assert 0.2 < built.is_validation.mean() < 0.4
+
+
+def test_exam_images_are_the_last_rows_and_equal_those_of_two_parts(
+    built: Project, tiny: Any, tmp_path: Path
+) -> None:
+    project = Project.create(**tiny.arguments(tmp_path / "out", exam=True))
+    exam = project.exam
+    assert exam is not None
+    assert (len(project), len(exam)) == (240, 60)
+    assert len(project.validation_rows) == pytest.approx(60, abs=3)
+    assert set(exam.image_ids).isdisjoint(project.image_ids)
+    ids = [*project.image_ids, *exam.image_ids]
+    order = [built.image_ids.index(i) for i in ids]
+    assert sorted(order) == list(range(300))
+    np.testing.assert_array_equal(np.vstack([project.T, exam.T]), np.asarray(built.T)[order])
+    regions = np.concatenate([project.region_embeddings, exam.read_regions()])
+    np.testing.assert_array_equal(regions, np.asarray(built.region_embeddings)[order])
+    np.testing.assert_array_equal(
+        np.vstack([project.X, exam.X]), concept_vectors(regions, project.concept_embeddings)
+    )
+    for row in (0, 100, 239):
+        assert project.thumbnail_bytes(row) == built.thumbnail_bytes(order[row])
+        assert project.image_path(row) == built.image_path(order[row])
+        np.testing.assert_array_equal(project.assignment(row), built.assignment(order[row]))
+    assert project.verify() == []
+    assert any("60 for the exam" in choice for choice in project.config["choices"])
 
 
 def test_students_are_faithful_and_evidence_is_in_the_right_region(built: Project) -> None:
@@ -107,7 +133,7 @@ def distill(tiny: Any, out: Path, *more: str, killed: bool = False) -> subproces
     start = [sys.executable, "-c", COMMAND] if killed else [sys.executable, "-m", "inficond.core.cli.main"]
     return subprocess.Popen(
         [*start, "distill", str(tiny.photos), "--out", str(out), "--encoder", str(tiny.encoder), "--teacher",
-         str(tiny.teacher), "--concepts", str(tiny.words), "--provider", "cpu", "--no-cache",
+         str(tiny.teacher), "--concepts", str(tiny.words), "--provider", "cpu", "--no-cache", "--no-exam",
          "--json", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -61,7 +61,7 @@ def test_the_teacher_is_a_cross_fitted_probe(project: Project) -> None:
 
 def test_the_choices_are_recorded_with_their_reasons(project: Project) -> None:
     kinds = {choice.split(":")[0] for choice in project.config["choices"]}
-    assert kinds == {"teacher", "link", "words", "sparsity", "name prior", "thresholds"}
+    assert kinds == {"teacher", "parts", "link", "words", "sparsity", "name prior", "thresholds"}
     assert project.students.link == "softmax"
     assert project.students.penalty is not None
 

@@ -13,6 +13,8 @@ from tests.images import test_source_kinds as kinds
 from inficond.core import Project
 
 PHOTOGRAPHS = 300
+EXAM = 60
+"""Photographs of the exam part: a fifth."""
 KINDS = [
     kinds.by_folder, kinds.by_csv, kinds.by_jsonl, kinds.by_parquet, kinds.by_load_dataset,
     kinds.by_webdataset, kinds.by_coco, kinds.by_yolo, kinds.by_url_of_folder,
@@ -38,7 +40,9 @@ def want(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def build(tiny: Any, out: Path, images: Any) -> Project:
-    return Project.create(**tiny.arguments(out, images=images, baseline=False, lam=0.01, cache=False))
+    return Project.create(
+        **tiny.arguments(out, images=images, baseline=False, lam=0.01, cache=False, exam=True)
+    )
 
 
 @pytest.mark.parametrize("door", KINDS)
@@ -67,7 +71,8 @@ def test_a_url_gives_the_same_project(tiny: Any, want: Project, tmp_path: Path) 
 
 def check(project: Project, want: Project, same_ids: bool = True) -> None:
     """Compare two projects to the bit."""
-    assert len(project) == PHOTOGRAPHS
+    assert project.exam is not None
+    assert (len(project), len(project.exam)) == (PHOTOGRAPHS - EXAM, EXAM)
     if same_ids:
         assert project.image_ids == want.image_ids
     assert project.classes == want.classes
@@ -113,4 +118,4 @@ def test_damaged_images_of_any_source_are_skipped(tiny: Any, tmp_path: Path) -> 
         out = tmp_path / f"out {len(skipped[0][0])}"
         project = Project.create(**tiny.arguments(out, images=images, baseline=False))
         assert project.config["source"]["skipped_files"] == skipped
-        assert project.thumbnail(0).is_file()
+        assert project.thumbnail_bytes(0)

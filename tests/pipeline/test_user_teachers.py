@@ -145,9 +145,8 @@ def test_names_of_outputs_come_from_a_file_or_the_class_folders(
     names.write_text("red\ngreen\nblue\n")
     project = create(tiny, tmp_path, photos, path, teacher_labels=names)
     assert set(project.classes) == {"red", "green", "blue"}
-    wrong = create(tiny, tmp_path / "alphabetical", photos, path)
-    said = " ".join(wrong.config["choices"])
-    assert "WARNING" in said, "blue, green, red is the wrong order"
+    with pytest.raises(InputError, match="output 0 is named 'blue' and is highest on images of 'red'"):
+        create(tiny, tmp_path / "alphabetical", photos, path)
     names.write_text("red\ngreen\n")
     with pytest.raises(InputError, match="3 outputs, but 2 labels"):
         create(tiny, tmp_path / "few", photos, path, teacher_labels=names)

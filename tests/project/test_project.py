@@ -95,7 +95,8 @@ def test_a_folder_without_a_project_names_the_command(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(copy: Path) -> None:
     document = json.loads((copy / files.PROJECT).read_text())
-    (copy / files.PROJECT).write_text(json.dumps(files.with_checksum({**document, "format": 2})))
+    document["format"] = files.FORMAT + 1
+    (copy / files.PROJECT).write_text(json.dumps(files.with_checksum(document)))
     with pytest.raises(InputError, match="newer InFiConD"):
         Project.open(copy)
 

@@ -29,3 +29,9 @@ def test_no_module_of_core_loads_the_page_or_torch() -> None:
     assert "inficond.core.facade" in names
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
     assert loaded(code, {"gradio", "torch", "transformers", "onnx"}) == "[]"
+
+
+def test_the_list_of_commands_loads_nothing_heavy() -> None:
+    code = "from inficond.core.cli.main import build_parser\nbuild_parser(arguments=False).format_help()"
+    heavy = {"gradio", "torch", "onnx", "onnxruntime", "numba", "pyarrow", "scipy", "PIL"}
+    assert loaded(code, heavy) == "[]"

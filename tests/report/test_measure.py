@@ -127,7 +127,7 @@ def test_a_constant_teacher_does_not_give_a_perfect_student(tmp_path) -> None:
             is_validation=held, students=students), [ImageBlock(X=rng.random((6, 2), np.float32))],
         )  # fmt: skip
         data = report(Project.open(folder))
-        assert len(data["summary"]) == 1
+        assert len(data["summary"]) == 2
         assert data["overall"]["fidelity"]["ap"] is None
         assert data["overall"]["undefined"] == ["all", "none"]
         render_html(data)

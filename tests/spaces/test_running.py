@@ -1,7 +1,6 @@
 """The assembled folder runs in a clean environment, started like on a Space."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,7 +61,7 @@ def test_a_script_can_use_the_api(space: Running, folder: Path, tmp_path: Path) 
     assert node["parent"]
     assert client.predict(session, api_name="/undo")["node"] == node["parent"]
     picture = tmp_path / "mine.jpg"
-    shutil.copy(Project.open(folder / "demo").thumbnail(0), picture)
+    picture.write_bytes(Project.open(folder / "demo").thumbnail_bytes(0))
     told = client.predict(handle_file(str(picture)), session, api_name="/predict")
     assert {c["name"] for c in told["classes"]} == {c["name"] for c in answer["classes"]}
 

@@ -1,7 +1,6 @@
 """Projects from uploads are built on a ZeroGPU GPU, and only on a ZeroGPU Space."""
 
 import importlib
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ def options(tmp_path: Path) -> BuildOptions:
     demo = Project.open(demo_project())
     (tmp_path / "uploads").mkdir()
     for row in range(0, 160, 10):
-        shutil.copy(demo.thumbnail(row), tmp_path / "uploads" / f"{row}.jpg")
+        (tmp_path / "uploads" / f"{row}.jpg").write_bytes(demo.thumbnail_bytes(row))
     return BuildOptions(images=tmp_path / "uploads", out=tmp_path / "made", baseline=False)
 
 

@@ -1,11 +1,14 @@
 """Sparsity is chosen by cross-validated fidelity, and selected concepts are shrunk less."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from inficond.core.solver import fit
 from inficond.core.students import Students, distil
-from inficond.core.students.sparsity import RELAX, choose_sparsity, relaxed_fit
+from inficond.core.students.relaxed import RELAX, relaxed_fit
+from inficond.core.students.sparsity import choose_sparsity, compare_penalties
 
 
 def problem(
@@ -56,6 +59,18 @@ def test_the_choice_keeps_the_limit_of_concepts() -> None:
     choice = choose_sparsity(X, T, "sigmoid", most=6)
     assert max(choice.nec) <= 6
     assert "the limit is 6" in choice.reason
+
+
+def test_the_path_over_classes_that_few_words_separate_ends_before_fits_cannot_converge() -> None:
+    rng = np.random.default_rng(0)
+    T = np.eye(3, dtype=np.float32)[np.arange(48) % 3]
+    X = (0.3 + 0.1 * T + 0.01 * rng.normal(size=T.shape)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choice = choose_sparsity(X, T, "softmax")
+        within = compare_penalties(X, T, "softmax", [None, np.full(T[:3].shape, 0.5)], nec=12)
+    assert choice.loss[choice.index] < 0.1
+    assert within.any()
 
 
 def test_the_choice_does_not_depend_on_copies_of_an_image_in_one_group() -> None:

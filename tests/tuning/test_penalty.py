@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inficond.core import Project
-from inficond.core.students.sparsity import RELAX
+from inficond.core.students.relaxed import RELAX
 from inficond.core.tuning.actions import Action
 
 

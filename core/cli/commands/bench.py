@@ -1,9 +1,10 @@
 """Run the benchmarks quoted in the README. Each compares within one run on this machine."""
 
 import argparse
-from importlib.metadata import entry_points
 
+from inficond.core.cli.command import load_command
 from inficond.core.cli.output import Output
+from inficond.core.extensions import BENCHMARKS, extensions
 
 SUMMARY = "run a benchmark: solver, encode, app"
 
@@ -11,10 +12,10 @@ SUMMARY = "run a benchmark: solver, encode, app"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add a subcommand for each benchmark; entry points keep core independent of torch."""
     chosen = parser.add_subparsers(dest="benchmark", metavar="WHAT", required=True)
-    for found in sorted(entry_points(group="inficond.benchmarks"), key=lambda point: point.name):
-        module = found.load()
+    for name, found in extensions(BENCHMARKS).items():
+        module = load_command(found)
         sub = chosen.add_parser(
-            found.name,
+            name,
             help=module.SUMMARY.replace("%", "%%"),  # argparse formats help, not descriptions
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,

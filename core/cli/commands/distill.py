@@ -130,7 +130,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="execution provider of the models: auto (default), cpu, cuda, tensorrt, …",
     )
-    add("--seed", type=int, default=0, help="seed of the validation split (default 0)")
+    add("--seed", type=int, default=0, help="seed of the parts fit, tune and exam (default 0)")
+    add("--no-exam", action="store_true", help="lock no images for `inficond exam`: two parts, fit and tune")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
     add(
@@ -242,6 +243,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         name_prior=args.name_prior,
         provider=args.provider,
         seed=args.seed,
+        exam=not args.no_exam,
         baseline=not args.no_baseline,
         workers=args.workers,
         cache=not args.no_cache,
@@ -302,8 +304,9 @@ def summarise(project: Any) -> dict[str, Any]:
     source = project.config.get("source", {})
     return {
         "project": str(project.path),
-        "images": len(project),
+        "images": len(project) + len(project.exam or ()),
         "validation": len(rows),
+        "exam": len(project.exam or ()),
         "skipped": source.get("skipped", 0),
         "skipped_files": source.get("skipped_files", []),
         "notes": source.get("notes", []),
@@ -370,8 +373,9 @@ def _means(classes: dict[str, Any]) -> dict[str, float | None]:
 
 def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
     skipped = f", {summary['skipped']:,} skipped" if summary["skipped"] else ""
+    exam = f", {summary['exam']:,} locked for the exam" if summary["exam"] else ""
     out.say(
-        f"{summary['images']:,} images ({summary['validation']:,} held out{skipped}), "
+        f"{summary['images']:,} images ({summary['validation']:,} held out{exam}{skipped}), "
         f"{summary['concepts']} concepts, {len(summary['classes'])} classes; "
         f"encoder {project.config['encoder']['name']} on {summary['provider']}"
     )

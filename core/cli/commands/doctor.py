@@ -183,6 +183,7 @@ def project_state(path: Path) -> dict[str, Any]:
     return {
         "path": str(path),
         "images": len(project),
+        "exam": len(project.exam or ()),
         "faults": project.verify(),
         "writable": _is_writable(path),
         "cache": _memory(project),

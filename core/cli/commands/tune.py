@@ -76,6 +76,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suggest", action="store_true", help="print the actions that are most likely to improve the class"
     )
+    parser.add_argument(
+        "--harmless",
+        action="store_true",
+        help="suggest only actions by which no class, slice or group clearly loses",
+    )
     parser.add_argument("--note", default="", help="a remark stored with the step")
     parser.add_argument("--dry-run", action="store_true", help="print the effect without taking the step")
 
@@ -94,6 +99,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             "give one kind of step: actions such as --mute water, or one of --add-concept, --drop-concept, "
             "--override, --lam, --threshold, --suggest"
         )
+    if args.harmless and not args.suggest:
+        raise InputError("--harmless filters suggestions: give it with --suggest")
     if not args.classes and (actions or args.override or args.suggest):
         raise InputError("name the class: --class NAME")
     project = Project.open(args.project)
@@ -108,6 +115,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.say(f"preview of: {preview.title}")
         for change in moved.values():
             say_change(out, change)
+        for cost in preview.costs:
+            out.say(f"  clearly loses: {cost.text}")
         out.result({"node": None, **_figures(moved), **preview.to_json()})
         return 0
     session = project.session("main")
@@ -269,10 +278,12 @@ def _suggest(session: Any, args: argparse.Namespace, out: Output) -> int:
     from inficond.core.evaluation.subsets import SUBSETS
 
     subset = args.focus if args.focus in SUBSETS else None
-    found = {cls: session.suggest(cls, subset) for cls in args.classes}
+    found = {cls: session.suggest(cls, subset, harmless=args.harmless) for cls in args.classes}
     for cls, suggestions in found.items():
         out.say(f"{cls}:" if suggestions else f"{cls}: no suggestions")
         for s in suggestions:
             out.say(f"  {s.text}")
+            for cost in s.costs:
+                out.say(f"    clearly loses: {cost.text}")
     out.result({"suggestions": {cls: [s.to_json() for s in ss] for cls, ss in found.items()}})
     return 0

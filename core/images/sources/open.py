@@ -4,11 +4,12 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.extensions import SOURCES, extensions, load
 from inficond.core.images.sources import arrow, coco, yolo
 from inficond.core.images.sources.folder import Folder
 from inficond.core.images.sources.hub import HubImages
@@ -38,8 +39,9 @@ def open_source(
     ----------
     source : Path, str or iterable
         A folder; a text file or table of paths; Parquet or Arrow files with images; WebDataset archives
-        (``{000..099}.tar``, globs); COCO or YOLO annotations; ``hf:`` and the id of a hub data set; a URL; or
-        an iterable of paths, Pillow images, arrays or bytes.
+        (``{000..099}.tar``, globs); COCO or YOLO annotations; ``hf:`` and the id of a hub data set; ``NAME:``
+        and an address for a source of another package (`inficond.core.extensions`); a URL; or an iterable of
+        paths, Pillow images, arrays or bytes.
     note : callable, optional
         Called with every image and file that is left out, and the reason.
     options : TableOptions, optional
@@ -72,6 +74,9 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
         raise InputError("the path of the images is empty; give a folder, a list of paths or a table")
     if text.startswith("hf:") and not text.startswith("hf://"):
         return HubImages(text[3:], options)
+    scheme, colon, address = text.partition(":")
+    if colon and not address.startswith("//") and scheme in (added := extensions(SOURCES)):
+        return _added(load(added[scheme]), scheme, address, options)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):
         return _remote(text, options, downloads)
     if not is_utf8(text):
@@ -86,6 +91,22 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"cannot read {text}: {said}{_advice(text)}") from error
     return _folder(path, options) if stat.S_ISDIR(mode) else _file(path, options)
+
+
+def _added(make: Callable[..., Any], name: str, address: str, options: TableOptions) -> ImageSource:
+    """Return the source of an extension."""
+    try:
+        source = make(address, options)
+    except InputError:
+        raise
+    except Exception as error:  # the code of another package may raise anything
+        raise InputError(f"the extension {name!r} failed ({type(error).__name__}: {error})") from error
+    if isinstance(source, ImageSource):
+        return source
+    raise InputError(
+        f"the extension {name!r} returned {type(source).__name__}, not a source of images: it lacks "
+        "`records`, `notes` or `rule`"
+    )
 
 
 def _advice(text: str) -> str:

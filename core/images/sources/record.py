@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -116,8 +116,14 @@ class ImageRecord:
         return data
 
 
+@runtime_checkable
 class ImageSource(Protocol):
-    """Where images come from."""
+    """Where images come from.
+
+    `records` yields each image once and reads no pixels. Ids are unique, do not depend on the machine, and
+    are the same at each call. A bad image is reported through `note` and left out. Only a fault of the whole
+    source raises.
+    """
 
     notes: list[str]
     """How the source was understood, one line each; complete once `records` is exhausted."""

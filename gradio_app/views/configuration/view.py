@@ -7,6 +7,7 @@ from inficond.core.tuning.thresholds import MATCHED
 from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
+    from inficond.core.project.folder import ProjectFolder
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
@@ -49,6 +50,13 @@ class FactsPart(TypedDict):
     note: str
 
 
+def _exam_fact(project: "ProjectFolder") -> list[Fact]:
+    """Return the number of locked images, if the project has any."""
+    if project.exam is None:
+        return []
+    return [{"label": "exam", "term": "exam", "value": f"{_count(len(project.exam))} locked"}]
+
+
 def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
     session, project = visitor.session, visitor.project
     config = project.config
@@ -58,6 +66,7 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
     facts: list[Fact] = [
         {"label": "images", "value": _count(len(project))},
         {"label": "held out", "term": "held out", "value": _count(n_validation)},
+        *_exam_fact(project),
         {"label": "teacher", "term": "teacher", "value": _name(teacher), "more": _details(teacher)},
         {"label": "classes", "value": str(len(project.classes))},
         {

@@ -105,6 +105,13 @@ def _gain(node: Any) -> tuple[str, str]:
     """
     if node.kind == "threshold":
         return _threshold_gain(node)
+    if node.kind == "exam":
+        ap = node.detail["mean"]["fidelity"]["ap"]
+        before, after = ap["fitted"]["value"], ap["now"]["value"]
+        return (
+            f"AP {after:.2f}",
+            f"mean average precision on locked images: as fitted {before:.3f}, now {after:.3f}",
+        )
     for cls in node.classes or tuple(node.after):
         before, after = node.before.get(cls, {}).get("ap"), node.after.get(cls, {}).get("ap")
         if before is None or after is None:

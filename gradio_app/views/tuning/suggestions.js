@@ -5,8 +5,26 @@ import { h } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
 import { icon } from "../../browser/icons.js";
 import { act } from "../../browser/steps.js";
+import { settings } from "../../browser/storage.js";
 import { proposeAll } from "../../browser/tuning.js";
 
+/** @type {import("../../browser/payloads").Parts["tuning.suggestions"] | null} */
+let data = null;
+const harmless = h("input", {
+  type: "checkbox",
+  checked: settings.get("harmless") === "on",
+  "aria-label": "Only suggestions that harm nobody clearly",
+});
+harmless.addEventListener("change", () => {
+  settings.set("harmless", harmless.checked ? "on" : "off");
+  if (data) drawSuggestions(data);
+});
+const filter = h(
+  "label",
+  { class: "harmless", "data-tip": "Only suggestions by which no class, slice or group clearly loses" },
+  harmless,
+  h("span", {}, "harmless"),
+);
 const suggested = h("div", { class: "suggestion-row" });
 const missing = h("div", { class: "suggestion-row" });
 export const suggestions = h("div", { class: "suggestions" }, suggested, missing);
@@ -27,10 +45,13 @@ export function watchSuggestions(view) {
 /** @param {string} line */
 const showLine = (line) => suggested.replaceChildren(h("span", { class: "muted" }, line));
 
-/** @param {{suggestions: import("../../browser/payloads").Suggestion[]}} data */
-function drawSuggestions({ suggestions: list }) {
+/** @param {NonNullable<typeof data>} now */
+function drawSuggestions(now) {
+  data = now;
+  const list = harmless.checked ? now.harmless : now.suggestions;
   if (!list.length) {
-    showLine("No suggestion for this class.");
+    showLine(harmless.checked ? "No suggestion that harms nobody clearly." : "No suggestion for this class.");
+    if (now.suggestions.length) suggested.append(filter);
     return;
   }
   const buttons = list.map((one, i) =>
@@ -39,16 +60,27 @@ function drawSuggestions({ suggestions: list }) {
       {
         type: "button",
         class: "suggestion",
-        "aria-label": `Suggestion: ${one.text}, ${one.gain}`,
+        "aria-label": `Suggestion: ${one.text}, ${one.gain}${losses(one)}`,
         "data-suggestion": i,
-        "data-tip": one.more,
+        "data-tip": [one.more, ...one.costs.map(({ line }) => `Clearly loses: ${line}`)].join("\n"),
         onclick: () => proposeAll(one.actions),
       },
       h("span", { class: "cut", "data-name": "" }, one.text),
-      h("b", { class: one.clear ? "good" : "muted" }, one.gain),
+      h(
+        "b",
+        { class: one.clear ? "good" : "muted" },
+        one.gain,
+        one.costs.length > 0 && h("span", { class: "bad" }, losses(one)),
+      ),
     ),
   );
-  suggested.replaceChildren(h("span", { class: "muted" }, term("suggestion", "Try")), ...buttons);
+  suggested.replaceChildren(h("span", { class: "muted" }, term("suggestion", "Try")), ...buttons, filter);
+}
+
+/** @param {import("../../browser/payloads").Suggestion} one */
+function losses({ costs }) {
+  if (!costs.length) return "";
+  return `, ${costs.length} ${costs.length === 1 ? "loses" : "lose"}`;
 }
 
 /** @param {{words: {word: string, more: string}[]}} data */

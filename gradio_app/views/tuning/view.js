@@ -1,7 +1,8 @@
 /** View 4, Concept tuning: pending actions, the preview of their effect, and suggestions. */
 
 import { bar, drawing, label, offerChart, title } from "../../browser/charts.js";
-import { button } from "../../browser/controls.js";
+import { button, table } from "../../browser/controls.js";
+import { openDialog } from "../../browser/dialogs.js";
 import { childrenOf, h, keyOf, reconcile, s, setAttribute, setText } from "../../browser/elements.js";
 import { emit, on } from "../../browser/events.js";
 import { signed, withoutLeadingZeros } from "../../browser/format.js";
@@ -129,7 +130,49 @@ function drawEffect(now) {
   else if (!pending.length) effect.replaceChildren(...now.now.map(metricNow));
   else if (!preview) effect.replaceChildren(h("span", { class: "muted" }, "Computing the effect…"));
   else if (preview.error) effect.replaceChildren(h("span", { class: "bad" }, preview.error));
-  else effect.replaceChildren(...(preview.changes ?? []).map(metricChange));
+  else effect.replaceChildren(...(preview.changes ?? []).map(metricChange), costsOf(preview.costs ?? []));
+}
+
+/**
+ * Create the chip of the classes, slices and groups that clearly lose; it opens the list.
+ * @param {import("../../browser/payloads").CostRow[]} costs
+ */
+function costsOf(costs) {
+  const content = [h("small", {}, "clear losses"), h("b", {}, costs.length || "none")];
+  if (!costs.length) return h("span", { class: "change costs unclear", "data-costs": 0 }, content);
+  const tip = costs.map(({ line }) => line).join("\n");
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "change costs bad",
+      "data-costs": costs.length,
+      "data-tip": tip,
+      "aria-label": `${costs.length} clear losses: show them`,
+      onclick: () => openCosts(costs),
+    },
+    content,
+  );
+}
+
+/** @param {import("../../browser/payloads").CostRow[]} costs */
+function openCosts(costs) {
+  const head = ["who loses", "images", "lost · gained", "change", "95 % interval"];
+  const body = h(
+    "div",
+    { class: "stack-form" },
+    h(
+      "p",
+      { class: "muted" },
+      "Held-out images, before the step is applied. A slice or group is listed if the interval of its ",
+      "agreement with the teacher excludes 0; slices are corrected for the number compared.",
+    ),
+    table(
+      head,
+      costs.map(({ cells }) => ({ cells, strong: false })),
+    ),
+  );
+  openDialog("What this step costs elsewhere", body, { wide: true });
 }
 
 /** @param {import("../../browser/payloads").Tuning["now"][number]} metric */

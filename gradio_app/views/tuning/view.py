@@ -22,11 +22,14 @@ from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
     from inficond.core.sessions.session_queries import Influence
+    from inficond.core.tuning.suggest import Suggestion
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
 MAX_ROWS = 40
 MAX_SUGGESTIONS = 3
+SEARCHED = 6
+"""Suggestions from which those that harm nobody are taken."""
 MAX_MISSING = 2
 
 
@@ -60,9 +63,10 @@ class WordsPart(TypedDict):
 
 
 class SuggestionsPart(TypedDict):
-    """The part ``tuning.suggestions``."""
+    """The part ``tuning.suggestions``; by those of `harmless` no class, slice or group clearly loses."""
 
     suggestions: list[SuggestionPayload]
+    harmless: list[SuggestionPayload]
 
 
 class MissingWord(TypedDict):
@@ -158,9 +162,20 @@ def _suggestions(visitor: "Visitor", selection: "Selection") -> SuggestionsPart:
     subset = selection.subset if selection.subset in ("missed", "extra") else None
     found = visitor.cached(
         ("suggest", selection.cls, subset),
-        lambda: list(session.suggest(selection.cls, subset, MAX_SUGGESTIONS)),
+        lambda: list(session.suggest(selection.cls, subset, SEARCHED)),
     )
-    return {"suggestions": to_plain([suggestion_payload(s, session) for s in found])}
+    lists = (found, [s for s in found if not s.costs])
+    every, harmless = (
+        to_plain([suggestion_payload(s, session) for s in _few(suggestions)]) for suggestions in lists
+    )
+    return {"suggestions": every, "harmless": harmless}
+
+
+def _few(found: "list[Suggestion]") -> "list[Suggestion]":
+    """Return the best suggestions, and in place of the last one that of several actions."""
+    joint = [s for s in found if s.joint]
+    single = [s for s in found if not s.joint]
+    return [*single[: MAX_SUGGESTIONS - bool(joint)], *joint[:1]]
 
 
 def _missing(visitor: "Visitor", selection: "Selection") -> MissingPart:

@@ -1,0 +1,269 @@
+"""Meaning of a classifier's outputs in an ONNX file: found, asked for, or refused by name."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+from PIL import Image
+
+from inficond.core.errors import InputError
+from inficond.core.models.teacher import apply_link, load_teacher
+from inficond.core.teachers.onnx_file import TrialPictures, write_onnx_teacher
+
+SIDE = 24
+NAMES = ("red", "green", "blue")
+NODE = helper.make_node
+
+
+def _pictures() -> TrialPictures:
+    """24 pictures of one colour; the brightest channel is the label."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 60, (24, 3))
+    colours[np.arange(24), np.arange(24) % 3] += 180
+    images = [Image.new("RGB", (50, 40), tuple(int(v) for v in colour)) for colour in colours]
+    return TrialPictures(images, [NAMES[i % 3] for i in range(24)])
+
+
+PICTURES = _pictures()
+SCORES = ("scores", T.FLOAT, ["B", 3])
+
+
+@dataclass
+class Graph:
+    """A classifier of the mean colour; `tail` follows its logits, named ``scores``."""
+
+    tail: Sequence[Any] = ()
+    outputs: Sequence[tuple[str, int, list[Any]]] = (SCORES,)
+    shape: Sequence[Any] = ("B", 3, SIDE, SIDE)
+    kind: int = T.FLOAT
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    opset: int = 17
+    ir: int = 9
+    metadata: dict[str, str] = field(default_factory=dict)
+    more_inputs: Sequence[Any] = ()
+
+    def write(self, path: Path) -> Path:
+        axes = [len(self.shape) - 2, len(self.shape) - 1]
+        nodes = [
+            NODE("Cast", ["x"], ["float"], to=T.FLOAT),
+            NODE("ReduceMean", ["float"], ["colour"], axes=axes, keepdims=0),
+            NODE("Mul", ["colour", "eight"], ["scores"]),
+            *self.tail,
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "classifier",
+            [helper.make_tensor_value_info("x", self.kind, self.shape), *self.more_inputs],
+            [helper.make_tensor_value_info(*output) for output in self.outputs],
+            [
+                numpy_helper.from_array(np.asarray(value), name)
+                for name, value in {"eight": np.float32(8), **self.constants}.items()
+            ],
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=self.ir
+        )
+        helper.set_model_props(model, self.metadata)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+def convert(graph: Graph, folder: Path, names: Sequence[str] = NAMES) -> tuple[dict[str, Any], str]:
+    """Write the graph as a teacher; return its manifest and what was said."""
+    path = graph.write(folder / "mine.onnx")
+    notes = write_onnx_teacher(folder / "teacher", path, PICTURES, list(names), "cpu")
+    return json.loads((folder / "teacher" / "manifest.json").read_text()), " ".join(notes)
+
+
+SOFTMAX = NODE("Softmax", ["scores"], ["p"], axis=1)
+PROBABILITIES = ("p", T.FLOAT, ["B", 3])
+BEST = NODE("ArgMax", ["scores"], ["best"], axis=1, keepdims=0)
+SUM = NODE("ReduceSum", ["scores", "one"], ["sum"], keepdims=1)
+ONE = {"one": np.array([1])}
+
+
+@pytest.mark.parametrize(
+    ("graph", "output", "kind"),
+    [
+        (
+            Graph(
+                [NODE("Concat", ["colour", "colour"], ["features"], axis=1)],
+                [("features", T.FLOAT, ["B", 6]), SCORES],
+            ),
+            "scores",
+            "logits",
+        ),
+        (Graph([SOFTMAX], [SCORES, PROBABILITIES]), "p", "probabilities"),
+        (Graph([BEST, SOFTMAX], [("best", T.INT64, ["B"]), PROBABILITIES]), "p", "probabilities"),
+        (
+            Graph(
+                [NODE("Neg", ["scores"], ["other"])],
+                [("other", T.FLOAT, ["B", 3]), SCORES],
+                metadata={"output": "scores"},
+            ),
+            "scores",
+            "logits",
+        ),
+        (
+            Graph(
+                [NODE("Unsqueeze", ["scores", "axes"], ["map"])],
+                [("map", T.FLOAT, ["B", 3, 1, 1])],
+                constants={"axes": np.array([2, 3])},
+            ),
+            "map",
+            "logits",
+        ),
+        (Graph(kind=T.FLOAT16), "scores", "logits"),
+        (Graph(kind=T.DOUBLE), "scores", "logits"),
+    ],
+    ids=["features first", "logits and probabilities", "class and probabilities", "named", "map of one cell",
+         "half precision", "double precision"],
+)  # fmt: skip
+def test_the_output_of_the_scores_is_found(tmp_path: Path, graph: Graph, output: str, kind: str) -> None:
+    manifest, _ = convert(graph, tmp_path)
+    assert (manifest["output"], manifest["output_kind"], manifest["link"]) == (output, kind, "softmax")
+    teacher = load_teacher(tmp_path / "teacher", "cpu")
+    pixels = np.stack([teacher.preprocess(image) for image in PICTURES.images])
+    feed = teacher.preprocess.graph_input(pixels)
+    want = apply_link(8 * feed.mean(axis=(2, 3)), "softmax")
+    np.testing.assert_allclose(teacher.respond(pixels), want, atol=2e-2 if graph.kind == T.FLOAT16 else 1e-5)
+
+
+REFUSED: dict[str, tuple[Graph, Sequence[str], str]] = {
+    "class number": (
+        Graph([BEST], [("best", T.INT64, ["B"])]),
+        NAMES,
+        "whole numbers.*scores of all classes",
+    ),
+    "best classes": (
+        Graph(
+            [NODE("TopK", ["scores", "k"], ["best", "number"], axis=1)],
+            [("best", T.FLOAT, ["B", 3]), ("number", T.INT64, ["B", 3])],
+            constants={"k": np.array([3])},
+        ),
+        NAMES,
+        "best 3 classes.*without TopK",
+    ),
+    "two candidates": (
+        Graph([NODE("Neg", ["scores"], ["other"])], [("other", T.FLOAT, ["B", 3]), SCORES]),
+        NAMES,
+        "several outputs.*other .3., scores .3.*state its name as `output`",
+    ),
+    "map": (
+        Graph([NODE("Identity", ["float"], ["map"])], [("map", T.FLOAT, ["B", 3, SIDE, SIDE])]),
+        NAMES,
+        "axes per picture.*one score for each class",
+    ),
+    "percentages": (
+        Graph(
+            [SOFTMAX, NODE("Mul", ["p", "hundred"], ["percent"])],
+            [("percent", T.FLOAT, ["B", 3])],
+            constants={"hundred": np.float32(100)},
+        ),
+        NAMES,
+        "sum to 100, so they are percentages",
+    ),
+    "constant": (
+        Graph(
+            [NODE("Mul", ["scores", "zero"], ["flat"])],
+            [("flat", T.FLOAT, ["B", 3])],
+            constants={"zero": np.float32(0)},
+        ),
+        NAMES,
+        "the same for every image",
+    ),
+    "quantized": (
+        Graph(
+            [SOFTMAX, NODE("QuantizeLinear", ["p", "step", "start"], ["q"])],
+            [("q", T.UINT8, ["B", 3])],
+            constants={"step": np.float32(1 / 255), "start": np.uint8(0)},
+        ),
+        NAMES,
+        "whole numbers .uint8.*float32",
+    ),
+    "one score": (
+        Graph([SUM], [("sum", T.FLOAT, ["B", 1])], constants=ONE),
+        ["yes"],
+        "one number each.*`link` as sigmoid.*regression",
+    ),
+    "one probability for two labels": (
+        Graph([SUM, NODE("Sigmoid", ["sum"], ["p"])], [("p", T.FLOAT, ["B", 1])], constants=ONE),
+        ["cat", "dog"],
+        "1 outputs, but 2 labels.*name only that class",
+    ),
+    "unknown link": (Graph(metadata={"link": "logit"}), NAMES, "link 'logit'; it must be sigmoid or softmax"),
+    "labels in another order": (
+        Graph(),
+        ["green", "blue", "red"],
+        "output 0 is named 'green' and is highest on images of 'red'.*order of the outputs",
+    ),
+    "channels reversed": (
+        Graph(
+            [NODE("Gather", ["scores", "back"], ["bgr"], axis=1)],
+            [("bgr", T.FLOAT, ["B", 3])],
+            constants={"back": np.array([2, 1, 0])},
+        ),
+        NAMES,
+        "label of 8 of 24 of your images.*label of 24 of them if the channels are blue, green, red",
+    ),
+    "no batch axis": (
+        Graph(shape=(3, SIDE, SIDE), outputs=[("scores", T.FLOAT, [3])]),
+        NAMES,
+        "3 axes .3, 24, 24.*batch axis",
+    ),
+    "grey": (Graph(shape=("B", 1, SIDE, SIDE)), NAMES, "repeat the channel inside the graph"),
+    "two inputs": (
+        Graph(more_inputs=[helper.make_tensor_value_info("training", T.BOOL, [])]),
+        NAMES,
+        "2 inputs .x, training.*evaluation mode",
+    ),
+    "other input size": (
+        Graph(
+            [NODE("Reshape", ["float", "flat"], ["rows"]), NODE("MatMul", ["rows", "weights"], ["y"])],
+            [("y", T.FLOAT, ["B", 3])],
+            shape=("B", 3, "H", "W"),
+            constants={"flat": np.array([-1, 3072]), "weights": np.ones((3072, 3), np.float32)},
+        ),
+        NAMES,
+        "returns 392×3 for 8 pictures.*input size",
+    ),
+    "newer opset": (Graph(opset=99), NAMES, "opset 99 is newer.*upgrade onnxruntime.*opset_version"),
+    "newer format": (Graph(ir=99), NAMES, "IR version 99 is newer.*upgrade onnxruntime"),
+    "unknown operator": (
+        Graph([NODE("Frobnicate", ["scores"], ["y"])], [("y", T.FLOAT, ["B", 3])]),
+        NAMES,
+        "no operator Frobnicate.*upgrade onnxruntime",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_outputs_without_a_clear_meaning_are_refused_with_the_remedy(tmp_path: Path, case: str) -> None:
+    graph, names, message = REFUSED[case]
+    with pytest.raises(InputError, match=message) as refused:
+        convert(graph, tmp_path, names)
+    assert "[ONNXRuntimeError]" not in str(refused.value)
+    assert not (tmp_path / "teacher").exists()
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_the_metadata_state_the_link_of_logits(tmp_path: Path, link: str) -> None:
+    manifest, said = convert(Graph(metadata={"link": link}), tmp_path)
+    assert (manifest["link"], manifest["output_kind"]) == (link, "logits")
+    assert f"a {link} follows, as its metadata state" in said
+
+
+def test_a_yes_or_no_logit_needs_a_stated_sigmoid(tmp_path: Path) -> None:
+    graph = Graph([SUM], [("sum", T.FLOAT, ["B", 1])], constants=ONE, metadata={"link": "sigmoid"})
+    manifest, _ = convert(graph, tmp_path, ["yes"])
+    assert (manifest["link"], manifest["output_kind"]) == ("sigmoid", "logits")
+
+
+def test_an_assumed_softmax_is_said(tmp_path: Path) -> None:
+    assert "one label per picture is assumed; state `link` as sigmoid" in convert(Graph(), tmp_path)[1]
