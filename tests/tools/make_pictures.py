@@ -37,7 +37,7 @@ DENSITY = 2
 MOST_WIDTH = 1440
 MOST_BYTES = 1_500_000
 
-SEEN = """(names) => Object.fromEntries(names.map((name) => {
+SEEN = r"""(names) => Object.fromEntries(names.map((name) => {
   const view = document.querySelector(`#view-${name} .view`);
   if (!view) return [name, null];
   const r = view.getBoundingClientRect();
@@ -45,6 +45,7 @@ SEEN = """(names) => Object.fromEntries(names.map((name) => {
   return [name, {
     inside: r.left >= 0 && r.top >= 0 && r.right <= innerWidth + 1 && r.bottom <= innerHeight + 1,
     drawn: view.innerText.trim().length, uncovered: Boolean(at && view.contains(at)),
+    text: view.innerText.replace(/\s+/g, " ").trim(),
     box: [r.left, r.top, r.right, r.bottom].map(Math.round) }];
 }))"""
 
@@ -168,13 +169,18 @@ def thumb(page: Page, concept: str) -> tuple[float, float, float, float]:
     return knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2, box["x"], box["width"]
 
 
+def first_scene(page: Page) -> None:
+    """Select the class of the story, as the first picture shows it."""
+    wait_for_slow_parts(page)
+    select_class(page, "water bird")
+    wait_for_slow_parts(page)
+
+
 def scenario(walk: Walk) -> dict[str, Any]:
     """Run the guided scenario, from the wrong predictions to the exported student."""
     page = walk.page
-    wait_for_slow_parts(page)
+    first_scene(page)
     row = '#view-performance [data-class="water bird"]'
-    select_class(page, "water bird")
-    wait_for_slow_parts(page)
     worst = min(parts(page, "performance.table")["classes"], key=lambda c: c["ap"]["value"])
     if worst["name"] != "water bird":
         raise RuntimeError(f"the caption says that water bird is worst, but {worst['name']} is")
