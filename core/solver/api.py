@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver import newton, threads, validation
+from inficond.core.solver import newton, threads, validation, wide
 from inficond.core.solver.data import Data
 from inficond.core.solver.datafits import DATAFITS
 from inficond.core.solver.design import Design, to_solver_units, to_user_units
@@ -122,19 +122,25 @@ def fit(
     with threads.single_threaded_blas():
         design = data.design(standardize, init, workers)
         problem = make_problem(design, data.targets(design, joint, workers), link, lam, penalty, lower, upper)
-        model, objective = _start(problem, init, tol)
-        if init is None:
-            newton.warm_start(problem, model, workers)
-        warm = init is not None and init.model is not None and init.model.design is design
-        outcome = newton.solve(problem, model, tol, max_iter, workers, objective, warm)
-        outcome = newton.refine_float64(problem, outcome, tol, max_iter, workers)
+        outcome: newton.Solution | wide.Outcome
+        if K > wide.WIDE and lam > 0:
+            start = _start_weights(problem, init, tol)
+            outcome, model = wide.solve(problem, start, tol, max_iter, workers, cold=init is None), None
+        else:
+            model, objective = _start(problem, init, tol)
+            if init is None:
+                newton.warm_start(problem, model, workers)
+            warm = init is not None and init.model is not None and init.model.design is design
+            outcome = newton.solve(problem, model, tol, max_iter, workers, objective, warm)
+            outcome = newton.refine_float64(problem, outcome, tol, max_iter, workers)
+            model = outcome.model
     if penalty is not None:
         excluded = np.isinf(penalty)
         lower, upper = np.where(excluded, 0.0, lower), np.where(excluded, 0.0, upper)
     weights, bias = to_user_units(design, problem.datafit.unpack(outcome.weights), lower, upper)
     result = FitResult(
         weights, bias, outcome.objective, outcome.gap, outcome.n_iter, outcome.converged,
-        design.mean, design.scale, lam, link, penalty, outcome.model,
+        design.mean, design.scale, lam, link, penalty, model,
     )  # fmt: skip
     if warn and not result.converged.all():
         worst = int(np.argmax(result.gap / np.maximum(result.objective, FLOOR)))
@@ -188,17 +194,21 @@ def null_weights(problem: Problem, tol: float) -> Array:
     return datafit.pack(coefficients)
 
 
+def _start_weights(problem: Problem, init: FitResult | None, tol: float) -> Array:
+    """Return the initial weights (B, n)."""
+    if init is None:
+        return null_weights(problem, tol)
+    datafit = problem.datafit
+    return datafit.pack(to_solver_units(datafit.design, init.weights, init.bias))
+
+
 def _start(problem: Problem, init: FitResult | None, tol: float) -> tuple[QuadraticModel, Array | None]:
     """Return the initial model, and the objectives there if its gradient is already that of this problem."""
     datafit, penalty = problem.datafit, problem.penalty
     design, targets = datafit.design, datafit.targets
     old = None if init is None else init.model
     if init is None or old is None or old.design is not design:
-        weights = (
-            null_weights(problem, tol)
-            if init is None
-            else datafit.pack(to_solver_units(design, init.weights, init.bias))
-        )
+        weights = _start_weights(problem, init, tol)
         return QuadraticModel.initial(
             design, targets, weights, datafit.width, datafit.memory, datafit.subspace_entries
         ), None

@@ -302,5 +302,7 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
 
 def _bytes(result: Any, gram: bool = True) -> int:
     model = result.model
+    if model is None:  # of very many columns
+        return int(result.weights.nbytes)
     shared = model.design.nbytes if gram else 0
     return int(model.nbytes + model.targets.T.nbytes + shared)
