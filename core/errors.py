@@ -9,10 +9,16 @@ LONGEST = 1000
 
 
 def printable(text: str) -> str:
-    """Return text with control and direction characters, line breaks and lone surrogates escaped.
+    r"""Return text with control and direction characters, line breaks and lone surrogates escaped.
 
     Names in a folder, a table, a project or an archive may be untrusted; printed unchanged, they
     could control a terminal or forge a line of output.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import printable
+    >>> printable("red\x1b[31m")
+    'red\\x1b[31m'
     """
     if text.isprintable():
         return text
@@ -22,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: object, most: int = LONGEST) -> str:
-    """Return text as one line that any terminal and browser can show.
+    r"""Return text as one line that any terminal and browser can show.
 
     Parameters
     ----------
@@ -36,6 +42,12 @@ def one_line(text: object, most: int = LONGEST) -> str:
     str
         With white space as single spaces; control characters, direction characters and unpaired surrogates
         are escaped (not the joiners that some scripts need).
+
+    Examples
+    --------
+    >>> from inficond.core.errors import one_line
+    >>> one_line("two\nlines\tand a \x07 bell")
+    'two lines and a \\x07 bell'
     """
     full = str(text)
     if len(full) > 20 * most:
@@ -71,6 +83,15 @@ class InputError(ValueError):
     """Bad input; the message is one line that names what is wrong and how to fix it.
 
     Commands print it without a traceback and exit with 2; the page shows it in the view it concerns.
+
+    Examples
+    --------
+    >>> from inficond.core import InputError, Project
+    >>> try:
+    ...     Project.open("missing")
+    ... except InputError as error:
+    ...     print(type(error).__name__, len(str(error).splitlines()))
+    InputError 1
     """
 
     def __init__(self, message: str) -> None:
@@ -78,15 +99,42 @@ class InputError(ValueError):
 
 
 class StorageError(InputError):
-    """A storage fault: the disk is full, read-only, or returns other bytes than were written."""
+    """A storage fault: the disk is full, read-only, or returns other bytes than were written.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import InputError, StorageError
+    >>> issubclass(StorageError, InputError)  # one handler is enough
+    True
+    """
 
 
 class StorageBusy(StorageError):
-    """Another thread or process holds the lock of a file; a later try may succeed."""
+    """Another thread or process holds the lock of a file; a later try may succeed.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import StorageBusy, StorageError
+    >>> issubclass(StorageBusy, StorageError)  # retry before reporting a fault
+    True
+    """
 
 
 class Cancelled(Exception):
-    """Long work was cancelled; finished parts are kept."""
+    """Long work was cancelled; finished parts are kept.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import Cancelled
+    >>> from inficond.core.progress import Silent
+    >>> progress = Silent()
+    >>> progress.cancel()
+    >>> try:
+    ...     progress.start("encoding", total=100)
+    ... except Cancelled as error:
+    ...     print(error)
+    stopped during: encoding
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
@@ -105,6 +153,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     -------
     InputError
         For the caller to raise.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import unknown
+    >>> str(unknown("class", "brid", ["bird", "boat"]))
+    "unknown class 'brid': did you mean 'bird'?"
     """
     known = list(known)
     near = get_close_matches(name, known, n=3, cutoff=0.5) if len(name) <= LONGEST else []

@@ -27,6 +27,16 @@ class Project(ProjectFolder):
     ----------
     path : Path
         The folder; see `ProjectFolder` for the attributes.
+
+    Examples
+    --------
+    The examples of the methods use this project.
+
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> len(project), project.classes[:3], project.X.shape
+    (1200, ['water bird', 'land bird', 'cattle'], (1200, 163))
     """
 
     @classmethod
@@ -48,6 +58,21 @@ class Project(ProjectFolder):
 
         An interrupted build resumes when this is called again with the same arguments. See
         `inficond.core.pipeline.build.BuildOptions` for the arguments and for further `options`.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> generator = np.random.default_rng(0)
+        >>> for name, level in (("day", 180), ("night", 0)):  # class folders
+        ...     Path("photos", name).mkdir(parents=True)
+        ...     for n in range(6):
+        ...         pixels = generator.integers(level, level + 60, (64, 64, 3), np.uint8)
+        ...         Image.fromarray(pixels).save(f"photos/{name}/{n}.png")
+        >>> made = Project.create("photos", "made", concepts=["snow", "night"], baseline=False)
+        >>> made.classes, len(made)
+        (['day', 'night'], 12)
         """
         from inficond.core.pipeline.build import BuildOptions, build
 
@@ -67,7 +92,15 @@ class Project(ProjectFolder):
 
     @cached_property
     def context(self) -> "ProjectContext":
-        """The workspace, history file and models that all sessions on this project share."""
+        """The workspace, history file and models that all sessions on this project share.
+
+        Examples
+        --------
+        >>> project.context.workspace.n_images
+        1200
+        >>> project.context.encoder.grid == project.grid
+        True
+        """
         from inficond.core.sessions.project_context import ProjectContext
 
         return ProjectContext(self)
@@ -80,6 +113,12 @@ class Project(ProjectFolder):
         token : str, optional
             ``main``: the project's own history. The token of a saved session resumes it. None: a new
             session that starts at the current node of the project's own history.
+
+        Examples
+        --------
+        >>> session = project.session()  # in memory
+        >>> session.persistent, session.can_undo
+        (False, False)
         """
         from inficond.core.sessions.session import Session
 
@@ -90,6 +129,12 @@ class Project(ProjectFolder):
 
         The students are those at the current node of the project's own history; see `results_table` for the
         columns.
+
+        Examples
+        --------
+        >>> table = project.table()
+        >>> table.num_rows, table.column_names[:4]
+        (1200, ['image', 'validation', 'teacher water bird', 'student water bird'])
         """
         return self.session().table()
 
@@ -106,7 +151,14 @@ class Project(ProjectFolder):
         return html_table(title, head, rows, " · ".join(self.config.get("choices", [])))
 
     def student(self) -> "Students":
-        """Return the students at the current node of the project's own history."""
+        """Return the students at the current node of the project's own history.
+
+        Examples
+        --------
+        >>> students = project.student()
+        >>> students.predict(project.X[:5]).shape
+        (5, 10)
+        """
         return self.session().students
 
     def verify(self) -> list[str]:
@@ -116,6 +168,11 @@ class Project(ProjectFolder):
         -------
         list of str
             One line for each damaged or missing file; empty if there is none.
+
+        Examples
+        --------
+        >>> project.verify()
+        []
         """
         faults = super().verify()
         try:
@@ -171,6 +228,23 @@ def distill(
     ------
     InputError
         Bad input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from inficond.core import distill
+    >>> from inficond.core.progress import Silent
+    >>> noise = np.random.default_rng(0).integers(0, 60, (12, 64, 64, 3), np.uint8)
+    >>> pictures = [Image.fromarray(one + np.uint8(180 * (n % 2))) for n, one in enumerate(noise)]
+    >>> def teacher(pictures):  # bright and dark
+    ...     light = np.array([np.asarray(picture).mean() / 255 for picture in pictures])
+    ...     return np.stack([light, 1 - light], axis=1)
+    >>> project = distill(
+    ...     pictures, ["dark", "bright"] * 6, teacher, ["snow", "night"], baseline=False, progress=Silent()
+    ... )
+    >>> len(project), project.classes, project.concepts
+    (12, ['bright', 'dark'], ['snow', 'night'])
     """
     if out is None:
         folder = tempfile.TemporaryDirectory(prefix="inficond-")

@@ -29,6 +29,16 @@ class Remaining:
     ----------
     total, done : int
         Steps of the stage, and those already finished.
+
+    Examples
+    --------
+    >>> from inficond.core.progress import Remaining
+    >>> remaining = Remaining(total=100, done=20)
+    >>> remaining.seconds is None  # no pace is known yet
+    True
+    >>> remaining.advance(40)
+    >>> remaining.done
+    60
     """
 
     def __init__(self, total: int, done: int = 0) -> None:
@@ -53,7 +63,18 @@ class Remaining:
 
 
 class Silent:
-    """Collects notes, measures progress and can be cancelled; prints nothing."""
+    """Collects notes, measures progress and can be cancelled; prints nothing.
+
+    Examples
+    --------
+    >>> from inficond.core.progress import Silent
+    >>> progress = Silent()
+    >>> progress.start("encoding", total=100)
+    >>> progress.advance(40)
+    >>> progress.note("1 image skipped")
+    >>> progress.stage, progress.remaining.done, progress.notes
+    ('encoding', 40, ['1 image skipped'])
+    """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -103,12 +124,23 @@ class _WithBar(Silent):
 
 
 class Terminal(_WithBar):
-    """Prints notes, and a progress bar if the stream is a terminal.
+    r"""Prints notes, and a progress bar if the stream is a terminal.
 
     Parameters
     ----------
     stream : text file, optional
         Standard error by default.
+
+    Examples
+    --------
+    >>> import io
+    >>> from inficond.core.progress import Terminal
+    >>> stream = io.StringIO()
+    >>> progress = Terminal(stream)  # no bar, since this is not a terminal
+    >>> progress.start("encoding", total=100)
+    >>> progress.note("1 image skipped")
+    >>> stream.getvalue()
+    '1 image skipped\n'
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -137,7 +169,15 @@ class Terminal(_WithBar):
 
 
 class Bars(_WithBar):
-    """Shows bars of `tqdm.auto` in a notebook or a terminal, and prints notes."""
+    """Shows bars of `tqdm.auto` in a notebook or a terminal, and prints notes.
+
+    Examples
+    --------
+    >>> from inficond.core.progress import Bars
+    >>> progress = Bars()  # as in `distill(..., progress=progress)`
+    >>> progress.note("1 image skipped")
+    1 image skipped
+    """
 
     def start(self, stage: str, total: int, done: int = 0) -> None:
         """Begin a stage with a new bar."""

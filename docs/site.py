@@ -25,7 +25,10 @@ DOCUMENTS = {
 PACKAGES = (
     "core",
     "core.facade",
+    "core.project.folder",
     "core.sessions.session",
+    "core.sessions.session_queries",
+    "core.sessions.session_history",
     "core.images",
     "core.models",
     "core.concepts",
@@ -33,16 +36,28 @@ PACKAGES = (
     "core.solver",
     "core.evaluation",
     "core.tuning",
+    "core.tuning.actions",
+    "core.tuning.focus",
+    "core.tuning.preview",
+    "core.tuning.suggest",
+    "core.tuning.missing",
     "core.history",
+    "core.history.node",
+    "core.history.recipe",
+    "core.history.replay",
     "core.report",
     "core.onnx_student.export",
     "core.student_page",
     "core.demo",
     "core.bundle",
+    "core.tables",
     "core.errors",
     "core.progress",
 )
-"""Modules of the Python reference, without the name of the product."""
+"""Modules of the Python reference, without the name of the product.
+
+Their functions and classes have examples, which `tests/docs/test_examples.py` runs.
+"""
 SHIM = "https://unpkg.com/iframe-worker/shim"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 SOURCE = re.compile(r'(src(?:set)?)="(?!https?:|data:)([^"]+)"')

@@ -45,6 +45,17 @@ def pack(sources: Sequence[Path], archive: Path, progress: Progress | None = Non
     ------
     InputError
         A source is missing, unreadable or hidden, names collide, or `archive` exists.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.bundle import pack, unpack
+    >>> Path("results").mkdir()
+    >>> _ = Path("results", "notes.txt").write_text("kept")
+    >>> pack([Path("results")], Path("results.inficond"))["files"]
+    1
+    >>> [str(path) for path in unpack(Path("results.inficond"), Path("copy"))]
+    ['copy/results']
     """
     progress = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="inficond-pack-") as scratch:

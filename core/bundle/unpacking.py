@@ -45,6 +45,16 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     InputError
         Not an archive of ours, a newer format, an unsafe name, overlapping members, a byte that differs from
         its checksum, or a file that exists. Nothing is left behind then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.bundle import pack, unpack
+    >>> _ = Path("notes.txt").write_text("kept")
+    >>> _ = pack([Path("notes.txt")], Path("notes.inficond"))
+    >>> _ = unpack(Path("notes.inficond"), Path("copy"))
+    >>> Path("copy", "notes.txt").read_text()
+    'kept'
     """
     progress = progress or Silent()
     if archive.exists() and not archive.is_file():

@@ -41,6 +41,12 @@ class Concept:
     lookup : bool
         Whether the encoder's class vectors may be mixed in; false if its table knows the word in another
         sense.
+
+    Examples
+    --------
+    >>> from inficond.core.concepts import Concept
+    >>> Concept("sea", group="water", prompts=("a photo of the sea", "waves"))
+    Concept(name='sea', group='water', prompts=('a photo of the sea', 'waves'), lookup=True)
     """
 
     name: str
@@ -58,6 +64,15 @@ class Corpus:
     concepts : tuple of Concept
     embeddings : (K, D) float32
         Unit length.
+
+    Examples
+    --------
+    >>> from inficond.core.concepts import load_corpus
+    >>> corpus = load_corpus()
+    >>> len(corpus.embeddings) == len(corpus)
+    True
+    >>> corpus.groups[corpus.index["sea"]]
+    'water'
     """
 
     concepts: tuple[Concept, ...]
@@ -83,7 +98,7 @@ class Corpus:
 
 
 def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None) -> Corpus:
-    """Load the built-in corpus or a file of words, embedded by an encoder.
+    r"""Load the built-in corpus or a file of words, embedded by an encoder.
 
     Parameters
     ----------
@@ -103,6 +118,15 @@ def load_corpus(spec: str | Path | None = None, encoder: "Encoder | None" = None
     ------
     InputError
         The file cannot be read, has no words or a repeated one, or the encoder has no text tower.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.concepts import load_corpus
+    >>> _ = Path("words.txt").write_text("sea\nmast\nfoam\n")
+    >>> corpus = load_corpus("words.txt")
+    >>> corpus.names, corpus.embeddings.shape
+    (['sea', 'mast', 'foam'], (3, 192))
     """
     built_in = spec is None or str(spec) == "embedded"
     concepts = _built_in_concepts() if spec is None or built_in else read_corpus_file(Path(spec))

@@ -19,6 +19,14 @@ class Evidence:
         The cosine; the concept vector contains ``max(0, score)``.
     mask : (h, w) bool
         Cells of the region in the encoder's grid.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> found = Project.open(demo_project()).session().evidence(row=2, concept="water")
+    >>> found.mask.shape, bool(found.mask.any())
+    ((14, 14), True)
     """
 
     region: int
@@ -46,6 +54,16 @@ def evidence(regions: np.ndarray, assignment: np.ndarray, word: np.ndarray) -> E
     ------
     InputError
         The embeddings have different dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.concepts import evidence
+    >>> regions = np.array([[1, 0], [0, 1]], np.float16)
+    >>> assignment = np.array([[0, 1], [1, 1]], np.uint8)  # a grid of 2 x 2 cells
+    >>> found = evidence(regions, assignment, np.array([0, 1], np.float32))
+    >>> found.region, found.score, found.mask.tolist()
+    (1, 1.0, [[False, True], [True, True]])
     """
     if regions.ndim != 2 or word.shape != (regions.shape[1],):
         raise InputError(f"regions {regions.shape} and concept {word.shape} come from different encoders")

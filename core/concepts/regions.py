@@ -17,6 +17,14 @@ def region_boxes(assignment: np.ndarray, n_regions: int) -> np.ndarray:
     -------
     (n, R, 4) float32
         ``left, top, right, bottom`` in [0, 1]; zeros for a region without cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.concepts import region_boxes
+    >>> assignment = np.array([[[0, 1], [1, 1]]], np.uint8)
+    >>> region_boxes(assignment, n_regions=2).tolist()
+    [[[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0]]]
     """
     n, h, w = assignment.shape
     boxes = np.zeros((n, n_regions, 4), np.float32)

@@ -29,6 +29,15 @@ def concept_vectors(regions: np.ndarray, words: np.ndarray) -> np.ndarray:
     ------
     InputError
         The embeddings have different dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.concepts import concept_vectors
+    >>> regions = np.array([[[1, 0], [0.6, 0.8]]], np.float16)  # one image, two regions
+    >>> words = np.array([[0, 1], [-1, 0]], np.float32)
+    >>> print(concept_vectors(regions, words).round(2))
+    [[0.8 0. ]]
     """
     if regions.ndim != 3 or words.ndim != 2 or regions.shape[2] != words.shape[1]:
         raise InputError(

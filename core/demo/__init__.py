@@ -12,6 +12,14 @@ def demo_project() -> Path:
     -------
     Path
         What `Project.open` takes.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> len(project), len(project.concepts), project.classes[:3]
+    (1200, 163, ['water bird', 'land bird', 'cattle'])
     """
     from inficond.core.demo.project import demo_project as make
 

@@ -22,7 +22,17 @@ DRAWS_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its confidence interval, whose ends are NaN if it is undefined."""
+    """A value with its confidence interval, whose ends are NaN if it is undefined.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import bootstrap_intervals
+    >>> interval = bootstrap_intervals([0.9, 0.8, 0.2, 0.1], [0.7, 0.3, 0.4, 0.2])["agreement"]
+    >>> interval.low <= interval.value <= interval.high
+    True
+    >>> sorted(interval.to_dict())
+    ['high', 'low', 'value']
+    """
 
     value: float
     low: float
@@ -35,7 +45,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Change:
-    """Change of one metric: both values, and the difference with its interval."""
+    """Change of one metric: both values, and the difference with its interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import paired_bootstrap
+    >>> t = np.linspace(0, 1, 200)
+    >>> change = paired_bootstrap(t, before=1 - t, after=t)["agreement"]
+    >>> change.before, change.after, change.clear, change.verdict
+    (0.0, 1.0, True, 'better')
+    """
 
     before: float
     after: float
@@ -110,6 +130,15 @@ def paired_bootstrap(
     ------
     InputError
         The arrays have different lengths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import paired_bootstrap
+    >>> t = np.linspace(0, 1, 200)
+    >>> changes = paired_bootstrap(t, before=np.clip(t + 0.3, 0, 1), after=np.clip(t + 0.1, 0, 1))
+    >>> changes["agreement"].verdict, round(changes["agreement"].delta.value, 3)
+    ('better', 0.2)
     """
     after_threshold = threshold if threshold_after is None else threshold_after
     before_table, after_table = (
@@ -156,6 +185,17 @@ def bootstrap_intervals(
     ------
     InputError
         The arrays have different lengths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import bootstrap_intervals
+    >>> t = np.linspace(0, 1, 200)
+    >>> intervals = bootstrap_intervals(t, np.clip(t + 0.1, 0, 1))
+    >>> list(intervals)
+    ['agreement', 'balanced_agreement', 'ap', 'f1', 'bce']
+    >>> intervals["agreement"].value
+    0.9
     """
     table = resampled(
         t,

@@ -20,7 +20,17 @@ _CLIP = 1e-7
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy of teacher or student against ground truth; NaN where undefined."""
+    """Accuracy of teacher or student against ground truth; NaN where undefined.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import class_metrics
+    >>> metrics = class_metrics(t=[0.9, 0.8, 0.2, 0.1], s=[0.7, 0.3, 0.4, 0.2], labels=[1, 0, 0, 0])
+    >>> metrics.teacher_accuracy.f1 < metrics.student_accuracy.f1
+    True
+    >>> metrics.student_accuracy.n, metrics.student_accuracy.positives
+    (4, 1)
+    """
 
     ap: float
     """Average precision of the probabilities for the true positives."""
@@ -39,6 +49,17 @@ class ClassMetrics:
     """Metrics of one student on one set of images; NaN where a metric is undefined.
 
     Fidelity is relative to the teacher, accuracy to ground truth.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import class_metrics
+    >>> metrics = class_metrics(t=[0.9, 0.8, 0.2, 0.1], s=[0.7, 0.3, 0.4, 0.2])
+    >>> metrics.counts
+    {'agree-pos': 1, 'agree-neg': 2, 'missed': 1, 'extra': 0}
+    >>> metrics.to_dict()["agreement"]
+    0.75
+    >>> metrics.notes
+    ('the teacher says yes to only 2 of these images: all figures are imprecise',)
     """
 
     n: int
@@ -152,6 +173,12 @@ def average_precision(yes: ArrayLike, scores: ArrayLike) -> float:
     -------
     float
         In (0, 1]; NaN without positives.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import average_precision
+    >>> round(average_precision([True, False, True, False], [0.9, 0.8, 0.7, 0.1]), 3)
+    0.833
     """
     yes, scores = _column("yes", yes), _column("scores", scores)
     _same_length(yes, scores)
@@ -213,6 +240,13 @@ def class_metrics(
     ------
     InputError
         The arrays have different lengths.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import class_metrics
+    >>> metrics = class_metrics(t=[0.9, 0.8, 0.2, 0.1], s=[0.7, 0.3, 0.4, 0.2], labels=[1, 1, 0, 0])
+    >>> metrics.agreement, round(metrics.ap, 3), metrics.student_accuracy.balanced_accuracy
+    (0.75, 0.833, 0.75)
     """
     t, s = _column("teacher's responses", t), _column("student's responses", s)
     _same_length(t, s)
@@ -296,6 +330,12 @@ def matched_threshold(t: ArrayLike, s: ArrayLike, teacher_threshold: float = 0.5
     float
         Midpoint between the lowest positive score and the next lower one, a float32 value, so that files
         store it exactly. 0.5 if the teacher has no positives or no negatives.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import matched_threshold
+    >>> matched_threshold(t=[0.9, 0.8, 0.2, 0.1], s=[0.5, 0.375, 0.125, 0.1])
+    0.25
     """
     t, s = _column("teacher's responses", t), _column("student's responses", s)
     _same_length(t, s)

@@ -39,6 +39,16 @@ class Parts:
         One line for the person who builds the project.
     absent : tuple of int
         Classes without a positive in the exam part; empty without an exam part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import divide
+    >>> parts = divide(np.eye(2)[np.arange(40) % 2])
+    >>> int(parts.is_tune.sum()), int(parts.is_exam.sum())
+    (12, 0)
+    >>> parts.reason
+    '28 images to fit, 12 to tune; no exam part, because 40 images are fewer than 150'
     """
 
     is_tune: NDArray[np.bool_]
@@ -85,6 +95,15 @@ def divide(
     ------
     InputError
         As for `stratified_split`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import divide
+    >>> T = np.eye(2)[np.arange(400) % 2]  # 200 images of each of two classes
+    >>> parts = divide(T)
+    >>> T[parts.is_exam].sum(axis=0).tolist(), T[parts.is_tune].sum(axis=0).tolist()
+    ([40.0, 40.0], [40.0, 40.0])
     """
     T = np.asarray(T)
     N = len(T)

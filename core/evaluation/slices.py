@@ -42,7 +42,18 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Group of images that share one or two conditions and have lower agreement of student and teacher."""
+    """Group of images that share one or two conditions and have lower agreement of student and teacher.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import find_slices
+    >>> X = np.random.default_rng(0).random((400, 3))
+    >>> s = np.where(X[:, 1] > 0.8, 0.2, 0.8)
+    >>> one = find_slices(X, np.full(400, 0.9), s, ["fence", "grass", "sky"])[0]
+    >>> one.kind, one.name, one.size, one.agreement
+    ('missed', 'grass high', 80, 0.0)
+    """
 
     kind: str
     """``"missed"`` or ``"extra"``: the misaligned subset."""
@@ -160,6 +171,16 @@ def find_slices(
     conditions tried and their correlation; `alpha` is divided among the kinds. If images share sources, whole
     sources are permuted when there are many small ones; otherwise images are permuted within their source, so
     that no slice is a source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import find_slices
+    >>> X = np.random.default_rng(0).random((400, 3))
+    >>> t = np.full(400, 0.9)
+    >>> s = np.where(X[:, 1] > 0.8, 0.2, 0.8)  # the student misses images with much grass
+    >>> [str(one) for one in find_slices(X, t, s, ["fence", "grass", "sky"])]
+    ['grass high: 80 images, agreement 0 % against 97 %']
     """
     X = np.asarray(X)
     t, s = np.asarray(t), np.asarray(s)

@@ -52,6 +52,15 @@ def stratified_split(
     -----
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) over groups: the rarest class first, its
     sources in descending size and random order, each to the part that needs it most.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.evaluation import stratified_split
+    >>> T = np.eye(2)[np.arange(100) % 10 // 9]  # 90 images of one class, 10 of another
+    >>> held_out = stratified_split(T, fraction=0.4)
+    >>> T[held_out].sum(axis=0).tolist()
+    [36.0, 4.0]
     """
     T = np.asarray(T)
     if T.ndim != 2:

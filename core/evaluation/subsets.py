@@ -23,6 +23,13 @@ def subset_codes(
     -------
     array (n,), uint8
         Index into `SUBSETS`.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import SUBSETS, subset_codes
+    >>> codes = subset_codes(t=[0.9, 0.8, 0.2, 0.1], s=[0.7, 0.3, 0.6, 0.2])
+    >>> [SUBSETS[code] for code in codes]
+    ['agree-pos', 'missed', 'extra', 'agree-neg']
     """
     teacher = np.asarray(t) >= teacher_threshold
     student = np.asarray(s) >= threshold
@@ -44,6 +51,13 @@ def subsets(
     -------
     dict of str to array of int
         Ascending rows of each name in `SUBSETS`; every row is in one subset.
+
+    Examples
+    --------
+    >>> from inficond.core.evaluation import subsets
+    >>> rows = subsets(t=[0.9, 0.8, 0.2, 0.1], s=[0.7, 0.3, 0.6, 0.2])
+    >>> rows["missed"].tolist(), rows["extra"].tolist()
+    ([1], [2])
     """
     codes = subset_codes(t, s, threshold=threshold, teacher_threshold=teacher_threshold)
     return {name: np.flatnonzero(codes == code) for code, name in enumerate(SUBSETS)}

@@ -26,6 +26,14 @@ def check_node(node: "Node") -> None:
     ------
     ValueError
         A field has another type, or a value out of range.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.history.node import check_node
+    >>> session = Project.open(demo_project()).session()
+    >>> check_node(session.drop_concept("fish"))  # raises ValueError if a field is wrong
     """
     named = (node.id, node.parent, node.when, node.who, node.note, node.data, node.code, *node.classes)
     if not all(isinstance(text, str) for text in (*named, *node.added, *node.dropped)):
@@ -100,6 +108,15 @@ class Node:
         Words added on the branch up to this step.
     dropped : frozenset of str
         Concepts dropped on the branch up to this step.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> node = session.drop_concept("fish", note="not in the pictures")
+    >>> node.kind, node.title, node.detail, node.parent == session.tree()[0].node.id
+    ('drop', 'drop concept fish', {'concept': 'fish'}, True)
     """
 
     id: str

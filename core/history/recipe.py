@@ -33,6 +33,14 @@ class Step:
         Detail of the node.
     note : str
         Remark of the person.
+
+    Examples
+    --------
+    >>> from inficond.core.history.recipe import Step
+    >>> from inficond.core.tuning.actions import Action
+    >>> step = Step("tune", classes=("water bird",), actions=(Action("mute", "group:water"),))
+    >>> step.to_json()["actions"]
+    [{'kind': 'mute', 'concept': 'group:water'}]
     """
 
     kind: str
@@ -100,6 +108,13 @@ class Recipe:
         Name of the project of origin.
     data, code : str
         Hash of its data; version of the program.
+
+    Examples
+    --------
+    >>> from inficond.core.history.recipe import Recipe, Step
+    >>> recipe = Recipe((Step("drop", detail={"concept": "fish"}),), project="demo")
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
     """
 
     steps: tuple[Step, ...]
@@ -183,6 +198,16 @@ def recipe_of(path: Sequence[Node], project: str) -> Recipe:
     -------
     Recipe
         Without exams and without results, which a replay computes.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.history.recipe import recipe_of
+    >>> session = Project.open(demo_project()).session()
+    >>> node = session.drop_concept("fish")
+    >>> recipe_of([node], "demo").steps[0].detail
+    {'concept': 'fish'}
     """
     steps = tuple(
         Step(n.kind, n.classes, n.actions, _focus(n.focus), _detail(n), n.note)
@@ -215,5 +240,12 @@ def _is_focus(focus: Mapping[str, Any]) -> bool:
 
 
 def are_names(value: Any) -> bool:
-    """Return whether a value is a list of strings."""
+    """Return whether a value is a list of strings.
+
+    Examples
+    --------
+    >>> from inficond.core.history.recipe import are_names
+    >>> are_names(["sea", "boat"]), are_names("sea")
+    (True, False)
+    """
     return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)

@@ -21,6 +21,16 @@ class Skipped:
         Number of the step, from 1.
     what, why : str
         The part and the reason.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.history.recipe import Recipe, Step
+    >>> session = Project.open(demo_project()).session()
+    >>> result = session.replay(Recipe((Step("drop", detail={"concept": "periscope"}),)))
+    >>> result.skipped[0].step, result.skipped[0].what, result.skipped[0].why
+    (1, 'drop periscope', "unknown concept 'periscope': did you mean 'person' or 'helicopter' or 'scooter'?")
     """
 
     step: int
@@ -41,6 +51,16 @@ class Replayed:
         New nodes, in order.
     skipped : tuple of Skipped
         Parts that did not apply.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.history.recipe import Recipe, Step
+    >>> session = Project.open(demo_project()).session()
+    >>> result = session.replay(Recipe((Step("drop", detail={"concept": "fish"}),)))
+    >>> [node.kind for node in result.nodes], result.skipped
+    (['drop'], ())
     """
 
     nodes: tuple[Node, ...]
@@ -88,6 +108,16 @@ def replay(session: Steps, recipe: Recipe | Mapping[str, Any]) -> Replayed:
     ------
     InputError
         Not a recipe, or a recipe of another version; a `StorageError` if a step cannot be written.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.history.recipe import Recipe, Step
+    >>> from inficond.core.history.replay import replay
+    >>> session = Project.open(demo_project()).session()
+    >>> len(replay(session, Recipe((Step("drop", detail={"concept": "fish"}),))).nodes)
+    1
     """
     recipe = Recipe.from_json(recipe)
     nodes: list[Node] = []

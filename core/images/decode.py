@@ -50,6 +50,16 @@ class UnreadableImage(ValueError):
     ----------
     reason : str
         A short clause without the file's name, for example ``"truncated file"``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.images import decode
+    >>> _ = Path("notes.jpg").write_text("not a picture")
+    >>> decode("notes.jpg")
+    Traceback (most recent call last):
+        ...
+    inficond.core.images.decode.UnreadableImage: not an image, whatever its name says
     """
 
     def __init__(self, reason: str) -> None:
@@ -69,6 +79,15 @@ class Picture:
         Of the upright original, in pixels.
     remark : str
         The conversion that was made, for example ``"CMYK converted to RGB"``; empty if none was.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from inficond.core.images import open_picture
+    >>> Image.new("L", (64, 48)).save("grey.png")
+    >>> picture = open_picture("grey.png")
+    >>> picture.image.mode, picture.image.size
+    ('RGB', (64, 48))
     """
 
     image: Image.Image
@@ -96,6 +115,15 @@ def decode(path: Path | str, at_least: int | None = None) -> np.ndarray:
     ------
     UnreadableImage
         The file is missing, not an image of a supported kind, truncated, too small or too large.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from inficond.core.images import decode
+    >>> Image.new("RGB", (64, 48), "red").save("red.png")
+    >>> rgb = decode("red.png")
+    >>> rgb.shape, rgb[0, 0].tolist()
+    ((48, 64, 3), [255, 0, 0])
     """
     return np.asarray(open_picture(path, at_least).image)
 
@@ -119,6 +147,15 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
     ------
     UnreadableImage
         As for `decode`.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from inficond.core.images import open_picture
+    >>> Image.new("CMYK", (64, 48)).save("print.jpg")
+    >>> picture = open_picture("print.jpg")
+    >>> picture.width, picture.height, picture.remark
+    (64, 48, 'CMYK converted to RGB')
     """
     supported_formats()
     if not isinstance(source, str | Path):

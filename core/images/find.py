@@ -21,5 +21,16 @@ def find_images(
     -------
     list of ImageRecord
         At least one, sorted by id.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from inficond.core.images import find_images
+    >>> for name in ("boat", "meadow"):
+    ...     Path("photos", name).mkdir(parents=True)
+    ...     Image.new("RGB", (64, 48)).save(f"photos/{name}/1.png")
+    >>> [(record.id, record.labels) for record in find_images("photos")]
+    [('boat/1.png', ('boat',)), ('meadow/1.png', ('meadow',))]
     """
     return list(open_source(source, note, options).records)

@@ -25,6 +25,15 @@ def make_thumbnail(image: Image.Image, longer_side: int = LONGER_SIDE) -> bytes:
     -------
     bytes
         A JPEG file.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> from inficond.core.images import make_thumbnail
+    >>> data = make_thumbnail(Image.new("RGB", (1280, 960), "red"))
+    >>> Image.open(io.BytesIO(data)).size
+    (320, 240)
     """
     factor = round(max(image.size) / longer_side)
     if factor > 1:

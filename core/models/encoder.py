@@ -26,6 +26,15 @@ class Encoded(NamedTuple):
     assignment : (B, h*w) uint8
         Region of each cell, in row-major order.
     image : (B, D) float32, unit length
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.models import load_encoder
+    >>> encoder = load_encoder("embedded", provider="cpu")
+    >>> encoded = encoder.encode(np.zeros((1, *encoder.size, 3), np.uint8))
+    >>> encoded.assignment.reshape(encoder.grid).shape
+    (14, 14)
     """
 
     regions: np.ndarray
@@ -57,6 +66,16 @@ class Encoder:
         Picture -> (H, W, 3) uint8.
     provider : str
         The execution provider in use.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.models import load_encoder
+    >>> encoder = load_encoder("embedded", provider="cpu")
+    >>> pixels = encoder.preprocess(np.zeros((480, 640, 3), np.uint8))
+    >>> encoded = encoder.encode(pixels[None])
+    >>> encoded.regions.shape == (1, encoder.n_regions, encoder.dim)
+    True
     """
 
     def __init__(self, manifest: Manifest, session: GraphSession) -> None:
@@ -84,6 +103,11 @@ class Encoder:
         ------
         InputError
             The graph failed, or returned NaN or another shape than its manifest states.
+
+        Examples
+        --------
+        >>> encoder.encode(np.stack([pixels, pixels])).image.shape == (2, encoder.dim)
+        True
         """
         feeds = {"pixels": self.preprocess.graph_input(pixels)}
         encoded = Encoded(*self.session.run(feeds, ("regions", "assignment", "image")))
@@ -115,6 +139,11 @@ class Encoder:
         ------
         InputError
             The encoder has no text tower, or a word is empty.
+
+        Examples
+        --------
+        >>> encoder.embed_words(["sea", "mast"]).shape == (2, encoder.dim)
+        True
         """
         return self._embedder().embed(words, templates)
 
@@ -158,6 +187,13 @@ def load_encoder(
     ------
     InputError
         The encoder does not exist, its folder is damaged, or the provider does not work here.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_encoder
+    >>> encoder = load_encoder("embedded", provider="cpu")
+    >>> encoder.grid, encoder.n_regions, encoder.embed_words(["sea", "mast"]).shape
+    ((14, 14), 9, (2, 192))
     """
     manifest = read_manifest(locate(spec, "encoder", download), "encoder")
     return Encoder(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))

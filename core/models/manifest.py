@@ -104,6 +104,15 @@ class Manifest:
         Of a teacher: which of the graph's outputs, and whether it is ``logits`` or ``probabilities``.
     raw : mapping
         The parsed file.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_teacher
+    >>> manifest = load_teacher("embedded").manifest
+    >>> manifest.kind, manifest.link, len(manifest.labels)
+    ('teacher', 'softmax', 1000)
+    >>> len(manifest.digest)
+    64
     """
 
     folder: Path
@@ -191,6 +200,14 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     ------
     InputError
         The manifest is missing, malformed, of a newer format or of another kind.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_encoder, read_manifest
+    >>> folder = load_encoder("embedded").manifest.folder
+    >>> manifest = read_manifest(folder, "encoder")
+    >>> manifest.kind, manifest.grid
+    ('encoder', (14, 14))
     """
     path = folder / MANIFEST
     try:

@@ -56,6 +56,17 @@ class GraphSession:
     inputs : dict
         Name to (type, shape).
     outputs : tuple of str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.models import load_encoder
+    >>> encoder = load_encoder("embedded", provider="cpu")
+    >>> session = encoder.session
+    >>> feeds = {"pixels": encoder.preprocess.graph_input(np.zeros((1, *encoder.size, 3), np.uint8))}
+    >>> (image,) = session.run(feeds, ("image",))
+    >>> image.shape == (1, encoder.dim)
+    True
     """
 
     def __init__(self, graph: GraphFile, provider: str, threads: int | None) -> None:
@@ -147,6 +158,14 @@ def open_session(
     ------
     InputError
         The provider does not work here, or the graph cannot be loaded.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_encoder, open_session
+    >>> manifest = load_encoder("embedded").manifest
+    >>> session = open_session(manifest.graph(manifest.image.file), provider="cpu", threads=1)
+    >>> session.provider, list(session.inputs)
+    ('cpu', ['pixels'])
     """
     graph = source if isinstance(source, GraphFile) else read_graph(source)
     if provider != "auto":

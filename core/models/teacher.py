@@ -35,6 +35,16 @@ class Teacher:
         What the graph returns.
     notes : list of str
         Notes on the model for the user.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.models import load_teacher
+    >>> teacher = load_teacher("embedded", provider="cpu")
+    >>> pixels = teacher.preprocess(np.zeros((480, 640, 3), np.uint8))
+    >>> responses = teacher.respond(pixels[None])
+    >>> responses.shape, round(float(responses.sum()), 3)
+    ((1, 1000), 1.0)
     """
 
     def __init__(self, manifest: Manifest, session: GraphSession) -> None:
@@ -75,6 +85,11 @@ class Teacher:
         ------
         InputError
             The graph failed, or returned NaN or another number of outputs than there are labels.
+
+        Examples
+        --------
+        >>> teacher.respond(np.stack([pixels, pixels])).shape == (2, len(teacher.labels))
+        True
         """
         raw = self.outputs(pixels)
         if self.output_kind == "probabilities":
@@ -226,6 +241,13 @@ def load_teacher(
     ------
     InputError
         The teacher does not exist, its folder is damaged, or the provider does not work here.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_teacher
+    >>> teacher = load_teacher("embedded", provider="cpu")
+    >>> len(teacher.labels), teacher.link
+    (1000, 'softmax')
     """
     manifest = read_manifest(locate(spec, "teacher", download), "teacher")
     teacher = Teacher(manifest, open_session(manifest.graph(manifest.image.file), provider, threads))

@@ -64,6 +64,17 @@ def export_student(
     InputError
         The project's encoder cannot be loaded or has changed, or the file's probabilities differ from the
         project's by more than 1e-3; nothing is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.onnx_student.export import export_student
+    >>> session = Project.open(demo_project()).session()
+    >>> exported = export_student(session, Path("student.onnx"))
+    >>> exported["images"], exported["max_error"] < 1e-3
+    (32, True)
     """
     out, progress = Path(out), progress or Silent()
     if out.is_dir():
@@ -129,7 +140,17 @@ def _same(path: Path, data: bytes) -> bool:
 
 
 def word_embeddings(session: Session) -> np.ndarray:
-    """Return the embeddings of a session's concepts, (K, D) float32, words added by hand included."""
+    """Return the embeddings of a session's concepts, (K, D) float32, words added by hand included.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.onnx_student.export import word_embeddings
+    >>> session = Project.open(demo_project()).session()
+    >>> word_embeddings(session).shape[0] == len(session.concepts)
+    True
+    """
     stored = session.queries.embeddings
     if stored is not None:
         return np.asarray(stored, np.float32)
@@ -162,6 +183,21 @@ def compare_with_project(
         Largest difference of a probability.
     count : int
         Images compared.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.models.predictor import load_predictor
+    >>> from inficond.core.onnx_student.export import compare_with_project, export_student, word_embeddings
+    >>> from inficond.core.progress import Silent
+    >>> session = Project.open(demo_project()).session()
+    >>> _ = export_student(session, Path("student.onnx"))
+    >>> predictor = load_predictor(Path("student.onnx"), "cpu")
+    >>> largest, n = compare_with_project(predictor, session, word_embeddings(session), Silent(), images=4)
+    >>> largest < 1e-3, n
+    (True, 4)
     """
     encoder, students = session.context.encoder, session.students
     largest, count = 0.0, 0
@@ -191,6 +227,16 @@ def compared_pixels(
     ------
     (1, H, W, 3) uint8
         If no original can be read, one batch of eight pictures of random pixels instead.
+
+    Examples
+    --------
+    >>> from inficond.core.models import load_encoder
+    >>> from inficond.core.onnx_student.export import compared_pixels
+    >>> from inficond.core.progress import Silent
+    >>> encoder = load_encoder("embedded", provider="cpu")
+    >>> batches = compared_pixels(encoder, None, 4, "file", Silent())
+    >>> next(batches).shape == (8, *encoder.size, 3)
+    True
     """
     number = 0 if project is None else len(project)
     rows = np.linspace(0, number - 1, min(images, number)).round().astype(int)

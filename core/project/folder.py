@@ -73,6 +73,16 @@ class ProjectFolder:
         Unit length.
     classes : list of C str
     grid : (h, w) or None
+
+    Examples
+    --------
+    `Project` has these methods too. The examples of the methods use this project.
+
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.project.folder import ProjectFolder
+    >>> project = ProjectFolder.open(demo_project())
+    >>> project.name, len(project)
+    ('Photo collages: birds, beasts and a shortcut', 1200)
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -93,6 +103,12 @@ class ProjectFolder:
         ------
         InputError
             There is no project, or it is unfinished or damaged; the message names the file.
+
+        Examples
+        --------
+        >>> project = Project.open(demo_project())
+        >>> project.name
+        'Photo collages: birds, beasts and a shortcut'
         """
         return cls(path)
 
@@ -182,7 +198,13 @@ class ProjectFolder:
 
     @property
     def validation_rows(self) -> np.ndarray:
-        """Rows of the validation images (the tune part), which never enter a fit, (n,) int."""
+        """Rows of the validation images (the tune part), which never enter a fit, (n,) int.
+
+        Examples
+        --------
+        >>> len(project.validation_rows) + len(project.training_rows) == len(project)
+        True
+        """
         return np.flatnonzero(self.is_validation)
 
     @property
@@ -245,11 +267,23 @@ class ProjectFolder:
             )
 
     def regions(self, row: int) -> np.ndarray:
-        """Return the region embeddings of an image, (R, D) float16, unit length."""
+        """Return the region embeddings of an image, (R, D) float16, unit length.
+
+        Examples
+        --------
+        >>> project.regions(0).shape, project.regions(0).dtype.name
+        ((9, 192), 'float16')
+        """
         return self._checked(self._region_rows, row, files.REGIONS)
 
     def assignment(self, row: int) -> np.ndarray:
-        """Return the region of each cell of an image, (h, w) uint8."""
+        """Return the region of each cell of an image, (h, w) uint8.
+
+        Examples
+        --------
+        >>> project.assignment(0).shape == project.grid
+        True
+        """
         flat = self._checked(self._assignment_rows, row, files.ASSIGNMENT)
         if self.grid is None or flat.size != self.grid[0] * self.grid[1]:
             raise damaged(self.path / files.PROJECT, f"the grid {self.grid} does not fit {files.ASSIGNMENT}")
@@ -272,7 +306,13 @@ class ProjectFolder:
         return int(row)
 
     def thumbnail_file(self, row: int) -> Path:
-        """Return the file of an image's thumbnail, which may hold those of other images too."""
+        """Return the file of an image's thumbnail, which may hold those of other images too.
+
+        Examples
+        --------
+        >>> project.thumbnail_file(0).is_file()
+        True
+        """
         return self._thumbnails.file(self._row(row))
 
     def thumbnail_bytes(self, row: int) -> bytes:
@@ -282,11 +322,24 @@ class ProjectFolder:
         ------
         InputError
             It is missing, its file is not a regular file, or its bytes have changed.
+
+        Examples
+        --------
+        >>> import io
+        >>> from PIL import Image
+        >>> Image.open(io.BytesIO(project.thumbnail_bytes(0))).format
+        'JPEG'
         """
         return self._thumbnails.read(self._row(row))
 
     def stored_thumbnails(self) -> Iterator[bytes]:
-        """Yield the thumbnails of all stored images in the order of their rows, exam images last."""
+        """Yield the thumbnails of all stored images in the order of their rows, exam images last.
+
+        Examples
+        --------
+        >>> next(project.stored_thumbnails()) == project.thumbnail_bytes(0)
+        True
+        """
         for row in range(self._stored):
             yield self._thumbnails.read(row)
 
@@ -297,6 +350,11 @@ class ProjectFolder:
         ------
         InputError
             As for `thumbnail_bytes`, or the file is not an image of thumbnail size.
+
+        Examples
+        --------
+        >>> project.thumbnail_image(0).size
+        (256, 256)
         """
         from PIL import Image
 
@@ -323,6 +381,11 @@ class ProjectFolder:
         ------
         InputError
             With `inside`, the path leads out of the project folder.
+
+        Examples
+        --------
+        >>> project.image_path(0).is_file()
+        True
         """
         path = self.path / self._paths[self._row(row)]
         if inside:
@@ -333,6 +396,11 @@ class ProjectFolder:
         """Return the part of an image that the encoder saw: left, top, right, bottom in [0, 1].
 
         Grids, boxes and evidence masks cover this part; the thumbnail shows the whole image.
+
+        Examples
+        --------
+        >>> project.crop(0)
+        (0.0, 0.0, 1.0, 1.0)
         """
         width, height = self._sizes[self._row(row)]
         share = (self.config.get("encoder") or {}).get("crop_share", 1.0)

@@ -67,6 +67,15 @@ def report(
     ------
     InputError
         A class is unknown.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.report import report
+    >>> measured = report(Project.open(demo_project()), classes=["water bird"])
+    >>> measured["classes"][0]["metrics"]["counts"]
+    {'agree-pos': 21, 'agree-neg': 372, 'missed': 27, 'extra': 60}
     """
     session: Any = project.session() if hasattr(project, "session") else project  # pyright: ignore[reportAttributeAccessIssue]
     p: Project = session.project

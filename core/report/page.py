@@ -53,6 +53,17 @@ def render_html(report: Mapping[str, Any], pictures: "ReportPictures | None" = N
     -------
     str
         A complete HTML document that works offline.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.report import render_html, report
+    >>> page = render_html(report(Project.open(demo_project()), classes=["water bird"]))
+    >>> _ = Path("report.html").write_text(page, encoding="utf-8")
+    >>> page[:15]
+    '<!doctype html>'
     """
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")

@@ -100,6 +100,17 @@ class Session:
     ------
     InputError
         No session was saved under the token, or the history cannot be read.
+
+    Examples
+    --------
+    The examples of the methods use this project and a new session, which is in memory.
+
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> session = project.session()
+    >>> session.metrics("water bird").counts
+    {'agree-pos': 21, 'agree-neg': 372, 'missed': 27, 'extra': 60}
     """
 
     def __init__(
@@ -125,7 +136,13 @@ class Session:
         return html_table(f"{self.project.name}, at node {self.node}: {self.current.title}", head, rows)
 
     def table(self) -> "pa.Table":
-        """Return the answers on all images at the current node as an Arrow table; see `results_table`."""
+        """Return the answers on all images at the current node as an Arrow table; see `results_table`.
+
+        Examples
+        --------
+        >>> session.table().num_rows == len(session.image_ids)
+        True
+        """
         return results_table(self.project, self.scores())
 
     # -- steps
@@ -154,6 +171,14 @@ class Session:
         InputError
             Unknown class, concept, group, subset or image; contradictory actions; a focus without training
             images.
+
+        Examples
+        --------
+        >>> preview = session.preview("water bird", {"kind": "mute", "concept": "group:water"})
+        >>> preview.title
+        'water bird: mute group:water'
+        >>> preview.classes["water bird"].fidelity["ap"].verdict
+        'better'
         """
         classes = self._class_list(cls)
         given = _action_list(actions)
@@ -206,6 +231,14 @@ class Session:
         ------
         InputError
             As for `preview`, or the history cannot be written. The session is then unchanged.
+
+        Examples
+        --------
+        >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"}, note="a shortcut")
+        >>> node.title
+        'water bird: mute group:water'
+        >>> session.metrics("water bird").counts
+        {'agree-pos': 36, 'agree-neg': 399, 'missed': 12, 'extra': 33}
         """
         classes = self._class_list(cls)
         given = _action_list(actions)
@@ -242,6 +275,12 @@ class Session:
         InputError
             The word is a concept already or not printable, the project stores no regions, or its encoder
             cannot be loaded.
+
+        Examples
+        --------
+        >>> node = session.add_concept("beak")
+        >>> node.title, session.concepts[-1]
+        ('add concept beak', 'beak')
         """
         with self._lock:
             state, certificates = concept_steps.added(self.workspace, self.state, word)
@@ -272,6 +311,13 @@ class Session:
         ------
         InputError
             The examples are invalid or contradict each other, or the name is taken.
+
+        Examples
+        --------
+        >>> shown = [(session.image_ids[row], 0) for row in session.subset("water bird", "missed")[:4]]
+        >>> node = session.add_example("grey feathers", shown)
+        >>> session.concepts[-1]
+        'grey feathers (by example)'
         """
         label = " ".join(name.removesuffix(SUFFIX).split())
         if not label:
@@ -295,6 +341,12 @@ class Session:
         ------
         InputError
             The old concept is unknown or dropped, or no training image shows it.
+
+        Examples
+        --------
+        >>> node = session.rename_concept("foam", "white water")
+        >>> session.concepts[-1], "foam" in session.dropped
+        ('white water (by example)', True)
         """
         with self._lock:
             if old not in self.columns.index:
@@ -315,6 +367,12 @@ class Session:
         ------
         InputError
             Unknown concept, or dropped before.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> session.dropped
+        frozenset({'fish'})
         """
         with self._lock:
             state, certificates = concept_steps.dropped(self.workspace, self.state, name)
@@ -344,6 +402,13 @@ class Session:
         ------
         InputError
             Unknown class or image, or a value outside [0, 1].
+
+        Examples
+        --------
+        >>> wrong = session.subset("water bird", "extra")[:3]
+        >>> node = session.override([session.image_ids[row] for row in wrong], "water bird", 1.0)
+        >>> node.kind, session.targets("water bird")[wrong].tolist()
+        ('override', [1.0, 1.0, 1.0])
         """
         self.class_index(cls)
         asked = checked_overrides(images, value, self.workspace.image_index)
@@ -363,6 +428,13 @@ class Session:
         ------
         InputError
             Not a positive finite number.
+
+        Examples
+        --------
+        >>> before = session.metrics("water bird").nec
+        >>> node = session.set_lambda(2 * session.state.lam)  # fewer concepts
+        >>> session.metrics("water bird").nec < before
+        True
         """
         try:
             number = float(lam)
@@ -389,6 +461,12 @@ class Session:
         ------
         InputError
             Any other value.
+
+        Examples
+        --------
+        >>> node = session.set_thresholds("matched")
+        >>> node.kind, session.threshold("water bird") != 0.5
+        ('threshold', True)
         """
         with self._lock:
             value, found = thresholds_at(at, self.workspace, self.state)
@@ -411,12 +489,35 @@ class Session:
         ------
         InputError
             The project has no exam images, or they show none of its classes.
+
+        Examples
+        --------
+        An exam needs a project of at least 150 images.
+
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from inficond.core import distill
+        >>> from inficond.core.progress import Silent
+        >>> shades = np.random.default_rng(0).integers(0, 256, (160, 32, 32, 3), np.uint8) // 4
+        >>> pictures = [Image.fromarray(shade + np.uint8(180 * (n % 2))) for n, shade in enumerate(shades)]
+        >>> labels = ["night", "day"] * 80
+        >>> made = distill(pictures, labels, "labels", ["snow", "dark"], baseline=False, progress=Silent())
+        >>> examined = made.session()
+        >>> node = examined.take_exam()
+        >>> node.kind, examined.last_exam().steps_since
+        ('exam', 0)
         """
         with self._lock:
             return take_exam(self.context, self.history, self.queries, note)
 
     def last_exam(self) -> TakenExam | None:
-        """Return the exam of the current student, or the nearest earlier one on its branch."""
+        """Return the exam of the current student, or the nearest earlier one on its branch.
+
+        Examples
+        --------
+        >>> session.last_exam() is None  # no exam was taken yet
+        True
+        """
         return last_exam(self.history)
 
     # -- suggestions
@@ -432,6 +533,12 @@ class Session:
         ------
         InputError
             Unknown class or subset.
+
+        Examples
+        --------
+        >>> best = session.suggest("water bird", count=1)[0]
+        >>> best.actions[0].concept, best.gain.verdict
+        ('group:water', 'better')
         """
         return suggest(self.workspace, self.state, cls, subset, count, harmless=harmless)
 
@@ -464,6 +571,12 @@ class Session:
         ------
         InputError
             The project stores no regions or no concept embeddings, or its encoder cannot be loaded.
+
+        Examples
+        --------
+        >>> found = session.missing_concepts("mushroom", words=["fungus", "feather", "keyboard"], count=1)
+        >>> [(missing.word, missing.nearest) for missing in found]
+        [('fungus', 'vegetable')]
         """
         self.class_index(cls)
         vocabulary, embeddings = self.context.words.grounded_vocabulary(words, progress)
@@ -486,7 +599,14 @@ class Session:
     # -- recipes
 
     def recipe(self) -> Recipe:
-        """Return the steps from the root to the current node, to be replayed on this or another project."""
+        """Return the steps from the root to the current node, to be replayed on this or another project.
+
+        Examples
+        --------
+        >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"})
+        >>> [step.kind for step in session.recipe().steps]
+        ['tune']
+        """
         return recipe_of(self.history.path(), self.project.name)
 
     def replay(self, recipe: Recipe | Mapping[str, Any]) -> Replayed:
@@ -496,6 +616,16 @@ class Session:
         ------
         InputError
             Not a recipe, or one of another version.
+
+        Examples
+        --------
+        >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"})
+        >>> other = project.session()
+        >>> replayed = other.replay(session.recipe())
+        >>> len(replayed.nodes), replayed.skipped
+        (1, ())
+        >>> other.metrics("water bird") == session.metrics("water bird")
+        True
         """
         with self._lock:
             return replay(self, recipe)
@@ -521,7 +651,15 @@ class Session:
     save = _from_history(SessionHistory.save)
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Lock the project's own history and go to its current node; no effect for other sessions."""
+        """Lock the project's own history and go to its current node; no effect for other sessions.
+
+        Examples
+        --------
+        >>> with session.exclusive():  # no other process moves the project's own history meanwhile
+        ...     node = session.drop_concept("fish")
+        >>> node.kind
+        'drop'
+        """
         return self.history.exclusive()
 
     @property

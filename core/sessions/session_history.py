@@ -46,6 +46,14 @@ class TreeNode:
         Whether it is the current node or one of its ancestors.
     depth : int
         Steps from the root.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> entry = Project.open(demo_project()).session().tree()[0]
+    >>> entry.node.kind, entry.depth, entry.current, entry.on_path
+    ('root', 0, True, True)
     """
 
     node: Node
@@ -66,6 +74,16 @@ class Comparison:
         The first and the second node; changes are from `a` to `b`.
     classes : mapping from class to ClassChange
         Every class that differs: weights, metrics with intervals, images that changed subset.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> start = session.node
+    >>> compared = session.compare(start, session.drop_concept("fish").id)
+    >>> compared.b.kind, compared.classes["water bird"].weights[0].concept
+    ('drop', 'fish')
     """
 
     a: Node
@@ -111,6 +129,17 @@ class SessionHistory:
     ------
     InputError
         No session was saved under the token, or the history cannot be read.
+
+    Examples
+    --------
+    `Session` has most of these methods too. The examples of the methods use this session.
+
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> session = project.session()
+    >>> session.history.node == session.node, session.history.path()
+    (True, [])
     """
 
     def __init__(
@@ -323,6 +352,12 @@ class SessionHistory:
         ------
         InputError
             The current node is the root.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> session.undo().kind, session.dropped
+        ('root', frozenset())
         """
         with self.lock:
             parent = self.current.parent
@@ -337,6 +372,13 @@ class SessionHistory:
         ------
         InputError
             Nothing was undone since the last step.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> before = session.undo()
+        >>> session.redo() == node
+        True
         """
         with self.lock:
             if not self._tree.redo:
@@ -360,6 +402,13 @@ class SessionHistory:
         ------
         InputError
             No such node.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> session.name(session.tree()[0].node.id, "as fitted")
+        >>> session.checkout("as fitted").kind
+        'root'
         """
         with self.lock:
             return self._move(self._tree[node].id, [])
@@ -393,7 +442,14 @@ class SessionHistory:
     # -- reading the tree
 
     def tree(self) -> list[TreeNode]:
-        """Return all nodes that the session can go to, parents before children."""
+        """Return all nodes that the session can go to, parents before children.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> [(entry.node.kind, entry.depth, entry.current) for entry in session.tree()]
+        [('root', 0, False), ('drop', 1, True)]
+        """
         path = {self._tree.root.id, *(n.id for n in self._tree.path(self.node))}
         depth: dict[str, int] = {}
         out = []
@@ -412,7 +468,14 @@ class SessionHistory:
         return self._tree.path(self.node)
 
     def find(self, node: str) -> Node:
-        """Return a node by id, beginning of an id, or name."""
+        """Return a node by id, beginning of an id, or name.
+
+        Examples
+        --------
+        >>> session.name(session.node, "start")
+        >>> session.find("start").kind
+        'root'
+        """
         return self._tree[node]
 
     def state_at(self, node: str) -> BranchState:
@@ -426,6 +489,14 @@ class SessionHistory:
         ------
         InputError
             No such node.
+
+        Examples
+        --------
+        >>> start = session.node
+        >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"})
+        >>> change = session.compare(start, node.id).classes["water bird"]
+        >>> change.before["extra"], change.after["extra"]
+        (60, 33)
         """
         first, second = self._tree[a], self._tree[b]
         moved = compare_states(self._workspace, self._tree.state(first.id), self._tree.state(second.id))
@@ -434,11 +505,26 @@ class SessionHistory:
     # -- names and notes
 
     def name(self, node: str, text: str) -> None:
-        """Name a node; an empty text removes the name."""
+        """Name a node; an empty text removes the name.
+
+        Examples
+        --------
+        >>> node = session.drop_concept("fish")
+        >>> session.name(node.id, "without fish")
+        >>> session.find("without fish") == node
+        True
+        """
         self._remark(node, name=one_line(text, NAME_LIMIT))
 
     def annotate(self, node: str, text: str) -> None:
-        """Write a note about a node."""
+        """Write a note about a node.
+
+        Examples
+        --------
+        >>> session.annotate(session.node, "as fitted")
+        >>> session.tree()[0].note
+        'as fitted'
+        """
         self._remark(node, note=_storable(text))
 
     def _remark(self, node: str, **fields: str) -> None:
@@ -491,6 +577,16 @@ class SessionHistory:
         ------
         InputError
             The store cannot be written.
+
+        Examples
+        --------
+        >>> import shutil
+        >>> copy = Project.open(shutil.copytree(demo_project(), "copy"))
+        >>> session = copy.session()
+        >>> node = session.drop_concept("fish")
+        >>> token = session.save()
+        >>> copy.session(token).dropped
+        frozenset({'fish'})
         """
         with self.lock:
             if not self.persistent:

@@ -56,6 +56,16 @@ class Influence:
         Of the histograms, in raw units.
     agreeing, misaligned : ndarray of shape (K, BINS), int32
         Validation images by value of the concept.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> influence = Project.open(demo_project()).session().influence("water bird")
+    >>> influence.weights.shape == (len(influence.concepts),)
+    True
+    >>> int(influence.misaligned[0].sum())  # images in the histogram of the first concept
+    87
     """
 
     cls: str
@@ -92,6 +102,16 @@ class Classification:
         The region of each cell.
     contributions : mapping from class to Contributions
         How the student's probabilities come about.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> answer = project.session().classify(np.asarray(project.thumbnail_image(2)))
+    >>> answer.teacher.shape, answer.student.shape, len(answer.contributions)
+    ((10,), (10,), 10)
     """
 
     classes: tuple[str, ...]
@@ -111,6 +131,17 @@ class SessionQueries:
     context : ProjectContext
     history : SessionHistory
         Whose current node is queried.
+
+    Examples
+    --------
+    `Session` has these methods too. The examples of the methods use this session.
+
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> project = Project.open(demo_project())
+    >>> session = project.session()
+    >>> session.queries.metrics("water bird") == session.metrics("water bird")
+    True
     """
 
     def __init__(self, context: ProjectContext, history: SessionHistory) -> None:
@@ -198,11 +229,23 @@ class SessionQueries:
         )
 
     def class_index(self, cls: str) -> int:
-        """Return the column of a class; raise `InputError` with the nearest names if there is none."""
+        """Return the column of a class; raise `InputError` with the nearest names if there is none.
+
+        Examples
+        --------
+        >>> session.class_index("land bird")
+        1
+        """
         return self.workspace.students.class_index(cls)
 
     def concept_index(self, name: str) -> int:
-        """Return the column of a concept; raise `InputError` with the nearest names if there is none."""
+        """Return the column of a concept; raise `InputError` with the nearest names if there is none.
+
+        Examples
+        --------
+        >>> session.concepts[session.concept_index("sea")]
+        'sea'
+        """
         if name not in self.columns.index:
             raise unknown("concept", name, self.columns.names)
         return self.columns.index[name]
@@ -210,11 +253,24 @@ class SessionQueries:
     # -- numbers
 
     def scores(self) -> NDArray[np.float32]:
-        """Return the students' probabilities for all images, (N, C)."""
+        """Return the students' probabilities for all images, (N, C).
+
+        Examples
+        --------
+        >>> session.scores().shape == (len(session.image_ids), len(session.classes))
+        True
+        """
         return self.workspace.scores(self.state, "all")
 
     def targets(self, cls: str, overrides: bool = True) -> NDArray[np.float32]:
-        """Return the teacher's probabilities of a class, (N,), by default after the person's overrides."""
+        """Return the teacher's probabilities of a class, (N,), by default after the person's overrides.
+
+        Examples
+        --------
+        >>> targets = session.targets("water bird")
+        >>> targets.shape, bool((targets <= 1).all())
+        ((1200,), True)
+        """
         c, w = self.class_index(cls), self.workspace
         out = np.empty(w.n_images, np.float32)
         out[w.training_rows] = w.targets(self.state, "training", overrides)[:, c]
@@ -236,16 +292,35 @@ class SessionQueries:
         -------
         ClassMetrics
             `anec5` is None: it needs fits of its own, which only the report makes.
+
+        Examples
+        --------
+        >>> metrics = session.metrics("water bird")
+        >>> metrics.n, metrics.nec, round(metrics.ap, 2)
+        (480, 11, 0.28)
         """
         self.class_index(cls)
         return state_metrics(self.workspace, self.state, cls, overrides)
 
     def threshold(self, cls: str) -> float:
-        """Return the probability from which the student of a class says yes."""
+        """Return the probability from which the student of a class says yes.
+
+        Examples
+        --------
+        >>> session.threshold("water bird")
+        0.5
+        """
         return self.workspace.threshold(self.state, self.class_index(cls))
 
     def subset(self, cls: str, name: str) -> NDArray[np.intp]:
-        """Return the validation rows in one of the four subsets of a class, ascending."""
+        """Return the validation rows in one of the four subsets of a class, ascending.
+
+        Examples
+        --------
+        >>> rows = session.subset("water bird", "missed")
+        >>> len(rows) == session.metrics("water bird").counts["missed"]
+        True
+        """
         if name not in SUBSETS:
             raise unknown("subset", name, SUBSETS)
         return self.workspace.validation_rows[self._codes(cls) == SUBSETS.index(name)]
@@ -259,17 +334,39 @@ class SessionQueries:
         )
 
     def focus_size(self, cls: str, focus: Any) -> int:
-        """Return how many training images a focus selects; `apply` rejects a focus on none."""
+        """Return how many training images a focus selects; `apply` rejects a focus on none.
+
+        Examples
+        --------
+        >>> session.focus_size("water bird", "missed") > 0
+        True
+        """
         self.class_index(cls)
         return focusing.training_size(focus, self.workspace, self.state, cls)
 
     def bounds(self, cls: str) -> Mapping[str, Bound]:
-        """Return the bounds in force for a class, by concept."""
+        """Return the bounds in force for a class, by concept.
+
+        Examples
+        --------
+        >>> node = session.apply("water bird", {"kind": "mute", "concept": "fish"})
+        >>> bound = session.bounds("water bird")["fish"]
+        >>> bound.lower, bound.upper
+        (0.0, 0.0)
+        """
         self.class_index(cls)
         return dict(self.state.classes[cls].bounds)
 
     def influence(self, cls: str) -> Influence:
-        """Return weights, bounds, and each concept's distribution in agreeing and misaligned images."""
+        """Return weights, bounds, and each concept's distribution in agreeing and misaligned images.
+
+        Examples
+        --------
+        >>> influence = session.influence("water bird")
+        >>> strongest = abs(influence.weights).argmax()
+        >>> influence.concepts[strongest], influence.groups[strongest]
+        ('fish', 'water')
+        """
         codes, columns, w = self._codes(cls), self.columns, self.workspace
         one = self.state.classes[cls]
         lower, upper = box(one.bounds, columns.index, len(columns.names), self.state.dropped)
@@ -312,6 +409,11 @@ class SessionQueries:
         list of Slice
             `rows` and `misaligned` are rows of the project. All are significant after correction for the
             number of groups tried.
+
+        Examples
+        --------
+        >>> [one.name for one in session.slices("water bird")[:2]]
+        ['dolphin high', 'parachute high']
         """
         from inficond.core.evaluation.slices import find_slices
 
@@ -328,20 +430,41 @@ class SessionQueries:
         return [replace(one, rows=rows[one.rows], misaligned=rows[one.misaligned]) for one in found]
 
     def slice_images(self, one: "Slice") -> NDArray[np.intp]:
-        """Return the rows of all images, also training images, that meet a slice's conditions, ascending."""
+        """Return the rows of all images, also training images, that meet a slice's conditions, ascending.
+
+        Examples
+        --------
+        >>> one = session.slices("water bird")[0]
+        >>> len(session.slice_images(one)) >= one.size
+        True
+        """
         wanted = [(c.concept, c.high) for c in one.conditions]
         return np.flatnonzero(focusing.slice_mask(self.workspace, self.state, wanted))
 
     # -- one image
 
     def contributions(self, cls: str, row: int) -> "Contributions":
-        """Return the contribution of each concept to the student's logit for an image."""
+        """Return the contribution of each concept to the student's logit for an image.
+
+        Examples
+        --------
+        >>> parts = session.contributions("water bird", row=2)
+        >>> [session.concepts[k] for k in parts.columns[:2]]
+        ['duck', 'fish']
+        """
         from inficond.core.students.contributions import contributions
 
         return contributions(self.students, self.class_index(cls), self.X[self._row(row)])
 
     def evidence(self, row: int, concept: str) -> "Evidence":
-        """Return the region of an image that gives a concept its value."""
+        """Return the region of an image that gives a concept its value.
+
+        Examples
+        --------
+        >>> found = session.evidence(row=2, concept="water")
+        >>> found.mask.shape, found.score > 0
+        ((14, 14), True)
+        """
         from inficond.core.concepts import evidence
 
         self.concept_index(concept)
@@ -350,7 +473,14 @@ class SessionQueries:
         return evidence(project.regions(row), project.assignment(row), self._context.words.embedding(concept))
 
     def similar(self, row: int, n: int = 12) -> NDArray[np.intp]:
-        """Return the rows of the n most similar other images, by cosine of standardised concept vectors."""
+        """Return the rows of the n most similar other images, by cosine of standardised concept vectors.
+
+        Examples
+        --------
+        >>> rows = session.similar(row=2, n=5)
+        >>> len(rows), 2 in rows
+        (5, False)
+        """
         row, w, columns = self._row(row), self.workspace, self.columns
         parts = ((w.training_rows, columns.training), (w.validation_rows, columns.validation))
         z = (np.asarray(self.X[row], np.float32) - columns.mean) / columns.scale
@@ -374,6 +504,13 @@ class SessionQueries:
         -------
         Classification
             The session does not keep it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> answer = session.classify(np.asarray(project.thumbnail_image(2)))
+        >>> answer.student.shape, answer.classes[0]
+        ((10,), 'water bird')
         """
         from inficond.core.concepts import concept_vectors
         from inficond.core.students.contributions import contributions
@@ -406,13 +543,26 @@ class SessionQueries:
         return int(row)
 
     def row_of(self, image: str) -> int:
-        """Return the row of an image id; raise `InputError` with the nearest ids if there is none."""
+        """Return the row of an image id; raise `InputError` with the nearest ids if there is none.
+
+        Examples
+        --------
+        >>> session.row_of(session.image_ids[7])
+        7
+        """
         if image not in self.workspace.image_index:
             raise unknown("image", image, self.workspace.image_ids)
         return self.workspace.image_index[image]
 
     def summary(self) -> dict[str, Any]:
-        """Return name, sizes, models, λ and the metrics of every class, as plain values."""
+        """Return name, sizes, models, λ and the metrics of every class, as plain values.
+
+        Examples
+        --------
+        >>> summary = session.summary()
+        >>> summary["images"], summary["validation"], summary["link"]
+        (1200, 480, 'sigmoid')
+        """
         p = self._context.project
         return {
             "name": p.name,

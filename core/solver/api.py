@@ -22,7 +22,20 @@ SERIAL_PRODUCTS = 1 << 22
 
 
 class NotConverged(UserWarning):
-    """A fit reached its iteration limit before its tolerance."""
+    """A fit reached its iteration limit before its tolerance.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from inficond.core.solver import NotConverged, fit
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     result = fit(X, X[:, :1] > 0.5, lam=1e-6, max_iter=1)
+    >>> caught[0].category is NotConverged, bool(result.converged[0])
+    (True, False)
+    """
 
 
 def fit(
@@ -103,6 +116,18 @@ def fit(
     -----
     NotConverged
         If the iteration limit was reached; the best point found is returned, with `converged` False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.solver import fit
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> T = 1 / (1 + np.exp(4 - 8 * X[:, :1]))  # the class depends on the first column
+    >>> result = fit(X, T, lam=0.01)
+    >>> np.flatnonzero(result.weights[0]).tolist()
+    [0]
+    >>> bool(result.gap[0] <= 1e-4 * result.objective[0])
+    True
     """
     validation.choice("link", link, LINKS)
     joint = DATAFITS[link].joint

@@ -38,6 +38,15 @@ def lambda_max(
     Returns
     -------
     (C,) or, for softmax, (1,) float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.solver import fit, lambda_max
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> top = lambda_max(X, X[:, :1])
+    >>> [fit(X, X[:, :1], factor * float(top[0])).nec.tolist() for factor in (1.01, 0.9)]
+    [[0], [1]]
     """
     validation.choice("link", link, api.LINKS)
     standardize = validation.flag("standardize", standardize)
@@ -91,6 +100,15 @@ def path(
     -------
     list of FitResult
         In order of decreasing lam.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.solver import path
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> T = 1 / (1 + np.exp(5 - 8 * X[:, :1] - 2 * X[:, 1:2]))
+    >>> [(result.lam, result.nec.tolist()) for result in path(X, T, [0.5, 0.1, 0.01])]
+    [(0.5, [0]), (0.1, [1]), (0.01, [2])]
     """
     if lams is None:
         lam, steps = validation.positive("lam", lam), validation.count("steps", steps)
@@ -123,6 +141,16 @@ def lambda_for_nec(X: ArrayLike, T: ArrayLike, nec: float, steps: int = 12, **op
     FitResult
         `result.lam` is the penalty found. The search ends at a penalty that is negligible
         (`penalty_is_negligible`), or at `MIN_RATIO` of `lambda_max`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.solver import lambda_for_nec
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> T = 1 / (1 + np.exp(6 - 8 * X[:, :1] - 4 * X[:, 1:2]))
+    >>> result = lambda_for_nec(X, T, nec=2)
+    >>> np.flatnonzero(result.weights[0]).tolist()
+    [0, 1]
     """
     nec, steps = validation.positive("nec", nec), validation.count("steps", steps)
     high = float(lambda_max(X, T, **_lambda_max_options(options)).max())

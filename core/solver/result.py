@@ -30,6 +30,16 @@ class FitResult:
     lam, link : arguments of `fit`
     penalty : (C, K) multipliers of lam; None for 1
     model : state from which the next fit starts; None if the result was made from weights alone
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.solver import fit
+    >>> X = np.random.default_rng(0).random((200, 6))
+    >>> T = X[:, :2]
+    >>> result = fit(X, T, lam=0.01)
+    >>> result.weights.shape, result.nec.tolist(), result.converged.tolist()
+    ((2, 6), [1, 1], [True, True])
     """
 
     weights: Array
@@ -73,6 +83,13 @@ class FitResult:
         ------
         ValueError
             If shapes do not agree, entries are not finite, or a scale is not positive.
+
+        Examples
+        --------
+        >>> from inficond.core.solver import FitResult
+        >>> start = FitResult.from_weights(result.weights, result.bias, result.mean, result.scale, result.lam)
+        >>> fit(X, T, lam=0.01, init=start).converged.tolist()
+        [True, True]
         """
         w = validation.matrix("weights", weights, "(C, K)").astype(np.float64)
         C, K = w.shape
@@ -134,6 +151,12 @@ class FitResult:
         ------
         ValueError
             For the softmax link, whose classes have one common objective.
+
+        Examples
+        --------
+        >>> second = result.select([1])
+        >>> fit(X, T[:, [1]], lam=0.02, init=second).weights.shape
+        (1, 6)
         """
         if DATAFITS[self.link].joint:
             raise ValueError(

@@ -9,6 +9,14 @@ def warm_up() -> None:
     """Load the kernels (the first time: compile them) and start BLAS and the threads.
 
     Call it outside the path of the first user, for instance in a thread while the page is being served.
+
+    Examples
+    --------
+    >>> from threading import Thread
+    >>> from inficond.core.solver import warm_up
+    >>> loading = Thread(target=warm_up)
+    >>> loading.start()
+    >>> loading.join()  # before the first fit
     """
     rng = np.random.default_rng(0)
     for N, precision in ((600, np.float32), (40, np.float64)):

@@ -74,6 +74,17 @@ def export_student_page(
     InputError
         The encoder is too large for a page, the output exists, or the graph's probabilities differ from the
         student's by more than 1e-3; nothing is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.student_page import export_student_page
+    >>> session = Project.open(demo_project()).session()
+    >>> written = export_student_page(session, Path("student.html"))
+    >>> written["max_error"] < 1e-3, written["bytes"] < 25_000_000
+    (True, True)
     """
     out, progress = Path(out), progress or Silent()
     if out.is_dir():

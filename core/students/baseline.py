@@ -25,7 +25,18 @@ class Regions(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RandomBaseline:
-    """Students fitted on random directions, and the concept vectors of all images."""
+    """Students fitted on random directions, and the concept vectors of all images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.students import random_concept_baseline
+    >>> regions = np.ones((20, 1, 4), np.float16) / 2
+    >>> T = np.linspace(0, 1, 20)[:, None]
+    >>> baseline = random_concept_baseline(regions, T, np.arange(20) < 10, ["boat"], n_concepts=3)
+    >>> baseline.students.predict(baseline.X).shape
+    (20, 1)
+    """
 
     students: Students
     """Fitted on the training images; `embeddings` are the directions."""
@@ -118,6 +129,18 @@ def random_concept_baseline(
     ------
     InputError
         There are no region embeddings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.students import random_concept_baseline
+    >>> generator = np.random.default_rng(0)
+    >>> regions = generator.normal(size=(100, 2, 8))
+    >>> regions = (regions / np.linalg.norm(regions, axis=2, keepdims=True)).astype(np.float16)
+    >>> train = np.arange(100) < 60
+    >>> baseline = random_concept_baseline(regions, generator.random((100, 1)), train, ["boat"], n_concepts=5)
+    >>> baseline.students.concepts[0], baseline.X.shape
+    ('random direction 1', (100, 5))
     """
     if len(regions.shape) != 3:
         raise InputError("the random-direction baseline needs region embeddings (N, R, D) of the project")

@@ -11,7 +11,17 @@ from inficond.core.students.student import Students
 
 @dataclass(frozen=True)
 class Contributions:
-    """Decomposition ``logit = bias + Σ values`` of a logit of the student."""
+    """Decomposition ``logit = bias + Σ values`` of a logit of the student.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> parts = session.contributions("water bird", row=2)
+    >>> abs(parts.bias + float(parts.values.sum()) - parts.logit) < 1e-4
+    True
+    """
 
     columns: NDArray[np.int64]
     """Concepts with a non-zero weight, in descending order of |contribution|."""
@@ -49,6 +59,19 @@ def contributions(students: Students, cls: int, x: ArrayLike) -> Contributions:
     ------
     InputError
         The vector has the wrong length.
+
+    Examples
+    --------
+    >>> from inficond.core.students import Students, contributions
+    >>> students = Students(
+    ...     classes=["boat"], concepts=["water", "grass", "sky"],
+    ...     weights=[[2.0, -1.0, 0.0]], bias=[0.25], mean=[0.5] * 3, scale=[0.25] * 3,
+    ... )
+    >>> parts = contributions(students, 0, [0.75, 0.75, 0.5])
+    >>> [(students.concepts[k], float(value)) for k, value in zip(parts.columns, parts.values)]
+    [('water', 2.0), ('grass', -1.0)]
+    >>> parts.bias, parts.logit
+    (0.25, 1.25)
     """
     x = np.asarray(x, np.float32)
     if x.shape != (students.n_concepts,):

@@ -81,6 +81,18 @@ def distil(
     ------
     InputError
         There are fewer than two images, responses are not probabilities, or shapes do not agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.students import distil
+    >>> X = np.random.default_rng(0).random((200, 3), np.float32)
+    >>> T = 1 / (1 + np.exp(4 - 8 * X[:, :1]))  # the teacher's responses depend on the first concept
+    >>> students, fit = distil(X, T, ["boat"], ["water", "grass", "sky"], lam=0.01)
+    >>> [students.concepts[k] for k in students.top(0)]
+    ['water']
+    >>> bool(fit.converged.all())
+    True
     """
     from inficond.core.solver import fit, lambda_for_nec
     from inficond.core.students.relaxed import relaxed_fit
@@ -213,6 +225,16 @@ def keep_largest(
     -----
     After VLG-CBM (Srivastava, Yan and Weng 2024), who compare models at an equal number of effective concepts
     because a linear layer with many inputs predicts well even from random directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.students import distil, keep_largest
+    >>> X = np.random.default_rng(0).random((200, 4), np.float32)
+    >>> T = X @ np.array([[0.5], [0.3], [0.1], [0.1]])
+    >>> students, _ = distil(X, T, ["boat"], ["water", "sky", "mast", "rope"], lam=1e-4)
+    >>> students.nec().tolist(), keep_largest(students, X, T, n=2).nec().tolist()
+    ([4], [2])
     """
     from inficond.core.solver import fit
 

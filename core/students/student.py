@@ -61,6 +61,18 @@ class Students:
     ------
     InputError
         Shapes do not agree, names are repeated, or numbers are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.students import Students
+    >>> students = Students(
+    ...     classes=["boat"], concepts=["water", "grass"],
+    ...     weights=[[2.0, -1.0]], bias=[0.0], mean=[0.5, 0.5], scale=[0.1, 0.1],
+    ... )
+    >>> print(students.predict([[0.6, 0.5], [0.5, 0.6]]).round(2))
+    [[0.88]
+     [0.27]]
     """
 
     classes: Sequence[str]
@@ -131,6 +143,13 @@ class Students:
         -------
         Students
             Constant columns get scale 1.
+
+        Examples
+        --------
+        >>> from inficond.core.solver import fit
+        >>> X = np.random.default_rng(0).random((200, 2), np.float32)
+        >>> Students.from_fit(fit(X, X[:, :1], lam=0.01), ["boat"], ["water", "grass"]).nec().tolist()
+        [1]
         """
         scale = np.asarray(fit.scale, np.float32)
         return cls(
@@ -221,6 +240,11 @@ class Students:
         -------
         array (N, C), float32
             In [0, 1]; rows sum to one under the softmax link.
+
+        Examples
+        --------
+        >>> students.predict([[0.5, 0.5]]).tolist()
+        [[0.5]]
         """
         return probabilities(self.logits(X), self.link)
 
@@ -259,7 +283,13 @@ class Students:
         return np.count_nonzero(self.weights, axis=1)
 
     def top(self, cls: int, n: int = 10) -> NDArray[np.int64]:
-        """Return the columns of the `n` largest non-zero |weights| of a class, in descending order."""
+        """Return the columns of the `n` largest non-zero |weights| of a class, in descending order.
+
+        Examples
+        --------
+        >>> [students.concepts[k] for k in students.top(0, 1)]
+        ['water']
+        """
         w = np.abs(self.weights[cls])
         order = np.argsort(-w, kind="stable")[:n]
         return order[w[order] > 0]
@@ -276,6 +306,12 @@ class Students:
         ------
         InputError
             The file cannot be written.
+
+        Examples
+        --------
+        >>> students.save("students.safetensors")
+        >>> Students.load("students.safetensors").classes
+        ('boat',)
         """
         tensors: dict[str, np.ndarray] = {
             name: getattr(self, name) for name in ("weights", "bias", "mean", "scale", "thresholds")
@@ -313,6 +349,12 @@ class Students:
         ------
         InputError
             The file is missing, invalid, of an unknown version, or has inconsistent contents.
+
+        Examples
+        --------
+        >>> students.save("students.safetensors")
+        >>> Students.load("students.safetensors").concepts
+        ('water', 'grass')
         """
         tensors, metadata = safetensors_io.read(Path(path))
         # Files of early versions have no checksum.

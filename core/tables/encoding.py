@@ -48,6 +48,14 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
     ------
     InputError
         The bytes are not text, or in an encoding that cannot be detected.
+
+    Examples
+    --------
+    >>> from inficond.core.tables import decode_text
+    >>> decode_text("Möwe".encode("cp1252"), "labels.csv")
+    ('Möwe', 'Windows-1252 (it is not UTF-8)')
+    >>> decode_text("Möwe".encode("utf-8-sig"), "labels.csv")
+    ('Möwe', 'UTF-8 with byte order mark')
     """
     if encoding is not None:
         try:

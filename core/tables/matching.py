@@ -27,6 +27,13 @@ class Matching:
         Rule -> number of images that it matched.
     ambiguous : (str, str, str), optional
         A name of the table and two ids that it may mean.
+
+    Examples
+    --------
+    >>> from inficond.core.tables import match_names
+    >>> found = match_names(["bird 1", "boat 1"], ["photos/boat 1.jpg", "photos/bird 1.jpg"])
+    >>> found.rows.tolist(), found.rules
+    ([1, 0], {'by file name without extension': 2})
     """
 
     rows: np.ndarray
@@ -57,6 +64,13 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
     Returns
     -------
     Matching
+
+    Examples
+    --------
+    >>> from inficond.core.tables import match_names
+    >>> found = match_names(["bird 1", "boat 1"], ["photos/boat 1.jpg", "photos/bird 1.jpg", "barn.jpg"])
+    >>> found.rows.tolist()
+    [1, 0, -1]
     """
     rows = np.full(len(ids), -1, np.int64)
     rules: dict[str, int] = {}

@@ -11,7 +11,7 @@ Values = Literal["probability", "percent", "logit", "softmax"]
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Choices that replace a guess while a table is read.
+    r"""Choices that replace a guess while a table is read.
 
     A name of a column that a table does not have is an error, except that one of several names is enough:
     tables that are read together may use different names.
@@ -37,6 +37,15 @@ class TableOptions:
     ------
     InputError
         An unknown encoding or meaning, or a separator that is not one character.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.tables import TableOptions, read_table
+    >>> _ = Path("labels.txt").write_text("image|class\nboat 1.jpg|boat\n")
+    >>> options = TableOptions(separator="|", label_columns=("class",))
+    >>> [column.name for column in read_table(Path("labels.txt"), options).columns]
+    ['image', 'class']
     """
 
     image_columns: tuple[str, ...] = ()

@@ -49,7 +49,7 @@ _PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 
 
 class Column:
-    """One column of a table.
+    r"""One column of a table.
 
     Parameters
     ----------
@@ -60,6 +60,15 @@ class Column:
     arrow : pyarrow.ChunkedArray
     class_names : tuple of str, optional
         Names that the integers of the column stand for (`ClassLabel` of Hugging Face `datasets`).
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.tables import read_table
+    >>> _ = Path("labels.csv").write_text("image,class\nboat 1.jpg,boat\n")
+    >>> column = read_table(Path("labels.csv")).columns[1]
+    >>> column.name, column.position, column.is_empty
+    ('class', 1, False)
     """
 
     def __init__(
@@ -108,7 +117,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class RawTable:
-    """The columns of a table, without their meaning.
+    r"""The columns of a table, without their meaning.
 
     Parameters
     ----------
@@ -124,6 +133,17 @@ class RawTable:
         Rows of the file that are left out because every cell is empty.
     sources : tuple of int
         By row, the record that it comes from, where records were expanded into several rows.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.tables import read_table
+    >>> _ = Path("labels.csv").write_text("image;class\nboat 1.jpg;boat\nbird 1.jpg;bird\n")
+    >>> table = read_table(Path("labels.csv"))
+    >>> table.layout
+    'UTF-8, separated by semicolon'
+    >>> table.named(["label", "class"]).position
+    1
     """
 
     path: Path
@@ -159,7 +179,7 @@ class RawTable:
 
 
 def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
-    """Read a table file.
+    r"""Read a table file.
 
     Parameters
     ----------
@@ -176,6 +196,15 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
     ------
     InputError
         The file is not there, damaged, empty or in an unknown format; a line and a remedy are named.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.tables import read_table
+    >>> _ = Path("labels.csv").write_text("image;class\nboat 1.jpg;boat\nbird 1.jpg;bird\n")
+    >>> table = read_table(Path("labels.csv"))
+    >>> [(column.name, list(column.texts)) for column in table.columns]
+    [('image', ['boat 1.jpg', 'bird 1.jpg']), ('class', ['boat', 'bird'])]
     """
     import pyarrow as pa
 

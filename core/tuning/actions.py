@@ -35,6 +35,14 @@ class Action:
     ------
     InputError
         The kind is unknown, or the value is missing, superfluous or out of range.
+
+    Examples
+    --------
+    >>> from inficond.core.tuning.actions import Action
+    >>> Action("up", "group:water", 2)
+    Action(kind='up', concept='group:water', value=2.0)
+    >>> Action.from_json({"kind": "mute", "concept": "dock"})
+    Action(kind='mute', concept='dock', value=None)
     """
 
     kind: str
@@ -124,6 +132,13 @@ def expand(
     InputError
         There is no action, a concept or group is unknown (similar names are listed), or two different
         actions concern one weight.
+
+    Examples
+    --------
+    >>> from inficond.core.tuning.actions import Action, expand
+    >>> actions = expand([Action("mute", "group:water")], ["sea", "bird"], ["water", "animal"])
+    >>> [action.concept for action in actions]
+    ['sea']
     """
     index = {name: i for i, name in enumerate(concepts)}
     gone = set(dropped)
@@ -165,6 +180,12 @@ def spell(actions: Iterable[Action], limit: int = 4, plain: bool = False) -> str
     plain : bool
         Use everyday words in place of those of the command line: ``mute everything like water; raise bird
         ×1.5``.
+
+    Examples
+    --------
+    >>> from inficond.core.tuning.actions import Action, spell
+    >>> spell([Action("mute", "sea"), Action("mute", "dock"), Action("up", "bird")])
+    'mute sea, dock; up bird ×1.5'
     """
     parts: dict[tuple[str, float | None], list[str]] = {}
     for a in actions:

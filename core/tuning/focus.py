@@ -53,6 +53,16 @@ def resolve(
     ------
     InputError
         A subset, concept or image is unknown, or no training image is in focus.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.focus import resolve
+    >>> session = Project.open(demo_project()).session()
+    >>> focus, record, mask = resolve("missed", session.workspace, session.state, "water bird")
+    >>> record["label"], record["factor"], mask.shape
+    ('missed', 5.0, (1200,))
     """
     if focus is None or (isinstance(focus, str) and focus in ("", "all")):
         return None, None, None
@@ -134,6 +144,16 @@ def slice_mask(
 
     As in `find_slices`, a concept is high in images whose value is among the highest fifth of the validation
     images, and low among the lowest fifth.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.focus import slice_mask
+    >>> session = Project.open(demo_project()).session()
+    >>> mask = slice_mask(session.workspace, session.state, [("water", True)])  # "water" is high
+    >>> mask.shape, bool(0.1 < mask.mean() < 0.3)
+    ((1200,), True)
     """
     columns = workspace.columns(state.added)
     mask = np.ones(workspace.n_images, bool)
@@ -152,13 +172,35 @@ def slice_mask(
 
 
 def training_size(focus: Any, workspace: Workspace, state: BranchState, cls: str) -> int:
-    """Return the number of training images of a focus; `resolve` refuses one without any."""
+    """Return the number of training images of a focus; `resolve` refuses one without any.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.focus import training_size
+    >>> session = Project.open(demo_project()).session()
+    >>> images = [session.image_ids[row] for row in session.project.training_rows[:3]]
+    >>> training_size(images, session.workspace, session.state, "water bird")
+    3
+    """
     _, mask = _found(focus, workspace, state, cls)
     return int(np.count_nonzero(mask & ~workspace.is_validation))
 
 
 def subset_mask(workspace: Workspace, state: BranchState, cls: str, name: str) -> NDArray[np.bool_]:
-    """Return the mask (N,) of the images in one of the four subsets, training and validation images."""
+    """Return the mask (N,) of the images in one of the four subsets, training and validation images.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.focus import subset_mask
+    >>> session = Project.open(demo_project()).session()
+    >>> mask = subset_mask(session.workspace, session.state, "water bird", "missed")
+    >>> bool(mask[session.subset("water bird", "missed")].all())
+    True
+    """
     c = workspace.students.class_index(cls)
     threshold = workspace.threshold(state, c)
     mask = np.zeros(workspace.n_images, bool)

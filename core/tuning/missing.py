@@ -47,6 +47,15 @@ class MissingConcept:
         Existing concept with the most similar embedding.
     likeness : float
         Cosine of the two embeddings.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> missing = session.missing_concepts("mushroom", words=["fungus", "feather", "keyboard"], count=1)[0]
+    >>> missing.cls, missing.word, missing.gain > 0
+    ('mushroom', 'fungus', True)
     """
 
     cls: str
@@ -117,6 +126,21 @@ def missing_concepts(
     list of MissingConcept
         Largest decrease of the training objective first; only words that a refit would use (their gradient
         exceeds λ) and whose predicted loss on validation images decreases.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.missing import missing_concepts
+    >>> project = Project.open(demo_project())
+    >>> session = project.session()
+    >>> words, embeddings = project.context.words.grounded_vocabulary(["fungus", "feather", "keyboard"])
+    >>> regions, known = project.region_embeddings, project.concept_embeddings
+    >>> found = missing_concepts(
+    ...     session.workspace, session.state, "mushroom", words, embeddings, regions, known, count=1
+    ... )
+    >>> [missing.word for missing in found]
+    ['fungus']
     """
     workspace.check_tunable()
     c, columns = workspace.students.class_index(cls), workspace.columns(state.added)
@@ -280,7 +304,14 @@ def _columns(
 
 @cache
 def vocabulary() -> tuple[str, ...]:
-    """Return words that corpora of objects often lack: materials, weather, light, colours, places, parts."""
+    """Return words that corpora of objects often lack: materials, weather, light, colours, places, parts.
+
+    Examples
+    --------
+    >>> from inficond.core.tuning.missing import vocabulary
+    >>> len(vocabulary()) > 100
+    True
+    """
     text = Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8")
     words = (line.strip() for line in text.splitlines())
     return tuple(dict.fromkeys(word for word in words if word and not word.startswith("#")))

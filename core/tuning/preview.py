@@ -48,6 +48,16 @@ class ClassChange:
         Number of images in each of the four subsets.
     fixed, broken : ndarray of int
         Rows of the images on which teacher and student newly agree, and newly disagree.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> preview = session.preview("water bird", {"kind": "mute", "concept": "group:water"})
+    >>> change = preview.classes["water bird"]
+    >>> change.fidelity["ap"].verdict, len(change.fixed) > len(change.broken)
+    ('better', True)
     """
 
     cls: str
@@ -98,6 +108,15 @@ class Preview:
         Upper bound on (objective − optimum) of the predicted weights, summed over the refitted classes.
     costs : tuple of Cost
         Classes, slices and groups of validation images that clearly lose.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> preview = session.preview("water bird", {"kind": "mute", "concept": "group:water"})
+    >>> preview.title, list(preview.classes), preview.others
+    ('water bird: mute group:water', ['water bird'], {})
     """
 
     title: str
@@ -159,6 +178,17 @@ def compare_states(
     -------
     dict from class to ClassChange
         In the order of the project's classes.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.preview import compare_states
+    >>> session = Project.open(demo_project()).session()
+    >>> before = session.state
+    >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"})
+    >>> list(compare_states(session.workspace, before, session.state))
+    ['water bird']
     """
     students = workspace.students
     names = [(*students.concepts, *state.added) for state in (before, after)]
@@ -171,7 +201,14 @@ def compare_states(
 
 
 def preview_replicates(n: int) -> int:
-    """Return the number of bootstrap replicates of a preview with n validation images."""
+    """Return the number of bootstrap replicates of a preview with n validation images.
+
+    Examples
+    --------
+    >>> from inficond.core.tuning.preview import preview_replicates
+    >>> preview_replicates(480) >= preview_replicates(100_000)
+    True
+    """
     return int(np.clip(_WORK // max(1, n), FEWEST_REPLICATES, MOST_REPLICATES))
 
 

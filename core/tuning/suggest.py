@@ -66,6 +66,17 @@ class Suggestion:
         Classes, slices and groups of validation images that clearly lose.
     joint : bool
         Whether the actions combine several candidates.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> session = Project.open(demo_project()).session()
+    >>> suggestion = session.suggest("water bird", count=1)[0]
+    >>> suggestion.text.split(":")[:2]
+    ['mute group', 'water']
+    >>> suggestion.metric, suggestion.gain.clear
+    ('ap', True)
     """
 
     cls: str
@@ -173,6 +184,16 @@ def suggest(
     ------
     InputError
         The class or the subset is unknown.
+
+    Examples
+    --------
+    >>> from inficond.core import Project
+    >>> from inficond.core.demo import demo_project
+    >>> from inficond.core.tuning.suggest import suggest
+    >>> session = Project.open(demo_project()).session()
+    >>> found = suggest(session.workspace, session.state, "water bird", count=1)
+    >>> [action.concept for action in found[0].actions]
+    ['group:water']
     """
     c = workspace.students.class_index(cls)
     if subset is not None and subset not in SUBSETS:

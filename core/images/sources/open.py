@@ -57,6 +57,14 @@ def open_source(
     ------
     InputError
         The source is missing, unreadable, or holds no image.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from inficond.core.images import open_source
+    >>> images = open_source([(Image.new("RGB", (64, 48)), "boat"), (Image.new("RGB", (64, 48)), "bird")])
+    >>> len(images.records), images.classes
+    (2, ('bird', 'boat'))
     """
     name = str(source) if isinstance(source, str | os.PathLike) else "the given images"
     opened = choose(source, options or TableOptions(), downloads)

@@ -51,6 +51,16 @@ class ImageRecord:
         Bytes of an image without `path`; −1 where unknown.
     version : str
         Changes when the content of an image without `path` changes.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from inficond.core.images import ImageRecord
+    >>> Image.new("RGB", (64, 48)).save("boat.png")
+    >>> record = ImageRecord("boat.png", Path("boat.png"), labels=("boat",))
+    >>> record.open().width
+    64
     """
 
     id: str
@@ -160,6 +170,16 @@ class ImageSet:
         How the source was understood and what was found, one line each.
     name : str
         The source, for messages.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from inficond.core.images import open_source
+    >>> images = open_source([(Image.new("RGB", (64, 48)), "boat"), (Image.new("RGB", (64, 48)), "bird")])
+    >>> images.exclusive
+    True
+    >>> images.classes, images.label_matrix().tolist()
+    (('bird', 'boat'), [[0.0, 1.0], [1.0, 0.0]])
     """
 
     records: tuple[ImageRecord, ...]
