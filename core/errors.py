@@ -60,7 +60,7 @@ def one_line(text: object, most: int = LONGEST) -> str:
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """Return the first line of an exception's message, or the name of its class.
+    r"""Return the first line of an exception's message, or the name of its class.
 
     Parameters
     ----------
@@ -72,6 +72,14 @@ def first_line(error: BaseException, most: int = 200) -> str:
     -------
     str
         With the second line where the first ends in a colon.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import first_line
+    >>> first_line(ValueError("the file is damaged\nat byte 12"))
+    'the file is damaged'
+    >>> first_line(KeyError())
+    'KeyError'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
