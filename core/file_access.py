@@ -8,6 +8,10 @@ from pathlib import Path
 from inficond.core.errors import InputError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
+"""Folders of the files that a shell opened for this process."""
+MOST_GIVEN = 4 << 30
+"""Size limit of a file that is read as a whole, in bytes."""
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -62,6 +66,41 @@ def read_regular(path: Path, root: Path | None = None, limit: int | None = None)
     if len(data) != size:
         raise InputError(f"{path} changed while it was read: try again")
     return data
+
+
+def read_given(path: Path, limit: int = MOST_GIVEN) -> bytes:
+    """Return the content of a file that the user named.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file, or the pipe of a process substitution such as ``<(find photos -name '*.jpg')``.
+    limit : int
+        Largest accepted size in bytes.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    InputError
+        Another pipe, a device or a folder, or larger than `limit`.
+    OSError
+        The file is missing or cannot be read.
+    """
+    if not (str(path).startswith(_DESCRIPTORS) and stat.S_ISFIFO(os.stat(path).st_mode)):
+        return read_regular(path, limit=limit)
+    with open(path, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InputError(f"{path} is too large: at most {limit:,} bytes are accepted")
+    return data
+
+
+def check_regular(path: Path) -> None:
+    """Raise `InputError` if a path is a folder, a pipe or a device, and `OSError` if it is missing."""
+    _check_kind(path, os.stat(path).st_mode)
 
 
 def check_inside(path: Path, root: Path | None) -> None:

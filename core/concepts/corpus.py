@@ -13,6 +13,7 @@ import numpy as np
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
+from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def read_corpus_file(path: Path) -> tuple[Concept, ...]:
     try:
         if path.is_file() and path.stat().st_size > BIGGEST_FILE:
             raise InputError(f"{path} has more than {BIGGEST_FILE >> 20} MB: name a list of words")
-        text = path.read_text("utf-8-sig")
+        text = read_given(path, BIGGEST_FILE).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"the file of concepts {path} does not exist") from None
     except UnicodeDecodeError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import read_given
 from inficond.core.history.node import KINDS, Node
 from inficond.core.strict_json import parse_json
 from inficond.core.tuning.actions import Action
@@ -172,9 +173,7 @@ class Recipe:
         """
         path = Path(path)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise InputError(f"{path} is too large for a recipe")
-            data = parse_json(path.read_bytes())
+            data = parse_json(read_given(path, MAX_BYTES))
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         except InputError:

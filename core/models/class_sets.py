@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.errors import InputError, unknown
+from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
 
@@ -105,7 +106,7 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
     if not isinstance(source, Mapping):
         where = str(source)
         try:
-            text, _ = decode_text(Path(source).read_bytes(), source)
+            text, _ = decode_text(read_given(Path(source)), source)
         except FileNotFoundError:
             presets = " or ".join(f"`{p}`" for p in PRESETS)
             raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None

@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from inficond.core.cache import Cache
 from inficond.core.errors import InputError
+from inficond.core.file_access import open_regular
 from inficond.core.models.onnx_safety import Facts, check_graph
 
 MAX_BYTES = 2 << 30
@@ -41,6 +43,16 @@ class GraphFile:
     body_sha256: str
     facts: Facts
     content: memoryview = field(repr=False)
+
+    def checked_content(self) -> bytes:
+        """Return a copy of the bytes, which are those that were checked.
+
+        Raises
+        ------
+        InputError
+            The file was written to since.
+        """
+        return verified(self.path, self.content, self.sha256)
 
 
 def read_graph(path: Path, expected: Mapping[str, Any] | None = None, trailer: int = 0) -> GraphFile:
@@ -80,8 +92,8 @@ def map_file(path: Path) -> memoryview:
         The file cannot be read, is not a regular file, or is too large for an ONNX file.
     """
     try:
-        with path.open("rb") as file:
-            size = regular_size(path, MAX_BYTES)
+        with open_regular(path, limit=MAX_BYTES) as file:
+            size = os.fstat(file.fileno()).st_size
             # An empty file cannot be mapped.
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
     except OSError as error:
@@ -104,6 +116,20 @@ def regular_size(path: Path, limit: int) -> int:
     if stat.st_size > limit:
         raise InputError(f"{path} is too large: {stat.st_size:,} bytes, at most {limit:,} are allowed")
     return stat.st_size
+
+
+def verified(path: Path, content: memoryview, sha256: str) -> bytes:
+    """Return a copy of mapped bytes whose SHA-256 is known.
+
+    Raises
+    ------
+    InputError
+        It is another: the file has changed since it was checked.
+    """
+    data = bytes(content)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path} has changed since it was checked: start again")
+    return data
 
 
 def check_entry(path: Path, entry: Mapping[str, Any], size: int, digest: str) -> None:

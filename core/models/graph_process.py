@@ -63,6 +63,7 @@ class GraphProcess:
         self._failure = ""
         request = {
             "path": str(graph.path.resolve()),
+            "sha256": graph.sha256,
             "provider": provider,
             "threads": threads,
             "calls": 2 * cores,

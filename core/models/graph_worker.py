@@ -14,7 +14,7 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.child_process import LARGEST_MESSAGE, Channel, limit_memory, parent_channel
-from inficond.core.models.graph_file import map_file
+from inficond.core.models.graph_file import map_file, verified
 from inficond.core.models.load_failure import load_failure
 from inficond.core.models.local_session import LocalSession
 
@@ -25,7 +25,8 @@ LARGEST_ANSWER = LARGEST_MESSAGE // 2
 def open_graph(request: dict[str, Any]) -> LocalSession:
     """Open the graph that the first message names."""
     path, inputs = Path(request["path"]), {name: tuple(shape) for name, shape in request["inputs"].items()}
-    return LocalSession(map_file(path), str(path), request["provider"], request["threads"], inputs, False)
+    content = verified(path, map_file(path), request["sha256"])
+    return LocalSession(content, str(path), request["provider"], request["threads"], inputs, False)
 
 
 def answer(

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
 
 KEYS = ("names", "labels", "classes", "class_names", "id2label", "categories")
 """Keys under which files and metadata keep the names."""
+MAX_NAMES_FILE = 64 << 20
+"""Bytes of a file of names."""
 HEADINGS = ("label", "labels", "name", "names", "class", "classes", "class_name", "category", "categories")
 BACKGROUND = ("background", "__background__", "_background_", "__ignore__", "none", "n/a")
 EXAMPLE = '{"0": "cat", "1": "dog"}'
@@ -47,7 +50,7 @@ def read_label_names(path: Path) -> tuple[list[str], list[str]]:
         The file cannot be read, names nothing, or leaves an output without a name.
     """
     try:
-        content = path.read_bytes()
+        content = read_given(path, MAX_NAMES_FILE)
     except OSError as error:
         raise InputError(f"cannot read the labels file {path}: {error.strerror}") from None
     try:

@@ -107,20 +107,32 @@ class GraphSession:
                 "provider `cpu`"
             ) from error
 
+    def read_file(self) -> GraphFile:
+        """Read the graph's file again, for graphs that are made from it.
+
+        Raises
+        ------
+        InputError
+            The file is not the one that this session runs.
+        """
+        graph = read_graph(self.path)
+        if graph.sha256 != self.sha256:
+            raise InputError(f"{self.path} has changed since it was opened: start again")
+        return graph
+
     def _open(self, graph: GraphFile) -> Runner:
         self._pid = os.getpid()
         if not self.trusted:
             return GraphProcess(graph, self._provider, self._threads)
-        return LocalSession(graph.content, str(graph.path), self._provider, self._threads, graph.facts.inputs)
+        return LocalSession(
+            graph.checked_content(), str(graph.path), self._provider, self._threads, graph.facts.inputs
+        )
 
     def _reopen(self) -> None:
         """Open the graph again in a forked process, which does not have the threads of its parent."""
         with self._lock:
             if self._pid != os.getpid():
-                graph = read_graph(self.path)
-                if graph.sha256 != self.sha256:
-                    raise InputError(f"{self.path} has changed since it was opened: start again")
-                self.runner = self._open(graph)
+                self.runner = self._open(self.read_file())
 
     def _halves(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None) -> list[np.ndarray]:
         """Run a batch that does not fit into memory as two; rows do not depend on one another."""

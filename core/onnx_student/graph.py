@@ -58,9 +58,8 @@ def student_graph(
             f"the concept embeddings have dimension {words.shape[-1]}, but the encoder {encoder.name} "
             f"has {encoder.dim}: build the project again"
         )
-    manifest = encoder.manifest
-    source = manifest.graph(manifest.image.file)
-    graph = onnx_protobuf.Graph.parse(bytes(source.content), str(source.path))
+    source = encoder.session.read_file()
+    graph = onnx_protobuf.Graph.parse(source.checked_content(), str(source.path))
     graph.keep_only(["regions"])
     add, f32 = graph.add, np.float32
     nodes = cosine_nodes(graph, words[active])

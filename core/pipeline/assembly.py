@@ -1,6 +1,6 @@
 """Arrays of a project from its shards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from inficond.core.concepts.vectors import concept_vectors
 from inficond.core.errors import InputError
+from inficond.core.pipeline.encode import Encoding
 from inficond.core.pipeline.shards import Shard, ShardStore, ShardSummary, SourceFile, shards_of
 from inficond.core.progress import Progress
 from inficond.core.project.arrays import ArrayWriter, row_blocks
@@ -19,7 +20,7 @@ def collect_responses(
     sources: Sequence[SourceFile],
     summaries: Sequence[ShardSummary],
     store: ShardStore,
-    encode: Callable[[Sequence[SourceFile]], Shard],
+    encoding: Encoding,
     scratch: Path,
 ) -> np.ndarray:
     """Read the teacher's responses of every shard, which decide the parts of the images.
@@ -28,7 +29,7 @@ def collect_responses(
     ----------
     n : int
         Images that could be read.
-    sources, summaries, store, encode, scratch
+    sources, summaries, store, encoding, scratch
         See `assemble`.
 
     Returns
@@ -47,10 +48,7 @@ def collect_responses(
         for of_shard, summary in zip(shards_of(sources), summaries, strict=True):
             if not summary.ids:
                 continue
-            try:
-                block = store.load_responses(of_shard)
-            except Exception:  # zipfile, NumPy and json raise many types for damaged files
-                block = _load(store, of_shard, summary, encode).responses
+            block = _load_responses(store, of_shard, summary, encoding)
             if responses is None:
                 writer = ArrayWriter(scratch / "responses.npy", (n, block.shape[1]), "float32")
                 responses = stack.enter_context(writer)
@@ -64,7 +62,7 @@ def assemble(
     sources: Sequence[SourceFile],
     summaries: Sequence[ShardSummary],
     store: ShardStore,
-    encode: Callable[[Sequence[SourceFile]], Shard],
+    encoding: Encoding,
     is_exam: np.ndarray,
     progress: Progress,
 ) -> np.ndarray:
@@ -78,8 +76,8 @@ def assemble(
     summaries : sequence of ShardSummary
         Of the shards of `sources`, in order.
     store : ShardStore
-    encode : callable
-        Makes a shard whose file is damaged again.
+    encoding : Encoding
+        Makes a shard again whose file is damaged, or does not have the shapes and ranges of its models.
     is_exam : (N,) bool
         Of the images that could be read, in the order of the shards.
     progress : Progress
@@ -104,7 +102,7 @@ def assemble(
             rows = np.flatnonzero(is_exam[start:end] == exam)
             if not len(rows):
                 continue
-            shard = _load(store, of_shard, summary, encode)
+            shard = _load(store, of_shard, summary, encoding)
             if len(rows) == len(summary.ids):
                 kept: slice | np.ndarray = slice(None)
                 thumbnails = shard.thumbnails
@@ -172,16 +170,31 @@ def add_concept_vectors(
     return X, None if random is None else _mapped(random)
 
 
+def _load_responses(
+    store: ShardStore, sources: Sequence[SourceFile], summary: ShardSummary, encoding: Encoding
+) -> np.ndarray:
+    try:
+        block = store.load_responses(sources)
+        if encoding.responses_fit(block, len(summary.ids)):
+            return block
+    except Exception:  # zipfile, NumPy and json raise many types for damaged files
+        pass
+    return _load(store, sources, summary, encoding).responses
+
+
 def _load(
     store: ShardStore,
     sources: Sequence[SourceFile],
     summary: ShardSummary,
-    encode: Callable[[Sequence[SourceFile]], Shard],
+    encoding: Encoding,
 ) -> Shard:
     try:
-        return store.load(sources)
+        shard = store.load(sources)
+        if encoding.fits(shard):
+            return shard
     except Exception:  # zipfile, NumPy and json raise many types for damaged files
-        shard = encode(sources)
+        pass
+    shard = encoding.shard(sources)
     if shard.ids != summary.ids:
         raise InputError(
             f"images near {sources[0].file.id!r} have changed during the build: run the same command again"

@@ -282,7 +282,7 @@ class _Build:
         encoded_at = time.monotonic()
         rows = self._image_rows(images, sources, summaries)
         ids, groups = [row.id for row in rows], [row.group for row in rows]
-        shards_read = (sources, summaries, store, self.encoding.shard)
+        shards_read = (sources, summaries, store, self.encoding)
         answers = collect_responses(len(rows), *shards_read, self.scratch)
         chosen, T, link, probe, parts = self._responses_and_parts(sources, ids, groups, answers)
         order = np.argsort(parts.is_exam, kind="stable")  # exam images last

@@ -5,6 +5,7 @@ sessions run single-threaded, so that every core works on its own batch; on an a
 while one of them uses the device. The number of batches in progress is bounded, and results are taken in
 order, so memory does not grow with the number of images and no number depends on timing."""
 
+import hashlib
 import io
 import threading
 from collections import deque
@@ -15,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from inficond.core.errors import InputError
 from inficond.core.images import UnreadableImage, make_thumbnail
 from inficond.core.images.decode import Picture, open_picture
 from inficond.core.images.thumbnail import LONGER_SIDE
@@ -32,6 +34,7 @@ from inficond.core.pipeline.shards import (
     shards_of,
 )
 from inficond.core.progress import Progress
+from inficond.core.project.files import THUMBNAIL_KINDS
 from inficond.core.version import __version__
 
 BATCH = {"cpu": 4}
@@ -114,6 +117,7 @@ class Encoding:
             try:
                 content = source.file.content()
                 row = self._known.find(content)
+                _check_unchanged(source, content, row.key)
                 if not row.complete:
                     picture = _decoded(source, content, self.at_least)
                     row.picture = PictureFacts(
@@ -177,6 +181,27 @@ class Encoding:
         """Make a whole shard in this thread."""
         return Shard.joined([self.run(batch) for batch in self.batches(sources)])
 
+    def fits(self, shard: Shard) -> bool:
+        """Return whether the arrays of a shard have the shapes and ranges that these models give."""
+        n, encoder = len(shard.ids), self.encoder
+        expected: tuple[tuple[np.ndarray, type, tuple[int, int] | tuple[int, int, int]], ...] = (
+            (shard.regions, np.float16, (n, encoder.n_regions, encoder.dim)),
+            (shard.assignment, np.uint8, (n, encoder.grid[0] * encoder.grid[1])),
+        )
+        return (
+            all(array.dtype == kind and array.shape == shape for array, kind, shape in expected)
+            and bool((shard.assignment < encoder.n_regions).all())
+            and self.responses_fit(shard.responses, n)
+            and all(data.startswith(tuple(THUMBNAIL_KINDS)) for data in shard.thumbnails)
+        )
+
+    def responses_fit(self, responses: np.ndarray, n: int) -> bool:
+        """Return whether an array can be the teacher's probabilities for `n` images."""
+        labels = len(self.teacher.labels) if self.teacher is not None else 0
+        if responses.dtype != np.float32 or responses.shape != (n, labels):
+            return False
+        return bool(((responses >= 0) & (responses <= 1)).all())
+
     def batches(self, sources: Sequence[SourceFile]) -> list[Sequence[SourceFile]]:
         """Split images into batches."""
         return [sources[i : i + self.batch] for i in range(0, len(sources), self.batch)]
@@ -197,6 +222,22 @@ class Encoding:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_unchanged(source: SourceFile, content: bytes | None, digest: bytes) -> None:
+    """Check that an image is the one that its shard is named by.
+
+    Raises
+    ------
+    InputError
+        It has changed since its checksum was read.
+    """
+    if content is None or source.file.path is None or not source.content:
+        return
+    if (digest or hashlib.sha256(content).digest()).hex() != source.content:
+        raise InputError(
+            f"image {source.file.id!r:.200} has changed during the build: run the same command again"
+        )
 
 
 def _decoded(source: SourceFile, content: bytes | None, at_least: int) -> Picture:

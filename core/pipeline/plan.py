@@ -16,11 +16,12 @@ from typing import Any
 
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
-from inficond.core.file_access import read_regular
+from inficond.core.file_access import MOST_GIVEN, read_regular
 from inficond.core.images import ImageRecord
 from inficond.core.pipeline.build import Prepared, build, prepare
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.plan_options import TEACHERS, check_local, check_plan_options
 from inficond.core.pipeline.shards import SHARD_SIZE, VERSION, ShardStore, SourceFile
 from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.processors import available_processors
@@ -34,7 +35,6 @@ FORMAT = 1
 _PATHS = ("images", "out", "teacher", "encoder", "concepts", "classes", "labels")
 _LOCAL = ("workers", "cache", "provider")
 """Options of a worker, which are not part of a plan."""
-_TEACHERS = ("auto", "labels", "probe", "table", "model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def plan_encoding(options: BuildOptions, progress: Progress | None = None) -> Pl
     """
     if not isinstance(options.images, str | Path):
         raise InputError("a plan needs images that other processes can open: give a folder, a table or a URL")
-    if teacher_kind(options.teacher) not in _TEACHERS or not isinstance(options.labels, str | Path | None):
+    if teacher_kind(options.teacher) not in TEACHERS or not isinstance(options.labels, str | Path | None):
         raise InputError(
             "a plan needs a teacher and labels that every worker can open: labels, probe, a model folder "
             "(see `inficond export teacher`) or a table of responses"
@@ -162,12 +162,14 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a plan.
+def read_plan(path: Path, network: bool = False) -> Plan:
+    """Read a plan, which another person may have written.
 
     Parameters
     ----------
     path : Path
+    network : bool
+        Whether the plan may name images at URLs and models that must be downloaded.
 
     Returns
     -------
@@ -176,10 +178,11 @@ def read_plan(path: Path) -> Plan:
     Raises
     ------
     InputError
-        The file is missing, not a plan, or of another version of InFiConD.
+        The file is missing, not a plan, or of another version of InFiConD; or it names Python code, or
+        another machine without `network`.
     """
     try:
-        content = parse_json(read_regular(path))
+        content = parse_json(read_regular(path, limit=MOST_GIVEN))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except InputError:
@@ -199,8 +202,9 @@ def read_plan(path: Path) -> Plan:
         known = {field.name for field in fields(BuildOptions)} - {*_LOCAL, "tables"}
         if options.keys() != known:
             raise ValueError("its options are of another version")
+        check_plan_options(options, tables, path)
         images = tuple((str(id), int(size), str(text)) for id, size, text in content["images"])
-        return Plan(
+        plan = Plan(
             options=BuildOptions(**options, tables=TableOptions(**tables)),  # type: ignore[arg-type]
             basis=str(content["basis"]),
             images=images,
@@ -209,6 +213,9 @@ def read_plan(path: Path) -> Plan:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): make it again") from None
+    if not network:
+        check_local(options, path)
+    return plan
 
 
 def open_worker(plan: Plan, progress: Progress | None = None, **local: Any) -> Prepared:

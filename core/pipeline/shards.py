@@ -6,8 +6,11 @@ runs. The format is described in docs/formats.md.
 
 import hashlib
 import json
+import os
 import stat
+import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +19,7 @@ import numpy as np
 
 from inficond.core.atomic_io import replacing
 from inficond.core.checksum import sha256_of
+from inficond.core.file_access import open_regular
 from inficond.core.images import ImageRecord
 
 SHARD_SIZE = 128
@@ -55,7 +59,7 @@ class SourceFile:
             if not stat.S_ISREG(info.st_mode):  # opening a pipe would block
                 return cls(file, -1, "")
             return cls(file, info.st_size, sha256_of(file.path))
-        except OSError:
+        except (OSError, ValueError):
             return cls(file, -1, "")
 
 
@@ -168,7 +172,7 @@ class ShardStore:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with _opened(path) as data:
                 summary = _summary(data)
         except Exception:  # zipfile, NumPy and json raise many types for damaged files
             return None
@@ -208,9 +212,11 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with np.load(self.path(sources), allow_pickle=False) as data:
+        with _opened(self.path(sources)) as data:
             summary = _summary(data)
             blob, ends = data["thumbnails"].tobytes(), data["thumbnail_ends"].tolist()
+            if [0, *ends] != sorted([0, *ends]):
+                raise ValueError("the thumbnails of a shard overlap")
             shard = Shard(
                 ids=summary.ids,
                 sizes=summary.sizes,
@@ -225,6 +231,8 @@ class ShardStore:
         arrays = (shard.regions, shard.assignment, shard.responses, shard.thumbnails)
         if any(len(array) != len(shard.ids) for array in arrays):
             raise ValueError("the arrays of a shard do not fit each other")
+        if not (np.isfinite(shard.regions).all() and np.isfinite(shard.responses).all()):
+            raise ValueError("a shard has NaN or infinite values")
         return shard
 
     def load_responses(self, sources: Sequence[SourceFile]) -> np.ndarray:
@@ -235,11 +243,26 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with np.load(self.path(sources), allow_pickle=False) as data:
+        with _opened(self.path(sources)) as data:
             summary, responses = _summary(data), data["responses"]
         if len(responses) != len(summary.ids):
             raise ValueError("the arrays of a shard do not fit each other")
         return responses
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open the arrays of a shard; compressed ones are refused, so that none is larger than the file."""
+    with open_regular(path) as file:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise ValueError("the arrays of a shard are compressed")
+            if sum(entry.file_size for entry in entries) > os.fstat(file.fileno()).st_size:
+                raise ValueError("the arrays of a shard overlap")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as data:
+            yield data
 
 
 def _summary(data: Any) -> ShardSummary:
@@ -254,6 +277,8 @@ def _summary(data: Any) -> ShardSummary:
     texts = [text for pair in (*summary.skipped, *summary.remarks) for text in pair]
     if not all(isinstance(text, str) for text in (*summary.ids, *texts, summary.maker)):
         raise ValueError("the names of a shard are not texts")
+    if summary.sizes.dtype != np.int32 or (summary.sizes < 1).any():
+        raise ValueError("the sizes of a shard are not numbers of pixels")
     if summary.sizes.shape != (len(summary.ids), 2):
         raise ValueError("the sizes of a shard do not fit its images")
     return summary

@@ -130,8 +130,8 @@ def page_graph(student: PageStudent) -> bytes:
         The encoder is too large for a page.
     """
     manifest = student.encoder.manifest
-    source = manifest.graph(manifest.image.file)
-    graph = onnx_protobuf.Graph.parse(bytes(source.content), str(source.path))
+    source = student.encoder.session.read_file()
+    graph = onnx_protobuf.Graph.parse(source.checked_content(), str(source.path))
     graph.keep_only(["regions", "assignment"])
     graph.nodes += cosine_nodes(graph, student.words)
     shape: list[int | str] = ["batch", manifest.regions, len(student.concepts)]

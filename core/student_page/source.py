@@ -10,8 +10,9 @@ from inficond.core.errors import InputError
 from inficond.core.facade import Project
 from inficond.core.models import onnx_protobuf
 from inficond.core.models.encoder import Encoder, load_encoder
-from inficond.core.models.predictor import load_predictor
+from inficond.core.models.predictor import Predictor, read_student
 from inficond.core.models.protobuf import Malformed
+from inficond.core.models.sessions import open_session
 from inficond.core.onnx_student.export import word_embeddings
 from inficond.core.onnx_student.graph import active_concepts
 from inficond.core.sessions.exam_records import short_record
@@ -102,14 +103,15 @@ def from_onnx(path: Path, encoder: str | Path = "embedded") -> PageStudent:
     InputError
         The file is not an exported student, or was made with another encoder.
     """
-    predictor = load_predictor(path, "cpu")
+    graph = read_student(path)
+    predictor = Predictor(open_session(graph, "cpu"), graph.facts.metadata)
     model = load_encoder(encoder)
     if model.manifest.digest != predictor.encoder.get("digest"):
         raise InputError(
             f"{path} was made with the encoder {predictor.encoder.get('name')!r}, not with {model.name!r}: "
             "name its folder with --encoder"
         )
-    constants = onnx_protobuf.Graph.parse(path.read_bytes(), str(path)).initializers
+    constants = onnx_protobuf.Graph.parse(graph.checked_content(), str(path)).initializers
     try:
         words, mean, scale, weights, bias = (
             onnx_protobuf.array_of(constants[f"student_{name}"])
@@ -117,6 +119,20 @@ def from_onnx(path: Path, encoder: str | Path = "embedded") -> PageStudent:
         )
     except (KeyError, Malformed) as error:
         raise InputError(f"{path} has no constants of a student ({error}): export it again") from None
+    shapes = {
+        "words": (model.dim, len(predictor.concepts)),
+        "mean": (len(predictor.concepts),),
+        "scale": (len(predictor.concepts),),
+        "weights": (len(predictor.concepts), len(predictor.classes)),
+        "bias": (len(predictor.classes),),
+    }
+    for (name, shape), array in zip(shapes.items(), (words, mean, scale, weights, bias), strict=True):
+        if (
+            array.shape != shape
+            or not np.isfinite(array).all()
+            or (name == "scale" and not (array > 0).all())
+        ):
+            raise InputError(f"{path}: the constant student_{name} is not that of an export: export it again")
     return PageStudent(
         name=str(predictor.provenance.get("project") or path.stem),
         encoder=model,

@@ -5,6 +5,7 @@
 
 import json
 import re
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import check_regular, read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.dialect import Dialect, check_quotes, record_line, sniff
 from inficond.core.tables.encoding import decode_text
+from inficond.core.tables.expansion import read_arrow, read_parquet
 from inficond.core.tables.names import is_image_column
 from inficond.core.tables.options import TableOptions
 
@@ -211,6 +214,10 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
     options = options or TableOptions()
     try:
         suffix = path.suffix.lower()
+        if path.is_dir():
+            raise IsADirectoryError
+        if suffix in (*PARQUET_SUFFIXES, *ARROW_SUFFIXES):
+            check_regular(path)
         if suffix in PARQUET_SUFFIXES:
             table = _from_parquet(path)
         elif suffix in ARROW_SUFFIXES:
@@ -225,7 +232,7 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
         raise InputError(f"there is no file {path}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a table") from None
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
@@ -252,7 +259,7 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    data = path.read_bytes()
+    data = read_given(path)
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise InputError(f"{path} {advice}")
@@ -328,14 +335,13 @@ def _from_parquet(path: Path) -> RawTable:
 
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-        heavy = [f for f in schema if _is_picture_struct(f.type)]
-        wanted = None
-        if heavy:  # the pictures themselves are not needed
-            wanted = [
-                f.name + ".path" if f in heavy else f.name for f in schema if not pa.types.is_binary(f.type)
-            ]
-        table = file.read(columns=wanted)
-    return _from_arrow_table(path, table, "Parquet")
+    heavy = [f for f in schema if _is_picture_struct(f.type)]
+    wanted = None
+    if heavy:  # the pictures themselves are not needed
+        wanted = [
+            f.name + ".path" if f in heavy else f.name for f in schema if not pa.types.is_binary(f.type)
+        ]
+    return _from_arrow_table(path, read_parquet(path, wanted), "Parquet")
 
 
 def _is_picture_struct(kind: "pa.DataType") -> bool:
@@ -347,14 +353,7 @@ def _is_picture_struct(kind: "pa.DataType") -> bool:
 
 
 def _from_arrow(path: Path) -> RawTable:
-    import pyarrow as pa
-
-    with pa.OSFile(str(path)) as source:
-        magic = source.read(6)
-        source.seek(0)
-        opened = pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)
-        table = opened.read_all()
-    return _from_arrow_table(path, table, "Arrow")
+    return _from_arrow_table(path, read_arrow(path), "Arrow")
 
 
 def _from_arrow_table(path: Path, table: "pa.Table", layout: str) -> RawTable:
@@ -400,7 +399,7 @@ def class_labels(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
 
 def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
 
-    text, _ = decode_text(path.read_bytes(), path, options.encoding)
+    text, _ = decode_text(read_given(path), path, options.encoding)
     rows: list[dict[str, Any]] = []
     blank: list[int] = []
     for number, line in enumerate(text.split("\n")):
@@ -419,7 +418,7 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
 
 def _from_json(path: Path, options: TableOptions) -> RawTable:
     """A JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
-    text, _ = decode_text(path.read_bytes(), path, options.encoding)
+    text, _ = decode_text(read_given(path), path, options.encoding)
     try:
         data = parse_json(text)
     except ValueError as error:

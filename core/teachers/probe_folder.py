@@ -41,8 +41,8 @@ def write_probe(folder: Path, base: Teacher, classifier: LinearClassifier, class
         The folder.
     """
     manifest = base.manifest
-    source = manifest.path_of(manifest.image.file)
-    graph = onnx_protobuf.Graph.parse(source.read_bytes(), str(source))
+    source = base.session.read_file()
+    graph = onnx_protobuf.Graph.parse(source.checked_content(), str(source.path))
     output = manifest.output or next(iter(graph.outputs))
     graph.keep_only([output])
     node, add = onnx_protobuf.node, graph.add

@@ -52,8 +52,8 @@ def write_zero_shot(
     manifest = encoder.manifest
     concepts = [Concept(name, "classes", tuple(phrases), True) for name, phrases in prompts.items()]
     vectors = compute_vectors(concepts, encoder)
-    source = manifest.path_of(manifest.image.file)
-    graph = onnx_protobuf.Graph.parse(source.read_bytes(), str(source))
+    source = encoder.session.read_file()
+    graph = onnx_protobuf.Graph.parse(source.checked_content(), str(source.path))
     graph.keep_only(["image"])
     weights = graph.add("zero_shot_words", np.ascontiguousarray(vectors.T / temperature, np.float32))
     graph.nodes += [onnx_protobuf.node("MatMul", ["image", weights], ["zero_shot_logits"])]

@@ -35,6 +35,7 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     add("--store", type=Path, metavar="DIR", help="folder of the shards (default: in the project folder)")
     add("--provider", default="auto", metavar="P", help="execution provider: auto (default), cpu, cuda, …")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
+    add("--network", action="store_true", help="images and models of the plan may be on other machines")
     add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
 
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.pipeline.plan import encode_part, open_worker, read_plan, store_of
 
     number, parts = _part(args.part)
-    plan = read_plan(args.plan)
+    plan = read_plan(args.plan, args.network)
     folder = args.store or plan.store
     progress = out.progress()
     try:

@@ -28,5 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.pipeline.plan import merge, read_plan
 
     local = {"provider": args.provider, "workers": args.workers, "cache": not args.no_cache}
-    print_built(lambda progress: merge(read_plan(args.plan), args.store, progress, **local), out)
+    print_built(
+        lambda progress: merge(read_plan(args.plan, args.network), args.store, progress, **local), out
+    )
     return 0

@@ -3,6 +3,7 @@
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute creates its functions when it is imported.
 
+import struct
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import check_regular, read_regular
 from inficond.core.images.decode import UnreadableImage
-from inficond.core.images.sources.record import ImageRecord, Note, split_of_file, unique_ids
+from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file, unique_ids
 from inficond.core.images.sources.tables import RowFacts, row_facts
 from inficond.core.tables import Column, RawTable, TableOptions
 from inficond.core.tables.columns import named_column
+from inficond.core.tables.expansion import read_arrow, read_arrow_schema, read_group, read_parquet
 from inficond.core.tables.names import IMAGE_COLUMNS, normal_name
 from inficond.core.tables.reader import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels
 
@@ -95,13 +98,13 @@ class ArrowImages:
                 import pyarrow.parquet as pq
 
                 with pq.ParquetFile(path) as file:
-                    light = file.read(columns=[*wanted, *([f"{column}.path"] if has_path else [])])
                     rows = file.metadata.num_rows
+                light = read_parquet(path, [*wanted, *([f"{column}.path"] if has_path else [])])
             else:
-                light = open_arrow(path)
+                light = read_arrow(path)
                 rows = len(light)
             names = pc.struct_field(light.column(column), "path") if has_path else pa.nulls(rows, pa.string())
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, struct.error) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
@@ -119,16 +122,19 @@ class ArrowImages:
         if isinstance(cell, dict):
             data, name = cell.get("bytes"), cell.get("path")
             if data is None and name:
-                return (path.parent / name).read_bytes()
+                # The author of the table may name any file of this machine.
+                return read_regular(path.parent / name, root=path.parent, limit=MOST_BYTES)
             cell = data
         if not cell:
             raise UnreadableImage("no picture in this row")
+        if len(cell) > MOST_BYTES:
+            raise UnreadableImage(f"larger than {MOST_BYTES >> 20} MiB")
         return bytes(cell)
 
     def _opened(self, path: Path) -> Any:
         with self._lock:
             if (path, -1) not in self._groups:
-                self._groups[path, -1] = open_arrow(path)
+                self._groups[path, -1] = read_arrow(path)
             return self._groups[path, -1]
 
     def _from_group(self, path: Path, column: str, row: int) -> Any:
@@ -141,7 +147,7 @@ class ArrowImages:
                 n = file.metadata.row_group(group).num_rows
                 if row < start + n:
                     if (path, group) not in self._groups:
-                        self._groups[path, group] = file.read_row_group(group, columns=[column]).column(0)
+                        self._groups[path, group] = read_group(file, group, column, path)
                         while len(self._groups) > _CACHED_GROUPS:
                             self._groups.popitem(last=False)
                     self._groups.move_to_end((path, group))
@@ -154,20 +160,11 @@ def read_schema(path: Path) -> "pa.Schema":
     """Return the columns of a Parquet or Arrow file."""
     import pyarrow.parquet as pq
 
+    check_regular(path)
     if path.suffix.lower() in PARQUET_SUFFIXES:
         with pq.ParquetFile(path) as file:
             return file.schema_arrow
-    return open_arrow(path).schema
-
-
-def open_arrow(path: Path) -> "pa.Table":
-    """Open an Arrow file or stream, memory-mapped."""
-    import pyarrow as pa
-
-    source = pa.memory_map(str(path))
-    magic = source.read(6)
-    source.seek(0)
-    return (pa.ipc.open_file(source) if magic == b"ARROW1" else pa.ipc.open_stream(source)).read_all()
+    return read_arrow_schema(path)
 
 
 def _holds_bytes(kind: "pa.DataType") -> bool:

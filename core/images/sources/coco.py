@@ -1,5 +1,6 @@
 """Images with COCO annotations, as multi-label truth."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, split_of
 from inficond.core.images.walk import relative_name
 from inficond.core.strict_json import parse_json
@@ -39,6 +41,7 @@ class CocoImages:
             labels, faults = coco_labels(file)
             folder = _image_folder(file, list(labels))
             root = self._root if self._root and folder.is_relative_to(self._root) else folder
+            homes = _homes(file, root)
             empty = sum(not held for held in labels.values())
             self.notes.append(
                 f"{file.name}: {len(labels):,} images in {folder}"
@@ -46,12 +49,16 @@ class CocoImages:
                 + (f"; {faults}" if faults else "")
             )
             for name, held in labels.items():
-                path = folder / name
-                if not path.is_file():
-                    note(relative_name(path, root), f"cannot be read: named in {file.name}, but not there")
+                path = Path(os.path.normpath(folder / name))
+                home = next((home for home in homes if path.is_relative_to(home)), None)
+                if home is None:
+                    note(name, f"named in {file.name}, but outside of the data set: left out")
+                    continue
+                if not os.path.isfile(path):
+                    note(relative_name(path, home), f"cannot be read: named in {file.name}, but not there")
                     continue
                 yield ImageRecord(
-                    relative_name(path, root), path, split=splits[file] if varied else None, labels=held
+                    relative_name(path, home), path, split=splits[file] if varied else None, labels=held
                 )
 
 
@@ -75,9 +82,11 @@ def coco_labels(file: Path) -> tuple[dict[str, tuple[str, ...]], str]:
         The file cannot be read, or is not of this form.
     """
     try:
-        data = parse_json(file.read_bytes())
+        data = parse_json(read_given(file))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if not is_coco(data):
@@ -119,7 +128,7 @@ def annotation_files(folder: Path) -> list[Path]:
 def is_coco_file(file: Path) -> bool:
     """Return whether a file is a COCO annotation file with categories."""
     try:
-        return is_coco(parse_json(file.read_bytes()))
+        return is_coco(parse_json(read_regular(file, limit=MOST_GIVEN)))
     except (OSError, ValueError):
         return False
 
@@ -129,6 +138,12 @@ def split_of_name(file: Path) -> Any:
     words = re.split(r"[^a-z]+", file.stem.lower())
     found = [split for split in map(split_of, words) if split]
     return found[-1] if found else split_of(file.parent.name)
+
+
+def _homes(file: Path, root: Path) -> list[Path]:
+    """Folders that may hold the images of an annotation file, whose author may name any file."""
+    home = file.resolve().parent
+    return [root, home, *([home.parent] if home.name == "annotations" else [])]
 
 
 def _image_folder(file: Path, names: Sequence[str]) -> Path:
@@ -141,8 +156,8 @@ def _image_folder(file: Path, names: Sequence[str]) -> Path:
         for inner in ("", "images", part, f"images/{part}", re.sub(r"\d+$", "", part))
     ]
     probes = names[:: max(1, len(names) // _PROBED)]
-    best = max(places, key=lambda place: sum((place / name).is_file() for name in probes))
-    if not probes or not any((best / name).is_file() for name in probes):
+    best = max(places, key=lambda place: sum(os.path.isfile(place / name) for name in probes))
+    if not probes or not any(os.path.isfile(best / name) for name in probes):
         first = names[0] if names else "nothing"
         raise InputError(f"{file} names {first!r:.80}, but no such image lies in {home} or beside it")
     return best

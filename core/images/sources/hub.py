@@ -3,15 +3,25 @@
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute creates its functions when it is imported.
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import read_regular
 from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources.memory import Spool
-from inficond.core.images.sources.record import ImageRecord, Note, Split, relative_ids, split_of, unique_ids
+from inficond.core.images.sources.record import (
+    MOST_BYTES,
+    ImageRecord,
+    Note,
+    Split,
+    relative_ids,
+    split_of,
+    unique_ids,
+)
 from inficond.core.tables import TableOptions
 from inficond.core.tables.cells import class_name
 from inficond.core.tables.names import CLASS_COLUMNS, IMAGE_COLUMNS, normal_name
@@ -147,7 +157,7 @@ class HubImages:
         names = _class_label(features[label]) if label else None
         if spool is not None:
             for row in undecoded:
-                at = spool.add(_content(row[image]))
+                at = spool.add(self._checked_content(row[image]))
                 name = Path(row[image].get("path") or "").name
                 yield name, split, _labels(row.get(label), names), lambda at=at: spool.read(*at), str(at)
             return
@@ -160,9 +170,21 @@ class HubImages:
                 path,
                 split,
                 _labels(value, names),
-                lambda i=i: _content(undecoded[i][image]),
+                lambda i=i: self._checked_content(undecoded[i][image]),
                 f"{version} {i}",
             )
+
+    def _checked_content(self, cell: Any) -> bytes:
+        """Bytes of a picture; a path leads into the library's cache or a local data set, nowhere else."""
+        import datasets
+
+        path = (cell or {}).get("path")
+        if path and cell.get("bytes") is None:
+            caches = datasets.config.HF_CACHE_HOME, datasets.config.HF_DATASETS_CACHE, self._id
+            target = Path(os.path.realpath(path))
+            if not any(target.is_relative_to(os.path.realpath(cache)) for cache in caches):
+                raise UnreadableImage("its path leads out of the data set")
+        return _content(cell)
 
 
 def _paths(data: Any, image: str) -> list[str]:
@@ -179,7 +201,9 @@ def _paths(data: Any, image: str) -> list[str]:
 def _content(cell: Any) -> bytes:
     if cell is None or (cell.get("bytes") is None and not cell.get("path")):
         raise UnreadableImage("no picture in this row")
-    return cell["bytes"] if cell.get("bytes") is not None else Path(cell["path"]).read_bytes()
+    if cell.get("bytes") is not None:
+        return cell["bytes"]
+    return read_regular(Path(cell["path"]), limit=MOST_BYTES)
 
 
 def _class_label(feature: Any) -> list[str] | None:

@@ -24,6 +24,8 @@ SPLIT_NAMES: dict[str, Split] = {
 """Name of a folder, a file prefix or a cell -> split."""
 MOST_CONTENT = 64_000_000
 """Largest image file that is read into memory as a whole, in bytes."""
+MOST_BYTES = 256 << 20
+"""Largest image inside another file, in bytes."""
 _SHOWN = 8
 
 
@@ -238,7 +240,9 @@ def collect(source: ImageSource, note: Note, name: str) -> ImageSet:
     """
     found: dict[str, ImageRecord] = {}
     for record in source.records(note):
-        if record.id in found:
+        if "\0" in record.id or (record.path is not None and "\0" in str(record.path)):
+            note(record.id.replace("\0", "?"), "its name contains a null character")
+        elif record.id in found:
             note(record.id, "listed more than once; the first is used")
         else:
             found[record.id] = record

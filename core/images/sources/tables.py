@@ -8,6 +8,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import read_given
 from inficond.core.images.sources.record import SPLIT_NAMES, ImageRecord, Note, Split, split_of
 from inficond.core.images.walk import relative_name
 from inficond.core.tables import Column, RawTable, TableOptions, decode_text, read_table
@@ -158,7 +159,7 @@ class PathList:
     def records(self, note: Note) -> Iterator[ImageRecord]:
         """Find the images; see `ImageSource`."""
         try:
-            text, encoding = decode_text(self.path.read_bytes(), self.path, self._options.encoding)
+            text, encoding = decode_text(read_given(self.path), self.path, self._options.encoding)
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror}") from error
         except InputError as error:

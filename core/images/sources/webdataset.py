@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import open_regular, read_regular
 from inficond.core.images.decode import UnreadableImage
-from inficond.core.images.sources.record import ImageRecord, Note, split_of_file
+from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file
 from inficond.core.images.walk import SUFFIXES
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.cells import class_name
@@ -19,6 +20,7 @@ LABEL_KEYS = ("class", "label", "class_name", "label_name", "labels", "classes",
 NAME_FILES = ("classnames.txt", "classes.txt", "labels.txt")
 """Files beside the archives that list the names of numbered classes."""
 _MAX_TEXT = 1 << 20
+_MAX_NAMES = 16 << 20
 
 
 class TarImages:
@@ -37,8 +39,9 @@ class TarImages:
     def records(self, note: Note) -> Iterator[ImageRecord]:
         """Find the images; see `ImageSource`."""
         samples: list[tuple[Path, str, _Sample]] = []
+        times = {path: path.stat().st_mtime_ns for path in self._paths if path.exists()}
         for path in self._paths:
-            if path.is_file():
+            if path.exists():
                 samples += [(path, key, sample) for key, sample in _index(path, note)]
             else:
                 note(path.name, "cannot be read: there is no such file")
@@ -60,10 +63,10 @@ class TarImages:
                 f"{path.stem}/{key}{sample.suffix}" if several else f"{key}{sample.suffix}",
                 split=splits[path] if varied else None,  # pyright: ignore[reportArgumentType]
                 labels=held,
-                load=lambda path=path, at=offset, n=size: _read(path, at, n),  # type: ignore[misc]
+                load=lambda path=path, at=offset, n=size, when=times[path]: _read(path, at, n, when),  # type: ignore[misc]
                 location=f"{path}#{key}{sample.suffix}",
                 size=size,
-                version=f"{path.stat().st_mtime_ns} {offset}",
+                version=f"{times[path]} {offset}",
             )
 
     def _labels(self, samples: list["_Sample"]) -> list[tuple[str, ...] | None]:
@@ -90,8 +93,8 @@ class TarImages:
         for folder in dict.fromkeys(path.parent for path in self._paths):
             for name in NAME_FILES:
                 try:
-                    lines = (folder / name).read_text("utf-8-sig").splitlines()
-                except (OSError, UnicodeDecodeError):
+                    lines = read_regular(folder / name, limit=_MAX_NAMES).decode("utf-8-sig").splitlines()
+                except (OSError, ValueError):
                     continue
                 self.notes.append(f"names of classes in {name}")
                 return [line.strip() for line in lines if line.strip()]
@@ -112,12 +115,15 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
     if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
         raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
     samples: dict[str, _Sample] = {}
-    length = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            length = os.fstat(file.fileno()).st_size
             for member in archive:
                 name = PurePosixPath(member.name)
                 if not member.isfile() or name.name.startswith("."):
+                    continue
+                if name.is_absolute() or ".." in name.parts or not member.name.isprintable():
+                    note(path.name, f"the name of the member {member.name!r:.80} is not usable: left out")
                     continue
                 stem, _, ending = name.name.partition(".")
                 key = (name.parent / stem).as_posix()
@@ -138,8 +144,12 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
     yield from samples.items()
 
 
-def _read(path: Path, offset: int, size: int) -> bytes:
-    with open(path, "rb") as file:
+def _read(path: Path, offset: int, size: int, modified: int) -> bytes:
+    if size > MOST_BYTES:
+        raise UnreadableImage(f"larger than {MOST_BYTES >> 20} MiB")
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_mtime_ns != modified:
+            raise UnreadableImage("cannot be read: the archive has changed since it was searched")
         file.seek(offset, os.SEEK_SET)
         data = file.read(size)
     if len(data) < size:
@@ -164,4 +174,5 @@ def _json_labels(text: str | None) -> tuple[str, ...] | None:
 
 
 def _named(text: str, names: Sequence[str]) -> str:
-    return names[int(text)] if text.isdecimal() and int(text) < len(names) else text
+    number = int(text) if text.isdecimal() and len(text) < 10 else len(names)
+    return names[number] if number < len(names) else text

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, Split
 from inficond.core.images.walk import relative_name, walk
 
 CONFIG_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+MOST_NAMES = 16 << 20
+"""Size limit of a YAML file, a list of classes or a label file, in bytes."""
 _PARTS: tuple[tuple[str, Split], ...] = (
     ("train", "train"),
     ("val", "val"),
@@ -68,17 +71,9 @@ class YoloImages:
     def _described(self, note: Note) -> tuple[dict[int, str], list[_Part]]:
         assert self._config is not None
         config = _read_yaml(self._config)
-        names = config.get("names")
-        if isinstance(names, list):
-            names = dict(enumerate(names))
-        if not isinstance(names, dict) or not names:
-            raise InputError(f"{self._config} has no `names`, the list of classes")
-        try:
-            classes = {int(number): str(name) for number, name in names.items()}
-        except (TypeError, ValueError):
-            raise InputError(f"{self._config}: `names` is not a list of class names") from None
+        classes = _class_names(config.get("names"), self._config)
         base = self._root
-        if isinstance(config.get("path"), str) and (base / config["path"]).is_dir():
+        if isinstance(config.get("path"), str) and os.path.isdir(base / config["path"]):
             base = _absolute(base / config["path"])
         self._root = base if self._root.is_relative_to(base) else self._root
         parts = []
@@ -97,8 +92,7 @@ class YoloImages:
         names: dict[int, str] = {}
         for place in (self._root / "classes.txt", self._root / "labels" / "classes.txt"):
             if place.is_file():
-                lines = place.read_text("utf-8-sig", "replace").splitlines()
-                names = dict(enumerate(line.strip() for line in lines if line.strip()))
+                names = dict(enumerate(_lines(place, MOST_NAMES)))
                 break
         else:
             self.notes.append("no classes.txt: classes are called by their numbers")
@@ -124,24 +118,54 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f'{path}: reading YAML needs the extra `data` (pip install "inficond[data]")'
         ) from None
     try:
-        found = yaml.safe_load(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        found = yaml.safe_load(read_given(path, MOST_NAMES).decode("utf-8-sig"))
+    except InputError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+        RecursionError,
+    ) as error:  # ValueError: a date such as 2001-99-99
         raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} does not describe a data set")
     return found
 
 
+def _class_names(names: Any, config: Path) -> dict[int, str]:
+    """Names of the classes by number. A name is one value: aliases could repeat a list without limit."""
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise InputError(f"{config} has no `names`, the list of classes")
+    if not all(isinstance(name, str | int | float) for name in names.values()):
+        raise InputError(f"{config}: `names` is not a list of class names")
+    try:
+        return {int(number): str(name) for number, name in names.items()}
+    except (TypeError, ValueError):
+        raise InputError(f"{config}: `names` is not a list of class names") from None
+
+
+def _lines(path: Path, limit: int) -> list[str]:
+    """Lines of a text file that are not empty."""
+    text = read_given(path, limit).decode("utf-8-sig", "replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def _images(root: Path, base: Path, place: str, note: Note) -> list[Path]:
     """Images of a place of the YAML file: a folder, or a text file of paths."""
-    where = next((p for p in (base / place, root / place.removeprefix("../")) if p.exists()), None)
+    where = next((p for p in (base / place, root / place.removeprefix("../")) if os.path.exists(p)), None)
     if where is None:
         note(place, "cannot be read: named in the YAML file, but not there")
         return []
     if where.is_dir():
         return sorted(walk(_absolute(where), note))
-    lines = [line.strip() for line in where.read_text("utf-8-sig", "replace").splitlines() if line.strip()]
-    return sorted({_absolute(base / line) for line in lines})
+    try:
+        lines = _lines(where, MOST_GIVEN)
+    except OSError as error:
+        raise InputError(f"cannot read {where}: {error.strerror}") from error
+    return sorted({_absolute(base / line) for line in lines if Path(line).name})
 
 
 def _absolute(path: Path) -> Path:
@@ -157,19 +181,19 @@ def _labels(image: Path, names: dict[int, str], faults: list[str]) -> tuple[str,
             parts[i] = "labels"
             break
     file = Path(*parts).with_suffix(".txt")
-    if not file.is_file():
+    if not os.path.isfile(file):
         return ()
     held: dict[str, None] = {}
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_regular(file, limit=MOST_NAMES).decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
         faults.append(f"{file.name}: {error}")
         return None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         first = line.split()[0]
-        index = int(first) if first.isascii() and first.isdecimal() else -1
+        index = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else -1
         if index < 0 or (names and index not in names):
             faults.append(f"{file.name} line {number}: {first!r:.20} is not the number of a class")
             return None
