@@ -4,6 +4,9 @@ A few bytes can stand for gigabytes: compressed buffers of zeros, or one long te
 in each row. Sizes are therefore checked before data is decoded.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute creates its functions when it is imported.
+
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
