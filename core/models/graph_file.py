@@ -1,5 +1,6 @@
 """ONNX files as they are read from disk: located, hashed and checked once per process."""
 
+import errno
 import hashlib
 import mmap
 import os
@@ -92,6 +93,8 @@ def map_file(path: Path) -> memoryview:
         The file cannot be read, is not a regular file, or is too large for an ONNX file.
     """
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with open_regular(path, limit=MAX_BYTES) as file:
             size = os.fstat(file.fileno()).st_size
             # An empty file cannot be mapped.
