@@ -8,6 +8,7 @@ from typing import Any
 
 from inficond.core.errors import InputError, first_line
 from inficond.core.models.presets import ENCODERS
+from inficond.core.models.resolve import page_of_hub
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 CONVERTER = "SFconvertbot"
@@ -78,6 +79,8 @@ def find_source(spec: str, revision: str | None = None) -> Source:
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():
         raise InputError(f"{spec} is a file: give the folder of a transformers model, or a Hugging Face id")
+    elif page_of_hub(spec):
+        raise InputError(f"{spec} is not a Hugging Face id: give {page_of_hub(spec)}")
     elif not _HUB_ID.match(spec) or spec.startswith("."):
         raise InputError(f"there is no folder {spec}, and it is not a Hugging Face id (owner/name)")
     else:

@@ -164,10 +164,43 @@ def test_a_provider_that_does_not_work_is_an_error(folders: tuple[Path, Path]) -
         ("owner/name", "install the `export` extra"),
     ],
 )
-def test_an_unknown_model_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_encoder_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locating, "exporter", lambda kind: None)
     with pytest.raises(InputError, match=message):
         locating.locate(spec, "encoder")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("resnet50", "give timm/resnet50"),
+        ("https://huggingface.co/google/vit-base-patch16-224", "give google/vit-base-patch16-224$"),
+        ("huggingface.co/google/vit/tree/main", "give google/vit$"),
+        ("hf:google/vit", "give google/vit$"),
+    ],
+)
+def test_the_spelling_of_other_tools_is_recognised(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        locating.locate(spec, "teacher")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("weights.pt", "a model of PyTorch.*export the model to ONNX"),
+        ("model.h5", "a model of Keras.*export the model to ONNX"),
+        ("model.tflite", "TensorFlow Lite"),
+        ("model.engine", "TensorRT"),
+        ("forest.joblib", "scikit-learn"),
+        ("model.safetensors", "the folder that holds config.json"),
+        ("probabilities.npy", "a table of image, class, probability"),
+        ("model.abc", "`inficond export teacher`, an .onnx file or a table"),
+    ],
+)
+def test_a_file_of_another_tool_names_the_way_out(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=f"is a file, not a model folder: .*{message}"):
+        locating.locate(tmp_path / name, "teacher")
 
 
 def test_a_hub_id_is_exported_once_and_cached(
