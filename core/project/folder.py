@@ -392,6 +392,11 @@ class ProjectFolder:
             check_inside(path, self.path)
         return path
 
+    def image_size(self, row: int) -> tuple[int, int] | None:
+        """Return width and height of an original in pixels, or None where they are not known."""
+        width, height = self._sizes[self._row(row)]
+        return (int(width), int(height)) if width and height else None
+
     def crop(self, row: int) -> tuple[float, float, float, float]:
         """Return the part of an image that the encoder saw: left, top, right, bottom in [0, 1].
 

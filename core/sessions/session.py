@@ -212,6 +212,16 @@ class Session:
             costs=find_costs(self.workspace, before, moved),
         )
 
+    def refitted(self, cls: str, actions: Actions, focus: Any = None) -> BranchState:
+        """Return the state after a step, without taking it and without comparing it.
+
+        Parameters and errors are those of `preview`.
+        """
+        with self._lock:
+            asked, _, _ = self._with_actions([cls], _action_list(actions), focus)
+            tolerance = TOLERANCE if focus is None else FOCUSED_TOLERANCE
+            return refit(self.workspace, asked, [cls], tolerance, self.state)[0]
+
     def apply(self, cls: str | Sequence[str], actions: Actions, focus: Any = None, note: str = "") -> Node:
         """Take a step: refit under all bounds of the current path and commit the result.
 
