@@ -194,7 +194,8 @@ def _contradicting(
         chosen += rows[np.argsort(order[rows], kind="stable")[:count]].tolist()
     if len(chosen) < LEAST_FOCUS:
         return ()
-    return tuple(str(workspace.image_ids[workspace.training_rows[i]]) for i in sorted(chosen))
+    rows = workspace.training_rows[np.sort(np.array(chosen, np.intp))]
+    return tuple(str(workspace.image_ids[row]) for row in rows.tolist())
 
 
 def training_values(session: Session, feature: Feature, properties: ImageProperties | None) -> Float64 | None:
