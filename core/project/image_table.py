@@ -164,9 +164,7 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
             if EXAM in footer.schema_arrow.names:
                 wanted = (*wanted, EXAM)
             _check_footer(footer, n, wanted, limit)
-            parquet = pq.ParquetFile(
-                content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS)
-            )
+            parquet = pq.ParquetFile(content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS))
             batches = []
             for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
                 _check_texts(batch)
