@@ -52,13 +52,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
     teacher = kinds.add_parser(
-        "teacher", help="an image classifier of transformers or timm, or an ONNX file with a manifest.json"
+        "teacher",
+        help="an image classifier of transformers, timm or torchvision, or an ONNX file with a manifest.json",
     )
     _model_arguments(teacher)
     teacher.add_argument("--size", type=int, metavar="PIXELS", help="input size")
     teacher.add_argument("--link", choices=["sigmoid", "softmax"], help="default: what the model states")
     teacher.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="weights of a timm/NAME model, as safetensors"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights of a timm/NAME or torchvision/NAME model, as safetensors",
     )
     teacher.add_argument(
         "--labels-file", type=Path, metavar="FILE", help="label names, one per line or as JSON"
@@ -91,7 +95,7 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="Hugging Face id, local folder, clip-b16, … (encoder), timm/NAME (teacher)",
+        help="Hugging Face id, local folder, clip-b16, … (encoder), timm/NAME, torchvision/NAME (teacher)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--revision", help="branch, tag or commit")

@@ -20,6 +20,7 @@ from inficond.export import attention
 from inficond.export.classifier import Link, LoadedClassifier, PixelClassifier, choose_link
 from inficond.export.folder import check_target, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, serialise, to_onnx
+from inficond.export.library_model import LibraryModel
 from inficond.export.preprocessing import Preprocessing
 from inficond.export.processor import (
     LARGEST,
@@ -31,7 +32,9 @@ from inficond.export.processor import (
 )
 from inficond.export.source import find_source
 from inficond.export.timm_classifier import PREFIX as TIMM
-from inficond.export.timm_classifier import TimmModel, is_timm_layout, timm_by_name, timm_of_folder
+from inficond.export.timm_classifier import is_timm_layout, timm_by_name, timm_of_folder
+from inficond.export.torchvision_classifier import PREFIX as TORCHVISION
+from inficond.export.torchvision_classifier import torchvision_by_name
 from inficond.export.verify import (
     Verification,
     compare_graph,
@@ -65,7 +68,8 @@ class TeacherOptions:
     overwrite : bool
         Replace an existing model folder.
     checkpoint : Path or None
-        Weights of a model given by name, as safetensors; None: those that its library downloads.
+        Weights of a model given by name, as safetensors (torchvision: also as a `.pth` file); None: those
+        that its library downloads.
     """
 
     size: int | None = None
@@ -120,8 +124,9 @@ def export_teacher(
     Parameters
     ----------
     spec : str
-        Hugging Face id or local folder of an image classifier of transformers or timm; ``timm/NAME``; or a
-        folder with an ONNX file and a `manifest.json` as docs/formats.md describes it.
+        Hugging Face id or local folder of an image classifier of transformers or timm; ``timm/NAME``;
+        ``torchvision/NAME``; or a folder with an ONNX file and a `manifest.json` as docs/formats.md describes
+        it.
     out : Path
         Model folder to write.
     options : TeacherOptions, optional
@@ -157,9 +162,14 @@ def export_teacher(
         return adopt(folder, out, options.link, labels, options.overwrite, progress)
     if spec.startswith(TIMM) and not folder.is_dir():
         model = timm_by_name(spec, options.checkpoint, labels)
-        classifier = _from_timm(model, options, None, {"source": spec, "revision": None})
+        classifier = _from_library(model, options, None, {"source": spec, "revision": None})
+    elif spec.startswith(TORCHVISION) and not folder.is_dir():
+        model = torchvision_by_name(spec, options.checkpoint, labels)
+        classifier = _from_library(model, options, None, {"source": spec, "revision": None})
     elif options.checkpoint is not None:
-        raise InputError(f"--checkpoint gives weights to a model of {TIMM}NAME; {spec} has its own")
+        raise InputError(
+            f"--checkpoint gives weights to a model of {TIMM}NAME or {TORCHVISION}NAME; {spec} has its own"
+        )
     else:
         classifier = _from_transformers(spec, options, labels)
     progress.advance()
@@ -171,7 +181,7 @@ def _from_transformers(spec: str, options: TeacherOptions, labels: list[str] | N
     source = find_source(spec, options.revision)
     if is_timm_layout(source.config):
         model = timm_of_folder(source.folder, source.config, source.name, labels)
-        return _from_timm(model, options, source.licence, source.describe())
+        return _from_library(model, options, source.licence, source.describe())
     loaded = LoadedClassifier(source, options.fused, labels)
     link, link_notes = choose_link(source.config, len(loaded.labels), options.link, source.name)
     size = None if options.size is None else (options.size, options.size)
@@ -190,10 +200,10 @@ def _from_transformers(spec: str, options: TeacherOptions, labels: list[str] | N
     )
 
 
-def _from_timm(
-    model: TimmModel, options: TeacherOptions, licence: str | None, origin: dict[str, Any]
+def _from_library(
+    model: LibraryModel, options: TeacherOptions, licence: str | None, origin: dict[str, Any]
 ) -> Classifier:
-    """Combine a classifier of timm with its measured preprocessing."""
+    """Combine a classifier of timm or torchvision with its measured preprocessing."""
     preprocessing = measure(model.process, model.stated, f"the transform of {model.name}")
     notes: list[str] = list(model.notes)
     process: Process | None = model.process

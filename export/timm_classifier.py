@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from torch import nn
 
 from inficond.core.errors import InputError, first_line
 from inficond.export.labels import check_label_count, label_notes
+from inficond.export.library_model import LibraryModel, PictureTransform
 from inficond.export.processor import FILTERS, Process, Stated
 from inficond.export.source import first_bad_weight
 from inficond.export.torchvision_import import import_torchvision
@@ -16,8 +15,10 @@ from inficond.export.torchvision_import import import_torchvision
 PREFIX = "timm/"
 
 
-class TimmModel:
-    """A classifier of timm with its labels and preprocessing.
+def _library_model(
+    name: str, model: nn.Module, labels: list[str] | None, described: dict[str, Any] | None = None
+) -> LibraryModel:
+    """Combine a model with its labels and timm's preprocessing.
 
     Parameters
     ----------
@@ -26,63 +27,32 @@ class TimmModel:
     model : nn.Module
     labels : list of str or None
         Names given by the user; None for timm's names.
-    described : dict
+    described : dict, optional
         Further facts that may name the labels, from a `config.json` of timm.
-
-    Attributes
-    ----------
-    module : nn.Module
-        Normalised pixels (B, 3, H, W) to logits (B, L).
-    labels, notes : list of str
-    process : Process
-        timm's own preprocessing.
-    stated : Stated
     """
+    import timm.data  # pyright: ignore[reportMissingImports]
 
-    def __init__(
-        self, name: str, model: nn.Module, labels: list[str] | None, described: dict[str, Any] | None = None
-    ) -> None:
-        import timm.data  # pyright: ignore[reportMissingImports]
-
-        self.name, self.module = name, model.eval().requires_grad_(False)
-        bad = first_bad_weight(model)
-        if bad:
-            raise InputError(f"{name} has NaN or infinite values in {bad}: download it again")
-        config = timm.data.resolve_model_data_config(model)
-        self.process: Process = _Transform(
-            timm.data.create_transform(**config, is_training=False), f"the transform of {name}"
-        )
-        self.stated = Stated(
-            interpolation=config["interpolation"] if config["interpolation"] in FILTERS.values() else None,
-            mean=tuple(config["mean"]),
-            std=tuple(config["std"]),
-        )
-        outputs = int(getattr(model, "num_classes", 0))
-        if outputs < 1:
-            raise InputError(f"{name} has no classification head: name a checkpoint trained as a classifier")
-        where = "the labels file"
-        if labels is None:
-            labels, where = _label_names(model, outputs, described or {}), "its configuration"
-        check_label_count(outputs, labels, name, where)
-        self.labels, self.notes = labels, label_notes(labels, name)
-
-
-class _Transform:
-    """Calls a transform of torchvision's kind: a Pillow image to a tensor (3, H, W)."""
-
-    def __init__(self, transform: Any, title: str) -> None:
-        self.transform, self.title = transform, title
-
-    def __call__(self, picture: Any) -> Any:
-        try:
-            found = self.transform(Image.fromarray(picture))
-        except Exception as error:  # a user's own transform may fail in any way
-            height, width = picture.shape[:2]
-            first = first_line(error)
-            raise InputError(f"{self.title} fails on a picture of {width}×{height} pixels: {first}") from None
-        if not isinstance(found, torch.Tensor) or found.ndim != 3:
-            raise InputError(f"{self.title} does not return a tensor (3, H, W)")
-        return found.float().numpy()
+    module = model.eval().requires_grad_(False)
+    bad = first_bad_weight(model)
+    if bad:
+        raise InputError(f"{name} has NaN or infinite values in {bad}: download it again")
+    config = timm.data.resolve_model_data_config(model)
+    process: Process = PictureTransform(
+        timm.data.create_transform(**config, is_training=False), f"the transform of {name}"
+    )
+    stated = Stated(
+        interpolation=config["interpolation"] if config["interpolation"] in FILTERS.values() else None,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+    outputs = int(getattr(model, "num_classes", 0))
+    if outputs < 1:
+        raise InputError(f"{name} has no classification head: name a checkpoint trained as a classifier")
+    where = "the labels file"
+    if labels is None:
+        labels, where = _label_names(model, outputs, described or {}), "its configuration"
+    check_label_count(outputs, labels, name, where)
+    return LibraryModel(name, module, labels, process, stated, label_notes(labels, name))
 
 
 def import_timm(needed_by: str) -> Any:
@@ -107,7 +77,7 @@ def is_timm_layout(config: dict[str, Any]) -> bool:
     return "model_type" not in config and isinstance(config.get("architecture"), str)
 
 
-def timm_of_folder(folder: Path, config: dict[str, Any], name: str, labels: list[str] | None) -> TimmModel:
+def timm_of_folder(folder: Path, config: dict[str, Any], name: str, labels: list[str] | None) -> LibraryModel:
     """Load a classifier from a folder that timm wrote (`config.json` with `architecture`, safetensors).
 
     Parameters
@@ -139,10 +109,10 @@ def timm_of_folder(folder: Path, config: dict[str, Any], name: str, labels: list
         **(config.get("model_args") or {}),
     )
     load_weights(model, next(iter(sorted(folder.glob("*.safetensors")))), name)
-    return TimmModel(name, model, labels, config)
+    return _library_model(name, model, labels, config)
 
 
-def timm_by_name(spec: str, checkpoint: Path | None, labels: list[str] | None) -> TimmModel:
+def timm_by_name(spec: str, checkpoint: Path | None, labels: list[str] | None) -> LibraryModel:
     """Load a classifier of timm by its name.
 
     Parameters
@@ -166,11 +136,11 @@ def timm_by_name(spec: str, checkpoint: Path | None, labels: list[str] | None) -
 
         raise unknown("model of timm", name.split(".")[0], timm.list_models())
     if checkpoint is None:
-        return TimmModel(spec, _create(timm, spec, name, pretrained=True), labels)
+        return _library_model(spec, _create(timm, spec, name, pretrained=True), labels)
     count = outputs_of_checkpoint(checkpoint, timm.get_pretrained_cfg_value(name, "classifier"))
     model = _create(timm, spec, name, pretrained=False, **({} if count is None else {"num_classes": count}))
     load_weights(model, checkpoint, spec)
-    return TimmModel(spec, model, labels)
+    return _library_model(spec, model, labels)
 
 
 def _create(timm: Any, title: str, name: str, **options: Any) -> nn.Module:

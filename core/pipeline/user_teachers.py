@@ -1,6 +1,7 @@
 """Teachers of the user that depend on the images: ONNX files, zero-shot classes, Python objects."""
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +24,16 @@ from inficond.core.teachers.onnx_file import SEEN, TrialPictures, write_onnx_tea
 from inficond.core.teachers.python_callable import (
     answer,
     is_callable_name,
+    is_keras_model,
     is_torch_module,
     load_callable,
     made,
     own_labels,
 )
 from inficond.core.teachers.zero_shot import write_zero_shot
+
+KERAS = ".keras"
+"""Suffix of model files of Keras."""
 
 
 def teacher_kind(teacher: Any) -> str:
@@ -37,8 +42,8 @@ def teacher_kind(teacher: Any) -> str:
     Returns
     -------
     str
-        ``auto``, ``labels``, ``probe``, ``zero-shot``, ``onnx``, ``table``, ``python`` or ``model`` (a model
-        folder or a hub id).
+        ``auto``, ``labels``, ``probe``, ``zero-shot``, ``onnx`` (also a Keras file), ``table``, ``python`` or
+        ``model`` (a model folder or a hub id).
     """
     if not isinstance(teacher, str | Path):
         return "python"
@@ -46,7 +51,7 @@ def teacher_kind(teacher: Any) -> str:
     if text in ("auto", "zero-shot", *LABEL_KINDS):
         return text
     suffix = Path(text).suffix.lower()
-    if suffix == ".onnx":
+    if suffix in (".onnx", KERAS):
         return "onnx"
     if is_callable_name(text):
         return "python"
@@ -86,14 +91,32 @@ class UserTeachers:
         self._notes, self._progress = notes, progress
 
     def write_onnx(self, folder: Path) -> None:
-        """Write the ONNX file of the options as a teacher folder.
+        """Write the ONNX or Keras file of the options as a teacher folder.
 
         Raises
         ------
         InputError
-            See `write_onnx_teacher`.
+            See `write_onnx_teacher`; a Keras file cannot be converted.
         """
         path = Path(self._options.teacher).expanduser()
+        if path.suffix.lower() == KERAS:
+            self._write_keras(folder, path, path.stem)
+        else:
+            self._write_graph(folder, path)
+
+    def _write_keras(self, folder: Path, model: Any, name: str) -> None:
+        """Convert a Keras file or model to ONNX, and write it as a teacher folder."""
+        export = exporter("keras")
+        if export is None:
+            raise InputError(
+                'a Keras model as teacher needs the extra `keras`: pip install "inficond[keras]"'
+            )
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / f"{name}.onnx"
+            export(model, path)
+            self._write_graph(folder, path)
+
+    def _write_graph(self, folder: Path, path: Path) -> None:
         for note in write_onnx_teacher(
             folder,
             path,
@@ -134,13 +157,16 @@ class UserTeachers:
         write_zero_shot(folder, encoder, prompts, self._options.temperature)
 
     def write_module(self, folder: Path) -> bool:
-        """Write the Python teacher as a teacher folder if it is a `torch.nn.Module`; return whether it is.
+        """Write a Python teacher as a folder if it is a torch module or a Keras model; return whether it is.
 
         Raises
         ------
         InputError
             The `export` extra is not installed, the classes have no names, or the export fails.
         """
+        if is_keras_model(self._teacher):
+            self._write_keras(folder, self._teacher, str(self._teacher.name))
+            return True
         if not is_torch_module(self._teacher):
             return False
         export = exporter("module")

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, standard_errors
+from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, relaxed_fit, standard_errors
 
 MOST_CONCEPTS = 12.0
 """Largest mean number of concepts per class that is chosen without being asked for."""
 STEP = 0.75
 """Ratio of consecutive penalties of the path."""
+NEARLY, WIDEN = 0.9, 1.02
+"""Share of the limit from which the chosen penalty is tried at full accuracy, and the factor by which it
+grows while the limit is exceeded."""
 MOST_STEPS = 40
 BISECTIONS = 6
 """Of λ in comparisons at equal number of concepts: λ is then within 1.5 %."""
@@ -26,7 +29,8 @@ class SparsityChoice:
     Parameters
     ----------
     lam : float
-        Penalty of the first fit.
+        Penalty of the first fit; slightly above that of the path if students fitted to full accuracy would
+        exceed the limit of concepts.
     nec : tuple of float
         Mean number of effective concepts per class at each penalty of the path.
     loss, error : tuple of float
@@ -109,13 +113,19 @@ def choose_sparsity(
     best = int(loss.argmin())
     error = standard_errors(each, best)
     index = int(np.flatnonzero(loss <= loss[best] + error)[0])
+    lam, nec = lams[index], necs[index]
+    while nec > NEARLY * most:  # the fit of the students is more accurate than those of the path
+        nec = float(np.mean(relaxed_fit(X, T, lam, link, penalty=penalty).nec))
+        if nec <= most:
+            break
+        lam *= WIDEN
     return SparsityChoice(
-        lams[index],
+        lam,
         tuple(necs),
         tuple(map(float, loss)),
         tuple(map(float, error)),
         index,
-        _reason(necs[index], index, best, len(lams), most),
+        _reason(nec, index, best, len(lams), most),
     )
 
 

@@ -85,8 +85,16 @@ def made(teacher: Any) -> Any:
 
 def is_torch_module(teacher: Any) -> bool:
     """Return whether an object is a `torch.nn.Module`; torch itself is not imported."""
-    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(teacher).__mro__}
-    return "torch.nn.modules.module.Module" in kinds
+    return "torch.nn.modules.module.Module" in _kinds(teacher)
+
+
+def is_keras_model(teacher: Any) -> bool:
+    """Return whether an object is a `keras.Model`; Keras itself is not imported."""
+    return "keras.src.models.model.Model" in _kinds(teacher)
+
+
+def _kinds(value: Any) -> set[str]:
+    return {f"{kind.__module__}.{kind.__name__}" for kind in type(value).__mro__}
 
 
 def own_labels(teacher: Any) -> list[str] | None:

@@ -48,8 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="T",
         help="`probe` (default for labelled images), `labels`, `zero-shot`, `embedded` (default for other "
-        "images), a model folder, a Hugging Face id, timm/NAME, an .onnx file, package.module:object, or a "
-        "table image, class, probability",
+        "images), a model folder, a Hugging Face id, timm/NAME, torchvision/NAME, an .onnx or .keras file, "
+        "package.module:object, or a table image, class, probability",
     )
     add(
         "--labels-file",
