@@ -393,7 +393,13 @@ class ProjectFolder:
         return path
 
     def image_size(self, row: int) -> tuple[int, int] | None:
-        """Return width and height of an original in pixels, or None where they are not known."""
+        """Return width and height of an original in pixels, or None where they are not known.
+
+        Examples
+        --------
+        >>> project.image_size(0)
+        (256, 256)
+        """
         width, height = self._sizes[self._row(row)]
         return (int(width), int(height)) if width and height else None
 

@@ -216,6 +216,12 @@ class Session:
         """Return the state after a step, without taking it and without comparing it.
 
         Parameters and errors are those of `preview`.
+
+        Examples
+        --------
+        >>> state = session.refitted("water bird", {"kind": "mute", "concept": "water"})
+        >>> float(state.classes["water bird"].weights[session.columns.index["water"]])
+        0.0
         """
         with self._lock:
             asked, _, _ = self._with_actions([cls], _action_list(actions), focus)

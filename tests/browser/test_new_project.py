@@ -83,7 +83,7 @@ def test_a_cancelled_upload_resumes_into_a_project(
     wait_until_drawn(page)
     assert made(guests.files.projects) == partial, "the second request must resume the first"
     project = Project.open(partial[0])
-    assert len(project) == MANY
+    assert len(project) + len(project.exam) == MANY
     assert project.classes == ["bird", "fish"]
     expect(page.locator("#view-performance [data-class]")).to_have_count(2)
     names = {file.name for file in photographs}

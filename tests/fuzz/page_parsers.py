@@ -69,6 +69,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "open_project": {"token": "$token", "project": "p0"},
     "classify": {"token": "$token", "path": "/nowhere/a.jpg", "name": "a.jpg"},
     "discard_image": {"token": "$token"},
+    "exam": {"token": "$token"},
+    "take_exam": {"token": "$token"},
 }  # fmt: skip
 CALLS: dict[str, list[Any]] = {
     "classes": [], "influence": ["boat"], "instances": ["boat", "missed", 5], "suggest": ["boat", ""],
