@@ -19,7 +19,7 @@ from inficond.export.teacher import TeacherOptions, export_teacher  # noqa: E402
 from inficond.export.torchvision_import import import_torchvision  # noqa: E402
 
 import_torchvision("this test")
-from torchvision import models  # noqa: E402
+from torchvision import models  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 
 def save_weights(path: Path, name: str, outputs: int = 4):
