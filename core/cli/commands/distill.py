@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--concepts",
         metavar="FILE",
-        help="file of words, one per line, or `paper`: the words of the paper's corpus, all of them (default: "
+        help="file of words, one per line, or `paper` for all words of the paper's corpus (default: "
         "built-in words that belong to the classes)",
     )
     add(
