@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 
 from inficond.core.bench.words_sets import PhotoSet
 from inficond.core.concepts.corpus import Corpus
-from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.models.encoder import Encoder
 from inficond.core.pipeline.targets import normalised
 from inficond.core.students.baseline import random_concept_vectors, random_directions
 from inficond.core.students.controls import absent_share, mean_fidelity, random_regions, random_rows
 from inficond.core.students.distil import distil
-from inficond.core.students.name_prior import ClassNames, choose_prior, class_names
+from inficond.core.students.name_prior import (
+    PROPOSED_STRENGTH,
+    ClassNames,
+    PriorChoice,
+    choose_prior,
+    class_names,
+)
 from inficond.core.students.proposals import most_words
 from inficond.core.students.relaxed import RELAX
 from inficond.core.students.student import Students
@@ -116,7 +121,11 @@ class Split:
         """Select words as a build does."""
         classes = self.photos.classes
         teaching = Teaching(
-            self.T[~self.validation], self.photos.link, self.names, STRENGTH, most_words(len(classes))
+            self.T[~self.validation],
+            self.photos.link,
+            self.names,
+            PROPOSED_STRENGTH,
+            most_words(len(classes)),
         )
         return select_words(
             corpus, self.regions, self.neutral, tested=tested, grounded=grounded,
@@ -126,13 +135,13 @@ class Split:
     def words(self, selection: WordSelection, prior: bool = True) -> Measured:
         """Fit words, with the name prior that a build chooses."""
         X = random_concept_vectors(self.photos.regions, selection.vectors)
-        penalty = None
+        chosen = None
         if prior:
-            penalty = choose_prior(
+            chosen = choose_prior(
                 self.names, selection.corpus.embeddings, X[~self.validation], self.T[~self.validation],
-                self.photos.link, nec=self.nec,
-            ).penalty  # fmt: skip
-        return self._fit(X, selection.corpus.names, penalty, named=True)
+                self.photos.link, nec=self.nec, word_names=selection.corpus.names,
+            )  # fmt: skip
+        return self._fit(X, selection.corpus.names, chosen, named=True)
 
     def vectors(self, vectors: NDArray[np.float32]) -> Measured:
         """Fit vectors without names."""
@@ -151,13 +160,14 @@ class Split:
         self,
         X: NDArray[np.float32],
         names: list[str],
-        penalty: NDArray[np.float32] | None,
+        prior: PriorChoice | None,
         named: bool,
     ) -> Measured:
         training = ~self.validation
         students = distil(
             X[training], self.T[training], self.photos.classes, names, nec=self.nec, relax=RELAX,
-            link=self.photos.link, penalty=penalty,
+            link=self.photos.link, penalty=None if prior is None else prior.penalty,
+            outside=None if prior is None else prior.outside,
         )[0]  # fmt: skip
         held_out = X[self.validation]
         ap = mean_fidelity(students, held_out, self.T[self.validation])

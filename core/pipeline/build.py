@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from inficond.core.atomic_io import write_errors
 from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
 from inficond.core.concepts.duplicates import merge_duplicates
-from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
 from inficond.core.concepts.validity import word_validity
 from inficond.core.errors import InputError
@@ -48,7 +47,14 @@ from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students.distil import with_fitting_thresholds
-from inficond.core.students.name_prior import ClassNames, PriorChoice, choose_prior, class_names, helped_words
+from inficond.core.students.name_prior import (
+    PROPOSED_STRENGTH,
+    ClassNames,
+    PriorChoice,
+    choose_prior,
+    class_names,
+    helped_words,
+)
 from inficond.core.students.proposals import most_words
 from inficond.core.students.relaxed import RELAX
 from inficond.core.students.sparsity import MOST_CONCEPTS, choose_sparsity
@@ -632,7 +638,7 @@ class _Build:
             names = class_names(chosen.names, self.encoder, regions, T_seen, self._word_mean)
         tested = o.validity and o.concepts is None
         if tested:
-            strength = STRENGTH if o.name_prior is None else o.name_prior
+            strength = PROPOSED_STRENGTH if o.name_prior is None else o.name_prior
             most = most_words(len(chosen.names)) if o.words is None else o.words
             teaching = Teaching(T_seen, link, names, strength, most)
         selection = select_words(
@@ -753,7 +759,7 @@ class _Build:
         students = distil(
             X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
             nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
-            penalty=prior.penalty,
+            penalty=prior.penalty, outside=prior.outside,
         )[0]  # fmt: skip
         if prior.penalty is not None:
             without = distil(
@@ -818,7 +824,7 @@ class _Build:
             return PriorChoice(0.0, None, "off")
         return choose_prior(
             names, words.corpus.embeddings, X, T, link, nec=o.nec or MOST_CONCEPTS, asked=o.name_prior,
-            groups=groups, seed=o.seed,
+            groups=groups, seed=o.seed, word_names=words.corpus.names,
         )  # fmt: skip
 
     def _tell_prior(self, prior: PriorChoice) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.domains import widened
 from inficond.core.concepts.duplicates import same_word
-from inficond.core.concepts.name_prior import STRENGTH
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.concepts.validity import Validity, word_validity
 from inficond.core.concepts.vocabulary import load_vocabulary, shipped_vectors
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
-from inficond.core.students.name_prior import class_names
+from inficond.core.students.name_prior import PROPOSED_STRENGTH, class_names
 from inficond.core.students.proposals import most_words, propose_words
 from inficond.core.tuning.concepts import check_name
 
@@ -103,6 +103,7 @@ class ProjectWords:
 
     def __init__(self, session: "Session", progress: Progress | None = None, wide: bool = False) -> None:
         self._session, project = session, session.project
+        self._wide = wide
         rows = project.training_rows
         if len(rows) > SEEN_IMAGES:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
@@ -157,20 +158,24 @@ class ProjectWords:
         most : int, optional
             Largest number of words; by default 40, or four per class if that is more.
         """
-        session, corpus = self._session, self.corpus
+        session = self._session
+        T = session.context.workspace.targets(session.state, "training")
+        T = T[np.searchsorted(session.project.training_rows, self._rows)]
+        mean = self.corpus.embeddings.mean(axis=0)
+        names = class_names(session.classes, session.context.encoder, self.regions, T, mean)
+        corpus = self.corpus if names.domains is None else widened(self.corpus, names.domains)
         validity = self.validity(corpus)
         concepts = set(session.concepts) - session.dropped
-        own = np.array([name in concepts for name in corpus.names])
-        candidates = np.flatnonzero(validity.valid | own)
-        texts, all_targets = corpus.embeddings[candidates], session.context.workspace
-        T = all_targets.targets(session.state, "training")
-        T = T[np.searchsorted(session.project.training_rows, self._rows)]
-        mean = corpus.embeddings.mean(axis=0)
-        names = class_names(session.classes, session.context.encoder, self.regions, T, mean)
+        kept = validity.valid
+        if names.domains is not None and names.domains.complete and not self._wide:
+            kept = kept & names.domains.listed(corpus.names)
+        kept = kept | np.array([name in concepts for name in corpus.names])
+        kept &= np.array([name not in session.dropped for name in corpus.names])
+        candidates = np.flatnonzero(kept)
+        texts = corpus.embeddings[candidates]
+        penalty = names.penalties(texts, PROPOSED_STRENGTH, [corpus.names[k] for k in candidates.tolist()])
         wanted = most_words(len(session.classes)) if most is None else most
-        turns = propose_words(
-            self.regions, texts, T, session.students.link, names.penalties(texts, STRENGTH), wanted
-        )[1]
+        turns = propose_words(self.regions, texts, T, session.students.link, penalty, wanted)[1]
         index = {name: k for k, name in enumerate(session.concepts)}
         weights = session.students.weights
         out = []

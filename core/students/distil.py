@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LAM = 2.5e-3
 """λ on standardized columns; equals 1e-4 of the paper on raw concept vectors with a spread of about 0.04."""
+EXCLUDED = 1e9
+"""Factor of λ that excludes a word from a class."""
 THRESHOLDS = ("half", "matched")
 ROUNDING, SUM_ROUNDING = 1e-5, 1e-3
 """Rounding errors of responses that are accepted: outside [0, 1], and of the sum of a row (softmax)."""
@@ -39,6 +41,7 @@ def distil(
     embeddings: ArrayLike | None = None,
     penalty: ArrayLike | None = None,
     relax: float = 1.0,
+    outside: NDArray[np.bool_] | None = None,
 ) -> tuple[Students, "FitResult"]:
     """Fit one student per class to the teacher's responses (response-based distillation).
 
@@ -69,6 +72,9 @@ def distil(
     relax : float
         Below 1, the concepts that the fit at λ selects are penalised by ``relax · λ`` in a second fit
         (`inficond.core.students.relaxed.relaxed_fit`).
+    outside : (C, K) bool, optional
+        Words that may only count against a class: if a fit gives one of them a positive weight, the word is
+        excluded from the class by its penalty, and the fit is repeated.
 
     Returns
     -------
@@ -116,14 +122,24 @@ def distil(
     if thresholds not in THRESHOLDS:
         raise InputError(f"thresholds must be {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
     factors = None if penalty is None else np.asarray(penalty, np.float32)
-    if nec is not None:
-        result = lambda_for_nec(X, responses, nec, link=link, penalty=factors, tol=tol)
-        lam = float(result.lam)
-    elif relax == 1.0:
-        result = fit(X, responses, lam=lam, link=link, penalty=factors, tol=tol)
-    if relax != 1.0:
-        result = relaxed_fit(X, responses, lam, link, penalty=factors, relax=relax, tol=tol)
-        lam = float(result.lam)
+
+    def fitted(factors: NDArray[np.float32] | None) -> "FitResult":
+        level = lam
+        if nec is not None:
+            found = lambda_for_nec(X, responses, nec, link=link, penalty=factors, tol=tol)
+            if relax == 1.0:
+                return found
+            level = float(found.lam)
+        if relax == 1.0:
+            return fit(X, responses, lam=level, link=link, penalty=factors, tol=tol)
+        return relaxed_fit(X, responses, level, link, penalty=factors, relax=relax, tol=tol)
+
+    result = fitted(factors)
+    while outside is not None and (wrong := outside & (result.weights > 0)).any():
+        factors = np.ones(wrong.shape, np.float32) if factors is None else factors.copy()
+        factors[wrong] = EXCLUDED
+        result = fitted(factors)
+    lam = float(np.max(result.lam)) if nec is not None or relax != 1.0 else lam
     words = None if embeddings is None else np.asarray(embeddings, np.float32)
     students = Students.from_fit(
         result, classes, concepts, link=link, lam=lam, encoder=encoder, embeddings=words

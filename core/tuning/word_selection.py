@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.domains import widened
 from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.concepts.validity import word_validity
@@ -131,19 +132,29 @@ def select_words(
     -------
     WordSelection
     """
-    corpus, needed = candidates, 0
+    needed, rivals = 0, len(candidates)
     left_out: tuple[tuple[str, int], ...] = ()
-    hubness = neutral.hubness(candidates.embeddings)
     word_mean = candidates.embeddings.mean(axis=0) if vocabulary_mean is None else vocabulary_mean
+    names = teaching.names if tested and teaching is not None else None
+    domains = None if names is None else names.domains
+    if domains is not None:
+        candidates = widened(candidates, domains)
+    corpus = candidates
+    hubness = neutral.hubness(candidates.embeddings)
     reason = f"{len(candidates)} words"
+    not_proposed: tuple[str, ...] = ()
     if tested and len(candidates) > LEAST_WORDS:
-        validity = word_validity(regions, candidates.embeddings, hubness)
+        validity = word_validity(regions, candidates.embeddings, hubness, rivals=rivals)
         kept = validity.valid
         if kept.sum() < LEAST_WORDS:
             kept = np.zeros(len(candidates), bool)
             kept[np.argsort(-validity.found, kind="stable")[:LEAST_WORDS]] = True
-        names = candidates.names
-        left_out = tuple((names[k], int(validity.found[k])) for k in np.flatnonzero(~kept))
+        words = candidates.names
+        left_out = tuple((words[k], int(validity.found[k])) for k in np.flatnonzero(~kept))
+        if domains is not None and domains.complete:
+            listed = domains.listed(words)
+            not_proposed = tuple(words[k] for k in np.flatnonzero(kept & ~listed))
+            kept = kept & listed
         rows = np.flatnonzero(kept)
         corpus = Corpus(tuple(candidates.concepts[k] for k in rows), candidates.embeddings[rows])
         hubness, needed = hubness[rows], validity.needed
@@ -153,16 +164,20 @@ def select_words(
         )
         if not validity.valid.sum() >= LEAST_WORDS:
             reason = f"the {LEAST_WORDS} of {len(candidates)} built-in words that are found in most images"
-    not_proposed: tuple[str, ...] = ()
+        if not_proposed:
+            kinds = dict.fromkeys(d.name for d in domains.domains if d is not None) if domains else {}
+            reason += f", and that belong to a class ({', '.join(kinds)})"
     by_class: list[list[str]] = []
     if tested and teaching is not None and len(corpus) > teaching.most:
-        prior = teaching.names
-        penalty = None if prior is None else prior.penalties(corpus.embeddings, teaching.strength)
-        rows, turns = propose_words(
-            regions, corpus.embeddings, teaching.T, teaching.link, penalty, teaching.most
+        penalty = (
+            None if names is None else names.penalties(corpus.embeddings, teaching.strength, corpus.names)
         )
+        vectors = corpus.embeddings
+        if grounded:  # words are compared by the vectors that they would have as concepts
+            vectors = ground_words(regions, vectors, hubness, neutral.mean, word_mean)[0]
+        rows, turns = propose_words(regions, vectors, teaching.T, teaching.link, penalty, teaching.most)
         words = corpus.names
-        not_proposed = tuple(words[k] for k in np.setdiff1d(np.arange(len(corpus)), rows))
+        not_proposed += tuple(words[k] for k in np.setdiff1d(np.arange(len(corpus)), rows))
         by_class = [[words[k] for k in turn] for turn in turns]
         reason = f"{len(rows)} proposed class by class, out of {reason}"
         corpus = Corpus(tuple(corpus.concepts[k] for k in rows), corpus.embeddings[rows])

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the export extra is not installed")
 import torch
 from torch.nn import functional as F
 
-from inficond.export.embedded import measure
+from inficond.core.bench.encoder_measures import area_under_roc, average_precision, measure_outlines
 from inficond.export.regions import RegionFinder
 
 ASSETS = Path(__file__).resolve().parents[2] / "core" / "assets"
@@ -176,8 +176,8 @@ def test_average_precision_and_roc_equal_those_of_scikit_learn():
     for _ in range(20):
         truth = rng.random(60) < 0.3
         scores = np.round(rng.random(60), 1)  # many ties
-        assert np.isclose(measure.average_precision(truth, scores), average_precision_score(truth, scores))
-        assert np.isclose(measure.area_under_roc(truth, scores), roc_auc_score(truth, scores))
+        assert np.isclose(average_precision(truth, scores), average_precision_score(truth, scores))
+        assert np.isclose(area_under_roc(truth, scores), roc_auc_score(truth, scores))
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_average_precision_and_roc_equal_those_of_scikit_learn():
 def test_quality_on_coco_is_at_least_that_of_the_card(shared_data):
     from inficond.core.models import load_encoder
 
-    figures = measure.measure_coco(Path(shared_data), load_encoder("embedded"))
+    figures = measure_outlines(Path(shared_data) / "coco", load_encoder("embedded"))
     assert figures["map"] >= 0.47
     assert figures["cell_auc_things"] >= 0.66
     assert figures["cell_auc_stuff"] >= 0.70

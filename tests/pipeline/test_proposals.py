@@ -117,3 +117,16 @@ def test_helped_words_are_those_that_only_the_prior_brings_in(images: dict[str, 
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be between"):
         BuildOptions(images="photos", out="out", **options)
+
+
+def test_words_outside_a_class_only_count_against_it(images: dict[str, Any]) -> None:
+    X = concept_vectors(images["regions"], images["words"])
+    concepts, classes = [f"w{k}" for k in range(60)], ["a", "b", "c"]
+    outside = np.zeros((3, 60), bool)
+    outside[0, 0] = outside[1, 0] = True  # the first word names the first class
+    make: Any = {"link": "softmax", "nec": 3.0, "relax": 0.1}
+    free = distil(X, images["T"], classes, concepts, **make)[0]
+    bound = distil(X, images["T"], classes, concepts, outside=outside, **make)[0]
+    assert free.weights[0, 0] > 0
+    assert (bound.weights[outside] <= 0).all()
+    assert (bound.weights[2] != 0).any()

@@ -73,7 +73,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--concepts",
         metavar="FILE",
-        help="file of words, one per line (default: the built-in corpus)",
+        help="file of words, one per line, or `paper` for all words of the paper's corpus (default: "
+        "built-in words that belong to the classes)",
     )
     add(
         "--classes",
@@ -215,6 +216,14 @@ def table_options(args: argparse.Namespace) -> TableOptions:
     )
 
 
+def _concepts(args: argparse.Namespace) -> str | None:
+    """Return the file of words; None for the built-in words."""
+    from inficond.core.concepts.corpus import ASSETS, BUILT_IN
+
+    given = args.words if args.concepts is None and isinstance(args.words, str) else args.concepts
+    return str(ASSETS / BUILT_IN) if given == "paper" and not Path(given).is_file() else given
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
     """Build the project and print the quality of its students on validation images."""
     from inficond.core.pipeline.build import build
@@ -231,7 +240,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         teacher_labels=args.labels_file,
         temperature=args.temperature,
         encoder=args.encoder,
-        concepts=args.words if args.concepts is None and isinstance(args.words, str) else args.concepts,
+        concepts=_concepts(args),
         classes=args.classes,
         labels=args.labels,
         lam=args.lam,

@@ -8,7 +8,7 @@ import { conceptValues, contributions, factorKey, probabilities } from "./studen
 /**
  * @typedef {import("./types.d.ts").Student} Student
  * @typedef {import("./types.d.ts").Encoding} Encoding
- * @typedef {{values: Float64Array, evidence: Uint8Array, assignment: Uint8Array, canvas: HTMLCanvasElement}} Shown
+ * @typedef {{values: Float64Array, evidence: boolean[][], assignment: Uint8Array, canvas: HTMLCanvasElement}} Shown
  */
 
 const LONGEST = 960;
@@ -127,7 +127,7 @@ function light(concept) {
   context.fillStyle = OTHER;
   context.fillRect(0, 0, overlay.width, overlay.height);
   for (let cell = 0; cell < rows * columns; cell++) {
-    if (shown.assignment[cell] !== shown.evidence[concept]) continue;
+    if (!shown.evidence[concept][shown.assignment[cell]]) continue;
     const x = left + ((right - left) * (cell % columns)) / columns;
     const y = top + ((bottom - top) * Math.floor(cell / columns)) / rows;
     context.clearRect(x, y, (right - left) / columns + 0.5, (bottom - top) / rows + 0.5);

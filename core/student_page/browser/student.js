@@ -6,23 +6,24 @@
  * @typedef {{concept: number, weight: number, value: number, contribution: number}} Contribution
  */
 
+/** Regions are shown whose cosine is at most this share of the range below the largest, as in `localise.py`. */
+const TOLERANCE = 0.25;
+
 /**
- * Values of the concepts: the largest cosine over the regions, at least 0; and the region of each.
+ * Values of the concepts: the largest cosine over the regions, at least 0; and the regions that show each.
  * @param {Encoding} encoding
  * @param {number} count Number of concepts.
- * @returns {{values: Float64Array, evidence: Uint8Array}}
+ * @returns {{values: Float64Array, evidence: boolean[][]}} For each concept, whether each region shows it.
  */
 export function conceptValues(encoding, count) {
   const values = new Float64Array(count);
-  const evidence = new Uint8Array(count);
+  const evidence = [];
   for (let k = 0; k < count; k++) {
-    let best = Number.NEGATIVE_INFINITY;
-    for (let at = k, region = 0; at < encoding.cosines.length; at += count, region++) {
-      if (encoding.cosines[at] > best) {
-        best = encoding.cosines[at];
-        evidence[k] = region;
-      }
-    }
+    const cosines = [];
+    for (let at = k; at < encoding.cosines.length; at += count) cosines.push(encoding.cosines[at]);
+    const best = Math.max(...cosines);
+    const least = best - TOLERANCE * (best - Math.min(...cosines));
+    evidence.push(cosines.map((cosine) => cosine >= least));
     values[k] = Math.max(0, best);
   }
   return { values, evidence };
