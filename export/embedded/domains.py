@@ -9,6 +9,7 @@ import argparse
 import gzip
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from inficond.core.concepts.domains import NOUNS, Domain, load_domains
@@ -44,7 +45,7 @@ def domains_of_nouns(wordnet: WordNet, domains: tuple[Domain, ...]) -> dict[str,
     def domain_of(synset: str) -> int | None:
         if synset not in nearest:
             nearest[synset] = roots.get(synset)
-            level = [synset]
+            level: Sequence[str] = [synset]
             while nearest[synset] is None and level:
                 level = [h for s in level for h in wordnet.synsets[s].hypernyms]
                 nearest[synset] = next((roots[s] for s in level if s in roots), None)
