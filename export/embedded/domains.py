@@ -9,7 +9,6 @@ import argparse
 import gzip
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from inficond.core.concepts.domains import NOUNS, Domain, load_domains
@@ -45,17 +44,17 @@ def domains_of_nouns(wordnet: WordNet, domains: tuple[Domain, ...]) -> dict[str,
     def domain_of(synset: str) -> int | None:
         if synset not in nearest:
             nearest[synset] = roots.get(synset)
-            level: Sequence[str] = [synset]
+            level = [synset]
             while nearest[synset] is None and level:
                 level = [h for s in level for h in wordnet.synsets[s].hypernyms]
                 nearest[synset] = next((roots[s] for s in level if s in roots), None)
         return nearest[synset]
 
     found = {}
-    for noun, senses in wordnet.senses.items():
+    for noun, meanings in wordnet.senses.items():
         if not _NAME.fullmatch(noun):
             continue
-        index = next((d for s in senses[:SENSES] if (d := domain_of(s)) is not None), None)
+        index = next((d for s in meanings[:SENSES] if (d := domain_of(s)) is not None), None)
         if index is not None:
             found[noun] = index
     return found | direct
