@@ -38,6 +38,7 @@ MOST_WIDTH = 1440
 MOST_BYTES = 1_500_000
 
 SEEN = r"""(names) => Object.fromEntries(names.map((name) => {
+  const plain = (text) => text.replace(/\s+/g, " ").trim();
   const view = document.querySelector(`#view-${name} .view`);
   if (!view) return [name, null];
   const r = view.getBoundingClientRect();
@@ -45,7 +46,9 @@ SEEN = r"""(names) => Object.fromEntries(names.map((name) => {
   return [name, {
     inside: r.left >= 0 && r.top >= 0 && r.right <= innerWidth + 1 && r.bottom <= innerHeight + 1,
     drawn: view.innerText.trim().length, uncovered: Boolean(at && view.contains(at)),
-    text: view.innerText.replace(/\s+/g, " ").trim(),
+    text: [...view.querySelectorAll("select")].reduce(  // of the options, the chosen one is seen
+      (text, select) => text.replace(plain(select.innerText), select.selectedOptions[0]?.text ?? ""),
+      plain(view.innerText)),
     box: [r.left, r.top, r.right, r.bottom].map(Math.round) }];
 }))"""
 
