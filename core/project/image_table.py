@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from inficond.core.checksum import HashingFile
 from inficond.core.errors import InputError
 from inficond.core.file_access import open_regular
 from inficond.core.project.arrays import FileEntry, damaged
+from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +164,8 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
             wanted = (*TEXT_COLUMNS, "width", "height", "validation", *checksums)
             if EXAM in footer.schema_arrow.names:
                 wanted = (*wanted, EXAM)
-            _check_footer(footer, n, wanted, limit)
+            groups = read_row_groups(cast(BinaryIO, pa.BufferReader(content)))
+            _check_footer(footer, groups, n, wanted, limit)
             parquet = pq.ParquetFile(content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS))
             batches = []
             for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
@@ -198,7 +200,13 @@ def _content(file: BufferedReader) -> "pa.Buffer":
     return content
 
 
-def _check_footer(footer: "pq.ParquetFile", n: int, wanted: Sequence[str], limit: int) -> None:
+def _check_footer(
+    footer: "pq.ParquetFile",
+    groups: Sequence[Sequence[ColumnChunk]],
+    n: int,
+    wanted: Sequence[str],
+    limit: int,
+) -> None:
     meta = footer.metadata
     if meta.num_rows != n:
         raise ValueError(f"it lists {meta.num_rows:,} images and the arrays have {n:,} rows")
@@ -209,12 +217,13 @@ def _check_footer(footer: "pq.ParquetFile", n: int, wanted: Sequence[str], limit
         if names.count(name) != 1:
             raise ValueError(f"it has {names.count(name)} columns {name!r}, not one")
     size = 0
-    for group in range(meta.num_row_groups):
-        for column in range(meta.num_columns):
-            chunk = meta.row_group(group).column(column)
-            size += chunk.total_uncompressed_size
-            if chunk.compression not in CODECS or not ENCODINGS.issuperset(chunk.encodings):
-                raise ValueError(f"it is compressed with {chunk.compression} {tuple(chunk.encodings)}")
+    for group in groups:
+        if len(group) != meta.num_columns:
+            raise ValueError(f"a row group has {len(group):,} of {meta.num_columns:,} columns")
+        for chunk in group:
+            size += chunk.uncompressed_size
+            if chunk.codec not in CODECS or not ENCODINGS.issuperset(chunk.encodings):
+                raise ValueError(f"it is compressed with {chunk.codec} {chunk.encodings}")
     if size > limit:
         raise ValueError(f"it expands to {size:,} bytes")
 

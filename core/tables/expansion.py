@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
+from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +72,8 @@ def read_group(file: "pq.ParquetFile", group: int, column: str, path: Path) -> "
     """
     import pyarrow as pa
 
-    size = sum(chunk.total_uncompressed_size for chunk in _chunks(file, [column], range(group, group + 1)))
+    groups = read_row_groups(path)[group : group + 1]
+    size = sum(chunk.uncompressed_size for _, chunk in _chunks(file, [column], groups))
     if size > MOST_BYTES:
         raise _too_large(path, f"{size:,} bytes in one row group")
     expanded, parts = 0, []
@@ -128,12 +130,12 @@ def _check_footer(path: Path, file: "pq.ParquetFile", columns: Sequence[str] | N
         raise _too_large(path, f"{meta.num_rows:,} rows")
     size = values = nested = 0
     texts: dict[str, None] = {}
-    for chunk in _chunks(file, columns, range(meta.num_row_groups)):
-        size, values = size + chunk.total_uncompressed_size, values + chunk.num_values
-        if chunk.physical_type == "BYTE_ARRAY" and "." not in chunk.path_in_schema:
-            texts[chunk.path_in_schema] = None
-        elif chunk.physical_type == "BYTE_ARRAY":
-            nested = max(nested, chunk.total_uncompressed_size)
+    for column, chunk in _chunks(file, columns, read_row_groups(path)):
+        size, values = size + chunk.uncompressed_size, values + chunk.num_values
+        if column.physical_type == "BYTE_ARRAY" and "." not in column.path:
+            texts[column.path] = None
+        elif column.physical_type == "BYTE_ARRAY":
+            nested = max(nested, chunk.uncompressed_size)
     if size > MOST_BYTES:
         raise _too_large(path, f"{size:,} bytes")
     if values > MOST_VALUES:
@@ -146,15 +148,19 @@ def _rows(size: int, most: int) -> int:
     return max(1, min(most, MOST_BYTES // 4 // max(1, size)))
 
 
-def _chunks(file: "pq.ParquetFile", columns: Sequence[str] | None, groups: range) -> Iterator[Any]:
-    """Yield the footer's entries of columns."""
+def _chunks(
+    file: "pq.ParquetFile", columns: Sequence[str] | None, groups: Sequence[Sequence[ColumnChunk]]
+) -> Iterator[tuple[Any, ColumnChunk]]:
+    """Yield columns of the schema, each with its chunk of each row group."""
+    schema = file.metadata.schema
     for group in groups:
-        entry = file.metadata.row_group(group)
-        for i in range(entry.num_columns):
-            chunk = entry.column(i)
-            name = chunk.path_in_schema
+        if len(group) != len(schema):
+            raise ValueError(f"a row group has {len(group):,} columns, and the schema {len(schema):,}")
+        for i, chunk in enumerate(group):
+            column = schema.column(i)
+            name = column.path
             if columns is None or any(name == wanted or name.startswith(f"{wanted}.") for wanted in columns):
-                yield chunk
+                yield column, chunk
 
 
 def _expanded(array: Any) -> int:
