@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inficond.core.concepts.class_names import meaningful_part
 from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.unit_length import unit_length
 from inficond.core.models.encoder import Encoder
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "concepts"
@@ -116,13 +117,13 @@ class ClassDomains:
         names = [_stem(name) for name in self.classes]
         stems = [_stem(word) for word in words]
         row = {concept.name: m for m, concept in enumerate(self.corpus.concepts)}
-        likeness = _unit(vectors - word_mean) @ _unit(self.corpus.embeddings - word_mean).T
+        likeness = unit_length(vectors - word_mean) @ unit_length(self.corpus.embeddings - word_mean).T
+        known = {_stem(name) for name in row}
         out = np.ones((len(names), len(words)), bool)
         for c, domain in enumerate(self.domains):
             if domain is not None:
                 listed = {_stem(word) for word in domain.words}
                 near = likeness[:, [row[word] for word in domain.words]].max(axis=1) >= NEAR
-                known = {_stem(name) for name in row}
                 out[c] = [
                     stem in listed or (stem not in known and bool(near[k])) for k, stem in enumerate(stems)
                 ]
@@ -184,7 +185,3 @@ def _stem(word: str) -> str:
     """Return a word without the ending of its plural, for comparison only."""
     folded = " ".join(re.findall(r"[^\W_]+", word.casefold()))
     return folded[:-1] if folded.endswith("s") and not folded.endswith("ss") and len(folded) > 3 else folded
-
-
-def _unit(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

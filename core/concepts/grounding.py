@@ -11,6 +11,8 @@ Moving the whole way raises fidelity further, but the vector then drifts away fr
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.concepts.unit_length import unit_length
+
 LEAST_REGIONS = 5
 """A word with fewer regions keeps its text vector."""
 _BLOCK = 256
@@ -67,9 +69,5 @@ def half_grounded(
     word_mean: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Return the vectors (K, D) half-way between the summed regions (K, D) and the text vectors (K, D)."""
-    centre = _unit(_unit(sums) - neutral_mean)
-    return _unit(centre + _unit(words.astype(np.float64) - word_mean)).astype(np.float32)
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    centre = unit_length(unit_length(sums) - neutral_mean)
+    return unit_length(centre + unit_length(words.astype(np.float64) - word_mean)).astype(np.float32)

@@ -7,6 +7,8 @@ of each class, the penalty of word k in class c is multiplied by ``clip(exp(-str
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.concepts.unit_length import unit_length
+
 LEAST, MOST = 0.2, 3.0
 STRENGTH = 0.4
 
@@ -34,11 +36,7 @@ def name_penalties(
     -------
     (C, K) float32
     """
-    likeness = _unit(names - word_mean) @ _unit(words - word_mean).T
+    likeness = unit_length(names - word_mean) @ unit_length(words - word_mean).T
     spread = likeness.std(axis=1, keepdims=True)
     z = (likeness - likeness.mean(axis=1, keepdims=True)) / np.where(spread > 1e-9, spread, 1.0)
     return np.clip(np.exp(-strength * z), LEAST, MOST).astype(np.float32)
-
-
-def _unit(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

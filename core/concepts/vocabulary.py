@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.concepts.unit_length import unit_length
+
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "concepts"
 FILE, VECTORS = FOLDER / "vocabulary.csv.gz", FOLDER / "vocabulary.npz"
 FAMILIAR = 2
@@ -64,4 +66,4 @@ def pack_vectors(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
 def unpack_vectors(codes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the unit vectors of codes."""
     out = codes.astype(np.float32) * scale[:, None]
-    return (out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit_length(out).astype(np.float32)

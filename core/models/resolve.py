@@ -101,7 +101,7 @@ def _advice(text: str, kind: Kind) -> str:
 
 
 def _advice_for_file(path: Path, kind: Kind) -> str:
-    """What to do with a file that is given in place of a model folder."""
+    """Return what to do with a file that is given in place of a model folder."""
     library = _MODEL_FILES.get(path.suffix.lower())
     if path.suffix.lower() in _ARRAYS:
         return "write its answers as a table of image, class, probability (CSV, JSON or Parquet)"

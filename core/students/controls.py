@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inficond.core.concepts.unit_length import unit_length
 from inficond.core.evaluation.metrics import average_precision
 from inficond.core.students.baseline import Regions
 from inficond.core.students.student import Students
@@ -39,7 +40,7 @@ def random_regions(regions: Regions, rows: ArrayLike, count: int, seed: int = 0)
     image, region = np.divmod(drawn, per_image)
     chosen = [np.asarray(regions[slice(i, i + 1)], np.float32)[0] for i in rows[image].tolist()]
     out = np.stack([one[r] for one, r in zip(chosen, region.tolist())])
-    return (out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit_length(out).astype(np.float32)
 
 
 def random_rows(total: int, count: int, seed: int = 0) -> NDArray[np.int64]:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests import tiny_models
 
 
@@ -35,3 +37,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         words=words,
         photos=tiny_models.write_photos(root / "photos", 300),
     )
+
+
+@pytest.fixture
+def photos(tiny: Tiny, tmp_path: Path) -> Path:
+    """Twenty photographs in folders of their dominant colour."""
+    for path in sorted(tiny.photos.rglob("*.*"))[::15]:
+        picture = Image.open(path).convert("RGB")
+        name = ("red", "green", "blue")[int(np.asarray(picture).mean(axis=(0, 1)).argmax())]
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / "photos" / name / f"{path.stem}.png")
+    return tmp_path / "photos"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from tests.pipeline.user_teacher import create
 
-from inficond.core import Project
 from inficond.core.errors import InputError
 
 pytest.importorskip("torch")
@@ -17,22 +16,6 @@ SIZE = 32
 needs_keras = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None, reason="Keras is not installed (extra `keras`)"
 )
-
-
-@pytest.fixture
-def photos(tiny: Any, tmp_path: Path) -> Path:
-    """Twenty photographs in folders of their dominant colour."""
-    for path in sorted(tiny.photos.rglob("*.*"))[::15]:
-        picture = Image.open(path).convert("RGB")
-        name = ("red", "green", "blue")[int(np.asarray(picture).mean(axis=(0, 1)).argmax())]
-        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
-        picture.save(tmp_path / "photos" / name / f"{path.stem}.png")
-    return tmp_path / "photos"
-
-
-def create(tiny: Any, tmp_path: Path, photos: Path, teacher: Any, **options: Any) -> Project:
-    arguments = tiny.arguments(tmp_path / "out", images=photos, teacher=teacher, lam=0.01, baseline=False)
-    return Project.create(**{**arguments, **options})
 
 
 @pytest.fixture

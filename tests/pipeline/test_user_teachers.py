@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from tests.pipeline.user_teacher import create
 
-from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.images import decode
 from inficond.core.models import load_encoder
@@ -21,22 +21,6 @@ SIZE = 24
 WEIGHTS = np.array([[9, -3, -3], [-3, 9, -3], [-3, -3, 9]], np.float32)
 """Colour to logits."""
 TOLERANCE = 1e-4
-
-
-@pytest.fixture
-def photos(tiny: Any, tmp_path: Path) -> Path:
-    """Twenty photographs in folders of their dominant colour."""
-    for path in sorted(tiny.photos.rglob("*.*"))[::15]:
-        picture = Image.open(path).convert("RGB")
-        name = ("red", "green", "blue")[int(np.asarray(picture).mean(axis=(0, 1)).argmax())]
-        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
-        picture.save(tmp_path / "photos" / name / f"{path.stem}.png")
-    return tmp_path / "photos"
-
-
-def create(tiny: Any, tmp_path: Path, photos: Path, teacher: Any, **options: Any) -> Project:
-    arguments = tiny.arguments(tmp_path / "out", images=photos, teacher=teacher, lam=0.01, baseline=False)
-    return Project.create(**{**arguments, **options})
 
 
 def write_onnx(
