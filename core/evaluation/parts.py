@@ -77,7 +77,8 @@ def divide(
         Images of one group share a source and stay in one part.
     given : sequence of {"train", "val", "test", None}, optional
         Parts that the source of the images gives. Test images are the exam part. If there are validation
-        images and no test images, half of the validation images become the exam part.
+        images and no test images, half of the validation images become the exam part. If there are training
+        and test images only, a share of the training images becomes the tune part.
     seed : int
         Seed of the random order.
     exam : bool
@@ -183,8 +184,13 @@ def _positives(T: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
 
 
 def _kept(given: list[str | None] | None, rows: NDArray[np.intp]) -> list[str | None] | None:
+    """Return the given parts of the images outside the exam part; None if they do not divide these images.
+
+    A source with training and test images names no image to tune on: the tune part is then a share of its
+    training images.
+    """
     kept = None if given is None else [given[i] for i in rows.tolist()]
-    return kept if kept and any(kept) else None
+    return kept if kept and set(kept) - {"train"} and any(kept) else None
 
 
 def _counts(is_tune: NDArray[np.bool_], is_exam: NDArray[np.bool_]) -> str:

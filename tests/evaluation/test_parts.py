@@ -62,6 +62,16 @@ def test_test_images_of_the_source_are_the_exam_part() -> None:
     assert np.array_equal(np.flatnonzero(parts.is_tune), np.arange(150, 200))
 
 
+def test_training_images_are_tuned_on_where_the_source_has_training_and_test_images_only() -> None:
+    given = ["train"] * 400 + ["test"] * 100
+    T = responses(500)
+    parts = divide(T, given=given)
+    assert parts.is_exam.tolist() == [False] * 400 + [True] * 100
+    assert int(parts.is_tune.sum()) == 100
+    assert (T[parts.is_tune].max(axis=0) >= 0.5).all(), "every class is measured"
+    assert parts.reason == "300 images to fit, 100 to tune, 100 for the exam"
+
+
 def test_half_of_given_validation_images_are_the_exam_part_where_there_are_no_test_images() -> None:
     given = ["train"] * 150 + ["val"] * 80
     parts = divide(responses(230), given=given)
