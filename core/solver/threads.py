@@ -29,12 +29,25 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _take_control() -> None:
+    """Let this thread change the number of BLAS threads.
+
+    threadpoolctl 3.8 ignores changes by any thread but the one that made the first. The lock of this module
+    orders the changes instead.
+    """
+    for library in _controller().lib_controllers:
+        clear = getattr(type(library), "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
+
+
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Limit BLAS to one thread inside the block; blocks of several threads may overlap."""
     global _running, _limiter
     with _lock:
         if _running == 0:
+            _take_control()
             _limiter = _controller().limit(limits=1, user_api="blas")
         _running += 1
     try:
@@ -43,8 +56,10 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _running -= 1
             if _running == 0:
+                _take_control()
                 _limiter.restore_original_limits()
                 _limiter = None
+                _take_control()  # leaves the next change to any thread
 
 
 @cache
@@ -58,6 +73,7 @@ def _reset_after_fork() -> None:
     _pool.cache_clear()
     _lock = threading.Lock()
     if _limiter is not None:
+        _take_control()
         _limiter.restore_original_limits()
     _running, _limiter = 0, None
 

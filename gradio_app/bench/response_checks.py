@@ -130,10 +130,11 @@ def differences(
         request = exchange.request
         moved = session.preview(request["cls"], request["actions"], request["focus"]).classes[request["cls"]]
         true_weights = {w.concept: w.after for w in moved.weights}
-        if set(true_weights) != set(facts["preview"]) or not all(
-            _near(v, true_weights[w]) for w, v in facts["preview"].items()
-        ):
-            lines.append(f"{request['cls']}: the preview's weights differ")
+        served = facts["preview"]
+        far = [w for w in {**served, **true_weights} if not _near(served.get(w), true_weights.get(w))]
+        if far:
+            some = ", ".join(f"{w} {served.get(w)}, not {true_weights.get(w)}" for w in far[:3])
+            lines.append(f"{request['cls']}: {len(far)} weights of the preview differ: {some}")
     if "prediction" in facts:
         lines += _prediction_differences(
             session, facts["prediction"], pictures[exchange.request["picture"]][1]

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_info
 
 from inficond.core.solver import FitResult, fit, path, validation
 from inficond.core.solver.design import Design
+from inficond.core.solver.threads import single_threaded_blas
 
 from . import reference
 
@@ -178,6 +179,20 @@ def test_blas_threads_are_restored_after_concurrent_fits():
         w.join()
     assert all(np.array_equal(results[0], r) for r in results)
     assert [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"] == before
+
+
+def test_every_thread_computes_with_one_thread_of_blas():
+    """Regression: threadpoolctl 3.8 obeyed one thread only; others computed results with other bits."""
+
+    def counts():
+        with single_threaded_blas():
+            return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+
+    found = [counts()]
+    other = threading.Thread(target=lambda: found.append(counts()))
+    other.start()
+    other.join()
+    assert found == [[1] * len(found[0])] * 2
 
 
 def test_constant_targets_are_fitted_by_the_intercept():
