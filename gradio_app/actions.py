@@ -177,7 +177,7 @@ def _write_report(visitor: Visitor, path: Path, progress: Progress) -> None:
     from inficond.core.report.pictures import ReportPictures
 
     session = visitor.session
-    pictures = ReportPictures(visitor.project, session.context.words.embedding)
+    pictures = ReportPictures(visitor.project, session.context.words.embedding, session.context.windows)
     html = render_html(report(session, progress=progress), pictures)
     path.write_text(html, encoding="utf-8")
 
@@ -304,7 +304,7 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
         "name": shown,
         "url": files.add_own_image(visitor.token, Image.fromarray(rgb)),
         "rows": rows,
-        "evidence": to_plain(_evidence(session, found, rows)),
+        "evidence": to_plain(_evidence(session, found, rows, rgb)),
         "grid": list(found.assignment.shape),
         "crop": list(centre_crop(rgb.shape[1], rgb.shape[0], share)),
         "line": line,
@@ -327,17 +327,21 @@ def _decode(path: Path, shown: str, files: PageFiles) -> "np.ndarray":
         raise InputError(f"“{shown}” cannot be used: {error.reason}. Your session is unchanged.") from None
 
 
-def _evidence(session: Any, found: Any, rows: list[PredictionRow]) -> dict[str, dict[str, Any]]:
-    """Return the evidence region of each concept in the bars: its score and its cells."""
+def _evidence(
+    session: Any, found: Any, rows: list[PredictionRow], rgb: "np.ndarray"
+) -> dict[str, dict[str, Any]]:
+    """Return the evidence of each concept in the bars: its score and its cells."""
     import numpy as np
 
     from inficond.core.concepts import evidence
 
     bars = [bar for row in rows for bar in row["bars"]]
     concepts = {bar["name"] for bar in bars if bar["kind"] == "concept" and "absence" not in bar}
+    windows = session.context.windows_of(rgb)
     regions = {}
     for concept in concepts:
-        region = evidence(found.regions, found.assignment, session.context.words.embedding(concept))
+        embedding = session.context.words.embedding(concept)
+        region = evidence(found.regions, found.assignment, embedding, windows)
         cells = "".join("1" if v else "0" for v in np.asarray(region.mask, bool).ravel())
         regions[concept] = {"score": float(region.score), "cells": cells}
     return regions

@@ -35,7 +35,7 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     """Return the words that are proposed for the visitor's project, with crops of each."""
     session = visitor.session
     found = ProjectWords(session, progress).proposals()
-    pictures = ReportPictures(visitor.project, session.context.words.embedding)
+    pictures = ReportPictures(visitor.project, session.context.words.embedding, session.context.windows)
     progress.start("cutting out crops", len(found))
     words: list[ProposedWord] = []
     for one in found:

@@ -29,6 +29,15 @@ NAMES = {
 }
 
 
+SHOWN = {
+    "pointing": "its strongest cell is inside the label",
+    "auc": "area under ROC of cells",
+    "inside": "share of it inside the label",
+    "covers": "share of the label that it covers",
+    "area": "share of the picture",
+}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
     parser.add_argument("folder", type=Path, metavar="COCO", help="a folder with images/ and panoptic.json")
@@ -37,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
+    from inficond.core.bench.encoder_evidence import measure_evidence
     from inficond.core.bench.encoder_measures import measure_outlines
     from inficond.core.models.encoder import load_encoder
 
@@ -45,5 +55,16 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     out.say(f"{encoder.name}: {figures['images']} images, {figures['labels']} labels in 3 images or more")
     for key, name in NAMES.items():
         out.say(f"{name:56} {'–' if figures[key] is None else format(figures[key], '.3f')}")
+    for with_windows in (False, True):
+        found = measure_evidence(args.folder, encoder, with_windows)
+        figures |= found
+        prefix = "windows" if with_windows else "evidence"
+        out.say(
+            f"shown evidence, {'with' if with_windows else 'without'} windows of the picture: things, stuff"
+        )
+        for key, name in SHOWN.items():
+            pair = [found[f"{prefix}_{key}_{kind}"] for kind in ("things", "stuff")]
+            shown = "  ".join("–" if value is None else format(value, ".3f") for value in pair)
+            out.say(f"  {name:54} {shown}")
     out.result({"encoder": encoder.name, **figures})
     return 0

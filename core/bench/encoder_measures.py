@@ -160,7 +160,7 @@ def measure_outlines(folder: Path, encoder: Encoder) -> dict[str, Any]:
     InputError
         The folder has no readable `panoptic.json`.
     """
-    table = _read_table(folder / "panoptic.json")
+    table = read_table(folder / "panoptic.json")
     labels = sorted({label for row in table for label in row["labels"]})
     truth = np.array([[label in row["labels"] for label in labels] for row in table])
     cells = np.array([row["grid14"] for row in table])
@@ -168,7 +168,7 @@ def measure_outlines(folder: Path, encoder: Encoder) -> dict[str, Any]:
     regions, assignment, _ = encode(encoder, [folder / "images" / row["image"] for row in table])
     scores = regions @ vectors.T  # (N, R, L)
     images = scores.max(axis=1)
-    per_cell = _on_grid(
+    per_cell = on_grid(
         np.take_along_axis(scores, assignment[:, :, None].astype(np.int64), axis=1), encoder.grid
     )
     ap: dict[bool, list[float]] = {True: [], False: []}
@@ -197,15 +197,15 @@ def measure_outlines(folder: Path, encoder: Encoder) -> dict[str, Any]:
     return {
         "images": len(table),
         "labels": len(used),
-        "map": _mean(ap[True] + ap[False]),
-        "map_things": _mean(ap[True]),
-        "map_stuff": _mean(ap[False]),
+        "map": mean_or_none(ap[True] + ap[False]),
+        "map_things": mean_or_none(ap[True]),
+        "map_stuff": mean_or_none(ap[False]),
         "map_chance": float(truth[:, used].mean()),
-        "cell_auc_things": _mean(auc[True]),
-        "cell_auc_stuff": _mean(auc[False]),
-        "pointing_things": _mean(hits[True]),
-        "pointing_stuff": _mean(hits[False]),
-        "pointing": _mean(hits[True] + hits[False]),
+        "cell_auc_things": mean_or_none(auc[True]),
+        "cell_auc_stuff": mean_or_none(auc[False]),
+        "pointing_things": mean_or_none(hits[True]),
+        "pointing_stuff": mean_or_none(hits[False]),
+        "pointing": mean_or_none(hits[True] + hits[False]),
         "likeness_within": within_likeness,
         "likeness_between": between_likeness,
     }
@@ -228,7 +228,7 @@ def likeness(regions: np.ndarray) -> tuple[float, float]:
     return float(within.mean()), float(between)
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def mean_or_none(values: Sequence[float]) -> float | None:
     """Return a mean; None of nothing, such as the things of a folder without things."""
     return float(np.mean(values)) if len(values) else None
 
@@ -267,14 +267,15 @@ def area_under_roc(truth: np.ndarray, scores: np.ndarray) -> float:
     return float(total / (positives * (len(truth) - positives)))
 
 
-def _on_grid(cells: np.ndarray, grid: tuple[int, int], to: int = 14) -> np.ndarray:
+def on_grid(cells: np.ndarray, grid: tuple[int, int], to: int = 14) -> np.ndarray:
     """Resample cell values (N, h·w, L) to the grid of the ground truth, by the nearest cell."""
     at = [np.minimum(((np.arange(to) + 0.5) * n / to).astype(int), n - 1) for n in grid]
     shaped = cells.reshape(len(cells), grid[0], grid[1], -1)
     return shaped[:, at[0]][:, :, at[1]].reshape(len(cells), to * to, -1)
 
 
-def _read_table(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Read and check `panoptic.json`."""
     try:
         table = parse_json(path.read_bytes())
     except OSError as error:

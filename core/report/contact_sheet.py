@@ -34,7 +34,7 @@ def contact_sheet(
     strongest : callable
         Returns the rows of the images whose crops show a word.
     """
-    pictures = ReportPictures(session.project, session.context.words.embedding)
+    pictures = ReportPictures(session.project, session.context.words.embedding, session.context.windows)
     parts, shown = [], ""
     for one in proposals:
         if one.cls != shown:

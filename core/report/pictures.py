@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from inficond.core.concepts.windows import Windows
     from inficond.core.project.folder import ProjectFolder
 
 SIDE = 136
@@ -28,11 +30,19 @@ class ReportPictures:
         Source of thumbnails, regions and crops.
     embedding : callable
         Returns the embedding (D,) of a concept.
+    windows : callable, optional
+        Returns the encoded windows of the image of a row, or None.
     """
 
-    def __init__(self, project: "ProjectFolder", embedding: Any) -> None:
+    def __init__(
+        self,
+        project: "ProjectFolder",
+        embedding: Any,
+        windows: "Callable[[int], Windows | None]" = lambda row: None,
+    ) -> None:
         self._project = project
         self._embedding = embedding
+        self._windows = windows
         self._plain: dict[int, str] = {}
 
     def image(self, row: int) -> str:
@@ -63,9 +73,8 @@ class ReportPictures:
         if picture is None:
             return ""
         try:
-            found = evidence(
-                self._project.regions(row), self._project.assignment(row), self._embedding(concept)
-            )
+            regions, assignment = self._project.regions(row), self._project.assignment(row)
+            found = evidence(regions, assignment, self._embedding(concept), self._windows(row))
         except InputError:
             return self.image(row)
         return _uri(_lit(picture, found.mask, self._project.crop(row)))

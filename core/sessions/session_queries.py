@@ -457,7 +457,7 @@ class SessionQueries:
         return contributions(self.students, self.class_index(cls), self.X[self._row(row)])
 
     def evidence(self, row: int, concept: str) -> "Evidence":
-        """Return the region of an image that gives a concept its value.
+        """Return the region of an image that gives a concept its value, and the cells that show the concept.
 
         Examples
         --------
@@ -468,9 +468,9 @@ class SessionQueries:
         from inficond.core.concepts import evidence
 
         self.concept_index(concept)
-        project = self._context.project
-        row = self._row(row)
-        return evidence(project.regions(row), project.assignment(row), self._context.words.embedding(concept))
+        context, row = self._context, self._row(row)
+        regions, assignment = context.project.regions(row), context.project.assignment(row)
+        return evidence(regions, assignment, context.words.embedding(concept), context.windows(row))
 
     def similar(self, row: int, n: int = 12) -> NDArray[np.intp]:
         """Return the rows of the n most similar other images, by cosine of standardised concept vectors.

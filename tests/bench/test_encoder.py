@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from tests.tiny_models import write_encoder
 
+from inficond.core.bench.encoder_evidence import measure_evidence
 from inficond.core.bench.encoder_measures import GRID, likeness, measure_outlines
 from inficond.core.errors import InputError
 from inficond.core.models.encoder import load_encoder
@@ -26,8 +27,8 @@ def test_regions_of_one_picture_are_as_alike_as_their_cosines() -> None:
     assert between == pytest.approx(cosines[~same].mean())
 
 
-def test_a_word_finds_the_half_that_has_its_colour(tmp_path: Path) -> None:
-    folder = tmp_path / "coco"
+def two_coloured_pictures(folder: Path) -> Path:
+    """Write twelve pictures of two colours, with the colour of each half as its label."""
     (folder / "images").mkdir(parents=True)
     colours = {"red": (230, 20, 20), "green": (20, 200, 40), "blue": (20, 40, 230)}
     table = []
@@ -39,11 +40,26 @@ def test_a_word_finds_the_half_that_has_its_colour(tmp_path: Path) -> None:
         row = [left] * (GRID // 2) + [right] * (GRID // 2)
         table.append({"image": f"{i}.png", "labels": [left, right], "grid14": row * GRID})
     (folder / "panoptic.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_a_word_finds_the_half_that_has_its_colour(tmp_path: Path) -> None:
+    folder = two_coloured_pictures(tmp_path / "coco")
     figures = measure_outlines(folder, load_encoder(write_encoder(tmp_path / "encoder")))
     assert figures["images"] == 12
     assert figures["labels"] == 3
     assert figures["map_things"] is None, "colours are not things of COCO"
     assert figures["likeness_within"] < 0.5
+
+
+def test_shown_evidence_lies_in_the_half_that_has_the_colour_of_the_word(tmp_path: Path) -> None:
+    folder = two_coloured_pictures(tmp_path / "coco")
+    encoder = load_encoder(write_encoder(tmp_path / "encoder"))
+    for with_windows, prefix in ((False, "evidence"), (True, "windows")):
+        figures = measure_evidence(folder, encoder, with_windows)
+        assert figures[f"{prefix}_inside_things"] is None
+        for name in ("pointing", "auc", "inside"):
+            assert (figures[f"{prefix}_{name}_stuff"] or 0) > 0.8, (prefix, name, figures)
 
 
 @pytest.mark.parametrize(
