@@ -1,6 +1,7 @@
 """Bootstrap confidence intervals over images, or over groups of images that share a source."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -242,6 +243,23 @@ def changes_between(
         )
         for j, name in enumerate(METRICS)
     }
+
+
+def mean_table(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean of metrics over classes, replicate by replicate; undefined metrics are left out.
+
+    Parameters
+    ----------
+    tables : sequence of arrays (1 + B, 5)
+        From `resampled`, one per class; further replicates of longer ones are ignored.
+    """
+    fewest = min(len(table) for table in tables)
+    stacked = np.stack([table[:fewest] for table in tables])
+    defined = np.isfinite(stacked)
+    count = defined.sum(axis=0)
+    total = np.where(defined, stacked, 0.0).sum(axis=0)
+    mean: NDArray[np.float64] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return mean
 
 
 def resampled(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.evaluation.bootstrap import LEVEL, Interval, resampled
+from inficond.core.evaluation.bootstrap import LEVEL, Interval, mean_table, resampled
 from inficond.core.evaluation.metrics import METRICS
 
 SHOWN = ("ap", "f1", "balanced_agreement", "agreement")
@@ -167,16 +167,9 @@ class Comparison:
 
     def mean(self) -> dict[str, dict[str, Any]]:
         """Return the figures of the mean over the classes that were added."""
-        fewest = min((len(before) for before, _ in self._tables), default=0)
-        if not fewest:
+        if min((len(before) for before, _ in self._tables), default=0) == 0:
             return {}
-        sides = []
-        for side in (0, 1):
-            stacked = np.stack([pair[side][:fewest] for pair in self._tables])
-            with np.errstate(invalid="ignore"):
-                count = np.isfinite(stacked).sum(axis=0)
-                total = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)
-                sides.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+        sides = [mean_table([pair[side] for pair in self._tables]) for side in (0, 1)]
         steps = {
             name: sum(one[name] for one in self._steps if one) / len(self._steps) ** 1.5 for name in SHOWN
         }

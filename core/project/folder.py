@@ -332,6 +332,17 @@ class ProjectFolder:
         """
         return self._thumbnails.read(self._row(row))
 
+    @property
+    def thumbnail_checksums(self) -> np.ndarray:
+        """CRC-32 of each image's thumbnail, (N,) uint32; 0 without one.
+
+        Examples
+        --------
+        >>> project.thumbnail_checksums.shape
+        (1200,)
+        """
+        return np.asarray(self._checksums[THUMBNAIL_CHECKSUM][: len(self)])
+
     def stored_thumbnails(self) -> Iterator[bytes]:
         """Yield the thumbnails of all stored images in the order of their rows, exam images last.
 

@@ -1,14 +1,11 @@
 # ruff: noqa: E501  (markup is read by the line)
 """Report as one HTML file without scripts and requests, with light and dark themes."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.report.document import document
 from inficond.core.report.parts import diverging, gauge, legend, stack, strip
 from inficond.core.report.wording import figure, percent, plural, signed
 
@@ -65,41 +62,25 @@ def render_html(report: Mapping[str, Any], pictures: "ReportPictures | None" = N
     >>> page[:15]
     '<!doctype html>'
     """
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    # Bars set their width by style attributes; scripts and requests are not allowed.
-    policy = (
-        f"default-src 'none'; img-src data:; style-src-elem 'sha256-{digest}'; style-src-attr 'unsafe-inline'"
-    )
     about = report["project"]
     classes = list(report["classes"])
     body = [
-        _head(about),
-        "<main>",
         _verdict(report),
         _table(classes, report["overall"]),
         *(_class(i, entry, pictures) for i, entry in enumerate(classes)),
         _glossary(),
-        "</main>",
-        f"<footer>Made by InFiConD {escape(report['inficond'])} · node {escape(about['node'])} · "
-        f"λ {about['lam']:g} · {escape(about['link'])} link</footer>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(about['name'])} · student report</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
+    return document(
+        f"{about['name']} · student report",
+        _about(about),
+        f"InFiConD · student report\n{about['name']}",
+        "\n".join(body),
+        f"Made by InFiConD {escape(report['inficond'])} · node {escape(about['node'])} · "
+        f"λ {about['lam']:g} · {escape(about['link'])} link",
     )
 
 
-@cache
-def _style() -> str:
-    return (Path(__file__).with_name("page.css")).read_text(encoding="utf-8")
-
-
-def _head(about: Mapping[str, Any]) -> str:
+def _about(about: Mapping[str, Any]) -> str:
     models = " · ".join(
         f"{kind} {escape(str(about[kind].get('name') or about[kind].get('spec')))}"
         for kind in ("teacher", "encoder")
@@ -109,14 +90,7 @@ def _head(about: Mapping[str, Any]) -> str:
         f"{plural(about['images'], 'image')}, {about['validation']:,} held out · "
         f"{plural(about['concepts'], 'concept')} · {plural(about['classes'], 'class', 'classes')}"
     )
-    return f"""<header id="top">
-<div><p class="brand">InFiConD · student report</p><h1>{escape(about["name"])}</h1>
-<p>{sizes}{" · " + models if models else ""}</p></div>
-<fieldset class="theme" aria-label="Colours">
-<input type="radio" name="theme" id="auto" checked><label for="auto">System</label>
-<input type="radio" name="theme" id="light"><label for="light">Light</label>
-<input type="radio" name="theme" id="dark"><label for="dark">Dark</label>
-</fieldset></header>"""
+    return f"{sizes}{' · ' + models if models else ''}"
 
 
 def _verdict(report: Mapping[str, Any]) -> str:

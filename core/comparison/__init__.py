@@ -1,0 +1,1 @@
+"""Students, teachers and projects side by side on the same images."""
