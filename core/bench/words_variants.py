@@ -25,7 +25,7 @@ from inficond.core.students.name_prior import (
 from inficond.core.students.proposals import most_words
 from inficond.core.students.relaxed import RELAX
 from inficond.core.students.student import Students
-from inficond.core.tuning.word_selection import Teaching, WordSelection, select_words
+from inficond.core.tuning.word_selection import Teaching, WordSelection, select_words, with_unseen_words
 
 MANY = 582
 """Number of random directions of the second control: that of the first built-in corpus."""
@@ -107,8 +107,11 @@ class Split:
         yield WORDS, self.words(self.random_words(count), prior=False)
         if self.photos.own is not None:
             own = self.photos.own
-            yield OWN, self.words(self.select(own, tested=False, grounded=False))
-            yield OWN_GROUNDED, self.words(self.select(own, tested=False, grounded=True))
+            for name, grounded in ((OWN, False), (OWN_GROUNDED, True)):
+                selection = self.select(own, tested=False, grounded=grounded)
+                T = self.T[~self.validation]
+                shown = with_unseen_words(selection, self.regions, self.neutral, T, self.photos.link)
+                yield name, self.words(shown)
             yield OWN_DIRECTIONS, self.vectors(random_directions(len(own), dim, self.seed))
 
     def random_words(self, count: int) -> WordSelection:
@@ -140,7 +143,7 @@ class Split:
             chosen = choose_prior(
                 self.names, selection.corpus.embeddings, X[~self.validation], self.T[~self.validation],
                 self.photos.link, nec=self.nec, word_names=selection.corpus.names,
-            )  # fmt: skip
+            ).but_for(selection.unseen)  # fmt: skip
         return self._fit(X, selection.corpus.names, chosen, named=True)
 
     def vectors(self, vectors: NDArray[np.float32]) -> Measured:

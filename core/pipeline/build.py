@@ -68,6 +68,7 @@ from inficond.core.tuning.word_selection import (
     WordSelection,
     candidate_words,
     select_words,
+    with_unseen_words,
 )
 
 __all__ = ["BuildOptions", "build"]
@@ -269,6 +270,17 @@ class _Build:
                 f"images, found in fewer than {found.needed} of {len(regions):,}: {', '.join(unseen[:12])}"
                 + (", …" if len(unseen) > 12 else "")
             )
+
+    def _report_seen(self, words: WordSelection, classes: ClassSet) -> None:
+        """Report how many of the own words the images of each class show."""
+        if words.unseen is None or not words.unseen.any():
+            return
+        shown = [f"{name} {n}" for name, n in zip(classes.names, (~words.unseen).sum(axis=1).tolist())]
+        self._choose(
+            "own words: a word counts for a class only if the images of the class show it "
+            f"({', '.join(shown[:12])}{', …' if len(shown) > 12 else ''} of {len(words.corpus)} words); "
+            "--all-words switches this off"
+        )
 
     def run(self, shards: Path | None = None) -> Path:
         """Take all stages; return the project folder."""
@@ -650,7 +662,10 @@ class _Build:
             teaching=teaching,
             vocabulary_mean=self._word_mean,
         )
+        if o.concepts is not None and o.validity and o.lam is None:
+            selection = with_unseen_words(selection, regions, neutral, T_seen, link)
         self._choose(f"words: {selection.reason}")
+        self._report_seen(selection, chosen)
         self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
         return selection, names
 
@@ -750,7 +765,7 @@ class _Build:
         lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
         X_fit, T_fit = X[training], T[training]
         seen = [group for group, row in zip(groups, training.tolist()) if row]
-        prior = self._prior(names, words, X_fit, T_fit, link, seen)
+        prior = self._prior(names, words, X_fit, T_fit, link, seen).but_for(words.unseen)
         if lam is None and o.nec is None:
             choice = choose_sparsity(X_fit, T_fit, link, penalty=prior.penalty, groups=seen, seed=o.seed)
             lam = choice.lam

@@ -5,7 +5,7 @@ more, so that among words which predict equally well the one that belongs to the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,13 +116,20 @@ class PriorChoice:
     reason : str
         Reason, in one sentence.
     outside : (C, K) bool or None
-        Words that do not belong to a class by its domain; see `distil`.
+        Words that may only count against a class: those that do not belong to its domain, and those that its
+        images do not show; see `distil`.
     """
 
     strength: float
     penalty: NDArray[np.float32] | None
     reason: str
     outside: NDArray[np.bool_] | None = None
+
+    def but_for(self, unseen: NDArray[np.bool_] | None) -> "PriorChoice":
+        """Return the choice with further words (C, K) that may only count against a class."""
+        if unseen is None:
+            return self
+        return replace(self, outside=unseen if self.outside is None else self.outside | unseen)
 
 
 def choose_prior(

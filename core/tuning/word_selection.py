@@ -5,7 +5,7 @@ person's own words always enter. Both are grounded: their vectors move half-way 
 that they name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.domains import widened
 from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
-from inficond.core.concepts.validity import word_validity
+from inficond.core.concepts.validity import unseen_words, word_validity
 from inficond.core.models.encoder import Encoder
 from inficond.core.students.name_prior import ClassNames
 from inficond.core.students.proposals import propose_words
@@ -49,6 +49,8 @@ class WordSelection:
         Valid built-in words that no class needed.
     by_class : list of C lists of str
         Proposed words of each class, best first; empty if nothing was proposed.
+    unseen : (C, K) bool or None
+        Words that the training images of a class do not show; None if this was not tested.
     """
 
     corpus: Corpus
@@ -59,6 +61,7 @@ class WordSelection:
     reason: str
     not_proposed: tuple[str, ...] = ()
     by_class: list[list[str]] = field(default_factory=list)
+    unseen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,32 @@ class Teaching:
     names: ClassNames | None
     strength: float
     most: int
+
+
+def with_unseen_words(
+    selection: WordSelection,
+    regions: NDArray[np.float16],
+    neutral: NeutralRegions,
+    T: NDArray[np.floating],
+    link: str,
+) -> WordSelection:
+    """Find the words that the training images of a class do not show, for a person's own words.
+
+    Parameters
+    ----------
+    selection : WordSelection
+    regions : (n, R, D) float16
+        Of training images.
+    neutral : NeutralRegions
+        Of the same encoder.
+    T : (n, C)
+        Responses of the teacher to these images.
+    link : {"sigmoid", "softmax"}
+        With softmax, an image belongs to its most probable class.
+    """
+    yes = T.argmax(axis=1)[:, None] == np.arange(T.shape[1]) if link == "softmax" else T >= 0.5
+    words = selection.corpus.embeddings
+    return replace(selection, unseen=unseen_words(regions, yes, words, neutral.hubness(words)))
 
 
 def candidate_words(corpus: Corpus, encoder: Encoder) -> Corpus:

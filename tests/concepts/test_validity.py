@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from inficond.core.concepts.grounding import LEAST_REGIONS, ground_words
 from inficond.core.concepts.name_prior import LEAST, MOST, name_penalties
 from inficond.core.concepts.neutral import NeutralRegions, built_in_regions, sample_regions
-from inficond.core.concepts.validity import word_validity
+from inficond.core.concepts.validity import unseen_words, word_validity
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -41,6 +41,19 @@ def test_the_correction_removes_a_hub_that_is_closest_to_every_region() -> None:
     assert plain.valid.tolist() == [False] * 8 + [True]
     corrected = word_validity(regions, words, NeutralRegions(neutral).hubness(words), rank=1)
     assert corrected.valid.tolist() == [True] * 8 + [False]
+
+
+def test_a_word_is_unseen_in_a_class_whose_images_do_not_show_it() -> None:
+    rng = np.random.default_rng(2)
+    words = np.eye(40, dtype=np.float32)
+    first, second = words[:5].sum(axis=0), words[5:10].sum(axis=0)
+    chosen = rng.integers(5, size=(60, 4))
+    regions = unit(np.concatenate([words[chosen] + first - second, words[5 + chosen] + second - first]))
+    yes = np.repeat(np.eye(3, dtype=bool), [60, 58, 2], axis=0)  # too few images of the third class
+    unseen = unseen_words(regions, yes, words, np.zeros(40, np.float32))
+    expected = np.repeat([[False, True], [True, False], [False, False]], 5, axis=1)
+    assert np.array_equal(unseen[:, :10], expected)
+    assert not unseen_words(regions, yes, words[:12], np.zeros(12, np.float32)).any(), "too few words"
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 10_000))

@@ -1,5 +1,6 @@
 """Projects from a labelled folder: teacher, link, words and sparsity are chosen automatically."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,21 @@ def test_own_words_that_mean_the_same_are_merged_with_a_note(made: dict[str, Any
     notes = [note for note in project.config["source"]["notes"] if "merged" in note]
     assert len(notes) == 2
     assert notes[0].startswith("'reds' means nearly the same as 'red'")
+
+
+@pytest.mark.nightly
+def test_an_own_word_counts_only_for_classes_whose_images_show_it(
+    made: dict[str, Any], tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    others = "giraffe,violin,keyboard,cheese,library,aquarium,tractor,helmet,zebra,piano,castle,spoon"
+    words.write_text("\n".join(["red", "green", "blue", *others.split(",")]))
+    project = create(made, tmp_path / "seen", encoder="embedded", concepts=words, teacher="labels")
+    line = next(choice for choice in project.config["choices"] if choice.startswith("own words:"))
+    for c, name in enumerate(project.classes):
+        shown = re.search(rf"{name} (\d+)", line)
+        assert shown is not None
+        assert (project.students.weights[c] > 0).sum() <= int(shown[1]) < 15
 
 
 def test_classes_with_numbers_for_names_get_no_name_prior(made: dict[str, Any], tmp_path: Path) -> None:

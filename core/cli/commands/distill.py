@@ -109,7 +109,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--all-words",
         action="store_true",
-        help="keep built-in words that name nothing in the images",
+        help="keep built-in words that name nothing in the images, and own words that a class does not show",
     )
     add(
         "--words",
