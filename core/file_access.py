@@ -2,7 +2,7 @@
 
 import os
 import stat
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from inficond.core.errors import InputError
@@ -12,6 +12,8 @@ _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Folders of the files that a shell opened for this process."""
 MOST_GIVEN = 4 << 30
 """Size limit of a file that is read as a whole, in bytes."""
+_LARGE = 1 << 20
+"""Size of a read, in bytes, from which it is compared with the size of the file."""
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -19,6 +21,25 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+
+class BoundedReader(BufferedReader):
+    """Reader that never requests more bytes than its file has left.
+
+    `BufferedReader` allocates the requested size before it reads. A damaged file that states a length of
+    gigabytes then fails for lack of memory instead of as a short file.
+
+    Parameters
+    ----------
+    file : FileIO
+        A regular file, open for reading.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes; all that are left by default."""
+        if size is not None and size > _LARGE:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def open_regular(path: Path, root: Path | None = None, limit: int | None = None) -> BufferedReader:
@@ -46,7 +67,7 @@ def open_regular(path: Path, root: Path | None = None, limit: int | None = None)
     """
     check_inside(path, root)
     _check_kind(path, os.stat(path).st_mode)  # opening a device may have effects
-    file = os.fdopen(os.open(path, _FLAGS), "rb")
+    file = BoundedReader(FileIO(os.open(path, _FLAGS)))
     try:
         info = os.fstat(file.fileno())
         _check_kind(path, info.st_mode)

@@ -116,7 +116,7 @@ def export_encoder(
         raise InputError("int8 is calibrated on real photographs: give a folder of them with --images")
     templates = None if options.templates is None else read_templates(options.templates)
     progress.start("exporting", 4)
-    source = find_source(spec, options.revision)
+    source = find_source(spec, options.revision, "encoder")
     model = _load(source)
     progress.advance()
     config = model.config

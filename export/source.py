@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError, first_line
+from inficond.core.models.foreign_files import advice_for_file, library_of
+from inficond.core.models.manifest import Kind
 from inficond.core.models.presets import ENCODERS
 from inficond.core.models.resolve import page_of_hub
 
@@ -55,7 +57,7 @@ class Source:
         }
 
 
-def find_source(spec: str, revision: str | None = None) -> Source:
+def find_source(spec: str, revision: str | None = None, kind: Kind = "teacher") -> Source:
     """Find a model, downloading it where it is a Hugging Face id.
 
     Parameters
@@ -65,6 +67,8 @@ def find_source(spec: str, revision: str | None = None) -> Source:
         ``clip-b16``.
     revision : str, optional
         Branch, tag or commit of the repository.
+    kind : {"encoder", "teacher"}
+        What it becomes, for messages.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def find_source(spec: str, revision: str | None = None) -> Source:
     if local.is_dir():
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():
-        raise InputError(f"{spec} is a file: give the folder of a transformers model, or a Hugging Face id")
+        raise InputError(f"{spec} is a file, not a model folder: {_advice_for_file(local, kind)}")
     elif page_of_hub(spec):
         raise InputError(f"{spec} is not a Hugging Face id: give {page_of_hub(spec)}")
     elif not _HUB_ID.match(spec) or spec.startswith("."):
@@ -88,6 +92,12 @@ def find_source(spec: str, revision: str | None = None) -> Source:
         commit = folder.name
     _check(folder, spec)
     return Source(folder=folder, name=name, revision=commit, licence=_licence(folder))
+
+
+def _advice_for_file(path: Path, kind: Kind) -> str:
+    if library_of(path) is None:
+        return "give the folder of a transformers model, or a Hugging Face id"
+    return advice_for_file(path, kind)
 
 
 def _fetch(spec: str, revision: str | None) -> Path:

@@ -1,11 +1,13 @@
 """Safe decoding of image files: content decides the format, limits are checked before memory is used."""
 
+import logging
 import stat
 import threading
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inficond.core.errors import one_line
+from inficond.core.file_access import BoundedReader
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
 from inficond.core.images.png import without_metadata
 from inficond.core.images.signatures import HEAD, is_heic, looks_like_picture, unsupported_kind, unusual_jpeg
@@ -35,12 +38,15 @@ MAX_PIXELS_JPEG = 178_000_000
 
 HEIC_ADVICE = 'install the extra `heif` (pip install "inficond[heif]"), or convert it to JPEG'
 
+_SHORT = ("truncated", "broken data stream", "expected to read")
+"""Words of Pillow's messages about files that are shorter than they state."""
 _LARGE = 16_000_000
 _one_at_a_time = threading.Lock()
 
 # The limits here are stricter, and these warnings would be printed to the terminal.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\..*")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, errors go to the terminal
 
 
 class UnreadableImage(ValueError):
@@ -162,7 +168,7 @@ def open_picture(source: Path | str | BinaryIO, at_least: int | None = None) -> 
         return _explained(source, at_least)
     try:
         _check_file(Path(source))
-        with open(source, "rb") as file:
+        with BoundedReader(FileIO(source)) as file:
             return _explained(file, at_least)
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
@@ -263,7 +269,7 @@ def _undecodable(head: bytes, text: str) -> str:
     kind = unusual_jpeg(head)
     if kind is not None:
         return kind
-    if "truncated" in text.lower() or "broken data stream" in text:
+    if any(words in text.lower() for words in _SHORT):
         return "truncated file"
     name = "HEIC picture" if is_heic(head) else "picture"
     return f"{name} cannot be decoded: it is damaged or of an unusual kind ({text})"

@@ -11,10 +11,12 @@ Field numbers are those of `onnx.proto` (IR version 3 to 13).
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.models.foreign_files import library_of
 from inficond.core.models.protobuf import Malformed, count_integers, fields, integers, message, signed, text
 
 DOMAINS = frozenset(
@@ -97,6 +99,11 @@ def check_graph(data: bytes | memoryview, name: str = "the graph") -> Facts:
     try:
         return _Checker(name).model(view)
     except Malformed as error:
+        library = library_of(Path(name))
+        if library is not None:
+            raise InputError(
+                f"{name} is a model of {library}, not of ONNX: export the model to ONNX"
+            ) from None
         raise InputError(f"{name} is not an ONNX file, or is truncated: {error}") from None
 
 
@@ -106,8 +113,7 @@ def _refuse_other_formats(data: memoryview, name: str) -> None:
         raise InputError(f"{name} is empty")
     if head[:2] == b"PK":
         raise InputError(
-            f"{name} is a zip archive, not an ONNX file; PyTorch and Keras files are not loaded: export the "
-            "model to ONNX"
+            f"{name} is a zip archive, as PyTorch and Keras write, not an ONNX file: export the model to ONNX"
         )
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from inficond.core.errors import InputError
 from inficond.core.extensions import EXPORTERS, extensions
 from inficond.core.models.cache_directory import cache_folder
+from inficond.core.models.foreign_files import advice_for_file
 from inficond.core.models.manifest import MANIFEST, Kind
 from inficond.core.models.presets import ENCODERS
 
@@ -19,13 +20,6 @@ _PAGE = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co/|hf\.co/|hf-hub:|hf:)(?:models/)?([\w.-]+/[\w.-]+)(?:/.*)?"
 )
 """Web pages and prefixes of other tools around a Hugging Face id."""
-_ARRAYS = (".npy", ".npz", ".mat", ".hdf5")
-_MODEL_FILES = {
-    ".pt": "PyTorch", ".pth": "PyTorch", ".ckpt": "PyTorch", ".bin": "PyTorch", ".h5": "Keras",
-    ".keras": "Keras", ".pb": "TensorFlow", ".tflite": "TensorFlow Lite", ".engine": "TensorRT",
-    ".trt": "TensorRT", ".xml": "OpenVINO", ".mlmodel": "Core ML", ".gguf": "llama.cpp",
-    ".pkl": "pickle", ".pickle": "pickle", ".joblib": "scikit-learn", ".caffemodel": "Caffe",
-}  # fmt: skip
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -76,7 +70,7 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
     if page:
         raise InputError(f"{kind} {text!r} is not a Hugging Face id: give {page}")
     if there:
-        raise InputError(f"{path} is a file, not a model folder: {_advice_for_file(path, kind)}")
+        raise InputError(f"{path} is a file, not a model folder: {advice_for_file(path, kind)}")
     if kind == "encoder" and text in ENCODERS:
         return _from_hub(ENCODERS[text].model, kind, download)
     if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
@@ -98,22 +92,6 @@ def _advice(text: str, kind: Kind) -> str:
         return f"give timm/{text} for a model of timm, or a Hugging Face id like owner/name"
     presets = f"one of {', '.join(ENCODERS)}, " if kind == "encoder" else ""
     return f"give `embedded`, {presets}a model folder, or a Hugging Face id like owner/name"
-
-
-def _advice_for_file(path: Path, kind: Kind) -> str:
-    """Return what to do with a file that is given in place of a model folder."""
-    library = _MODEL_FILES.get(path.suffix.lower())
-    if path.suffix.lower() in _ARRAYS:
-        return "write its answers as a table of image, class, probability (CSV, JSON or Parquet)"
-    if path.suffix.lower() in (".safetensors", ".json"):
-        return "give the folder that holds config.json and the weights"
-    if library is None:
-        return f"give a folder made by `inficond export {kind}`" + (
-            ", an .onnx file or a table" if kind == "teacher" else ""
-        )
-    return f"it is a model of {library}, whose files are never loaded; export the model to ONNX" + (
-        " and give the .onnx file" if kind == "teacher" else ""
-    )
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -135,3 +135,18 @@ def test_damaged_folders_name_the_file_and_the_remedy(tmp_path, files, message):
 def test_a_byte_order_mark_before_config_json_is_ignored(tmp_path):
     source = find_source(damaged_folder(tmp_path, {"config.json": b'\xef\xbb\xbf{"model_type": "vit"}'}))
     assert source.config == {"model_type": "vit"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("x.keras", "teacher", "inficond distill --teacher"),
+        ("x.pth", "teacher", "torchvision/NAME --checkpoint x.pth"),
+        ("x.keras", "encoder", "a model of Keras, which is not loaded; export the model to ONNX"),
+        ("x.jpg", "encoder", "the folder of a transformers model"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_names_the_way_out(tmp_path, name, kind, message):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=f"is a file, not a model folder: .*{message}"):
+        find_source(str(tmp_path / name), kind=kind)

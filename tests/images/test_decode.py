@@ -1,9 +1,11 @@
 """Decoding of image files returns correct pixels or raises an error with one reason."""
 
 import io
+import logging
 import os
 import struct
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -319,6 +321,49 @@ def test_an_unusable_file_is_refused_with_a_reason(
     with pytest.raises(UnreadableImage, match=reason) as caught:
         decode(tmp_path / name)
     assert "\n" not in caught.value.reason
+
+
+def states_gigabytes(kind: str) -> bytes:
+    """A picture whose header states the number of bytes that follow as gigabytes."""
+    if kind.startswith("PNG"):
+        name = kind.removeprefix("PNG ").encode()
+        return png_with((name, bytes(40))).replace(b"\x00\x00\x00\x28" + name, b"\xca\xa7\x00\x00" + name, 1)
+    out = io.BytesIO()
+    Image.fromarray(gradient()).save(out, "JPEG2000")
+    data = out.getvalue()
+    at = data.index(b"jp2h") - 4
+    return data[:at] + b"\xca\xa7\x00\x00" + data[at + 4 :]
+
+
+@pytest.mark.parametrize("kind", ["PNG iCCP", "PNG iTXt", "PNG abCd", "PNG fdAT", "JPEG 2000"])
+def test_a_file_that_states_gigabytes_is_damaged_and_takes_no_memory(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(states_gigabytes(kind))
+    with pytest.raises(UnreadableImage, match=r"^(truncated file|damaged PNG picture)$"):
+        decode(path)  # loads the modules that it uses
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage):
+            decode(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_damaged_tiff_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that configures no logging
+    path = saved(tmp_path / "x.tif", gradient())
+    data = bytearray(path.read_bytes())
+    directory = int.from_bytes(data[4:8], "little")
+    for entry in range(directory + 2, directory + 2 + 12 * data[directory], 12):
+        if int.from_bytes(data[entry : entry + 2], "little") == 277:  # SamplesPerPixel
+            data[entry + 8 : entry + 12] = (65520).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImage, match="TIFF"):
+        decode(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_whole_huge_png_is_refused_before_decoding(tmp_path: Path) -> None:

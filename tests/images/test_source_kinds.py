@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -297,6 +298,19 @@ def test_a_truncated_tar_gives_its_first_images(tmp_path: Path) -> None:
     assert "damaged after" in notes["half.tar"]
     for record in images.records:
         record.open()
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 3_400_000_000
+    end = len(data.rstrip(b"\0"))
+    (tmp_path / "name.tar").write_bytes(
+        data[: end + -end % 512] + member.tobuf(tarfile.GNU_FORMAT) + bytes(512)
+    )
+    tracemalloc.start()
+    images, notes = notes_of(lambda note: open_source(tmp_path / "name.tar", note))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(images.records) == len(made)
+    assert "damaged after" in notes["name.tar"]
+    assert peak < 100 << 20, "the length of a name was requested without a look at the file's"
     (tmp_path / "bad.tar").write_bytes(b"no tar at all" * 99)
     with pytest.raises(InputError, match=r"bad\.tar cannot be read as a tar archive"):
         open_source(tmp_path / "bad.tar")

@@ -187,8 +187,9 @@ def test_the_spelling_of_other_tools_is_recognised(spec: str, message: str) -> N
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("weights.pt", "a model of PyTorch.*export the model to ONNX"),
-        ("model.h5", "a model of Keras.*export the model to ONNX"),
+        ("weights.pt", "torchvision/NAME --checkpoint weights.pt`; else export the model to ONNX"),
+        ("model.keras", "a model of Keras: give it as it is to `inficond distill --teacher`"),
+        ("model.h5", "a model of Keras.*save it as .keras"),
         ("model.tflite", "TensorFlow Lite"),
         ("model.engine", "TensorRT"),
         ("forest.joblib", "scikit-learn"),
