@@ -41,7 +41,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 nightly: $(VENV)/.test ## run the tests that take many minutes
 	$(BIN)/python -m pytest -m nightly $(ARGS)
 
-hermetic: $(VENV)/.test ## test with home, cache and temporary folder left over by others, missing, and empty
+hermetic: $(VENV)/.test ## test with home, cache and temporary folder left over by others, read-only, missing, empty
 	$(BIN)/python -m tests.tools.hermetic $(ARGS)
 
 reliability: $(VENV)/.test ## measure kills, changed bytes and load and write docs/reliability.md (30 minutes): ARGS="--only kills"

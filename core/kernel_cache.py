@@ -50,11 +50,11 @@ def private_folder() -> Path | None:
     Cached code is executed, so a folder that others can write is never used.
     """
     owner = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"
     try:
+        folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
-    except OSError:
+    except OSError:  # also if no folder for temporary files can be written
         return None
     if not stat.S_ISDIR(status.st_mode) or not os.access(folder, os.W_OK):
         return None

@@ -132,7 +132,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         complain(f"{name}: {error}")
         return 2
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if "No usable temporary directory" in str(error):  # of Python's tempfile
+            complain(f"{name}: no folder for temporary files can be written: set TMPDIR to one that can")
+            return 2
         if _has_current_folder():
             raise
         complain(f"{name}: the current folder was deleted; change to another folder")
