@@ -9,8 +9,8 @@
 - *no home*: home and cache cannot be created;
 - *empty*: new folders.
 
-Root can write to a folder in spite of its permissions, so for root the folders are mounted read-only in a mount
-namespace. Arguments replace the tests that are run: ``make hermetic ARGS=tests`` runs all.
+Root can write to a folder in spite of its permissions, so for root the folders are mounted read-only in a
+mount namespace. Arguments replace the tests that are run: ``make hermetic ARGS=tests`` runs all.
 """
 
 import os
