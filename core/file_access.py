@@ -24,15 +24,10 @@ _KINDS = {
 
 
 class BoundedReader(BufferedReader):
-    """Reader that never requests more bytes than its file has left.
+    """Reader of an open `FileIO` that never requests more bytes than its file has left.
 
     `BufferedReader` allocates the requested size before it reads. A damaged file that states a length of
     gigabytes then fails for lack of memory instead of as a short file.
-
-    Parameters
-    ----------
-    file : FileIO
-        A regular file, open for reading.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
