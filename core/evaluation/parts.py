@@ -108,7 +108,7 @@ def divide(
     """
     T = np.asarray(T)
     N = len(T)
-    words = list(given) if given is not None and any(given) else None
+    words = None if given is None else _kept(list(given), np.arange(N))
     is_exam, reason = np.zeros(N, bool), ""
     if exam and N < MIN_IMAGES:
         reason = f"{N:,} images are fewer than {MIN_IMAGES}"

@@ -70,6 +70,9 @@ def test_training_images_are_tuned_on_where_the_source_has_training_and_test_ima
     assert int(parts.is_tune.sum()) == 100
     assert (T[parts.is_tune].max(axis=0) >= 0.5).all(), "every class is measured"
     assert parts.reason == "300 images to fit, 100 to tune, 100 for the exam"
+    training_only = divide(T, given=["train"] * 500)
+    assert np.array_equal(training_only.is_tune, divide(T).is_tune)
+    assert np.array_equal(training_only.is_exam, divide(T).is_exam)
 
 
 def test_half_of_given_validation_images_are_the_exam_part_where_there_are_no_test_images() -> None:
