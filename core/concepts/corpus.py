@@ -189,7 +189,7 @@ def compute_vectors(concepts: Sequence[Concept], encoder: "Encoder") -> np.ndarr
     bare = [c.name for c in concepts if not c.prompts]
     by_name = dict(zip(bare, encoder.embed_words(bare))) if bare else {}
     out = np.empty((len(concepts), encoder.dim), np.float32)
-    lookup = encoder.lookup
+    lookup = encoder.lookup if prompts else None
     at = 0
     for k, concept in enumerate(concepts):
         if not concept.prompts:

@@ -51,7 +51,32 @@ def walk(root: Path, note: Note) -> Iterator[Path]:
 
 def relative_name(path: Path, root: Path) -> str:
     """Return a path relative to a folder in POSIX form, with bytes that are not UTF-8 escaped."""
-    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+    return _relative(path, root).encode("utf-8", "backslashreplace").decode()
+
+
+def inside(folder: Path) -> Callable[[Path], bool]:
+    """Return a test whether a file lies in a folder, with links followed; each parent is resolved once."""
+    resolved = folder.resolve()
+    parents: dict[str, bool] = {}
+
+    def test(path: Path) -> bool:
+        name = os.fspath(path)
+        if os.path.islink(name):
+            return path.resolve().is_relative_to(resolved)
+        parent = os.path.dirname(name)
+        if parent not in parents:
+            parents[parent] = Path(parent).resolve().is_relative_to(resolved)
+        return parents[parent]
+
+    return test
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Return ``path.relative_to(root).as_posix()``, much faster for a folder of many files."""
+    name, start = os.fspath(path), os.path.join(os.fspath(root), "")
+    if not name.startswith(start):
+        return path.relative_to(root).as_posix()
+    return name[len(start) :].replace(os.sep, "/")
 
 
 class _Search:
@@ -113,12 +138,12 @@ class _Search:
 
     def file(self, path: Path, is_link: bool) -> None:
         suffix = path.suffix.lower()
+        if suffix in SUFFIXES and is_utf8(_relative(path, self.root)):
+            (self.linked_files if is_link else self.images).append(path)
+            return
         name = relative_name(path, self.root)
         if suffix in SUFFIXES:
-            if not is_utf8(path.relative_to(self.root).as_posix()):
-                self.note(name, "its name is not UTF-8; rename it")
-            else:
-                (self.linked_files if is_link else self.images).append(path)
+            self.note(name, "its name is not UTF-8; rename it")
         elif suffix in UNREAD_SUFFIXES:
             self.note(name, f"{UNREAD_SUFFIXES[suffix]}; convert it to JPEG or PNG")
         else:

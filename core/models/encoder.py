@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,6 +42,18 @@ class Encoded(NamedTuple):
     image: np.ndarray
 
 
+class WordVectorCache(Protocol):
+    """Vectors of lists of words that an encoder embedded before."""
+
+    def get(self, encoder: str, words: Sequence[str], templates: Sequence[str] | None) -> np.ndarray | None:
+        """Return the vectors (n, D) of exactly these words in this order, or None."""
+
+    def put(
+        self, encoder: str, words: Sequence[str], templates: Sequence[str] | None, vectors: np.ndarray
+    ) -> None:
+        """Keep the vectors (n, D) of words."""
+
+
 class Encoder:
     """An open encoder. Thread-safe.
 
@@ -66,6 +78,8 @@ class Encoder:
         Picture -> (H, W, 3) uint8.
     provider : str
         The execution provider in use.
+    word_cache : WordVectorCache or None
+        Looked up by `embed_words`; None by default.
 
     Examples
     --------
@@ -85,6 +99,7 @@ class Encoder:
         self.size = manifest.image.size
         self.preprocess = Preprocess(manifest.image)
         self.provider = session.provider
+        self.word_cache: WordVectorCache | None = None
         self._words: WordEmbedder | None = None
         missing = {"regions", "assignment", "image"} - set(session.outputs)
         if missing or "pixels" not in session.inputs:
@@ -145,7 +160,14 @@ class Encoder:
         >>> encoder.embed_words(["sea", "mast"]).shape == (2, encoder.dim)
         True
         """
-        return self._embedder().embed(words, templates)
+        if self.word_cache is None:
+            return self._embedder().embed(words, templates)
+        digest = self.manifest.digest
+        vectors = self.word_cache.get(digest, words, templates)
+        if vectors is None or vectors.shape != (len(words), self.dim):
+            vectors = self._embedder().embed(words, templates)
+            self.word_cache.put(digest, words, templates, vectors)
+        return vectors
 
     @property
     def lookup(self) -> "ClassLookup | None":

@@ -22,12 +22,13 @@ from inficond.core.errors import InputError
 from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
 from inficond.core.evaluation.parts import Parts, divide
 from inficond.core.images import ImageRecord, ImageSet, open_source
-from inficond.core.images.walk import is_utf8
+from inficond.core.images.walk import inside, is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import add_concept_vectors, assemble, collect_responses
+from inficond.core.pipeline.cached_words import CachedWords
 from inficond.core.pipeline.controls import measure_controls
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.encoding_cache import EncodingCache
@@ -131,7 +132,11 @@ def _inputs(options: BuildOptions) -> dict[str, Any]:
     if isinstance(labels, str | Path):
         labels = read_labels(Path(labels), options.tables)
     encoder = load_encoder(options.encoder, options.provider, threads=1)
-    return {"encoder": encoder, "corpus": _corpus(options, encoder), "classes": classes, "labels": labels}
+    cache = EncodingCache() if options.cache else None
+    if cache is not None:
+        encoder.word_cache = CachedWords(cache)
+    corpus = _corpus(options, encoder)
+    return {"encoder": encoder, "corpus": corpus, "classes": classes, "labels": labels, "cache": cache}
 
 
 def build(options: BuildOptions, progress: Progress | None = None, shards: Path | None = None) -> Path:
@@ -221,9 +226,10 @@ class _Build:
         corpus: Corpus,
         classes: Mapping[str, list[str]] | str | None,
         labels: Table | None,
+        cache: EncodingCache | None,
         progress: Progress,
     ) -> None:
-        self.options, self.out, self.encoder = options, out, encoder
+        self.options, self.out, self.encoder, self.cache = options, out, encoder, cache
         self.scratch = out / files.BUILD
         self.given_classes, self.label_table, self.progress = classes, labels, progress
         self.notes = BuildNotes(progress)
@@ -239,7 +245,6 @@ class _Build:
         self.images = self._open_images()
         self.kind = self._automatic_kind() if kind == "auto" else kind
         self.table, self.teacher = opened or self._open_teacher(self.kind)
-        self.cache = EncodingCache() if options.cache else None
         self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
 
     def _own_words(self, corpus: Corpus) -> Corpus:
@@ -438,9 +443,9 @@ class _Build:
 
     def records(self) -> list[ImageRecord]:
         """Return the images in order of their ids, without the project's own and those without response."""
-        out = self.out.resolve()
         images = self.images
-        found = [f for f in images.records if f.path is None or not f.path.resolve().is_relative_to(out)]
+        own = inside(self.out)
+        found = [f for f in images.records if f.path is None or not own(f.path)]
         if self.kind == "python" and self.table is not None:
             answered = set(self.table.images)  # the others are reported as skipped already
             found = [f for f in found if f.id in answered]

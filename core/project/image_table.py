@@ -17,6 +17,14 @@ from inficond.core.checksum import HashingFile
 from inficond.core.errors import InputError
 from inficond.core.file_access import open_regular
 from inficond.core.project.arrays import FileEntry, damaged
+from inficond.core.project.arrow_values import (
+    boolean_array,
+    booleans_of,
+    number_array,
+    numbers_of,
+    optional_array,
+    text_array,
+)
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 
 if TYPE_CHECKING:
@@ -115,14 +123,14 @@ def write_image_table(
 
     table = pa.table(
         {
-            "id": pa.array([r.id for r in rows], pa.string()),
-            "path": pa.array([r.path for r in rows], pa.string()),
-            "group": pa.array([r.group for r in rows], pa.string()),
-            "width": pa.array([r.width for r in rows], pa.int32()),
-            "height": pa.array([r.height for r in rows], pa.int32()),
-            "validation": pa.array(is_validation),
-            **({EXAM: pa.array(np.arange(len(rows)) >= len(rows) - n_exam)} if n_exam else {}),
-            **{key: pa.array(values, pa.uint32()) for key, values in checksums.items()},
+            "id": text_array([r.id for r in rows]),
+            "path": text_array([r.path for r in rows]),
+            "group": text_array([r.group for r in rows]),
+            "width": optional_array([r.width for r in rows]),
+            "height": optional_array([r.height for r in rows]),
+            "validation": boolean_array(is_validation),
+            **({EXAM: boolean_array(np.arange(len(rows)) >= len(rows) - n_exam)} if n_exam else {}),
+            **{key: number_array(np.asarray(values, np.uint32)) for key, values in checksums.items()},
         }
     )
     content = pa.BufferOutputStream()  # no file of Python: see _content
@@ -256,9 +264,9 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
     for name in ("id", "path", "validation", *([EXAM] if has_exam else []), *checksums):
         if table[name].null_count:
             raise ValueError(f"a value of the column {name!r} is missing")
-    is_validation, n_exam = column("validation", pa.bool_()).to_numpy(), 0
+    is_validation, n_exam = booleans_of(column("validation", pa.bool_())), 0
     if has_exam:
-        is_exam = column(EXAM, pa.bool_()).to_numpy()
+        is_exam = booleans_of(column(EXAM, pa.bool_()))
         n_exam = int(is_exam.sum())
         if is_exam[: len(is_exam) - n_exam].any() or (is_exam & is_validation).any():
             raise ValueError("the exam images are not the last rows, or are validation images too")
@@ -271,5 +279,5 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
         list(zip(column("width", pa.int64()).to_pylist(), column("height", pa.int64()).to_pylist())),
         is_validation,
         n_exam,
-        {name: column(name, pa.uint32()).to_numpy() for name in checksums},
+        {name: numbers_of(column(name, pa.uint32()), np.uint32) for name in checksums},
     )

@@ -7,6 +7,7 @@ import pytest
 
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, find_images
+from inficond.core.images.walk import inside
 
 
 def touch(root: Path, *names: str) -> None:
@@ -245,3 +246,15 @@ def test_a_path_longer_than_the_system_allows_is_named(tmp_path: Path) -> None:
     notes: list[str] = []
     assert [f.id for f in find_images(tmp_path, lambda file, reason: notes.append(reason))] == ["x.jpg"]
     assert notes == ["cannot be read: File name too long"]
+
+
+def test_files_inside_a_folder_are_recognised_through_links(tmp_path: Path) -> None:
+    project, photos = tmp_path / "project", tmp_path / "photos"
+    (project / "thumbnails").mkdir(parents=True)
+    photos.mkdir()
+    for path in (project / "thumbnails" / "1.jpg", photos / "2.jpg"):
+        path.write_bytes(b"")
+    (photos / "linked.jpg").symlink_to(project / "thumbnails" / "1.jpg")
+    (photos / "folder").symlink_to(project / "thumbnails")
+    names = ("2.jpg", "linked.jpg", "folder/1.jpg")
+    assert [inside(project)(photos / name) for name in names] == [False, True, True]

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.teacher import Teacher
+from inficond.core.models.text_embedder import WordEmbedder
 from inficond.core.pipeline.encoding_cache import FILE, EncodingCache, parse_size
 
 
@@ -65,6 +67,28 @@ def test_other_words_call_no_model(tiny: Any, photos: Path, tmp_path: Path, requ
         np.testing.assert_array_equal(np.asarray(getattr(first, name)), np.asarray(getattr(second, name)))
     for row in range(20):
         assert first.thumbnail_bytes(row) == second.thumbnail_bytes(row)
+
+
+def test_words_are_embedded_once(
+    tiny: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[str] = []
+    embed = WordEmbedder.embed
+
+    def counted(self: WordEmbedder, words: Sequence[str], templates: Sequence[str] | None = None) -> Any:
+        embedded.extend(words)
+        return embed(self, words, templates)
+
+    monkeypatch.setattr(WordEmbedder, "embed", counted)
+    words = ["red", "blue", "white", "black"]
+    first = create(tiny, tmp_path / "first", photos, concepts=words)
+    assert set(words) <= set(embedded)
+    embedded.clear()
+    second = create(tiny, tmp_path / "second", photos, concepts=words)
+    assert not set(words) & set(embedded)
+    np.testing.assert_array_equal(np.asarray(first.X), np.asarray(second.X))
+    create(tiny, tmp_path / "third", photos, concepts=words[::-1])
+    assert set(words) <= set(embedded), "another list is embedded as a whole"
 
 
 def test_names_of_files_do_not_matter_and_changed_files_are_encoded(
@@ -178,14 +202,14 @@ def test_the_command_lists_and_prunes(
     assert main(["cache", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert {(m["kind"], m["images"]) for m in said["encodings"]} == {
-        ("encoder", 20), ("teacher", 20), ("thumbnail", 20)
+        ("encoder", 20), ("teacher", 20), ("thumbnail", 20), ("words", 1)
     }  # fmt: skip
     assert said["bytes"] == own_cache.stat().st_size
     with sqlite3.connect(own_cache) as db:
         db.execute("UPDATE entries SET used = 0 WHERE rowid % 2 = 0")
     db.close()
     assert main(["cache", "--prune", "--unused", "100", "--json"]) == 0
-    assert sum(m["images"] for m in json.loads(capsys.readouterr().out)["encodings"]) == 30
+    assert sum(m["images"] for m in json.loads(capsys.readouterr().out)["encodings"]) == 31
     assert main(["cache", "--prune"]) == 0
     assert "encodings: " in capsys.readouterr().out
     assert main(["cache", "--json"]) == 0

@@ -112,6 +112,57 @@ def test_an_onnx_file_answers_as_it_does_by_itself(
     assert "gives the label of" in said
 
 
+ULTRALYTICS_METADATA = {
+    "description": "Ultralytics YOLO11n-cls model trained on /data/colours",
+    "author": "Ultralytics",
+    "date": "2025-10-04T11:02:07.134213",
+    "version": "8.3.204",
+    "license": "AGPL-3.0 License (https://ultralytics.com/license)",
+    "docs": "https://docs.ultralytics.com",
+    "stride": "1",
+    "task": "classify",
+    "batch": "1",
+    "imgsz": f"[{SIZE}, {SIZE}]",
+    "names": "{0: 'red', 1: 'green', 2: 'blue'}",
+    "args": "{'batch': 1, 'half': False, 'dynamic': False, 'simplify': True, 'opset': None, 'nms': False}",
+    "channels": "3",
+}
+"""What `YOLO("…-cls.pt").export(format="onnx")` writes into the file: ``str`` of each value."""
+
+
+def test_a_graph_with_the_metadata_of_ultralytics_answers_as_its_preprocessing(
+    tiny: Any, photos: Path, tmp_path: Path
+) -> None:
+    """Each pixel has its own weight, so that a picture resized or cropped otherwise is answered otherwise."""
+    weights = np.repeat(WEIGHTS, SIZE * SIZE, axis=0) / SIZE**2
+    weights += np.random.default_rng(0).normal(0, 0.02, weights.shape).astype(np.float32)
+    shape = ["images", TensorProto.FLOAT, [1, 3, SIZE, SIZE]], ["output0", TensorProto.FLOAT, [1, 3]]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["output0"], axis=1),
+        ],
+        "main_graph",
+        [helper.make_tensor_value_info(*shape[0])],
+        [helper.make_tensor_value_info(*shape[1])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    helper.set_model_props(model, ULTRALYTICS_METADATA)
+    onnx.save(model, tmp_path / "yolo11n-cls.onnx")
+    project = create(tiny, tmp_path, photos, tmp_path / "yolo11n-cls.onnx")
+    assert len(project) == 20
+    order = [("red", "green", "blue").index(c) for c in project.classes]
+    assert sorted(order) == [0, 1, 2]
+    for row, id in enumerate(project.image_ids):
+        pixels = resized(photos / id, SIZE).astype(np.float64) / 255  # neither mean nor std
+        logits = pixels.transpose(2, 0, 1).reshape(-1) @ weights
+        expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        np.testing.assert_allclose(project.T[row], expected[order], atol=TOLERANCE)
+    assert "as Ultralytics does" in " ".join(project.config["source"]["notes"])
+
+
 def test_the_scale_of_the_input_follows_from_the_labels(tiny: Any, photos: Path, tmp_path: Path) -> None:
     centred = np.concatenate([WEIGHTS])
     path = write_onnx(tmp_path / "mine.onnx", "float_bchw", {"classes": "red,green,blue"}, weights=centred)

@@ -20,6 +20,9 @@ from pathlib import Path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
+ENTRIES = {"words": "lists", "probe": "probes"}
+"""Name of the entries of a kind, where they are not images."""
+
 SUMMARY = "what the cache holds; its size; removal of entries"
 
 
@@ -61,8 +64,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.say(f"encodings: {_readable(size)} of at most {_readable(cache.limit)}")
     for model in usage:
         day = time.strftime("%Y-%m-%d", time.localtime(model.used))
+        entries = ENTRIES.get(model.kind, "images")
         out.say(
-            f"  {model.kind:9}  {model.name}: {model.images:,} images, {_readable(model.bytes)}, "
+            f"  {model.kind:9}  {model.name}: {model.images:,} {entries}, {_readable(model.bytes)}, "
             f"last used {day}"
         )
     for name, used in others.items():

@@ -13,6 +13,7 @@ examples:
 
 import argparse
 import csv
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -412,7 +413,23 @@ def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
     _print_exclusive(summary, out)
     for told in control_lines(summary["controls"]):
         out.say(told)
-    out.say(f"open it with:  inficond launch {summary['project']}")
+    for told in _next_steps(summary):
+        out.say(told)
+
+
+def _next_steps(summary: dict[str, Any]) -> list[str]:
+    """Return what a person can do with the project, one line each."""
+    path = shlex.quote(str(summary["project"]))
+    lines = [
+        f"open it with:  inficond launch {path}",
+        f"check its words:  inficond words {path} --sheet words.html",
+    ]
+    if summary["exam"]:
+        lines.append(
+            f"after your corrections, measure once on the {summary['exam']:,} locked images:  "
+            f"inficond exam {path}"
+        )
+    return lines
 
 
 def _print_exclusive(summary: dict[str, Any], out: Output) -> None:

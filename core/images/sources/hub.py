@@ -3,8 +3,10 @@
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute creates its functions when it is imported.
 
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -86,13 +88,14 @@ class HubImages:
             ) from None
         datasets.disable_progress_bars()
         try:
-            found = datasets.load_dataset(
-                self._id,
-                self._choices.get("config"),
-                split=self._choices.get("split"),
-                revision=self._choices.get("revision"),
-                streaming=bool(self._choices.get("streaming")),
-            )
+            with _without_retry_warnings():
+                found = datasets.load_dataset(
+                    self._id,
+                    self._choices.get("config"),
+                    split=self._choices.get("split"),
+                    revision=self._choices.get("revision"),
+                    streaming=bool(self._choices.get("streaming")),
+                )
         except Exception as error:  # the library raises types of many other libraries
             raise InputError(f"hf:{self._id} cannot be loaded: {_reason(error)}") from error
         if isinstance(found, dict):
@@ -187,6 +190,18 @@ class HubImages:
         return _content(cell)
 
 
+@contextmanager
+def _without_retry_warnings() -> Iterator[None]:
+    """Hide the two lines that the library writes for each of five attempts to reach the hub."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _paths(data: Any, image: str) -> list[str]:
     """Paths of all images, without reading their bytes."""
     import pyarrow.compute as pc
@@ -223,6 +238,8 @@ def _labels(value: Any, names: list[str] | None) -> tuple[str, ...] | None:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
+    if "save_to_disk" in text:
+        return "it was written by `save_to_disk`; name its folder without hf:"
     if "gated" in text.lower() or "401" in text or "403" in text:
         return f"access is restricted; accept its terms and log in with `hf auth login` ({text})"
     return text or type(error).__name__

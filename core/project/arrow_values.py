@@ -1,0 +1,76 @@
+"""Conversion between NumPy or lists and Arrow without Pandas.
+
+Arrow imports Pandas, where it is installed, to convert a list or an array. The import takes longer than all
+other work on the table of a project.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def number_array(values: NDArray[Any]) -> Any:
+    """Return numbers (n,), a contiguous array of a fixed-width type, as an Arrow array."""
+    import pyarrow as pa
+
+    values = np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def optional_array(values: Sequence[int | None]) -> Any:
+    """Return whole numbers, None where unknown, as an Arrow array of int32."""
+    import pyarrow as pa
+
+    numbers = pa.py_buffer(np.array([0 if v is None else v for v in values], np.int32))
+    return pa.Array.from_buffers(pa.int32(), len(values), [_validity(values), numbers])
+
+
+def boolean_array(values: NDArray[np.bool_]) -> Any:
+    """Return booleans (n,) as an Arrow array."""
+    import pyarrow as pa
+
+    bits = np.packbits(np.asarray(values, bool), bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
+
+
+def text_array(values: Sequence[str | None]) -> Any:
+    """Return texts, None where unknown, as an Arrow array."""
+    import pyarrow as pa
+
+    encoded = [b"" if v is None else v.encode() for v in values]
+    ends = np.cumsum([0, *map(len, encoded)])
+    kind, offsets = (pa.string(), ends.astype(np.int32)) if ends[-1] < 2**31 else (pa.large_string(), ends)
+    buffers = [_validity(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def numbers_of(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an Arrow column without missing values as a NumPy array (n,) of its own type `dtype`."""
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * np.dtype(dtype).itemsize)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def booleans_of(column: Any) -> NDArray[np.bool_]:
+    """Return an Arrow column of booleans without missing values as a NumPy array (n,)."""
+    parts = [
+        np.unpackbits(np.frombuffer(chunk.buffers()[1], np.uint8), bitorder="little")[
+            chunk.offset : chunk.offset + len(chunk)
+        ]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(parts).astype(bool) if parts else np.zeros(0, bool)
+
+
+def _validity(values: Sequence[object]) -> Any:
+    import pyarrow as pa
+
+    known = np.array([v is not None for v in values], bool)
+    return None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
