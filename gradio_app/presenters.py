@@ -1,6 +1,5 @@
 """Presentation of core results that several views share: changes, suggestions and contributions."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from inficond.core.tuning.actions import Action, spell
@@ -107,16 +106,6 @@ class Strengths(TypedDict):
 
     up: list[dict[str, float]]
     down: list[dict[str, float]]
-
-
-class WeightChangePayload(TypedDict):
-    """A weight that differs between two nodes."""
-
-    concept: str
-    cls: str
-    before: float
-    after: float
-    change: float
 
 
 def format_number(value: float | None, digits: int = 2) -> str:
@@ -314,20 +303,3 @@ def missing_word_reason(missing: "MissingConcept") -> str:
         f"“{missing.word}” is not a concept yet. Its region scores explain some of the student's "
         f"errors (weight about {format_signed(missing.weight)}{gain}; nearest concept: {missing.nearest})."
     )
-
-
-def weight_changes(changes: Mapping[str, "ClassChange"], count: int = 20) -> list[WeightChangePayload]:
-    """Return the `count` weights that differ most between two nodes, largest difference first."""
-    rows: list[WeightChangePayload] = [
-        {
-            "concept": w.concept,
-            "cls": w.cls,
-            "before": w.before,
-            "after": w.after,
-            "change": w.after - w.before,
-        }
-        for change in changes.values()
-        for w in change.weights
-    ]
-    rows.sort(key=lambda r: -abs(r["change"]))
-    return rows[:count]

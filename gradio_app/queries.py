@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from inficond.core.evaluation.subsets import SUBSETS, subset_codes
 from inficond.core.sessions.class_confusion import actual_classes, predicted_classes
+from inficond.gradio_app.comparison import describe_moved, moved_rows
 
 if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
@@ -47,9 +48,13 @@ def selected_rows(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp
 
 
 def scope_mask(visitor: "Visitor", selection: "Selection") -> NDArray[np.bool_]:
-    """Return which images the scope and the filters by class leave, whatever the subset; shape (N,)."""
+    """Return which images the scope and the filters leave, whatever the subset; shape (N,)."""
     project, session = visitor.project, visitor.session
-    mask = np.ones(len(project), bool) if selection.scope == "all" else project.is_validation
+    if selection.moved is not None:  # teachers are compared on training images too
+        mask = np.zeros(len(project), bool)
+        mask[moved_rows(visitor, selection.cls, selection.moved)] = True
+    else:
+        mask = np.ones(len(project), bool) if selection.scope == "all" else project.is_validation
     if selection.actual is not None:
         mask = mask & _has_actual_class(visitor, selection)
     if selection.predicted is not None:
@@ -59,7 +64,12 @@ def scope_mask(visitor: "Visitor", selection: "Selection") -> NDArray[np.bool_]:
 
 
 def describe_filters(selection: "Selection") -> str:
-    """Return the filters by class as text: ``rose called tulip``; empty without filters."""
+    """Return the filters as text: ``rose called tulip``, ``A to B: yes → no``; empty without filters."""
+    moved = describe_moved(selection.moved) if selection.moved else ""
+    return ", ".join(filter(None, (_describe_classes(selection), moved)))
+
+
+def _describe_classes(selection: "Selection") -> str:
     if selection.actual and selection.predicted:
         return f"{selection.actual} called {selection.predicted}"
     if selection.predicted:

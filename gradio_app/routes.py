@@ -132,7 +132,7 @@ RPC_ROUTES = (
     _rpc("set_thresholds", "change thresholds"),
     _rpc("exam", "read the exam of the current student"),
     _rpc("take_exam", "open the exam on locked images"),
-    _rpc("compare", "compare two steps"),
+    _rpc("compare", "compare two steps, students, teachers or projects"),
     _rpc("job", "read the progress of an own job"),
     _rpc("cancel_job", "cancel an own job"),
     _rpc("start_report", "measure the students", work="job"),

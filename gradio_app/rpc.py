@@ -16,11 +16,12 @@ from inficond.core.errors import Cancelled, InputError
 from inficond.core.strict_json import parse_json
 from inficond.gradio_app import actions, glossary
 from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.comparison import comparison_payload
 from inficond.gradio_app.exam import exam_payload
 from inficond.gradio_app.guard import CALLER_KEY
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
-from inficond.gradio_app.presenters import change_chips, preview_payload, step_label, weight_changes
+from inficond.gradio_app.presenters import preview_payload
 from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, RetryLater
 from inficond.gradio_app.routes import RPC_ROUTES
 from inficond.gradio_app.selection import Selection, resolve_selection
@@ -313,27 +314,9 @@ class RpcServer:
         return {"node": node.id, "title": node.title, "revision": revision, **response, **_noted(line)}
 
     def compare(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Compare two nodes, in the selected class if it differs."""
-        found = visitor.session.compare(_string(request, "a"), _string(request, "b"))
-        cls = request.get("cls")
-        shown = cls if isinstance(cls, str) and cls in found.classes else next(iter(found.classes), None)
-        line = ""
-        if shown is not None:
-            change = found.classes[shown]
-            line = (
-                f"From A to B, images that newly agree with the teacher: {len(change.fixed)}; "
-                f"images that newly disagree: {len(change.broken)}."
-            )
-        payload = {
-            "cls": shown,
-            "a": step_label(visitor, found.a),
-            "b": step_label(visitor, found.b),
-            "metrics": change_chips(found.classes[shown]) if shown is not None else [],
-            "weights": weight_changes(found.classes),
-            "n_weights": sum(len(change.weights) for change in found.classes.values()),
-            "moved": line,
-        }
-        return {"compare": to_plain(payload)}
+        """Compare two steps, students, teachers or projects; without `a` and `b` those that come first."""
+        a, b = (_string(request, side) if request.get(side) else None for side in ("a", "b"))
+        return {"compare": to_plain(comparison_payload(visitor, a, b, request.get("cls")))}
 
     # -- jobs
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from inficond.core.errors import one_line
+from inficond.core.errors import InputError, one_line
 from inficond.core.evaluation.subsets import SUBSETS
+from inficond.gradio_app.comparison import moved_rows
 
 if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
@@ -29,6 +30,7 @@ class SelectionPayload(TypedDict):
     actual: str | None
     predicted: str | None
     reference: str | None
+    moved: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Selection:
         except `actual` by labels; neither is combined with a slice.
     reference : str, optional
         ``teacher``: the actual classes are the teacher's even if there are labels.
+    moved : str, optional
+        Only images of the class that changed in a comparison: both sides and the kind of change, see
+        `comparison.moved_rows`. Not combined with a slice.
     """
 
     cls: str
@@ -67,6 +72,7 @@ class Selection:
     actual: str | None = None
     predicted: str | None = None
     reference: str | None = None
+    moved: str | None = None
 
     def to_json(self) -> SelectionPayload:
         """Return the selection as the browser keeps it."""
@@ -80,6 +86,7 @@ class Selection:
             "actual": self.actual,
             "predicted": self.predicted,
             "reference": self.reference,
+            "moved": self.moved,
         }
 
 
@@ -120,6 +127,7 @@ def resolve_selection(requested: Any, visitor: "Visitor") -> tuple[Selection, st
     selection = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
     if slice_id is None:
         selection = replace(selection, **_class_filters(requested, visitor, notes))
+        selection = replace(selection, moved=_valid_moved(requested, cls, visitor, notes))
     return selection, one_line(("; ".join(notes) + ".").capitalize()) if notes else None
 
 
@@ -140,6 +148,19 @@ def _class_filters(requested: Mapping[str, Any], visitor: "Visitor", notes: list
         else:
             notes.append(f"images cannot be filtered by the {name} class “{cls[:40]}”")
     return found
+
+
+def _valid_moved(requested: Mapping[str, Any], cls: str, visitor: "Visitor", notes: list[str]) -> str | None:
+    """Return the images of a comparison if it can be made; add a note if it cannot."""
+    moved = _text(requested.get("moved"))
+    if moved is None:
+        return None
+    try:
+        moved_rows(visitor, cls, moved)
+    except InputError as error:
+        notes.append(str(error))
+        return None
+    return moved
 
 
 def _text(value: Any) -> str | None:

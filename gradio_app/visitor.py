@@ -136,6 +136,18 @@ class Visitor:
         """The projects that this visitor may open."""
         return self._registry.available_projects(self.token)
 
+    def session_of(self, key: str) -> Session:
+        """Return the session of another project that the visitor may open, for reading.
+
+        Raises
+        ------
+        InputError
+            The visitor may not open this project.
+        """
+        if key not in self.available_projects:
+            raise InputError("this project is not open any more: choose another one")
+        return self._registry.shared_session(key)
+
     @property
     def files(self) -> PageFiles:
         """The files of the page."""

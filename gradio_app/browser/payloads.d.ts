@@ -13,6 +13,8 @@ export interface Selection {
   actual: string | null;
   predicted: string | null;
   reference: string | null;
+  /** Images that changed in a comparison: both sides and the kind of change, separated by "~". */
+  moved: string | null;
 }
 
 export interface PartInfo {
@@ -247,7 +249,7 @@ export interface Gallery {
   caption: string;
   /** Classes by whose labels the images can be filtered. */
   labels: string[];
-  filters: { field: "actual" | "predicted"; text: string }[];
+  filters: { field: "actual" | "predicted" | "moved"; text: string }[];
 }
 
 export interface Bar {
@@ -321,14 +323,30 @@ export interface StepChange {
   more: string;
 }
 
-export interface Comparison {
-  cls: string | null;
+export interface ComparedMetric {
+  label: string;
   a: string;
   b: string;
-  metrics: Change[];
-  weights: { concept: string; cls: string; before: number; after: number; change: number }[];
+  delta: string;
+  range: string;
+  verdict: "better" | "worse" | "no clear change" | "";
+}
+
+/** Two sides on the same images; see `comparison.py`. */
+export interface Comparison {
+  sides: { id: string; text: string; group: string }[];
+  a: string;
+  b: string;
+  /** Why there is nothing to compare; empty if there is. */
+  problem: string;
+  lines: string[];
+  cls: string;
+  mean: ComparedMetric[];
+  metrics: ComparedMetric[];
+  kinds: { id: string; label: string; meaning: string }[];
+  changed: { cls: string; counts: number[]; same: string }[];
+  weights: { concept: string; a: number | null; b: number | null; change: number }[];
   n_weights: number;
-  moved: string;
 }
 
 export interface Job {

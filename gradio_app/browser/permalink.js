@@ -13,13 +13,14 @@ export const EMPTY = {
   actual: null,
   predicted: null,
   reference: null,
+  moved: null,
 };
 
 /** @type {(keyof import("./payloads").Selection)[]} */
 export const FIELDS = /** @type {any} */ (Object.keys(EMPTY));
 
 /** Fields with a single value, which the address holds under their own names. @type {(keyof Names)[]} */
-const NAMES = ["subset", "slice", "image", "scope", "actual", "predicted", "reference"];
+const NAMES = ["subset", "slice", "image", "scope", "actual", "predicted", "reference", "moved"];
 /** @typedef {Omit<import("./payloads").Selection, "cls" | "concepts">} Names */
 
 /**
@@ -63,20 +64,20 @@ export const sameValue = (a, b) =>
 
 /**
  * Apply a change to a selection. A new class clears subset, slice and filters unless the change sets them. A
- * slice excludes a subset and the filters by actual and predicted class.
+ * slice excludes a subset and the filters by actual and predicted class and by a comparison.
  * @param {import("./payloads").Selection} selection
  * @param {Partial<import("./payloads").Selection>} change
  */
 export function withChange(selection, change) {
   const next = { ...selection, ...change };
-  /** @type {("subset" | "slice" | "actual" | "predicted")[]} */
-  const narrowing = ["subset", "slice", "actual", "predicted"];
+  /** @type {("subset" | "slice" | "actual" | "predicted" | "moved")[]} */
+  const narrowing = ["subset", "slice", "actual", "predicted", "moved"];
   const clear = (/** @type {typeof narrowing} */ fields) => {
     for (const field of fields) if (!(field in change)) next[field] = null;
   };
   if ("cls" in change && change.cls !== selection.cls) clear(narrowing);
-  if (change.slice) clear(["subset", "actual", "predicted"]);
-  if (change.subset || change.actual || change.predicted) clear(["slice"]);
+  if (change.slice) clear(["subset", "actual", "predicted", "moved"]);
+  if (change.subset || change.actual || change.predicted || change.moved) clear(["slice"]);
   return next;
 }
 

@@ -1,6 +1,7 @@
 /** The top bar: project, summary, guide, export menu and settings of the browser. */
 
 import { chartNames, saveChart } from "./charts.js";
+import { openComparison } from "./compare_dialog.js";
 import { button } from "./controls.js";
 import { copy } from "./downloads.js";
 import { closest, h, s, setAttribute, setText } from "./elements.js";
@@ -35,22 +36,25 @@ export function startPage(element, props) {
   const offline = h("span", { class: "offline", role: "alert", hidden: true }, "Connection lost. Retrying…");
   const quiet = (/** @type {string} */ label, /** @type {any} */ options) =>
     button(label, { kind: "quiet", ...options });
-  element
-    .querySelector(".topbar")
-    ?.append(
-      h("h1", { class: "brand" }, logo(), "InFiConD"),
-      project,
-      button("How good is this student?", { onclick: openSummary }),
-      button("Exam", { icon: "lock", title: "Exam on locked images", onclick: openExam }),
-      h("span", { class: "space" }),
-      offline,
-      quiet("Guide", { icon: "guide", onclick: startGuide }),
-      quiet("New project", { icon: "plus", onclick: () => openNewProject(page.localFolders) }),
-      exportMenu(),
-      quiet("Keyboard", { icon: "keys", iconOnly: true, title: "Keyboard (?)", onclick: openShortcuts }),
-      quiet("Copy a link to this selection", { icon: "link", iconOnly: true, onclick: copyLink }),
-      quiet("Light or dark", { icon: "moon", iconOnly: true, onclick: toggleTheme }),
-    );
+  element.querySelector(".topbar")?.append(
+    h("h1", { class: "brand" }, logo(), "InFiConD"),
+    project,
+    button("How good is this student?", { onclick: openSummary }),
+    button("Side by side", {
+      icon: "compare",
+      title: "Compare steps, students, teachers and projects",
+      onclick: () => openComparison(),
+    }),
+    button("Exam", { icon: "lock", title: "Exam on locked images", onclick: openExam }),
+    h("span", { class: "space" }),
+    offline,
+    quiet("Guide", { icon: "guide", onclick: startGuide }),
+    quiet("New project", { icon: "plus", onclick: () => openNewProject(page.localFolders) }),
+    exportMenu(),
+    quiet("Keyboard", { icon: "keys", iconOnly: true, title: "Keyboard (?)", onclick: openShortcuts }),
+    quiet("Copy a link to this selection", { icon: "link", iconOnly: true, onclick: copyLink }),
+    quiet("Light or dark", { icon: "moon", iconOnly: true, onclick: toggleTheme }),
+  );
   on("start", () => {
     setText(project, state.info.project);
     project.title = state.info.project;

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-FILTERS = ("actual", "predicted", "reference")
-"""The fields of the selection that filter the images by class."""
+FILTERS = ("actual", "predicted", "reference", "moved")
+"""The fields of the selection that filter the images: by class, and by a comparison."""
 FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", *FILTERS, "node")
 """Valid dependencies of a part: the fields of the selection, and the current node of the history."""
 

@@ -99,7 +99,7 @@ def test_provenance_and_comparison_show_whole_numbers_and_labels(
     page.get_by_role("button", name="Compare", exact=True).click()
     page.locator("#view-provenance .step-button").nth(0).click()
     page.locator("#view-provenance .step-button").nth(1).click()
-    expect(page.locator(".inf-dialog")).to_contain_text("Two steps compared")
+    expect(page.locator(".inf-dialog")).to_contain_text("Side by side")
     assert page.evaluate(TRUNCATED, ".inf-dialog td, .inf-dialog th, .inf-dialog .table-box") == []
 
 

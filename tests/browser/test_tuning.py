@@ -254,7 +254,7 @@ def test_branches_are_compared_named_and_exported_as_a_recipe(open_page: Opener,
     page.locator("#view-provenance .step-button").nth(0).click()
     page.locator("#view-provenance .step-button").nth(1).click()
     dialog = page.locator(".inf-dialog")
-    expect(dialog).to_contain_text("Two steps compared")
+    expect(dialog).to_contain_text("Side by side")
     expect(dialog.locator("td", has_text=first).first).to_be_visible()
     page.keyboard.press("Escape")
     page.locator("#view-provenance .step-row").nth(0).hover()

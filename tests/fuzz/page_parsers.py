@@ -34,6 +34,7 @@ SELECTION = {
     "concepts": ["c0", "c1"],
     "image": "photos/0003.jpg",
     "scope": "all",
+    "moved": "$node~teacher~yes-no",
 }
 STEP: dict[str, Any] = {
     "token": "$token", "cls": "boat", "selection": SELECTION, "parts": ["influence.rows", "provenance.tree"],
@@ -60,7 +61,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "set_thresholds": {"token": "$token", "at": 0.4},
     "examine": {"token": "$token", "folder": "/nowhere", "labels": "labels.csv"},
     "origin": {"token": "$token"},
-    "compare": {"token": "$token", "a": "$node", "b": "$node", "cls": "boat"},
+    "compare": {"token": "$token", "a": "$node", "b": "teacher", "cls": "boat"},
     "job": {"token": "$token", "job": "x"},
     "cancel_job": {"token": "$token", "job": "x"},
     "start_report": {"token": "$token"},

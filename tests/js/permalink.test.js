@@ -18,6 +18,7 @@ const SELECTION = {
   actual: "rose",
   predicted: "tulip & lily",
   reference: "teacher",
+  moved: "a~teacher~yes-no",
 };
 
 test("a selection survives the address", () => {
@@ -34,6 +35,7 @@ test("a slice excludes the filters by class", () => {
   const sliced = withChange(SELECTION, { slice: "s" });
   assert.equal(sliced.actual, null);
   assert.equal(sliced.predicted, null);
+  assert.equal(sliced.moved, null);
   assert.equal(withChange(sliced, { actual: "rose" }).slice, null);
   assert.equal(withChange(SELECTION, { cls: "barn" }).predicted, null);
   assert.equal(withChange(SELECTION, { cls: "rose", actual: "rose" }).actual, "rose");

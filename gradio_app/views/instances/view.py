@@ -6,6 +6,7 @@ import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.evaluation.subsets import SUBSETS
+from inficond.gradio_app.comparison import describe_moved
 from inficond.gradio_app.page_files import COLUMNS, PER_SHEET, TILE
 from inficond.gradio_app.presenters import contribution_bars
 from inficond.gradio_app.queries import (
@@ -65,7 +66,7 @@ class IdsPart(TypedDict):
 
 
 class FilterChip(TypedDict):
-    """An active filter by class: the field of the selection and its text."""
+    """An active filter: the field of the selection and its text."""
 
     field: str
     text: str
@@ -155,6 +156,8 @@ def _filters(selection: "Selection") -> list[FilterChip]:
         filters.append({"field": "actual", "text": f"{name}: {selection.actual}"})
     if selection.predicted:
         filters.append({"field": "predicted", "text": f"student: {selection.predicted}"})
+    if selection.moved:
+        filters.append({"field": "moved", "text": describe_moved(selection.moved)})
     return filters
 
 

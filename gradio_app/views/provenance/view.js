@@ -1,6 +1,7 @@
 /** View 6, Provenance: the tree of steps, newest first, with the change that each made. */
 
 import { drawing, label, offerChart, title } from "../../browser/charts.js";
+import { openComparison } from "../../browser/compare_dialog.js";
 import { button } from "../../browser/controls.js";
 import { openDialog } from "../../browser/dialogs.js";
 import { childrenOf, h, itemOf, reconcile, s, setAttribute, setText } from "../../browser/elements.js";
@@ -9,7 +10,6 @@ import { exportFile } from "../../browser/export_dialog.js";
 import { rovingFocus, setTabStop } from "../../browser/focus.js";
 import { act } from "../../browser/steps.js";
 import { colour } from "../../browser/theme.js";
-import { compareSteps } from "./compare.js";
 import { dot, edges, graphWidth, HEIGHT, TALL } from "./graph.js";
 
 /** @typedef {import("../../browser/payloads").StepNode} StepNode */
@@ -170,7 +170,7 @@ function choose(id) {
   else if (chosen.length === 0) setCompared([id]);
   else {
     setCompared(null);
-    compareSteps(chosen[0], id);
+    openComparison(chosen[0], id);
   }
 }
 
