@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError
+from inficond.core.extensions import SOURCES, extensions
 from inficond.core.models.resolve import locate
 from inficond.core.pipeline.user_teachers import teacher_kind
 
@@ -90,10 +91,10 @@ def check_local(options: Mapping[str, Any], path: Path) -> None:
     InputError
         Its images are at a URL, or a model is not on this machine.
     """
-    if _URL.match(options["images"]):
+    images = options["images"]
+    if _URL.match(images) or images.partition(":")[0] in extensions(SOURCES):  # code that may use the network
         raise InputError(
-            f"{path} names images on another machine, {options['images']!r:.120}: add --network if "
-            "you trust it"
+            f"{path} names images on another machine, {images!r:.120}: add --network if you trust it"
         )
     locate(options["encoder"], "encoder", download=False)
     if teacher_kind(options["teacher"]) == "model":

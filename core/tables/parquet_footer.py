@@ -27,6 +27,8 @@ ENCODINGS = (
 MARK = b"PAR1"
 MOST_FOOTER = 64 << 20
 """Bytes of a footer."""
+MOST_VALUES = 4_000_000
+"""Numbers, texts and structs in a footer; a column of a row group has about 30."""
 _DEEPEST = 32
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = 1, 2, 3, 7, 8, 9, 10, 11, 12, 13
 _ROW_GROUPS, _COLUMNS, _META = 4, 1, 3  # of FileMetaData, RowGroup and ColumnChunk
@@ -109,7 +111,7 @@ class _Reader:
     """Reader of Thrift's compact protocol."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self._at, self._left = data, 0, MOST_VALUES
 
     def struct(self, wanted: dict[int, Any], depth: int = 0) -> dict[int, Any]:
         """Return the numbers, lists and structs of a struct.
@@ -135,6 +137,9 @@ class _Reader:
         return found
 
     def _value(self, kind: int, wanted: dict[int, Any] | None, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"its footer has more than {MOST_VALUES:,} values")
         if kind in (_TRUE, _FALSE, _BYTE):  # of a list
             return self._byte()
         if _BYTE < kind < _DOUBLE:
@@ -146,6 +151,8 @@ class _Reader:
         if kind in (_LIST, _SET):
             head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
+            if count > self._left:
+                raise ValueError(f"its footer has more than {MOST_VALUES:,} values")
             values = (self._value(head & 15, wanted, depth + 1) for _ in range(count))
             return [value for value in values if value is not None]
         if kind == _MAP:

@@ -20,6 +20,7 @@ from tests.attacks.page_attacks import Target
 from inficond.core import Project
 from inficond.core.serving.connections import ConnectionPool, limit_connections
 from inficond.gradio_app.app import Page, build_page
+from inficond.gradio_app.jobs import Job
 from inficond.gradio_app.routes import TOKEN_HEADER
 from inficond.gradio_app.visitor import IDLE_SECONDS
 
@@ -273,3 +274,26 @@ def test_visitors_who_try_the_same_picture_are_all_answered(page: Page) -> None:
             return said
 
     assert attacks.in_parallel([one] * 8) == [["answered"] * 3] * 8
+
+
+def test_a_stranger_with_new_visits_leaves_jobs_to_other_addresses(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finding 14: one stranger with a new visit for each request took all 60 jobs."""
+    gate = threading.Event()
+    monkeypatch.setattr(Job, "begin", lambda job: gate.wait(60))  # no job ends before the requests below
+
+    def request(client: httpx.Client) -> str:
+        token = ask(client, "ping")["token"]
+        return str(ask(client, "start_export", token=token, kind="report").get("error", ""))
+
+    stranger = httpx.HTTPTransport(local_address="127.0.1.9")
+    try:
+        with httpx.Client(base_url=page.url, timeout=120, transport=stranger) as client:
+            refusals = [request(client) for _ in range(20)]
+        with httpx.Client(base_url=page.url, timeout=120) as client:
+            assert request(client) == ""
+    finally:
+        gate.set()
+    assert refusals[:8] == [""] * 8
+    assert all(refusals[8:])

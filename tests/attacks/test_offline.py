@@ -14,6 +14,19 @@ from tests import tiny_models
 NETWORK = Path(__file__).with_name("offline_network.py")
 INFICOND = [sys.executable, "-m", "inficond.core.cli.main"]
 NAMESPACE = ["unshare", "--net", "--mount"]
+NAME_A_HUB_ID = """
+import json, shutil, sys
+from pathlib import Path
+from inficond.core.project.files import with_checksum
+source, target = map(Path, sys.argv[1:])
+shutil.copytree(source, target)
+path = target / "project.json"
+document = json.loads(path.read_text())
+for kind in ("encoder", "teacher"):
+    document[kind] = {**document[kind], "spec": "stranger/model"}
+path.write_text(json.dumps(with_checksum(document)))
+"""
+"""Copies a project and lets it name models of a hub, as a stranger's project may."""
 
 
 def in_isolated_network(folder: Path, steps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -51,7 +64,7 @@ def test_no_command_looks_up_a_name(tmp_path: Path) -> None:
     project, student = str(tmp_path / "project"), str(tmp_path / "student.onnx")
     server = {"command": [*INFICOND, "serve", student, "--port", "8080"], "body": str(picture)}
     page = {"command": [*INFICOND, "launch", project, "--no-browser", "--port", "7860"]}
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"command": [*INFICOND, "distill", str(photos), "--out", project, "--no-baseline"]},
         {"command": [*INFICOND, "report", project, "--html", str(tmp_path / "report.html")]},
         {"command": [*INFICOND, "export", "student", project, "--out", student]},
@@ -60,7 +73,11 @@ def test_no_command_looks_up_a_name(tmp_path: Path) -> None:
         {**page, "urls": ["http://127.0.0.1:7860/", "http://127.0.0.1:7860/health"]},
         {"command": [*INFICOND, "doctor"]},
     ]
+    hub = {"command": [*INFICOND, "launch", f"{project}-hub", "--no-browser", "--port", "7863"]}
+    copy = [sys.executable, "-c", NAME_A_HUB_ID, project, f"{project}-hub"]
+    steps += [{"command": copy}, {**hub, "urls": ["http://127.0.0.1:7863/health"]}]
     report = in_isolated_network(tmp_path, steps)
+    assert report["steps"].pop()["status"] == [503]  # the named models are not on this machine
     for step in report["steps"]:
         assert step["status"] if "urls" in step else step["code"] == 0, step
         assert set(step["status"]) <= {200}, step

@@ -55,6 +55,7 @@ def test_a_plan_runs_no_python_code(plan: Path, tmp_path: Path, monkeypatch: pyt
         ("images", "hf:stranger/pictures", "--network"),
         ("encoder", "stranger/encoder", "not on this machine"),
         ("teacher", "stranger/teacher", "not on this machine"),
+        ("teacher", "torchvision/resnet50", "not on this machine|cannot hold"),
     ],
 )
 def test_a_plan_names_no_other_machine(
@@ -62,6 +63,19 @@ def test_a_plan_names_no_other_machine(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read_plan(changed(plan, tmp_path, **{option: value}))
+
+
+def test_a_plan_names_no_code_of_an_extension(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installed source of images may use the network; its addresses do not look like URLs."""
+    info = tmp_path / "site" / "bucket-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bucket\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[inficond.sources]\nbucket = bucket:open\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(InputError, match="--network"):
+        read_plan(changed(plan, tmp_path, images="bucket:stranger/photos"))
 
 
 @pytest.mark.parametrize(

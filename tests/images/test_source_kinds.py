@@ -4,13 +4,15 @@ import functools
 import http.server
 import io
 import json
+import os
 import re
 import tarfile
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ from tests.images.test_sources import CLASSES, notes_of, photographs
 
 from inficond.core.errors import InputError
 from inficond.core.images import ImageSet, decode, open_source
+from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources import remote
 from inficond.core.images.sources.open import expand
 from inficond.core.tables import TableOptions
@@ -226,7 +229,15 @@ def served(folder: Path, faults: dict[str, int] | None = None) -> Iterator[str]:
                 return
             super().do_GET()
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    with serving(functools.partial(Handler, directory=folder)) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: Any) -> Iterator[str]:
+    """Serve HTTP on loopback."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -269,6 +280,61 @@ def test_an_interrupted_download_resumes(tmp_path: Path, monkeypatch: pytest.Mon
             source.download(tmp_path / "kept")
         assert source.download(tmp_path / "kept").read_bytes() == content
         assert source.download(tmp_path / "kept").read_bytes() == content
+
+
+def test_a_response_without_end_is_not_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's server filled the memory with one picture, or with an archive of unstated size."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "pause", lambda seconds: None)
+    monkeypatch.setattr(remote, "MOST_BYTES", 3 << 20)
+    monkeypatch.setattr(remote, "MOST_UNSTATED", 5 << 20)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            if self.path == "/set/":
+                page = b'<a href="/set/a.jpg">a</a>'
+                self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page))
+                return
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+
+    with serving(Handler) as url:
+        (record,) = open_source(f"{url}/set/").records
+        with pytest.raises(UnreadableImage, match="larger than 3 MiB"):
+            record.open()
+        assert remote.Remote(f"{url}/a.tar").download(tmp_path).stat().st_size == 5 << 20
+
+
+def test_a_file_url_is_a_path(tmp_path: Path) -> None:
+    """Through fsspec, a pipe among the images was read without end."""
+    made = photographs(tmp_path / "photos")
+    os.mkfifo(tmp_path / "photos" / "pipe.jpg")
+    *images, pipe = sorted(
+        open_source(f"file://{tmp_path / 'photos'}").records, key=lambda r: r.id == "pipe.jpg"
+    )
+    assert sorted(r.id for r in images) == sorted(made)
+    with pytest.raises(UnreadableImage):
+        pipe.open()
+
+
+@pytest.mark.parametrize("text", ["{0..%s}.tar" % ("9" * 5000), "{a}" * 1500])
+def test_impossible_patterns_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError):
+        open_source(text)
 
 
 def test_patterns() -> None:

@@ -80,8 +80,9 @@ def test_every_dependency_has_a_reason() -> None:
 
 def test_security_floors_hold() -> None:
     """The lowest allowed versions contain the fixes named in SECURITY.md."""
-    floors = {"gradio": (6, 31), "pillow": (12, 3), "onnx": (1, 21)}
-    everything = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["export"]
+    floors = {"gradio": (6, 31), "pillow": (12, 3), "onnx": (1, 21), "keras": (3, 12)}
+    extras = PROJECT["optional-dependencies"]
+    everything = PROJECT["dependencies"] + extras["export"] + extras["keras"]
     for name, floor in floors.items():
         spec = next(d for d in everything if re.match(rf"{name}\b(?!runtime)", d))
         version = re.search(r">=([\d.]+)", spec)

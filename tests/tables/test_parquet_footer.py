@@ -97,3 +97,15 @@ def test_a_footer_that_aborts_arrow_is_refused_in_one_line(tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", READS, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "scores.parquet cannot be read as a table" in done.stdout
+
+
+@pytest.mark.parametrize("element", [b"\xfc\0", b"\xf1\1"], ids=["row groups", "truths"])
+def test_a_footer_of_very_many_values_is_refused(element: bytes, tmp_path: Path) -> None:
+    """A list of 30 million empty row groups took 2 GB and more than 90 s."""
+    count = 6_000_000
+    number = bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14 & 127 | 128, count >> 21])
+    footer = b"\x49" + element[:1] + number + element[1:] * count + b"\0"
+    path = tmp_path / "evil.parquet"
+    path.write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(ValueError, match="more than 4,000,000 values"):
+        read_row_groups(path)

@@ -24,7 +24,7 @@ from inficond.core.tables import TableOptions
 
 TAR_SUFFIXES = (".tar", ".tgz")
 ARCHIVE_SUFFIXES = (".zip", ".gz", ".bz2", ".xz", ".7z", ".rar")
-_MAX_EXPANDED = 100_000
+_MAX_EXPANDED, _MAX_BRACES = 100_000, 20
 
 
 def open_source(
@@ -85,6 +85,7 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
     scheme, colon, address = text.partition(":")
     if colon and not address.startswith("//") and scheme in (added := extensions(SOURCES)):
         return _added(load(added[scheme]), scheme, address, options)
+    text = text.removeprefix("file://")
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):
         return _remote(text, options, downloads)
     if not is_utf8(text):
@@ -137,6 +138,8 @@ def expand(text: str) -> list[Path]:
         Empty where nothing matches or the text is not a pattern.
     """
     names: list[Path] = []
+    if text.count("{") > _MAX_BRACES:
+        raise InputError(f"{text:.80}… has more than {_MAX_BRACES} braces")
     for number, pattern in enumerate(_braces(text)):
         if number >= _MAX_EXPANDED:
             raise InputError(f"{text} means more than {_MAX_EXPANDED:,} files")
@@ -144,7 +147,7 @@ def expand(text: str) -> list[Path]:
             names += [Path(name) for name in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
         elif pattern != text:
             names.append(Path(pattern).expanduser())
-    return names if any(name.exists() for name in names) else []
+    return names if any(os.path.exists(name) for name in names) else []
 
 
 def _braces(text: str) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _braces(text: str) -> Iterator[str]:
     if found is None:
         yield text
         return
-    counted = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    counted = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1])
     if counted:
         first, last = int(counted[1]), int(counted[2])
         step = 1 if last >= first else -1

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 from inficond.core.errors import InputError
 from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources.classes import folder_labels
-from inficond.core.images.sources.record import ImageRecord, Note
+from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note
 from inficond.core.images.walk import SUFFIXES
 
 ATTEMPTS = 4
+_READ = 1 << 20
 _BLOCK = 8 << 20
 """Bytes of a large file that are requested at once."""
+MOST_UNSTATED = 64 << 30
+"""Bytes that are read of a file whose size the server does not state."""
 _T = TypeVar("_T")
 pause = time.sleep
 """Waits between attempts."""
@@ -107,23 +110,79 @@ class Remote:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(name + ".part")
-        if not size:
-            partial.write_bytes(self._try(lambda: self.fs.cat_file(self.path)))
+        if size:
+            self._resume(partial, size)
         else:
-            with open(partial, "ab") as file:
-                while (done := file.tell()) < size:
-                    end = min(size, done + _BLOCK)
-                    block = self._try(lambda at=done, end=end: self.fs.cat_file(self.path, start=at, end=end))  # type: ignore[misc]
-                    if len(block) > end - done:  # a server that ignores ranges sends the whole file
-                        file.truncate(0)
-                        file.seek(0)
-                        block = block[:size]
-                        if len(block) < size:
-                            raise InputError(f"{self.url} is cut short: {len(block):,} of {size:,} bytes")
-                    file.write(block)
-                    file.flush()
+            self._try(lambda: self._copy(partial, MOST_UNSTATED))
         partial.replace(target)
         return target
+
+    def _resume(self, partial: Path, size: int) -> None:
+        """Complete a copy of a file of known size."""
+        with open(partial, "ab") as file:
+            while (done := file.tell()) < size:
+                end = min(size, done + _BLOCK)
+                block = self._try(lambda at=done, end=end: self._range(at, end))  # type: ignore[misc]
+                if block is None:  # a server that ignores ranges sends the whole file
+                    file.close()
+                    self._try(lambda: self._copy(partial, size))
+                    if (copied := partial.stat().st_size) < size:
+                        raise InputError(f"{self.url} is cut short: {copied:,} of {size:,} bytes")
+                    return
+                file.write(block)
+                file.flush()
+
+    def _range(self, start: int, end: int) -> bytes | None:
+        return read_limited(self.fs, self.path, end - start, start, end)
+
+    def _copy(self, partial: Path, most: int) -> None:
+        """Copy a file from its beginning, at most `most` bytes."""
+        with open(partial, "wb") as file:
+            for block in blocks(self.fs, self.path):
+                file.write(block[: most - file.tell()])
+                if file.tell() >= most:
+                    break
+
+
+def blocks(fs: Any, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of a file, or of a range of it, as they arrive.
+
+    Parameters
+    ----------
+    fs : fsspec.AbstractFileSystem
+    name : str
+    start, end : int
+        A server may ignore the range and send the whole file.
+    """
+    options: dict[str, Any] = {}
+    ranged = bool(start or end is not None)
+    kinds = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    over_http = "http" in kinds
+    if over_http:  # one request, whose response is not read ahead
+        options = {"block_size": 0, "size": 1}
+        if ranged:
+            options["headers"] = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+    with fs.open(name, "rb", **options) as file:
+        if ranged and not over_http:
+            file.seek(start)
+        left = None if over_http or end is None else end - start
+        while left is None or left > 0:
+            block = file.read(_READ if left is None else min(left, _READ))
+            if not block:
+                return
+            left = None if left is None else left - len(block)
+            yield block
+
+
+def read_limited(fs: Any, name: str, most: int, start: int = 0, end: int | None = None) -> bytes | None:
+    """Return the bytes of a file or of a range; None if there are more than `most`."""
+    parts, total = [], 0
+    for block in blocks(fs, name, start, end):
+        total += len(block)
+        if total > most:
+            return None
+        parts.append(block)
+    return b"".join(parts)
 
 
 def retried(ask: Callable[[], _T]) -> _T:
@@ -191,9 +250,12 @@ class RemoteFolder:
 
 def _load(fs: Any, name: str) -> bytes:
     try:
-        return bytes(retried(lambda: fs.cat_file(name)))
+        content = retried(lambda: read_limited(fs, name, MOST_BYTES))
     except FileNotFoundError:
         raise UnreadableImage("cannot be read: it is no longer there") from None
     except Exception as error:
         text = str(error) or type(error).__name__
         raise UnreadableImage(f"cannot be read after {ATTEMPTS} attempts: {text}") from error
+    if content is None:
+        raise UnreadableImage(f"larger than {MOST_BYTES >> 20} MiB")
+    return content
