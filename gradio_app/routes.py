@@ -126,7 +126,8 @@ RPC_ROUTES = (
     _rpc("rename", "name a step", 32 * KIB),
     _rpc("add_concept", "add a concept"),
     _rpc("drop_concept", "remove a concept"),
-    _rpc("choose_words", "accept and reject words", 32 * KIB),
+    _rpc("choose_words", "accept and reject words, add concepts by example", 64 * KIB),
+    _rpc("region_at", "find the region of an image at a place"),
     _rpc("override", "correct the teacher's answer for an image"),
     _rpc("set_lambda", "change λ"),
     _rpc("set_thresholds", "change thresholds"),
@@ -137,6 +138,7 @@ RPC_ROUTES = (
     _rpc("cancel_job", "cancel an own job"),
     _rpc("start_report", "measure the students", work="job"),
     _rpc("start_words", "look for words of the classes", work="job"),
+    _rpc("start_discovery", "look for concepts without words", work="job"),
     _rpc("start_export", "export the student, a recipe or a report", work="job"),
     _rpc(
         "start_project", "build a project from own uploads or, with the owner key, from a folder", 1 * MIB,

@@ -28,7 +28,7 @@ from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
 from inficond.gradio_app.views import view_parts
 from inficond.gradio_app.visitor import Visitor, VisitorRegistry
-from inficond.gradio_app.word_choice import choose, words_payload
+from inficond.gradio_app.word_choice import choose, discovery_payload, region_at, words_payload
 from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
@@ -262,11 +262,15 @@ class RpcServer:
         return self._stepped(visitor, request, node)
 
     def choose_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Accept and reject words."""
+        """Accept and reject words, and add concepts by example."""
         with visitor.step() as session:
             lines = choose(session, request)
             node = session.current
         return {**self._stepped(visitor, request, node), "said": "; ".join(lines) + "."}
+
+    def region_at(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the region of an image at a place."""
+        return {"picked": region_at(visitor, request)}
 
     def override(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Correct the teacher's answer for an image; null restores it."""
@@ -353,6 +357,17 @@ class RpcServer:
 
         def work(job: Job) -> Any:
             return to_plain(words_payload(visitor, job))
+
+        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
+
+    def start_discovery(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Start looking for concepts without words, of one class or of all."""
+        cls = request.get("cls")
+        if cls is not None:
+            visitor.session.class_index(_string(request, "cls"))
+
+        def work(job: Job) -> Any:
+            return to_plain(discovery_payload(visitor, cls, job))
 
         return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
 

@@ -6,12 +6,23 @@ from typing import Any, TypedDict
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
 from inficond.core.report.pictures import ReportPictures
+from inficond.core.sessions.discovery import discover_concepts
 from inficond.core.sessions.session import Session
-from inficond.core.sessions.word_proposals import ProjectWords, choose_words, strongest_images
+from inficond.core.sessions.shown_concepts import (
+    SUFFIX,
+    Example,
+    check_examples,
+    example_vector,
+    parse_example,
+)
+from inficond.core.sessions.word_proposals import CROPS, ProjectWords, choose_words, strongest_images
+from inficond.core.tuning.concepts import check_name
 from inficond.gradio_app.visitor import Visitor
 
 MOST_CHOSEN = 60
 """Words that one request may accept or reject."""
+MOST_EXAMPLES = 12
+"""Concepts by example that one request may add."""
 
 
 class ProposedWord(TypedDict):
@@ -29,6 +40,30 @@ class WordsPayload(TypedDict):
     """Proposed words, class by class."""
 
     words: list[ProposedWord]
+
+
+class FoundConcept(TypedDict):
+    """A discovered concept with its crops, as data URIs, and the regions that define it."""
+
+    cls: str
+    text: str
+    names: list[str]
+    crops: list[str]
+    shown: list[Example]
+
+
+class DiscoveryPayload(TypedDict):
+    """Discovered concepts, class by class."""
+
+    found: list[FoundConcept]
+
+
+class PickedRegion(TypedDict):
+    """A region of an image, and its cells: one digit each, row by row."""
+
+    image: str
+    region: int
+    cells: str
 
 
 def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
@@ -54,8 +89,45 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     return {"words": words}
 
 
+def discovery_payload(visitor: Visitor, cls: str | None, progress: Progress) -> DiscoveryPayload:
+    """Return the concepts without words that the visitor's students lack, with crops of each."""
+    session = visitor.session
+    found = discover_concepts(session, cls=cls, progress=progress)
+    pictures = ReportPictures(visitor.project, session.context.words.embedding)
+    concepts: list[FoundConcept] = []
+    for one in found:
+        crops = [pictures.region(session.row_of(image), region) for image, region in one.examples[:CROPS]]
+        concepts.append(
+            {
+                "cls": one.cls,
+                "text": one.measured,
+                "names": list(one.names),
+                "crops": [crop for crop in crops if crop],
+                "shown": list(one.examples),
+            }
+        )
+    return {"found": concepts}
+
+
+def region_at(visitor: Visitor, request: Mapping[str, Any]) -> PickedRegion:
+    """Return the region of an image at a place; x and y are shares of its width and height.
+
+    Raises
+    ------
+    InputError
+        No such image, not a place, or the project stores no regions.
+    """
+    image, x, y = request.get("image"), request.get("x"), request.get("y")
+    if not isinstance(image, str) or not all(isinstance(v, int | float) for v in (x, y)):
+        raise InputError("the request needs an image and the numbers x and y")
+    row = visitor.session.row_of(image)
+    _, region = parse_example(visitor.project, f"{image}@{x},{y}")
+    mask = (visitor.project.assignment(row) == region).ravel()
+    return {"image": image, "region": region, "cells": "".join("1" if v else "0" for v in mask.tolist())}
+
+
 def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
-    """Accept and reject the words of a request; return a line for each.
+    """Accept and reject the words of a request, and add its concepts by example; return a line for each.
 
     Raises
     ------
@@ -63,9 +135,33 @@ def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
         The request is invalid, or a word cannot be accepted or rejected.
     """
     accept, reject = _words(request, "accept"), _words(request, "reject")
-    if not accept and not reject:
+    examples = _examples(session, request.get("examples", []))
+    if not accept and not reject and not examples:
         raise InputError("choose a word to accept or to reject")
-    return choose_words(session, accept, reject)
+    lines = choose_words(session, accept, reject) if accept or reject else []
+    for name, shown, not_shown in examples:
+        session.add_example(name, shown, not_shown)
+        lines.append(f"{name}{SUFFIX}: added from {len(shown)} region{'s' * (len(shown) != 1)}")
+    return lines
+
+
+def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], list[Example]]]:
+    """Return name, shown and other regions of concepts by example; nothing is added."""
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise InputError("the request needs a list of objects 'examples'")
+    if len(value) > MOST_EXAMPLES:
+        raise InputError(f"examples has {len(value)} concepts: at most {MOST_EXAMPLES} at a time")
+    found = []
+    for one in value:
+        name = one.get("name")
+        name = " ".join(name.split()).removesuffix(SUFFIX) if isinstance(name, str) else ""
+        check_name(name)
+        if name + SUFFIX in (*session.concepts, *(other + SUFFIX for other, _, _ in found)):
+            raise InputError(f"{name + SUFFIX!r} is a concept already: choose another name")
+        shown, not_shown = check_examples(one.get("shown")), check_examples(one.get("not_shown", []))
+        example_vector(session.project, shown, not_shown)
+        found.append((name, shown, not_shown))
+    return found
 
 
 def _words(request: Mapping[str, Any], name: str) -> list[str]:

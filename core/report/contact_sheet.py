@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from inficond.core.report.pictures import ReportPictures
 
 if TYPE_CHECKING:
+    from inficond.core.sessions.discovery import DiscoveredConcept
     from inficond.core.sessions.session import Session
     from inficond.core.sessions.word_proposals import WordProposal
 
@@ -50,11 +51,48 @@ def contact_sheet(
             f'<section><p><strong>{escape(one.word)}</strong> <span class="quiet">{text}</span></p>'
             f'<div class="crops">{"".join(crops) or "no image shows it"}</div></section>'
         )
-    title = f"Words of {escape(session.project.name)}"
+    about = (
+        "For each word, the images in which its value is largest, with the evidence region in colour. Accept "
+        "a word if the regions show what it names."
+    )
+    return _page(f"Words of {session.project.name}", about, parts)
+
+
+def discovery_sheet(session: "Session", found: Sequence["DiscoveredConcept"], crops: int = 12) -> str:
+    """Return the contact sheet of discovered concepts as HTML, numbered from 1.
+
+    Parameters
+    ----------
+    session : Session
+    found : sequence of DiscoveredConcept
+    crops : int
+        Most crops of a concept.
+    """
+    pictures = ReportPictures(session.project, session.context.words.embedding)
+    parts, shown = [], ""
+    for number, one in enumerate(found, 1):
+        if one.cls != shown:
+            shown = one.cls
+            parts.append(f"<h2>{escape(shown)}</h2>")
+        images = []
+        for image, region in one.examples[:crops]:
+            source = pictures.region(session.row_of(image), region)
+            if source:
+                images.append(f'<img src="{source}" alt="{escape(image)}" title="{escape(image)}">')
+        parts.append(
+            f'<section><p><strong>{number}</strong> <span class="quiet">{escape(one.text)}</span></p>'
+            f'<div class="crops">{"".join(images)}</div></section>'
+        )
+    about = (
+        "Groups of similar regions that explain what the words leave over. The crops are the concept: give "
+        "it a name of your own if they show one thing."
+    )
+    return _page(f"Concepts without words: {session.project.name}", about, parts)
+
+
+def _page(title: str, about: str, parts: Sequence[str]) -> str:
+    title = escape(title)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>For each word, the images in which its "
-        "value is largest, with the evidence region in colour. Accept a word if the regions show what it "
-        "names.</p>"
-        f"{''.join(parts)}</body></html>\n"
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>{about}</p>{''.join(parts)}</body></html>\n"
     )

@@ -79,6 +79,20 @@ class ReportPictures:
             return self.image(row)
         return _uri(_lit(picture, found.mask, self._project.crop(row)))
 
+    def region(self, row: int, region: int) -> str:
+        """Return an image with one region in colour and the rest in grey; -1 is the whole image.
+
+        Returns
+        -------
+        str
+            A data URI; the plain picture if the region has no cell, empty without a thumbnail.
+        """
+        picture = self._open(row)
+        if picture is None:
+            return ""
+        mask = self._project.assignment(row) == region
+        return _uri(_lit(picture, mask, self._project.crop(row))) if mask.any() else self.image(row)
+
     def _open(self, row: int) -> "Image | None":
         try:
             return self._project.thumbnail_image(row)

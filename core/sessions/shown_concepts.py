@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.concepts.unit_length import unit_length
 from inficond.core.errors import InputError, unknown
 from inficond.core.project.folder import ProjectFolder
 
@@ -78,18 +79,29 @@ def example_vector(
             f"the examples contradict each other: {both[0][0]!r:.80} is both shown and not shown; give each "
             "region once"
         )
-    mean = _unit(_mean(project, shown))
+    mean = _mean(project, shown)
     if not_shown:
-        other = _unit(_mean(project, not_shown))
+        mean, other = unit_length(mean), unit_length(_mean(project, not_shown))
         if float(mean @ other) >= ALIKE:
             raise InputError(
                 "the examples contradict each other: regions that show the concept and regions that do not "
                 "are alike to this encoder; choose regions that differ"
             )
     else:
-        rows = project.training_rows[:: max(1, len(project.training_rows) // 2000)]
-        other = np.asarray(project.region_embeddings[rows], np.float32).mean(axis=(0, 1)).astype(np.float64)
-    return _unit(mean - other).astype(np.float32)
+        other = mean_region(project)
+    return vector_between(mean, other)
+
+
+def mean_region(project: ProjectFolder) -> NDArray[np.float64]:
+    """Return the mean of training regions (D,), of 2,000 images or a few more."""
+    rows = project.training_rows[:: max(1, len(project.training_rows) // 2000)]
+    return np.asarray(project.region_embeddings[rows], np.float32).mean(axis=(0, 1)).astype(np.float64)
+
+
+def vector_between(shown: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the unit vector from a mean of other regions to the direction of a mean of shown ones, (D,)."""
+    vector: NDArray[np.float32] = unit_length(unit_length(shown) - other).astype(np.float32)
+    return vector
 
 
 def check_examples(value: Any) -> list[Example]:
@@ -131,7 +143,3 @@ def _row(project: ProjectFolder, image: str) -> int:
         return list(project.image_ids).index(image)
     except ValueError:
         raise unknown("image", image, project.image_ids) from None
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x / max(float(np.linalg.norm(x)), 1e-12)

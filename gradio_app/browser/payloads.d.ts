@@ -388,3 +388,22 @@ export interface ProposedWord {
   valid: boolean;
   crops: string[];
 }
+
+/** A region of an image: the image's id and the region's number, -1 for the whole image. */
+export type Example = [image: string, region: number];
+
+/** A discovered concept of the dialog "Concepts without words". */
+export interface FoundConcept {
+  cls: string;
+  text: string;
+  names: string[];
+  crops: string[];
+  shown: Example[];
+}
+
+/** The region of an image at a place. */
+export interface PickedRegion {
+  image: string;
+  region: number;
+  cells: string;
+}

@@ -2,6 +2,7 @@
 
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
+import { openDiscovery } from "./discovery_dialog.js";
 import { h } from "./elements.js";
 import { watchJob } from "./jobs.js";
 import { showMessage } from "./messages.js";
@@ -35,7 +36,14 @@ export async function openWords() {
     maxlength: 400,
   });
   const use = button("Use these words", { kind: "primary", disabled: true });
-  const dialog = openDialog("Which words?", box, { wide: true, buttons: [use] });
+  const discover = button("Concepts without words…", {
+    kind: "quiet",
+    onclick: () => {
+      dialog.close();
+      openDiscovery();
+    },
+  });
+  const dialog = openDialog("Which words?", box, { wide: true, buttons: [discover, use] });
   const response = await call("start_words", {});
   if (!response.job)
     return box.replaceChildren(h("p", { class: "bad" }, response.error || "The search could not start."));

@@ -18,7 +18,7 @@ from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.visitor import VisitorRegistry
-from inficond.gradio_app.word_choice import words_payload
+from inficond.gradio_app.word_choice import discovery_payload, words_payload
 
 COLOURS = {"green": (50, 180, 70), "red": (200, 50, 40)}
 
@@ -60,6 +60,14 @@ def test_proposed_words_have_crops(page: RpcServer) -> None:
     assert all(one["crops"][0].startswith("data:image/webp") for one in words if one["concept"])
 
 
+def test_discovered_concepts_have_crops_and_regions(page: RpcServer) -> None:
+    visitor, _ = page.visitors.get(None, NOBODY.address)
+    for one in discovery_payload(visitor, None, Silent())["found"]:
+        assert one["crops"][0].startswith("data:image/webp")
+        assert one["shown"]
+        assert one["cls"] in visitor.session.classes
+
+
 def test_a_new_project_offers_its_words_until_a_step_is_taken(page: RpcServer) -> None:
     first = call(page, "hello")
     assert first["info"]["fresh"]
@@ -70,9 +78,41 @@ def test_a_new_project_offers_its_words_until_a_step_is_taken(page: RpcServer) -
     assert not again["info"]["fresh"]
 
 
+def test_clicked_regions_become_a_concept(page: RpcServer) -> None:
+    token = call(page, "hello")["token"]
+    images = page.visitors.get(token, NOBODY.address)[0].session.image_ids[:3]
+    picked = [call(page, "region_at", token=token, image=i, x=0.5, y=0.5)["picked"] for i in images]
+    assert all(one["cells"].count("1") for one in picked)
+    shown = [[one["image"], one["region"]] for one in picked]
+    example = {"name": "gleam", "shown": shown[:2], "not_shown": []}
+    stepped = call(page, "choose_words", token=token, examples=[example])
+    assert stepped["said"] == "gleam (by example): added from 2 regions."
+    again = call(page, "choose_words", token=token, examples=[example])
+    assert "choose another name" in again["error"]
+
+
+@pytest.mark.parametrize("request_", [{"image": "x"}, {"x": 2.0, "y": 0.5}, {"x": "a", "y": None}])
+def test_a_place_that_does_not_exist_is_one_clear_line(page: RpcServer, request_: dict[str, Any]) -> None:
+    token = call(page, "hello")["token"]
+    image = page.visitors.get(token, NOBODY.address)[0].session.image_ids[0]
+    good = {"image": image, "x": 0.5, "y": 0.5}
+    assert len(call(page, "region_at", token=token, **{**good, **request_})["error"].splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
+        ({"examples": {}}, "list of objects"),
+        ({"examples": [{"name": "", "shown": []}]}, "1 to 100"),
+        ({"examples": [{"name": "a", "shown": []}]}, "at least one region"),
+        ({"examples": [{"name": "a", "shown": [["gone.png", 0]]}]}, "gone.png"),
+        ({"accept": ["gold"], "examples": [{"name": "a", "shown": [["green/0.png", 99]]}]}, "no region 99"),
+        ({"examples": [{"name": "a", "shown": [["green/0.png", 0]]}] * 13}, "at most 12"),
+        ({"examples": [{"name": "a", "shown": [["green/0.png", 0]]}] * 2}, "choose another name"),
+        (
+            {"examples": [{"name": "a", "shown": [["green/0.png", 0]], "not_shown": [["green/0.png", 0]]}]},
+            "contradict",
+        ),
         ({"accept": "red"}, "list of words"),
         ({}, "choose a word"),
         ({"reject": ["sofa"]}, "is not a concept"),

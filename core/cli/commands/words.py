@@ -9,6 +9,8 @@ examples:
   inficond words DIR --accept meadow --reject hedgehog --reject saw
   inficond words DIR --show "seed head" a.jpg@0.5,0.4 b.jpg@0.3,0.6 c.jpg
   inficond words DIR --add "yellow centre" --rename moss="green leaves"
+  inficond words DIR --discover
+  inficond words DIR --name 3="fluffy ball"
 """
 
 import argparse
@@ -20,7 +22,7 @@ from typing import Any
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
-SUMMARY = "propose words class by class; accept, reject and add words"
+SUMMARY = "propose words class by class; accept, reject and add words; find concepts without words"
 MOST_ADDED = 200
 """Most words that one command adds."""
 
@@ -57,6 +59,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "height), or IMAGE for the whole image",
     )
     add("--not-like", nargs="+", default=[], metavar="IMAGE", help="regions that do not show the concept")
+    add(
+        "--discover",
+        action="store_true",
+        help="find groups of regions that explain what the words leave over, and write their crops "
+        "(default: discovered.html in DIR)",
+    )
+    add(
+        "--name",
+        action="append",
+        default=[],
+        metavar="N=NAME",
+        help="make the discovered concept of this number a concept under your own name",
+    )
     add("--note", default="", help="a remark stored with the steps")
 
 
@@ -64,13 +79,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Print proposals, or take the steps."""
     from inficond.core.facade import Project
 
-    project = Project.open(args.project)
-    if args.accept or args.reject or args.add or args.rename or args.show or args.not_like:
-        return _change(project, args, out)
-    from inficond.core.sessions.word_proposals import ProjectWords
-
     if args.most is not None and args.most < 1:
         raise InputError(f"--most must be at least 1, not {args.most}")
+    project = Project.open(args.project)
+    if args.accept or args.reject or args.add or args.rename or args.show or args.not_like or args.name:
+        return _change(project, args, out)
+    if args.discover:
+        return _discover(project, args, out)
+    from inficond.core.sessions.word_proposals import ProjectWords
+
     session = project.session()
     progress = out.progress()
     try:
@@ -106,6 +123,59 @@ def _write_sheet(session: Any, proposals: Sequence[Any], sheet: Path) -> None:
         file.write(text.encode())
 
 
+def _discover(project: Any, args: argparse.Namespace, out: Output) -> int:
+    """Print the concepts that regions without words would be, and write their crops."""
+    from inficond.core.atomic_io import replacing
+    from inficond.core.report.contact_sheet import discovery_sheet
+    from inficond.core.sessions.discovery import FOUND, discover_concepts
+
+    session = project.session("main")
+    progress = out.progress()
+    try:
+        found = discover_concepts(session, args.most or FOUND, progress=progress)
+    finally:
+        clear = getattr(progress, "clear", None)
+        if clear is not None:
+            clear()
+    shown = ""
+    for number, one in enumerate(found, 1):
+        if one.cls != shown:
+            shown = one.cls
+            out.say(shown)
+        out.say(f"  {number}. {one.text}")
+    if not found:
+        out.say("no group of regions explains what the words leave over")
+    sheet = None if args.no_sheet or not found else args.sheet or project.path / "discovered.html"
+    if sheet is not None:
+        text = discovery_sheet(session, found)
+        with replacing(sheet) as file:
+            file.write(text.encode())
+        out.say(f"contact sheet: {sheet}")
+    if found:
+        out.say(f'name with:  inficond words {args.project} --name 1="your name"')
+    out.result(
+        {"discovered": [one.to_json() for one in found], "sheet": None if sheet is None else str(sheet)}
+    )
+    return 0
+
+
+def _named(session: Any, texts: Sequence[str], most: int | None) -> list[tuple[str, list[Any]]]:
+    """Return name and regions of discovered concepts that are given as N=NAME."""
+    from inficond.core.sessions.discovery import FOUND, discover_concepts
+
+    wanted = []
+    for text in texts:
+        number, equals, name = text.partition("=")
+        if not equals or not number.strip().isdecimal() or not name.strip():
+            raise InputError(f"--name {text!r:.60} must have the form N=NAME, with a number of --discover")
+        wanted.append((int(number), name.strip()))
+    found = discover_concepts(session, most or FOUND) if wanted else []
+    for number, _ in wanted:
+        if not 1 <= number <= len(found):
+            raise InputError(f"--name {number}: --discover found {len(found)} concepts, counted from 1")
+    return [(name, list(found[number - 1].examples)) for number, name in wanted]
+
+
 def _change(project: Any, args: argparse.Namespace, out: Output) -> int:
     from inficond.core.sessions.shown_concepts import FEW, SUFFIX, parse_example
     from inficond.core.sessions.word_proposals import choose_words
@@ -129,6 +199,7 @@ def _change(project: Any, args: argparse.Namespace, out: Output) -> int:
     session = project.session("main")
     started = time.monotonic()
     with session.exclusive():
+        examples += _named(session, args.name, args.most)
         lines = choose_words(session, given, args.reject, args.note)
         for old, new in renamed:
             session.rename_concept(old, new, args.note)

@@ -19,6 +19,7 @@ import { openOverride } from "../../browser/override_dialog.js";
 import { hover, select, toggleConcept } from "../../browser/selection.js";
 import { call } from "../../browser/server.js";
 import { state } from "../../browser/state.js";
+import { isPicking, onPicked, pick, pickAt, bar as pickedBar, pickedCells } from "./picked_regions.js";
 import { nameOf, showThumbnail } from "./sheets.js";
 
 const SIMILAR_SIDE = 96;
@@ -68,7 +69,8 @@ export const panel = h(
     contributions,
     logit,
   ),
-  h("div", { class: "open-foot" }, evidenceLine, similar, override),
+  h("div", { class: "open-foot" }, evidenceLine, pick, similar, override),
+  pickedBar,
 );
 
 /**
@@ -160,17 +162,23 @@ function showEvidence(concept) {
 
 /** Fit the picture into its stage and lay the evidence over it. */
 function layOutEvidence() {
-  const found = evidenceOf === null ? undefined : opened?.evidence[evidenceOf];
+  const cells =
+    opened && isPicking()
+      ? pickedCells(opened.id)
+      : evidenceOf === null
+        ? undefined
+        : opened?.evidence[evidenceOf]?.cells;
   const room = stage.getBoundingClientRect();
   const { naturalWidth, naturalHeight } = picture;
   const scale = Math.min(room.width / (naturalWidth || 1), room.height / (naturalHeight || 1));
   const size = { width: Math.floor(naturalWidth * scale), height: Math.floor(naturalHeight * scale) };
   picture.style.width = `${size.width}px`;
   picture.style.height = `${size.height}px`;
-  if (opened) drawEvidence(overlay, size, found?.cells, opened.grid, opened.crop);
+  if (opened) drawEvidence(overlay, size, cells, opened.grid, opened.crop);
   overlay.style.left = `${picture.offsetLeft}px`;
   overlay.style.top = `${picture.offsetTop}px`;
-  overlay.toggleAttribute("data-on", Boolean(found));
+  overlay.toggleAttribute("data-on", Boolean(cells));
+  stage.classList.toggle("picking", isPicking());
 }
 
 /** Open a dialog with the images nearest to the selected one. */
@@ -216,6 +224,13 @@ export function drawChart() {
 }
 
 picture.addEventListener("load", layOutEvidence);
+picture.addEventListener("click", (event) => {
+  if (!opened || !isPicking()) return;
+  const box = picture.getBoundingClientRect();
+  const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  pickAt(opened.id, Math.min(Math.max(x, 0), 1), Math.min(Math.max(y, 0), 1), !event.shiftKey);
+});
+onPicked(layOutEvidence);
 new ResizeObserver(oncePerFrame(layOutEvidence)).observe(stage);
 on("hover", (concept) => {
   if (opened?.bars.some((bar) => bar.kind === "concept" && bar.name === concept)) showEvidence(concept);

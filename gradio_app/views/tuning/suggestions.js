@@ -1,9 +1,11 @@
 /** Suggested actions, and words that are worth adding as concepts. */
 
 import { term } from "../../browser/controls.js";
+import { openDiscovery } from "../../browser/discovery_dialog.js";
 import { h } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
 import { icon } from "../../browser/icons.js";
+import { state } from "../../browser/state.js";
 import { act } from "../../browser/steps.js";
 import { settings } from "../../browser/storage.js";
 import { proposeAll } from "../../browser/tuning.js";
@@ -100,6 +102,19 @@ function drawMissing({ words }) {
     ),
   );
   const title = h("span", { class: "muted" }, term("missing", "Add"));
-  if (buttons.length) missing.replaceChildren(title, h("div", { class: "suggestion-stack" }, buttons));
-  else missing.replaceChildren();
+  const regions = h(
+    "button",
+    {
+      type: "button",
+      class: "suggestion add",
+      "data-tip": "No word of the vocabulary explains the errors of this class: look for regions that do",
+      onclick: () => openDiscovery(state.selection.cls ?? undefined),
+    },
+    icon("plus"),
+    h("span", {}, "regions without a word…"),
+  );
+  missing.replaceChildren(
+    title,
+    h("div", { class: "suggestion-stack" }, buttons.length ? buttons : [regions]),
+  );
 }
