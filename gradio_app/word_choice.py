@@ -151,7 +151,7 @@ def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], li
         raise InputError("the request needs a list of objects 'examples'")
     if len(value) > MOST_EXAMPLES:
         raise InputError(f"examples has {len(value)} concepts: at most {MOST_EXAMPLES} at a time")
-    found = []
+    found: list[tuple[str, list[Example], list[Example]]] = []
     for one in value:
         name = one.get("name")
         name = " ".join(name.split()).removesuffix(SUFFIX) if isinstance(name, str) else ""

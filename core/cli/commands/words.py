@@ -165,10 +165,10 @@ def _named(session: Any, texts: Sequence[str], most: int | None) -> list[tuple[s
 
     wanted = []
     for text in texts:
-        number, equals, name = text.partition("=")
-        if not equals or not number.strip().isdecimal() or not name.strip():
+        digits, equals, name = text.partition("=")
+        if not equals or not digits.strip().isdecimal() or not name.strip():
             raise InputError(f"--name {text!r:.60} must have the form N=NAME, with a number of --discover")
-        wanted.append((int(number), name.strip()))
+        wanted.append((int(digits), name.strip()))
     found = discover_concepts(session, most or FOUND) if wanted else []
     for number, _ in wanted:
         if not 1 <= number <= len(found):
