@@ -185,7 +185,7 @@ def _groups(session: "Session") -> list[_Group]:
         if len(images) < LEAST_IMAGES:
             continue
         typical = members[np.sort(first)][:EXAMPLES]
-        examples = tuple((str(session.image_ids[rows[m // r]]), int(m % r)) for m in typical.tolist())
+        examples = tuple((session.image_ids[int(rows[m // r])], m % r) for m in typical.tolist())
         mean = flat[members].mean(axis=0).astype(np.float64)
         vector = vector_between(flat[typical].astype(np.float64).mean(axis=0), other)
         found.append(_Group(examples, len(images), mean, vector))
