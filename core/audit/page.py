@@ -1,17 +1,18 @@
+# ruff: noqa: E501  (markup is read by the line)
 """Audit as one HTML file without scripts and requests."""
 
-import base64
-import hashlib
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from inficond.core.audit.audit import METHOD, Audit, ClassAudit, Finding
 from inficond.core.audit.tree import Group
-from inficond.core.errors import InputError
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.report.document import document
+from inficond.core.report.pictures import ReportPictures
+from inficond.core.report.wording import percent, plural
 
 PICTURES = 8
-"""Pictures of a finding."""
+"""Pictures of each side of a finding, and of a group of the tree."""
 
 
 def render_audit(audit: Audit, project: ProjectFolder) -> str:
@@ -21,75 +22,131 @@ def render_audit(audit: Audit, project: ProjectFolder) -> str:
     ----------
     audit : Audit
     project : ProjectFolder
-        Source of the pictures; findings without readable thumbnails have none.
+        Source of the pictures; images without readable thumbnails are named.
     """
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src-elem 'sha256-{digest}'"
-    body = [f"<h1>Audit of {escape(audit.project)}</h1>", f'<p class="soft">{escape(METHOD)}</p>']
-    if audit.duplicates:
-        body.append(
-            f"<p>{len(audit.duplicates)} images of the tune part have a near-duplicate among the training "
-            "images: figures on them are too good.</p>"
-        )
-    body += [_class(one, project) for one in audit.classes]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(audit.project)} · audit</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
+    pictures = _Pictures(project)
+    body = [_summary(audit)]
+    body += [_class(i, one, pictures) for i, one in enumerate(audit.classes)]
+    found = sum(len(one.findings) for one in audit.classes)
+    return document(
+        f"{audit.project} · audit",
+        f"{plural(len(audit.classes), 'class', 'classes')}, {plural(found, 'shortcut') if found else 'no significant shortcut'}",
+        f"InFiConD · audit\n{audit.project}",
+        "\n".join(body),
+        escape(METHOD),
     )
 
 
-def _class(one: ClassAudit, project: ProjectFolder) -> str:
-    parts = [f"<h2>{escape(one.cls)}</h2>"]
+class _Pictures:
+    """Rows of pictures of a project."""
+
+    def __init__(self, project: ProjectFolder) -> None:
+        self._project, self._pictures = project, ReportPictures(project, None)
+
+    def strip(self, rows: Sequence[int]) -> str:
+        items = []
+        for row in rows[:PICTURES]:
+            name = escape(self._project.image_ids[row])
+            uri = self._pictures.image(row)
+            shown = (
+                f'<img src="{uri}" alt="{name}" title="{name}" loading="lazy">'
+                if uri
+                else f"<small>{name}</small>"
+            )
+            items.append(f"<li>{shown}</li>")
+        return f'<ul class="strip">{"".join(items)}</ul>'
+
+
+def _summary(audit: Audit) -> str:
+    rows = []
+    for i, one in enumerate(audit.classes):
+        if one.problem is not None:
+            said = f'<span class="range">not audited: {escape(one.problem)}</span>'
+        elif not one.findings:
+            said = '<span class="range">no significant shortcut</span>'
+        else:
+            said = "; ".join(
+                f"{escape(f.shortcut.feature.name)} ({percent(f.shortcut.explained.value)} of the error)"
+                for f in one.findings
+            )
+        rows.append(
+            f'<tr><td class="name"><a href="#c{i}">{escape(one.cls)}</a></td><td class="n">{percent(one.error)}</td><td>{said}</td></tr>'
+        )
+    duplicates = ""
+    if audit.duplicates:
+        duplicates = (
+            f'<p class="quiet">{plural(len(audit.duplicates), "image")} of the tune part {"has" if len(audit.duplicates) == 1 else "have"} '
+            "a near-duplicate among the training images: figures on them are too good.</p>"
+        )
+    return (
+        '<section class="card"><h2>What the students follow</h2><div class="scroll" tabindex="0" role="group" aria-label="Classes"><table>'
+        '<thead><tr><th scope="col">class</th><th scope="col" class="n">balanced error</th><th scope="col">shortcuts</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{duplicates}</section>"
+    )
+
+
+def _class(number: int, one: ClassAudit, pictures: _Pictures) -> str:
+    parts = [f'<section class="card class" id="c{number}"><h2>{escape(one.cls)}</h2>']
     if one.problem is not None:
-        return "".join([*parts, f'<p class="soft">Not audited: {escape(one.problem)}.</p>'])
+        return "".join([*parts, f'<p class="quiet">Not audited: {escape(one.problem)}.</p></section>'])
     parts.append(
-        f"<p>Balanced error {100 * (one.error or 0):.0f} % compared with the {escape(one.truth)}.</p>"
+        f'<p class="quiet">Balanced error {percent(one.error)} compared with the {escape(one.truth)}.'
     )
     if one.note is not None:
-        parts.append(f'<p class="soft">{escape(one.note)}</p>')
+        parts.append(f" {escape(one.note[:1].upper() + one.note[1:])}.")
+    parts.append("</p>")
     if not one.findings:
         parts.append("<p>No significant shortcut.</p>")
-    parts += [_finding(finding, project) for finding in one.findings]
+    parts += [_finding(i, finding, pictures) for i, finding in enumerate(one.findings, 1)]
     if one.tree:
-        parts.append('<h3>Where the errors are</h3><ul class="tree">')
-        parts += [_group(group) for group in one.tree]
-        parts.append("</ul>")
-    return "".join(parts)
+        parts.append('<div class="block"><h3>Where the errors are</h3>')
+        parts += [_group(group, 0, pictures) for group in one.tree]
+        parts.append("</div>")
+    return "".join([*parts, "</section>"])
 
 
-def _finding(one: Finding, project: ProjectFolder) -> str:
-    advice = f"<p><b>Repair:</b> {escape(one.advice)}</p>" if one.advice else ""
-    rows = [*one.extra[: PICTURES // 2], *one.missed[: PICTURES // 2]]
-    pictures = "".join(f"<li>{_picture(project, row)}</li>" for row in rows)
+def _finding(number: int, one: Finding, pictures: _Pictures) -> str:
+    explained = one.shortcut.explained
+    said = (
+        f"{percent(explained.value)} of the error"
+        + (
+            f", 95 % {percent(explained.low)} to {percent(explained.high)}"
+            if explained.low == explained.low
+            else ""
+        )
+        + f" · p ≤ {one.shortcut.p_value:.2g}, corrected"
+    )
+    share = max(0.0, min(1.0, explained.value)) if explained.value == explained.value else 0.0
+    sides = [
+        ("extra", "says yes, wrongly", one.extra),
+        ("missed", "says no, wrongly", one.missed),
+    ]
+    shown = "".join(
+        f'<div><h4><span class="key {kind}"></span>The student {text}: {plural(len(rows), "image")}</h4>{pictures.strip(rows)}</div>'
+        for kind, text, rows in sides
+        if rows
+    )
+    repair = ""
+    if one.advice:
+        repair = f'<p class="repair"><strong>{"Repair" if one.repair else "No repair"}</strong> {escape(one.advice)}</p>'
     return (
-        f'<div class="finding"><p>{escape(one.sentence)}</p>{advice}'
-        f'<ul class="strip">{pictures}</ul><small>p ≤ {one.shortcut.p_value:.2g}, corrected</small></div>'
+        f'<div class="finding"><h3>{number}. {escape(one.shortcut.feature.name)}</h3><p>{escape(one.sentence)}</p>'
+        f'<div class="gauge" role="img" aria-label="{escape(said)}"><b style="width:{100 * share:.0f}%"></b></div>'
+        f'<p class="quiet">{escape(said)}</p>{repair}<div class="columns">{shown}</div></div>'
     )
 
 
-def _picture(project: ProjectFolder, row: int) -> str:
-    name = escape(project.image_ids[row])
-    try:
-        data = project.thumbnail_bytes(row)
-    except InputError:
-        return f"<small>{name}</small>"
-    kind = {b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}.get(
-        data[:3] if data[:1] == b"\xff" else data[:4], "png"
-    )
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-    return f'<img src="{uri}" alt="{name}" title="{name}">'
-
-
-def _group(one: Group) -> str:
-    share = f"{len(one.wrong)} of {len(one.rows)} wrong, {100 * one.share:.0f} % of all errors"
-    parts = "".join(_group(part) for part in one.parts)
-    return (
-        f"<li>{escape(one.name)}: <b>{share}</b>"
-        + (f'<ul class="tree">{parts}</ul>' if parts else "")
-        + "</li>"
+def _group(one: Group, depth: int, pictures: _Pictures) -> str:
+    """Return a group and its parts, indented; its wrong images open on demand."""
+    label = f"{escape(one.name)}: {len(one.wrong)} of {plural(len(one.rows), 'image')} wrong"
+    share = f"{percent(one.share)} of all errors"
+    bar = f'<span class="share" aria-hidden="true"><b style="width:{100 * one.share:.0f}%"></b></span>'
+    line = f"{bar}<span>{label}</span> <strong>{share}</strong>"
+    wrong = [int(row) for row in one.wrong]
+    if wrong:
+        line = f"<details><summary>{line}</summary>{pictures.strip(wrong)}</details>"
+    else:
+        line = f'<div class="summary">{line}</div>'
+    return f'<div class="group" style="margin-left:{18 * depth}px">{line}</div>' + "".join(
+        _group(part, depth + 1, pictures) for part in one.parts
     )

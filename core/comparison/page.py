@@ -59,7 +59,7 @@ def render_comparison(found: SideBySide) -> str:
     ]
     return document(
         f"{found.a.name} and {found.b.name} · comparison",
-        "<br>".join(escape(line) for line in lines[2:]),
+        "<br>".join(escape(line[:1].upper() + line[1:]) for line in lines[2:]),
         f"InFiConD · comparison\n{lines[0]} · {lines[1]}",
         "\n".join(body),
         "Differences are from A to B. Intervals: 95 %, paired bootstrap over the images; images of one source "
