@@ -14,6 +14,8 @@ BENCHMARKS = "inficond.benchmarks"
 """Benchmarks of ``inficond bench``: name -> module of the same kind."""
 EXPORTERS = "inficond.exporters"
 """``encoder``, ``teacher``, ``module`` -> callable that writes a model folder; see `docs/extending.md`."""
+ENGINES = "inficond.engines"
+"""Engines of builds: name -> callable(address or None) -> `inficond.core.pipeline.engines.Engine`."""
 VIEWS = "inficond.views"
 """Views of the page: name -> module with a constant ``VIEW``, beside ``view.js`` and ``view.css``."""
 

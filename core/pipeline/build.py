@@ -37,7 +37,7 @@ from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, shards_of
+from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, read_versions, shards_of
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.teacher_check import self_test
 from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
@@ -99,6 +99,11 @@ class Prepared:
     encoding: Encoding
     records: list[ImageRecord]
 
+    @cached_property
+    def by_id(self) -> dict[str, ImageRecord]:
+        """The images by their ids."""
+        return {record.id: record for record in self.records}
+
 
 def prepare(options: BuildOptions, progress: Progress) -> Prepared:
     """Open and check everything that a build needs, without encoding an image or writing to the project.
@@ -139,7 +144,7 @@ def _inputs(options: BuildOptions) -> dict[str, Any]:
     return {"encoder": encoder, "corpus": corpus, "classes": classes, "labels": labels, "cache": cache}
 
 
-def build(options: BuildOptions, progress: Progress | None = None, shards: Path | None = None) -> Path:
+def build(options: BuildOptions, progress: Progress | None = None, shards: Path | str | None = None) -> Path:
     """Build a project, or resume an interrupted build; a finished project is left as it is.
 
     Finished shards are reused, so that a build that was interrupted ends with the same arrays, bit for bit.
@@ -148,9 +153,9 @@ def build(options: BuildOptions, progress: Progress | None = None, shards: Path 
     ----------
     options : BuildOptions
     progress : Progress, optional
-    shards : Path, optional
-        A folder of finished shards, which must hold all of them; by default missing shards are made in the
-        project's build folder.
+    shards : Path or str, optional
+        A folder or URL of finished shards, which must hold all of them; by default missing shards are made in
+        the project's build folder.
 
     Returns
     -------
@@ -181,14 +186,14 @@ def build(options: BuildOptions, progress: Progress | None = None, shards: Path 
         lock.release()
 
 
-def _check_complete(store: ShardStore, sources: Sequence[SourceFile], folder: Path) -> None:
-    """Check that a folder holds every shard."""
-    finished = [store.finished(shard) is not None for shard in shards_of(sources)]
+def _check_complete(store: ShardStore, sources: Sequence[SourceFile]) -> None:
+    """Check that a store holds every shard."""
+    finished = [store.finished(shard, retry=False) is not None for shard in shards_of(sources)]
     missing = finished.count(False)
     if missing:
         first = finished.index(False) + 1
         raise InputError(
-            f"{missing:,} of {len(finished):,} shards are not in {folder}: run every part that has not "
+            f"{missing:,} of {len(finished):,} shards are not in {store.place}: run every part that has not "
             f"ended, or `inficond encode PLAN --part {first}/{len(finished)}` for the first of them"
         )
 
@@ -287,19 +292,19 @@ class _Build:
             "--all-words switches this off"
         )
 
-    def run(self, shards: Path | None = None) -> Path:
+    def run(self, shards: Path | str | None = None) -> Path:
         """Take all stages; return the project folder."""
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
         images = self.images
-        sources = [SourceFile.of(record) for record in self.records()]
+        sources = read_versions(self.records(), self.progress)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_built(request)
         self.check_names([source.file.id for source in sources])
         store = ShardStore(shards or self.scratch / "shards", self.encoding.basis)
         if shards is not None:
-            _check_complete(store, sources, shards)
+            _check_complete(store, sources)
         summaries, reused = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
         self._remark_cache(len(sources) - reused)
         encoded_at = time.monotonic()

@@ -247,6 +247,39 @@ def _decoded(source: SourceFile, content: bytes | None, at_least: int) -> Pictur
     return open_picture(io.BytesIO(content), at_least)
 
 
+def encode_shard(
+    encoding: Encoding, store: ShardStore, sources: Sequence[SourceFile], threads: int | None = None
+) -> ShardSummary:
+    """Make one shard and write it to a store, which any number of processes may share.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    store : ShardStore
+    sources : sequence of SourceFile
+        The images of one shard; see `shards_of`.
+    threads : int, optional
+        Every available core by default.
+
+    Returns
+    -------
+    ShardSummary
+
+    Raises
+    ------
+    InputError
+        An image whose content is known cannot be read here, or has changed; or the store cannot be written.
+    """
+    with closing(encoding.stream(iter(encoding.batches(sources)), threads)) as results:
+        shard = Shard.joined(list(results))
+    known = {source.file.id for source in sources if source.content}
+    unread = next((skip for skip in shard.unread if skip[0] in known), None)
+    if unread is not None:
+        raise InputError(f"image {unread[0]!r:.200} {unread[1]}: make it readable on every worker")
+    store.save(sources, shard)
+    return shard.summary
+
+
 def encode_shards(
     encoding: Encoding,
     store: ShardStore,
@@ -278,7 +311,7 @@ def encode_shards(
         Through `progress`; finished shards stay.
     """
     shards = list(shards_of(sources))
-    summaries = [store.finished(shard) for shard in shards]
+    summaries = store.finished_all(shards)
     missing = [i for i, summary in enumerate(summaries) if summary is None]
     reused = len(sources) - sum(len(shards[i]) for i in missing)
     progress.start("reading and encoding images", len(sources), reused)

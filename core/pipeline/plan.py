@@ -8,8 +8,6 @@ named by the content of its images and by the models, and is written atomically:
 """
 
 import json
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,12 @@ from typing import Any
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
 from inficond.core.file_access import MOST_GIVEN, read_regular
-from inficond.core.images import ImageRecord
 from inficond.core.pipeline.build import Prepared, build, prepare
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.plan_options import TEACHERS, check_local, check_plan_options
-from inficond.core.pipeline.shards import SHARD_SIZE, VERSION, ShardStore, SourceFile
+from inficond.core.pipeline.shards import SHARD_SIZE, VERSION, ShardStore, SourceFile, read_versions
 from inficond.core.pipeline.user_teachers import teacher_kind
-from inficond.core.processors import available_processors
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.strict_json import parse_json
@@ -126,6 +122,11 @@ def plan_encoding(options: BuildOptions, progress: Progress | None = None) -> Pl
     InputError
         Bad input, as for `build`.
     """
+    return plan_with_sources(options, progress or Silent())[0]
+
+
+def plan_with_sources(options: BuildOptions, progress: Progress) -> tuple[Plan, list[SourceFile]]:
+    """Return the plan of a build and the images of the plan; see `plan_encoding`."""
     if not isinstance(options.images, str | Path):
         raise InputError("a plan needs images that other processes can open: give a folder, a table or a URL")
     if teacher_kind(options.teacher) not in TEACHERS or not isinstance(options.labels, str | Path | None):
@@ -133,26 +134,16 @@ def plan_encoding(options: BuildOptions, progress: Progress | None = None) -> Pl
             "a plan needs a teacher and labels that every worker can open: labels, probe, a model folder "
             "(see `inficond export teacher`) or a table of responses"
         )
-    prepared = prepare(options, progress or Silent())
-    sources = versions(prepared.records, progress or Silent())
+    prepared = prepare(options, progress)
+    sources = read_versions(prepared.records, progress)
     absolute: dict[str, Any] = {name: _absolute(getattr(options, name)) for name in _PATHS}
     absolute["out"] = Path(options.out).absolute()
-    return Plan(
+    plan = Plan(
         options=replace(options, **absolute),
         basis=prepared.encoding.basis,
         images=tuple((s.file.id, s.size, s.content) for s in sources),
     )
-
-
-def versions(records: Sequence[ImageRecord], progress: Progress) -> list[SourceFile]:
-    """Return the images with the checksums of their content, read in parallel."""
-    found: list[SourceFile] = []
-    progress.start("reading checksums of images", len(records))
-    with ThreadPoolExecutor(available_processors()) as pool:
-        for source in pool.map(SourceFile.of, records, chunksize=64):
-            found.append(source)
-            progress.advance()
-    return found
+    return plan, sources
 
 
 def _absolute(value: Any) -> Any:
@@ -283,11 +274,11 @@ def encode_part(
     if not 1 <= number <= parts:
         raise InputError(f"part {number}/{parts} is not from 1/{parts} to {parts}/{parts}")
     planned = plan.part(number, parts)
-    by_id = {record.id: record for record in worker.records}
+    by_id = worker.by_id
     absent = next((id for id, _, _ in planned if id not in by_id), None)
     if absent is not None:
         raise InputError(f"image {absent!r:.200} of the plan is not there: make the plan again")
-    sources = versions([by_id[id] for id, _, _ in planned], progress or Silent())
+    sources = read_versions([by_id[id] for id, _, _ in planned], progress or Silent())
     for source, (id, size, content) in zip(sources, planned):
         if (source.size, source.content) != (size, content):
             raise InputError(f"image {id!r:.200} has changed since the plan was made: make the plan again")
@@ -295,19 +286,21 @@ def encode_part(
     return len(sources) - reused, reused
 
 
-def store_of(encoding: Encoding, folder: Path) -> ShardStore:
-    """Return the store of the shards that these models make, in a folder."""
-    return ShardStore(folder, encoding.basis)
+def store_of(encoding: Encoding, place: Path | str) -> ShardStore:
+    """Return the store of the shards that these models make, in a folder or at a URL."""
+    return ShardStore(place, encoding.basis)
 
 
-def merge(plan: Plan, store: Path | None = None, progress: Progress | None = None, **local: Any) -> Path:
+def merge(
+    plan: Plan, store: Path | str | None = None, progress: Progress | None = None, **local: Any
+) -> Path:
     """Build the project of a plan from its shards.
 
     Parameters
     ----------
     plan : Plan
-    store : Path, optional
-        Folder of the shards; `Plan.store` by default.
+    store : Path or str, optional
+        Folder or URL of the shards; `Plan.store` by default.
     progress : Progress, optional
     **local
         `provider`, `workers` and `cache` of this process, see `BuildOptions`.

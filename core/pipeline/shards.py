@@ -10,6 +10,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +18,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from inficond.core.atomic_io import replacing
 from inficond.core.checksum import sha256_of
-from inficond.core.file_access import open_regular
 from inficond.core.images import ImageRecord
+from inficond.core.pipeline.shard_files import open_place
+from inficond.core.processors import available_processors
+from inficond.core.progress import Progress
 
 SHARD_SIZE = 128
 """Images in a shard: an interruption costs at most so much work."""
 
 VERSION = 2
 """Part of every name; increased when the same images would give other numbers."""
+
+READERS = 8
+"""Shards that are read at a time."""
 
 RETRIED = ("cannot be read", "not enough memory")
 """Reasons for which an image is tried again by the next run."""
@@ -87,6 +92,11 @@ class ShardSummary:
     remarks: list[tuple[str, str]] = field(default_factory=list)
     maker: str = ""
 
+    @property
+    def unread(self) -> list[tuple[str, str]]:
+        """Skipped images that may be readable at another time or on another machine, with the reasons."""
+        return [(id, reason) for id, reason in self.skipped if reason.startswith(RETRIED)]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Shard(ShardSummary):
@@ -138,48 +148,75 @@ class Shard(ShardSummary):
 
 
 class ShardStore:
-    """A folder of finished shards.
+    """Finished shards in a folder or at a URL.
 
     The name of a shard follows from the ids and the content of its images and from the models alone, so that
-    any number of processes and machines may write to one store. Each file is written under a name of its own
-    and renamed; where two processes make the same shard, the later one replaces the earlier.
+    any number of processes and machines may write to one store. In a folder, each file is written under a
+    name of its own and renamed; where two processes make the same shard, the later one replaces the earlier.
 
     Parameters
     ----------
-    folder : Path
+    place : Path or str
+        A folder, or a URL that fsspec opens; see `open_place`.
     basis : str
         Checksums of the models; see `Encoding.basis`.
     """
 
-    def __init__(self, folder: Path, basis: str) -> None:
-        self._folder, self._basis = folder, basis
+    def __init__(self, place: Path | str, basis: str) -> None:
+        self.place = place
+        self._files, self._basis = open_place(place), basis
+
+    def name(self, sources: Sequence[SourceFile]) -> str:
+        """Return the file name of the shard of these images, whether it exists or not."""
+        parts = [VERSION, self._basis, [(s.file.id, s.size, s.content) for s in sources]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40] + ".npz"
 
     def path(self, sources: Sequence[SourceFile]) -> Path:
-        """Return the file of the shard of these images, whether it exists or not."""
-        parts = [VERSION, self._basis, [(s.file.id, s.size, s.content) for s in sources]]
-        return self._folder / (hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40] + ".npz")
+        """Return the file of the shard of these images in a store that is a folder."""
+        return Path(self.place) / self.name(sources)
 
-    def finished(self, sources: Sequence[SourceFile]) -> ShardSummary | None:
+    def finished(self, sources: Sequence[SourceFile], retry: bool = True) -> ShardSummary | None:
         """Return the summary of a finished shard.
+
+        Parameters
+        ----------
+        sources : sequence of SourceFile
+        retry : bool
+            Whether a shard counts as missing if an image of it should be tried again.
 
         Returns
         -------
         ShardSummary or None
-            None if the shard has to be made: it is missing, damaged, of other images, or an image of it
-            should be tried again.
+            None if the shard has to be made: it is missing, damaged or of other images.
+
+        Raises
+        ------
+        InputError
+            The store cannot be reached.
         """
-        path = self.path(sources)
-        if not path.exists():
+        name = self.name(sources)
+        if not self._files.exists(name):
             return None
         try:
-            with _opened(path) as data:
+            with self._opened(name) as data:
                 summary = _summary(data)
         except Exception:  # zipfile, NumPy and json raise many types for damaged files
             return None
         held = {*summary.ids, *(id for id, _ in summary.skipped)}
         if held != {source.file.id for source in sources}:
             return None
-        return None if any(reason.startswith(RETRIED) for _, reason in summary.skipped) else summary
+        return None if retry and summary.unread else summary
+
+    def finished_all(self, shards: Sequence[Sequence[SourceFile]]) -> list[ShardSummary | None]:
+        """Return `finished` of each shard, read in parallel.
+
+        Raises
+        ------
+        InputError
+            The store cannot be reached.
+        """
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(self.finished, shards))
 
     def save(self, sources: Sequence[SourceFile], shard: Shard) -> None:
         """Write a shard atomically; the zip format adds a CRC-32 of each array.
@@ -187,12 +224,12 @@ class ShardStore:
         Raises
         ------
         InputError
-            The disk is full, or the folder cannot be written.
+            The disk is full, or the place cannot be written or reached.
         """
         names = {
             "ids": shard.ids, "skipped": shard.skipped, "remarks": shard.remarks, "maker": shard.maker,
         }  # fmt: skip
-        with replacing(self.path(sources)) as file:
+        with self._files.write(self.name(sources)) as file:
             np.savez(
                 file,
                 said=np.frombuffer(json.dumps(names).encode(), np.uint8),
@@ -212,7 +249,7 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with _opened(self.path(sources)) as data:
+        with self._opened(self.name(sources)) as data:
             summary = _summary(data)
             blob, ends = data["thumbnails"].tobytes(), data["thumbnail_ends"].tolist()
             if [0, *ends] != sorted([0, *ends]):
@@ -243,26 +280,27 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with _opened(self.path(sources)) as data:
+        with self._opened(self.name(sources)) as data:
             summary, responses = _summary(data), data["responses"]
         if len(responses) != len(summary.ids):
             raise ValueError("the arrays of a shard do not fit each other")
         return responses
 
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open the arrays of a shard; compressed ones are refused, so that none is larger than the file."""
-    with open_regular(path) as file:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise ValueError("the arrays of a shard are compressed")
-            if sum(entry.file_size for entry in entries) > os.fstat(file.fileno()).st_size:
-                raise ValueError("the arrays of a shard overlap")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as data:
-            yield data
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Any]:
+        """Open the arrays of a shard; compressed ones are refused, so that none is larger than the file."""
+        with self._files.read(name) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                    raise ValueError("the arrays of a shard are compressed")
+                if sum(entry.file_size for entry in entries) > size:
+                    raise ValueError("the arrays of a shard overlap")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as data:
+                yield data
 
 
 def _summary(data: Any) -> ShardSummary:
@@ -288,3 +326,14 @@ def shards_of(sources: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
     """Yield the images of each shard."""
     for start in range(0, len(sources), SHARD_SIZE):
         yield sources[start : start + SHARD_SIZE]
+
+
+def read_versions(records: Sequence[ImageRecord], progress: Progress) -> list[SourceFile]:
+    """Return the images with the checksums of their content, read in parallel."""
+    found: list[SourceFile] = []
+    progress.start("reading checksums of images", len(records))
+    with ThreadPoolExecutor(available_processors()) as pool:
+        for source in pool.map(SourceFile.of, records, chunksize=64):
+            found.append(source)
+            progress.advance()
+    return found

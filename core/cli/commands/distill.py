@@ -143,6 +143,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write a plan for `inficond encode` and `inficond merge` and stop",
     )
     add("--no-baseline", action="store_true", help="leave out the random-concept baseline")  # fmt: skip
+    add(
+        "--engine",
+        default="local",
+        metavar="NAME",
+        help="where images are encoded: local (default), or ray with the extra `ray`; see docs/cluster.md",
+    )
+    add("--address", metavar="HOST:PORT", help="of a running cluster of the engine, or auto")
+    add(
+        "--store",
+        metavar="DIR|URL",
+        help="shards of the engine, in a place that all workers share (default: in the project folder)",
+    )
 
 
 def _words(text: str) -> int | str:
@@ -261,6 +273,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
     )
     if args.plan is not None:
         return _plan(options, args.plan, out)
+    if args.engine != "local":
+        from inficond.core.pipeline.engines import build_on, open_engine
+
+        engine = open_engine(args.engine, args.address)
+        print_built(lambda progress: build_on(engine, options, args.store, progress), out)
+        return 0
+    if args.address is not None or args.store is not None:
+        from inficond.core.errors import InputError
+
+        raise InputError("--address and --store need --engine ray")
     print_built(lambda progress: build(options, progress), out)
     return 0
 

@@ -1,0 +1,1 @@
+"""Engines that encode on clusters; the only package that imports Ray."""
