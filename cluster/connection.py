@@ -16,6 +16,8 @@ LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 40
 """Longest time in which a cluster must answer."""
+STARTS = 3
+"""Attempts to start Ray on this machine."""
 OBJECT_STORE = 128 << 20
 """Bytes of Ray's object store on this machine; shards do not pass through it."""
 
@@ -32,7 +34,7 @@ def import_ray() -> Any:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(
             f'--engine ray needs the extra `ray` (pip install "inficond[ray]"): {first_line(error)}'
@@ -125,13 +127,7 @@ def connection(address: str | None, processors: int | None = None) -> Iterator[A
             if address != "auto":
                 check_address(address)
             options = {"address": address}
-        try:
-            ray.init(**options, **quiet)
-        except Exception as error:
-            raise InputError(
-                f"cannot join the Ray cluster {'on this machine' if address is None else 'at ' + address}: "
-                f"{first_line(error, 300)}"
-            ) from error
+        _start(ray, {**options, **quiet}, STARTS if address is None else 1)
         try:
             yield ray
         finally:
@@ -139,3 +135,16 @@ def connection(address: str | None, processors: int | None = None) -> Iterator[A
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
+    """Connect; Ray gives up a start of its own after 30 seconds, which a busy machine can exceed."""
+    for left in reversed(range(attempts)):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # of many types, from the network to versions that differ
+            ray.shutdown()
+            if not left:
+                place = "on this machine" if options["address"] == "local" else f"at {options['address']}"
+                raise InputError(f"cannot join the Ray cluster {place}: {first_line(error, 300)}") from error

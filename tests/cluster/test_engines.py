@@ -143,8 +143,7 @@ def test_wrong_options_are_one_line(
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
 def test_without_ray_the_extra_is_named(tiny: Any, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r'--engine ray needs the extra `ray` \(pip install "inficond\[ray\]"'
-    ):
+    extra = r'--engine ray needs the extra `ray` \(pip install "inficond\[ray\]"'
+    with pytest.raises(InputError, match=extra):
         build_on(open_engine("ray"), options(tiny, tmp_path / "out"))
     assert not (tmp_path / "out" / "project.json").exists()

@@ -47,7 +47,7 @@ def test_the_dockerfile_copies_existing_files_and_all_packages() -> None:
     for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKER, re.M):
         *sources, _ = line.split()
         copied |= set(sources)
-    assert {"core", "export", "gradio_app", "pyproject.toml", "src"} <= copied
+    assert {"cluster", "core", "export", "gradio_app", "pyproject.toml", "src"} <= copied
     assert all((ROOT / name).exists() for name in copied)
 
 

@@ -31,7 +31,9 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def sources() -> list[Path]:
-    return sorted(p for root in ("core", "export", "gradio_app") for p in (ROOT / root).rglob("*.py"))
+    return sorted(
+        p for root in ("cluster", "core", "export", "gradio_app") for p in (ROOT / root).rglob("*.py")
+    )
 
 
 def test_there_are_messages_to_check() -> None:

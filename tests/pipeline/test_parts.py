@@ -69,7 +69,8 @@ def test_four_processes_and_a_merge_give_the_arrays_of_one(tiny: Any, single: Pa
     )  # fmt: skip
     assert made == 0
     assert not out.exists()
-    local = ("--store", store, "--provider", "cpu", "--no-cache", "--json")
+    url = f"local://{store}"  # through fsspec, as for s3:// and its like
+    local = ("--store", url, "--provider", "cpu", "--no-cache", "--json")
     workers = [command("encode", path, "--part", f"{i + 1}/{PARTS}", *local) for i in range(PARTS)]
     printed = [worker.communicate() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * PARTS, printed

@@ -27,7 +27,7 @@ EXPORTING = ("", ".images", ".models", ".concepts", ".solver", ".students", ".re
 def modules() -> list[str]:
     """Return the modules of the packages, without benchmarks, builds of embedded models and kernels."""
     found = []
-    for root in ("core", "export", "gradio_app"):
+    for root in ("cluster", "core", "export", "gradio_app"):
         for path in sorted((ROOT / root).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             if {"bench", "embedded", "__main__"} & set(parts) or any("kernels" in p for p in parts):

@@ -44,10 +44,10 @@ def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
     wanted = {
         f"inficond/{name}"
         for name in tracked()
-        if name.startswith(("core/", "export/", "gradio_app/")) and (ROOT / name).is_file()
+        if name.startswith(("cluster/", "core/", "export/", "gradio_app/")) and (ROOT / name).is_file()
     }
     assert not sorted(wanted - names)
-    assert not [n for n in names if n.startswith(("core/", "export/", "gradio_app/", "tests/"))]
+    assert not [n for n in names if n.startswith(("cluster/", "core/", "export/", "gradio_app/", "tests/"))]
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_security_floors_hold() -> None:
 
 
 def test_the_packages_are_marked_as_typed() -> None:
-    assert all((ROOT / p / "py.typed").is_file() for p in ("core", "export", "gradio_app"))
+    assert all((ROOT / p / "py.typed").is_file() for p in ("cluster", "core", "export", "gradio_app"))
 
 
 def test_every_command_has_a_module_and_every_module_a_command() -> None:

@@ -11,7 +11,8 @@ import griffe
 ROOT = Path(__file__).resolve().parents[2]
 PREFIXES = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
 INTERFACES = {
-    "core.extensions": ("SOURCES", "COMMANDS", "BENCHMARKS", "EXPORTERS", "VIEWS"),
+    "core.extensions": ("SOURCES", "COMMANDS", "BENCHMARKS", "EXPORTERS", "ENGINES", "VIEWS"),
+    "core.pipeline.engines": ("Engine", "EncodingJob", "WorkerSettings"),
     "core.cli.command": ("Command",),
     "core.cli.output": ("Output",),
     "core.images.sources.record": ("ImageRecord", "ImageSource"),

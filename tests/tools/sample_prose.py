@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("core", "export", "gradio_app", "spaces")
+PACKAGES = ("cluster", "core", "export", "gradio_app", "spaces")
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that belong to a process, not to the plan."""
     add = parser.add_argument
-    add("--store", type=Path, metavar="DIR", help="folder of the shards (default: in the project folder)")
+    add("--store", metavar="DIR|URL", help="folder or URL of the shards (default: in the project folder)")
     add("--provider", default="auto", metavar="P", help="execution provider: auto (default), cpu, cuda, …")
     add("--workers", type=int, metavar="N", help="threads for decoding and encoding (default: one per core)")
     add("--network", action="store_true", help="images and models of the plan may be on other machines")
