@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,7 +145,17 @@ def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
             ray.init(**options)
             return
         except Exception as error:  # of many types, from the network to versions that differ
+            _end_processes(error)
             ray.shutdown()
             if not left:
                 place = "on this machine" if options["address"] == "local" else f"at {options['address']}"
                 raise InputError(f"cannot join the Ray cluster {place}: {first_line(error, 300)}") from error
+
+
+def _end_processes(error: Exception) -> None:
+    """End the processes of a start that has failed; Ray itself keeps them until Python ends."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if hasattr(node, "kill_all_processes"):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+            return

@@ -62,8 +62,28 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> "pa.Table"
         return file.read(columns=None if columns is None else list(columns))
 
 
-def read_group(file: "pq.ParquetFile", group: int, column: str, path: Path) -> "pa.ChunkedArray":
+def read_group(
+    file: "pq.ParquetFile",
+    group: int,
+    column: str,
+    path: Path,
+    groups: Sequence[Sequence[ColumnChunk]] | None = None,
+) -> "pa.ChunkedArray":
     """Read one column of one row group, such as pictures.
+
+    Parameters
+    ----------
+    file : ParquetFile
+    group : int
+    column : str
+    path : Path
+        Of the same file.
+    groups : sequence of sequence of ColumnChunk, optional
+        What `read_row_groups` returned for this file; read again by default.
+
+    Returns
+    -------
+    ChunkedArray
 
     Raises
     ------
@@ -72,8 +92,8 @@ def read_group(file: "pq.ParquetFile", group: int, column: str, path: Path) -> "
     """
     import pyarrow as pa
 
-    groups = read_row_groups(path)[group : group + 1]
-    size = sum(chunk.uncompressed_size for _, chunk in _chunks(file, [column], groups))
+    wanted = (read_row_groups(path) if groups is None else groups)[group : group + 1]
+    size = sum(chunk.uncompressed_size for _, chunk in _chunks(file, [column], wanted))
     if size > MOST_BYTES:
         raise _too_large(path, f"{size:,} bytes in one row group")
     expanded, parts = 0, []

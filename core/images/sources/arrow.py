@@ -5,8 +5,10 @@
 
 import struct
 import threading
+from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from inficond.core.tables import Column, RawTable, TableOptions
 from inficond.core.tables.columns import named_column
 from inficond.core.tables.expansion import read_arrow, read_arrow_schema, read_group, read_parquet
 from inficond.core.tables.names import IMAGE_COLUMNS, normal_name
+from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 from inficond.core.tables.reader import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ class ArrowImages:
     def __init__(self, paths: Sequence[Path], options: TableOptions) -> None:
         self._paths, self._options = list(paths), options
         self._groups: OrderedDict[tuple[Path, int], Any] = OrderedDict()
+        self._footers: dict[Path, tuple[Any, list[int], list[list[ColumnChunk]]]] = {}
+        """By file: its version, the end of each row group, and the columns of each row group."""
         self._lock = threading.Lock()
         self.notes: list[str] = []
         self.rule = ""
@@ -141,19 +146,28 @@ class ArrowImages:
         """A cell of a Parquet file; whole row groups are read, and the latest are kept."""
         import pyarrow.parquet as pq
 
-        with self._lock, pq.ParquetFile(path) as file:
-            start = 0
-            for group in range(file.num_row_groups):
-                n = file.metadata.row_group(group).num_rows
-                if row < start + n:
-                    if (path, group) not in self._groups:
-                        self._groups[path, group] = read_group(file, group, column, path)
-                        while len(self._groups) > _CACHED_GROUPS:
-                            self._groups.popitem(last=False)
-                    self._groups.move_to_end((path, group))
-                    return self._groups[path, group][row - start].as_py()
-                start += n
-        raise UnreadableImage("no such row")
+        info = path.stat()
+        version = (info.st_size, info.st_mtime_ns, info.st_ino)
+        with self._lock:
+            held, ends, chunks = self._footers.get(path, (None, [], []))
+            if held != version:
+                with pq.ParquetFile(path) as file:
+                    counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+                ends, chunks = list(accumulate(counts)), read_row_groups(path)
+                self._footers[path] = version, ends, chunks
+                for key in [key for key in self._groups if key[0] == path]:
+                    del self._groups[key]
+            group = bisect_right(ends, row)
+            if group >= len(ends):
+                raise UnreadableImage("no such row")
+            if (path, group) not in self._groups:
+                with pq.ParquetFile(path) as file:
+                    self._groups[path, group] = read_group(file, group, column, path, chunks)
+                while len(self._groups) > _CACHED_GROUPS:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end((path, group))
+            start = ends[group - 1] if group else 0
+            return self._groups[path, group][row - start].as_py()
 
 
 def read_schema(path: Path) -> "pa.Schema":
