@@ -69,7 +69,7 @@ def result(process: subprocess.Popen[str], seconds: float = 600) -> dict[str, An
     return json.loads(out)
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 300) -> Any:
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 480) -> Any:
     """Return the first true value of a condition, while a process runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
