@@ -156,6 +156,6 @@ def _end_processes(error: Exception) -> None:
     """End the processes of a start that has failed; Ray itself keeps them until Python ends."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         node = frame.f_locals.get("self")
-        if hasattr(node, "kill_all_processes"):
+        if node is not None and hasattr(node, "kill_all_processes"):
             node.kill_all_processes(check_alive=False, allow_graceful=False)
             return
