@@ -1,6 +1,7 @@
 """Connections to Ray: a cluster that runs already, or workers on this machine alone."""
 
 import contextlib
+import io
 import os
 import shutil
 import socket
@@ -130,12 +131,22 @@ def connection(address: str | None, processors: int | None = None) -> Iterator[A
             options = {"address": address}
         _start(ray, {**options, **quiet}, STARTS if address is None else 1)
         try:
-            yield ray
+            # Ray prints the end of a worker to stdout, where `--json` has one object and nothing else.
+            with contextlib.redirect_stdout(_Discard()):
+                yield ray
         finally:
             ray.shutdown()
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Discard(io.TextIOBase):
+    """A stream that keeps nothing."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+        return len(text)
 
 
 def _start(ray: Any, options: dict[str, Any], attempts: int) -> None:
