@@ -4,19 +4,19 @@
     python -m tests.tools.reliability [--only fuzz,kills,flips,load,…] [--quick]
 
 Each part is written to build/reliability/PART.json with its date, commit and machine, so that parts can be
-measured separately. The document is written from these files, unless it contains a part whose file is missing.
+measured separately. Rows, notes and sections of parts without such a file are taken from the present document.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,11 @@ ROWS = {
     "hostile": "| 60 hostile",
 }
 """First characters of the row of each part."""
+TITLES = {
+    "fuzz": "## Fuzzing", "kills": "## Kills", "flips": "## Changed bytes", "load": "## Load",
+    "hostile": "## Hostile visitors",
+}  # fmt: skip
+"""First line of the section of each part that has one."""
 
 
 def measure(name: str, quick: bool) -> None:
@@ -261,8 +266,17 @@ def measure(name: str, quick: bool) -> None:
     (BUILD / f"{name}.json").write_text(json.dumps(whole, indent=1, default=str))
 
 
-def page(parts: dict[str, dict[str, Any]]) -> str:
-    """Return the text of the document."""
+def page(parts: dict[str, dict[str, Any]], before: str = "") -> str:
+    """Return the text of the document.
+
+    Parameters
+    ----------
+    parts : dict
+        Results of the measured parts.
+    before : str
+        The present document, whose parts are kept where they are not measured.
+    """
+    rest = [name for name in ROWS if name not in parts]
     lines = [
         "# Reliability",
         "",
@@ -278,12 +292,17 @@ def page(parts: dict[str, dict[str, Any]]) -> str:
     }  # fmt: skip
     for name, row in rows.items():
         found = parts.get(name)
+        old = [x for x in before.splitlines() if x.startswith(ROWS[name])]
+        if found is None and old:
+            lines += old
+            continue
         if found is None:
             lines.append(f"| {name} | – | not measured yet | – |")
             continue
         for what, tried, result in row(found):
             lines.append(f"| {what} | {tried} | {result} | {_when(found)} |")
     lines += [f"\n{name}: {p['note']}" for name, p in parts.items() if p.get("note")]
+    lines += [f"\n{note}" for name in rest for note in _notes(before, name)]
     sections = {
         "fuzz": _fuzz_more, "kills": _kills_more, "flips": _flips_more, "load": _load_more,
         "hostile": _hostile_more,
@@ -291,9 +310,26 @@ def page(parts: dict[str, dict[str, Any]]) -> str:
     for name, more in sections.items():
         if name in parts:
             lines += ["", *more(parts[name])]
+        elif section := _section(before, TITLES[name]):
+            lines += ["", section]
     lines += ["", "## Machines", ""]
-    lines += sorted({f"- {p['machine']}" for p in parts.values() if p.get("machine")})
+    machines = {f"- {p['machine']}" for p in parts.values() if p.get("machine")}
+    lines += sorted(
+        machines | {x for x in _section(before, "## Machines").splitlines() if x.startswith("- ")}
+    )
     return "\n".join(lines) + "\n"
+
+
+def _section(document: str, title: str) -> str:
+    """Return a section with its title, or an empty text."""
+    found = re.search(rf"^{re.escape(title)}\n.*?(?=^## |\Z)", document, re.MULTILINE | re.DOTALL)
+    return found[0].rstrip() if found else ""
+
+
+def _notes(document: str, name: str) -> list[str]:
+    """Return the notes about a part: paragraphs before the first section that begin with its name."""
+    paragraphs = document.partition("\n## ")[0].split("\n\n")
+    return [p.strip() for p in paragraphs if re.match(rf"(60 )?{name}\b[^|\n]*:", p.strip())]
 
 
 def _when(found: dict[str, Any]) -> str:
@@ -483,19 +519,9 @@ def main() -> None:
         for name in PARTS
         if (BUILD / f"{name}.json").exists()
     }
-    print(page(parts))
-    if lost := missing_parts(PAGE.read_text(encoding="utf-8") if PAGE.exists() else "", parts):
-        raise SystemExit(
-            f"{PAGE.name} contains {', '.join(lost)}, but build/reliability does not: it was not changed; measure "
-            "these parts too, or copy their files there"
-        )
-    PAGE.write_text(page(parts), encoding="utf-8")
-
-
-def missing_parts(document: str, parts: Iterable[str]) -> list[str]:
-    """Return the parts of a document that would be lost if it were written from these parts."""
-    lines = [line for line in document.splitlines() if "not measured yet" not in line]
-    return [n for n, row in ROWS.items() if n not in parts and any(x.startswith(row) for x in lines)]
+    text = page(parts, PAGE.read_text(encoding="utf-8") if PAGE.exists() else "")
+    print(text)
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
