@@ -157,6 +157,11 @@ def load_processor(source: Source) -> ImageProcessor:
             "from the model it was trained from"
         ) from None
     name = type(loaded).__name__.removesuffix("Pil")
+    if not hasattr(loaded, "preprocess"):
+        raise InputError(
+            f"{source.name}: its preprocessor_config.json names {name}, which does not read pictures: copy "
+            "the file from the model it was trained from"
+        )
     _check_sizes(loaded, f"the image processor of {source.name} ({name})")
     number = getattr(loaded, "resample", None)
     if number in NAMED_FILTERS and getattr(loaded, "do_resize", True):
@@ -265,7 +270,8 @@ class _Transformers:
         except Exception as error:  # any value in its configuration may be wrong
             height, width = picture.shape[:2]
             raise InputError(
-                f"{self.title} fails on a picture of {width}×{height} pixels: {first_line(error)}"
+                f"{self.title} fails on a picture of {width}×{height} pixels ({first_line(error, 200)}): "
+                "correct preprocessor_config.json, or copy it from the model it was trained from"
             ) from None
         if "pixel_values" not in found:
             raise InputError(f"{self.title} makes {', '.join(found)} of a picture, not pixel values")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ CONVERTER = "SFconvertbot"
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 OTHER_WEIGHTS = {".h5": "TensorFlow", ".msgpack": "Flax", ".gguf": "llama.cpp", ".tflite": "TensorFlow Lite"}
 INDEX = "model.safetensors.index.json"
+WRAPPERS = {"module.": "DataParallel", "_orig_mod.": "torch.compile", "model.": "PyTorch Lightning"}
+"""Prefix of the names of weights -> the tool that adds it."""
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _LFS = b"version https://git-lfs"
 
@@ -265,8 +268,8 @@ def check_safetensors(path: Path) -> None:
             "the model again"
         )
     try:
-        with safe_open(path, "pt"):
-            pass
+        with safe_open(path, "pt") as file:
+            kinds = {key: (part.get_dtype(), len(part.get_shape())) for key, part in _slices(file)}
     except (SafetensorError, OSError) as error:
         if not start.strip() or start.lstrip()[:1] == b"<":
             raise InputError(f"{path} does not hold weights: {_remedy(path)}") from None
@@ -278,6 +281,17 @@ def check_safetensors(path: Path) -> None:
             f"{path} ({path.stat().st_size:,} bytes) is damaged or incomplete ({error}): download the model "
             "again"
         ) from None
+    bytes_only = next((key for key, (kind, axes) in kinds.items() if kind in ("I8", "U8") and axes > 1), None)
+    if bytes_only is not None:
+        raise InputError(
+            f"{path} holds weights of 8-bit integers ({bytes_only}), whose scale is not stated as "
+            "transformers states it: save the model before it was quantized"
+        )
+
+
+def _slices(file: Any) -> Iterator[tuple[str, Any]]:
+    for key in file.keys():  # noqa: SIM118  # not a mapping
+        yield key, file.get_slice(key)
 
 
 def _licence(folder: Path) -> str | None:
@@ -389,10 +403,11 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
         raise ShapeMismatch(source.name, [(k, tuple(s), tuple(e)) for k, s, e in mismatched])
     missing = sorted(info.get("missing_keys") or [])
     if missing:
+        unused = list(info.get("unexpected_keys") or [])
         raise InputError(
-            f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, {missing[0]} "
-            "among "
-            "them: config.json names another architecture, or the model was saved without its head"
+            _wrapped(source.name, missing, unused)
+            or f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, {missing[0]} "
+            "among them: config.json names another architecture, or the model was saved without its head"
         )
     bad = first_bad_weight(model)
     if bad:
@@ -400,6 +415,17 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
             f"{source.name} has NaN or infinite values in {bad}: the download or the training went wrong"
         )
     return model.eval().requires_grad_(False)
+
+
+def _wrapped(name: str, missing: list[str], unused: list[str]) -> str:
+    """Return the error about weights that have a prefix of training tools before their names, or ``""``."""
+    for prefix, tool in WRAPPERS.items():
+        if {prefix + key for key in missing} <= set(unused):
+            return (
+                f"{name}: the names of its weights begin with {prefix!r}, as {tool} saves them: save the "
+                f"model inside it (model.{prefix}save_pretrained), or remove the prefix from the names"
+            )
+    return ""
 
 
 class ShapeMismatch(InputError):

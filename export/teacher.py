@@ -271,6 +271,11 @@ def write_teacher(
     batches = [{"pixels": x} for x in (*noise, photographs)]
     compare_graph(check, "", ["logits"], module, lambda feeds: {"logits": run(feeds["pixels"])}, batches)
     trial = run(trial_pictures(preprocessing.size))
+    if np.ptp(trial, axis=0).max() <= 1e-7 * np.abs(trial).max():
+        raise InputError(
+            f"{classifier.name}: its outputs are the same for every picture, so nothing can be learned from "
+            "them: its weights were not trained, or not saved (all of them may be zero)"
+        )
     kind = "probabilities" if sum_to_one(trial) else "logits"
     notes = list(classifier.notes)
     if kind == "probabilities":
