@@ -287,14 +287,17 @@ def _probabilities(grid: _Grid, options: TableOptions) -> np.ndarray:
         said = grid.values[row, column]
         raise InputError(
             f"{grid.where(row, column)}: {said:g} is not a probability from 0 to 1"
-            + _advice(grid.values, options)
+            + _advice(grid.values, options, np.unique(bad[:, 1]).size)
         )
     return values.astype(np.float32)
 
 
-def _advice(values: np.ndarray, options: TableOptions) -> str:
+def _advice(values: np.ndarray, options: TableOptions, columns: int) -> str:
+    """Return what to do about values beyond 0 … 1, which `columns` of the classes have."""
     if options.values != "probability":
         return f" after reading it as {options.values} (--values)"
+    if columns == 1 and values.shape[1] > 2:
+        return "; if it is not a class, list the classes with --class-columns"
     known = values[np.isfinite(values)]
     if (known < 0).any():
         return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"

@@ -155,11 +155,37 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
             value = _unnamed_value(table, label, numbers, repeated)
             if value is None:
                 label = None
+    if label is not None and value is not None and _predicted(label, numbers, options) and not repeated:
+        for column, why in ((label, "predicted class"), (value, "value of the predicted class")):
+            unused[column.position] = column, why
+            rest.remove(column)
+        label = value = None
+    if label is not None:
+        _refuse_two_separators(table, label)
     if purpose == "responses":
         _refuse_unread_numbers(table, texts if label is None else [label], numbers)
     if label is not None:
         return _long(image, label, value, rest, unused)
     return _wide(image, _class_columns(table, rest, kinds, unused), rest, unused, table)
+
+
+def _predicted(label: Column, numbers: Sequence[Column], options: TableOptions) -> bool:
+    """Return whether a column names the best of the classes that have columns of their own."""
+    if options.label_columns or options.probability_columns:
+        return False
+    named = {text.strip() for text in label.texts} - {""}
+    return len(numbers) > 2 and named <= {column.name for column in numbers}
+
+
+def _refuse_two_separators(table: RawTable, column: Column) -> None:
+    """Refuse a column whose name and cells contain a separator equally often."""
+    for separator, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        count = column.name.count(separator)
+        if count and all(text.count(separator) == count for text in column.texts if text.strip()):
+            raise InputError(
+                f"{table.path}: {column.shown} and each of its cells contain {name}: separate all columns "
+                "alike, or choose with --separator"
+            )
 
 
 def _refuse_unread_numbers(table: RawTable, texts: Sequence[Column], numbers: Sequence[Column]) -> None:

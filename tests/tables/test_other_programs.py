@@ -65,6 +65,11 @@ SAME = {
         "t.csv",
         "image,label,prob\n" + "".join(f"{i},\"['cat', 'dog']\",\"[0.25, 0.75]\"\n" for i in IMAGES),
     ),
+    "the best class beside all classes": (
+        "t.csv",
+        "filename,cat,dog,predicted_class,confidence\n"
+        + "".join(f"{i},0.25,0.75,dog,0.75\n" for i in IMAGES),
+    ),
     "addresses with a query": ("t.csv", TEXT.replace("p", "https://host/a/p").replace(".jpg", ".jpg?w=2#x")),
     "buckets": ("t.csv", TEXT.replace("p", "s3://bucket/p")),
     "no-break spaces": ("t.csv", TEXT.replace(",", "\u00a0,\u00a0")),
@@ -86,6 +91,14 @@ def test_the_same_numbers_in_the_form_of_another_program(tmp_path: Path, kind: s
 REFUSED = {
     "thousands": (TEXT.replace("0.25", '"1,234.5"'), r"line 2, column 'cat': '1,234.5' is not a number"),
     "fractions": (TEXT.replace("0.25", "1/4"), r"line 2, column 'cat': '1/4' is not a number"),
+    "two separators": (
+        TEXT.replace("image,", "image;").replace("jpg,", "jpg;"),
+        "column 'cat,dog' and each of its cells contain commas: separate all columns alike",
+    ),
+    "milliseconds beside probabilities": (
+        "image,cat,dog,speed\n" + "".join(f"{i},0.25,0.75,13.2\n" for i in IMAGES),
+        "column 'speed' .* 13.2 is not a prob.*if it is not a class, list the classes with --class-columns",
+    ),
     "tensors": (TEXT.replace("0.25", "tensor(0.25)"), r"line 2, column 'cat': 'tensor\(0.25\)'"),
     "full-width digits": (TEXT.replace("0.25", "\uff10.25"), "line 2, column 'cat'"),
     "lists without names": (
