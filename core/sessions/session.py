@@ -572,7 +572,8 @@ class Session:
         cls : str
             The class.
         words : sequence of str, optional
-            Candidates; the built-in corpus and a list of further words by default.
+            Candidates; by default the built-in corpus and a list of further words, without those that name
+            nothing in the images.
         count : int
             At most so many words.
         progress : Progress, optional
@@ -596,6 +597,11 @@ class Session:
         """
         self.class_index(cls)
         vocabulary, embeddings = self.context.words.grounded_vocabulary(words, progress)
+        if words is None:
+            left_out = (self.project.config.get("words") or {}).get("left_out") or []
+            invalid = {str(pair[0]) for pair in left_out if isinstance(pair, list) and pair}
+            kept = [k for k, word in enumerate(vocabulary) if word not in invalid]
+            vocabulary, embeddings = tuple(vocabulary[k] for k in kept), embeddings[kept]
         known = self.queries.embeddings
         if known is None:
             raise InputError(

@@ -175,7 +175,12 @@ def missing_concepts(
         return []
     s = workspace.score(state, cls, "validation")
     one = state.classes[cls]
-    logits = workspace.logits(one.weights, one.bias, state.added, "validation")
+    if workspace.students.link == "softmax":
+        # If only this class's logit changes, its probability is the sigmoid of its changed log odds.
+        sure = np.clip(s, 1e-7, 1 - 1e-7)
+        logits = np.log(sure / (1 - sure))
+    else:
+        logits = workspace.logits(one.weights, one.bias, state.added, "validation")
     t_val = workspace.targets(state, "validation")[:, c]
     if seen.held_out is None:
         held_out = _columns(regions, workspace.validation_rows, E[best], advance)

@@ -204,8 +204,8 @@ class Workspace:
         Parameters
         ----------
         added : int
-            Number of added words. Their factor is the class's median: that of concepts which no prior and no
-            selection favours.
+            Number of added words. Their factor is the class's median, but at most 1: a person has selected
+            them, so they count like the concepts that the fit has selected.
         cls : str, optional
             Only this class.
 
@@ -221,7 +221,8 @@ class Workspace:
             own = own[[self.students.class_index(cls)]]
         if not added:
             return own
-        return np.hstack([own, np.repeat(np.median(own, axis=1, keepdims=True), added, axis=1)])
+        usual = np.minimum(np.median(own, axis=1, keepdims=True), 1.0).astype(own.dtype)
+        return np.hstack([own, np.repeat(usual, added, axis=1)])
 
     @property
     def pinned_bytes(self) -> int:

@@ -73,6 +73,20 @@ def test_a_named_group_lowers_the_loss_and_is_replayed(made: Path) -> None:
     assert other.metrics(best.cls) == session.metrics(best.cls)
 
 
+def test_a_missing_word_is_found_where_classes_exclude_each_other(made: Path) -> None:
+    session = Project.open(made).session()
+    assert session.students.link == "softmax"
+    found = session.missing_concepts("red", words=["red"])
+    assert [one.word for one in found] == ["red"]
+    before, loss = session.metrics("red").bce, found[0].fidelity["bce"]
+    assert loss.before == pytest.approx(before, abs=1e-4)
+    session.add_concept("red")
+    real = session.metrics("red").bce
+    assert real < before
+    assert loss.after < before
+    assert session.students.weights[session.class_index("red"), -1] > 0, "added words are not penalised more"
+
+
 def test_examples_of_a_group_give_its_vector(made: Path) -> None:
     project = Project.open(made)
     session = project.session()
