@@ -91,7 +91,7 @@ class SideBySide:
     >>> node = session.apply("water bird", {"kind": "mute", "concept": "group:water"})
     >>> found = side_by_side(student_side(session, fitted), student_side(session))
     >>> len(found.rows("a", "water bird", "yes-no")), found.classes["land bird"].fidelity["ap"].verdict
-    (40, 'no clear change')
+    (41, 'no clear change')
     """
 
     a: Side

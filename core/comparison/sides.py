@@ -97,7 +97,7 @@ def student_side(session: Session, node: str | None = None, name: str | None = N
     >>> changed = session.drop_concept("fish")
     >>> before, after = student_side(session, fitted), student_side(session)
     >>> fish = before.concepts.index("fish")
-    >>> before.weights[0, fish] > 0, float(after.weights[0, fish])
+    >>> bool(before.weights[0, fish] > 0), float(after.weights[0, fish])
     (True, 0.0)
     """
     found = session.current if node is None else session.find(node)
