@@ -27,6 +27,7 @@ check: lint types js test
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "InFiConD needs Python 3.11 or newer; choose one with: make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing InFiConD and what it needs into $(VENV): about 900 MB, some minutes, once"
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
