@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections import deque
+from importlib.util import find_spec
 from typing import Any, Protocol, TextIO
 
 from inficond.core.errors import Cancelled
@@ -168,8 +169,24 @@ class Terminal(_WithBar):
         self._stream.write(message + "\n")
 
 
+NO_WIDGETS = (
+    "this notebook has no widgets, so progress is shown as text: for bars, run `pip install ipywidgets` and "
+    "restart the kernel"
+)
+
+
+def lacks_widgets() -> bool:
+    """Return whether this process is a notebook's kernel without the package ipywidgets."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if "IPKernelApp" not in getattr(shell, "config", {}):
+        return False
+    return find_spec("ipywidgets") is None
+
+
 class Bars(_WithBar):
     """Shows bars of `tqdm.auto` in a notebook or a terminal, and prints notes.
+
+    In a notebook without widgets the bars are text, and one line says how to get widgets.
 
     Examples
     --------
@@ -179,15 +196,20 @@ class Bars(_WithBar):
     1 image skipped
     """
 
+    _told = False
+
     def start(self, stage: str, total: int, done: int = 0) -> None:
         """Begin a stage with a new bar."""
         import warnings
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a notebook lacks widgets: bars are text then
+            warnings.simplefilter("ignore")  # that a notebook lacks widgets: `note` says it
             from tqdm.auto import tqdm
 
         self.clear()
+        if lacks_widgets() and not self._told:
+            self._told = True
+            self.note(NO_WIDGETS)
         self._bar = tqdm(desc=stage, total=total, initial=done, leave=False)
         super().start(stage, total, done)
 

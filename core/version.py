@@ -1,3 +1,3 @@
-"""Version of InFiConD."""
+"""Version of InFiConD; `pyproject.toml` and the documents read it here."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

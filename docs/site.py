@@ -58,6 +58,11 @@ PACKAGES = (
 
 Their functions and classes have examples, which `tests/docs/test_examples.py` runs.
 """
+EXTENSIONS = (
+    "Installed packages add sources, commands, benchmarks and views by entry points. Teachers, encoders and "
+    "stores are named by options. [Teachers, encoders, views of your own](../extending.md) has a package "
+    "with four of them."
+)
 SHIM = "https://unpkg.com/iframe-worker/shim"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 SOURCE = re.compile(r'(src(?:set)?)="(?!https?:|data:)([^"]+)"')
@@ -135,7 +140,8 @@ def help_of(parser: Any, name: str) -> str:
 
 def python_page() -> str:
     """Return the page from which the reference of Python is made."""
-    parts = ["# Python", "", "The public functions and classes, by package."]
+    parts = ["# Python", "", "The public functions and classes, by package, and the protocols of extensions."]
     for package in PACKAGES:
         parts += ["", f"::: inficond.{package}"]
+    parts += ["", "## Extensions", "", EXTENSIONS, "", "::: inficond.core.protocols"]
     return "\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""The example package of docs/extending.md adds a source, a command and a view."""
+"""The example package of docs/extending.md adds a source, a command, a view and a teacher."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 from tests.docs.documents import ROOT, blocks
 from tests.tiny_models import write_encoder, write_teacher
@@ -103,6 +104,25 @@ def test_the_source_gives_its_frames_to_a_project(tmp_path: Path) -> None:
     empty = run("distill", f"stacks:{tmp_path}", "--out", "none")
     assert empty.returncode == 2
     assert "holds no .npy file" in empty.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_teacher_gives_its_classes_to_a_project(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for n in range(24):
+        colour = np.array([200, 90, 40] if n % 2 else [40, 90, 200])
+        pixels = np.clip(colour + generator.normal(0, 25, (48, 64, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{n:02}.png")
+    encoder = write_encoder(tmp_path / "encoder")
+    named = ("--teacher", "inficond_example.warmth:warmth", "--encoder", encoder, "--no-baseline")
+    done = run("distill", "photos", "--out", "out", *named)
+    assert done.returncode == 0, done.stderr
+    project = Project.open(tmp_path / "out")
+    assert sorted(project.classes) == ["cold", "warm"]
+    warm = project.T[:, project.classes.index("warm")]
+    assert (warm[1::2] > 0.9).all()
+    assert (warm[::2] < 0.1).all()
 
 
 @pytest.mark.usefixtures("environment")

@@ -30,6 +30,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from inficond.core import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCK, SBOM = ROOT / "requirements.lock", ROOT / "sbom.cdx.json"
 _CLASSIFIERS = {
@@ -110,7 +112,7 @@ def document(lock: str, licences: Mapping[tuple[str, str], str]) -> str:
     digest, make = hashlib.sha256(lock.encode()).hexdigest(), LicenseFactory()
     product = Component(
         name=project["name"],
-        version=project["version"],
+        version=__version__,
         type=ComponentType.APPLICATION,
         bom_ref=project["name"],
         licenses=[make.make_from_string(project["license"])],
