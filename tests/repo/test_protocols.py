@@ -15,6 +15,7 @@ from inficond.core.extensions import BENCHMARKS, COMMANDS, extensions, load
 from inficond.core.images.sources.folder import Folder
 from inficond.core.models import load_encoder
 from inficond.core.pipeline.shards import ShardStore
+from inficond.core.tables import TableOptions
 from inficond.gradio_app.views import all_views
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ def test_the_built_in_parts_satisfy_their_protocols(tmp_path: Path) -> None:
     assert isinstance(light, protocols.PictureTeacher)
     assert isinstance(load_encoder("embedded", provider="cpu"), protocols.RegionEncoder)
     assert isinstance(ShardStore(tmp_path, "basis"), protocols.Store)
-    assert isinstance(Folder(tmp_path), protocols.ImageSource)
+    assert isinstance(Folder(tmp_path, TableOptions()), protocols.ImageSource)
     for group, protocol in ((COMMANDS, protocols.Command), (BENCHMARKS, protocols.Benchmark)):
         modules = [load(point) for point in extensions(group).values()]
         assert len(modules) > 5

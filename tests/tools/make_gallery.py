@@ -75,6 +75,8 @@ def main() -> int:
     GALLERY.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     stories: dict[str, Any] = record.get("stories", {})
+    if args.projects:
+        args.projects.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         projects = Projects(args.projects or Path(folder), photographs())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
