@@ -17,17 +17,36 @@ STATEMENT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 def bundle(entries: dict[str, Path], prefixes: Mapping[str, Path] | None = None) -> str:
     """Return one script that defines a constant per entry: the exports of its module.
 
+    Raises
+    ------
+    ValueError
+        As `bundle_with_names`.
+    """
+    return bundle_with_names(entries, prefixes)[0]
+
+
+def bundle_with_names(
+    entries: dict[str, Path],
+    prefixes: Mapping[str, Path] | None = None,
+    loaded: Mapping[Path, str] | None = None,
+) -> tuple[str, dict[Path, str]]:
+    """Return one script that defines a constant per entry, and the names of its modules.
+
     Parameters
     ----------
     entries : dict of str to Path
         Name of a constant → file of a module.
     prefixes : mapping of str to Path, optional
         First part of an import path → the folder that it means.
+    loaded : mapping of Path to str, optional
+        Modules that another script of the page has loaded → the expression for their exports.
 
     Returns
     -------
-    str
+    script : str
         Modules stand behind those that they import.
+    names : dict of Path to str
+        Name of the constant that holds the exports of each module.
 
     Raises
     ------
@@ -35,7 +54,8 @@ def bundle(entries: dict[str, Path], prefixes: Mapping[str, Path] | None = None)
         A module uses another form of import or export, or modules import each other in a cycle.
     """
     roots = prefixes or {}
-    names: dict[Path, str] = {}
+    names: dict[Path, str] = {path.resolve(): name for path, name in (loaded or {}).items()}
+    known = len(names)
     functions: list[str] = []
 
     def add(path: Path, importers: tuple[Path, ...]) -> str:
@@ -49,7 +69,7 @@ def bundle(entries: dict[str, Path], prefixes: Mapping[str, Path] | None = None)
             body = EXPORT.sub("", body)
             if other := STATEMENT.search(body):
                 raise ValueError(f"{path.name}: the bundler does not support {other[0]!r}")
-            names[path] = f"module{len(names)}"
+            names[path] = f"module{len(names) - known}"
             body = f"{minify(body)}\nreturn {{ {', '.join(exported)} }};"
             functions.append(f"const {names[path]} = (() => {{\n{body}\n}})();")
         return names[path]
@@ -61,7 +81,7 @@ def bundle(entries: dict[str, Path], prefixes: Mapping[str, Path] | None = None)
         return f"const {{ {imported} }} = {add(target, (*importers, path))};"
 
     constants = [f"const {name} = {add(path, ())};" for name, path in entries.items()]
-    return "\n".join([*functions, *constants])
+    return "\n".join([*functions, *constants]), names
 
 
 def minify(source: str) -> str:

@@ -137,6 +137,7 @@ class Page:
         routes: list[BaseRoute] = [
             PageHealth(self.visitors, self.rpc.queue).route(),
             UploadHandler(self.files).route(),
+            HttpRoute("/late.js", _serve_late_script, methods=["GET", "HEAD"]),
             HttpRoute("/gradio_api/file={key}/{name}", self._serve_file, methods=["GET", "HEAD"]),
             *self.rpc.routes(),
             *events.routes(),
@@ -195,6 +196,11 @@ class Page:
         self.rpc.queue.close()
         self.visitors.close()
         self.files.close()
+
+
+async def _serve_late_script(request: "Request") -> Response:
+    """Serve the script that the page loads at first use."""
+    return Response(theme.late_script(), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 class _Server(uvicorn.Server):

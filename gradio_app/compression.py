@@ -42,7 +42,7 @@ class CompressionMiddleware:
         path = scope.get("path", "")
         if HASHED_FILE.search(path) and scope.get("method") == "GET":
             return await self._serve_file(path, scope, receive, send)
-        if path in ("", "/"):
+        if path in ("", "/", "/late.js"):
             return await _compressed(self.app, 2_000, 5)(scope, receive, send)
         if path.startswith(JSON_ROUTES):
             return await _compressed(self.app, 8_000, 4)(scope, receive, send)

@@ -2,6 +2,7 @@
 
 import logging
 
+from inficond.core.project.image_map import LEAST_IMAGES
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.background import BackgroundThreads
 from inficond.gradio_app.request_queue import lower_thread_priority
@@ -36,5 +37,7 @@ def prepare_first_view(reader: Visitor, threads: BackgroundThreads) -> None:
                 return
             if part.slow:
                 part.read(reader, Selection(first))
+        if not threads.stopped and len(reader.project) >= LEAST_IMAGES:
+            reader.session.context.image_map()
     except Exception:  # a visitor's request meets the same fault and reports it
         LOG.warning("the first view of a project could not be computed in advance", exc_info=True)

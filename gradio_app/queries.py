@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from inficond.core.evaluation.subsets import SUBSETS, subset_codes
 from inficond.core.sessions.class_confusion import actual_classes, predicted_classes
+from inficond.core.sessions.map_area import images_in
 from inficond.gradio_app.comparison import describe_moved, moved_rows
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def selected_rows(visitor: "Visitor", selection: "Selection") -> NDArray[np.intp
     """
     if selection.slice is not None:
         found = visitor.slice(selection.cls, selection.slice)
-        return np.asarray(found.misaligned if found is not None else [], np.intp)
+        rows = np.asarray(found.misaligned if found is not None else [], np.intp)
+        return rows if selection.area is None else rows[area_mask(visitor, selection.area)[rows]]
     scope = scope_mask(visitor, selection)
     if selection.subset is not None:
         scope = scope & (class_subset_codes(visitor, selection.cls) == SUBSETS.index(selection.subset))
@@ -60,13 +62,21 @@ def scope_mask(visitor: "Visitor", selection: "Selection") -> NDArray[np.bool_]:
     if selection.predicted is not None:
         predicted = visitor.cached(("predicted",), lambda: predicted_classes(session))
         mask = mask & (predicted == session.class_index(selection.predicted))
+    if selection.area is not None:
+        mask = mask & area_mask(visitor, selection.area)
     return mask
 
 
+def area_mask(visitor: "Visitor", area: str) -> NDArray[np.bool_]:
+    """Return which images lie in an area of the map, (N,)."""
+    return visitor.cached(("area", area), lambda: images_in(visitor.session.context.image_map(), area))
+
+
 def describe_filters(selection: "Selection") -> str:
-    """Return the filters as text: ``rose called tulip``, ``A to B: yes → no``; empty without filters."""
+    """Return the filters as text: ``rose called tulip``, ``area of the map``; empty without filters."""
     moved = describe_moved(selection.moved) if selection.moved else ""
-    return ", ".join(filter(None, (_describe_classes(selection), moved)))
+    area = "area of the map" if selection.area else ""
+    return ", ".join(filter(None, (_describe_classes(selection), moved, area)))
 
 
 def _describe_classes(selection: "Selection") -> str:

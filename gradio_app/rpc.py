@@ -16,9 +16,11 @@ from inficond.core.errors import Cancelled, InputError
 from inficond.core.strict_json import parse_json
 from inficond.gradio_app import actions, glossary
 from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.class_matrix import matrix_payload
 from inficond.gradio_app.comparison import comparison_payload
 from inficond.gradio_app.exam import exam_payload
 from inficond.gradio_app.guard import CALLER_KEY
+from inficond.gradio_app.image_map import colours_payload, compute_map, map_payload, tiles_payload
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload
@@ -49,6 +51,8 @@ STRANGER_SECONDS = 900.0
 """Longest duration of a job that the owner of the machine did not start."""
 PROJECT_COST = 60.0
 """Expected seconds of building a project, for scheduling."""
+MAP_COST = 5.0
+"""Expected seconds of computing a map, for scheduling."""
 RPC_METHODS = tuple(route.path.removeprefix("/rpc/") for route in RPC_ROUTES)
 """Names of the remote procedures, as the route table lists them."""
 Request = Mapping[str, Any]
@@ -321,6 +325,29 @@ class RpcServer:
         """Compare two steps, students, teachers or projects; without `a` and `b` those that come first."""
         a, b = (_string(request, side) if request.get(side) else None for side in ("a", "b"))
         return {"compare": to_plain(comparison_payload(visitor, a, b, request.get("cls")))}
+
+    # -- the map of the images
+
+    def map(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the map of the images; start a job that computes it if there is none yet."""
+        found = map_payload(visitor)
+        if found is not None:
+            return {"map": to_plain(found)}
+        return self._start(visitor, lambda job: to_plain(compute_map(visitor, job)), caller, MAP_COST)
+
+    def map_colours(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return a category or a value of each image."""
+        selection, _ = resolve_selection(request.get("selection"), visitor)
+        return {"colours": to_plain(colours_payload(visitor, selection, request))}
+
+    def map_tiles(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return thumbnails of the images of some rows."""
+        return {"tiles": tiles_payload(visitor, request.get("rows"))}
+
+    def matrix(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
+        """Return the weights of all classes, and the pairs of classes that are confused."""
+        selection, _ = resolve_selection(request.get("selection"), visitor)
+        return {"matrix": to_plain(matrix_payload(visitor, selection))}
 
     # -- jobs
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.errors import InputError, one_line
 from inficond.core.evaluation.subsets import SUBSETS
+from inficond.core.sessions.map_area import parse_area
 from inficond.gradio_app.comparison import moved_rows
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_CONCEPTS = 40
 SCOPES = ("validation", "all")
+MAX_WAIT_IMAGES = 20_000
+"""Images whose map is computed while a link is opened; that of more is computed in the background."""
 MAX_LENGTH = 600
 """Length at which the text of a field is cut before it is compared with known names."""
 
@@ -31,6 +34,7 @@ class SelectionPayload(TypedDict):
     predicted: str | None
     reference: str | None
     moved: str | None
+    area: str | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Selection:
     moved : str, optional
         Only images of the class that changed in a comparison: both sides and the kind of change, see
         `comparison.moved_rows`. Not combined with a slice.
+    area : str, optional
+        Only images in this area of the map, as `core.sessions.map_area` writes it.
     """
 
     cls: str
@@ -73,6 +79,7 @@ class Selection:
     predicted: str | None = None
     reference: str | None = None
     moved: str | None = None
+    area: str | None = None
 
     def to_json(self) -> SelectionPayload:
         """Return the selection as the browser keeps it."""
@@ -87,6 +94,7 @@ class Selection:
             "predicted": self.predicted,
             "reference": self.reference,
             "moved": self.moved,
+            "area": self.area,
         }
 
 
@@ -124,7 +132,8 @@ def resolve_selection(requested: Any, visitor: "Visitor") -> tuple[Selection, st
     if slice_id is not None and visitor.slice(cls, slice_id) is None:
         notes.append("the slice no longer exists; all images are shown")
         slice_id = None
-    selection = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope)
+    area = _valid_area(_text(requested.get("area")), visitor, notes)
+    selection = Selection(cls, None if slice_id else subset, slice_id, concepts, image, scope, area=area)
     if slice_id is None:
         selection = replace(selection, **_class_filters(requested, visitor, notes))
         selection = replace(selection, moved=_valid_moved(requested, cls, visitor, notes))
@@ -161,6 +170,24 @@ def _valid_moved(requested: Mapping[str, Any], cls: str, visitor: "Visitor", not
         notes.append(str(error))
         return None
     return moved
+
+
+def _valid_area(area: str | None, visitor: "Visitor", notes: list[str]) -> str | None:
+    """Return an area of the map if it is valid; add a note if it is not."""
+    if area is None:
+        return None
+    context = visitor.session.context
+    found = context.known_map()
+    try:
+        if found is None and len(visitor.project) <= MAX_WAIT_IMAGES:
+            found = context.image_map()
+        if found is None:
+            raise InputError("the map of the images is not computed yet: open it first")
+        parse_area(area, found.layout)
+    except InputError as error:
+        notes.append(str(error))
+        return None
+    return area
 
 
 def _text(value: Any) -> str | None:

@@ -31,6 +31,11 @@ def encode_int32(values: ArrayLike) -> str:
     return base64.b64encode(np.ascontiguousarray(values, "<i4").tobytes()).decode()
 
 
+def encode_float32(values: ArrayLike) -> str:
+    """Encode numbers as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+
+
 def encode_uint8(values: ArrayLike) -> str:
     """Encode integers in [0, 255] as base64 of bytes."""
     return base64.b64encode(np.ascontiguousarray(values, np.uint8).tobytes()).decode()

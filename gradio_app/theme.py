@@ -1,15 +1,21 @@
 """The theme, style sheets and shared scripts of the page."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inficond.core.script_bundle import bundle, minify
+from inficond.core.script_bundle import bundle_with_names, minify
 from inficond.gradio_app.views import all_views
 
 if TYPE_CHECKING:
     import gradio as gr
 
 BROWSER = Path(__file__).parent / "browser"
+LATE = {
+    "map": BROWSER.parent / "views" / "instances" / "map.js",
+    "matrix": BROWSER / "matrix_dialog.js",
+}
+"""Modules that are loaded at first use."""
 SHARED = "inficond"
 """Prefix under which views of other packages import the modules of `browser`."""
 
@@ -52,11 +58,26 @@ def head_html() -> str:
 
 def script() -> str:
     """Return the script of the page: `window.inficond` with one setup function per view."""
+    return _scripts()[0]
+
+
+def late_script() -> str:
+    """Return the script that `browser/late.js` loads at first use, so that the first page stays small."""
+    return _scripts()[1]
+
+
+@cache
+def _scripts() -> tuple[str, str]:
     views = [view.name for view in all_views()]
     scripts = {f"{view.name}View": view.file("js") for view in all_views()}  # `performance` is a global
-    code = bundle({"main": BROWSER / "main.js", **scripts}, {SHARED: BROWSER})
+    code, names = bundle_with_names({"main": BROWSER / "main.js", **scripts}, {SHARED: BROWSER})
     setups = ", ".join(f"{name}: {name}View.setup" for name in views)
-    return f"(() => {{\n{code}\nObject.assign(main.inficond.views, {{ {setups} }});\n}})();"
+    modules = f"main.inficond.modules = [{', '.join(names.values())}];"
+    first = f"(() => {{\n{code}\n{modules}\nObject.assign(main.inficond.views, {{ {setups} }});\n}})();"
+    loaded = {path: f"inficond.modules[{i}]" for i, path in enumerate(names)}
+    code, _ = bundle_with_names(LATE, {SHARED: BROWSER}, loaded)
+    late = f"(() => {{\n{code}\ninficond.late = {{ {', '.join(LATE)} }};\n}})();"
+    return first, late
 
 
 ICON = (

@@ -13,7 +13,7 @@ from PIL import Image
 
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError
-from inficond.core.file_access import read_regular
+from inficond.core.file_access import check_inside, read_regular
 from inficond.core.progress import Progress, Silent
 from inficond.core.project.folder import ProjectFolder
 
@@ -107,6 +107,7 @@ def image_properties(project: ProjectFolder, progress: Progress | None = None) -
     if made is None:
         return None
     try:
+        check_inside(path, project.path)  # a link in a project from others may lead anywhere
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as file:
             file.write(key + made.values.tobytes() + made.signatures.tobytes())

@@ -22,8 +22,10 @@ from inficond.core.images.crop import centre_crop
 from inficond.core.models.class_sets import share_among
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.teacher import Teacher, load_teacher
+from inficond.core.progress import Progress
 from inficond.core.project import files
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.project.image_map import ImageMap, image_map, stored_map
 from inficond.core.sessions.word_embeddings import WordEmbeddings
 from inficond.core.tuning.workspace import Workspace
 from inficond.core.version import __version__
@@ -54,6 +56,8 @@ class ProjectContext:
     def __init__(self, project: ProjectFolder) -> None:
         self.project = project
         self._lock = threading.Lock()
+        self._map_lock = threading.Lock()
+        self._image_map: ImageMap | None = None
         self._nodes: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
         self.history_store = History(project.path / files.HISTORY, self.data_hash)
         self.words = WordEmbeddings(project, lambda: self.encoder)
@@ -97,6 +101,25 @@ class ProjectContext:
             data=self.data_hash,
             code=str(self.project.config.get("inficond", "")),
         )
+
+    def image_map(self, progress: Progress | None = None) -> ImageMap:
+        """Return the map of the images; the first call may take a second for each 50,000 images.
+
+        Raises
+        ------
+        InputError
+            The project has too few images for a map.
+        """
+        with self._map_lock:
+            if self._image_map is None:
+                self._image_map = image_map(self.project, progress)
+            return self._image_map
+
+    def known_map(self) -> ImageMap | None:
+        """Return the map of the images if it is computed already, without waiting."""
+        if self._image_map is None:
+            self._image_map = stored_map(self.project)
+        return self._image_map
 
     def intern_node(self, node: Node) -> Node:
         """Return the copy of a node that all sessions share; a node's id is a hash of its content."""

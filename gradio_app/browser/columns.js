@@ -21,6 +21,12 @@ export const unpackBytes = (packed) => bytesOf(packed);
 export const unpackIntegers = (packed) => new Int32Array(bytesOf(packed).buffer);
 
 /**
+ * Decode little-endian 32-bit floating-point numbers.
+ * @param {string} packed
+ */
+export const unpackFloats = (packed) => new Float32Array(bytesOf(packed).buffer);
+
+/**
  * Decode numbers in [0, 1] that were sent as 16-bit integers.
  * @param {string} packed
  */

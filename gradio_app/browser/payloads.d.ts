@@ -15,6 +15,7 @@ export interface Selection {
   reference: string | null;
   /** Images that changed in a comparison: both sides and the kind of change, separated by "~". */
   moved: string | null;
+  area: string | null;
 }
 
 export interface PartInfo {
@@ -249,7 +250,65 @@ export interface Gallery {
   caption: string;
   /** Classes by whose labels the images can be filtered. */
   labels: string[];
-  filters: { field: "actual" | "predicted" | "moved"; text: string }[];
+  filters: { field: "actual" | "predicted" | "moved" | "area"; text: string }[];
+}
+
+/** Two confused classes; see `class_matrix.py`. */
+export interface ConfusedPair {
+  actual: string;
+  predicted: string;
+  images: number;
+  share: number;
+  line: string;
+  advice: string;
+  kind: "unused" | "alike" | "missing" | "used" | "few";
+  concept: string | null;
+  shared: string[];
+}
+
+/** The weights of all classes that are not 0, and orders of classes and concepts. */
+export interface ClassMatrix {
+  classes: string[];
+  concepts: string[];
+  groups: string[];
+  n_concepts: number;
+  rows: string;
+  columns: string;
+  weights: string;
+  class_order: string;
+  concept_order: string;
+  exclusive: boolean;
+  pairs: ConfusedPair[];
+}
+
+/** Positions of all images in the unit square; see `image_map.py`. */
+export interface ImageMap {
+  unavailable: string;
+  n: number;
+  layout: string;
+  x: string;
+  y: string;
+  about: string;
+  labelled: boolean;
+}
+
+/** A category or a value of each image. */
+export interface MapColours {
+  by: string;
+  kind: "subsets" | "categories" | "values";
+  title: string;
+  codes: string;
+  names: string[];
+  low: number;
+  high: number;
+}
+
+/** Thumbnails of some images as one picture. */
+export interface MapTiles {
+  rows: number[];
+  url: string;
+  tile: number;
+  columns: number;
 }
 
 export interface Bar {

@@ -14,13 +14,14 @@ export const EMPTY = {
   predicted: null,
   reference: null,
   moved: null,
+  area: null,
 };
 
 /** @type {(keyof import("./payloads").Selection)[]} */
 export const FIELDS = /** @type {any} */ (Object.keys(EMPTY));
 
 /** Fields with a single value, which the address holds under their own names. @type {(keyof Names)[]} */
-const NAMES = ["subset", "slice", "image", "scope", "actual", "predicted", "reference", "moved"];
+const NAMES = ["subset", "slice", "image", "scope", "actual", "predicted", "reference", "moved", "area"];
 /** @typedef {Omit<import("./payloads").Selection, "cls" | "concepts">} Names */
 
 /**

@@ -55,6 +55,16 @@ const SHORTCUTS = [
     ],
   ],
   [
+    "Map of the images",
+    [
+      [["←", "→", "↑", "↓"], "move"],
+      [["+", "−", "0"], "zoom in, zoom out, show all"],
+      [["L"], "switch the lasso on or off"],
+      [["Enter"], "select the images in view"],
+      [["Esc"], "clear the area"],
+    ],
+  ],
+  [
     "Provenance",
     [
       [["↑", "↓"], "go from step to step"],

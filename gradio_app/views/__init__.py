@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
 
-FILTERS = ("actual", "predicted", "reference", "moved")
-"""The fields of the selection that filter the images: by class, and by a comparison."""
+FILTERS = ("actual", "predicted", "reference", "moved", "area")
+"""The fields of the selection that filter the images: by class, by a comparison, and by an area of the map."""
 FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", *FILTERS, "node")
 """Valid dependencies of a part: the fields of the selection, and the current node of the history."""
 

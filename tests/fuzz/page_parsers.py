@@ -73,6 +73,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "open_project": {"token": "$token", "project": "p0"},
     "classify": {"token": "$token", "path": "/nowhere/a.jpg", "name": "a.jpg"},
     "discard_image": {"token": "$token"},
+    "matrix": {"token": "$token", "selection": SELECTION},
+    "map": {"token": "$token"},
+    "map_colours": {"token": "$token", "selection": SELECTION, "by": "concept", "concept": "c1"},
+    "map_tiles": {"token": "$token", "rows": [0, 1]},
     "exam": {"token": "$token"},
     "take_exam": {"token": "$token"},
 }  # fmt: skip

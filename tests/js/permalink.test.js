@@ -19,11 +19,17 @@ const SELECTION = {
   predicted: "tulip & lily",
   reference: "teacher",
   moved: "a~teacher~yes-no",
+  area: "pca.000000zzz000zzzzzz",
 };
 
 test("a selection survives the address", () => {
   assert.deepEqual(fromFragment(`#${toFragment(SELECTION)}`), SELECTION);
   assert.deepEqual(fromFragment(""), EMPTY);
+});
+
+test("an area of the map is kept with every class", () => {
+  assert.equal(withChange(SELECTION, { cls: "barn" }).area, SELECTION.area);
+  assert.equal(withChange(SELECTION, { slice: "s" }).area, SELECTION.area);
 });
 
 test("a fragment yields at most 40 concepts", () => {

@@ -82,7 +82,8 @@ def _points(visitor: "Visitor", selection: "Selection", columns: list[int], name
     validation = visitor.project.validation_rows
     agreeing = validation[codes[validation] < 2]
     misaligned = validation[codes[validation] >= 2]
-    if selection.slice or selection.subset or selection.actual or selection.predicted or selection.moved:
+    filters = (selection.slice, selection.subset, selection.actual, selection.predicted, selection.moved)
+    if any(filters) or selection.area:
         chosen = selected_rows(visitor, selection)
         if len(chosen):
             is_misaligned = codes[chosen] >= 2

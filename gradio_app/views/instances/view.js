@@ -14,6 +14,7 @@ import { choice, settings } from "../../browser/storage.js";
 import { emptyState } from "../../browser/view.js";
 import { gallery, repaint, scrollToFirst, setHighlight, setImages, setOrder } from "./gallery.js";
 import { decodeValues, highlightOf } from "./highlight.js";
+import { mapButton, mapHost, offerMap } from "./map_button.js";
 import { drawChart, panel, showOpened } from "./opened.js";
 import { setIndex, setNames } from "./sheets.js";
 
@@ -60,7 +61,7 @@ const caption = h(
   key,
 );
 const showAll = button("Show all images of this class", {
-  onclick: () => select({ subset: null, slice: null, actual: null, predicted: null }),
+  onclick: () => select({ subset: null, slice: null, actual: null, predicted: null, area: null }),
 });
 const nothing = emptyState("No image: teacher and student do not disagree in this way.", showAll);
 
@@ -76,8 +77,8 @@ export function setup(view) {
   });
   scope.addEventListener("change", () => select({ scope: scope.value || null }));
   label.addEventListener("change", () => select({ actual: label.value || null, reference: null }));
-  view.tools.append(scope, order);
-  view.body.append(subsets, caption, gallery, panel);
+  view.tools.append(scope, order, mapButton);
+  view.body.append(subsets, caption, mapHost, gallery, panel);
   view.root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && state.selection.image && !event.defaultPrevented) select({ image: null });
   });
@@ -99,9 +100,11 @@ export function setup(view) {
   view.part("instances.gallery", drawGallery);
   view.part("instances.values", (data) => {
     values = decodeValues(data);
+    if (state.hover || state.brush) updateHighlight(); // They were set while the values were on their way.
   });
   view.part("instances.opened", showOpened);
   offerChart("contributions", drawChart);
+  offerMap();
 }
 
 /**

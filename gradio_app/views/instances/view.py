@@ -158,6 +158,8 @@ def _filters(selection: "Selection") -> list[FilterChip]:
         filters.append({"field": "predicted", "text": f"student: {selection.predicted}"})
     if selection.moved:
         filters.append({"field": "moved", "text": describe_moved(selection.moved)})
+    if selection.area:
+        filters.append({"field": "area", "text": "area of the map"})
     return filters
 
 
