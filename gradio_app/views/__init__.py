@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inficond.gradio_app.visitor import Visitor
 
 FILTERS = ("actual", "predicted", "reference", "moved", "area")
-"""The fields of the selection that filter the images: by class, by a comparison, and by an area of the map."""
+"""The fields of the selection that filter the images: by class, comparison and area of the map."""
 FIELDS = ("cls", "subset", "slice", "concepts", "image", "scope", *FILTERS, "node")
 """Valid dependencies of a part: the fields of the selection, and the current node of the history."""
 

@@ -245,7 +245,7 @@ def three_images(project_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_map_of_three_images_says_what_is_missing(
-    open_page: Opener, three_images: Served, theme: str
+    three_images: Served, open_page: Opener, theme: str
 ) -> None:
     page = open_page(url=three_images.options["url"], theme=theme, width=1280, height=720)
     page.get_by_role("button", name="Map of the images", exact=True).click()
