@@ -99,7 +99,7 @@ STATIC_ROUTES = (
     _get("/", "open the page"),
     _get("/config", "read the layout of the page"),
     _get("/theme.css", "load the theme"),
-    _get("/late.js", "load the scripts of the map and of the matrix"),
+    _get("/late.js", "load the scripts of large dialogs and of the map"),
     _get("/favicon.ico", "load the icon"),
     _get("/robots.txt", "read the rules for crawlers"),
     _get("/assets/{path:path}", "load Gradio's scripts and styles"),

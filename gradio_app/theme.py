@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 BROWSER = Path(__file__).parent / "browser"
 LATE = {
+    "comparison": BROWSER / "compare_dialog.js",
+    "discovery": BROWSER / "discovery_dialog.js",
     "map": BROWSER.parent / "views" / "instances" / "map.js",
     "matrix": BROWSER / "matrix_dialog.js",
 }

@@ -10,8 +10,9 @@ import { act } from "./steps.js";
 /** @typedef {import("./payloads").FoundConcept} FoundConcept */
 
 const ABOUT =
-  "Each row is a group of similar regions that would improve a class. The crops are the concept. If they show " +
-  "one thing, type a name for it; the suggested names are words near the group. Rows without a name are left out.";
+  "Each row is a group of similar regions that would improve a class. The crops are the concept. " +
+  "If they show one thing, type a name for it; the suggested names are words near the group. " +
+  "Rows without a name are left out.";
 const NONE = "No group of regions explains what the words leave over.";
 
 /**

@@ -3,10 +3,15 @@
 import { h } from "./elements.js";
 import { showMessage } from "./messages.js";
 
-/** @typedef {{map: {startMap: (host: HTMLElement, opener: HTMLElement) => void}}} MapModule */
-/** @typedef {{matrix: {openMatrix: () => void}}} MatrixModule */
+/**
+ * @typedef {object} LateModules
+ * @property {{startMap: (host: HTMLElement, opener: HTMLElement) => void}} map
+ * @property {{openMatrix: () => Promise<void>}} matrix
+ * @property {{openComparison: (a?: string, b?: string) => Promise<void>}} comparison
+ * @property {{openDiscovery: (cls?: string) => Promise<void>}} discovery
+ */
 
-/** @type {Promise<MapModule & MatrixModule> | null} */
+/** @type {Promise<LateModules> | null} */
 let loading = null;
 
 /** Load the modules; rejects after a message if the server cannot be reached. */
@@ -24,3 +29,22 @@ export function late() {
   });
   return loading;
 }
+
+const ignore = () => {}; // A message says that the script could not be loaded.
+
+/** Show the weights of all classes. */
+export const openMatrix = () => late().then(({ matrix }) => matrix.openMatrix(), ignore);
+
+/**
+ * Compare two sides; see `compare_dialog.js`.
+ * @param {string} [a]
+ * @param {string} [b]
+ */
+export const openComparison = (a, b) =>
+  late().then(({ comparison }) => comparison.openComparison(a, b), ignore);
+
+/**
+ * Find concepts without words; see `discovery_dialog.js`.
+ * @param {string} [cls]
+ */
+export const openDiscovery = (cls) => late().then(({ discovery }) => discovery.openDiscovery(cls), ignore);

@@ -1,7 +1,6 @@
 /** The top bar: project, summary, guide, export menu and settings of the browser. */
 
 import { chartNames, saveChart } from "./charts.js";
-import { openComparison } from "./compare_dialog.js";
 import { button } from "./controls.js";
 import { copy } from "./downloads.js";
 import { closest, h, s, setAttribute, setText } from "./elements.js";
@@ -10,6 +9,7 @@ import { openExam } from "./exam_dialog.js";
 import { exportFile, FILES } from "./export_dialog.js";
 import { rovingFocus } from "./focus.js";
 import { offerGuide, startGuide } from "./guide.js";
+import { openComparison } from "./late.js";
 import { showMessage } from "./messages.js";
 import { openNewProject } from "./new_project_dialog.js";
 import { connect } from "./session.js";

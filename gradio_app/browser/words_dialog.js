@@ -2,9 +2,9 @@
 
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
-import { openDiscovery } from "./discovery_dialog.js";
 import { h } from "./elements.js";
 import { watchJob } from "./jobs.js";
+import { openDiscovery } from "./late.js";
 import { showMessage } from "./messages.js";
 import { call } from "./server.js";
 import { state } from "./state.js";

@@ -16,7 +16,7 @@ import {
 import { emit, on } from "../../browser/events.js";
 import { rovingFocus, setTabStop } from "../../browser/focus.js";
 import { axisLimit, number, signed } from "../../browser/format.js";
-import { late } from "../../browser/late.js";
+import { openMatrix } from "../../browser/late.js";
 import { brush, hover, toggleConcept } from "../../browser/selection.js";
 import { state } from "../../browser/state.js";
 import { choice, settings } from "../../browser/storage.js";
@@ -72,11 +72,6 @@ const foot = h("div", { class: "inf-foot muted" }, footLine, clearBrush);
 /** @param {import("../../browser/view.js").View} view */
 export function setup(view) {
   const options = ORDERS.map((id) => /** @type {[string, string]} */ ([id, id]));
-  const openMatrix = () =>
-    late().then(
-      ({ matrix }) => matrix.openMatrix(),
-      () => {},
-    );
   const title = "All classes × concepts";
   const all = button("All classes", { icon: "grid", iconOnly: true, title, onclick: openMatrix });
   view.tools.append(all, chip, segmented(options, order, setOrder, "Order of the concepts"));

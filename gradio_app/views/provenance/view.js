@@ -1,13 +1,13 @@
 /** View 6, Provenance: the tree of steps, newest first, with the change that each made. */
 
 import { drawing, label, offerChart, title } from "../../browser/charts.js";
-import { openComparison } from "../../browser/compare_dialog.js";
 import { button } from "../../browser/controls.js";
 import { openDialog } from "../../browser/dialogs.js";
 import { childrenOf, h, itemOf, reconcile, s, setAttribute, setText } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
 import { exportFile } from "../../browser/export_dialog.js";
 import { rovingFocus, setTabStop } from "../../browser/focus.js";
+import { openComparison } from "../../browser/late.js";
 import { act } from "../../browser/steps.js";
 import { colour } from "../../browser/theme.js";
 import { dot, edges, graphWidth, HEIGHT, TALL } from "./graph.js";

@@ -1,10 +1,10 @@
 /** Suggested actions, and words that are worth adding as concepts. */
 
 import { term } from "../../browser/controls.js";
-import { openDiscovery } from "../../browser/discovery_dialog.js";
 import { h } from "../../browser/elements.js";
 import { on } from "../../browser/events.js";
 import { icon } from "../../browser/icons.js";
+import { openDiscovery } from "../../browser/late.js";
 import { state } from "../../browser/state.js";
 import { act } from "../../browser/steps.js";
 import { settings } from "../../browser/storage.js";
