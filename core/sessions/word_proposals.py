@@ -15,6 +15,7 @@ from inficond.core.concepts.validity import Validity, word_validity
 from inficond.core.concepts.vocabulary import load_vocabulary, shipped_vectors
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
+from inficond.core.sessions.shown_concepts import SUFFIX
 from inficond.core.students.name_prior import PROPOSED_STRENGTH, class_names
 from inficond.core.students.proposals import most_words, propose_words
 from inficond.core.tuning.concepts import check_name
@@ -215,8 +216,14 @@ class ProjectWords:
         """Return the concept in force that means nearly the same as a word; empty if there is none."""
         names = set(self._session.concepts) - self._session.dropped
         rows = [k for k, name in enumerate(self.corpus.names) if name in names]
+        known = [self.corpus.names[k] for k in rows]
+        added = [n for n in self._session.state.added if n in names - set(known) and not n.endswith(SUFFIX)]
         vector = np.asarray(self._session.context.encoder.embed_words([word])[0], np.float32)
-        return same_word(word, vector, [self.corpus.names[k] for k in rows], self.corpus.embeddings[rows])
+        # Words added since this object was made are compared by spelling only: they have no text vector here.
+        others = np.concatenate(
+            [self.corpus.embeddings[rows], np.zeros((len(added), len(vector)), np.float32)]
+        )
+        return same_word(word, vector, [*known, *added], others)
 
 
 def strongest_images(session: "Session", word: str, count: int = CROPS) -> list[int]:

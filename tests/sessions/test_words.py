@@ -82,6 +82,15 @@ def test_a_duplicate_is_merged_with_a_note(project: Project) -> None:
     assert session.node == session.context.root.id
 
 
+def test_two_spellings_of_one_typed_word_are_merged(project: Project) -> None:
+    session = project.session()
+    lines = choose_words(session, accept=["gold leaf", "gold leafs"])
+    assert lines[0] == "gold leaf: accepted"
+    assert lines[1] == "gold leafs: means nearly the same as the concept 'gold leaf' and is merged with it"
+    assert session.concepts.count("gold leaf") == 1
+    assert "gold leafs" not in session.concepts
+
+
 def test_a_word_that_is_in_no_image_is_accepted_with_a_remark(project: Project) -> None:
     session = project.session()
     lines = choose_words(session, accept=["justice", "Löwe"])
