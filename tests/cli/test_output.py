@@ -192,6 +192,22 @@ def test_a_lack_of_memory_or_of_files_is_not_called_damage(
     assert "damaged" not in said
 
 
+def test_without_a_folder_for_temporary_files_a_command_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    make_project: MakeProject,
+    tmp_path: Path,
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']")
+
+    project = make_project()
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    assert main(["pack", str(project.path), "--out", str(tmp_path / "a.zip")]) == 2
+    assert "no folder for temporary files can be written: set TMPDIR" in capsys.readouterr().err
+    assert not (tmp_path / "a.zip").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="descriptors of POSIX")
 @pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
 def test_closed_streams_do_not_matter(make_project: MakeProject, closed: tuple[int, ...]) -> None:
