@@ -1,5 +1,6 @@
 """Which port a page is opened on."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -75,3 +76,22 @@ def test_pages_started_at_the_same_time_get_different_ports(small_project: Proje
 def test_the_first_free_port_is_taken() -> None:
     with open_port("127.0.0.1", None) as first, open_port("127.0.0.1", None) as second:
         assert second.getsockname()[1] > first.getsockname()[1]
+
+
+def test_small_responses_are_sent_at_once() -> None:
+    """With Nagle's algorithm, the body of each response came 40 ms after its headers."""
+    listener = open_port("127.0.0.1", None)
+
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            at = writer.get_extra_info("socket")
+            found.set_result(at.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=listener):
+            with socket.create_connection(listener.getsockname()):
+                return await found
+
+    assert asyncio.run(accepted()) == 1
