@@ -52,7 +52,7 @@ def headline(found: SideBySide) -> list[str]:
     if found.images.note:
         lines.append(found.images.note)
     if not (found.a.fit_known and found.b.fit_known):
-        lines.append("Whether a student file was fitted on these images is not known.")
+        lines.append("Whether a file was fitted on these images is not known.")
     if found.fidelity is None and found.accuracy is None:
         lines.append("No labels, so only answers are compared.")
     if found.left_out:
