@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "latency of the page in headless Chromium"
 LARGE = 5000
+MAP_POINTS = 100_000
+"""Generated points of the map whose frames are counted."""
 TARGETS = {
     "first page": 1500.0,
     "class switch": 120.0,
@@ -33,10 +35,11 @@ TARGETS = {
     "preview": 150.0,
     "apply": 400.0,
     "gallery opens": 1000.0,
+    "map recolours": 120.0,
 }
 """Maximum of each median, in milliseconds."""
 FRAMES, KILOBYTES = 50, 300
-"""Minimum frame rate of scrolling in the gallery, and maximum size of the first page."""
+"""Minimum frame rate of scrolling in the gallery and of moving the map, and maximum size of the first page."""
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -75,6 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", type=int, default=30, metavar="N", help="events of each kind (default 30)"
     )
+    parser.add_argument("--only-map", action="store_true", help="measure only the map of the images")
     parser.add_argument("--no-large", action="store_true", help=f"omit the project of {LARGE:,} images")
 
 
@@ -107,7 +111,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             cases.append((f"{LARGE:,} images", enlarge(project, Path(scratch) / "large", LARGE)))
         for name, folder in cases:
             with page_process(folder) as server:
-                results[name] = measure(browser, server.url, args.events)
+                results[name] = measure(browser, server.url, args.events, args.only_map)
         browser.close()
     for name, found in results.items():
         out.say(name)
@@ -116,6 +120,15 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             out.say(
                 f"  {what:16} {value:8.1f} ms   (at most {bound:g}{'' if value <= bound else ', missed'})"
             )
+        if "map" in found:
+            moved = found["map"]
+            low = "" if moved["frames_per_second"] >= FRAMES else ", missed"
+            out.say(
+                f"  map moves        {moved['frames_per_second']:8.1f} frames/s   ({MAP_POINTS:,} points, drawn in "
+                f"{moved['draw_milliseconds']:.1f} ms; at least {FRAMES}{low})"
+            )
+        if args.only_map:
+            continue
         frames, kilobytes = found["frames_per_second"], found["bytes"] / 1000
         low = "" if frames >= FRAMES else ", missed"
         heavy = "" if kilobytes <= KILOBYTES else ", missed"
@@ -126,7 +139,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     return 0
 
 
-def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
+def measure(browser: Any, url: str, events: int, only_map: bool = False) -> dict[str, Any]:
     """Take all measurements on one page.
 
     Parameters
@@ -135,11 +148,14 @@ def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
     url : str
     events : int
         Number of events of each kind.
+    only_map : bool
+        Measure only the map.
 
     Returns
     -------
     dict
-        `milliseconds` (medians), `bytes`, `frames_per_second`, `heap_growth_mb`.
+        `milliseconds` (medians), `bytes`, `frames_per_second`, `heap_growth_mb`, `map`; with `only_map` only
+        `milliseconds` and `map`.
     """
     first, weight, page = [], 0, None
     for _ in range(4):  # the first visit warms the server up and is not counted
@@ -160,6 +176,10 @@ def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
             context.close()
     assert page is not None
     page.evaluate(IN_PAGE)
+    if only_map:
+        found_map = _map(page, events)
+        page.context.close()
+        return found_map
     page.wait_for_function(
         "() => window.inficond.store.state.parts['tuning.missing'] !== undefined", timeout=120_000
     )
@@ -167,8 +187,16 @@ def measure(browser: Any, url: str, events: int) -> dict[str, Any]:
     found = {"first page": statistics.median(first[1:]), **median}
     fps = page.evaluate(SCROLL)
     growth = _memory(page)
+    moved = _map(page, events)
     page.context.close()
-    return {"milliseconds": found, "bytes": weight, "frames_per_second": fps, "heap_growth_mb": growth}
+    found = {**found, **moved["milliseconds"]}
+    return {
+        "map": moved["map"],
+        "milliseconds": found,
+        "bytes": weight,
+        "frames_per_second": fps,
+        "heap_growth_mb": growth,
+    }
 
 
 def _medians(page: Any, events: int) -> dict[str, float]:
@@ -215,6 +243,63 @@ def _medians(page: Any, events: int) -> dict[str, float]:
     return out
 
 
+def _map(page: Any, events: int) -> dict[str, Any]:
+    """Measure the map: a class switch until it is recoloured, and frames while many points are moved."""
+    page.click('button[aria-label="Map of the images"]')
+    page.wait_for_function("() => performance.getEntriesByName('inficond-map').length > 0", timeout=60_000)
+    times = [page.evaluate(RECOLOUR, i) for i in range(events)]
+    page.click('button[aria-label="Enlarge the map"]')
+    moved = max((page.evaluate(MOVE, MAP_POINTS) for _ in range(3)), key=lambda m: m["frames_per_second"])
+    return {"milliseconds": {"map recolours": statistics.median(times)}, "map": moved}
+
+
+RECOLOUR = """async (i) => {
+  const { store } = inficond;
+  await bench.rest();
+  const n = () => performance.getEntriesByName('inficond-map').length;
+  const before = n();
+  const names = store.state.parts['performance.table'].classes.map((c) => c.name);
+  const others = names.filter((name) => name !== store.state.selection.cls);
+  const t = performance.now();
+  store.select({ cls: others[i % others.length], subset: null });
+  while (n() === before) await new Promise((done) => setTimeout(done, 1));
+  return performance.now() - t;
+}"""
+"""Script that selects a class and returns the milliseconds until the map has its colours."""
+MOVE = """async (n) => {
+  const { map } = inficond, { scene } = map;
+  let seed = 1;
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  const near = () => (random() + random() + random() - 1.5) / 6;
+  const x = new Float32Array(n), y = new Float32Array(n);
+  for (let i = 0; i < n; i++) {
+    x[i] = Math.min(1, Math.max(0, 0.2 + 0.15 * (i % 5) + near()));
+    y[i] = Math.min(1, Math.max(0, 0.2 + 0.15 * (i % 4) + near()));
+  }
+  scene.points = map.indexed(x, y);
+  scene.look = { ...scene.look, codes: Uint8Array.from(x, (_, i) => i % 4), levels: new Uint8Array(n).fill(2) };
+  scene.n = n;
+  map.showAll();
+  await bench.frame();
+  map.statistics.frames = map.statistics.milliseconds = 0;
+  let frames = 0;
+  const start = performance.now();
+  await new Promise((done) => {
+    const go = () => {
+      frames++;
+      map.pan(Math.sin(frames / 9) * 12, Math.cos(frames / 7) * 8);
+      map.zoom(frames % 60 < 30 ? 1.02 : 1 / 1.02);
+      if (performance.now() - start > 2500) done(); else requestAnimationFrame(go);
+    };
+    requestAnimationFrame(go);
+  });
+  const seconds = (performance.now() - start) / 1000;
+  return {
+    frames_per_second: map.statistics.frames / seconds,
+    draw_milliseconds: map.statistics.milliseconds / map.statistics.frames,
+  };
+}"""
+"""Script that moves and zooms a map of generated points, and returns its frame rate."""
 SCROLL = """async () => {
   const wall = document.querySelector('#view-instances .gallery');
   wall.scrollTop = 0;

@@ -11,7 +11,7 @@ import { call } from "../../browser/server.js";
 import { state } from "../../browser/state.js";
 import { choice, settings } from "../../browser/storage.js";
 import { decodeValues, highlightOf } from "./highlight.js";
-import { canvas, pixelOf, redraw, scene, showAll, statistics, thumbnails, zoom } from "./map_canvas.js";
+import { canvas, pan, pixelOf, redraw, scene, showAll, statistics, thumbnails, zoom } from "./map_canvas.js";
 import { legendOf, meaning, NONE, paletteOf } from "./map_colours.js";
 import { gestures } from "./map_gestures.js";
 import { formatArea, parseArea } from "./map_lasso.js";
@@ -93,7 +93,7 @@ export function startMap(host, toggle) {
   opener = toggle;
   host.append(panel);
   // What tests and benchmarks read.
-  const inspection = { scene, statistics, thumbnails, pixelOf, zoom, redraw, showAll };
+  const inspection = { scene, indexed, statistics, pan, thumbnails, pixelOf, zoom, redraw, showAll };
   Object.assign(/** @type {any} */ (window).inficond, { map: inspection });
   panelActions.onClose = () => setOpen(false);
   toggle.addEventListener("click", () => setOpen(panel.hidden !== false));
