@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inficond.core import kernel_cache
 from inficond.core.solver.kernels import compilation
 
 # The module is imported without its package, whose kernels take minutes to compile where there is no cache.
@@ -69,15 +70,15 @@ def test_code_is_cached_in_a_private_folder_without_a_writable_one(tmp_path):
 
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = compilation.private_cache_folder()
+    monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = kernel_cache.private_folder()
     assert folder is not None
     folder.chmod(0o777)
-    assert compilation.private_cache_folder() is None
+    assert kernel_cache.private_folder() is None
     shutil.rmtree(folder)
     (tmp_path / "elsewhere").mkdir()
     folder.symlink_to(tmp_path / "elsewhere")
-    assert compilation.private_cache_folder() is None
+    assert kernel_cache.private_folder() is None
     value, kind, _ = run(tmp_path, NOWHERE, TMPDIR=str(tmp_path))
     assert (value, kind) == ("8.0", "NullCache")
 

@@ -10,8 +10,6 @@ are inlined into it, so the name of the cache entry contains a digest of all fil
 import hashlib
 import logging
 import os
-import stat
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,8 +20,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.kernel_cache import cached_njit
+
 njit: Any = numba.njit
-config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
 # The flags that vectorization needs. Not `nnan` and `ninf`: infinite bounds are valid, and NaN must stay NaN.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 _log = logging.getLogger(__name__)
@@ -102,21 +101,7 @@ def announce_compilation() -> None:
 
 def make_dispatcher(function: Callable[..., Any]) -> Any:
     """Return the Numba dispatcher of a function, with the first cache folder that is writable."""
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH, "nogil": True}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        if "locator" not in str(error):
-            raise
-    folder = private_cache_folder()
-    if folder is None:
-        return njit(**options)(function)
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder)
-    try:
-        return njit(cache=True, **options)(function)
-    finally:
-        config.CACHE_DIR = before
+    return cached_njit(error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
 
 
 def is_cached(dispatcher: Any) -> bool:
@@ -145,22 +130,3 @@ def read_only_rows(precision: Any) -> Any:
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call; LLVM inlines it into them."""
     return njit(error_model="numpy", fastmath=FASTMATH, nogil=True, inline="never")(function)
-
-
-def private_cache_folder() -> Path | None:
-    """Return a temporary folder for compiled code that only this user can write, or None.
-
-    Cached code is executed, so a folder that others can write is never used.
-    """
-    owner = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"inficond-kernels-{owner}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return None
-    if not stat.S_ISDIR(status.st_mode) or not os.access(folder, os.W_OK):
-        return None
-    if hasattr(os, "getuid") and (status.st_uid != owner or status.st_mode & 0o077):
-        return None
-    return folder
