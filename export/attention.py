@@ -103,7 +103,7 @@ def _for_transformers(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention with the signature of transformers: (B, H, S, d) to (B, S, H, d)."""
+    """Return attention with the signature of transformers: (B, H, S, d) to (B, S, H, d)."""
     heads, length, width = (int(n) for n in query.shape[1:])
 
     def join(x: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class _Transformers(nn.Module):
 
 
 def classifier_outputs(found: Any) -> Tensor:
-    """Logits of a transformers output; PP-LCNet returns them as its last hidden state."""
+    """Return the logits of a transformers output; PP-LCNet returns them as its last hidden state."""
     logits = getattr(found, "logits", None)
     return found.last_hidden_state if logits is None else logits
 

@@ -90,7 +90,7 @@ def _interpolate(
 def _separable(
     x: Tensor, to: tuple[int, int], function: Callable[[Tensor, tuple[int, int]], Tensor]
 ) -> Tensor:
-    """A linear and separable function of the last two axes as two products with constant matrices."""
+    """Return a linear and separable function of the last two axes as two products with constant matrices."""
     h, w = (int(n) for n in x.shape[-2:])
 
     def matrix(n: int, m: int) -> Tensor:

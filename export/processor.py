@@ -444,7 +444,7 @@ def _photograph(shape: tuple[int, int]) -> np.ndarray:
 
 
 def _affine(process: Process, title: str) -> _Affine:
-    """Normalisation and channel order, from pictures of one colour."""
+    """Return the normalisation and channel order, from pictures of one colour."""
     results = []
     for colour in COLOURS:
         result = process(np.broadcast_to(colour, (PROBE, PROBE, 3)).copy())
@@ -494,7 +494,7 @@ def _size(process: Process, title: str) -> tuple[int, int]:
 
 
 def _kept(process: Process, affine: _Affine, shape: tuple[int, int]) -> tuple[float, float]:
-    """Shares of a picture's height and width that are kept, from the slopes of two ramps."""
+    """Return the shares of a picture's height and width that are kept, from the slopes of two ramps."""
     height, width = shape
     picture = np.zeros((height, width, 3), np.uint8)
     picture[..., 0] = np.rint(np.linspace(0, 255, width))

@@ -148,7 +148,7 @@ def _fetch(spec: str, revision: str | None) -> Path:
 
 
 def _converted_revision(spec: str) -> str | None:
-    """Revision in which Hugging Face's conversion service offers a pickled model as safetensors, or None.
+    """Return the revision in which Hugging Face's service offers a pickled model as safetensors, or None.
 
     Only its account is accepted, because everyone can open a pull request under the same title.
     """
@@ -189,7 +189,7 @@ def _check(folder: Path, spec: str) -> None:
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a file of a model that is not what its name says."""
+    """Return what to do about a file of a model that is not what its name says."""
     start = path.read_bytes()[:200].lstrip()
     if not start:
         return "the file is empty; download the model again"

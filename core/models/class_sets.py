@@ -206,7 +206,7 @@ def _resolved(sets: Mapping[str, Sequence[str]], labels: Sequence[str], origin: 
 
 
 def _like_named(labels: Sequence[str]) -> dict[str, list[int]]:
-    """Indices by name, for names that `manifest.numbered` had to number (``crane``, ``crane (2)``)."""
+    """Return indices by name, for names that `manifest.numbered` had to number (``crane``, ``crane (2)``)."""
     index_of = {label: i for i, label in enumerate(labels)}
     groups: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
@@ -217,7 +217,7 @@ def _like_named(labels: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _candidates(label: str, index_of: Mapping[str, int], like_named: Mapping[str, list[int]]) -> list[int]:
-    """Indices that a label in a class file may mean: by its exact name, else without regard to case."""
+    """Return the indices that a label of a class file may mean: by exact name, else ignoring case."""
     if label in like_named:
         return like_named[label]
     if label in index_of:

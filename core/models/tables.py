@@ -193,7 +193,7 @@ def _grid(raw: RawTable, roles: Roles, fill: float) -> _Grid:
 
 
 def _similar(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """A note on classes whose names differ in case only."""
+    """Return a note on classes whose names differ in case only."""
     first: dict[str, str] = {}
     pairs = [(first[c.casefold()], c) for c in classes if first.setdefault(c.casefold(), c) != c]
     if not pairs:
@@ -271,7 +271,7 @@ def _repeats(path: Path, images: list[str]) -> tuple[str, ...]:
 
 
 def _probabilities(grid: _Grid, options: TableOptions) -> np.ndarray:
-    """The values as probabilities, float32; NaN where there is none."""
+    """Convert the values to probabilities, float32; NaN where there is none."""
     values = grid.values.astype(np.float64)
     if options.values == "percent":
         values = values / 100

@@ -9,7 +9,7 @@ FIRST_PORT, PORTS = 7860, 100
 
 
 def open_port(host: str, port: int | None) -> socket.socket:
-    """A socket that listens on the wanted port, or on the first free one from 7860.
+    """Return a socket that listens on the wanted port, or on the first free one from 7860.
 
     Raises
     ------

@@ -217,7 +217,7 @@ class Design:
         return max(GRAM_ROWS, 2 * self.shape[1])
 
     def gram(self, workers: int = 1) -> Array:
-        """(K+1, K+1) mean of z z^T over at most `gram_rows` equidistant rows, the intercept last."""
+        """Return the mean of z z^T over at most `gram_rows` rows, the intercept last, (K+1, K+1)."""
         N, K = self.shape
         limit = self.gram_rows
         if limit not in self.grams:

@@ -46,7 +46,7 @@ class Problem:
         return replace(self, datafit=self.datafit.as_float64())
 
     def entropy(self, workers: int) -> Array:
-        """(B,) smallest loss of any student."""
+        """Return the smallest loss of any student, (B,)."""
         if self._entropy is None:
             self._entropy = self.datafit.entropy(workers)
         return self._entropy

@@ -122,7 +122,7 @@ def solve(problem: Problem, start: Array, tol: float, max_iter: int, workers: in
 
 
 def _required(problem: Problem, weights: Array) -> NDArray[np.bool_]:
-    """(K,) columns with a weight, with bounds that exclude zero, or without a penalty."""
+    """Return the columns with a weight, with bounds that exclude zero, or without a penalty, (K,)."""
     datafit, penalty = problem.datafit, problem.penalty
     forced = (weights != 0) | (penalty.lower > 0) | (penalty.upper < 0)
     forced |= (penalty.lam <= UNPENALIZED) & (penalty.lower < penalty.upper)
@@ -130,7 +130,7 @@ def _required(problem: Problem, weights: Array) -> NDArray[np.bool_]:
 
 
 def _excess(problem: Problem, gradient: Array, of: NDArray[np.bool_]) -> Array:
-    """(K,) largest ratio of gradient and penalty where the gradient pushes a weight away from zero.
+    """Return the largest ratio of gradient and penalty where a weight is pushed away from zero, (K,).
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _excess(problem: Problem, gradient: Array, of: NDArray[np.bool_]) -> Array:
 
 
 def _largest(values: Array, count: int) -> NDArray[np.bool_]:
-    """(K,) the `count` largest positive values, earlier columns first among equals."""
+    """Return the `count` largest positive values, earlier columns first among equals, (K,)."""
     order = np.argsort(-values, kind="stable")[:count]
     chosen = np.zeros(len(values), bool)
     chosen[order] = values[order] > 0
@@ -156,7 +156,7 @@ def _largest(values: Array, count: int) -> NDArray[np.bool_]:
 
 
 def _take(coefficients: Array, columns: Indices) -> Array:
-    """(C, len(columns) + 1) coefficients of some columns, and the intercepts."""
+    """Return the coefficients of some columns, and the intercepts, (C, len(columns) + 1)."""
     return np.take(coefficients, [*columns, coefficients.shape[1] - 1], axis=1)
 
 

@@ -294,7 +294,7 @@ def _image_rank(column: Column) -> int:
 
 
 def _longest(table: RawTable, candidates: Sequence[Column]) -> Column:
-    """The candidate whose paths end with those of every other one."""
+    """Return the candidate whose paths end with those of every other one."""
     for column in candidates:
         if all(
             long.strip().replace("\\", "/").endswith(short.strip().replace("\\", "/"))
@@ -383,7 +383,7 @@ def _named_label(
 
 
 def _value_beside(table: RawTable, label: Column, named: list[Column], kinds: _Kinds) -> Column | None:
-    """The column of 0 and 1 beside class names that says whether each holds, if there is one."""
+    """Return the column of 0 and 1 beside class names that says whether each holds, if there is one."""
     for column in named:
         if column is label or not kinds[column].binary:
             continue

@@ -121,18 +121,18 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
 
 
 def _depth(names: Sequence[str]) -> int:
-    """The largest number of parts of a path, within limits."""
+    """Return the largest number of parts of a path, within limits."""
     return min(_MAX_PARTS, max((_posix(name).count("/") + 1 for name in names), default=0))
 
 
 def _end(name: str, parts: int) -> str:
-    """The last parts of a path, empty where it has fewer."""
+    """Return the last parts of a path, empty where it has fewer."""
     found = _folded(name).split("/")
     return "/".join(found[-parts:]) if len(found) >= parts else ""
 
 
 def _roots(name: str, id: str) -> tuple[str, str]:
-    """The leading folders of two paths, without the parts that they have in common at their ends."""
+    """Return the leading folders of two paths, without the parts that they have in common at their ends."""
     one, other = _normal(name).split("/"), _normal(id).split("/")
     n = 0
     while n < min(len(one), len(other)) and one[-1 - n] == other[-1 - n]:

@@ -78,7 +78,7 @@ def _is_class_or_value(column: Column) -> bool:
 
 
 def _parsed(value: Any) -> Any:
-    """The object that a cell holds or spells; the text itself where it spells none."""
+    """Return the object that a cell holds or spells; the text itself where it spells none."""
     if not isinstance(value, str):
         return value
     for parse in (parse_json, ast.literal_eval):
@@ -92,7 +92,7 @@ def _parsed(value: Any) -> Any:
 def _single(
     table: RawTable, nested: list[Column], cells: dict[int, list[Any]]
 ) -> tuple[list[Column], Iterator[Pairs]] | None:
-    """The one column whose cells hold names and values."""
+    """Return the one column whose cells hold names and values."""
     able = [c for c in nested if any(_pairs_of(cell) for cell in cells[c.position])]
     if len(able) != 1:
         return None
@@ -128,7 +128,7 @@ def _pairs_of(cell: Any) -> Pairs | None:
 
 
 def _labelled(entry: Any) -> tuple[str, Any] | None:
-    """Class and value of an object like ``{"label": "cat", "score": 0.9}``."""
+    """Return class and value of an object like ``{"label": "cat", "score": 0.9}``."""
     if not isinstance(entry, dict):
         return None
     labels = [v for k, v in entry.items() if normal_name(str(k)) in names.CLASS_COLUMNS]
@@ -141,7 +141,7 @@ def _labelled(entry: Any) -> tuple[str, Any] | None:
 def _lists(
     table: RawTable, nested: list[Column], cells: dict[int, list[Any]]
 ) -> tuple[list[Column], Iterator[Pairs]] | None:
-    """One column of lists of names beside one column of lists of numbers."""
+    """Return one column of lists of names beside one column of lists of numbers."""
     texts, numbers = [], []
     for column in nested:
         lists = [cell for cell in cells[column.position] if cell not in (None, "")]
@@ -176,7 +176,7 @@ def _is_number(value: Any) -> bool:
 def _expanded(
     table: RawTable, image: Column, used: list[Column], pairs: list[Pairs]
 ) -> tuple[RawTable, Roles]:
-    """A row for each pair; an image without pairs keeps one row without class and value."""
+    """Return a row for each pair; an image without pairs keeps one row without class and value."""
     import pyarrow as pa
 
     rows = [row for row, held in enumerate(pairs) for _ in range(max(1, len(held)))]

@@ -72,7 +72,7 @@ class NumberReader:
         )
 
     def _cast(self, column: Column) -> np.ndarray | None:
-        """The numbers of a column whose cells are all plain, None for other columns."""
+        """Return the numbers of a column whose cells are all plain, None for other columns."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -417,7 +417,7 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
 
 
 def _from_json(path: Path, options: TableOptions) -> RawTable:
-    """A JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
+    """Return a JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
     text, _ = decode_text(read_given(path), path, options.encoding)
     try:
         data = parse_json(text)

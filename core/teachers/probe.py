@@ -155,7 +155,7 @@ def _errors(P: NDArray[np.float64], Y: NDArray[np.floating], link: str) -> NDArr
 
 
 def _accuracy(P: NDArray[np.float64], Y: NDArray[np.floating], link: str) -> tuple[float, float]:
-    """Accuracy, and the accuracy of the most frequent answer."""
+    """Return the accuracy, and that of the most frequent answer."""
     accuracy = 1.0 - float(_errors(P, Y, link).mean())
     rate = np.nanmean(Y, axis=0)
     chance = rate.max() if link == "softmax" else np.maximum(rate, 1 - rate).mean()

@@ -101,7 +101,7 @@ def _inputs(model: Any, processor: Any) -> list[dict[str, Any]]:
 
 
 def _randomise(model: Any) -> None:
-    """Weights of a size at which each block matters; fresh ones leave a transformer near the identity."""
+    """Draw weights at which each block matters; fresh ones leave a transformer near the identity."""
     generator = torch.Generator().manual_seed(11)
     norms = (torch.nn.LayerNorm, torch.nn.BatchNorm2d, torch.nn.GroupNorm)
     gains = {id(m.weight) for m in model.modules() if isinstance(m, norms)}

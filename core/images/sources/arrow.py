@@ -87,7 +87,7 @@ class ArrowImages:
             )
 
     def _light(self, path: Path) -> tuple[RawTable, str]:
-        """The columns of a file without image bytes, and the name of the image column."""
+        """Return the columns of a file without image bytes, and the name of the image column."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -143,7 +143,7 @@ class ArrowImages:
             return self._groups[path, -1]
 
     def _from_group(self, path: Path, column: str, row: int) -> Any:
-        """A cell of a Parquet file; whole row groups are read, and the latest are kept."""
+        """Return a cell of a Parquet file; whole row groups are read, and the latest are kept."""
         import pyarrow.parquet as pq
 
         info = path.stat()

@@ -141,13 +141,13 @@ def split_of_name(file: Path) -> Any:
 
 
 def _homes(file: Path, root: Path) -> list[Path]:
-    """Folders that may hold the images of an annotation file, whose author may name any file."""
+    """Return the folders that may hold the images of an annotation file, whose author may name any file."""
     home = file.resolve().parent
     return [root, home, *([home.parent] if home.name == "annotations" else [])]
 
 
 def _image_folder(file: Path, names: Sequence[str]) -> Path:
-    """The folder below which the images of an annotation file lie."""
+    """Return the folder below which the images of an annotation file lie."""
     part = file.stem.rpartition("_")[2]
     home = file.resolve().parent
     places = [

@@ -50,7 +50,7 @@ class Folder:
         yield from self._with_metadata(records)
 
     def _empty_folders(self, used: set[str]) -> list[str]:
-        """Folders on the level of the classes that hold no image."""
+        """Return folders on the level of the classes that hold no image."""
         levels = {folder.count("/") for folder in used if folder}
         holding = {
             "/".join(folder.split("/")[:n]) for folder in used for n in range(1, folder.count("/") + 2)
@@ -95,7 +95,7 @@ class Folder:
         return records
 
     def _with_metadata(self, records: list[ImageRecord]) -> Iterator[ImageRecord]:
-        """The records with labels, groups and splits of ImageFolder metadata, where there are any."""
+        """Return the records with labels, groups and splits of ImageFolder metadata, where there are any."""
         folders = sorted({record.id.rpartition("/")[0] for record in records} | {""})
         folders = sorted({*folders, *(parent for f in folders for parent in _parents(f))})
         facts: dict[str, RowFacts] = {}
@@ -144,7 +144,7 @@ def _digest(path: Path | None) -> str:
 
 
 def _children(folder: Path) -> list[Path]:
-    """Entries of a folder that are not hidden; a folder that cannot be read counts as not empty."""
+    """Return entries of a folder that are not hidden; a folder that cannot be read counts as not empty."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:

@@ -178,7 +178,7 @@ class HubImages:
             )
 
     def _checked_content(self, cell: Any) -> bytes:
-        """Bytes of a picture; a path leads into the library's cache or a local data set, nowhere else."""
+        """Return a picture's bytes; a path leads into the library's cache or a local data set only."""
         import datasets
 
         path = (cell or {}).get("path")
@@ -203,7 +203,7 @@ def _without_retry_warnings() -> Iterator[None]:
 
 
 def _paths(data: Any, image: str) -> list[str]:
-    """Paths of all images, without reading their bytes."""
+    """Return the paths of all images, without reading their bytes."""
     import pyarrow.compute as pc
 
     table = data.select_columns([image]).with_format("arrow")

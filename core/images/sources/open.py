@@ -206,7 +206,7 @@ def _file(path: Path, options: TableOptions) -> ImageSource:
 
 
 def _parquet(path: Path, options: TableOptions) -> ImageSource:
-    """Images inside a Parquet or Arrow file, or named by it."""
+    """Return the images inside a Parquet or Arrow file, or named by it."""
     try:
         schema = arrow.read_schema(path)
     except Exception:  # PathTable explains what is wrong

@@ -133,7 +133,7 @@ class PathTable:
 
 
 def _merged(facts: list[RowFacts], paths: list[tuple[str, Path]]) -> dict[str, tuple[str, ...] | None]:
-    """Labels by image; an image may have a row for each of its labels."""
+    """Return labels by image; an image may have a row for each of its labels."""
     merged: dict[str, tuple[str, ...] | None] = {}
     for (id, _), fact in zip(paths, facts):
         held = merged.get(id)

@@ -70,7 +70,7 @@ class TarImages:
             )
 
     def _labels(self, samples: list["_Sample"]) -> list[tuple[str, ...] | None]:
-        """Labels from `.cls`, `.json` or `.txt`, the first of them that the samples have."""
+        """Return labels from `.cls`, `.json` or `.txt`, the first of them that the samples have."""
         by_json = [_json_labels(s.texts.get("json")) for s in samples]
         classes = [s.texts.get("cls") for s in samples]
         texts = [s.texts.get("txt") for s in samples]
@@ -111,7 +111,7 @@ class _Sample:
 
 
 def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
-    """Samples of an archive; the rest of a damaged archive is left out."""
+    """Return the samples of an archive; the rest of a damaged archive is left out."""
     if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
         raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
     samples: dict[str, _Sample] = {}

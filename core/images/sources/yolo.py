@@ -148,13 +148,13 @@ def _class_names(names: Any, config: Path) -> dict[int, str]:
 
 
 def _lines(path: Path, limit: int) -> list[str]:
-    """Lines of a text file that are not empty."""
+    """Return the lines of a text file that are not empty."""
     text = read_given(path, limit).decode("utf-8-sig", "replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _images(root: Path, base: Path, place: str, note: Note) -> list[Path]:
-    """Images of a place of the YAML file: a folder, or a text file of paths."""
+    """Return the images of a place of the YAML file: a folder, or a text file of paths."""
     where = next((p for p in (base / place, root / place.removeprefix("../")) if os.path.exists(p)), None)
     if where is None:
         note(place, "cannot be read: named in the YAML file, but not there")
@@ -169,12 +169,12 @@ def _images(root: Path, base: Path, place: str, note: Note) -> list[Path]:
 
 
 def _absolute(path: Path) -> Path:
-    """An absolute path; links stay, since label files lie beside the link and not beside its target."""
+    """Return an absolute path; links stay, since label files lie beside the link, not beside its target."""
     return Path(os.path.abspath(path))
 
 
 def _labels(image: Path, names: dict[int, str], faults: list[str]) -> tuple[str, ...] | None:
-    """Classes of an image; an image without label file shows no object; None where the file is damaged."""
+    """Return the classes of an image, none without a label file; None where the file is damaged."""
     parts = list(image.parts)
     for i in range(len(parts) - 2, -1, -1):
         if parts[i] == "images":

@@ -33,7 +33,7 @@ class Sigmoid(Datafit):
         return np.log(p) - np.log1p(-p)
 
     def entropy(self, workers: int) -> Array:
-        """(C,) weighted mean of the binary entropy of the targets."""
+        """Return the weighted mean of the binary entropy of the targets, (C,)."""
         return self.targets.mean_of(losses.binary_entropy, workers)
 
     def subproblem(self, model: QuadraticModel, penalty: BoxedL1, workers: int) -> Subproblem:

@@ -33,7 +33,7 @@ class Softmax(Datafit):
         return np.log(np.clip(self.targets.mean, edge, 1 - edge))
 
     def entropy(self, workers: int) -> Array:
-        """(1,) weighted mean of the entropy of the targets."""
+        """Return the weighted mean of the entropy of the targets, (1,)."""
         t = self.targets
         total = np.zeros(1)
         losses.softmax_entropy(t.T, t.S[0] if len(t.S) else np.empty(0, t.T.dtype), total)
