@@ -14,10 +14,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from inficond.core.atomic_io import write_errors
-from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
-from inficond.core.concepts.duplicates import merge_duplicates
-from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
-from inficond.core.concepts.validity import word_validity
+from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
 from inficond.core.evaluation.parts import Parts, divide
@@ -41,6 +39,7 @@ from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, 
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.teacher_check import self_test
 from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
+from inficond.core.pipeline.word_stage import WordStage, candidate_corpus, own_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
@@ -48,39 +47,17 @@ from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students.distil import with_fitting_thresholds
-from inficond.core.students.name_prior import (
-    PROPOSED_STRENGTH,
-    ClassNames,
-    PriorChoice,
-    choose_prior,
-    class_names,
-    helped_words,
-)
-from inficond.core.students.proposals import most_words
+from inficond.core.students.name_prior import ClassNames, helped_words
 from inficond.core.students.relaxed import RELAX
-from inficond.core.students.sparsity import MOST_CONCEPTS, choose_sparsity
+from inficond.core.students.sparsity import choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
-from inficond.core.tuning.word_selection import (
-    LEAST_WORDS,
-    SEEN_IMAGES,
-    Teaching,
-    WordSelection,
-    candidate_words,
-    select_words,
-    with_unseen_words,
-)
+from inficond.core.tuning.word_selection import WordSelection
 
 __all__ = ["BuildOptions", "build"]
 
 MIN_IMAGES = 4
-MANY_WORDS = 500
-"""Own words from which a note recommends fewer."""
-MERGED_LISTED = 10
-"""Merged words that are listed one by one."""
-UNSEEN_IMAGES = 1000
-"""About so many training images on which own words are tested."""
 EXCLUSIVE = 1e-3
 """Classes exclude each other if the responses of each image sum to 1 within this tolerance."""
 
@@ -140,7 +117,7 @@ def _inputs(options: BuildOptions) -> dict[str, Any]:
     cache = EncodingCache() if options.cache else None
     if cache is not None:
         encoder.word_cache = CachedWords(cache)
-    corpus = _corpus(options, encoder)
+    corpus = candidate_corpus(options, encoder)
     return {"encoder": encoder, "corpus": corpus, "classes": classes, "labels": labels, "cache": cache}
 
 
@@ -209,17 +186,6 @@ def _check_folder(out: Path) -> None:
             raise InputError(f"{out} holds other files ({other.name}, …): choose a new or an empty folder")
 
 
-def _corpus(options: BuildOptions, encoder: Encoder) -> Corpus:
-    """Return the person's own words, or the built-in candidates."""
-    words = options.concepts
-    if words is not None and not isinstance(words, str | Path):
-        return corpus_of(words, encoder)
-    corpus = load_corpus(words, encoder)
-    if words is None and options.validity:
-        return candidate_words(corpus, encoder)
-    return corpus
-
-
 class _Build:
     """One run of the pipeline; a method per stage."""
 
@@ -238,9 +204,9 @@ class _Build:
         self.scratch = out / files.BUILD
         self.given_classes, self.label_table, self.progress = classes, labels, progress
         self.notes = BuildNotes(progress)
-        self.corpus = corpus if options.concepts is None else self._own_words(corpus)
+        self.corpus = corpus if options.concepts is None else own_words(corpus, self.notes)
         self.choices: list[str] = []
-        self.strength, self.helped = 0.0, dict[str, list[str]]()
+        self.words = WordStage(options, encoder, self.corpus, self.notes, self._choose)
         self.controls: dict[str, Any] = {}
         self.started = time.monotonic()
         self.own_folder: Path | None = None
@@ -251,46 +217,6 @@ class _Build:
         self.kind = self._automatic_kind() if kind == "auto" else kind
         self.table, self.teacher = opened or self._open_teacher(self.kind)
         self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
-
-    def _own_words(self, corpus: Corpus) -> Corpus:
-        """Return a person's own words without duplicates; report what is doubtful."""
-        merged, notes = merge_duplicates(corpus)
-        for note in notes[:MERGED_LISTED]:
-            self.notes.remark(note)
-        if len(notes) > MERGED_LISTED:
-            self.notes.remark(f"{len(notes) - MERGED_LISTED:,} further own words are merged likewise")
-        if len(merged) > MANY_WORDS:
-            self.notes.remark(
-                f"{len(merged):,} own words: students are easier to read with 20 to 40 words, and with fewer "
-                "words random directions predict worse"
-            )
-        return merged
-
-    def _report_unseen(self, regions: np.ndarray, neutral: NeutralRegions) -> None:
-        """Report own words that name something in few images; they are kept."""
-        if self.options.concepts is None or str(self.options.encoder) != "embedded":
-            return
-        built_in, own = load_corpus(None, self.encoder), self.corpus
-        vectors = np.vstack([built_in.embeddings, own.embeddings])
-        found = word_validity(regions, vectors, neutral.hubness(vectors), rivals=len(built_in))
-        unseen = [name for name, ok in zip(own.names, found.valid[len(built_in) :]) if not ok]
-        if unseen:
-            self.notes.remark(
-                f"{len(unseen)} own word{'s' * (len(unseen) != 1)} may be nothing that can be seen in these "
-                f"images, found in fewer than {found.needed} of {len(regions):,}: {', '.join(unseen[:12])}"
-                + (", …" if len(unseen) > 12 else "")
-            )
-
-    def _report_seen(self, words: WordSelection, classes: ClassSet) -> None:
-        """Report how many of the own words the images of each class show."""
-        if words.unseen is None or not words.unseen.any():
-            return
-        shown = [f"{name} {n}" for name, n in zip(classes.names, (~words.unseen).sum(axis=1).tolist())]
-        self._choose(
-            "own words: a word counts for a class only if the images of the class show it "
-            f"({', '.join(shown[:12])}{', …' if len(shown) > 12 else ''} of {len(words.corpus)} words); "
-            "--all-words switches this off"
-        )
 
     def run(self, shards: Path | str | None = None) -> Path:
         """Take all stages; return the project folder."""
@@ -324,7 +250,7 @@ class _Build:
             training = ~validation[seen]
             # The products of these steps are small: threads of BLAS would mostly wait for each other.
             with single_threaded_blas():
-                words, names = self._words(regions[seen], training, T[seen], link, chosen)
+                words, names = self.words.select(regions[seen], training, T[seen], link, chosen)
             directions = self._directions(len(words.corpus))
             X, X_random = add_concept_vectors(
                 writer, regions, words.vectors, directions, self.scratch, self.progress
@@ -642,52 +568,6 @@ class _Build:
             return "sigmoid", T
         return link, normalised(T, self.notes.remark) if link == "softmax" else T
 
-    def _words(
-        self, all_regions: np.ndarray, training: np.ndarray, T: np.ndarray, link: str, chosen: ClassSet
-    ) -> tuple[WordSelection, ClassNames | None]:
-        """Return the words of the project, and the class names unless the name prior is off."""
-        o = self.options
-        rows = np.flatnonzero(training)
-        if len(rows) > SEEN_IMAGES:
-            rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
-            self.notes.remark(f"words are tested and grounded on {SEEN_IMAGES:,} of the training images")
-        regions = np.asarray(all_regions[rows])
-        neutral = neutral_regions(str(o.encoder), regions)
-        names = teaching = None
-        T_seen = np.asarray(T[rows])
-        prior_asked = o.name_prior is not None or o.lam is None  # an explicit λ is used as it is
-        if prior_asked and o.name_prior != 0:
-            names = class_names(chosen.names, self.encoder, regions, T_seen, self._word_mean)
-        tested = o.validity and o.concepts is None
-        if tested:
-            strength = PROPOSED_STRENGTH if o.name_prior is None else o.name_prior
-            most = most_words(len(chosen.names)) if o.words is None else o.words
-            teaching = Teaching(T_seen, link, names, strength, most)
-        selection = select_words(
-            self.corpus,
-            regions,
-            neutral,
-            tested=tested,
-            grounded=o.grounding,
-            teaching=teaching,
-            vocabulary_mean=self._word_mean,
-        )
-        if o.concepts is not None and o.validity and o.lam is None:
-            selection = with_unseen_words(selection, regions, neutral, T_seen, link)
-        self._choose(f"words: {selection.reason}")
-        self._report_seen(selection, chosen)
-        self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
-        return selection, names
-
-    @cached_property
-    def _word_mean(self) -> np.ndarray:
-        """Mean text vector of a large vocabulary in the encoder's space."""
-        if self.options.concepts is not None and str(self.options.encoder) == "embedded":
-            return load_corpus(None, self.encoder).embeddings.mean(axis=0)
-        if len(self.corpus) < LEAST_WORDS:
-            return np.zeros(self.encoder.dim, np.float32)  # the mean of a few words is close to each of them
-        return self.corpus.embeddings.mean(axis=0)
-
     def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
         """Write a probe, or copy a teacher made for this project, so that it answers for new images."""
         if self.own_folder is not None and probe is None:
@@ -775,7 +655,7 @@ class _Build:
         lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
         X_fit, T_fit = X[training], T[training]
         seen = [group for group, row in zip(groups, training.tolist()) if row]
-        prior = self._prior(names, words, X_fit, T_fit, link, seen).but_for(words.unseen)
+        prior = self.words.prior(names, words, X_fit, T_fit, link, seen).but_for(words.unseen)
         if lam is None and o.nec is None:
             choice = choose_sparsity(X_fit, T_fit, link, penalty=prior.penalty, groups=seen, seed=o.seed)
             lam = choice.lam
@@ -786,14 +666,15 @@ class _Build:
             nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
             penalty=prior.penalty, outside=prior.outside,
         )[0]  # fmt: skip
+        helped: dict[str, list[str]] = {}
         if prior.penalty is not None:
             without = distil(
                 X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if o.lam is None else o.lam,
                 nec=None if o.lam is not None else max(float(students.nec().mean()), 0.5), relax=relax,
                 link=link,
             )[0]  # fmt: skip
-            self.helped = helped_words(students, without, prior.penalty)
-        self._tell_prior(prior)
+            helped = helped_words(students, without, prior.penalty)
+        self.words.report_prior(prior, helped)
         if o.lam is None:
             students, reason = with_fitting_thresholds(students, X_fit, T_fit)
             if reason:
@@ -835,33 +716,6 @@ class _Build:
         )  # fmt: skip
         self.progress.advance(1)
 
-    def _prior(
-        self,
-        names: ClassNames | None,
-        words: WordSelection,
-        X: np.ndarray,
-        T: np.ndarray,
-        link: str,
-        groups: Sequence[str | None],
-    ) -> PriorChoice:
-        o = self.options
-        if names is None:
-            return PriorChoice(0.0, None, "off")
-        return choose_prior(
-            names, words.corpus.embeddings, X, T, link, nec=o.nec or MOST_CONCEPTS, asked=o.name_prior,
-            groups=groups, seed=o.seed, word_names=words.corpus.names,
-        )  # fmt: skip
-
-    def _tell_prior(self, prior: PriorChoice) -> None:
-        """Record the name prior and the words that are in use because of it."""
-        self.strength = prior.strength
-        count = sum(map(len, self.helped.values()))
-        line = f"name prior: {prior.reason}"
-        if count:
-            some = [f"{cls}: {', '.join(words[:3])}" for cls, words in self.helped.items()][:3]
-            line += f"; {count} weight{'s' * (count != 1)} are in use because of it ({'; '.join(some)})"
-        self._choose(line)
-
     def _config(
         self,
         request: str,
@@ -900,7 +754,7 @@ class _Build:
                 "needed": words.needed, "left_out": [list(pair) for pair in words.left_out],
                 "not_proposed": list(words.not_proposed), "by_class": words.by_class,
             },
-            "name_prior": {"strength": self.strength, "helped": self.helped},
+            "name_prior": {"strength": self.words.strength, "helped": self.words.helped},
             **({"grounding": words.grounding} if words.grounding else {}),
             **({"controls": self.controls} if self.controls else {}),
             "seconds": dict(seconds),
