@@ -176,7 +176,14 @@ NO_WIDGETS = (
 
 
 def lacks_widgets() -> bool:
-    """Return whether this process is a notebook's kernel without the package ipywidgets."""
+    """Return whether this process is a notebook's kernel without the package ipywidgets.
+
+    Examples
+    --------
+    >>> from inficond.core.progress import lacks_widgets
+    >>> lacks_widgets()  # a Python prompt is not a notebook
+    False
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if "IPKernelApp" not in getattr(shell, "config", {}):
         return False

@@ -104,7 +104,7 @@ def with_classes(whole: Project, folder: object, n: int, used: bool = True) -> P
         np.full(n, -3, np.float32),
         old.mean,
         old.scale,
-        link="softmax",
+        link="sigmoid",
         lam=old.lam,
         thresholds=np.full(n, 0.5, np.float32),
     )

@@ -41,7 +41,7 @@ def test_class_names_and_controls_are_not_clipped(open_page: Opener, classes: li
         assert cut == [], f"cut at {width} px"
         clipped = page.eval_on_selector_all(
             "#board input[placeholder]",
-            "nodes => nodes.filter(n => { const c = document.createElement('canvas').getContext('2d');"
+            "nodes => nodes.filter(n => n.offsetParent).filter(n => { const c = document.createElement('canvas').getContext('2d');"
             " c.font = getComputedStyle(n).font; const s = getComputedStyle(n);"
             " return c.measureText(n.placeholder).width > n.clientWidth - parseFloat(s.paddingLeft) - parseFloat(s.paddingRight) - 14; })"
             ".map(n => n.placeholder)",

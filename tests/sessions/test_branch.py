@@ -15,6 +15,7 @@ from inficond.core.history.recipe import Recipe
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
+from inficond.core.version import __version__
 
 MakeProject = Callable[..., Project]
 
@@ -101,7 +102,7 @@ def test_a_node_records_its_provenance(small_project: Project) -> None:
     assert data["lam"] == 2.5e-3
     assert data["solver"]["fits"]["boat"]["converged"]
     assert len(data["data"]) == 16
-    assert data["code"].startswith("0.")
+    assert data["code"].startswith(f"{__version__}+")
     assert data["before"]["boat"]["ap"] != data["after"]["boat"]["ap"]
     assert data["note"] == "why not"
     json.dumps(data)
