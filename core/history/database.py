@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -320,7 +321,7 @@ class Database:
                     raise self._lost(written)  # the tables were in the log only
                 elif self.data is None:
                     raise StorageError(f"{self.path} has no tables: restore a copy, or move it away")
-                db.execute("PRAGMA journal_mode = WAL")
+                _write_ahead(db, wait)
                 db.execute("PRAGMA synchronous = FULL")
                 if not any(name == "seal" for _, name, _, _ in found):
                     self._create(db)
@@ -401,6 +402,23 @@ class Database:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite does not validate texts
             raise describe(self.path, error, wait) from error
+
+
+def _write_ahead(db: sqlite3.Connection, wait: float) -> None:
+    """Switch to write-ahead logging.
+
+    SQLite does not wait for locks of other connections while it changes the mode: two processes that create
+    a history at the same moment would fail at once. So the change is tried again for `wait` seconds.
+    """
+    end = time.monotonic() + wait
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= end:
+                raise
+        time.sleep(0.01)
 
 
 def writable(folder: Path) -> bool:

@@ -155,6 +155,7 @@ class WordStage:
         link: str,
         groups: Sequence[str | None],
     ) -> PriorChoice:
+        """Return the name prior for the training images; see `choose_prior`."""
         o = self.options
         if names is None:
             return PriorChoice(0.0, None, "off")

@@ -132,3 +132,16 @@ def test_closing_a_history_while_it_is_read_lets_the_reader_finish(project: Proj
         history.close()
         assert len(history.nodes("main")) == 1
     assert len(history.nodes("main")) == 1
+
+
+def test_a_history_is_created_while_another_program_writes_the_empty_file(make_project: MakeProject) -> None:
+    """SQLite does not wait for a writer while it switches to write-ahead logging."""
+    project = make_project()
+    path = project.path / "history.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        project.session("main").apply("boat", Action("mute", "c1"))
+        release.join()
+    assert len(project.session("main").tree()) == 2
