@@ -142,7 +142,7 @@ class _Run:
         return room
 
     def _hire(self) -> None:
-        """Start workers on machines that are new or have lost theirs."""
+        """Start workers on machines that are new or whose worker has ended."""
         now = time.monotonic()
         if now - self._hired_at < HIRE_SECONDS and self._workers:
             return

@@ -105,7 +105,7 @@ class Silent:
 
 
 class _WithBar(Silent):
-    """Keeps a bar of tqdm, or none, in step with the work."""
+    """Progress with a bar of tqdm, or none."""
 
     def __init__(self) -> None:
         super().__init__()
