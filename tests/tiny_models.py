@@ -7,16 +7,45 @@ or blue.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
+from PIL import Image
 
 SIZE, TEACHER_SIZE, DIM, GRID = 32, 24, 8, 4
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1), "yellow": (1, 1, 0)}
 ROTATION = np.linalg.qr(np.random.default_rng(5).standard_normal((DIM, DIM)))[0][:4].astype(np.float32)
+
+
+COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
+
+
+def write_class_folders(
+    folder: Path,
+    n: int = 16,
+    seed: int = 0,
+    *,
+    colours: Mapping[str, tuple[int, int, int]] = COLOURS,
+    shift: float = 30,
+    size: tuple[int, int] = (48, 56),
+    named: bool = False,
+) -> Path:
+    """Write a class folder for each colour with `n` noisy images of it, ``0.png`` or, `named`, ``red0.png``.
+
+    `shift` is the standard deviation of the mean colour of an image.
+    """
+    rng = np.random.default_rng(seed)
+    for name, colour in colours.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            pixels = np.asarray(colour) + rng.normal(0, shift, 3) + rng.normal(0, 25, (*size, 3))
+            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            picture.save(folder / name / f"{name if named else ''}{i}.png")
+    return folder
 
 
 def embedding(rgb: tuple[float, float, float] | np.ndarray) -> np.ndarray:

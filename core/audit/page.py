@@ -8,7 +8,7 @@ from inficond.core.audit.audit import METHOD, Audit, ClassAudit, Finding
 from inficond.core.audit.tree import Group
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.report.document import document
-from inficond.core.report.pictures import ReportPictures
+from inficond.core.report.pictures import ReportPictures, picture_strip
 from inficond.core.report.wording import percent, plural
 
 PICTURES = 8
@@ -44,17 +44,8 @@ class _Pictures:
         self._project, self._pictures = project, ReportPictures(project, None)
 
     def strip(self, rows: Sequence[int]) -> str:
-        items = []
-        for row in rows[:PICTURES]:
-            name = escape(self._project.image_ids[row])
-            uri = self._pictures.image(row)
-            shown = (
-                f'<img src="{uri}" alt="{name}" title="{name}" loading="lazy">'
-                if uri
-                else f"<small>{name}</small>"
-            )
-            items.append(f"<li>{shown}</li>")
-        return f'<ul class="strip">{"".join(items)}</ul>'
+        images = ((self._project.image_ids[row], row) for row in rows[:PICTURES])
+        return picture_strip(images, self._pictures)
 
 
 def _summary(audit: Audit) -> str:

@@ -13,7 +13,7 @@ from inficond.core.comparison.wording import (
     measured,
 )
 from inficond.core.report.document import document
-from inficond.core.report.pictures import ReportPictures
+from inficond.core.report.pictures import ReportPictures, picture_strip
 from inficond.core.report.wording import figure, percent, plural
 
 MOST_PICTURES = 24
@@ -122,17 +122,7 @@ def _class(
 
 def _strip(found: SideBySide, side: str, rows: Sequence[int], pictures: ReportPictures | None) -> str:
     ids = (found.a if side == "a" else found.b).image_ids
-    items = []
-    for row in rows:
-        name = escape(ids[row])
-        uri = "" if pictures is None else pictures.image(row)
-        shown = (
-            f'<img src="{uri}" alt="{name}" title="{name}" loading="lazy">'
-            if uri
-            else f"<small>{name}</small>"
-        )
-        items.append(f"<li>{shown}</li>")
-    return f'<ul class="strip">{"".join(items)}</ul>'
+    return picture_strip(((ids[row], row) for row in rows), pictures)
 
 
 def _weights(one: ClassComparison) -> str:

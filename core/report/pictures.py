@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
 SIDE = 136
 """Pixels of a square picture; it is displayed at two thirds of its size, for high-density screens."""
 _DIM, _LIFT, _QUALITY = 0.42, 26, 70
+
+
+def picture_strip(images: Iterable[tuple[str, int]], pictures: "ReportPictures | None") -> str:
+    """Return a row of pictures as HTML, or of their names where there are none.
+
+    Parameters
+    ----------
+    images : iterable of (str, int)
+        Id and row of each image.
+    pictures : ReportPictures or None
+        None shows the names only.
+    """
+    items = []
+    for id, row in images:
+        name = escape(id)
+        uri = "" if pictures is None else pictures.image(row)
+        shown = (
+            f'<img src="{uri}" alt="{name}" title="{name}" loading="lazy">'
+            if uri
+            else f"<small>{name}</small>"
+        )
+        items.append(f"<li>{shown}</li>")
+    return f'<ul class="strip">{"".join(items)}</ul>'
 
 
 class ReportPictures:

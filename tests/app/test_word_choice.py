@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
-from tests.tiny_models import write_encoder
+from tests.tiny_models import write_class_folders, write_encoder
 
 from inficond.core import Project
 from inficond.core.progress import Silent
@@ -25,13 +23,8 @@ COLOURS = {"green": (50, 180, 70), "red": (200, 50, 40)}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root, rng = tmp_path_factory.mktemp("choice"), np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (root / "photos" / name).mkdir(parents=True)
-        for i in range(12):
-            pixels = np.asarray(colour) + rng.normal(0, 25, (40, 40, 3))
-            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-            picture.save(root / "photos" / name / f"{i}.png")
+    root = tmp_path_factory.mktemp("choice")
+    write_class_folders(root / "photos", 12, colours=COLOURS, shift=0, size=(40, 40))
     (root / "words.txt").write_text("red\ngreen\nblue\n")
     Project.create(
         images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),

@@ -7,25 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tiny_models import embedding, write_encoder
+from tests.tiny_models import COLOURS, embedding, write_class_folders, write_encoder
 
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.images import decode
 from inficond.core.onnx_student.export import export_student
-
-COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
-
-
-def write_class_folders(folder: Path, n: int = 16, seed: int = 0) -> Path:
-    """Write a class folder for each colour with `n` noisy images of it."""
-    rng = np.random.default_rng(seed)
-    for name, colour in COLOURS.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(n):
-            pixels = np.asarray(colour) + rng.normal(0, 30, 3) + rng.normal(0, 25, (48, 56, 3))
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from tests.tiny_models import write_encoder
+from tests.tiny_models import write_class_folders, write_encoder
 
 from inficond.core import Project
 from inficond.core.cli.main import main
@@ -26,13 +25,8 @@ def colour_of(image: str) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of red and green images whose only words are blue and yellow."""
-    root, rng = tmp_path_factory.mktemp("discovery"), np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (root / "photos" / name).mkdir(parents=True)
-        for i in range(24):
-            pixels = np.asarray(colour) + rng.normal(0, 20, 3) + rng.normal(0, 25, (48, 56, 3))
-            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-            picture.save(root / "photos" / name / f"{name}{i}.png")
+    root = tmp_path_factory.mktemp("discovery")
+    write_class_folders(root / "photos", 24, colours=COLOURS, shift=20, named=True)
     (root / "words.txt").write_text("blue\nyellow\n")
     Project.create(
         images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from tests.tiny_models import write_encoder
+from tests.tiny_models import write_class_folders, write_encoder
 
 from inficond.core import Project
 from inficond.core.cli.main import main
@@ -16,19 +15,12 @@ from inficond.core.sessions.shown_concepts import SUFFIX, WHOLE, example_vector,
 from inficond.core.sessions.word_audit import audit_words
 from inficond.core.sessions.word_proposals import ProjectWords, choose_words, strongest_images
 
-COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 70), "red": (200, 50, 40)}
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of 48 images in three colours; its words are red, green, blue and yellow."""
-    root, rng = tmp_path_factory.mktemp("words"), np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (root / "photos" / name).mkdir(parents=True)
-        for i in range(16):
-            pixels = np.asarray(colour) + rng.normal(0, 30, 3) + rng.normal(0, 25, (48, 56, 3))
-            picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-            picture.save(root / "photos" / name / f"{i}.png")
+    root = tmp_path_factory.mktemp("words")
+    write_class_folders(root / "photos")
     (root / "words.txt").write_text("red\ngreen\nblue\nyellow\n")
     Project.create(
         images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),

@@ -203,6 +203,16 @@ def example_facts(projects: Projects) -> Facts:
     }  # fmt: skip
 
 
+def before_and_after(facts: Facts) -> str:
+    """Return the weights and the fidelity of a class before and after a step, side by side."""
+    largest = max(abs(value) for _, value in facts["words"] + facts["words_after"])
+    before, after = facts["fidelity"]
+    return draw.row(
+        draw.heading(f"before: average precision {before:.2f}") + draw.bars(facts["words"], largest),
+        draw.heading(f"after: average precision {after:.2f}") + draw.bars(facts["words_after"], largest),
+    )
+
+
 def example_figure(facts: Facts, projects: Projects) -> str:
     session = projects.demo
     project = Project.open(demo_project())
@@ -212,17 +222,12 @@ def example_figure(facts: Facts, projects: Projects) -> str:
         (draw.picture(project, session.row_of(image), session, name), image.split("_")[1].split(".")[0])
         for image, _ in facts["shown"]
     ]
-    largest = max(abs(value) for _, value in facts["words"] + facts["words_after"])
-    before, after = facts["fidelity"]
     return draw.page(
         "Concept by example: five clicks define what no word named",
         "No built-in word names what sheep, goats and deer share. A person clicks it in five training "
         "images; the lit part is where the new concept is found.",
         draw.strip(shown),
-        draw.row(
-            draw.heading(f"before: average precision {before:.2f}") + draw.bars(facts["words"], largest),
-            draw.heading(f"after: average precision {after:.2f}") + draw.bars(facts["words_after"], largest),
-        ),
+        before_and_after(facts),
     )
 
 
@@ -244,17 +249,12 @@ def replaced_figure(facts: Facts, projects: Projects) -> str:
         (draw.picture(project, session.row_of(image), session, "ball"), "evidence of “ball”")
         for image in facts["images"]
     ]
-    largest = max(abs(value) for _, value in facts["words"] + facts["words_after"])
-    before, after = facts["fidelity"]
     return draw.page(
         "Words replaced: “ball” is called what it shows",
         "The student of “fruit” relies most on “ball”. Its evidence is round fruit. A person gives it that "
         "name; the regions define the concept. The right name costs some average precision.",
         draw.strip(shown),
-        draw.row(
-            draw.heading(f"before: average precision {before:.2f}") + draw.bars(facts["words"], largest),
-            draw.heading(f"after: average precision {after:.2f}") + draw.bars(facts["words_after"], largest),
-        ),
+        before_and_after(facts),
     )
 
 
