@@ -14,7 +14,7 @@ import gradio as gr
 
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
-from inficond.gradio_app import actions
+from inficond.gradio_app import exports, new_project, own_images
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload, suggestion_payload
@@ -239,13 +239,13 @@ class Api:
 
     def _predict(self, visitor: Visitor, image: dict) -> dict[str, Any]:
         """Return the predictions of teacher and student for one image, which is deleted afterwards."""
-        found = actions.classify(visitor, image.get("path"), image.get("orig_name"))
+        found = own_images.classify(visitor, image.get("path"), image.get("orig_name"))
         visitor.files.discard_own_image(visitor.token)
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
     def _export_student(self, visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
         """Return the student as a file: safetensors, onnx, page, recipe or report."""
-        path = actions.export_file(visitor, kind, Silent())
+        path = exports.export_file(visitor, kind, Silent())
         address = visitor.files.address(path)
         return {"file": {"path": address, "orig_name": path.name, "url": visitor.files.url(path),
                          "meta": {"_type": "gradio.FileData"}}}  # fmt: skip
@@ -260,7 +260,7 @@ class Api:
         rpc = self._rpc
         rpc.owner_key.check(owner_key)
         request = {"folder": images, "name": name, "classes": classes, "owner_key": owner_key}
-        options, _ = actions.project_options(request, visitor.token, visitor.files, rpc.owner_key)
+        options, _ = new_project.project_options(request, visitor.token, visitor.files, rpc.owner_key)
         project = Project.open(build_project(options, Silent()))
         key = rpc.visitors.add(project)
         opened = rpc.visitors.open_project(visitor, key)

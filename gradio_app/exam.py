@@ -8,7 +8,7 @@ from inficond.core.evaluation.exam import exam_level
 from inficond.core.report.exam_lines import exam_summary, verdict
 from inficond.core.sessions.exam import exam_part
 from inficond.core.sessions.exam_records import exam_record
-from inficond.gradio_app.actions import SummaryRow
+from inficond.gradio_app.exports import SummaryRow
 from inficond.gradio_app.presenters import format_number, format_signed
 from inficond.gradio_app.visitor import Visitor
 

@@ -439,6 +439,13 @@ def safe_file_name(name: str) -> str:
     return short.strip(". ") or "image"
 
 
+def file_stem(name: str) -> str:
+    """Return the stem of a file name for a name: lower case, shortened at a word boundary."""
+    slug = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower()
+    short = slug[:41].rpartition("-")[0] if len(slug) > 40 else slug
+    return (short or slug)[:40].strip("-") or "inficond"
+
+
 def _write_sheet(project: "ProjectFolder", number: int, path: Path) -> None:
     from PIL import Image, ImageOps
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from inficond.core.errors import Cancelled, InputError
 from inficond.core.strict_json import parse_json
-from inficond.gradio_app import actions, glossary
+from inficond.gradio_app import exports, glossary, new_project, own_images
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.class_matrix import matrix_payload
 from inficond.gradio_app.comparison import comparison_payload
@@ -375,9 +375,9 @@ class RpcServer:
         """Start measuring the students."""
 
         def work(job: Job) -> Any:
-            return visitor.cached(("summary",), lambda: to_plain(actions.summary_payload(visitor, job)))
+            return visitor.cached(("summary",), lambda: to_plain(exports.summary_payload(visitor, job)))
 
-        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
+        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
 
     def start_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start looking for words of the classes."""
@@ -385,7 +385,7 @@ class RpcServer:
         def work(job: Job) -> Any:
             return to_plain(words_payload(visitor, job))
 
-        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
+        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
 
     def start_discovery(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start looking for concepts without words, of one class or of all."""
@@ -396,23 +396,23 @@ class RpcServer:
         def work(job: Job) -> Any:
             return to_plain(discovery_payload(visitor, cls, job))
 
-        return self._start(visitor, work, caller, actions.EXPORT_COSTS["report"])
+        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
 
     def start_export(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start an export."""
         kind = _string(request, "kind")
 
         def work(job: Job) -> Any:
-            return actions.export_payload(actions.export_file(visitor, kind, job), visitor, kind)
+            return exports.export_payload(exports.export_file(visitor, kind, job), visitor, kind)
 
-        return self._start(visitor, work, caller, actions.EXPORT_COSTS.get(kind, 1.0))
+        return self._start(visitor, work, caller, exports.EXPORT_COSTS.get(kind, 1.0))
 
     def start_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start building a project from uploads, or with the owner key from a folder."""
         if not self.owner_key.matches(request.get("owner_key")):
             self.visitors.check_project_limit(visitor.token)
         source = str((visitor.project.config.get("source") or {}).get("images") or "")
-        options, temporary = actions.project_options(
+        options, temporary = new_project.project_options(
             request, visitor.token, self.files, self.owner_key, source
         )
 
@@ -434,12 +434,12 @@ class RpcServer:
 
     def examine(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the number of images and the classes of a folder, for the owner of the machine."""
-        return {"found": actions.examine_source(request, self.owner_key)}
+        return {"found": new_project.examine_source(request, self.owner_key)}
 
     def origin(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return what the project was built from, to build another one from the same images."""
         is_owner = self.owner_key.matches(request.get("owner_key"))
-        return {"origin": actions.project_origin(visitor) if is_owner else None}
+        return {"origin": new_project.project_origin(visitor) if is_owner else None}
 
     def open_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Begin a new visit to another project."""
@@ -449,7 +449,7 @@ class RpcServer:
 
     def classify(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the predictions of teacher and student for an uploaded image."""
-        return {"prediction": actions.classify(visitor, request.get("path"), request.get("name"))}
+        return {"prediction": own_images.classify(visitor, request.get("path"), request.get("name"))}
 
     def discard_image(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Delete the visitor's own image."""

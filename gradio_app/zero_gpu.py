@@ -23,7 +23,7 @@ LOG = logging.getLogger("inficond.page")
 ZERO_GPU_VARIABLE = "SPACES_ZERO_GPU"
 """Environment variable that a Space sets if its hardware is ZeroGPU."""
 GPU_SECONDS = 110
-"""Requested GPU time; enough to encode `actions.MAX_FILES` images."""
+"""Requested GPU time; enough to encode `new_project.MAX_FILES` images."""
 
 
 def gpu_function(fn: Callable[..., Any], seconds: int = GPU_SECONDS) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
@@ -213,7 +213,7 @@ def test_invalid_input_gives_one_line(client: Client, name: str, request_: dict[
 
 def test_a_file_that_is_not_an_image_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image at all\n" * 40)
-    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    (tmp_path / "bomb.png").write_bytes(blank_png(20_000, 20_000))
     for name in ("text.jpg", "bomb.png"):
         with pytest.raises(AppError, match=name) as caught:
             client.predict(image=handle_file(tmp_path / name), api_name="/predict")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from inficond.core.errors import InputError
 from inficond.gradio_app.access import OwnerKey
-from inficond.gradio_app.actions import project_options
+from inficond.gradio_app.new_project import project_options
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inficond.core import Project
 from inficond.core.errors import InputError
-from inficond.gradio_app import actions
+from inficond.gradio_app.new_project import parse_class_lines
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.rpc import RPC_METHODS, RpcServer
 from inficond.gradio_app.selection import resolve_selection
@@ -151,11 +151,11 @@ def test_the_route_table_lists_the_remote_procedures_that_exist(rpc: RpcServer) 
 
 
 def test_classes_are_parsed_line_by_line() -> None:
-    assert actions.parse_class_lines("boat: canoe, gondola\ndog\n\n") == {
+    assert parse_class_lines("boat: canoe, gondola\ndog\n\n") == {
         "boat": ["canoe", "gondola"],
         "dog": ["dog"],
     }
-    assert actions.parse_class_lines("  \n") is None
+    assert parse_class_lines("  \n") is None
 
 
 def test_encoded_numbers_decode_to_their_values() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.conftest import SECRET, Arena
 
 from inficond.core.errors import InputError
-from inficond.gradio_app import actions
+from inficond.gradio_app import new_project
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.page_files import PageFiles
 
@@ -206,7 +206,7 @@ def test_the_name_of_a_new_project_does_not_choose_its_folder(name: str, tmp_pat
     path = files.new_upload("a.jpg")
     path.write_bytes(b"x")
     uploads = [{"path": files.add_upload(path, "visit"), "name": name}]
-    options, temporary = actions.project_options(
+    options, temporary = new_project.project_options(
         {"files": uploads, "name": name}, "visit", files, OwnerKey(False)
     )
     assert temporary is not None
