@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core import Project
 from inficond.core.checksum import sha256_of
@@ -213,8 +214,8 @@ def test_a_table_cut_at_every_tenth_byte_is_refused(tmp_path: Path) -> None:
 
 
 HUGE = {
-    "bilevel PNG": png((30_000, 30_000), "1", 1),
-    "grey PNG": png((20_000, 9_000), "L", 7),
+    "bilevel PNG": blank_png(30_000, 30_000),
+    "grey PNG": blank_png(20_000, 9_000, 8),
     "just above the limit": png((1_025, 10)),
 }
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 from tests.browser.page import Opener, home_project, select_class, serve, wait_for_slow_parts
+from tests.large_pictures import blank_png
 
 from inficond.core import Project
 from inficond.core.project.image_table import ImageRow
@@ -156,7 +156,7 @@ def test_uploads_are_removed_and_bad_ones_rejected(
     (scratch / "text.jpg").write_text("this is not an image\n" * 50)
     (scratch / "empty.png").write_bytes(b"")
     (scratch / "cut.jpg").write_bytes(good.read_bytes()[:700])
-    Image.new("1", (20_000, 20_000)).save(scratch / "bomb.png")
+    (scratch / "bomb.png").write_bytes(blank_png(20_000, 20_000))
     for name in ("text.jpg", "empty.png", "cut.jpg", "bomb.png"):
         chooser.set_input_files(scratch / name)
         line = page.locator(".message.bad").filter(has_text=name)

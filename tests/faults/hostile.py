@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import io
 import json
 import random
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
 from inficond.gradio_app.rpc import INTERNAL_ERROR
@@ -62,12 +61,6 @@ class HostileVisitors:
         }  # fmt: skip
 
 
-def _bomb() -> bytes:
-    out = io.BytesIO()
-    Image.new("1", (30_000, 30_000)).save(out, "PNG")
-    return out.getvalue()
-
-
 def _invalid_request(client: PageClient, rng: random.Random, hostile: HostileVisitors, bomb: bytes) -> None:
     names = [
         "apply",
@@ -112,7 +105,7 @@ def _invalid_request(client: PageClient, rng: random.Random, hostile: HostileVis
 @contextmanager
 def visitor(url: str, count: int = 1) -> Iterator[HostileVisitors]:
     """Send invalid requests during the block, one every half second from each visitor."""
-    hostile, bomb = HostileVisitors(url), _bomb()
+    hostile, bomb = HostileVisitors(url), blank_png(30_000, 30_000)
 
     def live(seed: int) -> None:
         rng, client = random.Random(seed), PageClient(url)

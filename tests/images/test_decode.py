@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core.images import UnreadableImage, decode, make_thumbnail, open_picture
 from inficond.core.images.decode import supported_formats
@@ -368,7 +369,7 @@ def test_a_damaged_tiff_prints_nothing(
 
 def test_a_whole_huge_png_is_refused_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
-    Image.new("1", (20_000, 20_000)).save(path)
+    path.write_bytes(blank_png(20_000, 20_000))
     with pytest.raises(UnreadableImage, match="too large"):
         decode(path)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core import Project
 from inficond.core.checksum import sha256_of
@@ -210,7 +211,7 @@ def test_unreadable_files_are_skipped_and_listed(tiny: Any, tmp_path: Path) -> N
     (photos / "empty.jpg").write_bytes(b"")
     (photos / "text.jpg").write_text("I am no picture")
     Image.new("RGB", (1, 1)).save(photos / "dot.png")
-    Image.new("1", (20_000, 20_000)).save(photos / "huge.png")
+    (photos / "huge.png").write_bytes(blank_png(20_000, 20_000))
     Image.new("CMYK", (64, 64), (0, 200, 200, 0)).save(photos / "print.jpg")
     Image.fromarray(np.full((64, 64), 40_000, np.uint16)).save(photos / "deep.png")
     frames = [Image.new("RGB", (64, 64), c) for c in ("red", "blue")]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models.manifest import ImageInput
@@ -32,11 +33,8 @@ def picture(width: int, height: int, seed: int = 0, kind: str = "PNG", **options
     return out.getvalue()
 
 
-def large() -> bytes:
-    """A small file of 63 million pixels, which takes about a second to decode."""
-    out = io.BytesIO()
-    Image.new("1", (9_000, 7_000)).save(out, "PNG")
-    return out.getvalue()
+LARGE = blank_png(9_000, 7_000)
+"""A small file of 63 million pixels, which takes about a second to decode."""
 
 
 def with_pool(use: Callable[[DecodingPool], Awaitable[Any]], **options: Any) -> Any:
@@ -66,11 +64,11 @@ def test_a_slow_picture_is_stopped_and_the_next_one_answered() -> None:
     async def use(pool: DecodingPool) -> None:
         await pool.decode(picture(40, 40))
         for _ in range(2):
-            with pytest.raises(UnreadableImage, match=r"takes more than 0\.1 s to decode"):
-                await pool.decode(large())
+            with pytest.raises(UnreadableImage, match=r"takes more than 0\.3 s to decode"):
+                await pool.decode(LARGE)
         assert (await pool.decode(picture(40, 40))).shape == (48, 32, 3)
 
-    with_pool(use, workers=1, seconds=0.1)
+    with_pool(use, workers=1, seconds=0.3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
@@ -98,7 +96,7 @@ def test_a_picture_that_needs_too_much_memory_is_refused(monkeypatch: pytest.Mon
     async def use(pool: DecodingPool) -> None:
         for _ in range(2):
             with pytest.raises(UnreadableImage):
-                await pool.decode(large())
+                await pool.decode(LARGE)
         assert (await pool.decode(picture(40, 40))).shape == (48, 32, 3)
 
     with_pool(use, workers=1)
@@ -106,7 +104,7 @@ def test_a_picture_that_needs_too_much_memory_is_refused(monkeypatch: pytest.Mon
 
 def test_a_picture_that_finds_no_free_worker_is_refused_as_busy() -> None:
     async def use(pool: DecodingPool) -> None:
-        slow = asyncio.ensure_future(pool.decode(large()))
+        slow = asyncio.ensure_future(pool.decode(LARGE))
         await asyncio.sleep(0)  # lets it take the only worker
         with pytest.raises(Busy):
             await pool.decode(picture(40, 40), patience=0.01)

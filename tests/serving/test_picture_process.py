@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core.images import UnreadableImage
 from inficond.core.images import decode as decode_here
@@ -28,7 +29,7 @@ def test_pixels_equal_those_of_this_process(decoder: PictureDecoder, tmp_path: P
 
 
 def test_a_large_picture_is_reduced_in_the_process(decoder: PictureDecoder, tmp_path: Path) -> None:
-    Image.new("1", (9_000, 6_500)).save(tmp_path / "large.png")
+    (tmp_path / "large.png").write_bytes(blank_png(9_000, 6_500))
     assert decoder.decode(tmp_path / "large.png", 2_000).shape == (2167, 3000, 3)
 
 
@@ -51,7 +52,7 @@ def test_a_pipe_is_refused(decoder: PictureDecoder, tmp_path: Path) -> None:
 
 def test_a_slow_picture_is_stopped_and_the_next_one_answered(tmp_path: Path) -> None:
     """A small file of 63 million pixels takes about a second."""
-    Image.new("1", (9_000, 7_000)).save(tmp_path / "slow.png")
+    (tmp_path / "slow.png").write_bytes(blank_png(9_000, 7_000))
     Image.new("RGB", (64, 64)).save(tmp_path / "quick.png")
     decoder = PictureDecoder(processes=1, seconds=0.3)
     try:

@@ -1,6 +1,5 @@
 """A served student returns the results of the command, and refuses bodies that are not pictures."""
 
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from tests.large_pictures import blank_png
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
@@ -69,9 +68,7 @@ def test_a_body_that_is_not_a_picture_fails_alone(client: TestClient, pictures: 
 
 
 def test_a_picture_with_too_many_pixels_is_refused_in_one_line(client: TestClient) -> None:
-    bomb = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
-    answer = client.post("/predict", content=bomb.getvalue())
+    answer = client.post("/predict", content=blank_png(20_000, 20_000))
     assert answer.status_code == 400
     assert "\n" not in answer.json()["detail"]
 
