@@ -24,6 +24,7 @@ from inficond.gradio_app.image_map import colours_payload, compute_map, map_payl
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload
+from inficond.gradio_app.request_fields import Request, action_list, integer_field, text_field, token_field
 from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, RetryLater
 from inficond.gradio_app.routes import RPC_ROUTES
 from inficond.gradio_app.selection import Selection, resolve_selection
@@ -45,7 +46,6 @@ SLOW_LEVEL = 3
 """Value of `ViewPart.slow` from which a part takes a good part of a second."""
 RETRY_SECONDS = 5
 """Seconds after which the page repeats a search that did not get its turn."""
-MAX_ACTIONS = 200
 SIMILAR_IMAGES = 24
 STRANGER_SECONDS = 900.0
 """Longest duration of a job that the owner of the machine did not start."""
@@ -55,7 +55,6 @@ MAP_COST = 5.0
 """Expected seconds of computing a map, for scheduling."""
 RPC_METHODS = tuple(route.path.removeprefix("/rpc/") for route in RPC_ROUTES)
 """Names of the remote procedures, as the route table lists them."""
-Request = Mapping[str, Any]
 Payload = dict[str, Any]
 
 
@@ -107,7 +106,7 @@ class RpcServer:
 
     async def call(self, name: str, request: Request, caller: Caller = NOBODY) -> str:
         """Call a remote procedure through the request queue; return its response as JSON."""
-        known = self.visitors.find(_token(request))
+        known = self.visitors.find(token_field(request))
         visit = known.token if known is not None else None
         try:
             return await self.queue.run(
@@ -149,7 +148,7 @@ class RpcServer:
         caller : Caller
         """
         try:
-            visitor, lost = self.visitors.get(_token(request), caller.address)
+            visitor, lost = self.visitors.get(token_field(request), caller.address)
         except Exception as error:
             return to_json({"error": error_line(error, f"finding the visit for {name}")})
         visitor.is_owner |= self.owner_key.matches(request.get("owner_key") or caller.owner_key)
@@ -202,24 +201,24 @@ class RpcServer:
 
     def sheet(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the address of a sheet of thumbnails."""
-        return {"url": visitor.sheet_url(_integer(request, "number"), make=True)}
+        return {"url": visitor.sheet_url(integer_field(request, "number"), make=True)}
 
     def similar(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the rows of the images that are most similar to one."""
-        row = visitor.session.row_of(_string(request, "image"))
+        row = visitor.session.row_of(text_field(request, "image"))
         return {"rows": [int(r) for r in visitor.session.similar(row, SIMILAR_IMAGES)]}
 
     # -- tuning
 
     def preview(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the predicted effect of tuning actions."""
-        cls = _string(request, "cls")
-        found = visitor.own_session().preview(cls, _actions(request), request.get("focus"))
+        cls = text_field(request, "cls")
+        found = visitor.own_session().preview(cls, action_list(request), request.get("focus"))
         return {"preview": to_plain(preview_payload(found, cls))}
 
     def apply(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Apply tuning actions."""
-        cls, actions = _string(request, "cls"), _actions(request)
+        cls, actions = text_field(request, "cls"), action_list(request)
         with visitor.step() as session:
             node = session.apply(cls, actions, request.get("focus"))
         return self._stepped(visitor, request, node)
@@ -239,20 +238,20 @@ class RpcServer:
     def checkout(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Go to a node."""
         with visitor.step() as session:
-            node = session.checkout(_string(request, "node"))
+            node = session.checkout(text_field(request, "node"))
         return self._stepped(visitor, request, node)
 
     def rename(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Name a node."""
         text = request.get("text")
         with visitor.step() as session:
-            session.name(_string(request, "node"), text if isinstance(text, str) else "")
+            session.name(text_field(request, "node"), text if isinstance(text, str) else "")
             node = session.current
         return self._stepped(visitor, request, node)
 
     def add_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Add a word as a concept."""
-        word = " ".join(_string(request, "word").split())
+        word = " ".join(text_field(request, "word").split())
         with visitor.step() as session:
             node = session.add_concept(word)
         changed = len(node.weights)
@@ -262,7 +261,7 @@ class RpcServer:
     def drop_concept(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Remove a concept from every class."""
         with visitor.step() as session:
-            node = session.drop_concept(_string(request, "concept"))
+            node = session.drop_concept(text_field(request, "concept"))
         return self._stepped(visitor, request, node)
 
     def choose_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
@@ -281,7 +280,7 @@ class RpcServer:
         value = request.get("value")
         if value is not None and not isinstance(value, int | float):
             raise InputError("'value' must be a probability or null")
-        cls, image = _string(request, "cls"), _string(request, "image")
+        cls, image = text_field(request, "cls"), text_field(request, "image")
         with visitor.step() as session:
             node = session.override([image], cls, value)
         return self._stepped(visitor, request, node)
@@ -323,7 +322,7 @@ class RpcServer:
 
     def compare(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Compare two steps, students, teachers or projects; without `a` and `b` those that come first."""
-        a, b = (_string(request, side) if request.get(side) else None for side in ("a", "b"))
+        a, b = (text_field(request, side) if request.get(side) else None for side in ("a", "b"))
         return {"compare": to_plain(comparison_payload(visitor, a, b, request.get("cls")))}
 
     # -- the map of the images
@@ -391,7 +390,7 @@ class RpcServer:
         """Start looking for concepts without words, of one class or of all."""
         cls = request.get("cls")
         if cls is not None:
-            visitor.session.class_index(_string(request, "cls"))
+            visitor.session.class_index(text_field(request, "cls"))
 
         def work(job: Job) -> Any:
             return to_plain(discovery_payload(visitor, cls, job))
@@ -400,7 +399,7 @@ class RpcServer:
 
     def start_export(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start an export."""
-        kind = _string(request, "kind")
+        kind = text_field(request, "kind")
 
         def work(job: Job) -> Any:
             return exports.export_payload(exports.export_file(visitor, kind, job), visitor, kind)
@@ -461,11 +460,6 @@ def _json(text: str, status: int = 200) -> Response:
     return Response(text, status, {"Cache-Control": "no-store"}, "application/json")
 
 
-def _token(request: Request) -> str | None:
-    token = request.get("token")
-    return token if isinstance(token, str) else None
-
-
 def _noted(note: str | None) -> Payload:
     return {"note": note} if note else {}
 
@@ -475,32 +469,11 @@ def _is_search(name: Any) -> bool:
     return isinstance(name, str) and name in view_parts() and view_parts()[name].slow >= SLOW_LEVEL
 
 
-def _string(request: Request, name: str) -> str:
-    value = request.get(name)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"the request needs the text field {name!r}")
-    return value
-
-
-def _integer(request: Request, name: str) -> int:
-    value = request.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"the request needs the integer field {name!r}")
-    return value
-
-
 def _part_names(request: Request) -> list[str]:
     """Return the parts that a request names, each once, without unknown ones."""
     requested = request.get("parts")
     names = [n for n in requested if isinstance(n, str)] if isinstance(requested, list) else []
     return [n for n in dict.fromkeys(names) if n in view_parts()]
-
-
-def _actions(request: Request) -> list[Any]:
-    requested = request.get("actions")
-    if not isinstance(requested, list) or not 0 < len(requested) <= MAX_ACTIONS:
-        raise InputError(f"the request needs a list of 1 to {MAX_ACTIONS} actions")
-    return requested
 
 
 def _is_fresh(visitor: Visitor) -> bool:

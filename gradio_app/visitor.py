@@ -505,7 +505,7 @@ class VisitorRegistry:
         """
         moment = time.monotonic() if now is None else now
         for sessions in list(self._sessions.values()):
-            sessions.drop_idle()
+            sessions.drop_idle(moment)
         self._save_again()
         with self._lock:
             ended = [token for token, v in self._visitors.items() if self._is_over(v, moment)]

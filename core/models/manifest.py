@@ -422,9 +422,9 @@ class _Reader:
         return value
 
     def count(self, name: str, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 16384:
+        if not is_count(value):
             raise self.fail(name, "a whole number from 1 to 16384", value)
-        return value
+        return cast(int, value)
 
     def pair(self, name: str, value: Any) -> tuple[int, int]:
         if not isinstance(value, list) or len(value) != 2:
@@ -439,6 +439,15 @@ class _Reader:
         ):
             raise self.fail(name, "three numbers within ±1,000,000", value)
         return cast(tuple[float, float, float], tuple(float(v) for v in value))
+
+
+def is_count(value: Any) -> bool:
+    """Return whether a value is a whole number from 1 to 16384, such as a side in pixels.
+
+    >>> is_count(224), is_count(0), is_count(True)
+    (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 16384
 
 
 def _larger(crop: tuple[int, int], whole: tuple[int, int]) -> bool:

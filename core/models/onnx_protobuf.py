@@ -133,7 +133,7 @@ class Graph:
             if number == 8 and isinstance(content, memoryview):
                 opset = dict(fields(content))
                 version = opset.get(2, 0)
-                if _text(opset.get(1, b"")) in ("", "ai.onnx") and isinstance(version, int):
+                if text_of(opset.get(1, b"")) in ("", "ai.onnx") and isinstance(version, int):
                     graph.opset = version
         graph.head = b"".join(head)
         for number, content in fields(inner):
@@ -184,9 +184,9 @@ def names_of(block: bytes | memoryview) -> tuple[list[str], list[str]]:
         if not isinstance(content, memoryview):
             continue
         if number == 1:
-            inputs.append(_text(content))
+            inputs.append(text_of(content))
         elif number == 2:
-            outputs.append(_text(content))
+            outputs.append(text_of(content))
         elif number == 5:
             for part, graph in fields(content):
                 if part in (6, 11) and isinstance(graph, memoryview):
@@ -198,7 +198,17 @@ def names_of(block: bytes | memoryview) -> tuple[list[str], list[str]]:
     return inputs, outputs
 
 
-def _text(content: Mapping | int | bytes | memoryview) -> str:
+def text_of(content: Mapping | int | bytes | memoryview) -> str:
+    """Return a text field; empty for a field of another kind.
+
+    Raises
+    ------
+    Malformed
+        The text is not UTF-8.
+
+    >>> text_of(b"input")
+    'input'
+    """
     try:
         return bytes(content).decode() if isinstance(content, bytes | memoryview) else ""
     except UnicodeDecodeError:
@@ -208,5 +218,5 @@ def _text(content: Mapping | int | bytes | memoryview) -> str:
 def _name(block: memoryview, number: int) -> str:
     for n, content in fields(block):
         if n == number:
-            return _text(content)
+            return text_of(content)
     return ""

@@ -110,7 +110,7 @@ class SessionRegistry:
         """
         if token == MAIN:
             raise InputError("a visitor cannot open the project's own history")
-        self._collect_idle()
+        self._collect_idle(self._clock())
         session = self._in_memory(token)
         if session is None and token and new:
             session = Session(self._context, token, who="visitor", store=self.store, new=True)
@@ -190,9 +190,9 @@ class SessionRegistry:
         if self.saves and (session.changed or session.history.saved):
             self._leaving[token] = session
 
-    def _collect_idle(self) -> int:
+    def _collect_idle(self, moment: float) -> int:
         with self._lock:
-            limit = self._clock() - self._idle
+            limit = moment - self._idle
             idle = [token for token, (_, used) in self._live.items() if used <= limit]
             for token in idle:
                 self._remove(token)
@@ -237,12 +237,19 @@ class SessionRegistry:
                 self._remove(token)
         self._save_leaving()
 
-    def drop_idle(self) -> int:
-        """Save and remove every idle session, and delete expired ones; return the number of idle ones."""
-        count = self._collect_idle()
+    def drop_idle(self, now: float | None = None) -> int:
+        """Save and remove every idle session, and delete expired ones; return the number of idle ones.
+
+        Parameters
+        ----------
+        now : float, optional
+            Time of the registry's clock.
+        """
+        moment = self._clock() if now is None else now
+        count = self._collect_idle(moment)
         self._save_leaving()
-        if self._clock() - self._expired >= EXPIRE_SECONDS:
-            self._expired = self._clock()
+        if moment - self._expired >= EXPIRE_SECONDS:
+            self._expired = moment
             try:
                 self.forget_old()
             except StorageError as error:

@@ -141,9 +141,9 @@ def test_a_rare_bug_is_found_and_shrunk(tmp_path: Path) -> None:
     [
         ("archive", "inficond.core.bundle.contents.unsafe", lambda name: None),
         ("recipe", "inficond.core.history.recipe.are_names", lambda value: True),
-        ("onnx", "inficond.core.models.onnx_protobuf._text", lambda content: bytes(content).decode()),
-        ("manifest", "inficond.core.models.manifest._Reader.count", lambda self, name, value: value),
-        ("page request", "inficond.gradio_app.rpc._string", lambda request, name: request.get(name)),
+        ("onnx", "inficond.core.models.onnx_protobuf.text_of", lambda content: bytes(content).decode()),
+        ("manifest", "inficond.core.models.manifest.is_count", lambda value: True),
+        ("page request", "inficond.gradio_app.rpc.text_field", lambda request, name: request.get(name)),
     ],
 )  # fmt: skip
 def test_a_removed_check_is_found(
