@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -110,13 +111,14 @@ def test_ambiguous_lengths_smuggle_no_request(lines: tuple[str, ...], arena: Are
     assert arena.alive()
 
 
-@pytest.mark.parametrize(
-    "body", [b"5\r\n{}", b"ffffffffffffffff\r\n{}", b"-2\r\n{}\r\n0\r\n\r\n", b"zz\r\n{}\r\n0\r\n\r\n"]
-)
-def test_invalid_chunks_are_refused(body: bytes, arena: Arena) -> None:
+def test_invalid_chunks_are_refused(arena: Arena) -> None:
+    """At the same time, since the page waits some seconds for the rest of a chunk."""
+    bodies = [b"5\r\n{}", b"ffffffffffffffff\r\n{}", b"-2\r\n{}\r\n0\r\n\r\n", b"zz\r\n{}\r\n0\r\n\r\n"]
     lines = ("Host: localhost", "Transfer-Encoding: chunked", "Content-Type: application/json")
-    status, _ = exchange(arena, head("/rpc/ping", *lines, method="POST") + body, timeout=15)
-    assert status in (0, 400, 408)
+    request = head("/rpc/ping", *lines, method="POST")
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        statuses = [status for status, _ in pool.map(lambda body: exchange(arena, request + body), bodies)]
+    assert set(statuses) <= {0, 400, 408}, dict(zip(bodies, statuses, strict=True))
     assert arena.alive()
 
 
