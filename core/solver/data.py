@@ -35,6 +35,7 @@ class Data:
     @classmethod
     def from_arguments(cls, X: Any, T: Any, sample_weight: Any, joint: bool) -> "Data":
         """Validate and convert the arguments of `fit`; `joint` is that of the link."""
+        validation.same_row_order(X=X, T=T, sample_weight=sample_weight)
         rows = validation.rows(X)
         weights = validation.sample_weights(sample_weight, len(rows))
         targets = validation.targets(T, len(rows), weights, joint)

@@ -1,6 +1,5 @@
 """Regularization paths: fits at decreasing penalties, each started from the one before."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def lambda_max(
 def path(
     X: ArrayLike,
     T: ArrayLike,
-    lams: Sequence[float] | None = None,
+    lams: ArrayLike | None = None,
     lam: float = 2.5e-3,
     steps: int = 10,
     **options: Any,
@@ -89,8 +88,8 @@ def path(
     X, T
         As for `fit`.
     lams : sequence of float, optional
-        Penalties in any order. None for `steps` values from `lambda_max` to `lam`, evenly spaced in their
-        logarithm.
+        At least one penalty, in any order. None for `steps` values from `lambda_max` to `lam`, evenly spaced
+        in their logarithm.
     lam, steps
         See `lams`.
     **options
@@ -113,10 +112,10 @@ def path(
     if lams is None:
         lam, steps = validation.positive("lam", lam), validation.count("steps", steps)
         top = float(lambda_max(X, T, **_lambda_max_options(options)).max())
-        lams = [lam] if steps < 2 or top <= lam else list(np.geomspace(top, lam, steps))
+        lams = [lam] if steps < 2 or top <= lam else np.geomspace(top, lam, steps)
     results: list[FitResult] = []
     init = options.pop("init", None)
-    for value in sorted((validation.non_negative("lams", v) for v in lams), reverse=True):
+    for value in validation.penalties("lams", lams):
         init = api.fit(X, T, value, init=init, **options)
         results.append(init)
     return results

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inficond.core.real_arrays import real_array
 from inficond.core.solver import validation
 from inficond.core.solver.datafits import DATAFITS
 from inficond.core.solver.design import to_solver_units
@@ -98,8 +99,7 @@ class FitResult:
         arrays["mean"] = (np.zeros(K) if mean is None else mean, K)
         arrays["scale"] = (np.ones(K) if scale is None else scale, K)
         b, m, s = (
-            validation.real_array(name, value).astype(np.float64).reshape(-1)
-            for name, (value, _) in arrays.items()
+            real_array(name, value).astype(np.float64).reshape(-1) for name, (value, _) in arrays.items()
         )
         for name, array, size in (("bias", b, C), ("mean", m, K), ("scale", s, K)):
             if array.shape != (size,):
@@ -147,10 +147,15 @@ class FitResult:
     def select(self, classes: Sequence[int] | NDArray[np.int64]) -> "FitResult":
         """Return the result of some classes, to refit those alone.
 
+        Parameters
+        ----------
+        classes : sequence of int, or (C,) array of bool
+            Rows of `weights`.
+
         Raises
         ------
         ValueError
-            For the softmax link, whose classes have one common objective.
+            For the softmax link, whose classes have one common objective, and for classes that do not exist.
 
         Examples
         --------
@@ -162,7 +167,7 @@ class FitResult:
             raise ValueError(
                 f"a {self.link} fit has one objective for all classes: classes cannot be selected"
             )
-        c = np.atleast_1d(np.asarray(classes, np.int64))
+        c = validation.class_rows("classes", classes, len(self.weights))
         names = ("weights", "bias", "objective", "gap", "n_iter", "converged")
         parts = {name: getattr(self, name)[c].copy() for name in names}
         return replace(

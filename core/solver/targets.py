@@ -131,4 +131,4 @@ def _representable(sample_weight: Array) -> Array:
     largest = sample_weight.max(axis=0).astype(np.float64)
     if np.all((largest < 1e20) & (largest > 1e-20)):
         return sample_weight
-    return np.asarray(sample_weight, np.float64) * np.exp2(-np.floor(np.log2(largest)))
+    return np.ldexp(np.asarray(sample_weight, np.float64), -np.frexp(largest)[1])

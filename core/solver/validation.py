@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.real_arrays import real_array
+
 Array = NDArray[np.floating]
 SMALL_BYTES = 1 << 20  # size of float32 rows up to which they are fitted in float64
 
@@ -13,87 +15,6 @@ CLIP_TOLERANCE, CLIP_TOLERANCE_16 = 1e-5, 1e-2
 """How far targets may be outside [0, 1], as rounding errors; they are clipped. Second: of 16-bit floats."""
 SUM_TOLERANCE, SUM_TOLERANCE_16 = 1e-3, 2e-2
 """How far the targets of a row may be from a sum of 1 (softmax). Second: of 16-bit floats."""
-
-
-def real_array(name: str, value: Any) -> NDArray[Any]:
-    """Convert to an array of real numbers.
-
-    Lists, pandas and polars frames, and torch tensors are converted; sparse matrices and masked arrays are
-    rejected.
-
-    Raises
-    ------
-    ValueError
-        If the value cannot be converted.
-    """
-    if type(value) is np.ndarray and value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
-        return value
-    libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
-    if hasattr(value, "tocsr"):
-        kind = type(value).__name__
-        raise ValueError(f"{name} must be a dense array: it is a sparse {kind}; use .toarray()")
-    if "torch" in libraries and hasattr(value, "detach"):
-        value = _from_torch(name, value)
-    elif "pandas" in libraries and hasattr(value, "to_numpy"):
-        value = _from_pandas(name, value)
-    elif isinstance(value, np.ma.MaskedArray):
-        if np.ma.is_masked(value):
-            raise ValueError(f"{name} must have no masked entries; use .filled(value), or remove such rows")
-        value = value.data
-    try:
-        array = np.asarray(value)
-    except Exception as error:  # of any library's conversion
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{name} must be an array of real numbers: converting {type(value).__name__} failed ({detail})"
-        ) from None
-    if array.dtype.name.startswith(("bfloat16", "float8")):  # extension types of ml_dtypes
-        array = array.astype(np.float32)
-    if array.dtype.kind not in "fiub":
-        hint = "; use .astype(float)" if array.dtype.kind == "O" else ""
-        raise ValueError(f"{name} must be an array of real numbers: its dtype is {array.dtype}{hint}")
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    return array
-
-
-def _from_torch(name: str, value: Any) -> Any:
-    """Convert a torch tensor of any device and precision."""
-    if "sparse" in str(value.layout):
-        raise ValueError(f"{name} must be a dense array: it is a sparse tensor; use .to_dense()")
-    if value.is_complex() or getattr(value, "is_quantized", False):
-        raise ValueError(f"{name} must be an array of real numbers: it is a tensor of dtype {value.dtype}")
-    try:
-        value = value.detach().cpu()
-    except (NotImplementedError, RuntimeError) as error:
-        detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{name} must hold values: the tensor on device {value.device} has none ({detail})"
-        ) from None
-    if value.is_floating_point() and str(value.dtype) not in (
-        "torch.float16",
-        "torch.float32",
-        "torch.float64",
-    ):
-        value = value.float()
-    return value.numpy()
-
-
-def _from_pandas(name: str, value: Any) -> Any:
-    """Convert a pandas frame or series, whose extension types NumPy would turn into objects."""
-    dtypes = list(value.dtypes) if value.ndim == 2 else [value.dtype]
-    labels = list(value.columns) if value.ndim == 2 else [value.name]
-    for label, dtype in zip(labels, dtypes):
-        kind = getattr(dtype, "kind", "O")
-        if kind not in "fiub" or "Sparse" in str(dtype):
-            raise ValueError(
-                f"{name} must be an array of real numbers: column {label!r:.60} has dtype {dtype}; "
-                "use .to_numpy(float), or drop the column"
-            )
-    if dtypes and all(isinstance(dtype, np.dtype) for dtype in dtypes):
-        return value.to_numpy(np.result_type(*dtypes))
-    single = all(str(dtype) == "Float32" or dtype == np.float32 for dtype in dtypes)
-    return value.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
 
 
 def matrix(name: str, value: Any, shape: str) -> NDArray[Any]:
@@ -274,6 +195,60 @@ def count(name: str, value: Any) -> int:
         if result >= 1:
             return result
     raise ValueError(f"{name} must be a whole number of at least 1: it is {value!r:.60}")
+
+
+def class_rows(name: str, value: Any, C: int) -> NDArray[np.int64]:
+    """Convert row numbers, or a mask (C,) of Booleans, to row numbers; negative ones count from the end."""
+    array = np.atleast_1d(real_array(name, value))
+    if array.dtype == bool:
+        if array.shape != (C,):
+            raise ValueError(f"{name} must have shape ({C},) as a mask: it has {array.shape}")
+        return np.flatnonzero(array)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(f"{name} must be whole numbers, or a mask of Booleans: it is {value!r:.60}")
+    rows = array.astype(np.int64)
+    bad = (rows < -C) | (rows >= C)
+    if bad.any():
+        raise ValueError(
+            f"{name} must be below the number of classes, {C}: {name}{_position(bad)} is {rows[bad][0]}"
+        )
+    return rows
+
+
+def penalties(name: str, value: Any) -> list[float]:
+    """Convert to a list of at least one finite float >= 0, in decreasing order."""
+    array = real_array(name, value)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"{name} must be a sequence of at least one number: it has shape {array.shape}")
+    return sorted((non_negative(name, entry) for entry in array.tolist()), reverse=True)
+
+
+def same_row_order(**frames: Any) -> None:
+    """Check that pandas frames with the same row labels have them in the same order.
+
+    Rows are matched by position, so another order would pair images with the targets of others. Labels that
+    pandas gave by itself, 0 to N - 1, are not compared.
+    """
+    known = [(name, frame.index) for name, frame in frames.items() if _is_pandas(frame)]
+    known = [(name, index) for name, index in known if not _is_default(index)]
+    for name, index in known[1:]:
+        first, labels = known[0]
+        if len(index) != len(labels) or index.equals(labels) or not labels.is_unique:
+            continue
+        if len(labels.union(index)) == len(labels):
+            n = int(np.argmax(np.asarray(labels != index)))
+            raise ValueError(
+                f"{first} and {name} must have their rows in the same order: row {n} is {labels[n]!r:.60} in "
+                f"{first} and {index[n]!r:.60} in {name}; use {name}.loc[{first}.index]"
+            )
+
+
+def _is_default(index: Any) -> bool:
+    return type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
+
+
+def _is_pandas(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "index")
 
 
 def flag(name: str, value: Any) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError
+from inficond.core.students.arguments import float32_array
 from inficond.core.students.student import Students
 
 
@@ -73,7 +74,7 @@ def contributions(students: Students, cls: int, x: ArrayLike) -> Contributions:
     >>> parts.bias, parts.logit
     (0.25, 1.25)
     """
-    x = np.asarray(x, np.float32)
+    x = float32_array("x", x)
     if x.shape != (students.n_concepts,):
         raise InputError(f"a concept vector must have {students.n_concepts} values: its shape is {x.shape}")
     w = students.weights[cls]

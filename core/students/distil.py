@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError
+from inficond.core.students.arguments import check_finite, float32_array
 from inficond.core.students.student import Students
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ EXCLUDED = 1e9
 THRESHOLDS = ("half", "matched")
 ROUNDING, SUM_ROUNDING = 1e-5, 1e-3
 """Rounding errors of responses that are accepted: outside [0, 1], and of the sum of a row (softmax)."""
+ROUNDING_16, SUM_ROUNDING_16 = 1e-2, 2e-2
+"""The same for responses of 16 bits."""
 COVERED = 0.98
 """Share of training images for which at least one of several exclusive classes says yes."""
 FEW = 0.8
@@ -103,7 +106,7 @@ def distil(
     from inficond.core.solver import fit, lambda_for_nec
     from inficond.core.students.relaxed import relaxed_fit
 
-    X, responses = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    X, responses = float32_array("X", X), float32_array("T", T)
     if X.shape != (len(X), len(concepts)) or responses.shape != (len(X), len(classes)):
         raise InputError(
             f"{len(classes)} classes over {len(concepts)} concepts need X (N, {len(concepts)}) and "
@@ -111,14 +114,25 @@ def distil(
         )
     if len(X) < 2:
         raise InputError(f"students cannot be fitted to {len(X)} training images; give more images")
-    if not ((responses >= -ROUNDING) & (responses <= 1 + ROUNDING)).all():  # also for NaN
-        raise InputError("the teacher's responses must be probabilities between 0 and 1")
-    responses = np.clip(responses, 0, 1)
-    if link == "softmax" and np.abs(responses.sum(1, dtype=np.float64) - 1).max() > SUM_ROUNDING:
+    check_finite("X", X)
+    coarse = str(getattr(T, "dtype", "")).endswith("float16")
+    outside_by, sum_off_by = (ROUNDING_16, SUM_ROUNDING_16) if coarse else (ROUNDING, SUM_ROUNDING)
+    beyond = ~((responses >= -outside_by) & (responses <= 1 + outside_by))  # also for NaN
+    if beyond.any():
+        n, c = np.argwhere(beyond)[0].tolist()
         raise InputError(
-            "with link softmax the teacher's responses to an image must sum to 1 over the classes; divide "
-            "them by their sum, or use link sigmoid"
+            f"the teacher's responses must be probabilities between 0 and 1: T[{n}, {c}] is {responses[n, c]}"
         )
+    responses = np.clip(responses, 0, 1)
+    if link == "softmax":
+        sums = responses.sum(1, dtype=np.float64)
+        if np.abs(sums - 1).max() > sum_off_by:
+            raise InputError(
+                "with link softmax the teacher's responses to an image must sum to 1 over the classes; "
+                "divide them by their sum, or use link sigmoid"
+            )
+        if coarse:
+            responses = (responses / sums[:, None]).astype(np.float32)
     if thresholds not in THRESHOLDS:
         raise InputError(f"thresholds must be {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
     factors = None if penalty is None else np.asarray(penalty, np.float32)
@@ -254,7 +268,12 @@ def keep_largest(
     """
     from inficond.core.solver import fit
 
-    X, T = np.asarray(X, np.float32), np.asarray(T, np.float32)
+    X, T = float32_array("X", X), float32_array("T", T)
+    if X.shape != (len(X), students.n_concepts) or T.shape != (len(X), students.n_classes):
+        raise InputError(
+            f"{students.n_classes} students of {students.n_concepts} concepts need "
+            f"X (N, {students.n_concepts}) and T (N, {students.n_classes}), not {X.shape} and {T.shape}"
+        )
     selected = [np.sort(students.top(c, n)) for c in range(students.n_classes)]
     W, b = np.zeros_like(students.weights), students.bias.copy()
     if students.link == "softmax":

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from inficond.core.errors import InputError, unknown
 from inficond.core.html_table import html_table
 from inficond.core.students import safetensors_io
+from inficond.core.students.arguments import check_finite, float32_array
 
 if TYPE_CHECKING:
     from inficond.core.solver import FitResult
@@ -216,16 +217,19 @@ class Students:
         Raises
         ------
         InputError
-            X has another number of columns.
+            X has another number of columns, or entries that are not finite.
         """
-        X = np.asarray(X, np.float32)
+        X = float32_array("X", X)
         if X.ndim != 2 or X.shape[1] != self.n_concepts:
             raise InputError(
                 f"the students read {self.n_concepts} concepts, the vectors have shape {X.shape}; "
                 "make them with the same corpus"
             )
         rows: Any = slice(None) if classes is None else classes
-        out: Float32 = X @ self.raw_weights[rows].T + self.raw_bias[rows]
+        with np.errstate(invalid="ignore", over="ignore"):
+            out: Float32 = X @ self.raw_weights[rows].T + self.raw_bias[rows]
+        if not np.isfinite(out).all():  # cheaper than a look at X
+            check_finite("X", X)
         return out
 
     def predict(self, X: ArrayLike) -> Float32:
@@ -270,7 +274,7 @@ class Students:
 
         if self.embeddings is None:
             raise InputError("the student has no word embeddings; save it again from its project")
-        regions = np.asarray(regions).astype(np.float16)
+        regions = float32_array("regions", regions).astype(np.float16)
         if regions.ndim != 3 or regions.shape[2] != self.embeddings.shape[1]:
             raise InputError(
                 f"the student reads embeddings of {self.embeddings.shape[1]} numbers, the regions have "

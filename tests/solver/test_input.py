@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inficond.core.solver import FitResult, NotConverged, fit, lambda_for_nec
+from inficond.core.solver import FitResult, NotConverged, fit, lambda_for_nec, lambda_max, path
 
 rng = np.random.default_rng(0)
 X = rng.random((20, 4)).astype(np.float32)
@@ -97,3 +97,64 @@ def test_the_iteration_limit_warns_and_returns_the_best_point():
     assert not r.converged.any()
     assert np.all(r.gap > 0)
     assert np.all(r.objective < fit(X, T, 10.0).objective)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([2], r"classes must be below the number of classes, 2: classes\[0\] is 2"),
+        ([0, -3], r"classes\[1\] is -3"),
+        ([0.0], "classes must be whole numbers"),
+        ([True], r"classes must have shape \(2,\) as a mask"),
+        ([[0]], "classes must be whole numbers"),
+        (["boat"], "classes must be an array of real numbers"),
+    ],
+)
+def test_selected_classes_must_exist(classes, message):
+    result = fit(X, T, 0.01)
+    with pytest.raises(ValueError, match=message):
+        result.select(classes)
+
+
+def test_classes_are_selected_by_number_or_mask():
+    result = fit(X, T, 0.01)
+    for classes in (1, [1], [-1], [False, True], np.array([1], np.uint8)):
+        np.testing.assert_array_equal(result.select(classes).weights, result.weights[[1]])
+    assert result.select([]).weights.shape == (0, 4)
+
+
+@pytest.mark.parametrize("lams", [0.1, [], "0.1", [[0.1]], [0.1, -1], [0.1, np.nan]])
+def test_penalties_of_a_path_must_be_a_sequence_of_numbers(lams):
+    with pytest.raises(ValueError, match="lams must be"):
+        path(X, T, lams)
+
+
+def test_frames_whose_rows_are_in_another_order_are_refused():
+    pandas = pytest.importorskip("pandas")
+    names = [f"{n}.jpg" for n in range(20)]
+    rows, targets = pandas.DataFrame(X, index=names), pandas.DataFrame(T, index=names)
+    for call in (fit, lambda_max):
+        with pytest.raises(ValueError, match=r"same order: row 0 is '0.jpg' in X and '19.jpg' in T"):
+            call(rows, targets[::-1])
+    with pytest.raises(ValueError, match="X and sample_weight must have their rows in the same order"):
+        fit(rows, T, sample_weight=pandas.Series(np.ones(20), index=names[::-1]))
+    expected = fit(X, T).weights
+    for other in (targets, targets.reset_index(drop=True), targets.set_axis(["a"] * 20)):
+        np.testing.assert_array_equal(fit(rows, other).weights, expected)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-320, 1e-300, 1e300])
+def test_weights_of_any_scale_that_a_number_can_have(scale):
+    expected = fit(X, T, 0.01)
+    found = fit(X, T, 0.01, sample_weight=np.full((20, 2), scale))
+    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-2)
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_fits_need_no_suppressed_floating_point_errors(link):
+    targets = T / T.sum(1, keepdims=True) if link == "softmax" else T
+    weight = np.r_[0.0, np.ones(19)]
+    with np.errstate(all="raise"):
+        fit(X, targets, 0.01, link, sample_weight=weight)
+        fit(X, targets, 0.5, link, penalty=[0, np.inf, 1, 1])
+        assert len(path(X, targets, link=link, lam=0.01, steps=3)) == 3
