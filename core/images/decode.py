@@ -19,6 +19,7 @@ from inficond.core.file_access import BoundedReader
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
 from inficond.core.images.png import without_metadata
 from inficond.core.images.signatures import HEAD, is_heic, looks_like_picture, unsupported_kind, unusual_jpeg
+from inficond.core.images.tiff import misread_kind
 
 FORMATS = (
     "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000",
@@ -41,6 +42,8 @@ HEIC_ADVICE = 'install the extra `heif` (pip install "inficond[heif]"), or conve
 _SHORT = ("truncated", "broken data stream", "expected to read")
 """Words of Pillow's messages about files that are shorter than they state."""
 _LARGE = 16_000_000
+_UNUSED_ALPHA = ("BMP", "DIB", "TGA")
+"""Formats whose fourth channel many programs leave at 0, and viewers ignore then."""
 _one_at_a_time = threading.Lock()
 
 # The limits here are stricter, and these warnings would be printed to the terminal.
@@ -286,6 +289,9 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             raise UnreadableImage(
                 f"too large ({width:,}×{height:,} pixels; {limit // 10**6} million is the most)"
             )
+        misread = misread_kind(image)
+        if misread is not None:
+            raise UnreadableImage(misread)
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         elif width * height > MAX_PIXELS:
@@ -295,8 +301,11 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             image.load()
             full = full_scale(image) if is_deep(image) else None
             inverted, clear = is_inverted(image), image.info.get("transparency")
-            upright = _upright(image)
-            rgb = _to_rgb(upright) if full is None else _from_grey(upright, full, inverted, clear)
+            upright = _upright(_on_screen(image))
+            if full is not None:
+                rgb = _from_grey(upright, full, inverted, clear)
+            else:
+                rgb = _to_rgb(upright, image.format in _UNUSED_ALPHA)
     if upright.size != image.size:
         width, height = height, width
     return Picture(rgb, width, height, remark)
@@ -316,6 +325,16 @@ def _remark(image: Image.Image) -> str:
     return ""
 
 
+def _on_screen(image: Image.Image) -> Image.Image:
+    """Return the first frame of a GIF on white where it is smaller than the screen, else the picture."""
+    box = getattr(image, "dispose_extent", None)
+    if image.format != "GIF" or box is None or box == (0, 0, *image.size):
+        return image
+    screen = Image.new("RGB", image.size, (255, 255, 255))
+    screen.paste(_to_rgb(image.crop(box)), box[:2])
+    return screen
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
@@ -323,11 +342,21 @@ def _upright(image: Image.Image) -> Image.Image:
         return image.copy()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, unused_alpha: bool = False) -> Image.Image:
+    """Convert to RGB, with transparency on white.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    unused_alpha : bool
+        Whether an alpha channel of zeros means none.
+    """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
+        if unused_alpha and rgba.getchannel("A").getextrema() == (0, 0):
+            return rgba.convert("RGB")
         white = Image.new("RGB", image.size, (255, 255, 255))
         white.paste(rgba, mask=rgba.getchannel("A"))
         return white

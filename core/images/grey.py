@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from inficond.core.images.tiff import is_signed
+
 _ROWS = 256
 """Rows converted at once: eight bytes per pixel of a whole picture need much memory."""
 _STRAY = 0.01
@@ -22,7 +24,8 @@ def full_scale(image: Image.Image) -> float:
     """Return the value that means white.
 
     It follows from the type alone, so that pictures of one series keep their differences in brightness:
-    1 for floating point, 4095 for TIFF files of 12 bits, 65535 for other integers.
+    1 for floating point, 4095 for TIFF files of 12 bits, 32767 for those of signed 16 bits, 65535 for other
+    integers.
 
     Parameters
     ----------
@@ -36,6 +39,8 @@ def full_scale(image: Image.Image) -> float:
     if image.mode == "F":
         return 1.0
     bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # BitsPerSample of TIFF
+    if bits == 16 and is_signed(image):
+        return 32767.0
     return float(2**bits - 1) if 8 < bits < 16 else 65535.0
 
 

@@ -15,7 +15,18 @@ SUFFIXES = frozenset(f".{name}" for name in f"{_COMMON} {_OTHER}".split())
 Note = Callable[[str, str], None]
 """Called with the name of a file that is left out, and the reason."""
 
-SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+SYSTEM_FOLDERS = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+    }
+)
 """Names of folders that systems make beside a user's own, in lower case; they hold copies and metadata."""
 
 _MAX_SNIFFED = 10_000

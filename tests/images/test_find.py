@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord, find_images
+from inficond.core.images.decode import UnreadableImage, decode
 from inficond.core.images.walk import inside
 
 
@@ -258,3 +260,34 @@ def test_files_inside_a_folder_are_recognised_through_links(tmp_path: Path) -> N
     (photos / "folder").symlink_to(project / "thumbnails")
     names = ("2.jpg", "linked.jpg", "folder/1.jpg")
     assert [inside(project)(photos / name) for name in names] == [False, True, True]
+
+
+def test_folders_of_disk_stations_are_left_out(tmp_path: Path) -> None:
+    for folder in ("#recycle", "#Snapshot", "@eaDir", ".Trash-1000", "RECYCLER", "photos"):
+        touch(tmp_path, f"{folder}/a.png")
+    assert [record.id for record in find_images(tmp_path)] == ["photos/a.png"]
+
+
+def test_names_that_look_alike_are_two_images(tmp_path: Path) -> None:
+    names = ["a.png", "A.png", "a.PNG", normalize("NFC", "é.png"), normalize("NFD", "é.png"), "\u200b.png"]
+    touch(tmp_path, *names)
+    assert sorted(record.id for record in find_images(tmp_path)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.png", "\x1b[31m.png", "a\u202egnp.png", "back\\slash.png", "-e.png", "é" * 125 + "a.png"]
+)
+def test_names_of_any_characters_are_found(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name, f"sub/{name}")
+    assert [record.id for record in find_images(tmp_path)] == sorted([name, f"sub/{name}"])
+
+
+def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "pipe.txt")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    found = {record.id: record for record in find_images(tmp_path)}
+    assert set(found) == {"a.png", "pipe.png"}
+    with pytest.raises(UnreadableImage, match="not a file"):
+        decode(tmp_path / "pipe.png")

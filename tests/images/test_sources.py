@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -178,3 +179,21 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
             InputError, match=r"images.csv: --(image|label)-column: unknown column .*'(path|klass)'"
         ):
             open_source(tmp_path / "images.csv", options=options)
+
+
+def test_class_folders_that_differ_in_the_encoding_of_accents_are_one_class(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    for form, folder in (("NFC", "rose"), ("NFD", "tulip")):
+        (tmp_path / folder).rename(tmp_path / normalize(form, "café"))
+    images = open_source(tmp_path)
+    assert images.classes == ("café", "daisy")
+    assert sum(r.labels == ("café",) for r in images.records) == 8
+    assert any("accents in different encodings: one class" in note for note in images.notes)
+
+
+def test_class_folders_that_differ_in_case_are_reported(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    (tmp_path / "daisy").rename(tmp_path / "Rose")
+    images = open_source(tmp_path)
+    assert images.classes == ("Rose", "rose", "tulip")
+    assert any("'Rose' and 'rose' differ in case only: they are 2 classes" in note for note in images.notes)

@@ -41,6 +41,63 @@ def tiff(bits: int, sample: int, data: bytes, meaning: int = 1) -> bytes:
     return out + bytes(4) + data
 
 
+def colour_tiff(pixels: np.ndarray, planes: int = 1, extra: int | None = None) -> bytes:
+    """An uncompressed TIFF of channels (H, W, c); `planes` 2 where each channel is stored apart.
+
+    `extra` is the meaning of the last channel: 0 none, 1 alpha by which colours are multiplied, 2 alpha.
+    """
+    count, bits = pixels.shape[2], pixels.dtype.itemsize * 8
+    stored = [pixels[..., c] for c in range(count)] if planes == 2 else [pixels]
+    data = [np.ascontiguousarray(plane).tobytes() for plane in stored]
+    entries: list[tuple[int, int, list[int]]] = [
+        (256, 4, [W]), (257, 4, [H]), (258, 3, [bits] * count), (259, 3, [1]), (262, 3, [2]),
+        (273, 4, [0] * len(data)), (277, 3, [count]), (278, 4, [H]), (279, 4, [len(d) for d in data]),
+        (284, 3, [planes]), *([] if extra is None else [(338, 3, [extra])]),
+    ]  # fmt: skip
+    start = 8 + 2 + 12 * len(entries) + 4
+    room = sum(len(v) * (2 if kind == 3 else 4) for _, kind, v in entries if len(v) * (kind - 1) > 4)
+    offsets = [start + room + sum(map(len, data[:i])) for i in range(len(data))]
+    out, behind = struct.pack("<2sHIH", b"II", 42, 8, len(entries)), b""
+    for tag, kind, values in entries:
+        values = offsets if tag == 273 else values
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        if len(packed) > 4:
+            packed, behind = struct.pack("<I", start + len(behind)), behind + packed
+        out += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, bytes(1))
+    assert len(behind) <= room
+    return out + bytes(4) + behind.ljust(room, bytes(1)) + b"".join(data)
+
+
+def with_channel(pixels: np.ndarray, value: int) -> np.ndarray:
+    return np.dstack([pixels, np.full((H, W, 1), value, pixels.dtype)])
+
+
+def small_frame() -> tuple[bytes, np.ndarray]:
+    """A GIF whose first frame covers the top left of a larger screen."""
+    grey = Image.fromarray(LEVELS.astype(np.uint8))
+    data = bytearray(saved(grey, "GIF"))
+    data[6:10] = struct.pack("<HH", W + 10, H + 6)
+    screen = np.full((H + 6, W + 10, 3), 255)
+    screen[:H, :W] = GREY
+    return bytes(data), screen
+
+
+def bmp_of_32_bits(alpha: int) -> bytes:
+    """A BMP of the newest header, with an alpha channel."""
+    pixels = with_channel(COLOURS, alpha)[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 124, W, H, 1, 32, 3, len(pixels), 0, 0, 0, 0) + masks
+    return b"BM" + struct.pack("<IHHI", 138 + len(pixels), 0, 0, 138) + head.ljust(124, bytes(1)) + pixels
+
+
+def tga(alpha: int) -> bytes:
+    return saved(Image.fromarray(with_channel(COLOURS, alpha)), "TGA")
+
+
+HALF = COLOURS // 2 + 127
+"""The colours at half transparency on white."""
+
+
 def turned(kind: str) -> bytes:
     """The colours stored turned by 90 degrees, with the EXIF orientation that undoes it."""
     image = Image.fromarray(np.ascontiguousarray(np.rot90(COLOURS)))
@@ -92,6 +149,18 @@ READ: dict[str, Callable[[], tuple[bytes, np.ndarray]]] = {
         b"Pf\n36 24\n-1.0\n" + np.ascontiguousarray((RAMP / 65535)[::-1]).astype("<f4").tobytes(),
         GREY,
     ),
+    "signed 16 bits": lambda: (tiff(16, 2, (RAMP // 2).astype("<i2").tobytes()), GREY),
+    "channels in planes": lambda: (colour_tiff(COLOURS, 2), COLOURS),
+    "16 bits of colour": lambda: (colour_tiff(COLOURS.astype("<u2") * 257), COLOURS),
+    "alpha of TIFF": lambda: (colour_tiff(with_channel(COLOURS, 128), extra=2), HALF),
+    "colours multiplied by alpha": lambda: (colour_tiff(with_channel(COLOURS // 2, 128), extra=1), HALF),
+    "a channel that is not alpha": lambda: (colour_tiff(with_channel(COLOURS, 0), extra=0), COLOURS),
+    "alpha in planes": lambda: (colour_tiff(with_channel(COLOURS, 128), 2, 2), HALF),
+    "GIF with a small first frame": small_frame,
+    "BMP with an unused alpha channel": lambda: (bmp_of_32_bits(0), COLOURS),
+    "BMP with an alpha channel": lambda: (bmp_of_32_bits(128), HALF),
+    "TGA with an unused alpha channel": lambda: (tga(0), COLOURS),
+    "TGA with an alpha channel": lambda: (tga(128), HALF),
     "one bit": lambda: (
         saved(Image.fromarray(LEVELS > 127), "TIFF", compression="group4"),
         np.repeat((LEVELS > 127)[..., None] * 255.0, 3, 2),
@@ -132,6 +201,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "floats from 0 to 255": (tiff(32, 3, LEVELS.astype("<f4").tobytes()), "above 1.*0 to 1"),
     "floats that are not numbers": (tiff(32, 3, np.full((H, W), np.nan, "<f4").tobytes()), "not finite"),
     "32 bits": (tiff(32, 1, (RAMP * 65537).astype("<u4").tobytes()), "of its grey values are"),
+    "signed 8 bits": (tiff(8, 2, (LEVELS // 2).astype("i1").tobytes()), "signed 8-bit.*save it"),
+    "signed 16 bits below 0": (tiff(16, 2, (RAMP - 32768).astype("<i2").tobytes()), "are below 0"),
+    "16 bits in planes": (colour_tiff(COLOURS.astype("<u2") * 257, 2), "16 bits.*separate planes.*save it"),
+    "half precision": (tiff(16, 3, (RAMP / 65535).astype("<f2").tobytes()), "cannot be read; convert it"),
+    "a line before a JPEG": (b"\r\n" + saved(Image.fromarray(COLOURS), "JPEG"), "not an image"),
+    "an answer of a server": (b'{"error": "not found"}', "not an image"),
     "double precision": (tiff(64, 3, (RAMP / 65535).tobytes()), "cannot be read; convert it"),
     "JPEG XL": (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(99), "JPEG XL.*convert it to JPEG"),
     "OpenEXR": (b"\x76\x2f\x31\x01" + bytes(99), "OpenEXR.*convert it to JPEG"),

@@ -1,8 +1,9 @@
 """Labels and split of images from the folders that they lie in."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from inficond.core.images.sources.record import Split, split_of
 
@@ -19,11 +20,14 @@ class FolderLabels:
         By image.
     rule : str
         Description; empty if the folders are not classes.
+    folders : frozenset of str
+        Names of the folders that are classes, as they are on disk.
     """
 
     labels: list[str | None]
     splits: list[Split | None]
     rule: str
+    folders: frozenset[str] = frozenset()
 
 
 def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabels:
@@ -31,7 +35,8 @@ def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabe
 
     Folders named ``train``, ``val``, ``valid``, ``validation`` or ``test`` that together hold all images are
     the split. Below them, two folders or more that hold images are classes. A single folder that holds
-    everything is passed over.
+    everything is passed over. Labels are in Unicode's form NFC, so that a folder from macOS and one from
+    another system are one class.
 
     Parameters
     ----------
@@ -61,8 +66,27 @@ def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabe
     empty = {f.split("/")[depth] for f in folders if f.count("/") >= depth} - classes
     if len(classes) + len(empty) < 2 or not classes:
         return FolderLabels([None] * len(ids), _varied(splits), "")
-    labels = [p[depth] if len(p) > depth + 1 else None for p in parts]
-    return FolderLabels(labels, _varied(splits), "class folders")
+    labels = [normalize("NFC", p[depth]) if len(p) > depth + 1 else None for p in parts]
+    return FolderLabels(labels, _varied(splits), "class folders", frozenset(classes))
+
+
+def alike(folders: Iterable[str]) -> list[str]:
+    """Return notes on class folders whose names differ by case or by the encoding of accents only."""
+    same, similar = defaultdict(list), defaultdict(set)
+    for name in sorted(folders):
+        label = normalize("NFC", name)
+        same[label].append(name)
+        similar[label.casefold()].add(label)
+    notes = [
+        f"{len(names)} folders are called {label!r:.80}, with accents in different encodings: one class"
+        for label, names in same.items()
+        if len(names) > 1
+    ]
+    for names in similar.values():
+        if len(names) > 1:
+            listed = " and ".join(f"{name!r:.80}" for name in sorted(names))
+            notes.append(f"class folders {listed} differ in case only: they are {len(names)} classes")
+    return notes
 
 
 def _are_splits(parts: list[list[str]], depth: int, tops: set[str]) -> bool:

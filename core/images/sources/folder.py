@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
-from inficond.core.images.sources.classes import folder_labels
+from inficond.core.images.sources.classes import alike, folder_labels
 from inficond.core.images.sources.record import ImageRecord, Note
 from inficond.core.images.sources.tables import RowFacts, row_facts
 from inficond.core.images.walk import relative_name, walk
@@ -45,6 +45,7 @@ class Folder:
         ]
         if found.rule:
             records = self._grouped(records)
+            self.notes += alike(found.folders)
             for folder in empty:
                 self.notes.append(f"class folder {folder!r:.80} holds no image")
         yield from self._with_metadata(records)
