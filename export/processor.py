@@ -12,7 +12,7 @@ normalisation are read off its results::
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -273,8 +273,9 @@ class _Transformers:
                 f"{self.title} fails on a picture of {width}×{height} pixels ({first_line(error, 200)}): "
                 "correct preprocessor_config.json, or copy it from the model it was trained from"
             ) from None
-        if "pixel_values" not in found:
-            raise InputError(f"{self.title} makes {', '.join(found)} of a picture, not pixel values")
+        if not isinstance(found, Mapping) or "pixel_values" not in found:
+            made = ", ".join(found) if isinstance(found, Mapping) else f"a {type(found).__name__}"
+            raise InputError(f"{self.title} makes {made} of a picture, not pixel values")
         values = found["pixel_values"].float().numpy()
         if "spatial_shapes" in found:
             return self._join(values[0], found["spatial_shapes"][0])
@@ -381,12 +382,16 @@ def measure(process: Process, stated: Stated, title: str, tolerance: float = LEV
     best, least = None, np.inf
     for resize, crop, offset, interpolation in _candidates(process, affine, size, stated, title):
         found = _preprocessing(affine, stated, size, resize, crop, interpolation, offset)
-        prepare = found.prepare()
-        apart = [np.abs(prepare(p).astype(np.float64) - w) for p, w in zip(pictures, wanted)]
-        worst = max(float(a.max()) for a in apart)
+        prepare, worst, at = found.prepare(), 0.0, 0
+        for i, (picture, levels) in enumerate(zip(pictures, wanted)):
+            apart = float(np.abs(prepare(picture).astype(np.float64) - levels).max())
+            if apart > worst:
+                worst, at = apart, i
+            if worst >= least:  # not better than another candidate
+                break
         if worst < least:
-            best, least, where = found, worst, int(np.argmax([a.max() for a in apart]))
-        if worst <= LEVELS:
+            best, least, where = found, worst, at
+        if least <= LEVELS:
             break
     if best is None or least > tolerance:
         height, width = pictures[where].shape[:2] if best else (0, 0)
@@ -417,14 +422,16 @@ def probe_pictures(size: tuple[int, int]) -> list[np.ndarray]:
     Returns
     -------
     list of (h, w, 3) uint8
-        Wide, tall, tiny, grey and with transparency, decoded as image files are; larger and smaller.
+        Wide, tall, very wide, very tall, tiny, in a white and in a black frame, grey and with transparency,
+        decoded as image files are; larger and smaller.
     """
     side = min(size)
     shapes = [(1.21, 2.13), (2.37, 1.03), (0.71, 0.55), (1.9, 1.9), (3.1, 2.3)]
     if side > LARGE:
         shapes = shapes[:3]
     pictures = [_photograph((round(side * h) | 1, round(side * w))) for h, w in shapes]
-    pictures.append(_photograph((19, 26)))
+    pictures += [_photograph(shape) for shape in ((19, 26), (32, 231), (230, 33))]
+    pictures += [_framed(_photograph((80, 110)), level) for level in (255, 0)]
     grey = Image.fromarray(_photograph((round(side * 1.3), round(side * 0.9)))).convert("L")
     alpha = Image.fromarray(_photograph((round(side * 0.9), round(side * 1.4)))).convert("RGBA")
     alpha.putalpha(Image.linear_gradient("L").resize(alpha.size))
@@ -433,6 +440,11 @@ def probe_pictures(size: tuple[int, int]) -> list[np.ndarray]:
         picture.save(file, "PNG")
         pictures.append(np.asarray(open_picture(io.BytesIO(file.getvalue())).image))
     return pictures
+
+
+def _framed(picture: np.ndarray, level: int) -> np.ndarray:
+    """Return a picture with a frame of one grey level, which processors for documents cut off."""
+    return np.pad(picture, ((20, 20), (25, 25), (0, 0)), constant_values=level)
 
 
 def _photograph(shape: tuple[int, int]) -> np.ndarray:
@@ -454,6 +466,11 @@ def _affine(process: Process, title: str) -> _Affine:
                 "can "
                 "be exported"
             )
+        if not np.isfinite(result).all():
+            raise InputError(
+                f"{title} makes values that are not finite: correct image_mean, image_std and rescale_factor "
+                "in preprocessor_config.json"
+            )
         centre = result[:, result.shape[1] // 2, result.shape[2] // 2]
         if np.abs(result - centre[:, None, None]).max() > 1e-3 * max(1.0, float(np.abs(centre).max())):
             raise InputError(
@@ -464,6 +481,11 @@ def _affine(process: Process, title: str) -> _Affine:
     black, white = results[0], results[1]
     effect = np.array([r - black for r in results[2:5]])  # (source channel, input channel)
     reach = np.abs(effect).max(axis=0)
+    if not reach.any():
+        raise InputError(
+            f"{title} makes the same input of every colour: correct rescale_factor and image_std in "
+            "preprocessor_config.json"
+        )
     source = np.abs(effect).argmax(axis=0)
     others = np.abs(effect).sum(axis=0) - reach
     if (reach == 0).any() or sorted(source) != [0, 1, 2] or (others > 1e-4 * reach).any():

@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class LocalSession:
     inputs : dict
         Name to (type, shape) in ONNX Runtime's notation.
     outputs : tuple of str
+        Those that are arrays, not sequences or maps.
     ort : onnxruntime.InferenceSession
 
     Raises
@@ -115,7 +117,7 @@ class LocalSession:
             )
         self.provider, self.threads = provider, options.intra_op_num_threads
         self.inputs = {i.name: (i.type, tuple(i.shape)) for i in self.ort.get_inputs()}
-        self.outputs = tuple(o.name for o in self.ort.get_outputs())
+        self.outputs = _arrays(self.ort.get_outputs(), label)
         self._turns = None if provider == "cpu" else threading.Lock()
         self._bound = self._bind(label, inputs)
         _opened.add(self)
@@ -145,3 +147,21 @@ class LocalSession:
                     f"provider {self.provider!r} cannot build the engine of {label}: {load_failure(error)}"
                 ) from error
         return calls
+
+
+def _arrays(outputs: Sequence[Any], label: str) -> tuple[str, ...]:
+    """Return the names of the outputs that are arrays.
+
+    Raises
+    ------
+    InputError
+        The scores are in a sequence or a map.
+    """
+    other = [o for o in outputs if not o.type.startswith("tensor(")]
+    arrays = [o for o in outputs if o.type.startswith("tensor(")]
+    if other and not any(o.type in ("tensor(float)", "tensor(float16)", "tensor(double)") for o in arrays):
+        raise InputError(
+            f"{label}: its output {other[0].name!r} is a {other[0].type}, not an array of scores: export it "
+            "without ZipMap (skl2onnx: options={'zipmap': False}) and without sequences"
+        )
+    return tuple(o.name for o in arrays)

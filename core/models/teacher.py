@@ -9,7 +9,7 @@ from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import GraphSession, open_session
-from inficond.core.models.teacher_trial import output_kind, trial_pictures
+from inficond.core.models.teacher_trial import SUM_TOLERANCE_8, output_kind, trial_pictures
 
 
 class Teacher:
@@ -98,7 +98,7 @@ class Teacher:
                     f'the teacher {self.name!r} returns logits: set `output_kind` to "logits" in its '
                     "manifest.json"
                 )
-            return np.clip(raw, 0.0, 1.0).astype(np.float32)
+            return _rounded_off(np.clip(raw, 0.0, 1.0).astype(np.float32), self.link)
         return apply_link(raw, self.link)
 
     def outputs(self, pixels: np.ndarray) -> np.ndarray:
@@ -159,11 +159,24 @@ class Teacher:
             )
 
 
+EXACT_SUM = 1e-4
+"""How far the sum of a softmax of float32 may be from 1."""
 FLOATS: dict[str, np.dtype] = {
     "tensor(float16)": np.dtype(np.float16),
     "tensor(double)": np.dtype(np.float64),
 }
 """Types of an input that are neither uint8 nor float32."""
+
+
+def _rounded_off(probabilities: np.ndarray, link: str) -> np.ndarray:
+    """Divide rows (B, L) of a softmax by their sum where 16-bit or 8-bit rounding moved it from 1."""
+    if link != "softmax":
+        return probabilities
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    off = np.abs(sums - 1)
+    coarse = (off > EXACT_SUM) & (off <= SUM_TOLERANCE_8)
+    probabilities[coarse] /= sums[coarse, None].astype(np.float32)
+    return probabilities
 
 
 def rows_of_outputs(answer: np.ndarray, pictures: int, path: Path) -> np.ndarray:

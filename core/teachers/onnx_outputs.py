@@ -7,7 +7,7 @@ import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.models.teacher import rows_of_outputs
-from inficond.core.models.teacher_trial import check_percentages, output_kind
+from inficond.core.models.teacher_trial import check_percentages, output_kind, sum_to_one
 
 ENOUGH = 8
 """Fewest labelled or different pictures from which a rule is drawn."""
@@ -126,15 +126,18 @@ def find_kind(outputs: np.ndarray, name: str, stated: str | None) -> tuple[str, 
                 "it is such a logit; a regression model cannot be a teacher"
             )
         return "logits", "sigmoid", f"{said} are logits: a sigmoid follows, as its metadata state"
-    if within and np.abs(outputs.sum(axis=1) - 1).max() > 1e-3:
-        if stated is not None:
-            return "logits", stated, f"{said} are logits: a {stated} follows, as its metadata state"
+    if within and not sum_to_one(outputs):
+        if stated == "softmax":
+            raise InputError(
+                f"{said} lie between 0 and 1 and do not sum to 1, although its metadata state a softmax, "
+                "which would flatten them: state `link` as sigmoid if the graph ends in one"
+            )
         return (
             "probabilities",
             "sigmoid",
             (
                 f"{said} lie between 0 and 1 and do not sum to 1: they are used as probabilities of a "
-                "sigmoid for each label"
+                "sigmoid for each label, which the graph ends in"
             ),
         )
     if within:
@@ -182,4 +185,4 @@ def _are_best_classes(rows: np.ndarray, answers: Mapping[str, np.ndarray]) -> bo
 
 
 def _is_distribution(rows: np.ndarray) -> bool:
-    return bool(rows.min() >= -1e-4 and np.abs(rows.sum(axis=1) - 1).max() <= 1e-3)
+    return sum_to_one(rows)

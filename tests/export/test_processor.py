@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from inficond.core.errors import InputError
 
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch")
 tf = pytest.importorskip("transformers")
 
 from inficond.export.preprocessing import Preprocessing  # noqa: E402
-from inficond.export.processor import read_preprocessing  # noqa: E402
+from inficond.export.processor import Stated, measure, read_preprocessing  # noqa: E402
 from inficond.export.source import Source  # noqa: E402
 from inficond.export.verify import synthetic_photographs  # noqa: E402
 
@@ -80,6 +81,33 @@ PROCESSORS = {
     "mean and deviation of bytes": (
         tf.ViTImageProcessorPil,
         {"size": SQUARE, "do_rescale": False, "image_mean": [123.0, 117.0, 104.0], "image_std": [58.0] * 3},
+    ),
+    "centre crop after a stretch, classes reduced": (
+        tf.BeitImageProcessorPil,
+        {"size": SQUARE, "do_center_crop": True, "crop_size": {"height": 36, "width": 36},
+         "do_reduce_labels": True},
+    ),
+    "multiples without aspect ratio": (tf.DPTImageProcessorPil, {"size": SQUARE, "ensure_multiple_of": 8}),
+    "256 and 224 of MobileNet": (
+        tf.MobileNetV2ImageProcessorPil,
+        {"size": {"shortest_edge": 46}, "crop_size": SQUARE},
+    ),
+    "RGB by choice": (
+        tf.MobileViTImageProcessorPil,
+        {"size": {"shortest_edge": 45}, "crop_size": SQUARE, "do_flip_channel_order": False},
+    ),
+    "crop of EfficientNet, once normalised": (
+        tf.EfficientNetImageProcessorPil,
+        {"size": SQUARE, "do_center_crop": True, "crop_size": {"height": 32, "width": 32},
+         "include_top": False},
+    ),
+    "twice the range": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE, "do_normalize": False, "rescale_factor": 1 / 127.5},
+    ),
+    "a filter of lanczos, upright": (
+        tf.ChameleonImageProcessorPil,
+        {"size": {"shortest_edge": 44}, "crop_size": SQUARE},
     ),
     "crop_pct of PoolFormer": (
         tf.PoolFormerImageProcessorPil,
@@ -176,6 +204,49 @@ REFUSED = {
         {"image_std": [0, 0, 0]},
         "standard deviation of 0",
     ),
+    "a limit of the longer side": (
+        tf.CLIPImageProcessorPil,
+        {"crop_size": SQUARE},
+        {"size": {"shortest_edge": 40, "longest_edge": 140}},
+        "on a picture of 231×32 pixels the closest.*differs",
+    ),
+    "crop without resize": (
+        tf.DeiTImageProcessorPil,
+        {"do_resize": False, "crop_size": SQUARE},
+        {},
+        "no resize and centre crop reproduces",
+    ),
+    "grey": (
+        tf.SuperPointImageProcessorPil,
+        {"size": SQUARE, "do_grayscale": True},
+        {},
+        "mixes or drops colour",
+    ),
+    "a rescale factor of zero": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE},
+        {"rescale_factor": 0},
+        "the same input of every colour: correct rescale_factor",
+    ),
+    "a mean that is not a number": (
+        tf.ViTImageProcessorPil,
+        {"size": SQUARE},
+        {"image_mean": [float("nan")] * 3},
+        "not finite: correct image_mean",
+    ),
+    "a tensor alone": (tf.IdeficsImageProcessorPil, {"image_size": 40}, {}, "makes a Tensor of a picture"),
+    "tiles": (
+        tf.LlavaNextImageProcessorPil,
+        {"size": {"shortest_edge": 40}, "crop_size": SQUARE},
+        {},
+        "takes one picture with three channels",
+    ),
+    "padding to a common size": (
+        tf.DetrImageProcessorPil,
+        {},
+        {"size": {"shortest_edge": 40, "longest_edge": 60}, "pad_size": {"height": 64, "width": 64}},
+        "pads pictures",
+    ),
     "longest edge alone": (
         tf.CLIPImageProcessorPil,
         {"crop_size": SQUARE},
@@ -192,6 +263,27 @@ def test_preprocessing_without_a_manifest_form_is_refused_with_the_difference(tm
     with pytest.raises(InputError, match=message) as refused:
         read_preprocessing(saved(factory(**options), tmp_path, **changes))
     assert "\n" not in str(refused.value)
+
+
+class CutsFrames(tf.ViTImageProcessorPil):
+    """A processor for documents, which cuts off white margins before it stretches a picture."""
+
+    def __call__(self, images, **options):
+        dark = np.asarray(images.convert("L")) < 250
+        rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+        if len(rows):
+            images = images.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+        return super().__call__(images, **options)
+
+
+def test_a_processor_that_cuts_margins_is_refused():
+    processor = CutsFrames(size=SQUARE)
+
+    def process(picture):
+        return processor(Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
+
+    with pytest.raises(InputError, match="the closest.*differs by up to"):
+        measure(process, Stated(), "the processor of documents")
 
 
 SPELLED: dict[str, dict[str, object]] = {

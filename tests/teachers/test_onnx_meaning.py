@@ -60,7 +60,12 @@ class Graph:
             nodes,
             "classifier",
             [helper.make_tensor_value_info("x", self.kind, self.shape), *self.more_inputs],
-            [helper.make_tensor_value_info(*output) for output in self.outputs],
+            [
+                helper.make_tensor_sequence_value_info(*output)
+                if output[0] == "parts"
+                else helper.make_tensor_value_info(*output)
+                for output in self.outputs
+            ],
             [
                 numpy_helper.from_array(np.asarray(value), name)
                 for name, value in {"eight": np.float32(8), **self.constants}.items()
@@ -233,6 +238,56 @@ REFUSED: dict[str, tuple[Graph, Sequence[str], str]] = {
         NAMES,
         "returns 392×3 for 8 pictures.*input size",
     ),
+    "a sequence": (
+        Graph([NODE("SequenceConstruct", ["scores"], ["parts"])], [("parts", T.FLOAT, ["B", 3])]),
+        NAMES,
+        "'parts' is a seq.tensor.float.*without ZipMap",
+    ),
+    "sigmoid under a stated softmax": (
+        Graph([NODE("Sigmoid", ["scores"], ["p"])], [PROBABILITIES], metadata={"link": "softmax"}),
+        NAMES,
+        "lie between 0 and 1 and do not sum to 1.*state `link` as sigmoid",
+    ),
+    "auxiliary outputs": (
+        Graph(
+            [NODE("Neg", ["scores"], ["aux1"]), NODE("Abs", ["scores"], ["aux2"])],
+            [SCORES, ("aux1", T.FLOAT, ["B", 3]), ("aux2", T.FLOAT, ["B", 3])],
+        ),
+        NAMES,
+        "several outputs.*state its name as `output`",
+    ),
+    "logits and sigmoid": (
+        Graph([NODE("Sigmoid", ["scores"], ["p"])], [SCORES, PROBABILITIES]),
+        NAMES,
+        "several outputs.*scores .3., p .3.",
+    ),
+    "a background class": (
+        Graph(
+            [NODE("Pad", ["scores", "one_more"], ["four"])],
+            [("four", T.FLOAT, ["B", 4])],
+            constants={"one_more": np.array([0, 1, 0, 0])},
+        ),
+        NAMES,
+        "4 outputs, but 3 labels",
+    ),
+    "a row in another axis": (
+        Graph(
+            [NODE("Unsqueeze", ["scores", "axes"], ["row"])],
+            [("row", T.FLOAT, ["B", 1, 3])],
+            constants={"axes": np.array([1])},
+        ),
+        NAMES,
+        "2 axes per picture.*one score for each class",
+    ),
+    "not a number": (
+        Graph(
+            [NODE("Div", ["zero", "zero"], ["nan"]), NODE("Add", ["scores", "nan"], ["y"])],
+            [("y", T.FLOAT, ["B", 3])],
+            constants={"zero": np.float32(0)},
+        ),
+        NAMES,
+        "NaN or infinite",
+    ),
     "newer opset": (Graph(opset=99), NAMES, "opset 99 is newer.*upgrade onnxruntime.*opset_version"),
     "newer format": (Graph(ir=99), NAMES, "IR version 99 is newer.*upgrade onnxruntime"),
     "unknown operator": (
@@ -257,6 +312,73 @@ def test_the_metadata_state_the_link_of_logits(tmp_path: Path, link: str) -> Non
     manifest, said = convert(Graph(metadata={"link": link}), tmp_path)
     assert (manifest["link"], manifest["output_kind"]) == (link, "logits")
     assert f"a {link} follows, as its metadata state" in said
+
+
+def _steps() -> list[Any]:
+    """A softmax rounded to 8 bits, as quantized graphs return it."""
+    return [
+        SOFTMAX,
+        NODE("QuantizeLinear", ["p", "step", "start"], ["q"]),
+        NODE("DequantizeLinear", ["q", "step", "start"], ["rounded"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("graph", "link", "kind"),
+    [
+        (Graph([SOFTMAX], [PROBABILITIES]), "softmax", "probabilities"),
+        (
+            Graph([NODE("LogSoftmax", ["scores"], ["log"], axis=1)], [("log", T.FLOAT, ["B", 3])]),
+            "softmax",
+            "logits",
+        ),
+        (
+            Graph(
+                [NODE("Div", ["scores", "hot"], ["flat"]), NODE("Softmax", ["flat"], ["p"], axis=1)],
+                [PROBABILITIES],
+                constants={"hot": np.float32(20)},
+            ),
+            "softmax",
+            "probabilities",
+        ),
+        (
+            Graph(
+                [SOFTMAX, NODE("Cast", ["p"], ["half"], to=T.FLOAT16)],
+                [("half", T.FLOAT16, ["B", 3])],
+            ),
+            "softmax",
+            "probabilities",
+        ),
+        (
+            Graph(
+                _steps(),
+                [("rounded", T.FLOAT, ["B", 3])],
+                constants={"step": np.float32(1 / 256), "start": np.uint8(0)},
+            ),
+            "softmax",
+            "probabilities",
+        ),
+        (Graph([NODE("Sigmoid", ["scores"], ["p"])], [PROBABILITIES]), "sigmoid", "probabilities"),
+        (
+            Graph([NODE("Sigmoid", ["scores"], ["p"])], [PROBABILITIES], metadata={"link": "sigmoid"}),
+            "sigmoid",
+            "probabilities",
+        ),
+        (Graph([NODE("Neg", ["scores"], ["minus"])], [("minus", T.FLOAT, ["B", 3])]), "softmax", "logits"),
+    ],
+    ids=["softmax", "log-softmax", "temperature", "half precision", "8 bits", "sigmoid", "sigmoid, stated",
+         "all below 0"],
+)  # fmt: skip
+def test_the_link_inside_a_graph_is_found(tmp_path: Path, graph: Graph, link: str, kind: str) -> None:
+    names = ["c", "d", "e"]  # not those of the pictures
+    manifest, _ = convert(graph, tmp_path, names)
+    assert (manifest["link"], manifest["output_kind"]) == (link, kind)
+    teacher = load_teacher(tmp_path / "teacher", "cpu")
+    answers = teacher.respond(np.stack([teacher.preprocess(image) for image in PICTURES.images]))
+    assert answers.dtype == np.float32
+    assert np.ptp(answers, axis=0).max() > 0.02
+    if link == "softmax":
+        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_yes_or_no_logit_needs_a_stated_sigmoid(tmp_path: Path) -> None:
