@@ -129,7 +129,7 @@ def check_space(files: PageFiles, caller: Caller, owner: str) -> None:
         use = files.upload_use(address=caller.address)
         shares.append((use, UPLOAD_FILES.per_address, UPLOAD_BYTES.per_address))
     if any(count >= most or size + MAX_UPLOAD > limit for (count, size), most, limit in shares):
-        raise BadUpload("too many uploads wait to be used: use or end them, or try again later", 429)
+        raise BadUpload("too many uploads are unused: use or cancel them, or try again later", 429)
     if shutil.disk_usage(files.uploads).free < MIN_FREE_DISK + MAX_UPLOAD:
         raise BadUpload(DISK_FULL, 507)
 

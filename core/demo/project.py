@@ -134,7 +134,7 @@ def _make(place: Path, folder: str) -> Path:
                     return place / folder
                 # Incomplete, for instance because files were deleted: renamed, since it holds a history.
                 (place / folder).replace(tempfile.mkdtemp(prefix=f"{folder}-damaged-", dir=place))
-        raise OSError(f"{place / folder} is in the way")
+        raise OSError(f"{place / folder} cannot be replaced: rename or delete it")
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

@@ -46,7 +46,7 @@ class Cost:
 
     @property
     def text(self) -> str:
-        """One line."""
+        """Who loses and how much, in one line."""
         d = self.change
         if self.kind == "class":
             span = f"(95 % {d.low:+.3f} … {d.high:+.3f})"
