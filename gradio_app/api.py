@@ -224,7 +224,7 @@ class Api:
     def _suggest(self, visitor: Visitor, class_name: str, subset: str = "") -> dict[str, Any]:
         """List the actions with the largest expected gain for a class, each with its predicted effect."""
         session = visitor.session
-        found = session.suggest(class_name, subset or None)
+        found = session.suggest(class_name, subset or None, progress=visitor.progress)
         return {"suggestions": [suggestion_payload(s, session) for s in found]}
 
     def _add_concept(self, visitor: Visitor, word: str) -> dict[str, Any]:
@@ -289,7 +289,6 @@ def strip_file_objects(value: Any) -> Any:
 
 def _stepped(visitor: Visitor, node: Any) -> dict[str, Any]:
     """Return the node after a step."""
-    not_saved = visitor.saving_note()
     payload: StepPayload = {
         "node": node.id,
         "parent": node.parent,
@@ -300,7 +299,7 @@ def _stepped(visitor: Visitor, node: Any) -> dict[str, Any]:
             {"class": w.cls, "concept": w.concept, "before": w.before, "after": w.after} for w in node.weights
         ],
     }
-    if not_saved:
+    if not_saved := visitor.saving_note():
         payload["note"] = not_saved
     return dict(payload)
 

@@ -159,6 +159,7 @@ class RpcServer:
         response.setdefault("token", visitor.token)
         if lost:
             response["note"] = SESSION_EXPIRED
+        visitor.saving_note()  # a step whose answer failed is saved before it is answered too
         return to_json(response)
 
     # -- reading
@@ -313,9 +314,9 @@ class RpcServer:
 
     def _stepped(self, visitor: Visitor, request: Request, node: Any) -> Payload:
         """Return the node after a step, with the parts that the request names."""
-        not_saved = visitor.saving_note()
         selection, note = resolve_selection(request.get("selection"), visitor)
         response = self._read(visitor, selection, _part_names(request))
+        not_saved = visitor.saving_note()
         line = " ".join(text for text in (note, not_saved) if text)
         revision = visitor.session.history.revision
         return {"node": node.id, "title": node.title, "revision": revision, **response, **_noted(line)}

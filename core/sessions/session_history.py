@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inficond.core.errors import InputError, StorageError, one_line
-from inficond.core.history.database import WRITE_SECONDS
+from inficond.core.history.database import WRITE_SECONDS, busy
 from inficond.core.history.node import Node
-from inficond.core.history.store import MAIN, History
+from inficond.core.history.store import MAIN, VISITOR, History
 from inficond.core.history.tree import Remark, Tree
 from inficond.core.sessions.metrics import state_metrics
 from inficond.core.sessions.project_context import ProjectContext, code_version
@@ -153,15 +153,19 @@ class SessionHistory:
         self._context, self._workspace = context, context.workspace
         self.token = token or secrets.token_urlsafe(12)
         self.persistent = self.token == MAIN
-        self.who = who or (_user() if token is None or self.persistent else "visitor")
+        self.who = who or (_user() if token is None or self.persistent else VISITOR)
         self.lock = threading.RLock()
         self._store = store or context.history_store
         self._tree = Tree(context.root, self._workspace.root)
         self.saved = False
         self.autosave = self.read_only = False
         self._unsaved: list[Node] = []
-        self._unsaved_remarks: set[str] = set()
-        self._moved = False
+        self._unsaved_remarks: dict[str, Remark] = {}
+        self._unsaved_position: tuple[str, list[str]] | None = None
+        self._unsaved_lock = threading.Lock()  # of these three; never held while a file is written
+        self._saving = threading.Lock()  # held by the thread that saves
+        self._deferred = 0  # blocks of `saving_beside` that have not ended
+        self._saver: threading.Thread | None = None
         self.max_steps = float("inf")
         self._read(context.history_store, MAIN)
         self._shared = len(self._tree)
@@ -186,7 +190,7 @@ class SessionHistory:
             )
         for node in nodes:
             self._check(node, history)
-            self._define(node, history)
+            self._define(node, history, owner)
         self._tree.add(map(self._context.intern_node, nodes))
         self._tree.remarks.update({n: Remark(*fields) for n, fields in remarks.items()})
         if owner == self.token:
@@ -209,13 +213,14 @@ class SessionHistory:
                 f"{history.path}: node {node.id} does not match this project: restore a copy of the history"
             )
 
-    def _define(self, node: Node, history: History) -> None:
+    def _define(self, node: Node, history: History, owner: str) -> None:
         """Define the concept by example that a node added."""
         if node.kind != "add" or "shown" not in node.detail:
             return
         try:
             shown, other = (check_examples(node.detail.get(key) or []) for key in ("shown", "not_shown"))
-            self._context.words.define(str(node.detail["concept"]), shown, other)
+            user = None if history is self._context.history_store and owner == MAIN else self
+            self._context.words.define(str(node.detail["concept"]), shown, other, user)
         except InputError as error:
             raise StorageError(f"{history.path}: node {node.id}: {error}") from None
 
@@ -227,7 +232,7 @@ class SessionHistory:
     @property
     def changed(self) -> bool:
         """Whether there is anything to save."""
-        return bool(self._moved or self._unsaved or self._unsaved_remarks)
+        return bool(self._unsaved_position or self._unsaved or self._unsaved_remarks)
 
     @property
     def node(self) -> str:
@@ -240,7 +245,10 @@ class SessionHistory:
         return self._tree[self._tree.current]
 
     def exams_taken(self) -> int:
-        """Return the number of exams of the project: those of all visitors, and those not saved yet."""
+        """Return the number of exams of this session and of the project's own sessions.
+
+        Those in visits of other visitors are left out: a visit must not change what others see.
+        """
         own = {node.id for node in self._tree if node.kind == "exam"}
         return len(own | self._context.history_store.exams() | self._store.exams())
 
@@ -550,15 +558,59 @@ class SessionHistory:
         """
         if self.persistent:
             return
-        self._unsaved += nodes
-        self._moved = True
-        if remark is not None:
-            self._unsaved_remarks.add(remark)
-        if self.autosave:
-            try:
-                self.save(AUTOSAVE_SECONDS)
-            except StorageError as error:
-                log.warning("a step is not saved yet: %s", error)
+        with self._unsaved_lock:
+            self._unsaved += nodes
+            self._unsaved_position = self.node, list(self._tree.redo)
+            if remark is not None:
+                self._unsaved_remarks[remark] = self._tree.remarks[remark]
+        if self.autosave and not self._deferred:
+            self._autosave()
+
+    def _autosave(self) -> None:
+        try:
+            self.save(AUTOSAVE_SECONDS)
+        except StorageError as error:
+            log.warning("a step is not saved yet: %s", error)
+
+    @contextmanager
+    def saving_beside(self) -> Iterator[None]:
+        """Save the steps of the block in a thread that starts at its end, where `autosave` is set.
+
+        The disk works while the caller continues. `wait_until_saved` awaits the thread.
+
+        Examples
+        --------
+        >>> with session.history.saving_beside():
+        ...     node = session.drop_concept("fish")
+        >>> session.history.autosave, session.changed
+        (False, True)
+        """
+        with self.lock:
+            self._deferred += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._deferred -= 1
+                if self.autosave and self.changed:
+                    self._saver = threading.Thread(target=self._autosave, name="inficond-save", daemon=True)
+                    self._saver.start()
+
+    def wait_until_saved(self) -> bool:
+        """Wait until the thread of `saving_beside` has ended; return whether nothing is left to save.
+
+        Examples
+        --------
+        >>> session.history.wait_until_saved()
+        True
+        >>> node = session.drop_concept("fish")
+        >>> session.history.wait_until_saved()
+        False
+        """
+        saver = self._saver
+        if saver is not None:
+            saver.join()
+        return not self.changed
 
     def save(self, wait: float = WRITE_SECONDS) -> str:
         """Write to the store what changed since the session was last saved.
@@ -588,17 +640,32 @@ class SessionHistory:
         >>> copy.session(token).dropped
         frozenset({'fish'})
         """
-        with self.lock:
-            if not self.persistent:
-                with self._store.writing(wait):
-                    self._store.add(self.token, self._unsaved, self.node, self._tree.redo)
-                    for node in self._unsaved_remarks:
-                        remark = self._tree.remarks[node]
-                        self._store.remark(self.token, node, remark.name, remark.note)
-                self.saved, self._moved = True, False
-                self._unsaved.clear()
-                self._unsaved_remarks.clear()
+        if self.persistent:
             return self.token
+        if not self._saving.acquire(timeout=wait):
+            raise busy(self._store.path, wait)
+        try:
+            with self._unsaved_lock:
+                nodes, remarks, position = (
+                    list(self._unsaved),
+                    dict(self._unsaved_remarks),
+                    self._unsaved_position,
+                )
+            with self._store.writing(wait):
+                self._store.add(self.token, nodes, *(position or (self.node, list(self._tree.redo))))
+                for node, remark in remarks.items():
+                    self._store.remark(self.token, node, remark.name, remark.note)
+            with self._unsaved_lock:  # what was noted since then is left to the next call
+                del self._unsaved[: len(nodes)]
+                self._unsaved_remarks = {
+                    n: r for n, r in self._unsaved_remarks.items() if remarks.get(n) is not r
+                }
+                if self._unsaved_position is position:
+                    self._unsaved_position = None
+                self.saved = True
+        finally:
+            self._saving.release()
+        return self.token
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
