@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAIN = "main"
 """Owner of the project's own branch; other owners are visitors' tokens."""
+VISITOR = "visitor"
+"""Author of the steps in visits of a page."""
 FETCHED = 500
 """Nodes that are read by one query."""
 
@@ -119,12 +121,16 @@ class History:
             return dict(db.execute("SELECT owner, used FROM head")) if db else {}
 
     def exams(self) -> set[str]:
-        """Return the ids of the exams of all owners."""
+        """Return the ids of the exams of all owners, except for those that visitors of a page took."""
         with self._file.reading() as db:
             if db is None:
                 return set()
-            # A quote within a text of `info` is escaped, so that only the field itself matches.
-            found = db.execute('SELECT id FROM node WHERE instr(info, \'"kind":"exam"\') > 0')
+            # A quote within a text of `info` is escaped, so that only the fields themselves match.
+            found = db.execute(
+                'SELECT id FROM node WHERE instr(info, \'"kind":"exam"\') > 0'
+                " AND (owner = ? OR instr(info, ?) = 0)",
+                (MAIN, f'"who":"{VISITOR}"'),
+            )
             return {str(name) for (name,) in found}
 
     def check(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inficond.core.errors import InputError, StorageBusy, StorageError
-from inficond.core.history.store import MAIN, History
+from inficond.core.history.store import MAIN, VISITOR, History
 from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.session import Session
 
@@ -113,7 +113,7 @@ class SessionRegistry:
         self._collect_idle(self._clock())
         session = self._in_memory(token)
         if session is None and token and new:
-            session = Session(self._context, token, who="visitor", store=self.store, new=True)
+            session = Session(self._context, token, who=VISITOR, store=self.store, new=True)
         elif session is None and token:
             try:
                 session = Session(self._context, token, store=self.store)
@@ -122,7 +122,7 @@ class SessionRegistry:
             except InputError:
                 session = None  # expired, or saved by another version: a new session begins
         if session is None:
-            session = Session(self._context, who="visitor", store=self.store)
+            session = Session(self._context, who=VISITOR, store=self.store)
         with self._lock:
             if session.token in self._live:  # another thread was faster
                 session = self._live[session.token][0]

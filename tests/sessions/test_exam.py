@@ -16,6 +16,7 @@ from inficond.core.evaluation.exam import exam_level
 from inficond.core.report import report
 from inficond.core.report.exam_lines import exam_summary, short_line
 from inficond.core.sessions.exam_records import exam_record, short_record
+from inficond.core.sessions.session_registry import SessionRegistry
 from inficond.core.tuning.actions import Action
 
 N, EXAM = 300, 90
@@ -79,6 +80,21 @@ def test_exams_of_saved_visits_count(project: Project) -> None:
     visitor.take_exam()
     visitor.save()
     assert project.session("main").take_exam().detail["number"] == 2
+
+
+def test_exams_in_a_visit_count_in_this_visit_only(project: Project) -> None:
+    """A visitor of a public page must not widen the intervals of the owner or of other visitors."""
+    visits = SessionRegistry(project.context, autosave=True)
+    visit = visits.open()
+    for k in range(3):
+        visit.apply("boat", [Action("mute", f"c{k}")])
+        assert visit.take_exam().detail["number"] == k + 1
+    other = visits.open()
+    other.apply("boat", [Action("mute", "c5")])
+    assert other.take_exam().detail["number"] == 1
+    assert project.session("main").take_exam().detail["number"] == 1
+    assert Project.open(project.path).session().history.exams_taken() == 1
+    assert visit.history.exams_taken() == 4, "the owner's exams count for visitors"
 
 
 def test_the_exam_of_an_earlier_student_says_how_many_steps_ago_it_was(project: Project) -> None:
