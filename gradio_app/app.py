@@ -189,6 +189,7 @@ class Page:
 
     def close(self) -> None:
         """Stop the server, save all visits, and delete the files of the page."""
+        self.visitors.stop_background()
         if self._server is not None:
             self._server.stop()
         self.blocks.close(verbose=False)

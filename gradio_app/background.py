@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from inficond.core.errors import Cancelled
+
 CLOSE_SECONDS = 15.0
 """Seconds for which the end of all threads is awaited."""
 
@@ -24,6 +26,15 @@ class BackgroundThreads:
     def stopped(self) -> bool:
         """Whether the page is closing: a thread returns as soon as it reads true."""
         return self._stop.is_set()
+
+    @property
+    def progress(self) -> "UntilClosed":
+        """Progress of long work, which is cancelled when the page closes."""
+        return UntilClosed(self._stop)
+
+    def stop(self) -> None:
+        """Ask all threads to stop, and cancel work that reports to `progress`."""
+        self._stop.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait; return whether the page is closing."""
@@ -62,3 +73,28 @@ class BackgroundThreads:
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
+
+
+class UntilClosed:
+    """Progress that shows nothing and cancels the work when the page closes.
+
+    Parameters
+    ----------
+    closing : Event
+        Set when the page closes.
+    """
+
+    def __init__(self, closing: threading.Event) -> None:
+        self._closing = closing
+
+    def start(self, stage: str, total: int, done: int = 0) -> None:
+        """Begin a stage."""
+        self.advance(0)
+
+    def advance(self, n: int = 1) -> None:
+        """Raise `Cancelled` if the page is closing."""
+        if self._closing.is_set():
+            raise Cancelled("the page is closing")
+
+    def note(self, message: str) -> None:
+        """Ignore a line."""

@@ -2,6 +2,7 @@
 
 import logging
 
+from inficond.core.errors import Cancelled
 from inficond.core.project.image_map import LEAST_IMAGES
 from inficond.core.tuning.actions import Action
 from inficond.gradio_app.background import BackgroundThreads
@@ -38,6 +39,8 @@ def prepare_first_view(reader: Visitor, threads: BackgroundThreads) -> None:
             if part.slow:
                 part.read(reader, Selection(first))
         if not threads.stopped and len(reader.project) >= LEAST_IMAGES:
-            reader.session.context.image_map()
+            reader.session.context.image_map(threads.progress)
+    except Cancelled:
+        return
     except Exception:  # a visitor's request meets the same fault and reports it
         LOG.warning("the first view of a project could not be computed in advance", exc_info=True)

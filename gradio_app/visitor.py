@@ -26,7 +26,7 @@ from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.access import OWNER_STEPS
-from inficond.gradio_app.background import BackgroundThreads
+from inficond.gradio_app.background import BackgroundThreads, UntilClosed
 from inficond.gradio_app.limits import PROJECTS, SESSIONS, VISITS
 from inficond.gradio_app.page_files import PageFiles
 
@@ -111,6 +111,9 @@ class Visitor:
     def step(self) -> Iterator[Session]:
         """Open the session for a step; steps of other processes on the same history are read first.
 
+        The step of an isolated visit is saved in a thread from the end of the block, while the answer is
+        computed. `saving_note` awaits it.
+
         Raises
         ------
         InputError
@@ -119,7 +122,7 @@ class Visitor:
         if self._registry.one_history and not self.is_owner:
             raise InputError(OWNER_STEPS)
         session = self.own_session()
-        with session.exclusive():
+        with session.exclusive(), session.history.saving_beside():
             yield session
 
     def use_session(self, session: Session | None) -> None:
@@ -127,9 +130,14 @@ class Visitor:
         self._session = session
 
     def saving_note(self) -> str | None:
-        """Return a note for the visitor if the last step could not be saved yet."""
-        session = self.own_session()
-        return NOT_SAVED if session.history.autosave and session.changed else None
+        """Wait until the last step is saved; return a note for the visitor if it could not be saved yet."""
+        history = self.session.history
+        return None if history.wait_until_saved() or not history.autosave else NOT_SAVED
+
+    @property
+    def progress(self) -> UntilClosed:
+        """Progress of long work for this visit, which is cancelled when the page closes."""
+        return self._registry.progress
 
     @property
     def available_projects(self) -> "dict[str, Project]":
@@ -284,6 +292,15 @@ class VisitorRegistry:
 
     def __len__(self) -> int:
         return len(self._visitors)
+
+    @property
+    def progress(self) -> UntilClosed:
+        """Progress of long work, which is cancelled when the page closes."""
+        return self._threads.progress
+
+    def stop_background(self) -> None:
+        """Cancel long work and background threads, because the page closes."""
+        self._threads.stop()
 
     def start_housekeeping(self) -> None:
         """Delete expired visits, files and projects regularly, in a background thread."""

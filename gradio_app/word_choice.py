@@ -12,6 +12,7 @@ from inficond.core.sessions.shown_concepts import (
     SUFFIX,
     Example,
     check_examples,
+    distinct_label,
     example_vector,
     parse_example,
 )
@@ -156,9 +157,11 @@ def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], li
         name = one.get("name")
         name = " ".join(name.split()).removesuffix(SUFFIX) if isinstance(name, str) else ""
         check_name(name)
+        shown, not_shown = check_examples(one.get("shown")), check_examples(one.get("not_shown", []))
+        if not session.history.persistent:
+            name = distinct_label(name, shown, not_shown)
         if name + SUFFIX in (*session.concepts, *(other + SUFFIX for other, _, _ in found)):
             raise InputError(f"{name + SUFFIX!r} is a concept already: choose another name")
-        shown, not_shown = check_examples(one.get("shown")), check_examples(one.get("not_shown", []))
         example_vector(session.project, shown, not_shown)
         found.append((name, shown, not_shown))
     return found

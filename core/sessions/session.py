@@ -341,7 +341,8 @@ class Session:
         full = label + SUFFIX
         shown, not_shown = check_examples(shown), check_examples(not_shown)
         with self._lock:
-            self.context.words.define(full, shown, not_shown)
+            user = None if self.history.persistent else self.history
+            self.context.words.define(full, shown, not_shown, user)
             state, certificates = concept_steps.added(self.workspace, self.state, full)
             detail = {"concept": full, "shown": [list(pair) for pair in shown]}
             if not_shown:
@@ -539,11 +540,17 @@ class Session:
     # -- suggestions
 
     def suggest(
-        self, cls: str, subset: str | None = None, count: int = 5, harmless: bool = False
+        self,
+        cls: str,
+        subset: str | None = None,
+        count: int = 5,
+        harmless: bool = False,
+        progress: Progress | None = None,
     ) -> list[Suggestion]:
         """Return the actions that help a class, or one of its misaligned subsets, most, with their effects.
 
-        With `harmless`, only those by which no class, slice or group clearly loses.
+        With `harmless`, only those by which no class, slice or group clearly loses. `progress` can cancel the
+        search.
 
         Raises
         ------
@@ -556,7 +563,7 @@ class Session:
         >>> best.actions[0].concept, best.gain.verdict
         ('group:water', 'better')
         """
-        return suggest(self.workspace, self.state, cls, subset, count, harmless=harmless)
+        return suggest(self.workspace, self.state, cls, subset, count, harmless=harmless, progress=progress)
 
     def missing_concepts(
         self,
@@ -577,7 +584,7 @@ class Session:
         count : int
             At most so many words.
         progress : Progress, optional
-            Words are embedded once per project, which takes seconds.
+            Can cancel the search. Words are embedded once per project, which takes seconds.
 
         Returns
         -------
@@ -616,6 +623,7 @@ class Session:
             self.project.region_embeddings,
             known,
             count,
+            None if progress is None else progress.advance,
         )
 
     # -- recipes

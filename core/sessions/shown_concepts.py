@@ -4,6 +4,8 @@ The vector of such a concept is the unit difference of the mean of the shown reg
 regions that do not show it; without the latter, the mean of all training regions takes their place.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +59,22 @@ def parse_example(project: ProjectFolder, text: str) -> Example:
     column = int(np.clip((x - left) / (right - left) * w, 0, w - 1))
     line = int(np.clip((y - top) / (bottom - top) * h, 0, h - 1))
     return image, int(assignment[line, column])
+
+
+def distinct_label(name: str, shown: Sequence[Example], not_shown: Sequence[Example] = ()) -> str:
+    """Return a label that contains a hash of the examples.
+
+    Visitors of one page share the concepts in memory, so two of them must not give one name to different
+    examples.
+
+    Examples
+    --------
+    >>> from inficond.core.sessions.shown_concepts import distinct_label
+    >>> distinct_label("gleam", [("a.jpg", 3)])
+    'gleam #805cab'
+    """
+    text = json.dumps([list(shown), list(not_shown)])
+    return f"{name} #{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
 
 def example_vector(

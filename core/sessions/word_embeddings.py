@@ -1,13 +1,16 @@
 """Embeddings of words in a project's encoder space, each computed once."""
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inficond.core.atomic_io import replacing
+from inficond.core.cache import Cache
 from inficond.core.concepts import load_corpus
 from inficond.core.concepts.corpus import Concept, compute_vectors
 from inficond.core.errors import InputError
@@ -21,6 +24,10 @@ from inficond.core.tuning.missing import vocabulary as missing_words
 
 BATCH = 64
 """Words embedded in one call."""
+MOST_TYPED = 4096
+"""Typed words whose embeddings stay in memory; those used least recently are computed again."""
+MOST_UNUSED = 256
+"""Concepts by example that no session uses any more, at most."""
 
 
 class WordEmbeddings:
@@ -35,7 +42,7 @@ class WordEmbeddings:
     Attributes
     ----------
     vectors : dict from str to (D,) float32
-        Embeddings of words beyond the project's concepts, by word; unit length.
+        Embeddings of the vocabulary of suggestions, by word; unit length.
     """
 
     def __init__(self, project: ProjectFolder, encoder: Callable[[], Encoder]) -> None:
@@ -46,12 +53,23 @@ class WordEmbeddings:
         self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
         self._texts: NDArray[np.float32] | None = None
         self._grounded_vocabulary: NDArray[np.float32] | None = None
+        self._typed = Cache(MOST_TYPED)
         self._grounded: dict[str, NDArray[np.float32]] = {}
+        self._users: dict[str, weakref.WeakSet[Any]] = {}  # of the concepts by example
         self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
         self._lock = threading.RLock()
 
-    def define(self, name: str, shown: Sequence[Example], not_shown: Sequence[Example] = ()) -> None:
+    def define(
+        self, name: str, shown: Sequence[Example], not_shown: Sequence[Example] = (), user: Any = None
+    ) -> None:
         """Define a concept by example; see `example_vector`.
+
+        Parameters
+        ----------
+        name : str
+        shown, not_shown : sequence of (image id, region)
+        user : object, optional
+            The definition is kept while this object exists; forever by default.
 
         Raises
         ------
@@ -67,6 +85,20 @@ class WordEmbeddings:
             if name not in self._shown:
                 self._grounded[name] = example_vector(self._project, *examples)
                 self._shown[name] = examples
+                if user is not None:
+                    self._forget_unused()
+                    self._users[name] = weakref.WeakSet()
+            if user is None:
+                self._users.pop(name, None)
+            elif name in self._users:
+                self._users[name].add(user)
+
+    def _forget_unused(self) -> None:
+        """Delete concepts by example that no session uses any more, once there are many."""
+        unused = [name for name, users in self._users.items() if not users]
+        if len(unused) > MOST_UNUSED:
+            for name in unused:
+                del self._users[name], self._shown[name], self._grounded[name]
 
     def embedding(self, word: str) -> NDArray[np.float32]:
         """Return the embedding of a word, (D,) float32, unit length; grounded if the project's words are.
@@ -84,13 +116,13 @@ class WordEmbeddings:
                 return self._grounded[word]
             if word.endswith(SUFFIX):
                 raise InputError(f"{word!r:.80} needs examples: show regions of images")
-            if word not in self.vectors:
-                self.vectors[word] = np.asarray(self._encoder().embed_words([word])[0], np.float32)
-            if self._grounding is None:
-                return self.vectors[word]
-            if word not in self._grounded:
-                self._grounded[word] = self._grounding.ground(self.vectors[word])
-            return self._grounded[word]
+            return self._typed.get(word, lambda: self._embed(word))
+
+    def _embed(self, word: str) -> NDArray[np.float32]:
+        vector = self.vectors.get(word)
+        if vector is None:
+            vector = np.asarray(self._encoder().embed_words([word])[0], np.float32)
+        return vector if self._grounding is None else self._grounding.ground(vector)
 
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded; computed once.
@@ -169,9 +201,9 @@ class WordEmbeddings:
             return chosen, vectors
         with self._lock:
             if words is not None:
-                return chosen, self._grounding.ground_all(vectors)
+                return chosen, self._grounding.ground_all(vectors, progress)
             if self._grounded_vocabulary is None:
-                self._grounded_vocabulary = self._grounding.ground_all(vectors)
+                self._grounded_vocabulary = self._grounding.ground_all(vectors, progress)
             return chosen, self._grounded_vocabulary
 
     def _add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:

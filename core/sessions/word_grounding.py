@@ -10,6 +10,7 @@ from inficond.core.concepts.corpus import Concept, compute_vectors
 from inficond.core.concepts.grounding import LEAST_REGIONS, half_grounded
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
 from inficond.core.models.encoder import Encoder
+from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
 
 MANY_IMAGES = 4000
@@ -53,16 +54,21 @@ class WordGrounding:
             return vector
         return half_grounded(total[None], vector[None], self._neutral_mean, self._word_mean)[0]
 
-    def ground_all(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def ground_all(
+        self, vectors: NDArray[np.float32], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
         """Return the half-grounded vectors of text vectors (V, D), each grounded as if it were the only one.
 
-        At most `MANY_IMAGES` training images are used, so that a vocabulary takes seconds.
+        At most `MANY_IMAGES` training images are used, so that a vocabulary takes seconds. `progress`
+        advances by images and can cancel it.
         """
         best, rows = self._best_of_project, self._project.training_rows
         step = max(1, -(-len(rows) // MANY_IMAGES))
         hubness = self._neutral.hubness(vectors)
         total, count = np.zeros(vectors.shape), np.zeros(len(vectors), np.int64)
         taken = np.arange(0, len(rows), step)
+        if progress is not None:
+            progress.start("comparing words with images", len(taken))
         for start in range(0, len(taken), _BLOCK // 4):
             some = taken[start : start + _BLOCK // 4]
             flat = np.asarray(self._project.region_embeddings[rows[some]], np.float32)
@@ -70,6 +76,8 @@ class WordGrounding:
             named = 2 * (flat @ vectors.T) - hubness > best[some].reshape(-1, 1)
             total += named.T.astype(np.float32) @ flat
             count += named.sum(axis=0)
+            if progress is not None:
+                progress.advance(len(some))
         out = vectors.astype(np.float32)
         moved = count * step >= LEAST_REGIONS
         moved &= count > 0

@@ -17,6 +17,7 @@ from inficond.core.errors import unknown
 from inficond.core.evaluation import SUBSETS, Change
 from inficond.core.evaluation.metrics import Ranking
 from inficond.core.evaluation.subsets import subset_codes
+from inficond.core.progress import Progress, Silent
 from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.tuning.actions import GROUP_PREFIX, Action, expand, spell
 from inficond.core.tuning.bounds import bound_for, bounds_of, box, typical_weight
@@ -156,6 +157,7 @@ def suggest(
     count: int = 5,
     tries: int = 12,
     harmless: bool = False,
+    progress: Progress | None = None,
 ) -> list[Suggestion]:
     """Return the actions that are most likely to improve a class.
 
@@ -173,6 +175,8 @@ def suggest(
         Number of single candidates that are refitted; `JOINT_TRIES` combinations of them are refitted too.
     harmless : bool
         Whether to leave out suggestions by which a class, slice or group clearly loses.
+    progress : Progress, optional
+        Advances with each candidate, and can cancel the search.
 
     Returns
     -------
@@ -205,13 +209,15 @@ def suggest(
     codes = subset_codes(t, s, threshold=threshold)
     if not (codes >= 2).any():
         return []
-    judge = _Judge.of(workspace, state, cls, codes, subset)
+    judge = _Judge.of(workspace, state, cls, codes, subset, progress or Silent())
     with single_threaded_blas():
         found = sensitivity(workspace, state, cls)
         ranked = _candidates(workspace, state, cls, found, judge)
     names = workspace.columns(state.added).names
     in_use = {names[k] for k in np.flatnonzero(state.classes[cls].weights)}
-    exact = [(_refitted(workspace, state, cls, one), one) for one in _different(ranked, tries)]
+    exact = [
+        (_refitted(workspace, state, cls, one, judge.progress), one) for one in _different(ranked, tries)
+    ]
     exact = [(after, one) for after, one in exact if judge.state(workspace, after, cls) > 0]
     exact.sort(key=lambda pair: -judge.state(workspace, pair[0], cls))
     suggestions: list[Suggestion] = []
@@ -245,10 +251,17 @@ class _Judge:
     yes: NDArray[np.bool_]
     weight: NDArray[np.float64]
     now: float
+    progress: Progress
 
     @classmethod
     def of(
-        cls, workspace: Workspace, state: BranchState, name: str, codes: NDArray[np.uint8], subset: str | None
+        cls,
+        workspace: Workspace,
+        state: BranchState,
+        name: str,
+        codes: NDArray[np.uint8],
+        subset: str | None,
+        progress: Progress,
     ) -> "_Judge":
         one = state.classes[name]
         yes = (codes == 0) | (codes == 2)
@@ -262,12 +275,14 @@ class _Judge:
             yes,
             weight / weight.sum(),
             0.0,
+            progress,
         )
         object.__setattr__(judge, "now", judge.value(judge.logits))
         return judge
 
     def value(self, logits: NDArray[np.floating[Any]]) -> float:
         """Return average precision minus a fraction of the balanced log loss, which orders small changes."""
+        self.progress.advance()
         ranking = Ranking.of(logits)
         hits = np.cumsum(self.yes[ranking.order])
         places = np.flatnonzero(self.yes[ranking.order])
@@ -343,7 +358,7 @@ def _best_joint(
     """Return the refitted combinations of candidates that gain more than the best one, best first."""
     least = judge.state(workspace, singles[0][0], cls) + JOINT_GAIN
     tried = [
-        (_refitted(workspace, state, cls, one), one)
+        (_refitted(workspace, state, cls, one, judge.progress), one)
         for one in _joint_candidates([one for _, one in singles], found, judge)
     ]
     gains = [judge.state(workspace, after, cls) for after, _ in tried]
@@ -422,8 +437,11 @@ def _different(ranked: Sequence[_Candidate], limit: int) -> list[_Candidate]:
     return [one for _, one in kept]
 
 
-def _refitted(workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate) -> BranchState:
+def _refitted(
+    workspace: Workspace, state: BranchState, cls: str, candidate: _Candidate, progress: Progress
+) -> BranchState:
     """Return the refitted state after a candidate."""
+    progress.advance()
     columns, one = workspace.columns(state.added), state.classes[cls]
     single = expand(candidate.actions, columns.names, columns.groups, state.dropped)
     bounds = bounds_of(single, one.weights, columns.index, one.bounds)

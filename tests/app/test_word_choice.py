@@ -1,6 +1,7 @@
 """The dialog "Which words?" on the server's side."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,24 @@ def test_clicked_regions_become_a_concept(page: RpcServer) -> None:
     shown = [[one["image"], one["region"]] for one in picked]
     example = {"name": "gleam", "shown": shown[:2], "not_shown": []}
     stepped = call(page, "choose_words", token=token, examples=[example])
-    assert stepped["said"] == "gleam (by example): added from 2 regions."
+    assert re.fullmatch(r"gleam #\w{6} \(by example\): added from 2 regions\.", stepped["said"])
     again = call(page, "choose_words", token=token, examples=[example])
     assert "choose another name" in again["error"]
+
+
+def test_visitors_give_one_name_to_different_regions(page: RpcServer) -> None:
+    """A visitor must neither occupy a name nor change what it means for another one."""
+    tokens = [call(page, "hello")["token"] for _ in range(2)]
+    visits = [page.visitors.get(token, NOBODY.address)[0] for token in tokens]
+    images = visits[0].session.image_ids
+    for token, image in zip(tokens, images):
+        example = {"name": "gleam", "shown": [[image, 0]], "not_shown": []}
+        assert "error" not in call(page, "choose_words", token=token, examples=[example])
+    names = [visit.session.concepts[-1] for visit in visits]
+    assert names[0] != names[1]
+    owner = visits[0].project.session()
+    owner.add_example("gleam", [(images[2], 0)])
+    assert owner.concepts[-1] == "gleam (by example)"
 
 
 @pytest.mark.parametrize("request_", [{"image": "x"}, {"x": 2.0, "y": 0.5}, {"x": "a", "y": None}])

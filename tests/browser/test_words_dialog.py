@@ -1,5 +1,7 @@
 """Concepts on the page: the dialogs of words and of regions without a word, and regions that are clicked."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 from tests.browser.page import Opener, check_accessibility, screenshot, select_class
@@ -45,7 +47,9 @@ def test_a_group_of_regions_gets_a_name_and_becomes_a_concept(open_page: Opener)
     screenshot(page, "concepts without words")
     dialog.get_by_role("button", name="Add the named concepts").click()
     expect(dialog).to_have_count(0, timeout=60_000)
-    expect(page.locator(".inf-messages")).to_contain_text("a thing I know (by example): added from")
+    expect(page.locator(".inf-messages")).to_contain_text(
+        re.compile(r"a thing I know #\w{6} \(by example\): added from")
+    )
 
 
 def test_clicked_regions_become_a_concept(open_page: Opener, classes: list[str]) -> None:
@@ -69,4 +73,6 @@ def test_clicked_regions_become_a_concept(open_page: Opener, classes: list[str])
     opened.get_by_label("Name of the concept").fill("corner")
     add.click()
     expect(opened.locator(".picked-bar")).to_be_hidden(timeout=30_000)
-    expect(page.locator(".inf-messages")).to_contain_text("corner (by example): added from 1 region")
+    expect(page.locator(".inf-messages")).to_contain_text(
+        re.compile(r"corner #\w{6} \(by example\): added from 1 region")
+    )

@@ -1,5 +1,6 @@
 """Proposals of words, words chosen by a person, concepts by example, and the word-order test."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -33,6 +34,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(made: Path) -> Project:
     """The project; tests work on sessions in memory."""
     return Project.open(made)
+
+
+def test_concepts_that_no_session_uses_are_forgotten(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visitors can define concepts without end."""
+    monkeypatch.setattr("inficond.core.sessions.word_embeddings.MOST_UNUSED", 2)
+    image, other = project.image_ids[:2]
+    kept = project.session()
+    kept.add_example("kept", [(image, 0)])
+    for k in range(4):
+        project.session().add_example(f"left {k}", [(image, 0)])
+        gc.collect()
+    again = project.session()
+    again.add_example("left 0", [(other, 0)])
+    with pytest.raises(InputError, match="other examples"):
+        again.add_example("kept", [(other, 0)])
+    assert kept.metrics(project.classes[0]).counts
 
 
 def test_proposals_name_a_class_a_validity_and_a_weight(project: Project) -> None:

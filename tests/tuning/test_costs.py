@@ -7,6 +7,8 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.cli.main import main
+from inficond.core.errors import Cancelled
+from inficond.core.progress import Silent
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.cost_search import find_costs
 from inficond.core.tuning.preview import compare_states
@@ -96,6 +98,14 @@ def test_harmless_suggestions_cost_nothing(make_project: Callable[..., Project])
         assert [s.text for s in harmless][: len(kept)] == kept
         for s in every:
             assert [c.text for c in s.costs] == [c.text for c in branch.preview(cls, s.actions).costs]
+
+
+def test_a_search_is_cancelled_at_its_next_step(make_project: Callable[..., Project]) -> None:
+    branch, progress = make_project(noise=3.0, seed=3).session(), Silent()
+    progress.cancel()
+    with pytest.raises(Cancelled):
+        branch.suggest("boat", progress=progress)
+    assert branch.suggest("boat", progress=Silent())
 
 
 def test_a_joint_suggestion_gains_more_than_the_best_single_one(

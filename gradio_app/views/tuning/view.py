@@ -162,7 +162,7 @@ def _suggestions(visitor: "Visitor", selection: "Selection") -> SuggestionsPart:
     subset = selection.subset if selection.subset in ("missed", "extra") else None
     found = visitor.cached(
         ("suggest", selection.cls, subset),
-        lambda: list(session.suggest(selection.cls, subset, SEARCHED)),
+        lambda: list(session.suggest(selection.cls, subset, SEARCHED, progress=visitor.progress)),
     )
     lists = (found, [s for s in found if not s.costs])
     every, harmless = (
@@ -181,7 +181,8 @@ def _few(found: "list[Suggestion]") -> "list[Suggestion]":
 def _missing(visitor: "Visitor", selection: "Selection") -> MissingPart:
     def make() -> list[Any]:
         try:
-            return list(visitor.session.missing_concepts(selection.cls, count=MAX_MISSING))
+            session, progress = visitor.session, visitor.progress
+            return list(session.missing_concepts(selection.cls, count=MAX_MISSING, progress=progress))
         except InputError:
             return []  # without regions or an encoder there are no proposals
 
