@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 from inficond.core.atomic_io import replacing
 from inficond.core.errors import InputError, first_line
 from inficond.core.file_access import open_regular
+from inficond.core.images.sources.addresses import without_credentials, without_credentials_in
 
 
 class ShardFiles(Protocol):
@@ -89,17 +90,19 @@ class RemoteFolder:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = without_credentials(url).rstrip("/")
         try:
             import fsspec
         except ImportError:
-            raise InputError(f'{url}: URLs need the extra `data` (pip install "inficond[data]")') from None
+            raise InputError(
+                f'{self.url}: URLs need the extra `data` (pip install "inficond[data]")'
+            ) from None
         try:
-            self._system, self._root = fsspec.core.url_to_fs(self.url)
+            self._system, self._root = fsspec.core.url_to_fs(url.rstrip("/"))
         except ImportError as error:
-            raise InputError(f"{url}: this kind of URL needs another package: {error}") from None
+            raise InputError(f"{self.url}: this kind of URL needs another package: {error}") from None
         except ValueError as error:
-            raise InputError(f"{url} cannot be opened: {error}") from error
+            raise InputError(f"{self.url} cannot be opened: {error}") from error
         self._made = False
 
     def exists(self, name: str) -> bool:
@@ -107,7 +110,9 @@ class RemoteFolder:
         try:
             return bool(self._system.exists(self._path(name)))
         except Exception as error:  # each file system raises its own types
-            raise InputError(f"{self.url} cannot be read: {first_line(error)}") from error
+            raise InputError(
+                f"{self.url} cannot be read: {without_credentials_in(first_line(error))}"
+            ) from error
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:
@@ -125,8 +130,9 @@ class RemoteFolder:
                 self._made = True
             self._system.pipe_file(self._path(name), content.getvalue())
         except Exception as error:  # each file system raises its own types
+            text = without_credentials_in(first_line(error))
             raise InputError(
-                f"cannot write {self.url}/{name}: {first_line(error)}; free some space, or name another store"
+                f"cannot write {self.url}/{name}: {text}; free some space, or name another store"
             ) from error
 
     def _path(self, name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from inficond.core.errors import InputError
 from inficond.core.extensions import SOURCES, extensions, load
 from inficond.core.images.sources import arrow, coco, yolo
+from inficond.core.images.sources.addresses import without_credentials
 from inficond.core.images.sources.folder import Folder
 from inficond.core.images.sources.hub import HubImages
 from inficond.core.images.sources.memory import MemoryImages
@@ -66,7 +67,9 @@ def open_source(
     >>> len(images.records), images.classes
     (2, ('bird', 'boat'))
     """
-    name = str(source) if isinstance(source, str | os.PathLike) else "the given images"
+    name = "the given images"
+    if isinstance(source, str | os.PathLike):
+        name = without_credentials(os.fspath(source))
     opened = choose(source, options or TableOptions(), downloads)
     return collect(opened, note or (lambda id, reason: None), name)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from inficond.core.errors import InputError
 from inficond.core.images.decode import UnreadableImage
+from inficond.core.images.sources.addresses import without_credentials, without_credentials_in
 from inficond.core.images.sources.classes import folder_labels
 from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note
 from inficond.core.images.walk import SUFFIXES
@@ -30,7 +31,8 @@ class Remote:
     Parameters
     ----------
     url : str
-        For example ``s3://bucket/folder`` or ``https://host/data.tar``.
+        For example ``s3://bucket/folder`` or ``https://host/data.tar``. Messages and projects contain it
+        without credentials.
 
     Raises
     ------
@@ -39,18 +41,20 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self._address, self.url = url, without_credentials(url)
         kind = url.partition("://")[0]
         try:
             import fsspec
         except ImportError:
-            raise InputError(f'{url}: URLs need the extra `data` (pip install "inficond[data]")') from None
+            raise InputError(
+                f'{self.url}: URLs need the extra `data` (pip install "inficond[data]")'
+            ) from None
         try:
             self.fs, self.path = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            raise InputError(f"{url}: {kind}:// needs another package: {error}") from None
+            raise InputError(f"{self.url}: {kind}:// needs another package: {error}") from None
         except ValueError as error:
-            raise InputError(f"{url} cannot be opened: {error}") from error
+            raise InputError(f"{self.url} cannot be opened: {error}") from error
 
     def is_folder(self) -> bool:
         """Return whether the path holds other files.
@@ -76,7 +80,8 @@ class Remote:
         except FileNotFoundError:
             raise InputError(f"there is nothing at {self.url}") from None
         except Exception as error:  # each file system raises its own types
-            raise InputError(f"{self.url} cannot be read: {error or type(error).__name__}") from error
+            text = without_credentials_in(str(error)) or type(error).__name__
+            raise InputError(f"{self.url} cannot be read: {text}") from error
 
     def files(self) -> dict[str, dict[str, Any]]:
         """Return the files below the path: relative name -> details."""
@@ -102,7 +107,7 @@ class Remote:
         """
         info = self._try(lambda: self.fs.info(self.path))
         size = info.get("size")
-        stamp = repr([self.url, size, info.get("ETag") or info.get("etag") or info.get("LastModified")])
+        stamp = repr([self._address, size, info.get("ETag") or info.get("etag") or info.get("LastModified")])
         digest = hashlib.sha256(stamp.encode()).hexdigest()[:12]
         name = re.sub(r"[^\w.\-]", "_", PurePosixPath(self.path.partition("?")[0]).name)
         target = folder / digest / name
@@ -254,7 +259,7 @@ def _load(fs: Any, name: str) -> bytes:
     except FileNotFoundError:
         raise UnreadableImage("cannot be read: it is no longer there") from None
     except Exception as error:
-        text = str(error) or type(error).__name__
+        text = without_credentials_in(str(error)) or type(error).__name__
         raise UnreadableImage(f"cannot be read after {ATTEMPTS} attempts: {text}") from error
     if content is None:
         raise UnreadableImage(f"larger than {MOST_BYTES >> 20} MiB")

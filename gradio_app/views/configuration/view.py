@@ -1,8 +1,10 @@
 """View 1: the configuration of the project, and the concepts added to it."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from inficond.core.images.sources.addresses import without_credentials
 from inficond.core.tuning.thresholds import MATCHED
 from inficond.gradio_app.views import View, ViewPart
 
@@ -85,7 +87,7 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
         {"label": "threshold", "term": "threshold", "value": _class_threshold(visitor, selection)},
     ]
     positives = visitor.cached(("images per class",), lambda: (project.T >= 0.5).sum(0))
-    source = (config.get("source") or {}).get("images")
+    source = _source(visitor)
     return {
         "facts": facts,
         "bars": [{"name": name, "n": int(n)} for name, n in zip(project.classes, positives)],
@@ -98,6 +100,13 @@ def _facts(visitor: "Visitor", selection: "Selection") -> FactsPart:
         "threshold": _common_threshold(visitor),
         "note": f"Images: {source}." if source else "",
     }
+
+
+def _source(visitor: "Visitor") -> str:
+    """Return where the images are from: for the owner the whole address, for others its last part."""
+    address = str((visitor.project.config.get("source") or {}).get("images") or "")
+    shown = without_credentials(address)
+    return shown if visitor.is_owner else re.split(r"[/\\]", shown.rstrip("/\\"))[-1]
 
 
 def _words(config: Mapping[str, Any]) -> str:
