@@ -5,6 +5,7 @@ other work on the table of a project.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,21 @@ def numbers_of(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
+def optional_numbers_of(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an Arrow column as a NumPy array (n,) of its own type `dtype`, 0 where a value is missing."""
+    numbers = numbers_of(column, dtype)
+    if not column.null_count:
+        return numbers
+    known = [
+        np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[chunk.offset :][: len(chunk)]
+        if (bits := chunk.buffers()[0]) is not None
+        else np.ones(len(chunk), np.uint8)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.where(np.concatenate(known), numbers, dtype(0))  # type: ignore[call-arg]
+
+
 def booleans_of(column: Any) -> NDArray[np.bool_]:
     """Return an Arrow column of booleans without missing values as a NumPy array (n,)."""
     parts = [
@@ -67,6 +83,39 @@ def booleans_of(column: Any) -> NDArray[np.bool_]:
         if len(chunk)
     ]
     return np.concatenate(parts).astype(bool) if parts else np.zeros(0, bool)
+
+
+def texts_of(column: Any) -> list[str | None]:
+    """Return an Arrow column of large strings as texts, None where they are missing (n,)."""
+    if column.null_count == len(column):
+        return [None] * len(column)
+    if column.null_count:
+        return list(column.to_pylist())
+    return [*present_texts(column)]
+
+
+def present_texts(column: Any) -> list[str]:
+    """Return an Arrow column of large strings without missing values as texts (n,).
+
+    Raises
+    ------
+    ValueError
+        A text is not UTF-8.
+    """
+    texts: list[str] = []
+    for chunk in column.chunks:
+        if not len(chunk):
+            continue
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+        content = b"" if data is None else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
+        edges = (ends - ends[0]).tolist()
+        if content.isascii():  # one text is then cut at the offsets of the bytes
+            whole = content.decode("ascii")
+            texts += [whole[a:b] for a, b in pairwise(edges)]
+        else:
+            texts += [content[a:b].decode() for a, b in pairwise(edges)]
+    return texts
 
 
 def _validity(values: Sequence[object]) -> Any:

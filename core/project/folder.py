@@ -411,8 +411,8 @@ class ProjectFolder:
         >>> project.image_size(0)
         (256, 256)
         """
-        width, height = self._sizes[self._row(row)]
-        return (int(width), int(height)) if width and height else None
+        width, height = self._sizes[self._row(row)].tolist()
+        return (width, height) if width and height else None
 
     def crop(self, row: int) -> tuple[float, float, float, float]:
         """Return the part of an image that the encoder saw: left, top, right, bottom in [0, 1].
@@ -424,7 +424,7 @@ class ProjectFolder:
         >>> project.crop(0)
         (0.0, 0.0, 1.0, 1.0)
         """
-        width, height = self._sizes[self._row(row)]
+        width, height = self._sizes[self._row(row)].tolist()
         share = (self.config.get("encoder") or {}).get("crop_share", 1.0)
         if share is not None and (not isinstance(share, int | float) or not 0 < share <= 1):
             raise damaged(self.path / files.PROJECT, f"the encoder's crop_share is {share!r:.40}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inficond.core.atomic_io import replacing
 from inficond.core.checksum import HashingFile
@@ -23,7 +24,10 @@ from inficond.core.project.arrow_values import (
     number_array,
     numbers_of,
     optional_array,
+    optional_numbers_of,
+    present_texts,
     text_array,
+    texts_of,
 )
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 
@@ -43,8 +47,6 @@ MAX_TEXT = 8192
 """Bytes of a text."""
 MAX_FOOTER, MAX_ROW = 1 << 20, 4 * MAX_TEXT
 """Bytes of the file: those of its footer, and those of a row."""
-BATCH = 256
-"""Rows that are decoded at a time; every batch is checked before the next is decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +80,8 @@ class ImageTable:
     ----------
     ids, paths : list of N str
     groups : list of N str or None
-    sizes : list of N (width, height)
-        None where unknown.
+    sizes : (N, 2) int64
+        Width and height; 0 where unknown.
     is_validation : (N,) bool
     n_exam : int
         Images of the exam part, which are the last rows.
@@ -89,7 +91,7 @@ class ImageTable:
     ids: list[str]
     paths: list[str]
     groups: list[str | None]
-    sizes: list[tuple[int | None, int | None]]
+    sizes: NDArray[np.int64]
     is_validation: np.ndarray
     n_exam: int
     checksums: Mapping[str, np.ndarray]
@@ -176,7 +178,9 @@ def read_image_table(path: Path, root: Path, n: int, checksums: Sequence[str]) -
             _check_footer(footer, groups, n, wanted, limit)
             parquet = pq.ParquetFile(content, metadata=footer.metadata, read_dictionary=list(TEXT_COLUMNS))
             batches = []
-            for batch in parquet.iter_batches(BATCH, columns=list(wanted), use_threads=False):
+            # Texts are checked in dictionaries, before any is repeated. Arrow copies all texts of a row group
+            # so far into each batch: small batches take time and memory that grow with the square of n.
+            for batch in parquet.iter_batches(max(n, 1), columns=list(wanted), use_threads=False):
                 _check_texts(batch)
                 batches.append(batch)
         table = pa.Table.from_batches(batches, schema=None if batches else pa.schema([]))
@@ -273,10 +277,12 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
         if n_exam == len(is_exam):
             raise ValueError("all images are exam images")
     return ImageTable(
-        column("id", pa.string()).to_pylist(),
-        column("path", pa.string()).to_pylist(),
-        column("group", pa.string()).to_pylist(),
-        list(zip(column("width", pa.int64()).to_pylist(), column("height", pa.int64()).to_pylist())),
+        present_texts(column("id", pa.large_string())),
+        present_texts(column("path", pa.large_string())),
+        texts_of(column("group", pa.large_string())),
+        np.stack(
+            [optional_numbers_of(column(side, pa.int64()), np.int64) for side in ("width", "height")], 1
+        ),
         is_validation,
         n_exam,
         {name: numbers_of(column(name, pa.uint32()), np.uint32) for name in checksums},

@@ -1,0 +1,169 @@
+"""Benchmark of growth: processor time and memory of what people do, at several numbers of images.
+
+Each number of images gets a project with 20 classes and the words of the built-in corpus, built from
+generated shards (`scale_data`) by the ordinary build without pixels. Building runs in one process and
+everything else in another, so that each has its own peak memory and reads the files as a new process does.
+The exponent of a step is the slope of log time by log images, over all sizes and between the two largest; 1
+is linear growth. Processor time is that of all threads of the process.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inficond.core.errors import InputError
+
+if TYPE_CHECKING:
+    from inficond.core.cli.output import Output
+
+SUMMARY = "growth of building, opening, previews, suggestions and reports with the number of images"
+WORD = "zeppelin"
+"""The added word, which the built-in corpus lacks."""
+LEAST = 1000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this benchmark."""
+    add = parser.add_argument
+    sizes = [20_000, 60_000, 100_000, 300_000]
+    add("--images", type=int, nargs="+", default=sizes, metavar="N", help="numbers of images, ascending")
+    add("--events", type=int, default=5, metavar="N", help="previews at each size (default 5)")
+    add("--folder", metavar="DIR", help="where the projects are made (default: a temporary folder)")
+
+
+def run(args: argparse.Namespace, out: "Output") -> int:
+    """Measure and print."""
+    sizes = args.images
+    if len(sizes) < 2 or sizes != sorted(set(sizes)) or sizes[0] < LEAST or args.events < 1:
+        raise InputError(
+            f"--images must be at least two ascending numbers from {LEAST:,}, --events at least 1"
+        )
+    with tempfile.TemporaryDirectory(prefix="inficond-scale-", dir=args.folder) as folder:
+        results = [measure(Path(folder) / str(n), n, args.events) for n in sizes]
+    steps = list(results[0]["seconds"])
+    growth = {step: exponents(sizes, [r["seconds"][step] for r in results]) for step in steps}
+    heads = "".join(f"{n:>12,}" for n in sizes)
+    out.say(f"{'processor seconds':<24}{heads}{'exponent':>10}{'of the last':>13}")
+    for step in steps:
+        cells = "".join(f"{r['seconds'][step]:>12.3f}" for r in results)
+        out.say(f"{step:<24}{cells}{growth[step][0]:>10.2f}{growth[step][1]:>13.2f}")
+    for name in ("peak memory of the build", "peak memory of the rest"):
+        out.say(f"{name + ', GB':<28}" + "".join(f"{r[name] / 1e9:>12.2f}" for r in results))
+    out.say(f"{'files of the project':<28}" + "".join(f"{r['files']:>12,}" for r in results))
+    out.result({"sizes": results, "exponents": growth})
+    return 0
+
+
+def exponents(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
+    """Return the slope of log seconds by log sizes, over all sizes and between the two largest.
+
+    Examples
+    --------
+    >>> from inficond.core.bench.scale import exponents
+    >>> [round(slope, 6) for slope in exponents([10, 20, 40], [1.0, 2.0, 8.0])]
+    [1.5, 2.0]
+    """
+    x, y = np.log(np.asarray(sizes, float)), np.log(np.maximum(np.asarray(seconds, float), 1e-4))
+    return float(np.polyfit(x, y, 1)[0]), float((y[-1] - y[-2]) / (x[-1] - x[-2]))
+
+
+def measure(folder: Path, n: int, events: int) -> dict[str, Any]:
+    """Generate n images, build their project, and use it; each in a process of its own."""
+    import shutil
+
+    folder.mkdir(parents=True)
+    in_process(generate, folder, n)
+    built = in_process(build_project, folder)
+    shutil.rmtree(folder / "shards")
+    used = in_process(use_project, folder, events)
+    files = sum(path.is_file() for path in (folder / "project").rglob("*"))
+    shutil.rmtree(folder)
+    return {
+        "images": n,
+        "seconds": built["seconds"] | used["seconds"],
+        "peak memory of the build": built["memory"],
+        "peak memory of the rest": used["memory"],
+        "files": files,
+    }
+
+
+def in_process(work: Callable[..., Any], *args: Any) -> Any:
+    """Return the result of a function that runs in a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, args)
+
+
+def generate(folder: Path, n: int) -> None:
+    """Write the table and the shards of n images."""
+    from inficond.core.bench.scale_data import write_shards, write_table
+    from inficond.core.concepts.corpus import load_corpus
+    from inficond.core.models.encoder import load_encoder
+
+    encoder = load_encoder("embedded", "cpu", threads=1)
+    write_table(folder / "images.parquet", n)
+    write_shards(folder / "images.parquet", folder / "shards", encoder, load_corpus(None, encoder).embeddings)
+
+
+def build_project(folder: Path) -> dict[str, Any]:
+    """Build the project from its shards; return processor time and peak memory."""
+    from inficond.core.concepts.corpus import load_corpus
+    from inficond.core.models.encoder import load_encoder
+    from inficond.core.models.hardware import peak_memory
+    from inficond.core.pipeline.build import BuildOptions, build
+    from inficond.core.solver import warm_up
+
+    warm_up()
+    words = load_corpus(None, load_encoder("embedded", "cpu", threads=1)).names
+    options = BuildOptions(
+        images=folder / "images.parquet", out=folder / "project", teacher="labels", concepts=words,
+        cache=False, provider="cpu",
+    )  # fmt: skip
+    start = time.process_time()
+    build(options, shards=folder / "shards")
+    return {"seconds": {"build": time.process_time() - start}, "memory": peak_memory() or 0}
+
+
+def use_project(folder: Path, events: int) -> dict[str, Any]:
+    """Open the project and take every step; return processor times and peak memory."""
+    from inficond.core.facade import Project
+    from inficond.core.models.hardware import peak_memory
+    from inficond.core.report import report
+    from inficond.core.solver import warm_up
+    from inficond.core.tuning.actions import Action
+
+    warm_up()
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any], times: int = 1) -> Any:
+        spent = []
+        for _ in range(times):
+            start = time.process_time()
+            result = work()
+            spent.append(time.process_time() - start)
+        seconds[name] = statistics.median(spent)
+        return result
+
+    project = timed("open", lambda: Project.open(folder / "project"))
+    session = project.session()
+    rng = np.random.default_rng(1)
+
+    def preview() -> Any:
+        cls = str(rng.choice(session.classes))
+        used = np.flatnonzero(session.state.classes[cls].weights)
+        return session.preview(cls, [Action("up", session.concepts[int(rng.choice(used))])])
+
+    timed("first preview", preview)
+    timed("preview", preview, events)
+    timed("suggestions", lambda: session.suggest(str(rng.choice(session.classes))), 2)
+    timed("slices of a class", lambda: session.slices(str(rng.choice(session.classes))), 2)
+    timed("add a concept", lambda: session.add_concept(WORD))
+    timed("preview after it", preview, events)
+    timed("report", lambda: report(project))
+    return {"seconds": seconds, "memory": peak_memory() or 0}
