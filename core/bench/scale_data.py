@@ -84,16 +84,16 @@ def write_shards(table: Path, store: Path, encoder: Encoder, words: NDArray[np.f
     assignment = rng.integers(encoder.n_regions, size=(SHARD_SIZE, cells)).astype(np.uint8)
     sizes = np.tile(np.array([PICTURE], np.int32), (SHARD_SIZE, 1))
     records = sorted(open_source(table).records, key=lambda record: record.id)
-    for part in shards_of(records):
+    for part in shards_of([SourceFile.of(record) for record in records]):
         n = len(part)
-        classes = np.array([classes_of(int(Path(record.id).stem)) for record in part])
+        classes = np.array([classes_of(int(Path(source.file.id).stem)) for source in part])
         chosen = rng.integers(TOPICS, size=(n, encoder.n_regions))
         shown = np.repeat(classes, [SHOWN, 1], axis=1)
         chosen[:, : shown.shape[1]] = topics[shown, rng.integers(PER_CLASS, size=shown.shape)]
         shards.save(
-            [SourceFile.of(record) for record in part],
+            part,
             Shard(
-                ids=[record.id for record in part],
+                ids=[source.file.id for source in part],
                 sizes=sizes[:n],
                 maker="generated",
                 regions=bank[chosen],

@@ -167,16 +167,23 @@ def fit(
         weights, bias, outcome.objective, outcome.gap, outcome.n_iter, outcome.converged,
         design.mean, design.scale, lam, link, penalty, model,
     )  # fmt: skip
-    if warn and not result.converged.all():
-        worst = int(np.argmax(result.gap / np.maximum(result.objective, FLOOR)))
-        warnings.warn(
-            f"{int((~result.converged).sum())} of {len(result.converged)} fits did not reach tol={tol:g}: "
-            f"the largest gap is {result.gap[worst]:.3g} at objective {result.objective[worst]:.3g} "
-            f"(index {worst}) after {int(result.n_iter[worst])} passes; raise max_iter or tol",
-            NotConverged,
-            stacklevel=2,
-        )
+    if warn:
+        unconverged(result, tol)
     return result
+
+
+def unconverged(result: FitResult, tol: float) -> None:
+    """Warn about fits that reached the iteration limit; called by the function that users call."""
+    if result.converged.all():
+        return
+    worst = int(np.argmax(result.gap / np.maximum(result.objective, FLOOR)))
+    warnings.warn(
+        f"{int((~result.converged).sum())} of {len(result.converged)} fits did not reach tol={tol:g}: "
+        f"the largest gap is {result.gap[worst]:.3g} at objective {result.objective[worst]:.3g} "
+        f"(index {worst}) after {int(result.n_iter[worst])} passes; raise max_iter or tol",
+        NotConverged,
+        stacklevel=3,
+    )
 
 
 def _check_init(init: FitResult, C: int, K: int, link: str, standardize: bool) -> None:

@@ -76,6 +76,7 @@ class Design:
         workers: int = 1,
         row_weight: Array | None = None,
         kept: NDArray[np.bool_] | None = None,
+        moments: tuple[Array, Array] | None = None,
     ) -> "Design":
         """Measure the columns.
 
@@ -86,6 +87,8 @@ class Design:
         mean, scale : (K,) units of the user, if they are given
         workers : number of threads
         row_weight : (N,) weights of the rows in mean and standard deviation; None for equal weights
+        moments : (K,) and (K,) mean and standard deviation of the columns, if they are known; X may then be a
+            sample that begins with the first row
 
         Raises
         ------
@@ -93,7 +96,7 @@ class Design:
             If X has a NaN or an infinite entry (the first one is named).
         """
         K = X.shape[1]
-        centre, spread = column_moments(X, workers, row_weight)
+        centre, spread = moments or column_moments(X, workers, row_weight)
         limit = CONSTANT_64 if _is_float64(source, X) else CONSTANT
         constant = spread <= limit * np.abs(centre)
         centre = np.where(constant, np.asarray(X[0], np.float64), centre)

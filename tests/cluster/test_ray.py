@@ -87,6 +87,20 @@ def test_an_address_that_does_not_answer_is_one_line(tiny: Any, tmp_path: Path, 
     assert "correct --address" in done.stderr.splitlines()[-1]
 
 
+def test_a_fit_whose_rows_actors_hold_is_that_of_one_process(inside: list[str], tmp_path: Path) -> None:
+    """Three blocks, one of whose actors is killed between two passes; the program is `distributed.py`."""
+    program = [sys.executable, "-m", "tests.cluster.distributed", str(tmp_path)]
+    told = ray_runs.result(ray_runs.started(program, inside), 300)
+    assert told["killed"] == 1
+    assert told["converged"]
+    assert told["gap"] <= 1e-4
+    assert told["objective"] <= 1e-4
+    assert told["weights"] <= 0.02
+    assert set(told["listening"]) <= ray_runs.LOOPBACK
+    assert told["listening"]
+    assert "block 2: cannot read" in told["refused"]
+
+
 @pytest.mark.nightly
 def test_two_machines_one_of_which_ends_and_a_build_that_is_killed(
     tiny: Any, photos: Path, single: dict[str, str], inside: list[str], tmp_path: Path

@@ -42,6 +42,22 @@ class Sigmoid(Datafit):
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Evaluation:
         """See `Datafit.evaluate`: two products with the loss between them, fused for few classes."""
+        return self.evaluation(blocks, *self.row_sums(blocks, weights, workers), workers)
+
+    def row_sums(self, blocks: Indices, weights: Array, workers: int) -> tuple[Array, Array, Array]:
+        """Return the sums over the rows from which `evaluation` follows; those of other rows may be added.
+
+        Parameters
+        ----------
+        blocks : which blocks, ascending
+        weights : (len(blocks), K+1) weights
+        workers : number of threads
+
+        Returns
+        -------
+        gradients, shifts : (groups, len(blocks), K) products of residuals and of variances with the raw rows
+        sums : (groups, len(blocks), losses.N_SUMS)
+        """
         design, targets = self.design, self.targets
         C, K = len(weights), design.shape[1]
         dtype, stride = design.dtype, base.DUAL_STRIDE
@@ -83,6 +99,14 @@ class Sigmoid(Datafit):
                 accumulate_product(v, rows[:part], shifts[group], i == 0)
 
         design.for_each_group(work, workers)
+        return gradients, shifts, sums
+
+    def evaluation(
+        self, blocks: Indices, gradients: Array, shifts: Array, sums: Array, workers: int
+    ) -> Evaluation:
+        """Return the evaluation that follows from sums over all rows; see `row_sums`."""
+        design, targets = self.design, self.targets
+        C, K = gradients.shape[1:]
         total = np.ascontiguousarray(targets.total[blocks])
         means = sums.sum(0) / total[:, None]
         residual, partial = (means[:, i].copy() for i in (losses.RESIDUAL, losses.PARTIAL_CURVATURE))

@@ -1,5 +1,6 @@
 """One softmax over all classes with cross-entropy."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -19,6 +20,43 @@ from inficond.core.solver.subproblems import JointSubproblem, Subproblem
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 ROWS_PER_SUM = 4096  # rows summed in the precision of the data
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxSums:
+    """Sums over rows from which an evaluation follows; those of other rows may be added.
+
+    Attributes
+    ----------
+    gradients : (groups, C, K) products of the residuals with the raw rows
+    residual : (C,) of the residuals
+    hessian : (2 C, 2 C) subspace Hessian over half of the rows
+    weight_seen : weight of these rows
+    losses : (2,) loss and chi2
+    variance : (C, C) of diag p - p p^T over a part of the rows
+    """
+
+    gradients: Array
+    residual: Array
+    hessian: Array
+    weight_seen: float
+    losses: Array
+    variance: Array
+
+
+@dataclass(frozen=True, eq=False)
+class KeptRows:
+    """The rows of a pass that correct the dual point.
+
+    Attributes
+    ----------
+    probabilities, weighted : (C, rows) p, and p times the weights of the rows; `weighted` is overwritten
+    places : columns of these arrays by the first row of each chunk
+    """
+
+    probabilities: Array
+    weighted: Array
+    places: dict[int, slice]
 
 
 class Softmax(Datafit):
@@ -45,6 +83,13 @@ class Softmax(Datafit):
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Evaluation:
         """See `Datafit.evaluate`: two products with the loss between them, fused for few classes."""
+        sums, kept = self.row_sums(weights, workers)
+        delta = self.dual_direction(sums)
+        shifts = None if delta is None else self.dual_sums(kept, delta)
+        return self.evaluation(sums, delta, shifts)
+
+    def row_sums(self, weights: Array, workers: int) -> tuple["SoftmaxSums", "KeptRows"]:
+        """Return sums over the rows at weights (1, n), and what `dual_sums` needs of the same pass."""
         design, targets = self.design, self.targets
         C, K = self.width, design.shape[1]
         dtype = design.dtype
@@ -102,42 +147,69 @@ class Softmax(Datafit):
                 np.multiply(p[:, :part], row_weight[:part], out=weighted[:, places[low]])
 
         design.for_each_group(work, workers)
-        total = targets.total[0]
-        loss, chi2 = sums.sum(0) / total
-        residual = residuals.sum(0) / total
-        M = np.zeros((C, C))  # mean of diag p - p p^T over a part of the rows
+        M = np.zeros((C, C))  # of diag p - p p^T over a part of the rows
         for part in threads.slices(len(some.T), ROWS_PER_SUM):
             M += np.diag(weighted[:, part].sum(1, dtype=np.float64)) - weighted[:, part] @ some[:, part].T
-        M /= total
+        seen = float(weight_seen.sum())
+        found = SoftmaxSums(gradients, residuals.sum(0), hessians.sum(0), seen, sums.sum(0), M)
+        return found, KeptRows(some, weighted, places)
+
+    def dual_direction(self, sums: "SoftmaxSums") -> Array | None:
+        """Return delta (C,) such that the mean of p' is that of the targets, or None if it is too large.
+
+        With it, p'_c = p_c (1 - delta_c + p.delta) on a part of the rows.
+        """
+        total = self.targets.total[0]
+        eigenvalues, eigenvectors = np.linalg.eigh(sums.variance / total)
+        damped = np.where(eigenvalues > 1e-5 * eigenvalues[-1], eigenvalues, np.inf)
+        delta = eigenvectors @ ((eigenvectors.T @ (sums.residual / total)) / damped)
+        dual_step = _dual_step(delta)
+        return delta if np.isfinite(dual_step) and dual_step <= MAX_DUAL_STEP else None
+
+    def dual_sums(self, kept: "KeptRows", delta: Array) -> tuple[Array, Array]:
+        """Return the products of p - p' with the raw rows, (parts, C, K), and its sum over the rows, (C,)."""
+        design, dtype = self.design, self.design.dtype
+        C, K = self.width, design.shape[1]
+        some, weighted, places = kept.probabilities, kept.weighted, kept.places
+        shifts = np.empty((len(places), C, K), dtype)
+        change = np.zeros(C)
+        narrow = delta.astype(dtype)
+        for part in threads.slices(len(some.T), ROWS_PER_SUM):
+            weighted[:, part] *= narrow[:, None] - narrow @ some[:, part]
+            change += weighted[:, part].sum(1, dtype=np.float64)
+        for i, (low, part) in enumerate(places.items()):
+            rows = design.rows(low, low + part.stop - part.start, [])
+            np.matmul(weighted[:, part], rows, out=shifts[i])
+        return shifts, change
+
+    def evaluation(
+        self, sums: "SoftmaxSums", delta: Array | None, shifts: tuple[Array, Array] | None
+    ) -> Evaluation:
+        """Return the evaluation that follows from sums over all rows.
+
+        Parameters
+        ----------
+        sums : from `row_sums`
+        delta : from `dual_direction`
+        shifts : from `dual_sums`; None if `delta` is None
+        """
+        C, K = sums.gradients.shape[1:]
+        total, units = self.targets.total[0], self.design.gradient_units
+        loss, chi2 = sums.losses / total
+        residual = sums.residual / total
         gradient = np.zeros((C, K + 1))
         gradient[:, K] = residual
-        totals, units = np.full(C, total), design.gradient_units
-        add_in_solver_units(gradients, 0, C, totals, residual, *units, np.ones(C), gradient)
-        # p'_c = p_c (1 - delta_c + p.delta) on these rows, with delta such that its mean is that of the
-        # targets.
-        eigenvalues, eigenvectors = np.linalg.eigh(M)
-        damped = np.where(eigenvalues > 1e-5 * eigenvalues[-1], eigenvalues, np.inf)
-        delta = eigenvectors @ ((eigenvectors.T @ residual) / damped)
-        dual_step = 2.0 * float(np.abs(delta).max())
+        totals = np.full(C, total)
+        add_in_solver_units(sums.gradients, 0, C, totals, residual, *units, np.ones(C), gradient)
         dual_gradient = np.zeros_like(gradient)
-        divergence = 0.0
-        if np.isfinite(dual_step) and dual_step <= MAX_DUAL_STEP:
-            shifts = np.empty((len(places), C, K), dtype)
-            mean_change = np.zeros(C)
-            narrow = delta.astype(dtype)
-            for part in threads.slices(len(some.T), ROWS_PER_SUM):
-                weighted[:, part] *= narrow[:, None] - narrow @ some[:, part]
-                mean_change += weighted[:, part].sum(1, dtype=np.float64)
-            for i, (low, part) in enumerate(places.items()):
-                rows = design.rows(low, low + part.stop - part.start, [])
-                np.matmul(weighted[:, part], rows, out=shifts[i])
+        dual_step, divergence = 1.0, 0.0
+        if delta is not None and shifts is not None:
+            products, change = shifts
             dual_gradient[:, :K] = gradient[:, :K]
-            add_in_solver_units(shifts, 0, C, totals, mean_change / total, *units, -np.ones(C), dual_gradient)
-            divergence = float(delta @ M @ delta)
-        else:
-            dual_step = 1.0
+            add_in_solver_units(products, 0, C, totals, change / total, *units, -np.ones(C), dual_gradient)
+            dual_step, divergence = _dual_step(delta), float(delta @ (sums.variance / total) @ delta)
         # The subspace Hessian of half of the rows stands for that of all.
-        hessian = hessians.sum(0) / max(float(weight_seen.sum()), 1e-300) * float(np.mean(targets.mean) * C)
+        hessian = sums.hessian / max(sums.weight_seen, 1e-300) * float(np.mean(self.targets.mean) * C)
         curvature = hessian[:C, :C].copy()
         if not float(np.trace(curvature)) > 1e-12 or C == 1:
             curvature, hessian = np.eye(C) * 1e-8, np.zeros((2 * C, 2 * C))
@@ -216,6 +288,11 @@ class Softmax(Datafit):
         evaluation.dual_gradient[at] = g.reshape(-1)
         evaluation.dual_step[at], evaluation.dual_divergence[at] = step, divergence
         return True
+
+
+def _dual_step(delta: Array) -> float:
+    """Return a bound on the relative change of a probability."""
+    return 2.0 * float(np.abs(delta).max())
 
 
 def _consistent(free: Indices, target: Array, lam: Array, C: int, K: int) -> Array:
