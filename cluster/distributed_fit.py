@@ -85,6 +85,8 @@ class RayBlocks:
         while True:
             try:
                 answer: Answer = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError:  # a fault of this program: another actor has it too
+                raise
             except self._ray.exceptions.RayError as error:
                 self._replace(number, error)
                 reference = self._actors[number].call.remote(method, given)

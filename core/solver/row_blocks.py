@@ -156,7 +156,7 @@ class RowBlock:
         datafit = self._loss(units, precise)
         assert isinstance(datafit, Sigmoid)
         with threads.single_threaded_blas():
-            parts = datafit.row_sums(np.asarray(blocks), np.asarray(weights), self._workers)
+            parts = datafit.row_sums(np.array(blocks), np.array(weights), self._workers)
         gradients, shifts, sums = (part.sum(0, dtype=np.float64) for part in parts)
         return gradients, shifts, sums
 

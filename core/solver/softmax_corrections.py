@@ -36,13 +36,15 @@ def softmax_corrections(
     H = subspace_hessian.reshape(2 * C, 2 * C)
     W = weights.reshape(C, K1)[:, :-1].astype(G.dtype)
     GW = np.zeros((C, K1), G.dtype)
+    if not H.any():
+        return np.zeros((2 * C, 0), G.dtype), np.zeros(0, G.dtype), GW
     np.matmul(W, G[:-1, :-1], out=GW[:, :-1])
     P = np.zeros((2 * C, 2 * C))
     P[:C, :C] = M
     P[C:, C:] = M * (GW[:, :-1] @ W.T)
     eigenvalues, eigenvectors = np.linalg.eigh(P)
     keep = eigenvalues > NEGLIGIBLE * eigenvalues[-1]
-    if not H.any() or not keep.any():
+    if not keep.any():
         return np.zeros((2 * C, 0), G.dtype), np.zeros(0, G.dtype), GW
     D = eigenvectors[:, keep] / np.sqrt(eigenvalues[keep])
     change, V = np.linalg.eigh(D.T @ H @ D - np.eye(D.shape[1]))

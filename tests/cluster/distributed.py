@@ -14,7 +14,7 @@ from inficond.cluster import distributed_fit
 from inficond.cluster.row_actor import ArrayRows
 from inficond.core.solver import fit
 
-N, K, C, BLOCKS = 6000, 30, 3, 3
+N, K, C, BLOCKS = 40_000, 30, 3, 3
 KILLED_BEFORE = 5
 """Calls of all blocks after which an actor is killed."""
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inficond.core.solver import fit, softmax_corrections
+from inficond.core.solver.datafits import softmax
 from inficond.core.solver.kernels import softmax_corrections as kernels
 from inficond.core.solver.kernels.model_corrections import class_corrections
 
@@ -138,3 +139,16 @@ def test_factored_corrections_equal_explicit_ones():
             M, mixing, r, GW, 2, np.array(columns, int), len(columns), UA, some
         )
         assert UA[:, : len(columns)] == pytest.approx(U.reshape(r, C, K1)[:, 2, columns])
+
+
+def test_a_softmax_of_many_classes_needs_no_subspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above a number of classes only the Hessian of the intercepts is summed."""
+    X, T = problem(N=900, K=20, C=4)
+    T = T / T.sum(1, keepdims=True)
+    usual = fit(X, T, 1e-3, "softmax")
+    monkeypatch.setattr(softmax, "MAX_SUBSPACE_CLASSES", 3)
+    without = fit(X, T, 1e-3, "softmax")
+    assert without.converged.all()
+    assert not without.model.subspace_hessian.any()
+    np.testing.assert_allclose(without.model.curvature, usual.model.curvature, rtol=0.02, atol=1e-4)
+    assert abs(without.objective - usual.objective) <= without.gap + usual.gap

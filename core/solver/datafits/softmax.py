@@ -20,6 +20,7 @@ from inficond.core.solver.subproblems import JointSubproblem, Subproblem
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 ROWS_PER_SUM = 4096  # rows summed in the precision of the data
+MAX_SUBSPACE_CLASSES = 512  # above, corrections of the weights of every class cost more than they save
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class SoftmaxSums:
     ----------
     gradients : (groups, C, K) products of the residuals with the raw rows
     residual : (C,) of the residuals
-    hessian : (2 C, 2 C) subspace Hessian over half of the rows
+    hessian : (2 C, 2 C) subspace Hessian over half of the rows; with many classes only that of the
+        intercepts, (C, C)
     weight_seen : weight of these rows
     losses : (2,) loss and chi2
     variance : (C, C) of diag p - p p^T over a part of the rows
@@ -102,7 +104,8 @@ class Softmax(Datafit):
         count = len(design.groups)
         gradients = np.empty((count, C, K), dtype)
         residuals = np.zeros((count, C))
-        hessians = np.zeros((count, 2 * C, 2 * C))
+        in_subspace = C <= MAX_SUBSPACE_CLASSES
+        hessians = np.zeros((count, *(2 * [2 * C if in_subspace else C])))
         weight_seen = np.zeros(count)
         fused = C <= base.MAX_FUSED_CLASSES and not design.explicit
         sums = np.zeros((count, 2))
@@ -141,7 +144,12 @@ class Softmax(Datafit):
                         sums[group],
                     )  # fmt: skip
                     accumulate_product(z, rows, gradients[group], i == 0)
-                add_subspace_hessian(p, slope, row_weight, hessians[group])
+                if in_subspace:
+                    add_subspace_hessian(p, slope, row_weight, hessians[group])
+                else:
+                    heavy = p * row_weight
+                    hessians[group] -= heavy @ p.T
+                    hessians[group].flat[:: C + 1] += heavy.sum(1, dtype=np.float64)
                 weight_seen[group] += row_weight.sum(dtype=np.float64)
                 some[:, places[low]] = p[:, :part]
                 np.multiply(p[:, :part], row_weight[:part], out=weighted[:, places[low]])
@@ -211,6 +219,8 @@ class Softmax(Datafit):
         # The subspace Hessian of half of the rows stands for that of all.
         hessian = sums.hessian / max(sums.weight_seen, 1e-300) * float(np.mean(self.targets.mean) * C)
         curvature = hessian[:C, :C].copy()
+        if len(hessian) == C:
+            hessian = np.zeros((2 * C, 2 * C))
         if not float(np.trace(curvature)) > 1e-12 or C == 1:
             curvature, hessian = np.eye(C) * 1e-8, np.zeros((2 * C, 2 * C))
         return Evaluation(
