@@ -4,13 +4,14 @@ The population is the demo's scenes: those that are shipped, and more of the sam
 run draws images to fit, to tune and for the exam, fits the students, tries random actions on random
 concepts of one class, and keeps the action with the largest gain on the tune part. The gain on all scenes
 that were not drawn is its true gain. Two questions follow: how often does the 95 % interval of the tune part
-contain the true gain, and how often does that of the exam?
+contain the true gain, and how often does that of the exam? The shares of sets of 30 runs show how much so few
+runs vary.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inficond.core.bench.scenes import Population, generated_scenes
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
     from inficond.core.cli.output import Output
-    from inficond.core.progress import Progress
 
 SUMMARY = "optimism of tuning, and coverage of the exam's intervals, on generated scenes"
 LAM = 2e-2
@@ -34,27 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
     add = parser.add_argument
     add("--runs", type=int, default=30, metavar="N", help="seeded runs (default 30)")
+    add("--first-seed", type=int, default=0, metavar="S", help="seed of the first run (default 0)")
     add("--actions", type=int, default=20, metavar="N", help="random actions of a run (default 20)")
-    add("--seeds", type=int, default=4, metavar="N", help="further sets of 1,200 scenes (default 4)")
+    add("--seeds", type=int, default=4, metavar="N", help="sets of 1,200 scenes after the first (default 4)")
+    add(
+        "--first-set",
+        type=int,
+        default=0,
+        metavar="K",
+        help="first set of scenes; 0, the default, is the demo's",
+    )
     add("--images", type=int, default=400, metavar="N", help="images of the tune and of the exam part")
     add("--work", type=Path, metavar="DIR", help="folder of encoded scenes, reused by a later run")
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Scenes: N images, K concepts, C classes.
-
-    Parameters
-    ----------
-    X : (N, K) float32
-    T : (N, C) float32
-    concepts, classes : tuple of str
-    """
-
-    X: NDArray[np.float32]
-    T: NDArray[np.float32]
-    concepts: tuple[str, ...]
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,31 +60,42 @@ class Run:
         first exam of a project.
     true : float
         On the scenes that were not drawn.
+    covers : mapping from str to bool
+        Whether the exam's 95 % interval contains the true gain, by metric; without those undefined.
     """
 
     tune: tuple[float, float, float]
     exam: tuple[float, float, float]
     first_exam: tuple[float, float, float]
     true: float
+    covers: Mapping[str, bool] = field(default_factory=dict)
 
 
+SET = 30
+"""Runs of a set."""
 PARTS = {"tune": "tune, 95 %", "exam": "exam, 95 %", "first_exam": "first exam, 97 %"}
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
-    if min(args.runs, args.actions) < 1 or args.seeds < 0 or args.images < 50:
-        raise InputError("--runs and --actions must be at least 1, --seeds at least 0, --images at least 50")
+    if min(args.runs, args.actions) < 1 or min(args.seeds, args.first_seed, args.first_set) < 0:
+        raise InputError(
+            "--runs and --actions must be at least 1; --seeds, --first-seed and --first-set at least 0"
+        )
+    if args.images < 50:
+        raise InputError("--images must be at least 50")
     with tempfile.TemporaryDirectory(prefix="inficond-bench-") as folder:
-        population = generated_scenes(args.work or Path(folder), args.seeds, out.progress())
+        population = generated_scenes(args.work or Path(folder), args.seeds, out.progress(), args.first_set)
     left = len(population.X) - 5 * args.images
     if left < args.images:
         raise InputError(f"{len(population.X):,} scenes are too few for --images {args.images}: add --seeds")
-    runs = [one_run(population, seed, args.actions, args.images) for seed in range(args.runs)]
+    seeds = range(args.first_seed, args.first_seed + args.runs)
+    runs = [one_run(population, seed, args.actions, args.images) for seed in seeds]
     found = summarise(runs)
     out.say(
-        f"{args.runs} runs, best of {args.actions} random actions, {args.images} images to tune and for the "
-        f"exam; true gain of average precision, on {left:,} other scenes: {found['true']:+.4f}"
+        f"{args.runs} runs (seeds {seeds[0]} to {seeds[-1]}), best of {args.actions} random actions, "
+        f"{args.images} images to tune and for the exam; true gain of average precision, "
+        f"on {left:,} other scenes: {found['true']:+.4f}"
     )
     out.say(
         f"{'':<18}{'gain':>9}{'bias':>9}{'covers':>9}{'95 % interval':>16}{'too high':>10}"
@@ -105,12 +108,28 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             f"{'{:.0%} to {:.0%}'.format(*one['covers_interval']):>16}{one['too_high']:>10.0%}"
             f"{one['too_low']:>9.0%}{one['above_zero']:>9.0%}"
         )
-    out.result({"runs": args.runs, "actions": args.actions, "images": args.images, "others": left, **found})
+    for name, one in found["metrics"].items():
+        out.say(
+            f"exam, 95 %, {name.replace('_', ' ')}: covers {one['covers']:.1%} "
+            f"({'{:.0%} to {:.0%}'.format(*one['covers_interval'])}) of {one['runs']}"
+        )
+    if found["sets"]:
+        few, many = min(found["sets"]), max(found["sets"])
+        out.say(
+            f"exam, 95 %, ap, in {len(found['sets'])} sets of {SET} runs: {few} to {many} cover "
+            f"({', '.join(str(hits) for hits in found['sets'])})"
+        )
+    how = {"runs": args.runs, "first_seed": args.first_seed, "first_set": args.first_set}
+    out.result({**how, "actions": args.actions, "images": args.images, "others": left, **found})
     return 0
 
 
 def summarise(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return mean gains, and how often the intervals contain the true gain, miss it, and exclude 0."""
+    """Return mean gains, and how often the intervals contain the true gain, miss it, and exclude 0.
+
+    ``metrics`` has the coverage of the exam by metric, ``sets`` the runs in each set of `SET` whose exam
+    covers the gain of average precision.
+    """
     true = np.array([one.true for one in runs])
     parts: dict[str, Any] = {"true": float(true.mean())}
     for name in PARTS:
@@ -124,6 +143,16 @@ def summarise(runs: Sequence[Run]) -> dict[str, Any]:
             "too_low": float((high < true).mean()),
             "above_zero": float((low > 0).mean()),
         }
+    parts["metrics"] = {}
+    for name in sorted({name for one in runs for name in one.covers}):
+        hits = [one.covers[name] for one in runs if name in one.covers]
+        parts["metrics"][name] = {
+            "runs": len(hits),
+            "covers": sum(hits) / len(hits),
+            "covers_interval": wilson_interval(sum(hits), len(hits)),
+        }
+    covered = [one.exam[1] <= one.true <= one.exam[2] for one in runs]
+    parts["sets"] = [sum(covered[i : i + SET]) for i in range(0, len(covered) - SET + 1, SET)]
     return parts
 
 
@@ -156,9 +185,9 @@ def one_run(population: Population, seed: int, actions: int, images: int) -> Run
     images : int
         Images of the tune part and of the exam; three times as many are fitted.
     """
-    from inficond.core.evaluation.bootstrap import LEVEL, paired_bootstrap
+    from inficond.core.evaluation.bootstrap import LEVEL, paired_bootstrap, resampled
     from inficond.core.evaluation.exam import Comparison, exam_level
-    from inficond.core.evaluation.metrics import average_precision
+    from inficond.core.evaluation.metrics import METRICS, average_precision
     from inficond.core.students.distil import distil
     from inficond.core.tuning.workspace import Workspace
 
@@ -186,21 +215,30 @@ def one_run(population: Population, seed: int, actions: int, images: int) -> Run
         t = T[part, c] >= 0.5
         return average_precision(t, scores(after, part)) - average_precision(t, scores(before, part))
 
-    def examined(after: Any, part: NDArray[np.intp], level: float) -> tuple[float, float, float]:
+    def examined(after: Any, level: float) -> dict[str, tuple[float, float, float]]:
         found = Comparison(None, level, seed).add(
-            T[part, c], scores(before, part), scores(after, part), (at, at)
+            T[exam, c], scores(before, exam), scores(after, exam), (at, at)
         )
-        return tuple(found["ap"]["gain"][key] for key in ("value", "low", "high"))  # type: ignore[return-value]
+        gains = {name: one["gain"] for name, one in found.items() if None not in one["gain"].values()}
+        return {name: (one["value"], one["low"], one["high"]) for name, one in gains.items()}
+
+    def true_gain(after: Any, name: str) -> float:
+        first, second = (
+            resampled(T[rest, c], scores(one, rest), threshold=at, replicates=0) for one in (before, after)
+        )
+        return float((second - first)[0, METRICS.index(name)])
 
     best = max(states, key=lambda after: gain(after, tune))
     change = paired_bootstrap(
         T[tune, c], scores(before, tune), scores(best, tune), threshold=at, replicates=400, seed=seed
     )["ap"].delta
+    found = examined(best, LEVEL)
     return Run(
         (change.value, change.low, change.high),
-        examined(best, exam, LEVEL),
-        examined(best, exam, exam_level(1)),
+        found["ap"],
+        examined(best, exam_level(1))["ap"],
         gain(best, rest),
+        {name: low <= true_gain(best, name) <= high for name, (_, low, high) in found.items()},
     )
 
 
@@ -223,44 +261,3 @@ def _tried(workspace: Any, cls: str, rng: np.random.Generator, count: int) -> li
         state = refit(workspace, root.with_classes({cls: replace(one, bounds=bounds)}), [cls])[0]
         out.append((state.classes[cls].weights, float(state.classes[cls].bias)))
     return out
-
-
-def generated_scenes(folder: Path, seeds: int, progress: "Progress") -> Population:
-    """Return the demo's scenes and those of further seeds.
-
-    Parameters
-    ----------
-    folder : Path
-        Encoded scenes; those that exist are reused.
-    seeds : int
-        Sets of 1,200 scenes besides the demo's.
-    progress : Progress
-    """
-    from inficond.core.concepts import concept_vectors
-    from inficond.core.demo import demo_project
-    from inficond.core.demo.build import TEMPERATURE, through_the_pipeline
-    from inficond.core.facade import Project
-    from inficond.core.models.class_sets import share_among
-
-    demo = Project.open(demo_project())
-    words = np.asarray(demo.concept_embeddings)
-
-    def further(seed: int) -> tuple[Any, Any]:
-        file = folder / f"scenes-{seed}.npz"
-        if not file.exists():
-            with tempfile.TemporaryDirectory(prefix="inficond-scenes-") as work:
-                made = through_the_pipeline(Path(work), progress, seed)
-                X = concept_vectors(np.asarray(made.region_embeddings), words)
-                T = share_among(np.asarray(made.T), TEMPERATURE)
-            folder.mkdir(parents=True, exist_ok=True)
-            np.savez(file, X=X, T=T)
-        with np.load(file, allow_pickle=False) as data:
-            return data["X"], data["T"]
-
-    found = [(np.asarray(demo.X), np.asarray(demo.T)), *(further(seed) for seed in range(1, seeds + 1))]
-    return Population(
-        np.concatenate([X for X, _ in found]).astype(np.float32),
-        np.concatenate([T for _, T in found]).astype(np.float32),
-        tuple(demo.concepts),
-        tuple(demo.classes),
-    )

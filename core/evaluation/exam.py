@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.evaluation.bootstrap import LEVEL, Interval, mean_table, resampled
 from inficond.core.evaluation.metrics import METRICS
+from inficond.core.evaluation.smoothed import smoothed_differences, smoothed_interval
 
 SHOWN = ("ap", "f1", "balanced_agreement", "agreement")
 """Metrics of an exam, all higher for a better student."""
@@ -83,34 +84,6 @@ def sampled_interval(samples: NDArray[np.float64], level: float) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def smallest_changes(t: ArrayLike) -> dict[str, float]:
-    """Return by how much a metric changes, about, if one image changes sides, by name.
-
-    A resampling of images on which two students hardly differ finds no difference at all, and an interval of
-    length 0 would claim that there is none anywhere. Intervals of gains therefore reach at least so far on
-    each side.
-
-    Parameters
-    ----------
-    t : array (n,)
-        Targets; at or above 0.5 is positive.
-
-    Returns
-    -------
-    dict of str to float
-        One per name in `SHOWN`.
-    """
-    t = np.asarray(t)
-    n, positives = max(1, len(t)), max(1, int((t >= 0.5).sum()))
-    negatives = max(1, n - positives)
-    return {
-        "ap": 0.5 / positives,
-        "f1": 0.5 / positives,
-        "balanced_agreement": 0.5 / min(positives, negatives),
-        "agreement": 1 / n,
-    }
-
-
 class Comparison:
     """Two students on one part of the images, class by class.
 
@@ -126,8 +99,7 @@ class Comparison:
 
     def __init__(self, groups: NDArray[Any] | None, level: float, seed: int = 0) -> None:
         self._groups, self._level, self._seed = groups, level, seed
-        self._tables: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-        self._steps: list[Mapping[str, float] | None] = []
+        self._tables: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
 
     def add(
         self, target: ArrayLike, fitted: ArrayLike, now: ArrayLike, thresholds: tuple[float, float]
@@ -152,48 +124,40 @@ class Comparison:
         known = np.flatnonzero(np.isfinite(t))
         groups = None if self._groups is None else self._groups[known]
         replicates = exam_replicates(len(known))
-        pair = [
+        first, second = (
             resampled(
                 t[known], np.asarray(s)[known], groups=groups, threshold=at, replicates=replicates,
                 seed=self._seed,
             )
             for s, at in zip((fitted, now), thresholds)
-        ]  # fmt: skip
-        self._tables.append((pair[0], pair[1]))
-        same = np.array_equal(np.asarray(fitted), np.asarray(now)) and thresholds[0] == thresholds[1]
-        steps = None if same else smallest_changes(t[known])
-        self._steps.append(steps)
-        return self._described(pair[0], pair[1], steps)
+        )  # fmt: skip
+        gains = smoothed_differences(
+            t[known], np.asarray(fitted)[known], np.asarray(now)[known], thresholds, groups=groups,
+            seed=self._seed,
+        )  # fmt: skip
+        self._tables.append((first, second, gains))
+        return self._described(first, second, gains)
 
     def mean(self) -> dict[str, dict[str, Any]]:
         """Return the figures of the mean over the classes that were added."""
-        if min((len(before) for before, _ in self._tables), default=0) == 0:
+        if min((len(tables[0]) for tables in self._tables), default=0) == 0:
             return {}
-        sides = [mean_table([pair[side] for pair in self._tables]) for side in (0, 1)]
-        steps = {
-            name: sum(one[name] for one in self._steps if one) / len(self._steps) ** 1.5 for name in SHOWN
-        }
-        return self._described(sides[0], sides[1], steps)
+        first, second, gains = (mean_table([tables[i] for tables in self._tables]) for i in range(3))
+        return self._described(first, second, gains)
 
     def _described(
-        self,
-        before: NDArray[np.float64],
-        after: NDArray[np.float64],
-        steps: Mapping[str, float] | None,
+        self, before: NDArray[np.float64], after: NDArray[np.float64], gains: NDArray[np.float64]
     ) -> dict[str, dict[str, Any]]:
         out = {}
         one_source = self._groups is not None and len(np.unique(self._groups)) < 2
         for name in SHOWN:
             j = METRICS.index(name)
-            parts = {"fitted": before[:, j], "now": after[:, j], "gain": after[:, j] - before[:, j]}
+            sides = [x[:1, j] if one_source else x[:, j] for x in (before, after, gains)]
             out[name] = {
-                key: sampled_interval(x[:1] if one_source else x, self._level).to_dict()
-                for key, x in parts.items()
+                "fitted": sampled_interval(sides[0], self._level).to_dict(),
+                "now": sampled_interval(sides[1], self._level).to_dict(),
+                "gain": smoothed_interval(sides[2], self._level).to_dict(),
             }
-            gain = out[name]["gain"]
-            value, low, high = gain["value"], gain["low"], gain["high"]
-            if steps is not None and value is not None and low is not None and high is not None:
-                gain["low"], gain["high"] = min(low, value - steps[name]), max(high, value + steps[name])
         return out
 
 

@@ -25,10 +25,37 @@ from inficond.core.evaluation.bootstrap import (
     replicates_for,
     resampled,
 )
-from inficond.core.evaluation.exam import SHOWN, smallest_changes
+from inficond.core.evaluation.exam import SHOWN
 
 _SHARE = "agreement"
 """The metric that is a share of images."""
+
+
+def smallest_changes(t: ArrayLike) -> dict[str, float]:
+    """Return by how much a metric changes, about, if one image changes sides, by name.
+
+    A resampling of images on which two students hardly differ finds no difference at all, and an interval of
+    length 0 would claim that there is none anywhere.
+
+    Parameters
+    ----------
+    t : array (n,)
+        Targets; at or above 0.5 is positive.
+
+    Returns
+    -------
+    dict of str to float
+        One per name in `SHOWN`.
+    """
+    t = np.asarray(t)
+    n, positives = max(1, len(t)), max(1, int((t >= 0.5).sum()))
+    negatives = max(1, n - positives)
+    return {
+        "ap": 0.5 / positives,
+        "f1": 0.5 / positives,
+        "balanced_agreement": 0.5 / min(positives, negatives),
+        "agreement": 1 / n,
+    }
 
 
 class PairedBootstrap:
