@@ -60,7 +60,8 @@ class MetricChip(TypedDict):
 class ContributionBar(TypedDict):
     """A term of a logit; `kind` is ``concept``, ``rest``, ``bias`` or ``sum``.
 
-    `absence` describes a concept whose value is below the mean: it has no evidence region.
+    `absence` describes a concept whose value is below the mean: it has no evidence region. `absent` is the
+    word for its label: "no" below half of the mean, else "less".
     """
 
     key: str
@@ -69,6 +70,7 @@ class ContributionBar(TypedDict):
     kind: str
     more: str
     absence: NotRequired[str]
+    absent: NotRequired[str]
 
 
 class CostRow(TypedDict):
@@ -228,7 +230,9 @@ def contribution_bars(
         bar = _bar(f"c {name}", name, float(contributions.values[i]), "concept", more)
         if contributions.absent[i]:
             usual = float(students.mean[column])
-            bar["absence"] = absence_line(name, usual + z * float(students.scale[column]), usual)
+            value = usual + z * float(students.scale[column])
+            bar["absent"] = "no" if value < usual / 2 else "less"
+            bar["absence"] = absence_line(name, value, usual)
         bars.append(bar)
     rest = contributions.values[count:]
     if len(rest):

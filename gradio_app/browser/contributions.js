@@ -32,7 +32,7 @@ export function drawContributions(list, bars, createRow) {
       const [name, track, number] = childrenOf(node);
       const [fill] = childrenOf(track);
       const share = (50 * Math.abs(bar.value)) / largest;
-      setText(name, bar.absence ? `no ${bar.name}` : bar.name);
+      setText(name, bar.absent ? `${bar.absent} ${bar.name}` : bar.name);
       name.title = bar.absence ?? (bar.more || bar.name);
       node.classList.toggle("absent", Boolean(bar.absence));
       fill.style.left = bar.value < 0 ? `${50 - share}%` : "50%";

@@ -58,6 +58,8 @@ export function openNewProject(localFolders, origin = {}) {
   const found = h("p", { class: "muted found", role: "status", hidden: true });
   const two = (/** @type {(HTMLElement | false)[]} */ ...children) => h("div", { class: "two" }, ...children);
   const pickFolder = button("Choose a folder…", { onclick: () => directory.click() });
+  const submit = h("button", { type: "submit", class: "button primary" }, "Distil");
+  const end = h("div", { class: "row-end" }, submit);
   const form = h(
     "form",
     { class: "stack-form" },
@@ -81,7 +83,7 @@ export function openNewProject(localFolders, origin = {}) {
     labelled("Words (optional)", fields.words),
     two(labelled("Link", fields.link), labelled("Words per class", fields.nec)),
     problem,
-    h("div", { class: "row-end" }, h("button", { type: "submit", class: "button primary" }, "Distil")),
+    end,
   );
   /** @type {import("./image_files.js").Picked[]} */
   let picked = [];
@@ -111,7 +113,7 @@ export function openNewProject(localFolders, origin = {}) {
     const response = await call("examine", request, { quiet: true }).catch(() => ({}));
     if (mine !== asked) return;
     showFound(response.found ? response.found.lines.join("\n") : "");
-    showProblem(response.error ?? "");
+    showProblem(response.error ?? "", found);
   };
   fields.folder.addEventListener("change", examine);
   fields.labels.addEventListener("change", examine);
@@ -119,9 +121,11 @@ export function openNewProject(localFolders, origin = {}) {
   const title = origin.folder ? "Other classes, the same images" : "A new project";
   const dialog = openDialog(title, box);
 
-  const showProblem = (/** @type {string} */ line) => {
+  const showProblem = (/** @type {string} */ line, /** @type {HTMLElement} */ next = end) => {
     setText(problem, line);
     problem.hidden = !line;
+    next.before(problem);
+    if (line) problem.scrollIntoView({ block: "nearest" });
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

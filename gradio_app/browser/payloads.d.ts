@@ -320,6 +320,8 @@ export interface Bar {
   evidence?: boolean;
   /** Of a concept whose value is below the mean: there is no region that shows it. */
   absence?: string;
+  /** The word before the name of such a concept: "no" below half of the mean. */
+  absent?: "no" | "less";
 }
 
 export interface Evidence {

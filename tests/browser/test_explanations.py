@@ -35,8 +35,11 @@ def test_an_opened_image_shows_all_classes(open_page: Opener, served: Served) ->
     expect(page.locator('[aria-selected="true"][data-class]')).to_have_attribute("data-class", other)
 
 
-def test_an_absent_concept_is_described_without_a_region(open_page: Opener, served: Served) -> None:
-    page = open_page()
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_an_absent_concept_is_described_without_a_region(
+    open_page: Opener, served: Served, width: int, height: int
+) -> None:
+    page = open_page(width=width, height=height)
     project = home_project(served)
     session = project.session()
     cls = page.evaluate("() => window.inficond.store.state.selection.cls")
@@ -55,6 +58,9 @@ def test_an_absent_concept_is_described_without_a_region(open_page: Opener, serv
     line = page.locator("#view-instances .evidence-line")
     start = f"no {name} here" if value < usual / 2 else f"less {name} than usual"
     expect(line).to_have_text(f"{start}: {value:.2f}, usually {usual:.2f}")
+    assert page.evaluate(TRUNCATED, "#view-instances .evidence-line") == []
+    word = "no" if value < usual / 2 else "less"
+    expect(shown.first.locator("[data-name]")).to_have_text(f"{word} {name}")
     expect(page.locator("#view-instances canvas.evidence[data-on]")).to_have_count(0)
     page.locator("#view-instances [data-contribution]:not(.absent)").first.hover()
     expect(page.locator("#view-instances canvas.evidence[data-on]")).to_have_count(1)

@@ -119,7 +119,7 @@ def test_a_folder_of_the_server_becomes_a_project(
         fill(page, **bad)
         page.locator(".inf-dialog").get_by_role("button", name="Distil").click()
         told = page.locator(".message.bad, .inf-dialog p.bad").filter(has_text=line)
-        expect(told.first).to_be_visible(timeout=30_000)
+        expect(told.first).to_be_in_viewport(timeout=30_000)
         assert "Traceback" not in told.first.inner_text()
         page.keyboard.press("Escape")
         page.wait_for_selector(".inf-dialog", state="detached")
@@ -147,6 +147,7 @@ def test_what_was_found_is_shown_before_the_start(open_page: Opener, served: Ser
     fields.get_by_label(re.compile("^Folder")).fill(str(tmp_path / "nowhere"))
     page.keyboard.press("Tab")
     expect(fields.locator("p.bad")).to_contain_text("does not exist")
+    expect(fields.locator("p.bad")).to_be_in_viewport()
     assert fields.locator("#teachers option").count() == 5
     assert fields.get_by_label("Link").locator("option").count() == 3
     fields.get_by_label(re.compile("^Folder")).fill("")
