@@ -1,15 +1,18 @@
 """Wheel and source archive of a release: `make dist` writes them to dist.
 
-The same commit gives the same bytes: times are those of the commit, owners are removed, files are sorted.
+The same commit gives the same bytes in every checkout: times are those of the commit, owners are removed,
+files are sorted, and modes do not depend on the umask.
 """
 
 import argparse
 import gzip
 import io
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,17 +42,30 @@ def build(source: Path, out: Path, epoch: int) -> list[Path]:
     subprocess.run(pip, env=environment, check=True, stdout=subprocess.DEVNULL)
     sdist = [sys.executable, "-c", SDIST, str(out)]
     subprocess.run(sdist, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
-    archive = next(out.glob("*.tar.gz"))
-    archive.write_bytes(normalised(archive.read_bytes(), epoch))
-    return [next(out.glob("*.whl")), archive]
+    wheel, archive = next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
+    wheel.write_bytes(normalised_wheel(wheel.read_bytes()))
+    archive.write_bytes(normalised_archive(archive.read_bytes(), epoch))
+    return [wheel, archive]
 
 
-def normalised(archive: bytes, epoch: int) -> bytes:
-    """Return a source archive whose bytes depend on names, modes and contents only."""
+def normalised_wheel(wheel: bytes) -> bytes:
+    """Return a wheel whose files have the mode 644, or 755 where the owner may execute them."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel)) as given, zipfile.ZipFile(written, "w") as archive:
+        for member in given.infolist():
+            mode = 0o755 if member.external_attr >> 16 & 0o100 else 0o644
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, given.read(member), zipfile.ZIP_DEFLATED)
+    return written.getvalue()
+
+
+def normalised_archive(archive: bytes, epoch: int) -> bytes:
+    """Return a source archive whose bytes depend on names, contents and the owner's right to execute only."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(archive)) as given, tarfile.open(fileobj=plain, mode="w") as written:
         for member in sorted(given.getmembers(), key=lambda m: m.name):
             member.mtime, member.uid, member.gid, member.uname, member.gname = epoch, 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
             member.pax_headers = {}
             written.addfile(member, given.extractfile(member) if member.isfile() else None)
     return gzip.compress(plain.getvalue(), 9, mtime=epoch)
