@@ -1,8 +1,9 @@
 """Assembly of the folder of a Hugging Face Space: `python spaces/assemble.py OUT`.
 
-The folder is self-contained: the packages as source, the demo project with its pictures already rendered, so
-that a cold start encodes and renders nothing, the files beside this script, and a `requirements.txt` with
-every direct dependency at the version installed here. The packages are not a wheel, because a Space installs
+The folder is self-contained: the packages as source, a project of photographs from the Hugging Face hub, the
+demo project, which is opened where the hub was not reachable, the files beside this script, and a
+`requirements.txt` with every direct dependency at the version installed here. All pictures are rendered and
+encoded, so that a cold start encodes nothing. The packages are not a wheel, because a Space installs
 its requirements before it copies the repository, and would not find the file.
 """
 
@@ -15,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import compiled_kernels
+import photographs
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -23,7 +25,10 @@ PACKAGES = ("core", "gradio_app")
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 
-def assemble(out: Path, compile_kernels: bool = True) -> None:
+COLLAGES = "The pictures are photo collages made for this demonstration."
+
+
+def assemble(out: Path, compile_kernels: bool = True, with_photographs: bool = True) -> None:
     """Write the Space's files into the new or empty folder `out`.
 
     Parameters
@@ -31,13 +36,15 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     out : Path
     compile_kernels : bool
         Whether to compile the kernels, which takes about a minute here and saves it at every start there.
+    with_photographs : bool
+        Whether to add a project of photographs, if the hub can be reached.
     """
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty: choose another folder or empty it first")
     out.mkdir(parents=True, exist_ok=True)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, out / "inficond" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "compiled_kernels.py", "packages.txt"):
+    for name in ("app.py", "compiled_kernels.py", "served.py", "packages.txt"):
         shutil.copy(HERE / name, out / name)
     shutil.copy(ROOT / "LICENSE", out / "LICENSE")
     wanted = requirements()
@@ -46,6 +53,14 @@ def assemble(out: Path, compile_kernels: bool = True) -> None:
     python = f'python_version: "{sys.version_info.major}.{sys.version_info.minor}"'
     readme = re.sub(r"^python_version:.*$", python, readme, count=1, flags=re.M)
     readme = re.sub(r"^sdk_version:.*$", f"sdk_version: {gradio}", readme, count=1, flags=re.M)
+    if with_photographs:
+        try:
+            about = photographs.add(out)
+            readme = readme.replace(COLLAGES, about)
+            (out / photographs.PROJECT).chmod(0o755)
+            print(f"the Space opens with photographs: {photographs.SNACKS.name}", file=sys.stderr)
+        except photographs.Unavailable as error:
+            print(f"the Space opens with the collages of the demo: {error}", file=sys.stderr)
     (out / "README.md").write_text(readme, encoding="utf-8")
     (out / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
     from inficond.core.demo import demo_project
@@ -83,5 +98,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--no-compile", action="store_true", help="leave the kernels to the Space")
+    parser.add_argument(
+        "--no-photographs", action="store_true", help="open the collages of the demo; download nothing"
+    )
     chosen = parser.parse_args()
-    assemble(chosen.out, not chosen.no_compile)
+    assemble(chosen.out, not chosen.no_compile, not chosen.no_photographs)

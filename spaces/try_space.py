@@ -166,11 +166,12 @@ LOAD = """
 import json, sys
 from pathlib import Path
 import compiled_kernels
+from served import served_project
 folder, url, pid, visitors, seconds = sys.argv[1:]
 compiled_kernels.activate(Path(folder))
 from inficond.gradio_app.bench.visitors import visit
 from inficond.gradio_app.bench.load_scenarios import MIXES
-found = visit(url, int(pid), Path(folder, "demo"), MIXES["tuning"], int(visitors), float(seconds))
+found = visit(url, int(pid), served_project(Path(folder)), MIXES["tuning"], int(visitors), float(seconds))
 print(json.dumps(found))
 """
 

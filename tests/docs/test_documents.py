@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from tests.docs.documents import LANGUAGES, ROOT, blocks, commands, documents
 
+from inficond.core import Project
 from inficond.core.cli.main import build_parser
+from inficond.core.demo import demo_project
+from inficond.core.tuning.actions import Action
 
 NAMES = [str(d.relative_to(ROOT)) for d in documents()]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -89,18 +92,29 @@ def test_commands_in_running_text_exist(name: str) -> None:
     assert extras <= set(PROJECT["optional-dependencies"])
 
 
+def copy_of_demo(folder: Path) -> Project:
+    """Copy the demo's project without its history."""
+    shutil.copytree(demo_project(), folder, ignore=shutil.ignore_patterns("history.sqlite*"))
+    return Project.open(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if any(c.not_run is None for c in commands(ROOT / n))])
 def test_commands_run(name: str, tmp_path: Path) -> None:
-    """They run in a folder with `photos/`, which contains 60 collages of the demo."""
-    from inficond.core import Project
-    from inficond.core.demo import demo_project
+    """They run in a folder with `photos/`, which contains 60 collages of the demo, and two projects.
 
+    `birds` and `other-birds` are copies of the demo; `birds` has a step named "without water".
+    """
     demo = Project.open(demo_project())
     (tmp_path / "photos").mkdir()
     for row in range(0, len(demo.image_ids), max(1, len(demo.image_ids) // 60)):
         source = Path(demo.image_path(row))
         shutil.copy(source, tmp_path / "photos" / source.name)
+    if any(word in c.text for c in commands(ROOT / name) for word in (" birds", '"birds')):
+        copy_of_demo(tmp_path / "other-birds")
+        session = copy_of_demo(tmp_path / "birds").session("main")
+        node = session.apply("water bird", [Action("mute", "sea")])
+        session.name(node.id, "without water")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
     for command in commands(ROOT / name):

@@ -16,7 +16,7 @@ ASSEMBLE = ROOT / "spaces" / "assemble.py"
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("space") / "out"
-    subprocess.run([sys.executable, ASSEMBLE, out, "--no-compile"], check=True)
+    subprocess.run([sys.executable, ASSEMBLE, out, "--no-compile", "--no-photographs"], check=True)
     return out
 
 
@@ -27,8 +27,8 @@ def front_matter(folder: Path) -> dict[str, str]:
 
 def test_the_folder_contains_the_files_of_a_space(space: Path) -> None:
     assert {p.name for p in space.iterdir()} == {
-        "app.py", "compiled_kernels.py", "README.md", "requirements.txt", "packages.txt", "LICENSE",
-        "inficond", "demo",
+        "app.py", "compiled_kernels.py", "served.py", "README.md", "requirements.txt",
+        "packages.txt", "LICENSE", "inficond", "demo",
     }  # fmt: skip
     head = front_matter(space)
     assert head["sdk"] == "gradio"

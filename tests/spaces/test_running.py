@@ -28,7 +28,7 @@ pytestmark = pytest.mark.nightly
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("space") / "out"
-    subprocess.run([sys.executable, ROOT / "spaces" / "assemble.py", out], check=True)
+    subprocess.run([sys.executable, ROOT / "spaces" / "assemble.py", out, "--no-photographs"], check=True)
     return out
 
 
