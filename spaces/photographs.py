@@ -100,7 +100,7 @@ def download(photos: PhotoSet, out: Path) -> Path:
     try:
         HfApi().dataset_info(photos.name, timeout=10)
         cached = False
-    except OSError:
+    except Exception:  # of the library's HTTP client, which changes between its versions
         cached = True  # the download would repeat each request for half a minute
     try:
         card = hf_hub_download(photos.name, "README.md", repo_type="dataset", local_files_only=cached)
@@ -109,7 +109,7 @@ def download(photos: PhotoSet, out: Path) -> Path:
             photos.name, repo_type="dataset", revision=photos.revision, allow_patterns=list(photos.files),
             local_files_only=cached,
         )  # fmt: skip
-    except OSError as error:
+    except Exception as error:
         reason = "the hub cannot be reached" if cached else " ".join(str(error).split())[:200]
         raise Unavailable(f"{photos.name}: {reason}") from error
     stated = re.search(r"^license: *\n?[- ]*(\S+)$", Path(card).read_text(encoding="utf-8"), re.MULTILINE)

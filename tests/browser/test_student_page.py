@@ -120,6 +120,27 @@ def test_a_slider_changes_the_probability_as_its_weight_says(
     assert page.evaluate(PROBABILITIES) == before
 
 
+def test_the_answer_is_written_in_words(opened: StudentPage, tmp_path: Path) -> None:
+    """The likeliest class, and words that the picture shows and whose contributions are positive."""
+    Image.effect_noise((320, 240), 60).convert("RGB").save(tmp_path / "noise.png")
+    found = opened.probabilities(tmp_path / "noise.png")
+    page = opened.page
+    likeliest = opened.predictor.classes[int(np.argmax(found))]
+    before = page.inner_text("#answer")
+    assert before.startswith(f"Likeliest class: {likeliest}, ")
+    rows = page.locator(".word:not(.absent)")
+    names, adds = rows.locator(".name").all_inner_texts(), rows.locator(".contribution").all_inner_texts()
+    adding = [name for name, text in zip(names, adds) if "+" in text]
+    said = before.partition("Words that add most: ")[2].rstrip(".").split(", ")
+    assert set(filter(None, said)) <= set(adding)
+    assert len(said) == min(3, max(1, len(adding)))
+    for slider in page.locator(".word input").all():
+        slider.fill("0")
+    assert page.inner_text("#answer") != before
+    page.click("#reset")
+    assert page.inner_text("#answer") == before
+
+
 def test_the_evidence_of_a_word_is_lit(opened: StudentPage, shared_data: Path) -> None:
     opened.probabilities(photographs(shared_data, 3)[0])
     page = opened.page

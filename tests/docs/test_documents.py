@@ -103,7 +103,7 @@ def copy_of_demo(folder: Path) -> Project:
 def test_commands_run(name: str, tmp_path: Path) -> None:
     """They run in a folder with `photos/`, which contains 60 collages of the demo, and two projects.
 
-    `birds` and `other-birds` are copies of the demo; `birds` has a step named "without water".
+    `birds` and `other-birds` are copies of the demo; `birds` has the steps "without sea" and "without water".
     """
     demo = Project.open(demo_project())
     (tmp_path / "photos").mkdir()
@@ -113,8 +113,9 @@ def test_commands_run(name: str, tmp_path: Path) -> None:
     if any(word in c.text for c in commands(ROOT / name) for word in (" birds", '"birds')):
         copy_of_demo(tmp_path / "other-birds")
         session = copy_of_demo(tmp_path / "birds").session("main")
-        node = session.apply("water bird", [Action("mute", "sea")])
-        session.name(node.id, "without water")
+        for name, words in (("without sea", ["sea"]), ("without water", ["swimming pool", "boat"])):
+            node = session.apply("water bird", [Action("mute", word) for word in words])
+            session.name(node.id, name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
     for command in commands(ROOT / name):

@@ -12,6 +12,8 @@ import { conceptValues, contributions, factorKey, probabilities } from "./studen
  */
 
 const LONGEST = 960;
+/** Number of words in the answer. */
+const MOST_WORDS = 3;
 /** Longer side of the picture on the page, in pixels. */
 const OTHER = "rgba(10, 14, 20, 0.66)";
 /** Colour over the cells that are not evidence. */
@@ -85,7 +87,7 @@ async function show(file) {
     chosen = best();
     buildWords();
     update();
-    say(`${name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    say(`${name}, encoded in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
     document.body.dataset.answered = String(number);
   } catch (error) {
     if (number === newest) say(error instanceof Error ? error.message : String(error), true);
@@ -229,9 +231,25 @@ function updateWords() {
   byId("reset").hidden = factors.size === 0;
 }
 
+/** Write the likeliest class, and the words of the picture that add most to it. */
+function updateAnswer() {
+  const found = current();
+  if (shown === null || found === null) return;
+  const cls = best();
+  const { values } = shown;
+  const words = contributions(student, cls, values, factors)
+    .filter(({ concept, contribution }) => contribution > 0 && values[concept] >= student.mean[concept])
+    .sort((a, b) => b.contribution - a.contribution)
+    .slice(0, MOST_WORDS)
+    .map(({ concept }) => student.concepts[concept]);
+  const adding = words.length > 0 ? ` Words that add most: ${words.join(", ")}.` : "";
+  byId("answer").textContent = `Likeliest class: ${student.classes[cls]}, ${percent(found[cls])}.${adding}`;
+}
+
 function update() {
   updateClasses();
   updateWords();
+  updateAnswer();
 }
 
 function listen() {
