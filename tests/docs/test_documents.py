@@ -113,9 +113,9 @@ def test_commands_run(name: str, tmp_path: Path) -> None:
     if any(word in c.text for c in commands(ROOT / name) for word in (" birds", '"birds')):
         copy_of_demo(tmp_path / "other-birds")
         session = copy_of_demo(tmp_path / "birds").session("main")
-        for name, words in (("without sea", ["sea"]), ("without water", ["swimming pool", "boat"])):
+        for step, words in (("without sea", ["sea"]), ("without water", ["swimming pool", "boat"])):
             node = session.apply("water bird", [Action("mute", word) for word in words])
-            session.name(node.id, name)
+            session.name(node.id, step)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
     for command in commands(ROOT / name):
