@@ -1,5 +1,7 @@
 """Exceptions for bad input, storage faults and cancellation; one-line messages."""
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -143,6 +145,39 @@ class Cancelled(Exception):
     ...     print(error)
     stopped during: encoding
     """
+
+
+_FAULTS_OF_SURROUNDINGS = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "ENOTDIR", "ENOSPC", "EDQUOT", "EMFILE",
+        "ENFILE", "EIO", "ESTALE", "ETIMEDOUT", "ENXIO",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+
+
+def fault_of_surroundings(error: OSError) -> str | None:
+    """Return one line on a fault of permissions, names, disks or limits; None for any other error.
+
+    Parameters
+    ----------
+    error : OSError
+        Of a file that this process opened, read or wrote.
+
+    Examples
+    --------
+    >>> import errno
+    >>> from inficond.core.errors import fault_of_surroundings
+    >>> fault_of_surroundings(OSError(errno.EACCES, "Permission denied", "photos/project.json"))
+    'photos/project.json: Permission denied'
+    >>> fault_of_surroundings(OSError(errno.EBADF, "Bad file descriptor")) is None
+    True
+    """
+    if error.errno not in _FAULTS_OF_SURROUNDINGS:
+        return None
+    place = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename), 200)}: "
+    return f"{place}{error.strerror or error}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -41,6 +41,8 @@ def load(point: EntryPoint) -> Any:
     """
     try:
         return import_module(point.value) if not point.attr else point.load()
+    except InputError:
+        raise
     except Exception as error:  # the code of another package may raise anything
         package = point.dist.name if point.dist else point.module
         raise InputError(

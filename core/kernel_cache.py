@@ -7,9 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
+from inficond.core.errors import InputError, first_line
+
+try:
+    import numba
+except (OSError, ValueError, MemoryError) as error:  # its libraries, its environment variables
+    raise InputError(
+        f"Numba, which compiles the computations, cannot be loaded ({first_line(error)}): raise the limit of "
+        "address space (`ulimit -v`), correct the variables NUMBA_…, or install numba again"
+    ) from error
 
 config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
+if config.DISABLE_JIT:
+    raise InputError(
+        "NUMBA_DISABLE_JIT is set, so that nothing is compiled and computations would take hours: unset it"
+    )
 
 
 def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:

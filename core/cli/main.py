@@ -14,7 +14,7 @@ from typing import NoReturn
 from inficond.core.cli.command import load_command
 from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
-from inficond.core.errors import Cancelled, InputError, one_line
+from inficond.core.errors import Cancelled, InputError, fault_of_surroundings, one_line
 from inficond.core.extensions import COMMANDS, extensions
 from inficond.core.version import __version__
 
@@ -152,6 +152,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard(sys.stdout)
         return 0
+    except OSError as error:
+        fault = fault_of_surroundings(error)
+        if fault is None:
+            raise
+        complain(f"{name}: {fault}")
+        return 2
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from inficond.core.atomic_io import replacing
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, one_line
 from inficond.core.file_access import read_regular
 from inficond.core.project.arrays import FileEntry, damaged
 from inficond.core.strict_json import parse_json
@@ -117,8 +117,12 @@ def read_project(folder: Path) -> dict[str, Any]:
         There is no project, or it is unfinished, of a newer format, or damaged.
     """
     path = folder / PROJECT
-    if not path.exists():
-        if (folder / BUILD).is_dir():
+    try:
+        there, started = path.exists(), (folder / BUILD).is_dir()
+    except OSError as error:  # no permission, a name that is too long
+        raise InputError(f"cannot read the project at {one_line(folder, 300)}: {error.strerror}") from error
+    if not there:
+        if started:
             raise InputError(
                 f"{folder} is not finished: run the same `inficond distill` command again to resume"
             )
