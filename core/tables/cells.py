@@ -54,6 +54,8 @@ def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]
             names = ["" if v is None else _label_of(column, v) for v in value]
         elif splits and text.strip().startswith("[") and text.strip().endswith("]"):
             names = _parsed_list(table, column, row, text.strip())
+        elif splits and (several := _set_or_tuple(text.strip())) is not None:
+            names = several
         else:
             names = text.replace(";", "|").split("|") if splits else [text]
         if whole:  # data frames write the numbers of a column with gaps as 3.0
@@ -81,6 +83,21 @@ def _label_of(column: Column, value: Any) -> str:
     if column.class_names and isinstance(value, int) and 0 <= value < len(column.class_names):
         return column.class_names[value]
     return str(value)
+
+
+def _set_or_tuple(text: str) -> list[str] | None:
+    """Return the names in a set or tuple as Python writes it, None for any other text."""
+    if text == "set()":
+        return []
+    if (text[:1], text[-1:]) not in (("{", "}"), ("(", ")")):
+        return None
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if not isinstance(found, set | tuple) or not all(isinstance(name, str | int) for name in found):
+        return None
+    return sorted(map(str, found)) if isinstance(found, set) else [str(name) for name in found]
 
 
 def _parsed_list(table: RawTable, column: Column, row: int, text: str) -> list[str]:

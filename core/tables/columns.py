@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from inficond.core.errors import InputError, unknown
 from inficond.core.tables import names
 from inficond.core.tables.names import normal_name
@@ -15,9 +17,11 @@ from inficond.core.tables.reader import Column, RawTable
 
 Purpose = Literal["responses", "labels"]
 
+_SUM = 2e-3
+"""Rounding error of a sum of probabilities."""
 _STRUCTURE = re.compile(r"(?s)\s*[\[{(].*[\]})]\s*")
 _RANKED = re.compile(r"_?\d+$")
-_FILE = re.compile(r"(?s).+\.[A-Za-z]\w{1,4}(\?[^/]*)?\s*")
+_FILE = names.FILE
 
 
 @dataclass(frozen=True, eq=False)
@@ -442,7 +446,30 @@ def _class_columns(
             )
         else:
             found.append(column)
+    _refuse_score_beside_probabilities(table, found, kinds)
     return found
+
+
+def _refuse_score_beside_probabilities(table: RawTable, columns: list[Column], kinds: _Kinds) -> None:
+    """Refuse a column of numbers that is hardly a class: without it, every row sums to 1 (or to 100)."""
+    cells = [kinds[column].numbers for column in columns]
+    if len(cells) < 3 or len(cells[0]) < 3 or any(len(c) != len(cells[0]) or None in c for c in cells):
+        return
+    values = np.array(cells, float)
+    if not np.isfinite(values).all():
+        return
+    rest = values.sum(axis=0) - values
+    for whole in (1.0, 100.0):
+        if (np.abs(values.sum(axis=0) - whole) < _SUM * whole).all():
+            return
+        alone = (np.abs(rest - whole) < _SUM * whole).all(axis=1)
+        extra = columns[int(alone.argmax())]
+        if alone.sum() == 1 and not kinds[extra].binary:
+            others = ", ".join(column.name for column in columns if column is not extra)
+            raise InputError(
+                f"{table.path}: {others:.200} sum to {whole:g} in every row without {extra.shown}, which "
+                "therefore may not be a class: list the classes with --class-columns, or remove the column"
+            )
 
 
 def _long(

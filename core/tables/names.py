@@ -26,7 +26,9 @@ OTHER_COLUMNS = (
 NUMBERING_COLUMNS = ("index", "id", "row", "row_id", "image_id", "key", "class_id", "label_id", "class_index")
 """Of `OTHER_COLUMNS`, those whose integers are never classes."""
 
-_INDEX = re.compile(r"unnamed: ?\d+(_level_\d+)?|__index_level_\d+__|level_\d+|index|")
+FILE = re.compile(r"(?s).+\.[A-Za-z]\w{1,4}(\?[^/]*)?\s*")
+"""Text that looks like the name of a file."""
+_INDEX = re.compile(r"unnamed: ?\d+(\.\d+)?(_level_\d+)?|__index_level_\d+__|level_\d+|index|")
 
 
 def normal_name(name: str) -> str:

@@ -17,7 +17,7 @@ TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _NUMBER_LIKE = re.compile(
     r"[+\-−]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?|\d+\s*/\s*\d+|[+\-−]?[0-9.,]+\s*(pct|percent|per cent|‰)"
     r"|tensor\(.*\)|(np|numpy)\.float\d*\(.*\)|[\[(]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?,?\s*[\])]"
-    r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,]\d+)?"
+    r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,]\d+)?|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
 )
 """Numbers in a form that is not read, for instance with separated thousands."""
 _NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")

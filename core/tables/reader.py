@@ -19,7 +19,7 @@ from inficond.core.strict_json import parse_json
 from inficond.core.tables.dialect import Dialect, check_quotes, record_line, sniff
 from inficond.core.tables.encoding import decode_text
 from inficond.core.tables.expansion import read_arrow, read_parquet
-from inficond.core.tables.names import is_image_column
+from inficond.core.tables.names import FILE, is_image_column
 from inficond.core.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -434,8 +434,9 @@ def _from_json(path: Path, options: TableOptions) -> RawTable:
 def _json_rows(data: Any) -> Any:
     """Return the rows of a JSON document; the document itself where it has none of these forms.
 
-    A list of rows; ``{"a.jpg": {"cat": 0.9}}``; ``{"image": ["a.jpg"], "cat": [0.9]}``; and what `to_json` of
-    pandas writes by columns, split and as table.
+    A list of rows; ``{"a.jpg": {"cat": 0.9}}``; ``{"cat": {"a.jpg": 0.9}}``;
+    ``{"image": ["a.jpg"], "cat": [0.9]}``; and what `to_json` of pandas writes by columns, split and as
+    table.
     """
     if not isinstance(data, dict) or not data:
         return data
@@ -454,6 +455,9 @@ def _json_rows(data: Any) -> Any:
         index = list(values[0])
         if any(map(is_image_column, data)) and all(list(cells) == index for cells in values):
             return [{name: cells[key] for name, cells in data.items()} for key in index]
+        keys = dict.fromkeys(key for cells in values for key in cells)
+        if keys and all(map(FILE.fullmatch, keys)) and not any(map(FILE.fullmatch, data)):
+            return [{"image": key, **{name: cells.get(key) for name, cells in data.items()}} for key in keys]
         return [{"image": name, **row} for name, row in data.items()]
     return data
 

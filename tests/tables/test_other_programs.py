@@ -42,6 +42,24 @@ SAME = {
     ),
     "pandas table": ("t.json", {"schema": {}, "data": ROWS}),
     "rows by image": ("t.json", {i: {"cat": 0.25, "dog": 0.75} for i in IMAGES}),
+    "columns by image, as pandas writes an index": (
+        "t.json",
+        {"cat": dict.fromkeys(IMAGES, 0.25), "dog": {**dict.fromkeys(IMAGES, 0.75), "p9.jpg": 0.5}},
+    ),
+    "ends of line of old systems": ("t.csv", TEXT.replace("\n", "\r")),
+    "two returns at each end of line": ("t.csv", TEXT.replace("\n", "\r\r\n")),
+    "UTF-16 without a mark": ("t.csv", TEXT.encode("utf-16-le")),
+    "UTF-32": ("t.csv", TEXT.encode("utf-32")),
+    "single quotes": ("t.csv", TEXT.replace("p", "'p").replace(".jpg", ".jpg'")),
+    "empty lines and columns": ("t.csv", TEXT.replace("\n", ",,\n") + ",,,,\n\n"),
+    "line of Excel about the separator": ("t.csv", "sep=;\n" + TEXT.replace(",", ";")),
+    "a comment above": ("t.csv", "# written by a tool\n" + TEXT),
+    "percent with a thin space": ("t.csv", TEXT.replace("0.25", "25\u202f%").replace("0.75", "75\u202f%")),
+    "escaped spaces and a file address": ("t.csv", TEXT.replace("p", "file:///my%20data/p")),
+    "numbers of numbers of pandas": (
+        "t.csv",
+        "Unnamed: 0,Unnamed: 0.1,image,cat,dog\n" + "".join(f"3,7,{i},0.25,0.75\n" for i in IMAGES),
+    ),
     "object of probabilities": (
         "t.json",
         [{"image": i, "probs": {"cat": 0.25, "dog": 0.75}} for i in IMAGES],
@@ -89,6 +107,24 @@ def test_the_same_numbers_in_the_form_of_another_program(tmp_path: Path, kind: s
 
 
 REFUSED = {
+    "a score beside probabilities that sum to one": (
+        "image,label_quality,cat,dog\n" + "".join(f"{i},0.{n},0.25,0.75\n" for n, i in enumerate(IMAGES, 3)),
+        "cat, dog sum to 1 in every row without column 'label_quality'.*--class-columns",
+    ),
+    "a sum of all rows": (TEXT + "TOTAL,0.75,2.25\n", r"line 5, column 'dog' .image 'TOTAL'.: 2.25 is not"),
+    "the header twice": (TEXT + TEXT, "line 5, column 'cat': 'cat' is not a number"),
+    "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1"),
+    "two rows of headers": (
+        ",prob,prob\nimage,cat,dog\n" + TEXT.partition("\n")[2],
+        "has the column 'prob' twice",
+    ),
+    "images as columns": (
+        f"class,{','.join(IMAGES)}\ncat,0.25,0.25,0.25\ndog,0.75,0.75,0.75\n",
+        "has no column `image`.*--image-column",
+    ),
+    "a table of Markdown": (TEXT.replace(",", " | ").replace("dog\n", "dog\n--- | --- | ---\n"), "line 2"),
+    "errors of Excel": (TEXT.replace("0.25", "#DIV/0!"), "line 2, column 'cat': '#DIV/0!' is not a number"),
+    "columns of equal width": (TEXT.replace(",", "   "), "separate columns by commas"),
     "thousands": (TEXT.replace("0.25", '"1,234.5"'), r"line 2, column 'cat': '1,234.5' is not a number"),
     "fractions": (TEXT.replace("0.25", "1/4"), r"line 2, column 'cat': '1/4' is not a number"),
     "two separators": (
@@ -97,7 +133,7 @@ REFUSED = {
     ),
     "milliseconds beside probabilities": (
         "image,cat,dog,speed\n" + "".join(f"{i},0.25,0.75,13.2\n" for i in IMAGES),
-        "column 'speed' .* 13.2 is not a prob.*if it is not a class, list the classes with --class-columns",
+        "sum to 1 in every row without column 'speed'.*list the classes with --class-columns",
     ),
     "tensors": (TEXT.replace("0.25", "tensor(0.25)"), r"line 2, column 'cat': 'tensor\(0.25\)'"),
     "full-width digits": (TEXT.replace("0.25", "\uff10.25"), "line 2, column 'cat'"),
@@ -205,3 +241,29 @@ def test_a_name_in_several_folders_is_not_guessed() -> None:
     found = match_names(["1.jpg"], ["a/1.jpg", "b/1.jpg"])
     assert found.rows.tolist() == [-1, -1]
     assert found.ambiguous == ("1.jpg", "a/1.jpg", "b/1.jpg")
+
+
+@pytest.mark.parametrize(
+    "cell", ["{'cat', 'dog'}", "('cat', 'dog')", '["cat", "dog"]', "['dog', 'cat']", "cat|dog", "cat;dog"]
+)
+def test_several_labels_in_a_cell(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("image\tlabels\n" + "".join(f"{i}\t{cell}\n" for i in IMAGES[:2]) + "p2.jpg\tset()\n")
+    table = read_labels(path)
+    assert sorted(table.classes) == ["cat", "dog"]
+    np.testing.assert_array_equal(table.values[table.rows_for(IMAGES[:2])], np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("name", ["{braces}", "(in brackets)", "(1 + 2)", "{'a': 1}", "()x"])
+def test_brackets_in_the_name_of_a_class_are_kept(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'image,labels\np0.jpg,"{name}"\np1.jpg,dog\n')
+    assert set(read_labels(path).classes) == {name, "dog"}
+
+
+def test_an_independent_label_beside_two_that_exclude_each_other_is_a_class(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "image,cat,dog,indoors\n" + "".join(f"{i},{n % 2},{1 - n % 2},1\n" for n, i in enumerate(IMAGES))
+    )
+    assert read_labels(path).classes == ("cat", "dog", "indoors")
