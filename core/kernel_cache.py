@@ -28,7 +28,8 @@ def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..
     """Return a decorator like ``numba.njit(cache=True)`` that also works where Numba finds no cache folder.
 
     Numba fails on an installation that cannot be written if there is no home directory either. A private
-    temporary folder is used then, or none.
+    temporary folder is used then, or none. A damaged file of the cache is replaced: Numba itself fails on one
+    that a full disk or the end of a process has cut off.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(signatures, cache=True, **options)(function)
+            return _compiled(function, signatures, options)
         except RuntimeError as error:
             if "locator" not in str(error):
                 raise
@@ -49,11 +50,42 @@ def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..
         before = config.CACHE_DIR
         config.CACHE_DIR = str(folder)
         try:
-            return numba.njit(signatures, cache=True, **options)(function)
+            return _compiled(function, signatures, options)
         finally:
             config.CACHE_DIR = before
 
     return decorate
+
+
+def _compiled(function: Callable[..., Any], signatures: Any, options: dict[str, Any]) -> Any:
+    """Return a dispatcher with a cache on disk, compiled for signatures if there are any."""
+    dispatcher = numba.njit(cache=True, **options)(function)
+    cached = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    for name, otherwise in (("_load_index", dict), ("load", _nothing), ("save", _nothing)):
+        method = getattr(cached, name, None)
+        if method is not None:
+            setattr(cached, name, _without_damage(method, otherwise))
+    if signatures is not None:
+        for signature in signatures if isinstance(signatures, list) else [signatures]:
+            dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    return dispatcher
+
+
+def _without_damage(method: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:
+    """Return a method of Numba's cache that returns another value where a file is damaged or in the way."""
+
+    def call(*given: Any) -> Any:
+        try:
+            return method(*given)
+        except Exception:  # unpickling of damaged bytes raises anything
+            return otherwise()
+
+    return call
+
+
+def _nothing() -> None:
+    return None
 
 
 def private_folder() -> Path | None:

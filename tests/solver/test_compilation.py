@@ -1,5 +1,6 @@
 """Compilation and caching of the kernels, with and without a writable folder."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -177,3 +178,31 @@ def test_concurrent_threads_load_a_kernel_once(monkeypatch):
         found = list(pool.map(call, range(8)))
     assert found == [3.0 * i for i in range(8)]
     assert len(calls) == 2  # one per precision
+
+
+def compiled_twice_of(folder):
+    """Import a module with a cached function anew; return the function."""
+    path = folder / "doubling.py"
+    if not path.exists():
+        path.write_text(
+            "from inficond.core.kernel_cache import cached_njit\n\n\n"
+            '@cached_njit("f8(f8)")\ndef twice(x):\n    return 2 * x\n'
+        )
+    spec = importlib.util.spec_from_file_location("doubling", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.twice
+
+
+def test_damaged_cache_files_are_replaced(tmp_path):
+    compiled_twice_of(tmp_path)
+    for kind in ("nbi", "nbc"):
+        for content in (b"", b"\x80\x04\x95cut off", b"\xff" * 300):
+            (file,) = (tmp_path / "__pycache__").glob(f"*.{kind}")
+            file.write_bytes(content)
+            assert compiled_twice_of(tmp_path)(4.0) == 8.0
+            assert file.read_bytes() != content
+    index = next((tmp_path / "__pycache__").glob("*.nbi"))
+    index.unlink()
+    index.mkdir()  # cannot be replaced; nothing is cached then
+    assert compiled_twice_of(tmp_path)(4.0) == 8.0
