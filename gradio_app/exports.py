@@ -116,7 +116,9 @@ def _write_report(visitor: Visitor, path: Path, progress: Progress) -> None:
     from inficond.core.report.pictures import ReportPictures
 
     session = visitor.session
-    pictures = ReportPictures(visitor.project, session.context.words.embedding, session.context.windows)
+    pictures = ReportPictures(
+        visitor.project, session.context.words.embedding, session.context.cells, session.context.words.text
+    )
     html = render_html(report(session, progress=progress), pictures)
     path.write_text(html, encoding="utf-8")
 

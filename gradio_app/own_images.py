@@ -119,11 +119,12 @@ def _evidence(
 
     bars = [bar for row in rows for bar in row["bars"]]
     concepts = {bar["name"] for bar in bars if bar["kind"] == "concept" and "absence" not in bar}
-    windows = session.context.windows_of(rgb)
+    shown = session.context.cells_of(rgb)
     regions = {}
     for concept in concepts:
         embedding = session.context.words.embedding(concept)
-        region = evidence(found.regions, found.assignment, embedding, windows)
+        text = None if shown is None else session.context.words.text(concept)
+        region = evidence(found.regions, found.assignment, embedding, shown, text)
         cells = "".join("1" if v else "0" for v in np.asarray(region.mask, bool).ravel())
         regions[concept] = {"score": float(region.score), "cells": cells}
     return regions

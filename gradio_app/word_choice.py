@@ -71,7 +71,9 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     """Return the words that are proposed for the visitor's project, with crops of each."""
     session = visitor.session
     found = ProjectWords(session, progress).proposals()
-    pictures = ReportPictures(visitor.project, session.context.words.embedding, session.context.windows)
+    pictures = ReportPictures(
+        visitor.project, session.context.words.embedding, session.context.cells, session.context.words.text
+    )
     progress.start("cutting out crops", len(found))
     words: list[ProposedWord] = []
     for one in found:

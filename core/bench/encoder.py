@@ -2,6 +2,7 @@
 
   inficond bench encoder COCO
   inficond bench encoder COCO --encoder FOLDER
+  inficond bench encoder COCO --held-out
 
 COCO is a folder with `images/` and `panoptic.json`; see `inficond.core.bench.encoder_measures`.
 """
@@ -36,11 +37,17 @@ SHOWN = {
     "covers": "share of the label that it covers",
     "area": "share of the picture",
 }
+PAIRS = "its strongest cell is inside the label, of all pairs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark."""
     parser.add_argument("folder", type=Path, metavar="COCO", help="a folder with images/ and panoptic.json")
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="only the pictures on which no embedded model was trained (md5 of the name ends in 0, 1 or 2)",
+    )
     parser.add_argument("--encoder", default="embedded", metavar="E", help="as for `inficond distill`")
 
 
@@ -48,23 +55,26 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     from inficond.core.bench.encoder_evidence import measure_evidence
     from inficond.core.bench.encoder_measures import measure_outlines
+    from inficond.core.concepts.cells import ENCODER, load_cell_encoder
     from inficond.core.models.encoder import load_encoder
 
     encoder = load_encoder(args.encoder)
-    figures = measure_outlines(args.folder, encoder)
+    figures = measure_outlines(args.folder, encoder, args.held_out)
     out.say(f"{encoder.name}: {figures['images']} images, {figures['labels']} labels in 3 images or more")
     for key, name in NAMES.items():
         out.say(f"{name:56} {'–' if figures[key] is None else format(figures[key], '.3f')}")
-    for with_windows in (False, True):
-        found = measure_evidence(args.folder, encoder, with_windows)
-        figures |= found
-        prefix = "windows" if with_windows else "evidence"
-        out.say(
-            f"shown evidence, {'with' if with_windows else 'without'} windows of the picture: things, stuff"
+    for by_cells in (False, True) if args.encoder == ENCODER else (False,):
+        found = measure_evidence(
+            args.folder, encoder, load_cell_encoder() if by_cells else None, args.held_out
         )
+        figures |= found
+        prefix = "cells" if by_cells else "evidence"
+        out.say(f"shown evidence, {'with' if by_cells else 'without'} cells of the picture: things, stuff")
         for key, name in SHOWN.items():
             pair = [found[f"{prefix}_{key}_{kind}"] for kind in ("things", "stuff")]
             shown = "  ".join("–" if value is None else format(value, ".3f") for value in pair)
             out.say(f"  {name:54} {shown}")
+        pairs = found[f"{prefix}_pairs_pointing"]
+        out.say(f"  {PAIRS:54} {'–' if pairs is None else format(pairs, '.3f')}")
     out.result({"encoder": encoder.name, **figures})
     return 0

@@ -19,7 +19,7 @@ from inficond.core.bench.encoder_measures import (
     word_vectors,
 )
 from inficond.core.concepts import evidence
-from inficond.core.concepts.windows import Windows, encode_windows
+from inficond.core.concepts.cells import encode_cells
 from inficond.core.models.encoder import Encoder
 
 
@@ -50,10 +50,13 @@ class ShownEvidence:
             stuff = [mean for label, mean in means.items() if label not in THINGS]
             out[f"{prefix}_{name}_things"] = mean_or_none(things)
             out[f"{prefix}_{name}_stuff"] = mean_or_none(stuff)
+        out[f"{prefix}_pairs_pointing"] = mean_or_none([v for each in self.pointing.values() for v in each])
         return out
 
 
-def measure_evidence(folder: Path, encoder: Encoder, with_windows: bool) -> dict[str, float | None]:
+def measure_evidence(
+    folder: Path, encoder: Encoder, cell_encoder: Encoder | None = None, held_out: bool = False
+) -> dict[str, float | None]:
     """Measure whether the evidence that is shown for a label lies inside its outline.
 
     Parameters
@@ -61,15 +64,18 @@ def measure_evidence(folder: Path, encoder: Encoder, with_windows: bool) -> dict
     folder : Path
         As for `measure_outlines`.
     encoder : Encoder
-    with_windows : bool
-        Whether windows of each picture are encoded too; see `inficond.core.concepts.windows`.
+    cell_encoder : Encoder, optional
+        Encodes the cells of each picture; see `inficond.core.concepts.cells`.
+    held_out : bool
+        As for `measure_outlines`.
 
     Returns
     -------
     dict
         For things and for stuff: ``pointing`` (share of the cells with the largest score inside the label),
         ``auc`` (area under ROC of cells), ``inside`` (share of the evidence inside the label), ``covers``
-        (share of the label inside the evidence), ``area`` (share of the picture).
+        (share of the label inside the evidence), ``area`` (share of the picture). ``pairs_pointing``: the
+        pointing of all pairs of a label and a picture, so that frequent labels count more.
 
     Raises
     ------
@@ -78,7 +84,7 @@ def measure_evidence(folder: Path, encoder: Encoder, with_windows: bool) -> dict
     """
     from inficond.core.images import decode
 
-    table = read_table(folder / "panoptic.json")
+    table = read_table(folder / "panoptic.json", held_out)
     labels = sorted({label for row in table for label in row["labels"]})
     used = [label for label in labels if sum(label in row["labels"] for row in table) >= FEWEST]
     words = dict(zip(used, word_vectors(encoder, [spelled(label) for label in used])))
@@ -86,20 +92,21 @@ def measure_evidence(folder: Path, encoder: Encoder, with_windows: bool) -> dict
     regions, assignment, _ = encode(encoder, paths)
     shown = ShownEvidence()
     for i, row in enumerate(table):
-        cells, grid = np.array(row["grid14"]), assignment[i].reshape(encoder.grid)
-        windows: Windows | None = None
-        if with_windows:
-            windows = encode_windows(encoder, Image.fromarray(np.asarray(decode(paths[i]))))
+        outlines, grid = np.array(row["grid14"]), assignment[i].reshape(encoder.grid)
+        cells = None
+        if cell_encoder is not None:
+            cells = encode_cells(cell_encoder, Image.fromarray(np.asarray(decode(paths[i]))))
         for label in sorted(set(row["labels"]) & set(used)):
-            truth = cells == label
+            truth = outlines == label
             if not 0 < truth.sum() < len(truth):
                 continue
-            scores = (regions[i] @ words[label])[grid]
-            if windows is not None:
-                scores = scores + windows.scores(words[label])
-            mask = evidence(regions[i], grid, words[label], windows).mask
+            word = words[label]
+            scores = (regions[i] @ word)[grid]
+            if cells is not None:
+                scores = scores + cells.scores(word)
+            mask = evidence(regions[i], grid, word, cells).mask
             both = np.stack([scores, mask.astype(np.float32)], axis=-1).reshape(1, -1, 2)
             at = on_grid(both, encoder.grid)[0]
             if at[:, 1].any():
                 shown.add(label, truth, at[:, 0], at[:, 1] > 0)
-    return shown.figures("windows" if with_windows else "evidence")
+    return shown.figures("evidence" if cell_encoder is None else "cells")

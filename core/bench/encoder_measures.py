@@ -4,6 +4,7 @@ A folder holds `images/` and `panoptic.json`: a list of ``{"image", "labels", "g
 an image, and the label that covers most of each cell of a 14 × 14 grid, row by row, "" where none does.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,15 @@ def spelled(label: str) -> str:
     return SPELLED.get(label, label)
 
 
-def measure_outlines(folder: Path, encoder: Encoder) -> dict[str, Any]:
+def measure_outlines(folder: Path, encoder: Encoder, held_out: bool = False) -> dict[str, Any]:
     """Measure how well a word finds its pictures and its cells, and how alike regions are.
+
+    Parameters
+    ----------
+    folder : Path
+    encoder : Encoder
+    held_out : bool
+        Only pictures for which `is_held_out` holds.
 
     Returns
     -------
@@ -160,7 +168,7 @@ def measure_outlines(folder: Path, encoder: Encoder) -> dict[str, Any]:
     InputError
         The folder has no readable `panoptic.json`.
     """
-    table = read_table(folder / "panoptic.json")
+    table = read_table(folder / "panoptic.json", held_out)
     labels = sorted({label for row in table for label in row["labels"]})
     truth = np.array([[label in row["labels"] for label in labels] for row in table])
     cells = np.array([row["grid14"] for row in table])
@@ -274,8 +282,13 @@ def on_grid(cells: np.ndarray, grid: tuple[int, int], to: int = 14) -> np.ndarra
     return shaped[:, at[0]][:, :, at[1]].reshape(len(cells), to * to, -1)
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Read and check `panoptic.json`."""
+def is_held_out(name: str) -> bool:
+    """Return whether no embedded model is trained on a picture: its name's md5 ends in 0, 1 or 2."""
+    return hashlib.md5(name.encode()).hexdigest()[-1] in "012"
+
+
+def read_table(path: Path, held_out: bool = False) -> list[dict[str, Any]]:
+    """Read and check `panoptic.json`; with `held_out`, only its held-out pictures."""
     try:
         table = parse_json(path.read_bytes())
     except OSError as error:
@@ -291,4 +304,8 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} must be a list of objects with the keys image, labels and grid14")
     if any(len(row["grid14"]) != GRID * GRID for row in table):
         raise InputError(f"{path}: each grid14 must have {GRID * GRID} labels, row by row")
+    if held_out:
+        table = [row for row in table if is_held_out(str(row["image"]))]
+        if not table:
+            raise InputError(f"{path}: none of its pictures is held out, so leave out --held-out")
     return table

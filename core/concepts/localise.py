@@ -1,8 +1,9 @@
 """Evidence: the regions of an image that show a concept.
 
 Regions of an image are similar, so the region with the largest cosine is hardly better evidence than the
-next ones. All cells near the largest cosine are shown. Where windows of the picture are encoded too, the
-cosine of a cell is that of its region plus that of the windows. `inficond bench encoder` measures both.
+next ones. All cells near the largest cosine are shown. Where the cells of the picture are encoded too
+(`inficond.core.concepts.cells`), their own cosines are added to those of the regions.
+`inficond bench encoder` measures both.
 """
 
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ import numpy as np
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
-    from inficond.core.concepts.windows import Windows
+    from inficond.core.concepts.cells import Cells
 
 TOLERANCE = 0.25
 """Regions are shown whose cosine is at most this share of the image's range below the largest."""
-WINDOW_TOLERANCE = 0.2
-"""The same for cells whose cosine includes that of windows."""
+CELL_TOLERANCE = 0.2
+"""The same for cells whose own cosine is added to that of their region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,11 @@ class Evidence:
 
 
 def evidence(
-    regions: np.ndarray, assignment: np.ndarray, word: np.ndarray, windows: "Windows | None" = None
+    regions: np.ndarray,
+    assignment: np.ndarray,
+    word: np.ndarray,
+    cells: "Cells | None" = None,
+    text: np.ndarray | None = None,
 ) -> Evidence:
     """Find the evidence of a concept in an image.
 
@@ -61,8 +66,11 @@ def evidence(
         The region of each cell.
     word : (D,) float32
         Concept embedding of unit length.
-    windows : Windows, optional
-        Encodings of windows of the picture. They decide which cells are shown, not region and score.
+    cells : Cells, optional
+        Encodings of the cells of the picture. They decide what is shown, not region and score.
+    text : (D,) float32, optional
+        Text vector of the concept, which is compared with `cells`. A grounded vector contains surroundings
+        of what the word names. `word` by default.
 
     Returns
     -------
@@ -87,10 +95,12 @@ def evidence(
         raise InputError(f"regions {regions.shape} and concept {word.shape} come from different encoders")
     scores = np.asarray(regions, np.float16).astype(np.float32) @ np.asarray(word, np.float32)
     region = int(np.argmax(scores))
-    if windows is None:
+    if cells is None:
         mask = _near_largest(scores, TOLERANCE)[assignment]
     else:
-        mask = _near_largest(scores[assignment] + windows.scores(word), WINDOW_TOLERANCE)
+        mask = _near_largest(
+            scores[assignment] + cells.scores(word if text is None else text), CELL_TOLERANCE
+        )
     return Evidence(region, float(scores[region]), mask)
 
 

@@ -35,7 +35,9 @@ def contact_sheet(
     strongest : callable
         Returns the rows of the images whose crops show a word.
     """
-    pictures = ReportPictures(session.project, session.context.words.embedding, session.context.windows)
+    pictures = ReportPictures(
+        session.project, session.context.words.embedding, session.context.cells, session.context.words.text
+    )
     parts, shown = [], ""
     for one in proposals:
         if one.cls != shown:

@@ -14,7 +14,7 @@ from inficond.core.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from inficond.core.concepts.windows import Windows
+    from inficond.core.concepts.cells import Cells
     from inficond.core.project.folder import ProjectFolder
 
 SIDE = 136
@@ -54,19 +54,22 @@ class ReportPictures:
         Source of thumbnails, regions and crops.
     embedding : callable
         Returns the embedding (D,) of a concept.
-    windows : callable, optional
-        Returns the encoded windows of the image of a row, or None.
+    cells : callable, optional
+        Returns the encoded cells of the image of a row, or None.
+    text : callable, optional
+        Returns the text vector of a concept, which is compared with the cells; `embedding` by default.
     """
 
     def __init__(
         self,
         project: "ProjectFolder",
         embedding: Any,
-        windows: "Callable[[int], Windows | None]" = lambda row: None,
+        cells: "Callable[[int], Cells | None]" = lambda row: None,
+        text: "Callable[[str], NDArray[np.float32]] | None" = None,
     ) -> None:
         self._project = project
         self._embedding = embedding
-        self._windows = windows
+        self._cells, self._text = cells, text or embedding
         self._plain: dict[int, str] = {}
 
     def image(self, row: int) -> str:
@@ -98,7 +101,9 @@ class ReportPictures:
             return ""
         try:
             regions, assignment = self._project.regions(row), self._project.assignment(row)
-            found = evidence(regions, assignment, self._embedding(concept), self._windows(row))
+            cells = self._cells(row)
+            text = None if cells is None else self._text(concept)
+            found = evidence(regions, assignment, self._embedding(concept), cells, text)
         except InputError:
             return self.image(row)
         return _uri(_lit(picture, found.mask, self._project.crop(row)))

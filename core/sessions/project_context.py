@@ -14,13 +14,15 @@ from PIL import Image
 
 from inficond.core.cache import Cache
 from inficond.core.concepts import concept_vectors
-from inficond.core.concepts.windows import MEASURED, Windows, encode_windows
+from inficond.core.concepts.cells import ENCODER, Cells, encode_cells, load_cell_encoder
 from inficond.core.errors import InputError
 from inficond.core.history.node import Node
 from inficond.core.history.store import History
 from inficond.core.images.crop import centre_crop
 from inficond.core.models.class_sets import share_among
 from inficond.core.models.encoder import Encoder, load_encoder
+from inficond.core.models.manifest import read_manifest
+from inficond.core.models.resolve import embedded_folder
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.progress import Progress
 from inficond.core.project import files
@@ -34,8 +36,8 @@ Model = TypeVar("Model", Encoder, Teacher)
 
 FITTING_PACKAGES = ("concepts", "evaluation", "solver", "students", "tuning")
 """Packages of core whose sources decide the result of a fit or its metrics."""
-WINDOW_BYTES = 16 * 2**20
-"""Size of the encoded windows that are kept, for about 1,000 images."""
+CELL_BYTES = 16 * 2**20
+"""Size of the encoded cells that are kept, for about 1,000 images."""
 
 
 class ProjectContext:
@@ -61,7 +63,7 @@ class ProjectContext:
         self._nodes: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
         self.history_store = History(project.path / files.HISTORY, self.data_hash)
         self.words = WordEmbeddings(project, lambda: self.encoder)
-        self._windows = Cache(WINDOW_BYTES, "windows")
+        self._cells = Cache(CELL_BYTES, "cells")
 
     @cached_property
     def data_hash(self) -> str:
@@ -180,44 +182,62 @@ class ProjectContext:
             return share_among(responses[None], float(share["temperature"]))[0]
         return responses
 
-    def windows(self, row: int) -> Windows | None:
-        """Return the encoded windows of an image's thumbnail, to show where a concept is.
+    def cells(self, row: int) -> Cells | None:
+        """Return the encoded cells of an image's thumbnail, to show where a concept is.
 
         None if the encoder is not the embedded one, or if the encoder or the thumbnail cannot be read.
         """
 
-        if not self._shows_windows:
-            return None
-
-        def make() -> Windows | None:
+        def make() -> Cells | None:
+            if not self._shows_cells:
+                return None
             try:
-                picture = self.project.thumbnail_image(row)
-                made = encode_windows(self.encoder, picture, self.project.crop(row))
-                shapes = self.project.assignment(row).shape, self.project.regions(row).shape[1]
+                made = encode_cells(
+                    self.cell_encoder, self.project.thumbnail_image(row), self.project.crop(row)
+                )
             except InputError:
                 return None
-            return made if (made.assignment.shape[1:], made.regions.shape[2]) == shapes else None
+            return made if made.vectors.shape[:2] == self.project.assignment(row).shape else None
 
-        found: Windows | None = self._windows.get(row, make, lambda made: made.nbytes if made else 1)
+        found: Cells | None = self._cells.get(row, make, lambda made: made.nbytes if made else 1)
         return found
 
-    def windows_of(self, rgb: NDArray[np.uint8]) -> Windows | None:
-        """Return the encoded windows of a picture (H, W, 3), or None if the encoder is not the embedded one.
+    def cells_of(self, rgb: NDArray[np.uint8]) -> Cells | None:
+        """Return the encoded cells of a picture (H, W, 3), or None if the encoder is not the embedded one.
 
         Raises
         ------
         InputError
-            The encoder cannot be loaded.
+            The graph of cells cannot be loaded.
         """
-        if not self._shows_windows:
+        if not self._shows_cells:
             return None
         share = (self.project.config.get("encoder") or {}).get("crop_share", 1.0)
         crop = centre_crop(rgb.shape[1], rgb.shape[0], share)
-        return encode_windows(self.encoder, Image.fromarray(rgb), crop)
+        return encode_cells(self.cell_encoder, Image.fromarray(rgb), crop)
 
-    @property
-    def _shows_windows(self) -> bool:
-        return (self.project.config.get("encoder") or {}).get("spec") == MEASURED
+    @cached_property
+    def cell_encoder(self) -> Encoder:
+        """The graph of cells, in the space of the embedded encoder.
+
+        Raises
+        ------
+        InputError
+            It cannot be loaded.
+        """
+        return load_cell_encoder()
+
+    @cached_property
+    def _shows_cells(self) -> bool:
+        """Whether the project's encoder is the embedded one, of the version in this installation."""
+        config = self.project.config.get("encoder") or {}
+        if config.get("spec") != ENCODER:
+            return False
+        try:
+            shipped = read_manifest(embedded_folder("encoder"), "encoder").digest
+        except InputError:
+            return False
+        return config.get("digest") in (None, shipped)
 
     def column(self, word: str) -> NDArray[np.float32]:
         """Compute the concept vector entries of a word from the stored regions, (N,)."""

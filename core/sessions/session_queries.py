@@ -470,7 +470,9 @@ class SessionQueries:
         self.concept_index(concept)
         context, row = self._context, self._row(row)
         regions, assignment = context.project.regions(row), context.project.assignment(row)
-        return evidence(regions, assignment, context.words.embedding(concept), context.windows(row))
+        cells, word = context.cells(row), context.words.embedding(concept)
+        text = None if cells is None else context.words.text(concept)
+        return evidence(regions, assignment, word, cells, text)
 
     def similar(self, row: int, n: int = 12) -> NDArray[np.intp]:
         """Return the rows of the n most similar other images, by cosine of standardised concept vectors.

@@ -124,6 +124,21 @@ class WordEmbeddings:
             vector = np.asarray(self._encoder().embed_words([word])[0], np.float32)
         return vector if self._grounding is None else self._grounding.ground(vector)
 
+    def text(self, word: str) -> NDArray[np.float32]:
+        """Return the text vector of a word, (D,) float32, unit length; of a concept by example its vector.
+
+        Raises
+        ------
+        InputError
+            See `embedding`.
+        """
+        grounded = self.embedding(word)
+        if self._grounding is None or word in self._shown:
+            return grounded
+        if word in self._columns:
+            return self.project_texts()[self._columns[word]]
+        return self.vectors[word]
+
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded; computed once.
 

@@ -1,4 +1,4 @@
-"""Command ``python -m inficond.export.embedded train|build|neutral|measure|speed``."""
+"""Command ``python -m inficond.export.embedded train|train-evidence|build|neutral|measure|speed``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m inficond.export.embedded", description=__doc__)
-    parser.add_argument("step", choices=["train", "build", "neutral", "measure", "speed"])
+    steps = ["train", "train-evidence", "build", "neutral", "measure", "speed"]
+    parser.add_argument("step", choices=steps)
     parser.add_argument("--data", type=Path, help="photographs: flickr8k/, scenes/, coco/, imagenet_sample/")
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="WordNet 3.0's dictionary folder")
     parser.add_argument("--out", type=Path, help="parent of the folders (default: core/assets)")
     parser.add_argument(
         "--cache", type=Path, default=Path(".embedded-cache"), help="folder of cached features"
     )
-    parser.add_argument("--only", choices=["encoder", "teacher", "concepts"], help="the only folder to build")
+    folders = ["encoder", "teacher", "concepts", "evidence"]
+    parser.add_argument("--only", choices=folders, help="the only folder to build")
     parser.add_argument("--card", type=Path, help="model card that receives the figures")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     chosen = parser.parse_args(arguments)
@@ -57,15 +59,23 @@ def _run(chosen: argparse.Namespace) -> int:
         else:
             print(write_figures(figures))
         return 0
+    from inficond.export.embedded import build, evidence_build
+
+    out = chosen.out or build.ASSETS
+    if chosen.step == "train-evidence":
+        from inficond.export.embedded.evidence_training import train_evidence
+
+        evidence_build.save_parts(train_evidence(chosen.data, build.Trained.load(), Terminal()))
+        return 0
+    if chosen.step == "build" and chosen.only == "evidence":
+        _build_evidence(out / "evidence", chosen.data)
+        return 0
     wordnet = WordNet(chosen.wordnet)
     if chosen.step == "train":
         from inficond.export.embedded.prepare import train_from
 
         train_from(chosen.data, wordnet, chosen.cache, Terminal()).save()
         return 0
-    from inficond.export.embedded import build
-
-    out = chosen.out or build.ASSETS
     pictures = build_pictures(chosen.data)
     if chosen.only in (None, "encoder"):
         build.build_encoder(out / "encoder", build.Trained.load(), pictures, wordnet)
@@ -73,7 +83,17 @@ def _run(chosen: argparse.Namespace) -> int:
         build.build_teacher(out / "teacher", pictures, wordnet)
     if chosen.only in (None, "concepts"):
         build.build_corpus(out / "concepts", wordnet)
+    if chosen.only is None:
+        _build_evidence(out / "evidence", chosen.data)
     return 0
+
+
+def _build_evidence(out: Path, data: Path) -> None:
+    from inficond.export.embedded import build, evidence_build
+
+    trained = build.Trained.load()
+    parts = evidence_build.load_parts(int(trained.class_vectors.shape[1]))
+    evidence_build.build_evidence(out, trained, parts, build_pictures(data)[::3])
 
 
 def build_pictures(data: Path) -> list[Path]:

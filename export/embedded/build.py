@@ -147,7 +147,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
     kept = ("/finder/", "/sharing/", "/head/top", "/head/mid")
     small = convolutions_to_int8(plain, pixels[::2], kept, keep_outputs=True)
     names = [str(p.name) for p in pictures]
-    check: dict[str, Any] = {"pictures": len(names[1::2]), **_compare(plain, small, np.stack(pixels[1::2]))}
+    check: dict[str, Any] = {"pictures": len(names[1::2]), **compare(plain, small, np.stack(pixels[1::2]))}
     minilm = text_graph(trained)
     words = weights_to_int8(minilm)
     check["text_cosine"] = _compare_text(minilm, words)
@@ -156,8 +156,8 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
         "classes": imagenet.class_names(wordnet),
     }
     with staged(out, overwrite=True) as stage:
-        _save(without_output(small, "dense"), stage / "image.onnx", "embedded encoder, image")
-        _save(words, stage / "text.onnx", "embedded encoder, text")
+        save_graph(without_output(small, "dense"), stage / "image.onnx", "embedded encoder, image")
+        save_graph(words, stage / "text.onnx", "embedded encoder, text")
         tokenizer = sources.load_minilm()[1] / "tokenizer.json"
         (stage / "tokenizer.json").write_text(_tokenizer(tokenizer), encoding="utf-8")
         (stage / "lookup.json").write_text(
@@ -175,7 +175,7 @@ def build_encoder(out: Path, trained: Trained, pictures: Sequence[Path], wordnet
                 "opset": OPSET,
                 "precision": "int8",
                 "verification": check,
-                "image": _image("image.onnx", ENCODER_SIZE),
+                "image": image_input("image.onnx", ENCODER_SIZE),
                 "dim": int(trained.class_vectors.shape[1]),
                 "grid": [ENCODER_SIZE // 16] * 2,
                 "regions": RegionFinder().n_regions,
@@ -195,11 +195,11 @@ def build_teacher(out: Path, pictures: Sequence[Path], wordnet: WordNet) -> None
     pixels = [read_picture(p, TEACHER_SIZE) for p in pictures]
     plain = teacher_graph()
     small = convolutions_to_int8(plain, pixels[::2])
-    check = {"pictures": len(pixels[1::2]), **_compare(plain, small, np.stack(pixels[1::2]))}
+    check = {"pictures": len(pixels[1::2]), **compare(plain, small, np.stack(pixels[1::2]))}
     names = imagenet.class_names(wordnet)
     groups = {name: [names[i] for i in rows] for name, rows in imagenet.groups(wordnet).items()}
     with staged(out, overwrite=True) as stage:
-        _save(small, stage / "model.onnx", "embedded teacher")
+        save_graph(small, stage / "model.onnx", "embedded teacher")
         (stage / "groups.json").write_text(json.dumps(groups, ensure_ascii=False, indent=1) + "\n", "utf-8")
         write_manifest(
             stage,
@@ -211,7 +211,7 @@ def build_teacher(out: Path, pictures: Sequence[Path], wordnet: WordNet) -> None
                 "opset": OPSET,
                 "precision": "int8",
                 "verification": check,
-                "image": _image("model.onnx", TEACHER_SIZE),
+                "image": image_input("model.onnx", TEACHER_SIZE),
                 "labels": names,
                 "wordnet_ids": [f"n{offset}" for offset in imagenet.class_ids()],
                 "groups": "groups.json",
@@ -247,7 +247,8 @@ def build_corpus(out: Path, wordnet: WordNet) -> None:
             os.replace(file, out / file.name)
 
 
-def _image(file: str, size: int) -> dict[str, Any]:
+def image_input(file: str, size: int) -> dict[str, Any]:
+    """Return the entry `image` of a manifest: the whole picture stretched to a square."""
     return {
         "file": file,
         "size": [size, size],
@@ -260,7 +261,8 @@ def _image(file: str, size: int) -> dict[str, Any]:
     }
 
 
-def _save(graph: onnx.ModelProto, path: Path, what: str) -> None:
+def save_graph(graph: onnx.ModelProto, path: Path, what: str) -> None:
+    """Write a graph with its description."""
     set_metadata(graph, {"inficond": what})
     path.write_bytes(graph.SerializeToString(deterministic=True))
 
@@ -281,7 +283,7 @@ def _tokenizer(path: Path) -> str:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
-def _compare(plain: onnx.ModelProto, small: onnx.ModelProto, pixels: np.ndarray) -> dict[str, float]:
+def compare(plain: onnx.ModelProto, small: onnx.ModelProto, pixels: np.ndarray) -> dict[str, float]:
     """Return the mean and least cosine of each output to float32, and the share of equal classes."""
     found: dict[str, list[np.ndarray]] = {}
     sessions = cpu_session(plain), cpu_session(small)

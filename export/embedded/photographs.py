@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from inficond.core.bench.encoder_measures import is_held_out
 from inficond.core.errors import InputError
 
 
 def is_validation(name: str) -> bool:
     """Return whether a picture is for validation: the md5 of its file name ends in 0, 1 or 2."""
-    return hashlib.md5(name.encode()).hexdigest()[-1] in "012"
+    return is_held_out(name)
 
 
 def read_picture(path: Path, size: int, view: str = "full") -> np.ndarray:

@@ -1,5 +1,6 @@
 """The benchmark of an encoder on photographs with outlined labels."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,11 +56,25 @@ def test_a_word_finds_the_half_that_has_its_colour(tmp_path: Path) -> None:
 def test_shown_evidence_lies_in_the_half_that_has_the_colour_of_the_word(tmp_path: Path) -> None:
     folder = two_coloured_pictures(tmp_path / "coco")
     encoder = load_encoder(write_encoder(tmp_path / "encoder"))
-    for with_windows, prefix in ((False, "evidence"), (True, "windows")):
-        figures = measure_evidence(folder, encoder, with_windows)
+    for cell_encoder, prefix in ((None, "evidence"), (encoder, "cells")):
+        figures = measure_evidence(folder, encoder, cell_encoder)
         assert figures[f"{prefix}_inside_things"] is None
-        for name in ("pointing", "auc", "inside"):
-            assert (figures[f"{prefix}_{name}_stuff"] or 0) > 0.8, (prefix, name, figures)
+        for name in ("pointing_stuff", "auc_stuff", "inside_stuff", "pairs_pointing"):
+            assert (figures[f"{prefix}_{name}"] or 0) > 0.8, (prefix, name, figures)
+
+
+def test_held_out_pictures_are_those_that_train_no_embedded_model(tmp_path: Path) -> None:
+    folder = two_coloured_pictures(tmp_path / "coco")
+    encoder = load_encoder(write_encoder(tmp_path / "encoder"))
+    names = [f"{i}.png" for i in range(12)]
+    held_out = [n for n in names if hashlib.md5(n.encode()).hexdigest()[-1] in "012"]
+    assert 0 < len(held_out) < len(names)
+    assert measure_outlines(folder, encoder, held_out=True)["images"] == len(held_out)
+    table = json.loads((folder / "panoptic.json").read_text())
+    rest = [row for row in table if row["image"] not in held_out]
+    (folder / "panoptic.json").write_text(json.dumps(rest))
+    with pytest.raises(InputError, match="none of its pictures is held out"):
+        measure_outlines(folder, encoder, held_out=True)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,12 @@ def write_sheets(out: Path, projects: dict[str, Path], seed: int = 0) -> None:
     for name, folder in projects.items():
         data, method = name.split("/")
         session = Project.open(folder).session("main")
-        pictures = ReportPictures(session.project, session.context.words.embedding, session.context.windows)
+        pictures = ReportPictures(
+            session.project,
+            session.context.words.embedding,
+            session.context.cells,
+            session.context.words.text,
+        )
         for cls, label in enumerate(session.students.classes):
             for column in largest_words(session, cls):
                 word = session.students.concepts[column]
