@@ -12,6 +12,7 @@ Pictures: the training part of COCO's 114 pictures (86 of them; the others have 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,7 +197,7 @@ class _Batches:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Tensor]:
         return (torch.from_numpy(rows) for rows in self._rows)
 
 
@@ -227,5 +228,5 @@ def _standardisation(values: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def _fold(layer: nn.Linear, mean: Tensor, scale: Tensor) -> None:
     """Fold the standardisation of the inputs into a layer."""
-    layer.weight /= scale
-    layer.bias -= layer.weight @ mean
+    layer.weight.div_(scale)
+    layer.bias.sub_(layer.weight @ mean)
