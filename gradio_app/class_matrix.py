@@ -88,11 +88,11 @@ def _names(concepts: tuple[str, ...]) -> str:
 
 
 def _advice(pair: ConfusedPair) -> str:
-    apart = f"“{pair.concept}” tells them apart by {pair.effect:.1f} standard deviations"
+    apart = f"“{pair.concept}” differs between them by {pair.effect:.1f} standard deviations"
     lines: dict[str, Any] = {
         "unused": f"{apart}, but neither class uses it: tune it.",
         "alike": f"{apart}, but both classes use it alike: tune it.",
-        "missing": "No concept of the project tells them apart clearly: add one.",
+        "missing": "No concept of the project differs clearly between them: add one.",
         "used": f"{apart} and is used: its weight may be too small.",
         "few": "Too few training images to compare the two classes.",
     }

@@ -109,14 +109,22 @@ def side_choices(visitor: Visitor) -> list[SideChoice]:
 def default_sides(visitor: Visitor) -> tuple[str, str]:
     """Return what is compared first: the student as fitted with the current one, or with its teacher."""
     session = visitor.session
-    root, now = session.context.root.id, session.node
+    root, now = session.context.root.id, _measured_step(visitor, session.node)
     return (root, now) if now != root else (root, TEACHER)
+
+
+def _measured_step(visitor: Visitor, side: str) -> str:
+    """Return the step that an exam measured, which has the same student; other sides stay as they are."""
+    nodes = {entry.node.id: entry.node for entry in visitor.session.tree()}
+    while side in nodes and nodes[side].kind == "exam" and nodes[side].parent is not None:
+        side = str(nodes[side].parent)
+    return side
 
 
 def comparison_payload(visitor: Visitor, a: str | None, b: str | None, cls: Any) -> ComparisonPayload:
     """Return a comparison for the dialog; a class that is missing on one side is replaced."""
     first, second = default_sides(visitor)
-    a, b = a or first, b or second
+    a, b = _measured_step(visitor, a or first), _measured_step(visitor, b or second)
     choices = side_choices(visitor)
     try:
         found = comparison(visitor, a, b)

@@ -118,9 +118,11 @@ def format_number(value: float | None, digits: int = 2) -> str:
 
 
 def format_signed(value: float | None, digits: int = 2) -> str:
-    """Format a difference with its sign; a missing value or NaN is an en dash."""
+    """Format a difference with its sign, and none if it rounds to 0; a missing value or NaN is an en dash."""
     if value is None or value != value:
         return "–"
+    if float(f"{value:.{digits}f}") == 0:
+        return f"{0:.{digits}f}"
     return ("+" if value >= 0 else "−") + f"{abs(value):.{digits}f}"
 
 

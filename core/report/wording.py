@@ -15,8 +15,9 @@ def figure(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Format a number with its sign: ``-0.2`` as ``"−0.20"``."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """Format a number with its sign, and none if it rounds to 0: ``-0.2`` as ``"−0.20"``."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:

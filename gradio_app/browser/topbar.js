@@ -113,6 +113,10 @@ function announceStep({ command, node, said, note }) {
     return;
   }
   const gain = step.gain ? ` (${step.gain})` : "";
+  if (command === "take_exam") {
+    showMessage(`Recorded: ${name}${gain}${tail}`, { slot: "step" }); // an exam cannot be taken back
+    return;
+  }
   const line = said || `Applied: ${name}${gain}`;
   showMessage(line + tail, { action: ["Undo it", () => act("undo")], slot: "step" });
 }

@@ -98,6 +98,8 @@ def test_an_exam_is_opened_by_a_person_and_becomes_a_step(
     screenshot(page, f"exam-before-{theme}-{width}")
     dialog.get_by_role("button", name="Open the exam").click()
     expect(dialog.get_by_role("table")).to_have_count(2)
+    expect(page.locator(".message").filter(has_text="Recorded: exam")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo it")).to_have_count(0)
     expect(dialog).to_contain_text(re.compile(r"(First|Second|Third) exam of the project"))
     for column in ("as fitted", "promised", "optimism"):
         expect(dialog.get_by_role("columnheader", name=column).first).to_be_visible()
