@@ -5,6 +5,9 @@ generated shards (`scale_data`) by the ordinary build without pixels. Building r
 everything else in another, so that each has its own peak memory and reads the files as a new process does.
 The exponent of a step is the slope of log time by log images, over all sizes and between the two largest; 1
 is linear growth. Processor time is that of all threads of the process.
+
+With `--steps`, histories of these numbers of steps on the demo project are measured instead: a tree whose
+branches of ten steps hang from the root, saved as a visit.
 """
 
 import argparse
@@ -12,7 +15,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,31 +37,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     sizes = [20_000, 60_000, 100_000, 300_000]
     add("--images", type=int, nargs="+", default=sizes, metavar="N", help="numbers of images, ascending")
+    add("--steps", type=int, nargs="+", metavar="N", help="numbers of steps of a history, ascending")
     add("--events", type=int, default=5, metavar="N", help="previews at each size (default 5)")
     add("--folder", metavar="DIR", help="where the projects are made (default: a temporary folder)")
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
-    sizes = args.images
+    sizes = args.steps or args.images
     if len(sizes) < 2 or sizes != sorted(set(sizes)) or sizes[0] < LEAST or args.events < 1:
         raise InputError(
-            f"--images must be at least two ascending numbers from {LEAST:,}, --events at least 1"
+            f"--images and --steps must be at least two ascending numbers from {LEAST:,}, --events at least 1"
         )
+    if args.steps:
+        seconds = in_process(histories, sizes)
+        growth = {step: exponents(sizes, of_step) for step, of_step in seconds.items()}
+        print_growth(out, sizes, seconds, growth)
+        out.result({"steps": sizes, "seconds": seconds, "exponents": growth})
+        return 0
     with tempfile.TemporaryDirectory(prefix="inficond-scale-", dir=args.folder) as folder:
         results = [measure(Path(folder) / str(n), n, args.events) for n in sizes]
-    steps = list(results[0]["seconds"])
-    growth = {step: exponents(sizes, [r["seconds"][step] for r in results]) for step in steps}
-    heads = "".join(f"{n:>12,}" for n in sizes)
-    out.say(f"{'processor seconds':<24}{heads}{'exponent':>10}{'of the last':>13}")
-    for step in steps:
-        cells = "".join(f"{r['seconds'][step]:>12.3f}" for r in results)
-        out.say(f"{step:<24}{cells}{growth[step][0]:>10.2f}{growth[step][1]:>13.2f}")
+    seconds = {step: [r["seconds"][step] for r in results] for step in results[0]["seconds"]}
+    growth = {step: exponents(sizes, of_step) for step, of_step in seconds.items()}
+    print_growth(out, sizes, seconds, growth)
     for name in ("peak memory of the build", "peak memory of the rest"):
         out.say(f"{name + ', GB':<28}" + "".join(f"{r[name] / 1e9:>12.2f}" for r in results))
     out.say(f"{'files of the project':<28}" + "".join(f"{r['files']:>12,}" for r in results))
     out.result({"sizes": results, "exponents": growth})
     return 0
+
+
+def print_growth(
+    out: "Output",
+    sizes: Sequence[int],
+    seconds: Mapping[str, Sequence[float]],
+    growth: Mapping[str, tuple[float, float]],
+) -> None:
+    """Print the processor times of every step and their exponents."""
+    heads = "".join(f"{n:>12,}" for n in sizes)
+    out.say(f"{'processor seconds':<24}{heads}{'exponent':>10}{'of the last':>13}")
+    for step, of_step in seconds.items():
+        cells = "".join(f"{value:>12.4f}" for value in of_step)
+        out.say(f"{step:<24}{cells}{growth[step][0]:>10.2f}{growth[step][1]:>13.2f}")
 
 
 def exponents(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
@@ -167,3 +187,47 @@ def use_project(folder: Path, events: int) -> dict[str, Any]:
     timed("preview after it", preview, events)
     timed("report", lambda: report(project))
     return {"seconds": seconds, "memory": peak_memory() or 0}
+
+
+def histories(sizes: Sequence[int]) -> dict[str, list[float]]:
+    """Take steps on a copy of the demo project; return the processor times at each number of steps."""
+    import shutil
+
+    from inficond.core.demo import demo_project
+    from inficond.core.facade import Project
+    from inficond.core.tuning.actions import Action
+
+    found: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        start = time.process_time()
+        result = work()
+        found.setdefault(name, []).append(time.process_time() - start)
+        return result
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="inficond-scale-") as folder:
+        copy = shutil.copytree(demo_project(), Path(folder) / "project")
+        session = Project.open(copy).session()
+        root = session.node
+
+        def step(number: int) -> None:
+            cls, word = (str(rng.choice(names)) for names in (session.classes, session.concepts))
+            session.apply(cls, [Action("mute", word)])
+            if number % 10 == 9:
+                session.checkout(root)
+
+        taken = 0
+        for size in sizes:
+            for number in range(taken, size):
+                step(number)
+            session.save()
+            step(size)
+            taken = size + 1
+            timed("save one step", session.save)
+            project = Project.open(copy)
+            visit = timed("resume the visit", lambda project=project: project.session(session.token))
+            timed("resume it again", lambda project=project: project.session(session.token))
+            tree = timed("tree", visit.tree)
+            timed("compare two nodes", lambda visit=visit, tree=tree: visit.compare(root, tree[-1].node.id))
+    return found

@@ -71,10 +71,16 @@ class Prepared:
     encoding : Encoding
     records : list of ImageRecord
         In the order of the project.
+    run : _Build
+        Everything that was opened, which `build` continues with.
+    sources : list of SourceFile, optional
+        The images with their checksums, if these are known.
     """
 
     encoding: Encoding
     records: list[ImageRecord]
+    run: "_Build"
+    sources: list[SourceFile] | None = None
 
     @cached_property
     def by_id(self) -> dict[str, ImageRecord]:
@@ -104,7 +110,7 @@ def prepare(options: BuildOptions, progress: Progress) -> Prepared:
     run = _Build(options, out, progress=progress, **_inputs(options))
     records = run.records()
     run.check_names([record.id for record in records])
-    return Prepared(run.encoding, records)
+    return Prepared(run.encoding, records, run)
 
 
 def _inputs(options: BuildOptions) -> dict[str, Any]:
@@ -121,7 +127,12 @@ def _inputs(options: BuildOptions) -> dict[str, Any]:
     return {"encoder": encoder, "corpus": corpus, "classes": classes, "labels": labels, "cache": cache}
 
 
-def build(options: BuildOptions, progress: Progress | None = None, shards: Path | str | None = None) -> Path:
+def build(
+    options: BuildOptions,
+    progress: Progress | None = None,
+    shards: Path | str | None = None,
+    prepared: Prepared | None = None,
+) -> Path:
     """Build a project, or resume an interrupted build; a finished project is left as it is.
 
     Finished shards are reused, so that a build that was interrupted ends with the same arrays, bit for bit.
@@ -133,6 +144,8 @@ def build(options: BuildOptions, progress: Progress | None = None, shards: Path 
     shards : Path or str, optional
         A folder or URL of finished shards, which must hold all of them; by default missing shards are made in
         the project's build folder.
+    prepared : Prepared, optional
+        From `prepare` with the same options: its models and images are used, and nothing is opened again.
 
     Returns
     -------
@@ -149,7 +162,7 @@ def build(options: BuildOptions, progress: Progress | None = None, shards: Path 
     progress = progress or Silent()
     out = Path(options.out)
     _check_folder(out)
-    inputs = _inputs(options)
+    inputs = {} if prepared is not None else _inputs(options)
     lock = FileLock(out / files.BUILD / "lock", timeout=0)
     with write_errors(out):
         (out / files.BUILD).mkdir(parents=True, exist_ok=True)
@@ -158,6 +171,8 @@ def build(options: BuildOptions, progress: Progress | None = None, shards: Path 
         except Timeout:
             raise InputError(f"another process is building {out}: wait for it, or stop it") from None
     try:
+        if prepared is not None:
+            return prepared.run.run(shards, prepared.sources)
         return _Build(options, out, progress=progress, **inputs).run(shards)
     finally:
         lock.release()
@@ -218,12 +233,12 @@ class _Build:
         self.table, self.teacher = opened or self._open_teacher(self.kind)
         self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
 
-    def run(self, shards: Path | str | None = None) -> Path:
-        """Take all stages; return the project folder."""
+    def run(self, shards: Path | str | None = None, known: list[SourceFile] | None = None) -> Path:
+        """Take all stages; return the project folder. The checksums of `known` images are not read again."""
         for note in self.teacher.notes if self.teacher else ():
             self.notes.remark(note)
         images = self.images
-        sources = read_versions(self.records(), self.progress)
+        sources = known or read_versions(self.records(), self.progress)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_built(request)

@@ -21,7 +21,7 @@ from inficond.core.pipeline.encode import Encoding, encode_shard
 from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.options import BuildOptions
-from inficond.core.pipeline.plan import Plan, merge, open_worker, plan_with_sources
+from inficond.core.pipeline.plan import Plan, open_worker, prepared_plan
 from inficond.core.pipeline.shards import ShardStore, SourceFile, shards_of
 from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.progress import Progress, Silent
@@ -295,7 +295,8 @@ def build_on(
     progress = progress or Silent()
     if (Path(options.out) / files.PROJECT).exists():
         return build(options, progress)
-    plan, sources = plan_with_sources(options, progress)
+    plan, prepared = prepared_plan(options, progress)
+    sources = prepared.sources or []
     place = str(store or plan.store)
     if "://" not in place:
         place = str(Path(place).absolute())
@@ -309,7 +310,7 @@ def build_on(
             options=plan.options, basis=plan.basis, store=place, threads=options.workers or 0
         )
         engine.encode(EncodingJob(settings=settings, shards=missing, store=known), progress)
-    return merge(plan, place, progress, provider=options.provider, cache=options.cache)
+    return build(options, progress, place, prepared)
 
 
 def without_readers(sources: Sequence[SourceFile]) -> list[SourceFile]:

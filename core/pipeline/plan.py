@@ -19,7 +19,7 @@ from inficond.core.pipeline.build import Prepared, build, prepare
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.plan_options import TEACHERS, check_local, check_plan_options
-from inficond.core.pipeline.shards import SHARD_SIZE, VERSION, ShardStore, SourceFile, read_versions
+from inficond.core.pipeline.shards import SHARD_SIZE, VERSION, ShardStore, read_versions
 from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
@@ -122,11 +122,11 @@ def plan_encoding(options: BuildOptions, progress: Progress | None = None) -> Pl
     InputError
         Bad input, as for `build`.
     """
-    return plan_with_sources(options, progress or Silent())[0]
+    return prepared_plan(options, progress or Silent())[0]
 
 
-def plan_with_sources(options: BuildOptions, progress: Progress) -> tuple[Plan, list[SourceFile]]:
-    """Return the plan of a build and the images of the plan; see `plan_encoding`."""
+def prepared_plan(options: BuildOptions, progress: Progress) -> tuple[Plan, Prepared]:
+    """Return the plan of a build, and what was opened for it with the `sources` of the plan."""
     if not isinstance(options.images, str | Path):
         raise InputError("a plan needs images that other processes can open: give a folder, a table or a URL")
     if teacher_kind(options.teacher) not in TEACHERS or not isinstance(options.labels, str | Path | None):
@@ -143,7 +143,7 @@ def plan_with_sources(options: BuildOptions, progress: Progress) -> tuple[Plan, 
         basis=prepared.encoding.basis,
         images=tuple((s.file.id, s.size, s.content) for s in sources),
     )
-    return plan, sources
+    return plan, replace(prepared, sources=sources)
 
 
 def _absolute(value: Any) -> Any:

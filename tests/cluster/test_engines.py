@@ -15,6 +15,7 @@ from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord
+from inficond.core.pipeline import build as pipeline_build
 from inficond.core.pipeline.engines import (
     EncodingJob,
     ShardQueue,
@@ -74,6 +75,32 @@ def test_an_engine_makes_the_arrays_of_one_process_and_counts_no_shard_twice(
     assert arrays(build_on(again, options(tiny, tmp_path / "again"), f"file://{store}")) == arrays(single)
     assert again.made == 0
     assert build_on(again, options(tiny, tmp_path / "again")) == tmp_path / "again"
+
+
+def test_models_and_images_are_opened_and_hashed_once(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the merge opened the models and read the checksums of all images again."""
+    calls: list[str] = []
+    for name in ("load_encoder", "load_teacher", "open_source"):
+        usual = getattr(pipeline_build, name)
+
+        def counted(*args: Any, usual: Any = usual, name: str = name, **more: Any) -> Any:
+            calls.append(name)
+            return usual(*args, **more)
+
+        monkeypatch.setattr(pipeline_build, name, counted)
+    stages: list[str] = []
+
+    class Recorded(Silent):
+        def start(self, stage: str, total: int, done: int = 0) -> None:
+            stages.append(stage)
+            super().start(stage, total, done)
+
+    build_on(OneProcess(), options(tiny, tmp_path / "out"), None, Recorded())
+    assert sorted(calls) == ["load_encoder", "load_teacher", "open_source"]
+    assert stages.count("reading checksums of images") == 1
+    assert (tmp_path / "out" / "project.json").is_file()
 
 
 def queue_of(sizes: Sequence[int]) -> tuple[ShardQueue, Silent]:

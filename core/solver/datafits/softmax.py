@@ -32,7 +32,7 @@ class SoftmaxSums:
     gradients : (groups, C, K) products of the residuals with the raw rows
     residual : (C,) of the residuals
     hessian : (2 C, 2 C) subspace Hessian over half of the rows; with many classes that of the intercepts
-        alone, (C, C), over fewer rows
+        alone, (C, C)
     weight_seen : weight of these rows
     losses : (2,) loss and chi2
     variance : (C, C) of diag p - p p^T over a part of the rows
@@ -105,7 +105,7 @@ class Softmax(Datafit):
         gradients = np.empty((count, C, K), dtype)
         residuals = np.zeros((count, C))
         in_subspace = C <= MAX_SUBSPACE_CLASSES
-        hessians = np.zeros((count, 2 * C, 2 * C) if in_subspace else (1, 1, 1))
+        hessians = np.zeros((count, *(2 * [2 * C if in_subspace else C])))
         weight_seen = np.zeros(count)
         fused = C <= base.MAX_FUSED_CLASSES and not design.explicit
         sums = np.zeros((count, 2))
@@ -146,7 +146,11 @@ class Softmax(Datafit):
                     accumulate_product(z, rows, gradients[group], i == 0)
                 if in_subspace:
                     add_subspace_hessian(p, slope, row_weight, hessians[group])
-                    weight_seen[group] += row_weight.sum(dtype=np.float64)
+                else:
+                    heavy = p * row_weight
+                    hessians[group] -= heavy @ p.T
+                    hessians[group].flat[:: C + 1] += heavy.sum(1, dtype=np.float64)
+                weight_seen[group] += row_weight.sum(dtype=np.float64)
                 some[:, places[low]] = p[:, :part]
                 np.multiply(p[:, :part], row_weight[:part], out=weighted[:, places[low]])
 
@@ -154,10 +158,8 @@ class Softmax(Datafit):
         M = np.zeros((C, C))  # of diag p - p p^T over a part of the rows
         for part in threads.slices(len(some.T), ROWS_PER_SUM):
             M += np.diag(weighted[:, part].sum(1, dtype=np.float64)) - weighted[:, part] @ some[:, part].T
-        hessian, seen = hessians.sum(0), float(weight_seen.sum())
-        if not in_subspace:
-            hessian, seen = M, float(weighted.sum(dtype=np.float64))
-        found = SoftmaxSums(gradients, residuals.sum(0), hessian, seen, sums.sum(0), M)
+        seen = float(weight_seen.sum())
+        found = SoftmaxSums(gradients, residuals.sum(0), hessians.sum(0), seen, sums.sum(0), M)
         return found, KeptRows(some, weighted, places)
 
     def dual_direction(self, sums: "SoftmaxSums") -> Array | None:
