@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,8 +227,8 @@ def histories(sizes: Sequence[int]) -> dict[str, list[float]]:
             taken = size + 1
             timed("save one step", session.save)
             project = Project.open(copy)
-            visit = timed("resume the visit", lambda project=project: project.session(session.token))
-            timed("resume it again", lambda project=project: project.session(session.token))
+            visit = timed("resume the visit", partial(project.session, session.token))
+            timed("resume it again", partial(project.session, session.token))
             tree = timed("tree", visit.tree)
-            timed("compare two nodes", lambda visit=visit, tree=tree: visit.compare(root, tree[-1].node.id))
+            timed("compare two nodes", partial(visit.compare, root, tree[-1].node.id))
     return found

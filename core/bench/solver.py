@@ -29,7 +29,7 @@ PATIENCE = 20.0  # seconds of a single run after which a solver is not tried fur
 OTHERS = 3  # runs of an existing solver, at least
 TURNS, ENOUGH = 15, 4.0  # runs of a fast solver, or seconds after which there are no more
 SLOW = ("glum", "saga", "adam")  # run on (a) only: far slower than the best other solver
-EXTRAS = ("threads", "refit", "first", "wide")
+EXTRAS = ("threads", "refit", "first", "wide", "classes")
 SUMMARY = "time to a measured accuracy, compared with skglm, adelie, glum, scikit-learn and torch"
 
 
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--only",
         metavar="NAMES",
-        help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; default: all but wide",
+        help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; default: all but wide and classes",
     )
     add("--repeats", type=int, default=5, help="runs per median (default 5)")
     add("--docs", metavar="DIR", help="also write table and plot into this folder")
@@ -71,6 +71,10 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             from inficond.core.bench.solver_wide import working_set
 
             report["wide"] = working_set(args.repeats, out)
+        elif name == "classes":
+            from inficond.core.bench.solver_classes import many_classes
+
+            report["classes"] = many_classes(out)
         else:
             report["first"] = first_fit(args.repeats, out)
         if args.docs:
