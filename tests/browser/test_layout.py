@@ -107,6 +107,31 @@ def test_a_message_lies_over_a_dialog_and_stays_when_it_closes(open_page: Opener
     expect(line).to_be_visible()
 
 
+PLACEHOLDER_FITS = """() => {
+  const input = document.querySelector('#view-configuration .add-word input'), style = getComputedStyle(input);
+  const brush = document.createElement('canvas').getContext('2d');
+  brush.font = style.font;
+  const room = input.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return brush.measureText(input.placeholder).width <= room;
+}"""
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1440, 900)])
+def test_nothing_is_cut_or_covered_in_a_small_window(open_page: Opener, size: tuple[int, int]) -> None:
+    page = open_page(width=size[0], height=size[1])
+    assert page.evaluate(PLACEHOLDER_FITS)
+    names = page.locator(".suggestion:not(.add) [data-name]")
+    names.first.wait_for(timeout=60_000)
+    assert names.evaluate_all("(all) => all.every((name) => name.scrollWidth <= name.clientWidth)")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("textbox", name="λ").fill("no number")
+    page.get_by_role("button", name="Refit").click()
+    message, bar = page.locator(".message.bad").bounding_box(), page.locator(".topbar").bounding_box()
+    assert message
+    assert bar
+    assert message["y"] > bar["y"] + bar["height"]
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_dialogs_are_readable(open_page: Opener, theme: str) -> None:
     page = open_page(width=1280, height=720, theme=theme)
