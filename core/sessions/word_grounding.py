@@ -12,6 +12,7 @@ from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
 from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.tuning.word_selection import SEEN_IMAGES
 
 MANY_IMAGES = 4000
 """Most training images on which a whole vocabulary is grounded."""
@@ -22,7 +23,8 @@ class WordGrounding:
     """Moves a typed word half-way towards the training regions that it names.
 
     A region names the typed word if it is more similar to it than to each word of the project, hubness
-    corrected.
+    corrected. Like the words of the project, a typed word is grounded on at most `SEEN_IMAGES` training
+    images.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class WordGrounding:
         hubness = float(self._neutral.hubness(vector[None])[0])
         total, count = np.zeros(len(vector)), 0
         for start in range(0, len(best), _BLOCK):
-            rows = self._project.training_rows[start : start + _BLOCK]
+            rows = self._rows[start : start + _BLOCK]
             block = np.asarray(regions[rows], np.float32)
             named = 2 * (block @ vector) - hubness > best[start : start + _BLOCK]
             total += block[named].sum(axis=0, dtype=np.float64)
@@ -62,7 +64,7 @@ class WordGrounding:
         At most `MANY_IMAGES` training images are used, so that a vocabulary takes seconds. `progress`
         advances by images and can cancel it.
         """
-        best, rows = self._best_of_project, self._project.training_rows
+        best, rows = self._best_of_project, self._rows
         step = max(1, -(-len(rows) // MANY_IMAGES))
         hubness = self._neutral.hubness(vectors)
         total, count = np.zeros(vectors.shape), np.zeros(len(vectors), np.int64)
@@ -88,18 +90,26 @@ class WordGrounding:
     def _neutral(self) -> NeutralRegions:
         spec = (self._project.config.get("encoder") or {}).get("spec")
         sampled = self._project.region_embeddings
-        return neutral_regions(spec, sampled if spec == "embedded" else sampled[self._project.training_rows])
+        return neutral_regions(spec, sampled if spec == "embedded" else sampled[self._rows])
+
+    @cached_property
+    def _rows(self) -> NDArray[np.intp]:
+        """Training images on which words are grounded, evenly spread as in the build, (n,)."""
+        rows = self._project.training_rows
+        if len(rows) > SEEN_IMAGES:
+            rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
+        return rows
 
     @cached_property
     def _best_of_project(self) -> NDArray[np.float32]:
-        """Largest corrected similarity of each training region to a word of the project, (n, R)."""
+        """Largest corrected similarity of each region of `_rows` to a word of the project, (n, R)."""
         project = self._project
         concepts = [Concept(*parts) for parts in zip(project.concepts, project.concept_groups)]
         concepts = [
             Concept(c.name, c.group, tuple(prompts)) for c, prompts in zip(concepts, project.concept_prompts)
         ]
         texts = compute_vectors(concepts, self._encoder())
-        rows = project.training_rows
+        rows = self._rows
         best = np.empty((len(rows), project.region_embeddings.shape[1]), np.float32)
         for start in range(0, len(rows), _BLOCK):
             block = np.asarray(project.region_embeddings[rows[start : start + _BLOCK]], np.float32)

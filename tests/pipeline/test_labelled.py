@@ -13,6 +13,7 @@ from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.images import decode
 from inficond.core.onnx_student.export import export_student
+from inficond.core.sessions import word_grounding
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,33 @@ def test_a_typed_word_is_grounded_on_the_spot(project: Project) -> None:
 
 def test_the_exported_student_uses_the_grounded_words(project: Project, tmp_path: Path) -> None:
     assert export_student(project, tmp_path / "student.onnx")["max_error"] < 1e-4
+
+
+def test_a_typed_word_is_grounded_on_a_sample_of_many_training_images(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like the words of the project; all training regions were compared with all words before."""
+    monkeypatch.setattr(word_grounding, "SEEN_IMAGES", 12)
+    seen: set[int] = set()
+    usual = project.region_embeddings
+
+    class Watched:
+        shape, dtype = usual.shape, usual.dtype
+
+        def __len__(self) -> int:
+            return len(usual)
+
+        def __getitem__(self, rows: Any) -> Any:
+            seen.update(np.atleast_1d(rows).tolist())
+            return usual[rows]
+
+    monkeypatch.setitem(project.__dict__, "region_embeddings", Watched())
+    encoder = project.context.encoder
+    text = np.asarray(embedding((1, 1, 1)), np.float32)
+    vector = word_grounding.WordGrounding(project, lambda: encoder).ground(text)
+    assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
+    chosen = np.linspace(0, len(project.training_rows) - 1, 12).round().astype(int)
+    assert seen == set(project.training_rows[chosen].tolist())
 
 
 def test_without_grounding_the_text_vectors_are_used(made: dict[str, Any], tmp_path: Path) -> None:
