@@ -26,13 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = (
     "tests/demo/test_project.py", "tests/cli", "tests/project", "tests/history", "tests/images",
     "tests/tables", "tests/models/test_folders.py", "tests/processors", "tests/solver/test_compilation.py",
-    "tests/bundle",
+    "tests/bundle", "tests/models/test_cache_directory.py", "tests/tuning/test_cache.py", "tests/serving",
 )  # fmt: skip
 
 
 def left_over(root: Path) -> dict[str, str]:
     """Fill the folders as interrupted runs, other versions and other users do; return the environment."""
     from inficond.core.demo.project import fingerprint
+    from inficond.core.pipeline.encoding_cache import FILE
 
     home, cache, temporary = (root / name for name in ("home", "cache", "tmp"))
     owner = os.getuid() if hasattr(os, "getuid") else "user"
@@ -47,7 +48,8 @@ def left_over(root: Path) -> dict[str, str]:
     kernels.mkdir(mode=0o700)
     (kernels / "fused_passes.x.nbi").write_bytes(b"damaged")
     (temporary / "inficond-tests-old").mkdir()
-    (cache / "inficond" / "encodings.sqlite").write_bytes(b"not a database")
+    (cache / "inficond" / "encodings").mkdir()
+    (cache / "inficond" / "encodings" / FILE).write_bytes(b"not a database")
     (cache / "inficond" / "models").write_text("a file where a folder is made")
     return variables(home, cache, temporary)
 
