@@ -386,11 +386,12 @@ def _signals(k: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _hostile(m: dict[str, Any]) -> list[tuple[str, str, str]]:
     worst = max(w["p95"] for w in m["waits"].values())
-    switch = m["waits"]["class switch"]
+    switch = m["waits"].get("class switch")  # a short run may have none
+    part = f"class switch {switch['p95']:.0f}, " if switch else ""
     return [(f"{m['hostile']['at_once']} hostile visitors beside {m['visitors']} honest ones",
              f"{m['seconds'] / 60:.1f} min, {m['hostile']['requests']:,} hostile requests",
-             f"memory {m['memory']['most']:.0f} MB at most; honest p95 {m['p95']:.0f} ms (class switch "
-             f"{switch['p95']:.0f}, slowest kind {worst:.0f}); {m['wrong']} wrong of {m['checked']:,}, "
+             f"memory {m['memory']['most']:.0f} MB at most; honest p95 {m['p95']:.0f} ms ({part}"
+             f"slowest kind {worst:.0f}); {m['wrong']} wrong of {m['checked']:,}, "
              f"{m['lost']} of {m['witnesses']} steps lost, {m['hostile']['faults']} faults of the server")]  # fmt: skip
 
 
