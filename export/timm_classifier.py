@@ -13,6 +13,8 @@ from inficond.export.source import first_bad_weight
 from inficond.export.torchvision_import import import_torchvision
 
 PREFIX = "timm/"
+WRAPPER, WRAPPED = "timm_wrapper", "timm_model."
+"""The `model_type` of the wrapper of transformers around timm, and the prefix of its weights."""
 
 
 def _library_model(
@@ -73,12 +75,14 @@ def import_timm(needed_by: str) -> Any:
 
 
 def is_timm_layout(config: dict[str, Any]) -> bool:
-    """Return whether a `config.json` is in the layout that timm writes."""
-    return "model_type" not in config and isinstance(config.get("architecture"), str)
+    """Return whether a `config.json` is in the layout of timm, or of its wrapper in transformers."""
+    return config.get("model_type", WRAPPER) == WRAPPER and isinstance(config.get("architecture"), str)
 
 
 def timm_of_folder(folder: Path, config: dict[str, Any], name: str, labels: list[str] | None) -> LibraryModel:
-    """Load a classifier from a folder that timm wrote (`config.json` with `architecture`, safetensors).
+    """Load a classifier from a folder that timm or the wrapper of transformers around timm wrote.
+
+    The folder has a `config.json` with `architecture`, and safetensors.
 
     Parameters
     ----------
@@ -193,7 +197,8 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
     from inficond.export.source import check_safetensors
 
     check_safetensors(path)
-    stored, expected = load_file(path), model.state_dict()
+    expected = model.state_dict()
+    stored = {key.removeprefix(WRAPPED): value for key, value in load_file(path).items()}
     missing = sorted(expected.keys() - stored.keys())
     other = sorted(k for k in expected.keys() & stored.keys() if expected[k].shape != stored[k].shape)
     if missing or other:

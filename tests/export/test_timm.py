@@ -76,6 +76,34 @@ def test_a_folder_in_timms_layout_gives_timms_probabilities(tmp_path, architectu
     assert load_teacher(out).labels == ("cat", "dog", "cow")
 
 
+def test_a_folder_of_the_wrapper_of_transformers_gives_its_probabilities(tmp_path):
+    import transformers
+
+    torch.manual_seed(3)
+    config = transformers.TimmWrapperConfig(
+        architecture="resnet10t",
+        pretrained_cfg=SETTINGS,
+        num_labels=3,
+        id2label={0: "cat", 1: "dog", 2: "cow"},
+    )
+    model = transformers.TimmWrapperForImageClassification(config).eval()
+    for p in model.parameters():
+        if p.ndim > 1:
+            torch.nn.init.kaiming_normal_(p)
+    model.save_pretrained(tmp_path / "model")
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "model")
+    teacher = load_teacher(export_teacher(str(tmp_path / "model"), tmp_path / "out"))
+    answers = []
+    for picture in probe_pictures((64, 64)):
+        with torch.no_grad():
+            inputs = processor(Image.fromarray(picture), return_tensors="pt")
+            expected = model(**inputs).logits.softmax(-1).numpy()
+        answers.append(expected)
+        np.testing.assert_allclose(teacher.respond(teacher.preprocess(picture)[None]), expected, atol=1e-4)
+    assert np.std(answers) > 0.1
+    assert teacher.labels == ("cat", "dog", "cow")
+
+
 @pytest.mark.parametrize(
     "change",
     [
