@@ -54,6 +54,7 @@ class WordEmbeddings:
         self._texts: NDArray[np.float32] | None = None
         self._grounded_vocabulary: NDArray[np.float32] | None = None
         self._typed = Cache(MOST_TYPED)
+        self._typed_texts = Cache(MOST_TYPED)
         self._grounded: dict[str, NDArray[np.float32]] = {}
         self._users: dict[str, weakref.WeakSet[Any]] = {}  # of the concepts by example
         self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
@@ -119,10 +120,16 @@ class WordEmbeddings:
             return self._typed.get(word, lambda: self._embed(word))
 
     def _embed(self, word: str) -> NDArray[np.float32]:
-        vector = self.vectors.get(word)
-        if vector is None:
-            vector = np.asarray(self._encoder().embed_words([word])[0], np.float32)
+        vector = self._typed_text(word)
         return vector if self._grounding is None else self._grounding.ground(vector)
+
+    def _typed_text(self, word: str) -> NDArray[np.float32]:
+        vector = self.vectors.get(word)
+        if vector is not None:
+            return vector
+        return self._typed_texts.get(
+            word, lambda: np.asarray(self._encoder().embed_words([word])[0], np.float32)
+        )
 
     def text(self, word: str) -> NDArray[np.float32]:
         """Return the text vector of a word, (D,) float32, unit length; of a concept by example its vector.
@@ -137,7 +144,8 @@ class WordEmbeddings:
             return grounded
         if word in self._columns:
             return self.project_texts()[self._columns[word]]
-        return self.vectors[word]
+        with self._lock:
+            return self._typed_text(word)
 
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded; computed once.

@@ -217,3 +217,21 @@ def test_the_command_prints_proposals_and_writes_a_sheet(
     assert main(["words", str(made), "--reject", "sofa"]) == 2
     assert main(["words", str(made), *(x for i in range(201) for x in ("--add", f"w{i}"))]) == 2
     assert "at most 200" in capsys.readouterr().err
+
+
+def test_a_text_vector_is_the_word_before_grounding_and_the_example_itself(project: Project) -> None:
+    session = project.session()
+    words, encoder = session.context.words, session.context.encoder
+    for name in ("red", "white"):  # a concept of the project, and a typed word
+        np.testing.assert_allclose(words.text(name), encoder.embed_words([name])[0], atol=1e-5)
+    assert words.text("red") @ words.embedding("red") < 0.9999, "the word is grounded in the images"
+    shown = session.add_example("mine", [(project.image_ids[0], 0)])
+    name = next(n for n in session.students.concepts if n.endswith(SUFFIX))
+    np.testing.assert_array_equal(words.text(name), words.embedding(name))
+    assert shown is not None
+
+
+def test_an_encoder_other_than_the_embedded_one_has_no_cells(project: Project) -> None:
+    context = project.session().context
+    assert context.cells(0) is None
+    assert context.cells_of(np.zeros((32, 32, 3), np.uint8)) is None
