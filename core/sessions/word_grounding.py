@@ -113,5 +113,10 @@ class WordGrounding:
         best = np.empty((len(rows), project.region_embeddings.shape[1]), np.float32)
         for start in range(0, len(rows), _BLOCK):
             block = np.asarray(project.region_embeddings[rows[start : start + _BLOCK]], np.float32)
-            best[start : start + _BLOCK] = (2 * (block @ texts.T) - self._hubness).max(axis=2)
+            flat = block.reshape(
+                -1, block.shape[2]
+            )  # one product: one for each image takes ten times as long
+            best[start : start + _BLOCK] = (
+                (2 * (flat @ texts.T) - self._hubness).max(axis=1).reshape(block.shape[:2])
+            )
         return best
