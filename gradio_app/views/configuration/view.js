@@ -28,7 +28,12 @@ const word = h("input", {
   maxlength: 80,
   autocomplete: "off",
 });
-const addForm = h("form", { class: "add-word" }, word, button("Add", { icon: "plus", iconOnly: true, type: "submit" }));
+const addForm = h(
+  "form",
+  { class: "add-word" },
+  word,
+  button("Add", { icon: "plus", iconOnly: true, type: "submit" }),
+);
 const added = h("div", { class: "added" });
 const words = button("Words", {
   "aria-label": "Which words?",
