@@ -10,7 +10,7 @@ demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests
-	$(BIN)/python -m pytest -m "not nightly" -n auto $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

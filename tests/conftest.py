@@ -168,17 +168,6 @@ TOGETHER = {
 
 
 @pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one process more than there are processors, since tests often wait for browsers and servers.
-
-    There are at most three: the two groups of `TOGETHER`, and one for the other files.
-    """
-    from inficond.core.processors import available_processors
-
-    return min(3, available_processors() + 1)
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Return a scheduler that runs the tests of a file, and of the folders of `TOGETHER`, in one process.
 

@@ -18,6 +18,7 @@ from inficond.core.history.store import MAIN, VISITOR, History
 from inficond.core.history.tree import Remark, Tree
 from inficond.core.sessions.metrics import state_metrics
 from inficond.core.sessions.project_context import ProjectContext, code_version
+from inficond.core.sessions.saver import Saver
 from inficond.core.sessions.shown_concepts import check_examples
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.changes import changes
@@ -165,7 +166,7 @@ class SessionHistory:
         self._unsaved_lock = threading.Lock()  # of these three; never held while a file is written
         self._saving = threading.Lock()  # held by the thread that saves
         self._deferred = 0  # blocks of `saving_beside` that have not ended
-        self._saver: threading.Thread | None = None
+        self._saver: Saver | None = None
         self.max_steps = float("inf")
         self._read(context.history_store, MAIN)
         self._shared = len(self._tree)
@@ -593,7 +594,7 @@ class SessionHistory:
             with self.lock:
                 self._deferred -= 1
                 if self.autosave and self.changed:
-                    self._saver = threading.Thread(target=self._autosave, name="inficond-save", daemon=True)
+                    self._saver = Saver(self._autosave)
                     self._saver.start()
 
     def wait_until_saved(self) -> bool:
@@ -609,7 +610,7 @@ class SessionHistory:
         """
         saver = self._saver
         if saver is not None:
-            saver.join()
+            saver.wait()
         return not self.changed
 
     def save(self, wait: float = WRITE_SECONDS) -> str:

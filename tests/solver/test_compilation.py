@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -194,15 +195,16 @@ def compiled_twice_of(folder):
     return module.twice
 
 
-def test_damaged_cache_files_are_replaced(tmp_path):
+def test_damaged_cache_files_are_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
     compiled_twice_of(tmp_path)
     for kind in ("nbi", "nbc"):
         for content in (b"", b"\x80\x04\x95cut off", b"\xff" * 300):
-            (file,) = (tmp_path / "__pycache__").glob(f"*.{kind}")
+            (file,) = (tmp_path / "cache").rglob(f"*.{kind}")
             file.write_bytes(content)
             assert compiled_twice_of(tmp_path)(4.0) == 8.0
             assert file.read_bytes() != content
-    index = next((tmp_path / "__pycache__").glob("*.nbi"))
+    index = next((tmp_path / "cache").rglob("*.nbi"))
     index.unlink()
     index.mkdir()  # cannot be replaced; nothing is cached then
     assert compiled_twice_of(tmp_path)(4.0) == 8.0
