@@ -9,9 +9,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
+from numba.core import config
 
 from inficond.core import kernel_cache
 from inficond.core.solver.kernels import compilation
@@ -19,7 +19,7 @@ from inficond.core.solver.kernels import compilation
 # The module is imported without its package, whose kernels take minutes to compile where there is no cache.
 CODE = """
 import importlib.util
-import numba
+
 import numpy as np
 {setup}
 spec = importlib.util.spec_from_file_location("compilation", {module!r})
@@ -196,7 +196,7 @@ def compiled_twice_of(folder):
 
 
 def test_damaged_cache_files_are_replaced(tmp_path, monkeypatch):
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "cache"))
     compiled_twice_of(tmp_path)
     for kind in ("nbi", "nbc"):
         for content in (b"", b"\x80\x04\x95cut off", b"\xff" * 300):
