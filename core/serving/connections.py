@@ -18,7 +18,8 @@ class ConnectionPool:
     """The open connections of a server.
 
     If there are too many, one from the address with the most waiting connections is closed: the one that has
-    waited longest for its next request, or, if none waits for a request, for the rest of a request body.
+    waited longest for its next request, or, if none waits for a request, for the rest of a request body. If
+    none waits at all, the newest connection from the address with the most connections is closed.
 
     Parameters
     ----------
@@ -51,12 +52,18 @@ class ConnectionPool:
     def _close_one(self, newest: Any) -> None:
         others = [c for c in self._connections if c is not newest]
         waiting = [c for c in others if not c.is_busy] or [c for c in others if c.is_receiving]
-        by_address: dict[str, list[Any]] = {}
-        for connection in waiting:
-            by_address.setdefault(self._connections[connection], []).append(connection)
-        victim = max(by_address.values(), key=len)[0] if by_address else newest
+        if waiting:
+            victim = self._of_largest_address(waiting)[0]
+        else:
+            victim = self._of_largest_address([newest, *reversed(others)])[0]
         self.remove(victim)
         victim.transport.close()
+
+    def _of_largest_address(self, connections: list[Any]) -> list[Any]:
+        by_address: dict[str, list[Any]] = {}
+        for connection in connections:
+            by_address.setdefault(self._connections[connection], []).append(connection)
+        return max(by_address.values(), key=len)
 
 
 def limit_connections(config: Any, pool: ConnectionPool, header_seconds: float = HEADER_SECONDS) -> None:

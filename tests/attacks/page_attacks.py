@@ -275,16 +275,23 @@ def session_hashes(target: Target, count: int, length: int = 8, connections: int
 
 
 @contextlib.contextmanager
-def idle_connections(port: int, count: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Finding 25: connections that send nothing, or a part of a request, while the block runs."""
+def idle_connections(
+    port: int, count: int, sent: bytes = b"", answered: bool = False
+) -> Iterator[list[socket.socket]]:
+    """Finding 25: connections that send nothing, or a part of a request, while the block runs.
+
+    With `answered`, each has received the beginning of a response before the block runs.
+    """
     held = []
     try:
         for _ in range(count):
             with contextlib.suppress(OSError):
-                s = socket.create_connection(("127.0.0.1", port), timeout=5)
+                s = socket.create_connection(("127.0.0.1", port), timeout=30)
                 held.append(s)
                 if sent:
                     s.sendall(sent)
+                if answered:
+                    s.recv(1)
         yield held
     finally:
         for s in held:

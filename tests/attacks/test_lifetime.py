@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,38 @@ def test_idle_connections_do_not_lock_others_out(target: Target) -> None:
 def test_keep_alive_connections_do_not_lock_others_out(target: Target) -> None:
     """As idle connections, those that have been served once and stay open."""
     whole = b"GET /robots.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with attacks.idle_connections(target.port, 200, whole):
+    with attacks.idle_connections(target.port, 200, whole, answered=True):
         assert [attacks.get(target, "/robots.txt", 30) for _ in range(3)] == [200] * 3
+
+
+@dataclass(eq=False)
+class Connection:
+    """A connection whose request is being answered."""
+
+    closed: bool = False
+    is_busy: bool = True
+    is_receiving: bool = False
+
+    @property
+    def transport(self) -> "Connection":
+        return self
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_many_requests_of_one_address_do_not_lock_others_out() -> None:
+    pool = ConnectionPool(4)
+    of_one = [Connection() for _ in range(4)]
+    for connection in of_one:
+        pool.add(connection, "203.0.113.1")
+    stranger = Connection()
+    pool.add(stranger, "203.0.113.2")
+    assert [c.closed for c in (*of_one, stranger)] == [False, False, False, True, False]
+    another = Connection()
+    pool.add(another, "203.0.113.1")
+    assert another.closed
+    assert len(pool) == 4
 
 
 def test_unfinished_bodies_do_not_lock_others_out(target: Target) -> None:

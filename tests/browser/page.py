@@ -122,14 +122,21 @@ def pending(page: Page) -> list[dict]:
 
 
 def drag(page: Page, concept: str, share: float) -> None:
-    """Drag the slider of a concept to a share of its width, in several moves."""
+    """Drag the slider of a concept to a share of its width, in several moves.
+
+    The rows below a part that arrives late move down, so the press is repeated until it meets the slider.
+    """
     slider = page.get_by_role("slider", name=f"weight of {concept}", exact=True)
-    slider.scroll_into_view_if_needed()
-    thumb, box = slider.locator(".thumb").bounding_box(), slider.bounding_box()
-    assert thumb
+    for _ in range(5):
+        slider.locator(".thumb").hover()
+        page.mouse.down()
+        if page.locator("[data-dragging]").filter(has=slider).count():
+            break
+        page.mouse.up()
+    else:
+        raise AssertionError(f"the slider of {concept} does not follow the pointer")
+    box = slider.bounding_box()
     assert box
-    page.mouse.move(thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2)
-    page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=8)
     page.mouse.up()
 
