@@ -3,13 +3,16 @@
 It does what a new user does with the lines of the README, in a fresh clone, with an empty home and a new
 virtual environment: (a) the demo, (b) the first student of an own folder of photographs, (c) the first
 correction on the page, (d) the student as a page in a browser. Chromium takes the steps of the page. Each
-step prints its time; `--json FILE` writes the times and what was seen. `docs/first-use.md` has the figures.
+step prints its time and the processor time of the commands in it, without Chromium's; `--json FILE` writes
+the times and what was seen, and `--keep DIR` keeps the clone and pictures of the pages.
+`docs/first-use.md` has the figures.
 """
 
 import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,8 @@ class Trial:
 
     folder: Path
     steps: list[dict[str, Any]] = field(default_factory=list)
+    session: int | None = None
+    """Session of the processes of the server that runs, if one does."""
 
     @property
     def clone(self) -> Path:
@@ -72,11 +77,23 @@ class Trial:
     def step(self, letter: str, what: str) -> Iterator[dict[str, Any]]:
         """Time a step; the block may add what was seen."""
         seen: dict[str, Any] = {"part": letter, "step": what}
-        began = time.monotonic()
+        began, used = time.monotonic(), self.processor_seconds()
         yield seen
         seen["seconds"] = round(time.monotonic() - began, 1)
+        seen["processor"] = round(self.processor_seconds() - used, 1)
         self.steps.append(seen)
-        print(f"{letter}  {seen['seconds']:7.1f} s  {what}", flush=True)
+        print(f"{letter}  {seen['seconds']:7.1f} s  {seen['processor']:7.1f} s  {what}", flush=True)
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of the commands so far: those that ended, and the server that runs."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        total = ended.ru_utime + ended.ru_stime
+        for stat in Path("/proc").glob("[0-9]*/stat") if self.session else ():
+            with suppress(OSError):
+                fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                if int(fields[3]) == self.session:
+                    total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return total
 
     def timed(self, letter: str, command: str, last: int = 0) -> None:
         """Run a line as a step, and keep the last lines of its output."""
@@ -92,6 +109,7 @@ class Trial:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None
+        self.session = process.pid
         try:
             said = ""
             for line in process.stdout:
@@ -104,6 +122,7 @@ class Trial:
         finally:
             os.killpg(process.pid, 15)
             process.wait(60)
+            self.session = None
 
 
 def free_port() -> int:
@@ -122,8 +141,9 @@ def new_page(browser: Browser, url: str) -> Page:
     return page
 
 
-def correct(page: Page) -> dict[str, Any]:
+def correct(page: Page, folder: Path) -> dict[str, Any]:
     """Take the first suggestion for the class that is shown first; return what the page says about it."""
+    page.screenshot(path=folder / "page.png")
     if page.locator(".inf-guide").count():
         page.get_by_role("button", name="Skip the guide").click()
     name = page.locator('#view-performance [data-class][aria-selected="true"]').get_attribute("data-class")
@@ -133,6 +153,7 @@ def correct(page: Page) -> dict[str, Any]:
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#view-provenance [data-node] >> nth=1")
     page.wait_for_function("() => window.inficond.store.state.pending.length === 0")
+    page.screenshot(path=folder / "corrected.png")
     said = page.locator('#view-provenance [aria-current="true"]').inner_text()
     return {"class": name, "step_taken": " ".join(said.split()), "clicks": 3}
 
@@ -149,6 +170,7 @@ def answer(browser: Browser, student: Path, photo: Path) -> dict[str, Any]:
         "() => [...document.querySelectorAll('.class')].map((b) => [Number(b.dataset.probability), "
         "b.innerText.replace(/\\s+/g, ' ')]).sort((a, b) => b[0] - a[0])[0]"
     )
+    page.screenshot(path=student.with_suffix(".png"), full_page=True)
     context.close()
     return {"photo": photo.name, "highest": first[1], "megabytes": round(student.stat().st_size / 1e6, 1)}
 
@@ -160,10 +182,12 @@ def try_it(photos: Path, trial: Trial, browser: Browser) -> None:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(trial.clone)], check=True)
     (trial.clone / "photos").symlink_to(photos)
     with trial.step("a", "make demo: install, prepare, page drawn in the browser"):
-        served = trial.server(f"make demo ARGS='--no-browser --port {free_port()}'")
-        url = served.__enter__()
-        new_page(browser, url).context.close()
-    served.__exit__(None, None, None)
+        served = ExitStack()
+        url = served.enter_context(trial.server(f"make demo ARGS='--no-browser --port {free_port()}'"))
+        page = new_page(browser, url)
+        page.screenshot(path=trial.folder / "demo.png")
+        page.context.close()
+    served.close()
     with (
         trial.step("a", "inficond demo, second start: page drawn in the browser"),
         trial.server(f"inficond demo --no-browser --port {free_port()}") as url,
@@ -171,12 +195,13 @@ def try_it(photos: Path, trial: Trial, browser: Browser) -> None:
         new_page(browser, url).context.close()
     trial.timed("b", "inficond distill photos --out mine", last=8)
     trial.timed("b", "inficond report mine --html report.html", last=4)
-    with trial.server(f"inficond launch mine --no-browser --port {free_port()}") as url:
-        with trial.step("c", "inficond launch mine: page drawn in the browser"):
-            page = new_page(browser, url)
-        with trial.step("c", "first suggestion: preview and apply") as seen:
-            seen |= correct(page)
-        page.context.close()
+    with trial.step("c", "inficond launch mine: page drawn in the browser"):
+        url = served.enter_context(trial.server(f"inficond launch mine --no-browser --port {free_port()}"))
+        page = new_page(browser, url)
+    with trial.step("c", "first suggestion: preview and apply") as seen:
+        seen |= correct(page, trial.folder)
+    page.context.close()
+    served.close()
     with trial.step("c", "inficond history mine") as seen:
         seen["output"] = trial.run("inficond history mine").strip().split("\n")[-2:]
     trial.timed("d", "inficond export page mine --out student.html", last=3)
