@@ -20,6 +20,7 @@ from inficond.core.sessions.metrics import state_metrics
 from inficond.core.sessions.project_context import ProjectContext, code_version
 from inficond.core.sessions.saver import Saver
 from inficond.core.sessions.shown_concepts import check_examples
+from inficond.core.sessions.unsaved_changes import UnsavedChanges
 from inficond.core.tuning.actions import Action
 from inficond.core.tuning.changes import changes
 from inficond.core.tuning.preview import ClassChange, compare_states
@@ -160,10 +161,7 @@ class SessionHistory:
         self._tree = Tree(context.root, self._workspace.root)
         self.saved = False
         self.autosave = self.read_only = False
-        self._unsaved: list[Node] = []
-        self._unsaved_remarks: dict[str, Remark] = {}
-        self._unsaved_position: tuple[str, list[str]] | None = None
-        self._unsaved_lock = threading.Lock()  # of these three; never held while a file is written
+        self._unsaved = UnsavedChanges()
         self._saving = threading.Lock()  # held by the thread that saves
         self._deferred = 0  # blocks of `saving_beside` that have not ended
         self._saver: Saver | None = None
@@ -233,7 +231,7 @@ class SessionHistory:
     @property
     def changed(self) -> bool:
         """Whether there is anything to save."""
-        return bool(self._unsaved_position or self._unsaved or self._unsaved_remarks)
+        return bool(self._unsaved)
 
     @property
     def node(self) -> str:
@@ -559,11 +557,8 @@ class SessionHistory:
         """
         if self.persistent:
             return
-        with self._unsaved_lock:
-            self._unsaved += nodes
-            self._unsaved_position = self.node, list(self._tree.redo)
-            if remark is not None:
-                self._unsaved_remarks[remark] = self._tree.remarks[remark]
+        remarks = {} if remark is None else {remark: self._tree.remarks[remark]}
+        self._unsaved.note((self.node, list(self._tree.redo)), nodes, remarks)
         if self.autosave and not self._deferred:
             self._autosave()
 
@@ -646,24 +641,14 @@ class SessionHistory:
         if not self._saving.acquire(timeout=wait):
             raise busy(self._store.path, wait)
         try:
-            with self._unsaved_lock:
-                nodes, remarks, position = (
-                    list(self._unsaved),
-                    dict(self._unsaved_remarks),
-                    self._unsaved_position,
-                )
+            unsaved = self._unsaved.copy()
+            position = unsaved.position or (self.node, list(self._tree.redo))
             with self._store.writing(wait):
-                self._store.add(self.token, nodes, *(position or (self.node, list(self._tree.redo))))
-                for node, remark in remarks.items():
+                self._store.add(self.token, unsaved.nodes, *position)
+                for node, remark in unsaved.remarks.items():
                     self._store.remark(self.token, node, remark.name, remark.note)
-            with self._unsaved_lock:  # what was noted since then is left to the next call
-                del self._unsaved[: len(nodes)]
-                self._unsaved_remarks = {
-                    n: r for n, r in self._unsaved_remarks.items() if remarks.get(n) is not r
-                }
-                if self._unsaved_position is position:
-                    self._unsaved_position = None
-                self.saved = True
+            self.saved = True
+            self._unsaved.remove(unsaved)
         finally:
             self._saving.release()
         return self.token
