@@ -19,9 +19,9 @@ import onnx
 import torch
 
 from inficond.core.checksum import sha256_of
-from inficond.core.errors import InputError
 from inficond.export.embedded import imagenet, sources
 from inficond.export.embedded.corpus import read_entries
+from inficond.export.embedded.half_tensors import load_tensors, save_half
 from inficond.export.embedded.network import (
     CLASSES,
     MID_CHANNELS,
@@ -60,17 +60,13 @@ class Trained:
 
     def save(self, path: Path = PROJECTION) -> None:
         """Write the file, matrices in half precision."""
-        from safetensors.torch import save_file
-
         weights = {f"projection.{k}": v for k, v in self.projection.state_dict().items()}
         tensors = weights | {
             "centre": self.centre,
             "class_vectors": self.class_vectors,
             "mid_mean": self.mid_mean,
         }
-        save_file(
-            {k: v.half().contiguous() if v.ndim > 1 else v.contiguous() for k, v in tensors.items()}, path
-        )
+        save_half(tensors, path)
 
     @classmethod
     def load(cls, path: Path = PROJECTION) -> Trained:
@@ -81,13 +77,7 @@ class Trained:
         InputError
             The file is missing.
         """
-        from safetensors.torch import load_file
-
-        if not path.is_file():
-            raise InputError(
-                f"{path} is missing: make it with `python -m inficond.export.embedded train --data DIR`"
-            )
-        tensors = {k: v.float() for k, v in load_file(path).items()}
+        tensors = load_tensors(path, "python -m inficond.export.embedded train --data DIR")
         projection = Projection(int(tensors["class_vectors"].shape[1]))
         prefix = "projection."
         projection.load_state_dict(

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from safetensors.torch import load_file, save_file
 
-from inficond.core.errors import InputError
 from inficond.export.embedded import sources
 from inficond.export.embedded.build import Trained, compare, image_input, save_graph
 from inficond.export.embedded.evidence_network import (
@@ -21,6 +19,7 @@ from inficond.export.embedded.evidence_network import (
     EvidenceInputs,
     EvidenceParts,
 )
+from inficond.export.embedded.half_tensors import load_tensors, save_half
 from inficond.export.embedded.network import Lite
 from inficond.export.embedded.photographs import read_picture
 from inficond.export.embedded.quantise import convolutions_to_int8
@@ -35,10 +34,7 @@ FLOAT = ("/parts/", "/sharing/", "/head/top", "/head/mid")
 
 def save_parts(parts: EvidenceParts, path: Path = PARTS) -> None:
     """Write the learned parts."""
-    save_file(
-        {k: v.half().contiguous() if v.ndim > 1 else v.contiguous() for k, v in parts.state_dict().items()},
-        path,
-    )
+    save_half(parts.state_dict(), path)
 
 
 def load_parts(dim: int, path: Path = PARTS) -> EvidenceParts:
@@ -49,12 +45,8 @@ def load_parts(dim: int, path: Path = PARTS) -> EvidenceParts:
     InputError
         The file is missing.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path} is missing: make it with `python -m inficond.export.embedded train-evidence --data DIR`"
-        )
     parts = EvidenceParts(dim)
-    parts.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    parts.load_state_dict(load_tensors(path, "python -m inficond.export.embedded train-evidence --data DIR"))
     return parts.eval()
 
 
