@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from inficond.core.errors import InputError
 from inficond.core.evaluation.exam import exam_level
-from inficond.core.report.exam_lines import exam_summary, verdict
+from inficond.core.report.exam_lines import DIGITS, exam_summary, verdict
 from inficond.core.sessions.exam import exam_part
 from inficond.core.sessions.exam_records import exam_record
 from inficond.gradio_app.exports import SummaryRow
@@ -90,15 +90,19 @@ def _tables(record: Mapping[str, Any]) -> list[ExamTable]:
 
 def _row(name: str, ap: Mapping[str, Any], last: bool) -> SummaryRow:
     gain = ap["gain"]
-    span = "" if gain["low"] is None else f"{format_signed(gain['low'])} … {format_signed(gain['high'])}"
+    span = "" if gain["low"] is None else f"{_signed(gain['low'])} … {_signed(gain['high'])}"
     cells = [
         name,
-        format_number(ap["fitted"]["value"]),
-        format_number(ap["now"]["value"]),
-        format_signed(gain["value"]),
+        format_number(ap["fitted"]["value"], DIGITS),
+        format_number(ap["now"]["value"], DIGITS),
+        _signed(gain["value"]),
         span,
-        format_signed(ap["promised"]["value"]),
-        format_signed(ap["optimism"]),
+        _signed(ap["promised"]["value"]),
+        _signed(ap["optimism"]),
         verdict(gain),
     ]
     return {"cells": cells, "strong": last}
+
+
+def _signed(value: float | None) -> str:
+    return format_signed(value, DIGITS)

@@ -5,6 +5,9 @@ from typing import Any
 
 from inficond.core.report.wording import figure, plural, signed
 
+DIGITS = 3
+"""Decimals of the figures of exams, as of a comparison side by side."""
+
 
 def short_line(record: Mapping[str, Any] | None) -> str:
     """Return one sentence about an exam as the metadata of a file describe it (`short_record`)."""
@@ -44,7 +47,8 @@ def exam_summary(record: Mapping[str, Any] | None, has_exam: bool) -> list[str]:
     mean = record["mean"]["fidelity"]["ap"]
     out.append(
         f"{_ordinal(record['number'])} exam of the project, on {plural(record['images'], 'locked image')}: "
-        f"mean average precision {interval(mean['now'])}, as fitted {figure(mean['fitted']['value'])}; "
+        f"mean average precision {interval(mean['now'])}, "
+        f"as fitted {figure(mean['fitted']['value'], DIGITS)}; "
         f"gain {interval(mean['gain'], sign=True)} where the tune part promised "
         f"{_signed(mean['promised']['value'])} ({_level(record['level'])} intervals)."
     )
@@ -73,12 +77,10 @@ def taken_before(number: int) -> str:
 
 def interval(value: Mapping[str, Any], sign: bool = False) -> str:
     """Format a value with its interval."""
-    one = _signed if sign else figure
     if value["value"] is None:
         return "–"
-    if value["low"] is None:
-        return one(value["value"])
-    return f"{one(value['value'])} ({one(value['low'])} … {one(value['high'])})"
+    texts = [_signed(value[key]) if sign else figure(value[key], DIGITS) for key in ("value", "low", "high")]
+    return texts[0] if value["low"] is None else f"{texts[0]} ({texts[1]} … {texts[2]})"
 
 
 def verdict(gain: Mapping[str, Any]) -> str:
@@ -107,7 +109,7 @@ def _names(names: Sequence[str], most: int = 12) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else signed(value)
+    return "–" if value is None else signed(value, DIGITS)
 
 
 def _level(level: float) -> str:

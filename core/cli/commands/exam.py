@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _tables(record: dict[str, Any], out: Output) -> None:
     """Print average precision, the gain and the promise of each class."""
-    from inficond.core.report.exam_lines import interval, verdict
+    from inficond.core.report.exam_lines import DIGITS, interval, verdict
     from inficond.core.report.wording import figure, signed
 
     rows = [*record["classes"].items(), ("mean", record["mean"])]
@@ -59,12 +59,12 @@ def _tables(record: dict[str, Any], out: Output) -> None:
             continue
         out.say()
         out.say(f"average precision, compared with the {other}")
-        out.say(f"{'':{width}}  as fitted  {'now':<20}  {'gain':<24}  promised  optimism")
+        out.say(f"{'':{width}}  as fitted  {'now':<23}  {'gain':<26}  promised  optimism")
         for name, ap in shown:
             promised, optimism = ap["promised"]["value"], ap["optimism"]
             out.say(
-                f"{name:{width}}  {figure(ap['fitted']['value']):>9}  {interval(ap['now']):<20}  "
-                f"{interval(ap['gain'], sign=True):<24}  "
-                f"{'–' if promised is None else signed(promised):>8}  "
-                f"{'–' if optimism is None else signed(optimism):>8}  {verdict(ap['gain'])}"
+                f"{name:{width}}  {figure(ap['fitted']['value'], DIGITS):>9}  {interval(ap['now']):<23}  "
+                f"{interval(ap['gain'], sign=True):<26}  "
+                f"{'–' if promised is None else signed(promised, DIGITS):>8}  "
+                f"{'–' if optimism is None else signed(optimism, DIGITS):>8}  {verdict(ap['gain'])}"
             )
