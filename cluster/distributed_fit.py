@@ -164,7 +164,7 @@ def fit_on_ray(
         The rows or an option are invalid.
     """
     if not sources:
-        raise ValueError("there are no blocks of rows")
+        raise ValueError("the list of row blocks is empty: give at least one block")
     processors = max(available_processors(), threads * len(sources))
     with connection(address, processors) as ray:
         blocks = RayBlocks(ray, sources, link, threads)

@@ -46,7 +46,7 @@ def _private_folder(parent: Path) -> Path:
             return folder
     except FileExistsError:  # not a folder
         pass
-    except OSError:  # whoever writes there says so
+    except OSError:  # the first write to it raises the error
         return folder
     try:
         return Path(tempfile.mkdtemp(prefix=f"cache-{os.getuid()}-", dir=parent))

@@ -419,7 +419,7 @@ def fit_blocks(
 def _common(measures: Sequence[BlockMeasures]) -> tuple[int, int, int]:
     """Return the numbers of columns, classes and rows of all blocks."""
     if not measures:
-        raise ValueError("there are no blocks of rows")
+        raise ValueError("the list of row blocks is empty: give at least one block")
     first = measures[0]
     for number, one in enumerate(measures):
         if (one.columns, one.classes, one.dtype) != (first.columns, first.classes, first.dtype):

@@ -7,7 +7,7 @@ Pictures: the training part of COCO's 114 pictures (86 of them; the others have 
   involved, so it serves any word.
 - *correction* V: two contrasts on cosines, of a labelled cell with the labels of all pictures, and of a label
   with the cells of one picture. A third term keeps the cosines with the built-in words near those without
-  correction, so that words that are no label of these pictures are found as before.
+  correction, so that words other than the labels of these pictures are found as before.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_a_limit_of_passes_is_reported() -> None:
 
 def test_bad_blocks_are_refused() -> None:
     X, T = problem("sigmoid")
-    with pytest.raises(ValueError, match="there are no blocks"):
+    with pytest.raises(ValueError, match="list of row blocks is empty"):
         fit_blocks(LocalBlocks([]))
     with pytest.raises(
         ValueError, match="block 1 has 39 columns, 4 classes and float32 rows; block 0 has 40"
