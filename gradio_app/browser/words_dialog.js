@@ -24,6 +24,7 @@ export function offerWords() {
   settings.set(key, "offered");
   showMessage("Which words should the students use? You can look at them now or later.", {
     action: ["Which words?", openWords],
+    slot: "step", // a step replaces the offer, so that two messages do not cover the sliders
   });
 }
 
