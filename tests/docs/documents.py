@@ -2,8 +2,13 @@
 
 In README.md, CONTRIBUTING.md, SECURITY.md and docs/*.md every fence names its language. ```` ```sh ````
 contains commands and ```` ```python ```` a script; a test runs them, in order, in one folder per document.
-```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile.
-```` ```js (file: PATH) ```` is a file that a test writes and uses.
+A note after the language says otherwise:
+
+- ```` ```sh (nightly: NOTE) ```` runs in nightly tests, after the blocks before it;
+- ```` ```sh (hub: NOTE) ```` runs in nightly tests, against a model hub on loopback;
+- ```` ```sh (ray: NOTE) ```` runs in nightly tests where Ray is installed;
+- ```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile;
+- ```` ```js (file: PATH) ```` is a file that a test writes and uses.
 """
 
 import re
@@ -14,8 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"sh", "python", "json", "js", "css", "toml", "mermaid", "bibtex", "text"}
+SETTINGS = ("daily", "nightly", "hub", "ray")
+_NOTES = "|".join(("not run", "file", *SETTINGS[1:]))
 _FENCE = re.compile(
-    r"^```(?P<language>\w*)(?: \((?P<how>not run|file): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
+    rf"^```(?P<language>\w*)(?: \((?P<how>{_NOTES}): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
 )
 
 
@@ -35,6 +42,8 @@ class Block:
         Reason why it is not run.
     file : str or None
         Path of the file that the block contains.
+    setting : str
+        Where it runs: ``daily``, ``nightly``, ``hub`` or ``ray``.
     """
 
     document: str
@@ -43,6 +52,7 @@ class Block:
     body: str
     not_run: str | None
     file: str | None
+    setting: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Command:
     text: str
     not_run: str | None
     language: str = "sh"
+    setting: str = "daily"
 
     @property
     def words(self) -> list[str]:
@@ -76,16 +87,16 @@ def blocks(document: Path) -> Iterator[Block]:
     for match in _FENCE.finditer(text):
         said = {match["how"]: match["what"]}
         line = text.count("\n", 0, match.start("body")) + 1
-        yield Block(
-            document.name, line, match["language"], match["body"], said.get("not run"), said.get("file")
-        )
+        setting = match["how"] if match["how"] in SETTINGS else "daily"
+        not_run, file = said.get("not run"), said.get("file")
+        yield Block(document.name, line, match["language"], match["body"], not_run, file, setting)
 
 
 def commands(document: Path) -> Iterator[Command]:
     """Return the commands and scripts of a document, with continuation lines joined."""
     for block in blocks(document):
         if block.language == "python" and block.file is None:
-            yield Command(block.document, block.line, block.body, block.not_run, "python")
+            yield Command(block.document, block.line, block.body, block.not_run, "python", block.setting)
         if block.language != "sh":
             continue
         joined, first = "", 0
@@ -96,5 +107,5 @@ def commands(document: Path) -> Iterator[Command]:
             if raw.endswith("\\"):
                 continue
             if joined.strip() and not joined.lstrip().startswith("#"):
-                yield Command(block.document, first, joined.strip(), block.not_run)
+                yield Command(block.document, first, joined.strip(), block.not_run, "sh", block.setting)
             joined = ""

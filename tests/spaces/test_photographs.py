@@ -4,27 +4,22 @@ The hub is a server on loopback, asked by the real client library.
 """
 
 import csv
-import json
 import os
-import re
 import subprocess
 import sys
-import threading
-import urllib.parse
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.hub_server import Hub, hub_server
 
 from inficond.core import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME, CLASSES = "Matthijs/snacks", ["apple", "banana"]
 CARD = "---\npretty_name: Snacks\nlicense: {}\n---\n\n# Snacks\n"
-COMMITS = {"main": "1" * 40, "refs/convert/parquet": "2" * 40}
 
 
 def parquet(path: Path, folder: Path, count: int) -> None:
@@ -56,54 +51,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes
 
 
 @pytest.fixture
-def hub(files: dict[str, dict[str, bytes]]) -> Iterator[ThreadingHTTPServer]:
-    """A server with the requests of the hub that a download needs; `asked` lists them."""
-    asked: list[str] = []
-
-    class Hub(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-            if found := re.fullmatch(rf"/api/datasets/{NAME}(?:/(revision|tree)/(.+))?", path):
-                revision = found[2] or "main"
-                revision = next((r for r, commit in COMMITS.items() if revision in (r, commit)), "main")
-                entries = [
-                    {"type": "file", "path": p, "size": len(b), "oid": str(len(b))}
-                    for p, b in files[revision].items()
-                ]
-                siblings = [{"rfilename": path} for path in files[revision]]
-                info = {"_id": "0", "id": NAME, "sha": COMMITS[revision], "siblings": siblings}
-                self.reply(json.dumps(entries if found[1] == "tree" else info).encode(), {})
-                return
-            found = re.fullmatch(rf"/datasets/{NAME}/resolve/(main|refs/convert/parquet|[12]+)/(.+)", path)
-            revision = next((r for r, commit in COMMITS.items() if found and found[1] in (r, commit)), "")
-            content = files.get(revision, {}).get(found[2] if found else "")
-            if content is None:
-                self.send_error(404)
-                return
-            self.reply(content, {"X-Repo-Commit": COMMITS[revision], "ETag": f'"{len(content):040x}"'})
-
-        do_HEAD = do_GET
-
-        def reply(self, content: bytes, headers: dict[str, str]) -> None:
-            self.send_response(200)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked = asked  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+def hub(files: dict[str, dict[str, bytes]]) -> Iterator[Hub]:
+    with hub_server({f"datasets/{NAME}": files}) as server:
+        yield server
 
 
 def assemble(out: Path, endpoint: str, cache: Path) -> str:
@@ -127,12 +77,11 @@ def served(folder: Path) -> Path:
 
 
 def test_a_space_opens_with_photographs_of_the_hub(
-    hub: ThreadingHTTPServer, tmp_path: Path, files: dict[str, dict[str, bytes]]
+    hub: Hub, tmp_path: Path, files: dict[str, dict[str, bytes]]
 ) -> None:
-    endpoint = f"http://127.0.0.1:{hub.server_address[1]}"
-    said = assemble(tmp_path / "space", endpoint, tmp_path / "cache")
+    said = assemble(tmp_path / "space", hub.endpoint, tmp_path / "cache")
     assert "opens with photographs: Matthijs/snacks" in said
-    assert not [path for path in hub.asked if "train" in path]  # type: ignore[attr-defined]
+    assert not [path for path in hub.asked if "train" in path]
     folder = served(tmp_path / "space")
     assert folder.name == "photographs"
     project = Project.open(folder)
@@ -146,7 +95,6 @@ def test_a_space_opens_with_photographs_of_the_hub(
     with (tmp_path / "space" / "CREDITS.csv").open() as table:
         assert next(csv.DictReader(table))["Author"] == "somebody"
     # A second run uses the copy in the cache, since nothing answers at this address.
-    hub.shutdown()
     said = assemble(tmp_path / "again", "http://127.0.0.1:9", tmp_path / "cache")
     assert "opens with photographs" in said
     assert len(Project.open(served(tmp_path / "again"))) == 24
@@ -163,12 +111,12 @@ def test_without_the_hub_a_space_opens_with_the_collages(tmp_path: Path) -> None
 
 
 def test_photographs_of_another_licence_are_refused(
-    hub: ThreadingHTTPServer, tmp_path: Path, files: dict[str, dict[str, bytes]]
+    hub: Hub, tmp_path: Path, files: dict[str, dict[str, bytes]]
 ) -> None:
     before = files["main"]["README.md"]
     files["main"]["README.md"] = CARD.format("cc-by-nc-4.0").encode()
     try:
-        said = assemble(tmp_path / "space", f"http://127.0.0.1:{hub.server_address[1]}", tmp_path / "cache")
+        said = assemble(tmp_path / "space", hub.endpoint, tmp_path / "cache")
     finally:
         files["main"]["README.md"] = before
     assert "its card states cc-by-nc-4.0, not cc-by-4.0" in said

@@ -1,0 +1,179 @@
+"""The commands and scripts of the documents run, in order, in one folder per document.
+
+The folder has `photos/` with 60 collages of the demo, `photo.jpg`, and `labels.csv` with the labels of the
+collages. `birds` and `other-birds` are copies of the demo; `birds` has the steps "without sea" and "without
+water". `exam.md` has a project `mine` with an exam part. A command that serves runs until the end of its
+document; the ports of the documents are replaced by free ones.
+"""
+
+import csv
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.conftest import write_small_project
+from tests.docs.documents import ROOT, Command, commands, documents
+from tests.hub_server import hub_server
+
+from inficond.core import Project
+from inficond.core.demo import demo_project
+from inficond.core.tuning.actions import Action
+
+SERVERS = ("launch", "demo", "serve")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+PORTS = ("7860", "8080")
+"""Ports that the documents name."""
+
+
+def documents_with(*settings: str) -> list[str]:
+    """Return the names of the documents that have commands of a setting."""
+    return [
+        str(document.relative_to(ROOT))
+        for document in documents()
+        if any(c.not_run is None and c.setting in settings for c in commands(document))
+    ]
+
+
+def copy_of_demo(folder: Path) -> Project:
+    """Copy the demo's project without its history."""
+    shutil.copytree(demo_project(), folder, ignore=shutil.ignore_patterns("history.sqlite*"))
+    return Project.open(folder)
+
+
+def prepare(folder: Path, name: str) -> None:
+    """Write what the commands of a document find in their folder."""
+    demo = Project.open(demo_project())
+    assert demo.labels is not None
+    (folder / "photos").mkdir()
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["image", *demo.classes])
+        for row in range(0, len(demo.image_ids), len(demo.image_ids) // 60):
+            source = Path(demo.image_path(row))
+            shutil.copy(source, folder / "photos" / source.name)
+            table.writerow([source.name, *(int(x) for x in demo.labels[row])])
+    shutil.copy(next((folder / "photos").iterdir()), folder / "photo.jpg")
+    text = " ".join(c.text for c in commands(ROOT / name))
+    if re.search(r"[ \"]birds", text):
+        copy_of_demo(folder / "other-birds")
+        session = copy_of_demo(folder / "birds").session("main")
+        for step, words in (("without sea", ["sea"]), ("without water", ["swimming pool", "boat"])):
+            node = session.apply("water bird", [Action("mute", word) for word in words])
+            session.name(node.id, step)
+    if "inficond exam mine" in text:
+        write_small_project(folder / "mine", exam=90)
+
+
+def free_port() -> str:
+    """Return a port of loopback that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(command: Command, text: str, folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Start a command that serves; yield the port of the address that it prints, and stop it at the end."""
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {text}"], cwd=folder, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert server.stdout is not None
+    said = ""
+    try:
+        for line in server.stdout:
+            said += line
+            if found := ADDRESS.search(line):
+                yield found[1]
+                break
+        else:
+            pytest.fail(f"{command}\n{said}")
+    finally:
+        server.terminate()
+        server.wait(60)
+        server.stdout.close()
+
+
+def run_all(
+    name: str, folder: Path, wanted: Callable[[Command], bool], given: Mapping[str, str] | None = None
+) -> int:
+    """Run the wanted commands of a document; return their number."""
+    prepare(folder, name)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {
+        **os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "BROWSER": "true", "SLURM_ARRAY_TASK_ID": "1",
+        **(given or {}),
+    }  # fmt: skip
+    ports: dict[str, str] = {}
+    ran = 0
+    with ExitStack() as servers:
+        for command in commands(ROOT / name):
+            if command.not_run is not None or not wanted(command):
+                continue
+            ran += 1
+            serves = command.language == "sh" and command.words[:1] == ["inficond"]
+            serves = serves and command.words[1] in SERVERS
+            if serves:
+                ports.update({port: free_port() for port in PORTS if port in command.words})
+            text = re.sub("|".join(PORTS), lambda match: ports.get(match[0], match[0]), command.text)
+            if serves:
+                port = servers.enter_context(serving(command, text, folder, environment))
+                ports.setdefault(PORTS[0], port)
+                continue
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", text]
+                if command.language == "sh"
+                else [sys.executable, "-c", text],
+                cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return ran
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", documents_with("daily"))
+def test_commands_run(name: str, tmp_path: Path) -> None:
+    assert run_all(name, tmp_path, lambda command: command.setting == "daily")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", documents_with("nightly"))
+def test_commands_that_take_longer_run(name: str, tmp_path: Path) -> None:
+    """The commands before them run too, since they make what these need."""
+    assert run_all(name, tmp_path, lambda command: command.setting in ("daily", "nightly"))
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
+@pytest.mark.parametrize("name", documents_with("ray"))
+def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
+    assert run_all(name, tmp_path, lambda command: command.setting == "ray")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", documents_with("hub"))
+def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
+    """The hub serves tiny models of the same classes under the names that the documents have."""
+    models = pytest.importorskip("tests.export.conftest", reason="needs the extra `export`")
+    served = {
+        "openai/clip-vit-base-patch16": models.make_encoder("clip", tmp_path / "hub" / "clip"),
+        "google/vit-base-patch16-224": models.make_classifier("vit", tmp_path / "hub" / "vit"),
+    }
+    files = {
+        model: {"main": {path.name: path.read_bytes() for path in folder.iterdir()}}
+        for model, folder in served.items()
+    }
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with hub_server(files) as hub:
+        given = hub.environment(str(tmp_path / "cache")) | {"HF_HUB_OFFLINE": "0"}
+        assert run_all(name, folder, lambda command: command.setting in ("daily", "hub"), given)
+        assert any("/resolve/" in path for path in hub.asked)

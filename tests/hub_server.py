@@ -1,0 +1,100 @@
+"""A server on loopback that answers the requests of a hub that downloads need."""
+
+import json
+import re
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Revisions = Mapping[str, Mapping[str, bytes]]
+"""Files of a repository by revision and path."""
+COMMITS = {"main": "1" * 40, "refs/convert/parquet": "2" * 40}
+
+
+@dataclass
+class Hub:
+    """The address of the server, and the paths that were asked for."""
+
+    endpoint: str
+    asked: list[str] = field(default_factory=list)
+
+    def environment(self, cache: str) -> dict[str, str]:
+        """Return the variables with which the client libraries use this hub and a cache folder."""
+        return {"HF_ENDPOINT": self.endpoint, "HF_HOME": cache, "NO_PROXY": "127.0.0.1"}
+
+
+@contextmanager
+def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
+    """Serve repositories by name: ``owner/model``, or ``datasets/owner/name`` for a data set."""
+    names = "|".join(map(re.escape, sorted(repositories, key=len, reverse=True)))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            hub.asked.append(self.path)
+            path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+            if path.startswith("/api/"):
+                self.describe(path.removeprefix("/api/").removeprefix("models/"))
+                return
+            found = re.fullmatch(rf"/({names})/resolve/(main|refs/convert/parquet|[12]+)/(.+)", path)
+            if found is None:
+                self.send_error(404)
+                return
+            revision = named(found[2])
+            content = repositories[found[1]].get(revision, {}).get(found[3])
+            if content is None:
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.reply(content, {"X-Repo-Commit": COMMITS[revision], "ETag": f'"{len(content):040x}"'})
+
+        do_HEAD = do_GET
+
+        def describe(self, path: str) -> None:
+            found = re.fullmatch(rf"({names})(?:/(revision|tree)/(.+))?", path)
+            if found is None:
+                self.send_error(404)
+                return
+            revision = named(found[3] or "main")
+            files = repositories[found[1]].get(revision, {})
+            if found[2] == "tree":
+                answer: object = [
+                    {"type": "file", "path": name, "size": len(content), "oid": str(len(content))}
+                    for name, content in files.items()
+                ]
+            else:
+                name = found[1].removeprefix("datasets/")
+                siblings = [{"rfilename": file} for file in files]
+                answer = {"_id": "0", "id": name, "sha": COMMITS[revision], "siblings": siblings}
+            self.reply(json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+        def reply(self, content: bytes, headers: dict[str, str]) -> None:
+            self.send_response(200)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    def named(revision: str) -> str:
+        return next((name for name, commit in COMMITS.items() if revision in (name, commit)), "main")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub = Hub(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
