@@ -15,7 +15,7 @@ from typing import Any
 
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
-from inficond.core.models.presets import ENCODERS
+from inficond.core.models.presets import ENCODERS, OPEN_CLIP_ADVICE
 
 SUMMARY = "export an encoder, a teacher or a student"
 
@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     presets = "\n".join(f"  {name:14} {preset.advice}" for name, preset in ENCODERS.items())
     encoder = kinds.add_parser(
         "encoder",
-        help="an image-text model (CLIP, SigLIP, SigLIP 2, TIPSv2, Chinese-CLIP, …)",
-        epilog=f"presets:\n{presets}",
+        help="an image-text model (CLIP, SigLIP, SigLIP 2, TIPSv2, Chinese-CLIP, open_clip, …)",
+        epilog=f"presets:\n{presets}\n\nof open_clip (inficond[open-clip]): {OPEN_CLIP_ADVICE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _model_arguments(encoder)
@@ -95,7 +95,8 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="Hugging Face id, local folder, clip-b16, … (encoder), timm/NAME, torchvision/NAME (teacher)",
+        help="Hugging Face id, local folder, clip-b16, open_clip:ARCH/TAG, … (encoder), timm/NAME, "
+        "torchvision/NAME (teacher)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--revision", help="branch, tag or commit")

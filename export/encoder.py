@@ -1,4 +1,4 @@
-"""Export of an image-text model of transformers as a verified encoder folder."""
+"""Export of an image-text model of transformers or open_clip as a verified encoder folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,19 @@ import numpy as np
 import torch
 
 from inficond.core.errors import InputError
+from inficond.core.models.presets import preset_model
 from inficond.core.progress import Progress, Silent
 from inficond.export import attention
+from inficond.export.encoder_model import EncoderModel
 from inficond.export.folder import check_target, link_or_copy, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, run_cpu, serialise, to_onnx
+from inficond.export.open_clip_encoder import is_open_clip, load_open_clip_encoder
 from inficond.export.preprocessing import RGB, Preprocessing
-from inficond.export.processor import read_preprocessing
 from inficond.export.quantize import Precision, reduce_precision
 from inficond.export.regions import RegionFinder
-from inficond.export.source import Source, find_source, load_config, load_model
-from inficond.export.text import Tokens, default_templates, read_templates
-from inficond.export.tips import TipsTower, is_tips
-from inficond.export.towers import Dense, ImageTower, TextTower, check_architecture
+from inficond.export.text import TokenizerFile, read_templates
+from inficond.export.towers import Dense
+from inficond.export.transformers_encoder import load_transformers_encoder
 from inficond.export.verify import (
     Verification,
     compare_graph,
@@ -72,7 +73,7 @@ class EncoderOptions:
 class _Pipeline(torch.nn.Module):
     """Pixels to all outputs of the image graph."""
 
-    def __init__(self, tower: ImageTower | TipsTower) -> None:
+    def __init__(self, tower: Any) -> None:
         super().__init__()
         self.tower = tower
         # Regions of fewer than four cells on average would be little more than single cells.
@@ -93,7 +94,7 @@ def export_encoder(
     Parameters
     ----------
     spec : str
-        Hugging Face id or local folder.
+        Preset, Hugging Face id, ``open_clip:ARCH/TAG``, ``hf-hub:ORG/NAME`` or local folder.
     out : Path
         Model folder to write; with several sizes, the parent of the model folders.
     options : EncoderOptions, optional
@@ -116,19 +117,16 @@ def export_encoder(
         raise InputError("int8 is calibrated on real photographs: give a folder of them with --images")
     templates = None if options.templates is None else read_templates(options.templates)
     progress.start("exporting", 4)
-    source = find_source(spec, options.revision, "encoder")
-    model = _load(source)
+    model = _load(spec, options.revision)
     progress.advance()
-    config = model.config
-    native = _native_size(config.vision_config)
-    preprocessing, notes = read_preprocessing(source, native=native)
+    preprocessing = model.preprocessing
     if preprocessing.channels != RGB:
-        raise InputError(f"{source.name} takes its colour channels in another order than RGB")
-    for note in notes:
+        raise InputError(f"{model.name} takes its colour channels in another order than RGB")
+    for note in model.notes:
         progress.note(note)
     sizes = [(s, s) for s in options.sizes] or [preprocessing.size]
-    templates = templates or default_templates(config.model_type)
-    tokens = Tokens(source, config.text_config, templates)
+    templates = templates or model.templates
+    tokens = model.tokens(templates)
 
     with staged(out, options.overwrite) as stage:
         text_check = Verification()
@@ -145,18 +143,17 @@ def export_encoder(
                     link_or_copy(stage / name, here / name)
             check = Verification(errors=dict(text_check.errors))
             prepared = preprocessing.at(size)
-            facts = _export_image(model, source, prepared, options, here / "image.onnx", check)
+            facts = _export_image(model, prepared, options, here / "image.onnx", check)
             write_manifest(
                 here,
                 {
                     "kind": "encoder",
-                    "name": source.name,
-                    "licence": source.licence or "not stated",
-                    **source.describe(),
+                    "name": model.name,
+                    "licence": model.licence or "not stated",
+                    **model.origin(),
                     "opset": OPSET,
                     "precision": options.precision,
                     "attention": "fused" if options.fused else "plain",
-                    "dense": _dense_facts(model, options.dense),
                     "image": prepared.manifest("image.onnx"),
                     **facts,
                     "text": {
@@ -177,40 +174,17 @@ def export_encoder(
     return folders
 
 
-def _dense_facts(model: Any, dense: Dense) -> dict[str, Any]:
-    if is_tips(model):
-        return {"method": "TIPSv2, last block without attention"}
-    return {"method": "NACLIP-reduced", "sigma": dense.sigma, "window": dense.window}
-
-
-def _load(source: Source) -> Any:
-    from transformers import AutoModel
-
-    config = load_config(source)
-    if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
-        raise InputError(
-            f"{source.name} has the architecture {config.model_type}, which is not an image-text encoder "
-            "such as "
-            "CLIP; an image classifier is exported with `inficond export teacher`"
-        )
-    model = load_model(source, AutoModel, attn_implementation="eager")
-    if not is_tips(model):
-        check_architecture(model, source.name)
-    return model
-
-
-def _native_size(vision: Any) -> tuple[int, int]:
-    """Return the input size for which the position embeddings were learned."""
-    size = getattr(vision, "image_size", None)
-    if size is None:
-        size = round(vision.num_patches**0.5) * vision.patch_size
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def _load(spec: str, revision: str | None) -> EncoderModel:
+    named = preset_model(spec)
+    if is_open_clip(named):
+        return load_open_clip_encoder(named, revision)
+    return load_transformers_encoder(named, revision)
 
 
 def _export_text(
-    model: Any, tokens: Tokens, templates: Sequence[str], path: Path, check: Verification
+    model: EncoderModel, tokens: TokenizerFile, templates: Sequence[str], path: Path, check: Verification
 ) -> None:
-    tower = TextTower(model).eval()
+    tower = model.text_tower()
     words = ["dog", "fire hydrant", "grass", "golden retriever on a beach", "red car", "sky", "wheel"]
     texts = [templates[i % len(templates)].format(w) for i, w in enumerate(words)]
 
@@ -229,8 +203,7 @@ def _export_text(
 
 
 def _export_image(
-    model: Any,
-    source: Source,
+    model: EncoderModel,
     preprocessing: Preprocessing,
     options: EncoderOptions,
     path: Path,
@@ -238,7 +211,7 @@ def _export_image(
 ) -> dict[str, Any]:
     """Write the image graph; return its entries of the manifest."""
     size = preprocessing.size
-    tower = _tower(model, preprocessing, options.dense)
+    tower = model.image_tower(preprocessing, options.dense)
     pipeline = _Pipeline(tower).eval()
     noise = random_pixels(size)
     with attention.plain(not options.fused):
@@ -267,17 +240,11 @@ def _export_image(
     path.write_bytes(serialise(graph))
     _check_written(path, noise[1])
     return {
+        "dense": model.dense_facts(tower, options.dense),
         "dim": int(first["image"].shape[-1]),
         "grid": list(tower.grid),
         "regions": int(first["regions"].shape[1]),
     }
-
-
-def _tower(model: Any, preprocessing: Preprocessing, dense: Dense) -> ImageTower | TipsTower:
-    size, mean, std = preprocessing.size, list(preprocessing.mean), list(preprocessing.std)
-    if is_tips(model):
-        return TipsTower(model, size, mean, std, preprocessing.rescale)
-    return ImageTower(model, size, mean, std, preprocessing.rescale, dense)
 
 
 def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.ndarray]:
@@ -287,13 +254,13 @@ def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.n
 
 
 def _check_against_model(
-    model: Any,
-    tower: ImageTower | TipsTower,
+    model: EncoderModel,
+    tower: Any,
     preprocessing: Preprocessing,
     batches: Sequence[dict[str, np.ndarray]],
     check: Verification,
 ) -> None:
-    """Compare the rebuilt tower's image embedding with the model's own `get_image_features`."""
+    """Compare the rebuilt tower's image embedding with the model's own."""
     mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
     for feeds in batches:
@@ -301,8 +268,8 @@ def _check_against_model(
         x = (pixels.permute(0, 3, 1, 2).float() * preprocessing.rescale - mean) / std
         with torch.no_grad():
             _, ours = tower(pixels)
-        theirs = tower.reference(model, x)
-        check.compare("image (transformers)", theirs.numpy(), ours.numpy())
+            theirs = model.reference(tower, x)
+        check.compare(f"image ({model.library})", theirs.numpy(), ours.numpy())
 
 
 def _check_written(path: Path, pixels: np.ndarray) -> None:

@@ -21,6 +21,8 @@ def exportable_functions() -> Iterator[None]:
     log = getattr(torch._C, "_jit_onnx_log", None)
     F.unfold, F.fold = _unfold, _fold  # type: ignore[assignment]
     F.adaptive_avg_pool2d, F.interpolate = _pool, _interpolate  # type: ignore[assignment]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator of torch, unknown to ONNX
     if log is not None:
         torch._C._jit_onnx_log = lambda *_: None
     try:
@@ -28,6 +30,7 @@ def exportable_functions() -> Iterator[None]:
     finally:
         F.unfold, F.fold = _UNFOLD, _FOLD
         F.adaptive_avg_pool2d, F.interpolate = _POOL, _INTERPOLATE
+        torch.backends.mha.set_fastpath_enabled(fast)
         if log is not None:
             torch._C._jit_onnx_log = log
 

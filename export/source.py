@@ -10,7 +10,6 @@ from typing import Any
 from inficond.core.errors import InputError, first_line
 from inficond.core.models.foreign_files import advice_for_file, library_of
 from inficond.core.models.manifest import Kind
-from inficond.core.models.presets import ENCODERS
 from inficond.core.models.resolve import page_of_hub
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
@@ -66,8 +65,7 @@ def find_source(spec: str, revision: str | None = None, kind: Kind = "teacher") 
     Parameters
     ----------
     spec : str
-        A local folder, a Hugging Face id such as ``openai/clip-vit-base-patch16``, or a preset such as
-        ``clip-b16``.
+        A local folder, or a Hugging Face id such as ``openai/clip-vit-base-patch16``.
     revision : str, optional
         Branch, tag or commit of the repository.
     kind : {"encoder", "teacher"}
@@ -79,9 +77,6 @@ def find_source(spec: str, revision: str | None = None, kind: Kind = "teacher") 
         There is no such model, no network to download it with, or its files cannot be used.
     """
     local = Path(spec).expanduser()
-    if spec in ENCODERS and not local.exists():
-        spec = ENCODERS[spec].model
-        local = Path(spec)
     if local.is_dir():
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():
@@ -94,7 +89,7 @@ def find_source(spec: str, revision: str | None = None, kind: Kind = "teacher") 
         folder, name = _fetch(spec, revision), spec
         commit = folder.name
     _check(folder, spec)
-    return Source(folder=folder, name=name, revision=commit, licence=_licence(folder))
+    return Source(folder=folder, name=name, revision=commit, licence=licence_of(folder))
 
 
 def _advice_for_file(path: Path, kind: Kind) -> str:
@@ -202,6 +197,8 @@ def _remedy(path: Path) -> str:
 
 def _not_a_model(folder: Path, spec: str) -> str:
     """One line for a folder without `config.json`."""
+    if (folder / "open_clip_config.json").is_file():
+        return f"{spec} is a model of open_clip: give it as hf-hub:{spec}"
     if (folder / "adapter_config.json").is_file():
         return (
             f"{spec} holds an adapter (adapter_config.json), not a whole model: merge it into its base model "
@@ -294,7 +291,8 @@ def _slices(file: Any) -> Iterator[tuple[str, Any]]:
         yield key, file.get_slice(key)
 
 
-def _licence(folder: Path) -> str | None:
+def licence_of(folder: Path) -> str | None:
+    """Return the licence in the front matter of a folder's README, or None."""
     readme = folder / "README.md"
     if not readme.is_file():
         return None

@@ -60,8 +60,38 @@ def read_templates(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-class Tokens:
-    """Tokenizer with padding and truncation, ready to be written.
+class TokenizerFile:
+    """A tokenizer with padding and truncation, ready to be written.
+
+    Attributes
+    ----------
+    fixed : bool
+        Whether every text is padded to `max_length`.
+    max_length : int
+        Tokens of the longest text.
+    """
+
+    fixed: bool
+    max_length: int
+    _tokenizer: Any
+
+    def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return `input_ids` and `attention_mask`, int64 (B, L)."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        return {
+            "input_ids": np.array([e.ids for e in encoded], np.int64),
+            "attention_mask": np.array([e.attention_mask for e in encoded], np.int64),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json`."""
+        path.write_text(
+            json.dumps(json.loads(self._tokenizer.to_str()), ensure_ascii=False), encoding="utf-8"
+        )
+
+
+class Tokens(TokenizerFile):
+    """Tokenizer of a model of transformers.
 
     Parameters
     ----------
@@ -117,20 +147,6 @@ class Tokens:
                 return tokenizer
         raise InputError(
             f"the tokenizer of {self.name} cannot be written as tokenizer.json with the same ids"
-        )
-
-    def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return `input_ids` and `attention_mask`, int64 (B, L)."""
-        encoded = self._tokenizer.encode_batch(list(texts))
-        return {
-            "input_ids": np.array([e.ids for e in encoded], np.int64),
-            "attention_mask": np.array([e.attention_mask for e in encoded], np.int64),
-        }
-
-    def save(self, path: Path) -> None:
-        """Write `tokenizer.json`."""
-        path.write_text(
-            json.dumps(json.loads(self._tokenizer.to_str()), ensure_ascii=False), encoding="utf-8"
         )
 
 

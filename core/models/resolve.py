@@ -12,7 +12,7 @@ from inficond.core.extensions import EXPORTERS, extensions
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.foreign_files import advice_for_file
 from inficond.core.models.manifest import MANIFEST, Kind
-from inficond.core.models.presets import ENCODERS
+from inficond.core.models.presets import ENCODERS, HUB, OPEN_CLIP, TENSOR_FILES, preset_model
 
 EMBEDDED = "embedded"
 
@@ -34,8 +34,9 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
     Parameters
     ----------
     spec : str
-        ``embedded``, a folder made by `inficond export`, a preset of an encoder such as ``clip-b16``, or a
-        Hugging Face id such as ``openai/clip-vit-base-patch16``.
+        ``embedded``, a folder made by `inficond export`, a preset of an encoder such as ``clip-b16``, a
+        Hugging Face id such as ``openai/clip-vit-base-patch16``, or an encoder of open_clip
+        (``open_clip:ARCH/TAG``, ``hf-hub:ORG/NAME``).
     kind : {"encoder", "teacher"}
     download : bool
         Whether a hub id that is not in the cache may be downloaded: only if the user typed it, never because
@@ -66,13 +67,20 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
             raise InputError(f"{path} is not a model folder (it has no {MANIFEST}): {hint}")
         return path
     text = str(spec)
+    if kind == "encoder" and not there and text.startswith((OPEN_CLIP, HUB)):
+        if Path(text).suffix in TENSOR_FILES:  # a file may change, so that a cached copy of it would be wrong
+            raise InputError(
+                f"{text} names a file of weights: make a model folder with `inficond export encoder {text} "
+                "--out DIR` and give DIR"
+            )
+        return _from_hub(text, kind, download)
     page = None if there else page_of_hub(text)
     if page:
         raise InputError(f"{kind} {text!r} is not a Hugging Face id: give {page}")
     if there:
         raise InputError(f"{path} is a file, not a model folder: {advice_for_file(path, kind)}")
     if kind == "encoder" and text in ENCODERS:
-        return _from_hub(ENCODERS[text].model, kind, download)
+        return _from_hub(preset_model(text), kind, download)
     if not _HUB_ID.fullmatch(text) or text.startswith((".", "/", "~")):
         raise InputError(f"{kind} {text!r} does not exist: {_advice(text, kind)}")
     return _from_hub(text, kind, download)
@@ -95,11 +103,11 @@ def _advice(text: str, kind: Kind) -> str:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return (path / "config.json").is_file()
+    return any((path / name).is_file() for name in ("config.json", "open_clip_config.json"))
 
 
 def _from_hub(model: str, kind: Kind, download: bool) -> Path:
-    target = cache_folder("models", kind, model.replace("/", "--"))
+    target = cache_folder("models", kind, re.sub(r"[/:\\]", "--", model))
     if (target / MANIFEST).is_file():
         return target
     if not download:

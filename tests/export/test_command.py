@@ -1,6 +1,7 @@
 """Command `inficond export`: output, exit codes and error messages."""
 
 import json
+import sys
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_a_teacher_as_text(tiny_classifier, tmp_path, capsys):
         (["encoder", "{clip}", "--templates", "{tmp}/none.txt"], "cannot read the templates"),
         (["encoder", "{clip}", "--templates", "{file}"], "must contain {} once"),
         (["encoder", "{vit}"], "not an image-text encoder"),
+        (["encoder", "radio-b"], "transformers includes the image tower of C-RADIO only"),
         (["encoder", "{clip}", "--precision", "int8"], "--images"),
         (["student", "{tmp}"], "no project"),
     ],
@@ -82,3 +84,29 @@ def test_an_unknown_model_id_without_a_network(tmp_path, capsys, monkeypatch):
         assert main(["export", "encoder", "no/such", "--out", str(tmp_path / "x")]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "x").exists()
+
+
+def test_open_clip_that_is_not_installed_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # an import of it fails
+    assert main(["export", "encoder", "open_clip:ViT-B-16/openai", "--out", str(tmp_path / "x")]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "pip install 'inficond[open-clip]'" in message
+
+
+def test_a_folder_of_c_radio_is_refused_because_it_reads_no_words(tmp_path, capsys):
+    import torch
+    import transformers
+
+    if not hasattr(transformers, "RadioModel"):
+        pytest.skip("needs transformers 5.24 or newer")
+    torch.manual_seed(0)
+    config = transformers.RadioConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, max_img_size=32
+    )
+    transformers.RadioModel(config).save_pretrained(tmp_path / "radio")
+    capsys.readouterr()
+    assert main(["export", "encoder", str(tmp_path / "radio"), "--out", str(tmp_path / "x")]) == 2
+    message = capsys.readouterr().err
+    assert "includes the image tower only" in message
+    assert message.splitlines()[-1].startswith("inficond export: radio is a C-RADIO model")

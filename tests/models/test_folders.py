@@ -162,6 +162,9 @@ def test_a_provider_that_does_not_work_is_an_error(folders: tuple[Path, Path]) -
         ("no-such-folder", "give `embedded`, one of clip-b16, .*, a model folder, or a Hugging Face id"),
         ("../x/../../y", "give `embedded`"),
         ("owner/name", "install the `export` extra"),
+        ("open_clip:ViT-B-16/openai", "install the `export` extra"),
+        ("hf-hub:owner/name", "install the `export` extra"),
+        ("radio-b", "transformers includes the image tower of C-RADIO only"),
     ],
 )
 def test_an_unknown_encoder_is_refused(spec: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
