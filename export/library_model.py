@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from inficond.core.errors import InputError, first_line
-from inficond.export.processor import Process, Stated
+from inficond.export.preprocessing_measurement import Process, Stated
 
 
 @dataclass

@@ -22,14 +22,8 @@ from inficond.export.folder import check_target, staged, write_manifest
 from inficond.export.graph import OPSET, cpu_session, node_counts, serialise, to_onnx
 from inficond.export.library_model import LibraryModel
 from inficond.export.preprocessing import Preprocessing
-from inficond.export.processor import (
-    LARGEST,
-    Process,
-    load_processor,
-    measure,
-    probe_pictures,
-    read_preprocessing,
-)
+from inficond.export.preprocessing_measurement import LARGEST, Process, measure, probe_pictures
+from inficond.export.processor import load_processor, read_preprocessing
 from inficond.export.source import find_source
 from inficond.export.timm_classifier import PREFIX as TIMM
 from inficond.export.timm_classifier import is_timm_layout, timm_by_name, timm_of_folder

@@ -8,7 +8,7 @@ from torch import nn
 from inficond.core.errors import InputError, first_line
 from inficond.export.labels import check_label_count, label_notes
 from inficond.export.library_model import LibraryModel, PictureTransform
-from inficond.export.processor import FILTERS, Process, Stated
+from inficond.export.preprocessing_measurement import FILTERS, Process, Stated
 from inficond.export.source import first_bad_weight
 from inficond.export.torchvision_import import import_torchvision
 

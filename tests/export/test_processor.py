@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 tf = pytest.importorskip("transformers")
 
 from inficond.export.preprocessing import Preprocessing  # noqa: E402
-from inficond.export.processor import Stated, measure, read_preprocessing  # noqa: E402
+from inficond.export.preprocessing_measurement import Stated, measure  # noqa: E402
+from inficond.export.processor import read_preprocessing  # noqa: E402
 from inficond.export.source import Source  # noqa: E402
 from inficond.export.verify import synthetic_photographs  # noqa: E402
 

@@ -17,7 +17,7 @@ if importlib.util.find_spec("timm") is None or importlib.util.find_spec("torchvi
 from safetensors.torch import save_file  # noqa: E402
 
 from inficond.core.models.teacher import apply_link, load_teacher  # noqa: E402
-from inficond.export.processor import probe_pictures  # noqa: E402
+from inficond.export.preprocessing_measurement import probe_pictures  # noqa: E402
 from inficond.export.teacher import TeacherOptions, export_teacher  # noqa: E402
 from inficond.export.timm_classifier import import_timm  # noqa: E402
 

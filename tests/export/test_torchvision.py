@@ -14,7 +14,7 @@ if importlib.util.find_spec("torchvision") is None:
     pytest.skip("torchvision is not installed", allow_module_level=True)
 
 from inficond.core.models.teacher import apply_link, load_teacher  # noqa: E402
-from inficond.export.processor import probe_pictures  # noqa: E402
+from inficond.export.preprocessing_measurement import probe_pictures  # noqa: E402
 from inficond.export.teacher import TeacherOptions, export_teacher  # noqa: E402
 from inficond.export.torchvision_import import import_torchvision  # noqa: E402
 
