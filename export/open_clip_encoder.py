@@ -19,7 +19,7 @@ from inficond.export.library_model import PictureTransform
 from inficond.export.open_clip_tokens import OpenClipTokens
 from inficond.export.open_clip_towers import NACLIP, OpenClipText, OpenClipTower
 from inficond.export.preprocessing import Preprocessing
-from inficond.export.processor import Stated, measure
+from inficond.export.preprocessing_measurement import Stated, measure
 from inficond.export.source import check_safetensors, first_bad_weight, licence_of
 from inficond.export.text import CLIP_TEMPLATES, SIGLIP_TEMPLATES
 from inficond.export.torchvision_import import import_torchvision

@@ -14,11 +14,12 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cluster.ray_runs import isolated
 from tests.conftest import write_small_project
 from tests.docs.documents import ROOT, Command, commands, documents
 from tests.hub_server import hub_server
@@ -29,6 +30,7 @@ from inficond.core.tuning.actions import Action
 
 SERVERS = ("launch", "demo", "serve")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+SHELL, SCRIPT = ["bash", "-euo", "pipefail", "-c"], [sys.executable, "-c"]
 PORTS = ("7860", "8080")
 """Ports that the documents name."""
 
@@ -103,9 +105,13 @@ def serving(command: Command, text: str, folder: Path, environment: Mapping[str,
 
 
 def run_all(
-    name: str, folder: Path, wanted: Callable[[Command], bool], given: Mapping[str, str] | None = None
+    name: str,
+    folder: Path,
+    wanted: Callable[[Command], bool],
+    given: Mapping[str, str] | None = None,
+    inside: Sequence[str] = (),
 ) -> int:
-    """Run the wanted commands of a document; return their number."""
+    """Run the wanted commands of a document, with further variables and a prefix; return their number."""
     prepare(folder, name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {
@@ -129,9 +135,7 @@ def run_all(
                 ports.setdefault(PORTS[0], port)
                 continue
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", text]
-                if command.language == "sh"
-                else [sys.executable, "-c", text],
+                [*inside, *(SHELL if command.language == "sh" else SCRIPT), text],
                 cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
@@ -155,7 +159,11 @@ def test_commands_that_take_longer_run(name: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 @pytest.mark.parametrize("name", documents_with("ray"))
 def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
-    assert run_all(name, tmp_path, lambda command: command.setting == "ray")
+    """In a network namespace, since Ray listens on every interface of a machine."""
+    inside = isolated()
+    if not inside:
+        pytest.skip("needs network namespaces (unshare -rn)")
+    assert run_all(name, tmp_path, lambda command: command.setting == "ray", inside=inside)
 
 
 @pytest.mark.nightly
