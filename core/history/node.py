@@ -158,7 +158,11 @@ class Node:
             return f"λ = {self.detail['lam']:g}"
         if self.kind == "threshold":
             at = self.detail["at"]
-            return "thresholds at the teacher's rate" if at == "matched" else f"thresholds = {at:g}"
+            said = "thresholds at the teacher's rate" if at == "matched" else f"thresholds = {at:g}"
+            if "without_yes" not in self.detail:
+                return said
+            before, after = self.detail["without_yes"]
+            return f"{said}; no class says yes: {before:.0%} → {after:.0%}"
         if self.kind == "exam":
             return f"exam {self.detail['number']:d} on {self.detail['images']:,} locked images"
         return f"{self.kind} concept {self.detail['concept']}"

@@ -48,6 +48,8 @@ class Tree:
     def __getitem__(self, node: str) -> Node:
         """Return a node by its id, by a unique beginning of its id (4 characters or more), or by its name.
 
+        A description that only one step has, such as ``as fitted``, is accepted too.
+
         Raises
         ------
         InputError
@@ -57,7 +59,7 @@ class Tree:
             return self._nodes[node]
         named = [i for i, remark in self.remarks.items() if remark.name == node and i in self._nodes]
         begins = [i for i in self._nodes if len(node) >= 4 and i.startswith(node)]
-        found = named or begins
+        found = named or begins or [i for i, step in self._nodes.items() if step.title == node]
         if len(found) == 1:
             return self._nodes[found[0]]
         if found:

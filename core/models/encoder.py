@@ -101,6 +101,8 @@ class Encoder:
         self.provider = session.provider
         self.word_cache: WordVectorCache | None = None
         self._words: WordEmbedder | None = None
+        if session.shipped:  # is opened on first use
+            return
         missing = {"regions", "assignment", "image"} - set(session.outputs)
         if missing or "pixels" not in session.inputs:
             lacks = ", ".join(sorted(missing)) or "the input pixels"

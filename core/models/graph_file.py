@@ -14,6 +14,7 @@ from inficond.core.cache import Cache
 from inficond.core.errors import InputError
 from inficond.core.file_access import open_regular
 from inficond.core.models.onnx_safety import Facts, check_graph
+from inficond.core.models.trust import is_shipped
 
 MAX_BYTES = 2 << 30
 """Size limit of an ONNX file: a protocol buffer cannot be larger."""
@@ -24,7 +25,7 @@ _facts = Cache(256, "facts of ONNX graphs")
 
 @dataclass(frozen=True)
 class GraphFile:
-    """An ONNX file that passed the safety check.
+    """An ONNX file that passed the safety check, or is part of this package.
 
     Parameters
     ----------
@@ -33,8 +34,6 @@ class GraphFile:
         Of the file, in hexadecimal.
     body_sha256 : str
         SHA-256 of the file without the trailer that was passed to `read_graph`.
-    facts : Facts
-        Operators, metadata and inputs.
     content : memoryview
         The bytes, mapped from the file.
     """
@@ -42,8 +41,12 @@ class GraphFile:
     path: Path
     sha256: str
     body_sha256: str
-    facts: Facts
     content: memoryview = field(repr=False)
+
+    @property
+    def facts(self) -> Facts:
+        """Operators, metadata and inputs."""
+        return _facts.get(self.sha256, lambda: check_graph(self.content, str(self.path)))
 
     def checked_content(self) -> bytes:
         """Return a copy of the bytes, which are those that were checked.
@@ -80,8 +83,10 @@ def read_graph(path: Path, expected: Mapping[str, Any] | None = None, trailer: i
     digest = hasher.hexdigest()
     if expected is not None:
         check_entry(path, expected, len(content), digest)
-    facts = _facts.get(digest, lambda: check_graph(content, str(path)))
-    return GraphFile(path, digest, body_digest, facts, content)
+    graph = GraphFile(path, digest, body_digest, content)
+    if not is_shipped(digest):
+        _ = graph.facts  # raises
+    return graph
 
 
 def map_file(path: Path) -> memoryview:

@@ -12,10 +12,11 @@ from inficond.core.errors import InputError, unknown
 from inficond.core.models.batching import is_out_of_memory
 from inficond.core.models.graph_file import GraphFile, read_graph
 from inficond.core.models.graph_process import GraphProcess
+from inficond.core.models.hardware import available_cores
 from inficond.core.models.load_failure import load_failure
 from inficond.core.models.local_session import LocalSession
 from inficond.core.models.providers import AUTOMATIC, PROVIDERS, may_work
-from inficond.core.models.trust import is_trusted
+from inficond.core.models.trust import is_shipped, is_trusted
 
 
 class Runner(Protocol):
@@ -49,6 +50,11 @@ class GraphSession:
         Of the file.
     trusted : bool
         Whether the graph runs in this process.
+    shipped : bool
+        Whether it is part of this package. Such a graph is opened on first use, unless it runs on an
+        accelerator that may be absent.
+    runner : Runner
+        What runs the graph.
     provider : str
         The provider in use.
     threads : int
@@ -72,11 +78,39 @@ class GraphSession:
     def __init__(self, graph: GraphFile, provider: str, threads: int | None) -> None:
         self.path, self.sha256 = graph.path, graph.sha256
         self._provider, self._threads = provider, threads
-        self.trusted = is_trusted(graph.sha256)
+        self.trusted, self.shipped = is_trusted(graph.sha256), is_shipped(graph.sha256)
         self._lock = threading.Lock()
-        self.runner = self._open(graph)
-        self.provider, self.threads = self.runner.provider, self.runner.threads
-        self.inputs, self.outputs = self.runner.inputs, self.runner.outputs
+        self._pid = os.getpid()
+        self._unopened: GraphFile | None = graph if self.shipped and provider == "cpu" else None
+        self._runner: Runner | None = None if self._unopened is not None else self._open(graph)
+        if self._runner is None:
+            self.provider, self.threads = provider, threads or available_cores()
+        else:
+            self.provider, self.threads = self._runner.provider, self._runner.threads
+
+    @property
+    def runner(self) -> Runner:
+        """What runs the graph."""
+        if self._runner is None:
+            with self._lock:
+                if self._runner is None:
+                    assert self._unopened is not None
+                    self._runner, self._unopened = self._open(self._unopened), None
+        return self._runner
+
+    @runner.setter
+    def runner(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, tuple[Any, ...]]]:
+        """Name to (type, shape)."""
+        return self.runner.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.runner.outputs
 
     def run(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None = None) -> list[np.ndarray]:
         """Run the graph.
@@ -132,7 +166,7 @@ class GraphSession:
         """Open the graph again in a forked process, which does not have the threads of its parent."""
         with self._lock:
             if self._pid != os.getpid():
-                self.runner = self._open(self.read_file())
+                self._runner = self._open(self.read_file())
 
     def _halves(self, feeds: dict[str, np.ndarray], outputs: Sequence[str] | None) -> list[np.ndarray]:
         """Run a batch that does not fit into memory as two; rows do not depend on one another."""

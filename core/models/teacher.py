@@ -1,6 +1,8 @@
 """Teachers that classify pictures: a classifier as an ONNX folder."""
 
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,24 @@ from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.models.teacher_trial import SUM_TOLERANCE_8, output_kind, trial_pictures
+
+
+class Signature(NamedTuple):
+    """Input and output of a classifier's graph.
+
+    Attributes
+    ----------
+    input, output : str
+    dtype : numpy.dtype or None
+        Of the input, where it is neither uint8 nor float32.
+    batch : int or None
+        The fixed batch size.
+    """
+
+    input: str
+    output: str
+    dtype: np.dtype | None
+    batch: int | None
 
 
 class Teacher:
@@ -53,11 +73,6 @@ class Teacher:
         self.groups = manifest.groups
         self.preprocess = Preprocess(manifest.image)
         self.provider = session.provider
-        self._input = next(iter(session.inputs))
-        if manifest.output and manifest.output not in session.outputs:
-            known = ", ".join(session.outputs)
-            raise InputError(f"{session.path} has no output {manifest.output!r}: it has {known}")
-        self._output = manifest.output or session.outputs[0]
         self.output_kind = manifest.output_kind
         self.notes: list[str] = []
         if len(self.labels) == 1 and self.link == "softmax" and self.output_kind == "logits":
@@ -65,9 +80,25 @@ class Teacher:
                 f"the teacher {self.name!r} has a single label, whose softmax is always 1: set `link` to "
                 '"sigmoid" in its manifest.json, or export it with --link sigmoid'
             )
-        self._dtype = FLOATS.get(session.inputs[self._input][0])
-        batch = session.inputs[self._input][1][0] if session.inputs[self._input][1] else None
-        self._batch = batch if isinstance(batch, int) and batch > 0 else None
+        if not session.shipped:  # a shipped graph is opened on first use
+            _ = self._signature  # raises
+
+    @cached_property
+    def _signature(self) -> Signature:
+        """Input and output of the graph."""
+        session, output = self.session, self.manifest.output
+        if output and output not in session.outputs:
+            known = ", ".join(session.outputs)
+            raise InputError(f"{session.path} has no output {output!r}: it has {known}")
+        name = next(iter(session.inputs))
+        kind, shape = session.inputs[name]
+        batch = shape[0] if shape else None
+        return Signature(
+            name,
+            output or session.outputs[0],
+            FLOATS.get(kind),
+            batch if isinstance(batch, int) and batch > 0 else None,
+        )
 
     def respond(self, pixels: np.ndarray) -> np.ndarray:
         """Compute the probabilities of a batch.
@@ -120,15 +151,14 @@ class Teacher:
             As for `respond`.
         """
         feed = self.preprocess.graph_input(pixels)
-        step = self._batch or max(1, len(feed))
+        name, output, dtype, batch = self._signature
+        step = batch or max(1, len(feed))
         parts = []
         for start in range(0, len(feed), step):
             part = feed[start : start + step]
-            padding = (step - len(part)) if self._batch else 0
+            padding = (step - len(part)) if batch else 0
             whole = np.concatenate([part, np.repeat(part[-1:], padding, axis=0)]) if padding else part
-            (answer,) = self.session.run(
-                {self._input: whole if self._dtype is None else whole.astype(self._dtype)}, (self._output,)
-            )
+            (answer,) = self.session.run({name: whole if dtype is None else whole.astype(dtype)}, (output,))
             parts.append(rows_of_outputs(answer, len(whole), self.session.path)[: len(part)])
         raw = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         if raw.shape != (len(pixels), len(self.labels)):
@@ -152,9 +182,10 @@ class Teacher:
         self.output_kind, note = output_kind(outputs, self.manifest.raw.get("output_kind"), self.name)
         if note:
             self.notes.append(note)
-        if self._batch:
+        batch = self._signature.batch
+        if batch:
             self.notes.append(
-                f"the graph of {self.name!r} has a fixed batch size of {self._batch}, which is slower: "
+                f"the graph of {self.name!r} has a fixed batch size of {batch}, which is slower: "
                 "export it with a dynamic batch axis"
             )
 

@@ -24,7 +24,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def is_trusted(sha256: str) -> bool:
     """Whether a graph, given by the SHA-256 of its file, may run in this process."""
-    return sha256 in _shipped() or sha256 in registered()
+    return is_shipped(sha256) or sha256 in registered()
+
+
+def is_shipped(sha256: str) -> bool:
+    """Whether a graph, given by the SHA-256 of its file, is part of this package."""
+    return sha256 in _shipped()
 
 
 def trust(sha256: str) -> None:

@@ -23,6 +23,7 @@ from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import inside, is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
+from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import add_concept_vectors, assemble, collect_responses
@@ -583,14 +584,17 @@ class _Build:
             return "sigmoid", T
         return link, normalised(T, self.notes.remark) if link == "softmax" else T
 
-    def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Teacher | None:
-        """Write a probe, or copy a teacher made for this project, so that it answers for new images."""
+    def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Manifest | None:
+        """Write a probe, or copy a teacher made for this project, so that it answers for new images.
+
+        Returns the manifest of a probe.
+        """
         if self.own_folder is not None and probe is None:
             shutil.copytree(self.own_folder, self.out / files.OWN_TEACHER, dirs_exist_ok=True)
         if probe is None or self.teacher is None:
             return None
         folder = write_probe(self.out / files.OWN_TEACHER, self.teacher, probe.classifier, chosen.names)
-        return load_teacher(folder, self.options.provider, threads=1)
+        return read_manifest(folder, "teacher")
 
     def _labels(self, images: ImageSet, ids: Sequence[str], chosen: ClassSet) -> np.ndarray | None:
         if self.label_table is not None:
@@ -737,7 +741,7 @@ class _Build:
         chosen: ClassSet,
         students: Students,
         words: WordSelection,
-        own_teacher: Teacher | None,
+        own_teacher: Manifest | None,
         n_files: int,
         reused: int,
         seconds: Mapping[str, float],
@@ -776,13 +780,14 @@ class _Build:
         }  # fmt: skip
 
     def _teacher_config(
-        self, own_teacher: Teacher | None, chosen: ClassSet
+        self, own_teacher: Manifest | None, chosen: ClassSet
     ) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Return the description of the teacher, and its labels of each class."""
         labels: Sequence[str]
         if own_teacher is not None:
-            teacher, spec, labels = own_teacher, files.OWN_TEACHER, own_teacher.labels
-            return _model_config(teacher, spec), {name: [name] for name in chosen.names}
+            assert self.teacher is not None
+            described = _model_config(own_teacher, self.teacher.provider, files.OWN_TEACHER)
+            return described, {name: [name] for name in chosen.names}
         if self.kind == "labels":
             labels = label_names(self.images, self.label_table)
             described = {"spec": "labels", "name": "labels", "link": "responses", "labels": len(labels)}
@@ -798,7 +803,7 @@ class _Build:
             labels = self.teacher.labels
             spec = "embedded" if self.options.teacher == "auto" else str(self.options.teacher)
             spec = files.OWN_TEACHER if self.own_folder is not None else spec
-            described = _model_config(self.teacher, spec)
+            described = _model_config(self.teacher.manifest, self.teacher.provider, spec)
         named = zip(chosen.names, chosen.members)
         return described, {name: [labels[i] for i in members] for name, members in named}
 
@@ -808,8 +813,8 @@ def _corpus_file(words: Any) -> str | None:
     return str(words) if isinstance(words, str | Path) else None if words is None else "given words"
 
 
-def _model_config(teacher: Teacher, spec: str) -> dict[str, Any]:
+def _model_config(manifest: Manifest, provider: str, spec: str) -> dict[str, Any]:
     return {
-        "spec": spec, "name": teacher.name, "link": teacher.link, "digest": teacher.manifest.digest,
-        "provider": teacher.provider, "labels": len(teacher.labels),
+        "spec": spec, "name": manifest.name, "link": manifest.link, "digest": manifest.digest,
+        "provider": provider, "labels": len(manifest.labels),
     }  # fmt: skip

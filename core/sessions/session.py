@@ -37,7 +37,7 @@ from inficond.core.tuning.preview import Preview, compare_states, preview_replic
 from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.suggest import Suggestion, suggest
-from inficond.core.tuning.thresholds import thresholds_at
+from inficond.core.tuning.thresholds import thresholds_at, without_yes
 from inficond.core.tuning.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -487,7 +487,10 @@ class Session:
         """
         with self._lock:
             value, found = thresholds_at(at, self.workspace, self.state)
-            detail = {"at": value, "thresholds": list(found)}
+            detail: dict[str, Any] = {"at": value, "thresholds": list(found)}
+            before = without_yes(self.workspace, self.state)
+            if before is not None:
+                detail["without_yes"] = [before, without_yes(self.workspace, self.state, found)]
             return self.history.commit(
                 "threshold", replace(self.state, thresholds=found), {}, detail=detail, note=note
             )

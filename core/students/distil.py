@@ -104,7 +104,7 @@ def distil(
     True
     """
     from inficond.core.solver import fit, lambda_for_nec
-    from inficond.core.students.relaxed import relaxed_fit
+    from inficond.core.students.relaxed import RelaxedPath
 
     X, responses = float32_array("X", X), float32_array("T", T)
     if X.shape != (len(X), len(concepts)) or responses.shape != (len(X), len(classes)):
@@ -136,6 +136,7 @@ def distil(
     if thresholds not in THRESHOLDS:
         raise InputError(f"thresholds must be {' or '.join(THRESHOLDS)}, not {thresholds!r:.40}")
     factors = None if penalty is None else np.asarray(penalty, np.float32)
+    path = RelaxedPath(X, responses, link, relax=relax, tol=tol)
 
     def fitted(factors: NDArray[np.float32] | None) -> "FitResult":
         level = lam
@@ -146,7 +147,7 @@ def distil(
             level = float(found.lam)
         if relax == 1.0:
             return fit(X, responses, lam=level, link=link, penalty=factors, tol=tol)
-        return relaxed_fit(X, responses, level, link, penalty=factors, relax=relax, tol=tol)
+        return path.fit(level, factors)
 
     result = fitted(factors)
     while outside is not None and (wrong := outside & (result.weights > 0)).any():
@@ -210,10 +211,7 @@ def with_fitting_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> t
     """
     S, T = students.predict(X), np.asarray(T, np.float32)
     if students.link == "softmax":
-        top = np.eye(T.shape[1], dtype=np.float32)[T.argmax(axis=1)]
-        students = with_matched_thresholds(students, X, top)
-        lowest = np.quantile((S / students.thresholds).max(axis=1), 1 - COVERED)
-        thresholds = (students.thresholds * min(1.0, float(lowest))).astype(np.float32)
+        thresholds = exclusive_thresholds(S, T)
         reason = (
             "each class is answered with yes about as often as it is the teacher's most probable class, and "
             f"{COVERED:.0%} of the training images get a yes"
@@ -226,6 +224,26 @@ def with_fitting_thresholds(students: Students, X: ArrayLike, T: ArrayLike) -> t
         f"the teacher's rate of each class, because at 0.5 the students say yes {given / wanted:.0%} as often"
     )
     return with_matched_thresholds(students, X, T), reason
+
+
+def exclusive_thresholds(S: NDArray[np.floating], T: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the thresholds (C,) of classes that exclude each other.
+
+    Each class gets yes as often as it is the teacher's most probable class. Then all thresholds are lowered
+    together until `COVERED` of the images have a yes.
+
+    Parameters
+    ----------
+    S, T : (N, C)
+        Probabilities of students and teacher for training images.
+    """
+    from inficond.core.evaluation.metrics import matched_threshold
+
+    top = np.eye(T.shape[1], dtype=np.float32)[T.argmax(axis=1)]
+    matched = [matched_threshold(top[:, c], S[:, c]) for c in range(T.shape[1])]
+    found = np.array(matched, np.float32)
+    lowest = np.quantile((S / found).max(axis=1), 1 - COVERED)
+    return (found * min(1.0, float(lowest))).astype(np.float32)
 
 
 def keep_largest(

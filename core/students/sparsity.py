@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, relaxed_fit, standard_errors
+from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, standard_errors
 
 MOST_CONCEPTS = 12.0
 """Largest mean number of concepts per class that is chosen without being asked for."""
@@ -18,6 +18,8 @@ grows while the limit is exceeded."""
 MOST_STEPS = 40
 BISECTIONS = 6
 """Of λ in comparisons at equal number of concepts: λ is then within 1.5 %."""
+BEYOND = 2
+"""Consecutive penalties with a worse cross-validated loss after which larger ones are not compared."""
 EXPLAINED = 0.99
 """The path ends where the students explain this share of the deviance of the responses."""
 
@@ -32,12 +34,12 @@ class SparsityChoice:
         Penalty of the first fit; slightly above that of the path if students fitted to full accuracy would
         exceed the limit of concepts.
     nec : tuple of float
-        Mean number of effective concepts per class at each penalty of the path.
+        Mean number of effective concepts per class at each penalty that was compared, the largest first.
     loss, error : tuple of float
-        Cross-validated loss per image at each penalty, and the standard error of its difference from the
+        Cross-validated loss per image at each of them, and the standard error of its difference from the
         lowest.
     index : int
-        Position of `lam` on the path.
+        Position of `lam` among them.
     reason : str
         Reason, in one sentence.
     """
@@ -108,14 +110,17 @@ def choose_sparsity(
         if lam < SMALL_RATIO * lams[0] and penalty_is_negligible(fitted, path.tol):
             break
         lam *= STEP
-    each = CrossValidation(X, T, link, groups=groups, seed=seed).losses(lams, [penalty] * len(lams))
+    each = _losses_from_densest(CrossValidation(X, T, link, groups=groups, seed=seed), lams, penalty)
+    compared = each.shape[1]
+    lams, necs = lams[-compared:], necs[-compared:]
     loss = each.mean(axis=0)
     best = int(loss.argmin())
     error = standard_errors(each, best)
     index = int(np.flatnonzero(loss <= loss[best] + error)[0])
     lam, nec = lams[index], necs[index]
+    path = RelaxedPath(X, T, link)
     while nec > NEARLY * most:  # the fit of the students is more accurate than those of the path
-        nec = float(np.mean(relaxed_fit(X, T, lam, link, penalty=penalty).nec))
+        nec = float(np.mean(path.fit(lam, penalty).nec))
         if nec <= most:
             break
         lam *= WIDEN
@@ -167,6 +172,27 @@ def compare_penalties(
     loss = each.mean(axis=0)
     best = int(loss.argmin())
     return loss <= loss[best] + standard_errors(each, best)
+
+
+def _losses_from_densest(
+    validation: CrossValidation, lams: Sequence[float], penalty: NDArray[np.floating] | None
+) -> NDArray[np.float64]:
+    """Return cross-validated losses (n, P) at the last P penalties, which hold every one that may be chosen.
+
+    Penalties are compared from the smallest to the largest. The comparison ends after `BEYOND` consecutive
+    ones whose loss is more than one standard error above the lowest.
+    """
+    columns: list[NDArray[np.float64]] = []
+    outside = 0
+    for lam in reversed(lams):
+        columns.insert(0, validation.losses([lam], [penalty])[:, 0])
+        each = np.stack(columns, axis=1)
+        loss = each.mean(axis=0)
+        best = int(loss.argmin())
+        outside = outside + 1 if loss[0] > loss[best] + standard_errors(each, best)[0] else 0
+        if outside == BEYOND:
+            break
+    return np.stack(columns, axis=1)
 
 
 def _approach_limit(

@@ -12,6 +12,7 @@ import numpy as np
 _MAX_PARTS = 16
 """Parts of a path that are compared from its end."""
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+_LIST_OF_ONE = re.compile(r"""[\[(]\s*(["'])([^"']+)\1\s*,?\s*[\])]""")
 _BY_END = "by the ends of their paths"
 
 
@@ -107,6 +108,7 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
     apply("after Unicode normalisation", _normal)
     apply("after decoding % escapes", lambda name: _normal(unquote(name)))
     apply("regardless of case", _folded)
+    apply("without the brackets of a list of one name", _unlisted)
     below: list[int] = []
     for parts in range(min(_depth(names), _depth(ids)), 0, -1):
         below += apply(_BY_END, lambda name, n=parts: _end(name, n))  # type: ignore[misc]
@@ -164,6 +166,12 @@ def _normal(name: str) -> str:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", _normal(unquote(name)).casefold())
+
+
+def _unlisted(name: str) -> str:
+    """Return the name in the text of a list or tuple of one name, such as ``['a.jpg']``; else the name."""
+    found = _LIST_OF_ONE.fullmatch(name.strip())
+    return _folded(found[2] if found else name)
 
 
 def _stem(name: str) -> str:

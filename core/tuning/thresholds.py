@@ -4,6 +4,7 @@ import numpy as np
 
 from inficond.core.errors import InputError
 from inficond.core.evaluation import matched_threshold
+from inficond.core.students.distil import exclusive_thresholds
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.workspace import Workspace
 
@@ -19,7 +20,8 @@ def thresholds_at(
     ----------
     at : float or "matched"
         One threshold for all classes, or for each class the one at which the rate of positive training images
-        is the teacher's. Validation images are not used.
+        is the teacher's. Classes that exclude each other share their thresholds' scale, so that nearly every
+        image has a yes (`exclusive_thresholds`). Validation images are not used.
     workspace : Workspace
     state : BranchState
 
@@ -37,11 +39,10 @@ def thresholds_at(
     students = workspace.students
     if isinstance(at, str) and at == MATCHED:
         T = workspace.targets(state, "training")
-        found = [
-            matched_threshold(T[:, c], workspace.score(state, cls, "training"))
-            for c, cls in enumerate(students.classes)
-        ]
-        return MATCHED, tuple(found)
+        S = workspace.scores(state, "training")
+        if students.link == "softmax":
+            return MATCHED, tuple(exclusive_thresholds(S, T).tolist())
+        return MATCHED, tuple(matched_threshold(T[:, c], S[:, c]) for c in range(T.shape[1]))
     try:
         value = float(at)
     except (TypeError, ValueError, OverflowError):
@@ -49,3 +50,24 @@ def thresholds_at(
     if isinstance(at, bool) or not 0 < value < 1:
         raise InputError(f"a threshold must be a number between 0 and 1 or {MATCHED!r}, not {str(at)[:40]!r}")
     return value, (float(np.float32(value)),) * len(students.classes)
+
+
+def without_yes(
+    workspace: Workspace, state: BranchState, thresholds: tuple[float, ...] | None = None
+) -> float | None:
+    """Return the share of validation images for which no class says yes.
+
+    None unless the classes exclude each other.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    state : BranchState
+    thresholds : tuple of C floats, optional
+        Those of the state by default.
+    """
+    students = workspace.students
+    if students.link != "softmax" or not len(workspace.validation_rows):
+        return None
+    limits = workspace.thresholds(state) if thresholds is None else np.array(thresholds, np.float32)
+    return float((workspace.scores(state, "validation") < limits).all(axis=1).mean())

@@ -86,6 +86,7 @@ def test_nodes_have_names_and_notes_and_are_compared_by_name(small_project: Proj
     }
     assert change.fidelity["bce"].before == pytest.approx(node.before["boat"]["bce"])
     assert session.compare(root, root).classes == {}
+    assert session.compare("as fitted", "no water").a.id == root
     with pytest.raises(InputError, match="unknown node"):
         session.checkout("no such node")
 

@@ -62,5 +62,18 @@ def test_the_share_without_a_class_grows_with_the_thresholds(make_project: MakeP
     session = make_project(link="softmax").session()
     scores = session.scores()[session.project.validation_rows]
     assert share_without_class(session) == pytest.approx((scores.max(axis=1) < 0.5).mean())
-    session.set_thresholds(0.99)
-    assert share_without_class(session) == pytest.approx((scores.max(axis=1) < 0.99).mean())
+    before = share_without_class(session)
+    node = session.set_thresholds(0.99)
+    after = share_without_class(session)
+    assert after == pytest.approx((scores.max(axis=1) < 0.99).mean())
+    assert node.detail["without_yes"] == pytest.approx([before, after])
+    assert node.title.endswith(f"no class says yes: {before:.0%} → {after:.0%}")
+
+
+def test_the_teachers_rate_leaves_few_images_without_an_exclusive_class(make_project: MakeProject) -> None:
+    session = make_project(link="softmax", n=400).session()
+    session.set_thresholds("matched")
+    training = session.workspace.training_rows
+    scores = session.scores()[training]
+    thresholds = session.students.thresholds if session.state.thresholds is None else session.state.thresholds
+    assert (scores < np.asarray(thresholds, np.float32)).all(axis=1).mean() <= 0.02 + 1 / len(training)

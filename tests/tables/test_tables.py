@@ -268,6 +268,7 @@ def test_a_tab_separated_text_file_of_excel(tmp_path: Path) -> None:
         (["1", "12"], ["0001.jpg", "0012.jpg"], "leading zeros"),
         (["1.0", "12.0"], ["0001.jpg", "0012.jpg"], "leading zeros"),
         (["a%20b.jpg"], ["a b.jpg"], "% escapes"),
+        (["['a.jpg']", "('b.jpg',)"], ["a.jpg", "b.jpg"], "brackets of a list of one name"),
     ],
 )
 def test_names_match_by_the_first_rule_that_fits(names: list[str], ids: list[str], rule: str) -> None:
