@@ -130,12 +130,12 @@ def connection(address: str | None, processors: int | None = None) -> Iterator[A
                 check_address(address)
             options = {"address": address}
         _start(ray, {**options, **quiet}, STARTS if address is None else 1)
-        try:
-            # Ray prints the end of a worker to stdout, where `--json` has one object and nothing else.
-            with contextlib.redirect_stdout(_Discard()):
+        # Ray prints the end of a worker to stdout, where `--json` has one object and nothing else.
+        with contextlib.redirect_stdout(_Discard()):
+            try:
                 yield ray
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

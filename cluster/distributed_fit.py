@@ -4,6 +4,7 @@ The iteration, the certificate and the result are those of `inficond.core.solver
 actor that ends is replaced by one that loads the same rows, and only its last answer is asked for again.
 """
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ MOST_LOSSES = 3
 """Actors that may end with the rows of one block before the fit stops."""
 START_SECONDS = 120.0
 """Longest time in which an actor must start."""
+STARTS, RESTART_SECONDS = 4, 5.0
+"""Attempts to replace an actor, and the time between them."""
 
 
 class RayBlocks:
@@ -44,9 +47,7 @@ class RayBlocks:
 
     def __init__(self, ray: Any, sources: Sequence[RowSource], link: str, threads: int = 1) -> None:
         self._ray, self._sources, self._link, self._threads = ray, list(sources), link, threads
-        self._kind = ray.remote(RowActor).options(
-            num_cpus=threads, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
-        )
+        self._kind = ray.remote(RowActor)
         there = int(ray.cluster_resources().get("CPU", 0))
         if there < threads * len(self._sources):
             raise InputError(
@@ -54,7 +55,7 @@ class RayBlocks:
                 "processors of the Ray cluster: use fewer blocks or add machines"
             )
         self._losses = [0] * len(self._sources)
-        self._actors = [self._kind.remote(source, link, threads) for source in self._sources]
+        self._actors = [self._started(number, threads) for number in range(len(self._sources))]
         for number in range(len(self._actors)):
             self._check(number)
 
@@ -103,8 +104,24 @@ class RayBlocks:
                 f"workers end again and again with the rows of block {number} ({first_line(error)}): give "
                 "them more memory, or use more blocks"
             ) from error
-        self._actors[number] = self._kind.remote(self._sources[number], self._link, self._threads)
-        self._check(number)
+        for left in reversed(range(STARTS)):
+            # The processors of a machine that has ended are gone: the new actor shares those that are left.
+            self._actors[number] = self._started(number, processors=0)
+            try:
+                self._check(number)
+                return
+            except InputError:
+                self._end(self._actors[number])
+                if not left:
+                    raise
+                time.sleep(RESTART_SECONDS)  # Ray notices the end of a machine late, and starts actors there
+
+    def _started(self, number: int, processors: int) -> Any:
+        """Return a new actor for a block, for which Ray reserves processors."""
+        kind = self._kind.options(
+            num_cpus=processors, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
+        )
+        return kind.remote(self._sources[number], self._link, self._threads)
 
     def _check(self, number: int) -> None:
         """Wait until an actor has started, and compare its version."""

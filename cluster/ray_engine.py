@@ -7,15 +7,20 @@ shards back to the queue and is replaced where the cluster has room.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inficond.cluster.connection import connection
+from inficond.cluster.distributed_fit import RayBlocks
 from inficond.cluster.encoding_worker import EncodingWorker, Reply
 from inficond.core.errors import InputError, first_line
 from inficond.core.pipeline.engines import EncodingJob, ShardQueue, WorkerSettings, without_readers
+from inficond.core.pipeline.row_fits import ArrayRows
 from inficond.core.processors import available_processors
 from inficond.core.progress import Progress
+from inficond.core.solver.row_blocks import RowBlocks
 
 THREADS = 4
 """Threads of a worker without a GPU by default; they share one session of each model."""
@@ -61,15 +66,32 @@ class RayEngine:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
+        self._threads = 0
 
     def encode(self, job: EncodingJob, progress: Progress) -> None:
         """Make every shard of a job; see `Engine`."""
+        self._threads = job.settings.threads
         with connection(self._address, available_processors()) as ray:
             run = _Run(ray, job, progress)
             try:
                 run.all_shards()
             finally:
                 run.stop()
+
+    @contextmanager
+    def hold(self, rows: ArrayRows, link: str) -> Iterator[RowBlocks]:
+        """Divide rows among actors of as many processors as those that encode; see `RowEngine`."""
+        with connection(self._address, available_processors()) as ray:
+            processors = [
+                int(node.get("Resources", {}).get("CPU", 0)) for node in ray.nodes() if node["Alive"]
+            ]
+            threads = self._threads or max(1, min([THREADS, *filter(None, processors)]))
+            count = max(1, sum(number // threads for number in processors))
+            blocks = RayBlocks(ray, rows.divided(count), link, threads)
+            try:
+                yield blocks
+            finally:
+                blocks.stop()
 
 
 class _Run:

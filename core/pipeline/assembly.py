@@ -14,6 +14,9 @@ from inficond.core.progress import Progress
 from inficond.core.project.arrays import ArrayWriter, row_blocks
 from inficond.core.project.writer import ImageBlock, ProjectWriter
 
+RANDOM_VECTORS = "random.npy"
+"""Concept vectors of the random directions, in the build folder."""
+
 
 def collect_responses(
     n: int,
@@ -157,7 +160,7 @@ def add_concept_vectors(
         random: ArrayWriter | None = None
         if directions is not None:
             shape = (n, len(directions))
-            random = stack.enter_context(ArrayWriter(scratch / "random.npy", shape, "float32"))
+            random = stack.enter_context(ArrayWriter(scratch / RANDOM_VECTORS, shape, "float32"))
 
         def blocks() -> Iterator[np.ndarray]:
             for block in row_blocks(regions):

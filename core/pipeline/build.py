@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,12 @@ from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
-from inficond.core.pipeline.assembly import add_concept_vectors, assemble, collect_responses
+from inficond.core.pipeline.assembly import (
+    RANDOM_VECTORS,
+    add_concept_vectors,
+    assemble,
+    collect_responses,
+)
 from inficond.core.pipeline.cached_words import CachedWords
 from inficond.core.pipeline.controls import measure_controls
 from inficond.core.pipeline.encode import Encoding, encode_shards
@@ -36,6 +42,7 @@ from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.row_fits import RowFits, refusal
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, read_versions, shards_of
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.teacher_check import self_test
@@ -46,8 +53,9 @@ from inficond.core.project import files
 from inficond.core.project.arrays import row_blocks
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
+from inficond.core.solver.problem import FLOOR
 from inficond.core.solver.threads import single_threaded_blas
-from inficond.core.students.distil import with_fitting_thresholds
+from inficond.core.students.distil import RowFit, with_fitting_thresholds
 from inficond.core.students.name_prior import ClassNames, helped_words
 from inficond.core.students.relaxed import RELAX
 from inficond.core.students.sparsity import choose_sparsity
@@ -133,6 +141,7 @@ def build(
     progress: Progress | None = None,
     shards: Path | str | None = None,
     prepared: Prepared | None = None,
+    row_fits: RowFits | None = None,
 ) -> Path:
     """Build a project, or resume an interrupted build; a finished project is left as it is.
 
@@ -147,6 +156,8 @@ def build(
         the project's build folder.
     prepared : Prepared, optional
         From `prepare` with the same options: its models and images are used, and nothing is opened again.
+    row_fits : RowFits, optional
+        Where training rows that exceed its limit are fitted; by default on this machine.
 
     Returns
     -------
@@ -172,9 +183,9 @@ def build(
         except Timeout:
             raise InputError(f"another process is building {out}: wait for it, or stop it") from None
     try:
-        if prepared is not None:
-            return prepared.run.run(shards, prepared.sources)
-        return _Build(options, out, progress=progress, **inputs).run(shards)
+        run = _Build(options, out, progress=progress, **inputs) if prepared is None else prepared.run
+        run.row_fits = row_fits
+        return run.run(shards, None if prepared is None else prepared.sources)
     finally:
         lock.release()
 
@@ -224,6 +235,7 @@ class _Build:
         self.choices: list[str] = []
         self.words = WordStage(options, encoder, self.corpus, self.notes, self._choose)
         self.controls: dict[str, Any] = {}
+        self.row_fits: RowFits | None = None
         self.started = time.monotonic()
         self.own_folder: Path | None = None
         # A teacher that does not depend on the images is opened before they are searched.
@@ -672,19 +684,26 @@ class _Build:
         o = self.options
         self.progress.start("fitting students", 1 if directions is None else 2)
         lam, relax = o.lam, 1.0 if o.lam is not None else RELAX
-        X_fit, T_fit = X[training], T[training]
-        seen = [group for group, row in zip(groups, training.tolist()) if row]
+        rows = np.flatnonzero(training)
+        sample = rows if self._fits_here(len(rows), X.shape[1]) else rows[self._sample(len(rows), X.shape[1])]
+        X_fit, T_fit = X[sample], T[sample]
+        seen = [groups[i] for i in sample.tolist()]
         prior = self.words.prior(names, words, X_fit, T_fit, link, seen).but_for(words.unseen)
         if lam is None and o.nec is None:
             choice = choose_sparsity(X_fit, T_fit, link, penalty=prior.penalty, groups=seen, seed=o.seed)
             lam = choice.lam
             self._choose(f"sparsity: {choice.reason}")
-        # The second results of the fits refer to arrays as large as the training rows: they are not kept.
-        students = distil(
-            X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
-            nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
-            penalty=prior.penalty, outside=prior.outside,
-        )[0]  # fmt: skip
+        # Results of fits refer to arrays as large as the training rows: they are not kept.
+        with self._elsewhere(self.out / files.CONCEPT_VECTORS, T, rows, sample, link) as elsewhere:
+            students, fitted = distil(
+                X_fit, T_fit, chosen.names, words.corpus.names, lam=0.0 if lam is None else lam,
+                nec=o.nec, relax=relax, link=link, encoder=self.encoder.name, embeddings=words.vectors,
+                penalty=prior.penalty, outside=prior.outside, elsewhere=elsewhere,
+            )  # fmt: skip
+            if elsewhere is not None:
+                gap = float((fitted.gap / np.maximum(fitted.objective, FLOOR)).max())
+                self._choose(f"fit: the workers' rows were passed {fitted.n_iter.max()} times; gap {gap:.1e}")
+            del fitted
         helped: dict[str, list[str]] = {}
         if prior.penalty is not None:
             without = distil(
@@ -701,15 +720,45 @@ class _Build:
         self.progress.advance(1)
         if directions is None or X_random is None:
             return students, None
-        X_fit = X_random[training]
-        baseline = fit_directions(
-            X_fit, T_fit, chosen.names, directions, lam=students.lam, relax=relax,
-            nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5), link=link,
-        )  # fmt: skip
+        X_fit = X_random[sample]
+        with self._elsewhere(self.scratch / RANDOM_VECTORS, T, rows, sample, link) as elsewhere:
+            baseline = fit_directions(
+                X_fit, T_fit, chosen.names, directions, lam=students.lam, relax=relax,
+                nec=None if relax == 1.0 else max(float(students.nec().mean()), 0.5), link=link,
+                elsewhere=elsewhere,
+            )  # fmt: skip
         if o.lam is None:
             baseline = with_fitting_thresholds(baseline, X_fit, T_fit)[0]
         self.progress.advance(1)
         return students, baseline
+
+    def _fits_here(self, n: int, K: int) -> bool:
+        """Return whether the fits of `n` training rows run on this machine; record the choice otherwise."""
+        fits = self.row_fits
+        if fits is None or not fits.needed(n, K):
+            return True
+        size = f"{n:,} training images × {K:,} words are {_size(4.0 * n * K)}"
+        reason = refusal(K, self.options.lam)
+        if reason:
+            self._choose(f"fit: {size}, more than --fit-memory, but {reason}: fitted on this machine")
+            return True
+        self._choose(
+            f"fit: {size}, more than {_size(fits.limit)} (--fit-memory): the workers hold them; λ, name "
+            f"prior and thresholds are chosen from {len(self._sample(n, K)):,} of the images"
+        )
+        return False
+
+    def _sample(self, n: int, K: int) -> np.ndarray:
+        assert self.row_fits is not None
+        return self.row_fits.sample(n, K)
+
+    def _elsewhere(
+        self, X: Path, T: np.ndarray, rows: np.ndarray, sample: np.ndarray, link: str
+    ) -> AbstractContextManager[RowFit | None]:
+        """Return a fit of training rows that workers hold, or None if `sample` has all of them."""
+        if sample is rows or self.row_fits is None:
+            return nullcontext()
+        return self.row_fits.open(X, T[rows], rows, link, self.scratch)
 
     def _measure_controls(
         self,
@@ -806,6 +855,11 @@ class _Build:
             described = _model_config(self.teacher.manifest, self.teacher.provider, spec)
         named = zip(chosen.names, chosen.members)
         return described, {name: [labels[i] for i in members] for name, members in named}
+
+
+def _size(n: float) -> str:
+    """Return a number of bytes in megabytes or gigabytes."""
+    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB"
 
 
 def _corpus_file(words: Any) -> str | None:

@@ -22,6 +22,7 @@ from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.plan import Plan, open_worker, prepared_plan
+from inficond.core.pipeline.row_fits import RowEngine, RowFits, fit_limit
 from inficond.core.pipeline.shards import ShardStore, SourceFile, shards_of
 from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.progress import Progress, Silent
@@ -267,6 +268,7 @@ def build_on(
     options: BuildOptions,
     store: Path | str | None = None,
     progress: Progress | None = None,
+    fit_memory: float | None = None,
 ) -> Path:
     """Build a project whose shards an engine makes; the arrays are those of `build`, bit for bit.
 
@@ -279,6 +281,9 @@ def build_on(
     store : Path or str, optional
         Folder or URL that all workers can write and this process can read; by default in the project folder.
     progress : Progress, optional
+    fit_memory : float, optional
+        Gigabytes of training rows (N·K·4 bytes) above which workers of the engine hold them during the fit,
+        if it is a `RowEngine`; by default half of the free memory of this machine.
 
     Returns
     -------
@@ -292,7 +297,7 @@ def build_on(
     Cancelled
         Through `progress`.
     """
-    progress = progress or Silent()
+    progress, limit = progress or Silent(), fit_limit(fit_memory)
     if (Path(options.out) / files.PROJECT).exists():
         return build(options, progress)
     plan, prepared = prepared_plan(options, progress)
@@ -310,7 +315,8 @@ def build_on(
             options=plan.options, basis=plan.basis, store=place, threads=options.workers or 0
         )
         engine.encode(EncodingJob(settings=settings, shards=missing, store=known), progress)
-    return build(options, progress, place, prepared)
+    fits = RowFits(engine=engine, limit=limit) if isinstance(engine, RowEngine) else None
+    return build(options, progress, place, prepared, fits)
 
 
 def without_readers(sources: Sequence[SourceFile]) -> list[SourceFile]:

@@ -274,8 +274,11 @@ class LocalBlocks:
 
 
 @dataclass
-class _BlockSigmoid(Sigmoid):
-    """The loss over all rows of all blocks; `design` holds the sample, `targets` the means of all rows."""
+class _BlockLoss(Datafit):
+    """A loss over all rows of all blocks.
+
+    `design` holds the sample, `targets` the means of all rows.
+    """
 
     rows: RowBlocks
     units: Units
@@ -285,29 +288,30 @@ class _BlockSigmoid(Sigmoid):
         """See `Datafit.entropy`."""
         return self.mean_entropy
 
+    def asked(self, method: str, *arguments: Any) -> list[Any]:
+        """Return the answers of all blocks in the units of this fit."""
+        return self.rows.call(method, (self.units, *arguments))
+
+
+@dataclass
+class _BlockSigmoid(_BlockLoss, Sigmoid):
+    """Cross-entropy of sigmoids over all blocks."""
+
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Evaluation:
         """See `Datafit.evaluate`."""
-        answers = self.rows.call("row_sums", (self.units, blocks, weights, self.design.precise))
+        answers = self.asked("row_sums", blocks, weights, self.design.precise)
         gradients, shifts, sums = (np.stack(parts) for parts in zip(*answers, strict=True))
         return self.evaluation(blocks, gradients, shifts, sums, workers)
 
 
 @dataclass
-class _BlockSoftmax(Softmax):
-    """The same for the softmax."""
-
-    rows: RowBlocks
-    units: Units
-    mean_entropy: Array
-
-    def entropy(self, workers: int) -> Array:
-        """See `Datafit.entropy`."""
-        return self.mean_entropy
+class _BlockSoftmax(_BlockLoss, Softmax):
+    """Cross-entropy of the softmax over all blocks."""
 
     def evaluate(self, blocks: Indices, weights: Array, workers: int) -> Evaluation:
         """See `Datafit.evaluate`."""
-        given = self.units, weights, self.design.precise
-        answers: list[SoftmaxSums] = self.rows.call("softmax_sums", given)
+        given = weights, self.design.precise
+        answers: list[SoftmaxSums] = self.asked("softmax_sums", *given)
         sums = SoftmaxSums(
             np.concatenate([a.gradients for a in answers]),
             np.sum([a.residual for a in answers], axis=0),
@@ -319,7 +323,7 @@ class _BlockSoftmax(Softmax):
         delta = self.dual_direction(sums)
         if delta is None:
             return self.evaluation(sums, None, None)
-        products, changes = zip(*self.rows.call("softmax_shifts", (*given, delta)), strict=True)
+        products, changes = zip(*self.asked("softmax_shifts", *given, delta), strict=True)
         return self.evaluation(sums, delta, (np.stack(products), np.sum(changes, axis=0)))
 
 

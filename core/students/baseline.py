@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inficond.core.errors import InputError
-from inficond.core.students.distil import LAM, distil
+from inficond.core.students.distil import LAM, RowFit, distil
 from inficond.core.students.student import Students
 
 _CHUNK = 2048
@@ -165,6 +165,7 @@ def fit_directions(
     relax: float = 1.0,
     link: str = "sigmoid",
     thresholds: str = "half",
+    elsewhere: RowFit | None = None,
 ) -> Students:
     """Fit students on the concept vectors of random directions.
 
@@ -178,7 +179,7 @@ def fit_directions(
         C names.
     directions : array (K, D)
         The directions that `X` was computed with.
-    lam, nec, relax, link, thresholds
+    lam, nec, relax, link, thresholds, elsewhere
         As for `distil`.
 
     Returns
@@ -189,5 +190,5 @@ def fit_directions(
     names = [f"random direction {k + 1}" for k in range(len(directions))]
     return distil(
         X, T, classes, names, lam=lam, nec=nec, relax=relax, link=link, thresholds=thresholds,
-        embeddings=directions,
+        embeddings=directions, elsewhere=elsewhere,
     )[0]  # fmt: skip

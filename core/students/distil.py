@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,17 @@ from inficond.core.students.student import Students
 
 if TYPE_CHECKING:
     from inficond.core.solver import FitResult
+
+
+class RowFit(Protocol):
+    """A fit of training rows that this process does not hold."""
+
+    def __call__(
+        self, lam: float, link: str, penalty: NDArray[np.floating] | None, relax: float, tol: float
+    ) -> "FitResult":
+        """Fit with two levels of penalty, or with one if `relax` is 1; see `distil`."""
+        ...
+
 
 LAM = 2.5e-3
 """λ on standardized columns; equals 1e-4 of the paper on raw concept vectors with a spread of about 0.04."""
@@ -45,6 +56,7 @@ def distil(
     penalty: ArrayLike | None = None,
     relax: float = 1.0,
     outside: NDArray[np.bool_] | None = None,
+    elsewhere: RowFit | None = None,
 ) -> tuple[Students, "FitResult"]:
     """Fit one student per class to the teacher's responses (response-based distillation).
 
@@ -78,6 +90,8 @@ def distil(
     outside : (C, K) bool, optional
         Words that may only count against a class: if a fit gives one of them a positive weight, the word is
         excluded from the class by its penalty, and the fit is repeated.
+    elsewhere : callable, optional
+        Fits all training rows where they lie; `X` and `T` are then a sample, from which `nec` finds λ.
 
     Returns
     -------
@@ -142,9 +156,11 @@ def distil(
         level = lam
         if nec is not None:
             found = lambda_for_nec(X, responses, nec, link=link, penalty=factors, tol=tol)
-            if relax == 1.0:
+            if relax == 1.0 and elsewhere is None:
                 return found
-            level = float(found.lam)
+            level = float(np.max(found.lam))
+        if elsewhere is not None:
+            return elsewhere(level, link, factors, relax, tol)
         if relax == 1.0:
             return fit(X, responses, lam=level, link=link, penalty=factors, tol=tol)
         return path.fit(level, factors)

@@ -57,13 +57,28 @@ class RelaxedPath:
             self.X, self.T, lam=lam, link=self.link, penalty=penalty, init=self._selection,
             tol=max(self.tol, 1e-3),
         )  # fmt: skip
-        base = (
-            np.ones_like(first.weights) if penalty is None else np.broadcast_to(penalty, first.weights.shape)
-        )
-        factors = np.where(first.weights != 0, base, base / self.relax)
+        factors = selected_penalty(first, penalty, self.relax)
         return fit(
             self.X, self.T, lam=self.relax * lam, link=self.link, penalty=factors, init=first, tol=self.tol,
         )  # fmt: skip
+
+
+def selected_penalty(
+    first: "FitResult", penalty: NDArray[np.floating] | None, relax: float
+) -> NDArray[np.floating]:
+    """Return the factors (C, K) of the second fit at ``relax · lam``.
+
+    Parameters
+    ----------
+    first : FitResult
+        The selection.
+    penalty : (C, K), optional
+        Factors of both fits.
+    relax : float
+        Penalty of selected concepts relative to that of the selection.
+    """
+    base = np.ones_like(first.weights) if penalty is None else np.broadcast_to(penalty, first.weights.shape)
+    return np.where(first.weights != 0, base, base / relax)
 
 
 def relaxed_fit(

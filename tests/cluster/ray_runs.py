@@ -66,6 +66,7 @@ def result(process: subprocess.Popen[str], seconds: float = 600) -> dict[str, An
         os.killpg(process.pid, signal.SIGKILL)
         raise
     assert process.returncode == 0, error
+    assert out.startswith("{"), out
     return json.loads(out)
 
 

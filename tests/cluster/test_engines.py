@@ -2,11 +2,13 @@
 
 import importlib.util
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.cluster.projects import arrays
 
@@ -26,8 +28,10 @@ from inficond.core.pipeline.engines import (
     without_readers,
 )
 from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.row_fits import ArrayRows
 from inficond.core.pipeline.shards import SourceFile
 from inficond.core.progress import Progress, Silent
+from inficond.core.solver.row_blocks import LocalBlocks, RowBlock, RowBlocks
 from inficond.core.version import __version__
 
 SETTINGS = WorkerSettings(options=BuildOptions(images="x", out=Path("y")), basis="", store="z")
@@ -57,6 +61,20 @@ class OneProcess:
         assert queue.done
 
 
+class RowHolder(OneProcess):
+    """The same, which also holds rows in three blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[int] = []
+
+    @contextmanager
+    def hold(self, rows: ArrayRows, link: str) -> Iterator[RowBlocks]:
+        blocks = [RowBlock(*pickle.loads(pickle.dumps(part)).load(), link) for part in rows.divided(3)]
+        self.held.append(rows.stop)
+        yield LocalBlocks(blocks)
+
+
 def options(tiny: Any, out: Path, **more: Any) -> BuildOptions:
     return BuildOptions(**tiny.arguments(out, cache=False, **more))
 
@@ -75,6 +93,55 @@ def test_an_engine_makes_the_arrays_of_one_process_and_counts_no_shard_twice(
     assert arrays(build_on(again, options(tiny, tmp_path / "again"), f"file://{store}")) == arrays(single)
     assert again.made == 0
     assert build_on(again, options(tiny, tmp_path / "again")) == tmp_path / "again"
+
+
+@pytest.mark.parametrize("lam", [None, 0.01])
+def test_rows_above_a_limit_are_fitted_by_the_workers(tiny: Any, tmp_path: Path, lam: float | None) -> None:
+    pytest.importorskip("fsspec")
+    holder, store = RowHolder(), tmp_path / "store"
+    given = {"lam": lam}
+    local = Project.open(build_on(holder, options(tiny, tmp_path / "local", **given), store, fit_memory=1.0))
+    assert holder.held == []
+    assert not any("workers" in line for line in local.config["choices"])
+    held = Project.open(build_on(holder, options(tiny, tmp_path / "held", **given), store, fit_memory=0.0))
+    n = len(held) - len(held.validation_rows)
+    assert holder.held == [n, n]  # words and random directions
+    told = [line for line in held.config["choices"] if line.startswith("fit: ")]
+    assert f"{n:,} training images × {len(held.concepts)} words are" in told[0]
+    assert "the workers hold them" in told[0]
+    assert float(told[1].rpartition(" ")[2]) <= 1e-4
+    for one, other in ((held.students, local.students), (held.baseline, local.baseline)):
+        assert one is not None
+        assert other is not None
+        largest = np.abs(other.weights).max()
+        np.testing.assert_allclose(one.weights, other.weights, atol=0.02 * largest)
+
+
+def test_fits_that_workers_cannot_make_stay_on_this_machine(tiny: Any, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    holder = RowHolder()
+    made = Project.open(build_on(holder, options(tiny, tmp_path / "out", lam=0.0), fit_memory=0.0))
+    assert holder.held == []
+    assert any("need λ above 0: fitted on this machine" in line for line in made.config["choices"])
+    with pytest.raises(InputError, match="--fit-memory must be a finite number"):
+        build_on(holder, options(tiny, tmp_path / "other"), fit_memory=float("nan"))
+
+
+def test_workers_that_do_not_see_the_folder_are_one_line(tiny: Any, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+
+    class Blind(RowHolder):
+        @contextmanager
+        def hold(self, rows: ArrayRows, link: str) -> Iterator[RowBlocks]:
+            class Refusing:
+                def call(self, method: str, arguments: Any) -> list[Any]:
+                    ArrayRows("/gone/X.npy", rows.T, 0, 1).load()
+                    return []
+
+            yield Refusing()
+
+    with pytest.raises(InputError, match=r"cannot read /gone/X.npy.*in a folder that all workers see"):
+        build_on(Blind(), options(tiny, tmp_path / "out"), fit_memory=0.0)
 
 
 def test_models_and_images_are_opened_and_hashed_once(
@@ -155,8 +222,9 @@ def test_a_store_that_cannot_be_written_ends_the_build_in_one_line(tiny: Any, tm
     ("arguments", "message"),
     [
         (["--engine", "rai"], "unknown engine 'rai': did you mean 'ray'?"),
-        (["--address", "10.0.0.1:6379"], "--address and --store need --engine ray"),
-        (["--store", "shards"], "--address and --store need --engine ray"),
+        (["--address", "10.0.0.1:6379"], "--address, --store and --fit-memory need --engine ray"),
+        (["--fit-memory", "2"], "--address, --store and --fit-memory need --engine ray"),
+        (["--store", "shards"], "--address, --store and --fit-memory need --engine ray"),
     ],
 )
 def test_wrong_options_are_one_line(

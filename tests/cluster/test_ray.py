@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.cluster import ray_runs
 from tests.cluster.projects import arrays
+
+from inficond.core import Project
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`"),
@@ -99,6 +102,52 @@ def test_a_fit_whose_rows_actors_hold_is_that_of_one_process(inside: list[str], 
     assert set(told["listening"]) <= ray_runs.LOOPBACK
     assert told["listening"]
     assert "block 2: cannot read" in told["refused"]
+
+
+def weights(project: Path) -> np.ndarray:
+    return np.asarray(Project.open(project).students.weights)
+
+
+def certified(told: dict[str, Any], count: int) -> bool:
+    """Whether workers held the rows of a build, and its gap is within the tolerance of fits."""
+    lines = [line for line in told["choices"] if line.startswith("fit: ")]
+    assert f"{count:,} training images" in lines[0]
+    return float(lines[1].rpartition(" ")[2]) <= 1e-4
+
+
+def test_rows_above_a_limit_are_fitted_by_actors_one_of_which_is_killed(
+    tiny: Any, inside: list[str], tmp_path: Path
+) -> None:
+    """The program that kills an actor between two passes is `fit_driver.py`."""
+    driver = [sys.executable, str(Path(__file__).with_name("fit_driver.py"))]
+    local, out, store = tmp_path / "local", tmp_path / "out", tmp_path / "store"
+    command = ray_runs.arguments(tiny, tiny.photos, out, "--engine", "ray", "--workers", 1, "--store", store)
+    program = [*driver, "actor", str(os.getpid()), str(tmp_path), *command[3:], "--fit-memory", "0"]
+    told = ray_runs.result(ray_runs.started(program, inside), 300)
+    assert (tmp_path / "actor.reached").exists()
+    ray_runs.result(ray_runs.started(ray_runs.arguments(tiny, tiny.photos, local), []))
+    assert certified(told, told["images"] - told["validation"])
+    expected = weights(local)
+    np.testing.assert_allclose(weights(out), expected, atol=0.02 * np.abs(expected).max())
+
+
+@pytest.mark.nightly
+def test_a_fit_on_two_machines_survives_the_end_of_an_actor_a_machine_and_the_build(
+    tiny: Any, inside: list[str], tmp_path: Path
+) -> None:
+    """Two nodes of Ray in one network namespace; the program itself is `fit_on_two_nodes.py`."""
+    local = tmp_path / "local"
+    ray_runs.result(ray_runs.started(ray_runs.arguments(tiny, tiny.photos, local), []))
+    expected = weights(local)
+    program = [sys.executable, str(Path(__file__).with_name("fit_on_two_nodes.py"))]
+    given = [str(tiny.encoder), str(tiny.teacher), str(tiny.words), str(tiny.photos), str(tmp_path)]
+    told = ray_runs.result(ray_runs.started([*program, *given], inside), 900)
+    assert set(told["listening"]) <= ray_runs.LOOPBACK
+    assert told["unfinished when the build ended"]
+    for name in ("whole", "actor", "node", "driver"):
+        assert certified(told[name], told[name]["images"] - told[name]["validation"]), name
+        found = weights(tmp_path / name)
+        np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max(), err_msg=name)
 
 
 @pytest.mark.nightly

@@ -157,6 +157,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR|URL",
         help="shards of the engine, in a place that all workers share (default: in the project folder)",
     )
+    add(
+        "--fit-memory",
+        type=float,
+        metavar="GB",
+        help="with --engine: training images × words above which the workers hold them during the fit "
+        "(default: half of the free memory)",
+    )
 
 
 def _words(text: str) -> int | str:
@@ -293,12 +300,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from inficond.core.pipeline.engines import build_on, open_engine
 
         engine = open_engine(args.engine, args.address)
-        print_built(lambda progress: build_on(engine, options, args.store, progress), out)
+        print_built(lambda progress: build_on(engine, options, args.store, progress, args.fit_memory), out)
         return 0
-    if args.address is not None or args.store is not None:
+    if args.address is not None or args.store is not None or args.fit_memory is not None:
         from inficond.core.errors import InputError
 
-        raise InputError("--address and --store need --engine ray")
+        raise InputError("--address, --store and --fit-memory need --engine ray")
     print_built(lambda progress: build(options, progress), out)
     return 0
 
