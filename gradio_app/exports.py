@@ -116,9 +116,7 @@ def _write_report(visitor: Visitor, path: Path, progress: Progress) -> None:
     from inficond.core.report.pictures import ReportPictures
 
     session = visitor.session
-    pictures = ReportPictures(
-        visitor.project, session.context.words.embedding, session.context.cells, session.context.words.text
-    )
+    pictures = ReportPictures.of(session.context)
     html = render_html(report(session, progress=progress), pictures)
     path.write_text(html, encoding="utf-8")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from inficond.core.errors import InputError
 from inficond.core.images.crop import centre_crop
 from inficond.gradio_app.page_files import PageFiles
-from inficond.gradio_app.presenters import ContributionBar, contribution_bars
+from inficond.gradio_app.presenters import ContributionBar, contribution_bars, is_unclear, not_seen_line
 from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.visitor import Visitor
 
@@ -120,11 +120,19 @@ def _evidence(
     bars = [bar for row in rows for bar in row["bars"]]
     concepts = {bar["name"] for bar in bars if bar["kind"] == "concept" and "absence" not in bar}
     shown = session.context.cells_of(rgb)
-    regions = {}
+    regions, unclear = {}, set[str]()
     for concept in concepts:
         embedding = session.context.words.embedding(concept)
         text = None if shown is None else session.context.words.text(concept)
+        if shown is not None and is_unclear(
+            session.context.clearness_in(shown, found.regions, found.assignment, concept)
+        ):
+            unclear.add(concept)
+            continue
         region = evidence(found.regions, found.assignment, embedding, shown, text)
         cells = "".join("1" if v else "0" for v in np.asarray(region.mask, bool).ravel())
         regions[concept] = {"score": float(region.score), "cells": cells}
+    for bar in bars:
+        if bar["name"] in unclear and bar["kind"] == "concept" and "absence" not in bar:
+            bar["absence"] = not_seen_line(bar["name"])
     return regions

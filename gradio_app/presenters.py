@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from inficond.core.concepts.clearness import CLEAR, NOT_SEEN
 from inficond.core.tuning.actions import Action, spell
 from inficond.core.tuning.requested import requested_by_concept, requested_by_strength
 
@@ -248,6 +249,16 @@ def absence_line(concept: str, value: float, usual: float) -> str:
     """Return a line with the difference between an image's concept value and the mean."""
     shown = f"{format_number(value)}, usually {format_number(usual)}"
     return f"no {concept} here: {shown}" if value < usual / 2 else f"less {concept} than usual: {shown}"
+
+
+def is_unclear(clearness: float | None) -> bool:
+    """Return whether evidence of this clearness is not shown in an opened image; None is unknown."""
+    return clearness is not None and clearness < CLEAR
+
+
+def not_seen_line(concept: str) -> str:
+    """Return a line in place of evidence that is not clear."""
+    return f"{concept}: {NOT_SEEN} of this image; its value comes from the whole image"
 
 
 def _bar(key: str, name: str, value: float, kind: str, more: str = "") -> ContributionBar:

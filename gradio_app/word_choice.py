@@ -7,6 +7,7 @@ from inficond.core.errors import InputError
 from inficond.core.progress import Progress
 from inficond.core.report.pictures import ReportPictures
 from inficond.core.sessions.discovery import discover_concepts
+from inficond.core.sessions.examples import example_images
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.shown_concepts import (
     SUFFIX,
@@ -16,7 +17,7 @@ from inficond.core.sessions.shown_concepts import (
     example_vector,
     parse_example,
 )
-from inficond.core.sessions.word_proposals import CROPS, ProjectWords, choose_words, strongest_images
+from inficond.core.sessions.word_proposals import CROPS, ProjectWords, choose_words
 from inficond.core.tuning.concepts import check_name
 from inficond.gradio_app.visitor import Visitor
 
@@ -71,13 +72,12 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     """Return the words that are proposed for the visitor's project, with crops of each."""
     session = visitor.session
     found = ProjectWords(session, progress).proposals()
-    pictures = ReportPictures(
-        visitor.project, session.context.words.embedding, session.context.cells, session.context.words.text
-    )
+    pictures = ReportPictures.of(session.context)
     progress.start("cutting out crops", len(found))
     words: list[ProposedWord] = []
     for one in found:
-        crops = [pictures.evidence(row, one.word) for row in strongest_images(session, one.word)]
+        rows = example_images(session, one.word, CROPS, one.cls)
+        crops = [pictures.evidence(row, one.word) for row in rows]
         words.append(
             {
                 "word": one.word,

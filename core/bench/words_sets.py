@@ -41,6 +41,11 @@ class PhotoSet:
         Softmax if the classes exclude each other.
     own : Corpus or None
         A person's own words for these images.
+    thumbnails : sequence of N bytes
+    assignment : (N, h·w) uint8
+        The region of each cell.
+    crop_share : float or None
+        Part of an image that the encoder sees; see `centre_crop`.
     """
 
     name: str
@@ -49,6 +54,9 @@ class PhotoSet:
     T: NDArray[np.float32]
     link: str
     own: Corpus | None
+    thumbnails: Sequence[bytes]
+    assignment: NDArray[np.uint8]
+    crop_share: float | None
 
 
 def load_set(
@@ -75,7 +83,7 @@ def load_set(
     labels = read_labels(table, TableOptions()) if table.is_file() else None
     images = open_source(folder / IMAGES if labels is not None else folder)
     sources = [SourceFile.of(f) for f in images.records]
-    encoding = Encoding(encoder, teacher, thumbnails=False)
+    encoding = Encoding(encoder, teacher)
     store = ShardStore(cache_folder("bench-words"), encoding.basis)
     encode_shards(encoding, store, sources, progress)
     shards = [store.load(shard) for shard in shards_of(sources)]
@@ -93,6 +101,9 @@ def load_set(
         taught.responses,
         "softmax" if is_exclusive(matrix) else "sigmoid",
         None if own is None else load_corpus(own, encoder),
+        [thumbnail for shard in shards for thumbnail in shard.thumbnails],
+        np.concatenate([shard.assignment for shard in shards]),
+        encoder.preprocess.crop_share,
     )
 
 

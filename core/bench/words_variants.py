@@ -11,7 +11,9 @@ from inficond.core.bench.words_sets import PhotoSet
 from inficond.core.concepts.corpus import Corpus
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.models.encoder import Encoder
+from inficond.core.pipeline.picture_sample import PictureSample
 from inficond.core.pipeline.targets import normalised
+from inficond.core.progress import Silent
 from inficond.core.students.baseline import random_concept_vectors, random_directions
 from inficond.core.students.controls import absent_share, mean_fidelity, random_regions, random_rows
 from inficond.core.students.distil import distil
@@ -94,6 +96,8 @@ class Split:
         self.encoder, self.neutral, self.nec, self.seed = encoder, neutral, nec, seed
         self.T = normalised(photos.T, lambda note: None) if photos.link == "softmax" else photos.T
         self.regions = photos.regions[~validation]
+        self._sample = PictureSample(self.T, ~validation, photos.link, photos.crop_share)
+        self._sample.take(0, photos.thumbnails, photos.assignment)
 
     def variants(self) -> Iterator[tuple[str, Measured]]:
         """Measure every variant."""
@@ -109,8 +113,8 @@ class Split:
             own = self.photos.own
             for name, grounded in ((OWN, False), (OWN_GROUNDED, True)):
                 selection = self.select(own, tested=False, grounded=grounded)
-                T = self.T[~self.validation]
-                shown = with_unseen_words(selection, self.regions, self.neutral, T, self.photos.link)
+                T, link = self.T[~self.validation], self.photos.link
+                shown = with_unseen_words(selection, self.regions, self.neutral, T, link, self.clearness)
                 yield name, self.words(shown)
             yield OWN_DIRECTIONS, self.vectors(random_directions(len(own), dim, self.seed))
 
@@ -133,7 +137,12 @@ class Split:
         return select_words(
             corpus, self.regions, self.neutral, tested=tested, grounded=grounded,
             teaching=teaching if tested else None, vocabulary_mean=self.candidates.embeddings.mean(axis=0),
+            clearness=self.clearness,
         )  # fmt: skip
+
+    def clearness(self, corpus: Corpus, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return the clearness of words in each class, as a build does."""
+        return self._sample.clearness(corpus, vectors, self.photos.regions, Silent())
 
     def words(self, selection: WordSelection, prior: bool = True) -> Measured:
         """Fit words, with the name prior that a build chooses."""

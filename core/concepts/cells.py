@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inficond.core.concepts.colours import colour_shares
 from inficond.core.models.encoder import Encoder, load_encoder
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "evidence"
@@ -27,14 +28,17 @@ class Cells:
     ----------
     vectors : (h, w, D) float16
         Unit length.
+    colours : (h, w, 11) float16, optional
+        See `colour_shares`.
     """
 
     vectors: NDArray[np.float16]
+    colours: NDArray[np.float16] | None = None
 
     @property
     def nbytes(self) -> int:
         """Size in memory."""
-        return self.vectors.nbytes
+        return self.vectors.nbytes + (0 if self.colours is None else self.colours.nbytes)
 
     def scores(self, words: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the cosine of words (..., D) with each cell, (..., h, w)."""
@@ -81,4 +85,7 @@ def encode_cells(
     pixels = np.asarray(picture.resize((w, h), Image.Resampling.BICUBIC, box=box))
     encoded = cell_encoder.encode(pixels[None])
     vectors = encoded.regions[0][encoded.assignment[0]]
-    return Cells(np.asarray(vectors, np.float16).reshape(*cell_encoder.grid, cell_encoder.dim))
+    grid = cell_encoder.grid
+    return Cells(
+        np.asarray(vectors, np.float16).reshape(*grid, cell_encoder.dim), colour_shares(pixels, grid)
+    )

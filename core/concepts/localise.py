@@ -98,12 +98,24 @@ def evidence(
     if cells is None:
         mask = _near_largest(scores, TOLERANCE)[assignment]
     else:
-        mask = _near_largest(
-            scores[assignment] + cells.scores(word if text is None else text), CELL_TOLERANCE
-        )
+        own = cells.scores(word if text is None else text)
+        mask = lit_cells(scores[assignment].ravel()[None], own.ravel()[None]).reshape(own.shape)
     return Evidence(region, float(scores[region]), mask)
 
 
+def lit_cells(of_region: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return the cells that show each of K words, (K, h·w) bool; see `CELL_TOLERANCE`.
+
+    Parameters
+    ----------
+    of_region : (K, h·w)
+        Cosine of each word with the region of each cell.
+    own : (K, h·w)
+        Cosine of each word with each cell.
+    """
+    return _near_largest(of_region + own, CELL_TOLERANCE)
+
+
 def _near_largest(scores: np.ndarray, tolerance: float) -> np.ndarray:
-    largest = scores.max()
-    return scores >= largest - tolerance * (largest - scores.min())
+    largest = scores.max(axis=-1, keepdims=True)
+    return scores >= largest - tolerance * (largest - scores.min(axis=-1, keepdims=True))

@@ -9,6 +9,7 @@ import numpy as np
 from inficond.core.concepts.vectors import concept_vectors
 from inficond.core.errors import InputError
 from inficond.core.pipeline.encode import Encoding
+from inficond.core.pipeline.picture_sample import PictureSample
 from inficond.core.pipeline.shards import Shard, ShardStore, ShardSummary, SourceFile, shards_of
 from inficond.core.progress import Progress
 from inficond.core.project.arrays import ArrayWriter, row_blocks
@@ -68,6 +69,7 @@ def assemble(
     encoding: Encoding,
     is_exam: np.ndarray,
     progress: Progress,
+    sample: PictureSample | None = None,
 ) -> np.ndarray:
     """Read the shards and write what a project stores of them, exam images last.
 
@@ -84,6 +86,8 @@ def assemble(
     is_exam : (N,) bool
         Of the images that could be read, in the order of the shards.
     progress : Progress
+    sample : PictureSample, optional
+        Gets thumbnails and assignments of some images.
 
     Returns
     -------
@@ -98,6 +102,7 @@ def assemble(
         Through `progress`.
     """
     progress.start("collecting shards", writer.n_images)
+    written = 0
     for exam in (False, True):
         end = 0
         for of_shard, summary in zip(shards_of(sources), summaries, strict=True):
@@ -111,6 +116,9 @@ def assemble(
                 thumbnails = shard.thumbnails
             else:
                 kept, thumbnails = rows, [shard.thumbnails[i] for i in rows.tolist()]
+            if sample is not None:
+                sample.take(written, thumbnails, shard.assignment[kept])
+            written += len(rows)
             writer.append(
                 ImageBlock(
                     regions=shard.regions[kept],

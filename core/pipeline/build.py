@@ -273,12 +273,15 @@ class _Build:
         n_exam = int(parts.is_exam.sum())
         seen = slice(0, len(rows) - n_exam)
         with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
-            regions = assemble(writer, *shards_read, parts.is_exam, self.progress)
-            labels = self._labels(images, ids, chosen)
             training = ~validation[seen]
+            sample = self.words.sample(T[seen], training, link, self.encoder.preprocess.crop_share)
+            regions = assemble(writer, *shards_read, parts.is_exam, self.progress, sample)
+            labels = self._labels(images, ids, chosen)
             # The products of these steps are small: threads of BLAS would mostly wait for each other.
             with single_threaded_blas():
-                words, names = self.words.select(regions[seen], training, T[seen], link, chosen)
+                words, names = self.words.select(
+                    regions[seen], training, T[seen], link, chosen, sample, self.progress
+                )
             directions = self._directions(len(words.corpus))
             X, X_random = add_concept_vectors(
                 writer, regions, words.vectors, directions, self.scratch, self.progress
@@ -820,6 +823,7 @@ class _Build:
             "choices": self.choices,
             "words": {
                 "needed": words.needed, "left_out": [list(pair) for pair in words.left_out],
+                "unclear": [list(pair) for pair in words.unclear],
                 "not_proposed": list(words.not_proposed), "by_class": words.by_class,
             },
             "name_prior": {"strength": self.words.strength, "helped": self.words.helped},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inficond.core.concepts.cells import ENCODER
 from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
 from inficond.core.concepts.duplicates import merge_duplicates
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
@@ -14,6 +15,8 @@ from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.encoder import Encoder
 from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
+from inficond.core.pipeline.picture_sample import PictureSample
+from inficond.core.progress import Progress
 from inficond.core.students.name_prior import (
     PROPOSED_STRENGTH,
     ClassNames,
@@ -26,6 +29,7 @@ from inficond.core.students.sparsity import MOST_CONCEPTS
 from inficond.core.tuning.word_selection import (
     LEAST_WORDS,
     SEEN_IMAGES,
+    Clearness,
     Teaching,
     WordSelection,
     candidate_words,
@@ -100,11 +104,34 @@ class WordStage:
         self.corpus, self.choose = corpus, choose
         self.strength, self.helped = 0.0, dict[str, list[str]]()
 
+    def sample(
+        self, T: np.ndarray, training: np.ndarray, link: str, crop_share: float | None
+    ) -> PictureSample | None:
+        """Return the training pictures in which the words are looked for; None if they are not."""
+        o = self.options
+        if str(o.encoder) != ENCODER or not o.validity or o.lam is not None:
+            return None
+        return PictureSample(T, training, link, crop_share)
+
     def select(
-        self, all_regions: np.ndarray, training: np.ndarray, T: np.ndarray, link: str, chosen: ClassSet
+        self,
+        all_regions: np.ndarray,
+        training: np.ndarray,
+        T: np.ndarray,
+        link: str,
+        chosen: ClassSet,
+        sample: PictureSample | None,
+        progress: Progress,
     ) -> tuple[WordSelection, ClassNames | None]:
         """Return the words of the project, and the class names unless the name prior is off."""
         o = self.options
+        clearness: Clearness | None = None
+        if sample is not None:
+            pictures = sample
+
+            def clearness(corpus: Corpus, vectors: np.ndarray) -> np.ndarray | None:
+                return pictures.clearness(corpus, vectors, all_regions, progress)
+
         rows = np.flatnonzero(training)
         if len(rows) > SEEN_IMAGES:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]
@@ -129,9 +156,10 @@ class WordStage:
             grounded=o.grounding,
             teaching=teaching,
             vocabulary_mean=self._word_mean,
+            clearness=clearness,
         )
         if o.concepts is not None and o.validity and o.lam is None:
-            selection = with_unseen_words(selection, regions, neutral, T_seen, link)
+            selection = with_unseen_words(selection, regions, neutral, T_seen, link, clearness)
         self.choose(f"words: {selection.reason}")
         self._report_seen(selection, chosen)
         self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
@@ -176,6 +204,14 @@ class WordStage:
 
     def _report_seen(self, words: WordSelection, classes: ClassSet) -> None:
         """Report how many of the own words the images of each class show."""
+        if self.options.concepts is None:
+            return
+        if words.unclear:
+            shown = [word for word, _ in words.unclear]
+            self.notes.remark(
+                f"{len(shown)} own word{'s' * (len(shown) != 1)} seen in no single place of the images of "
+                f"any class: {', '.join(shown[:12])}{', …' if len(shown) > 12 else ''}"
+            )
         if words.unseen is None or not words.unseen.any():
             return
         shown = [f"{name} {n}" for name, n in zip(classes.names, (~words.unseen).sum(axis=1).tolist())]

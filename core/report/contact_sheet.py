@@ -23,7 +23,7 @@ h2 { margin: 2rem 0 .4rem; } section { margin: 0 0 1rem; } p { margin: 0 0 .3rem
 def contact_sheet(
     session: "Session",
     proposals: Sequence["WordProposal"],
-    strongest: Callable[[str], Sequence[int]],
+    examples: Callable[["WordProposal"], Sequence[int]],
 ) -> str:
     """Return the contact sheet of proposed words as HTML.
 
@@ -32,19 +32,17 @@ def contact_sheet(
     session : Session
     proposals : sequence of WordProposal
         Class by class.
-    strongest : callable
-        Returns the rows of the images whose crops show a word.
+    examples : callable
+        Returns the rows of the images whose crops show a proposed word.
     """
-    pictures = ReportPictures(
-        session.project, session.context.words.embedding, session.context.cells, session.context.words.text
-    )
+    pictures = ReportPictures.of(session.context)
     parts, shown = [], ""
     for one in proposals:
         if one.cls != shown:
             shown = one.cls
             parts.append(f"<h2>{escape(shown)}</h2>")
         crops = []
-        for row in strongest(one.word):
+        for row in examples(one):
             source, alt = pictures.evidence(row, one.word), f"{one.word} in {session.image_ids[row]}"
             if source:
                 crops.append(f'<img src="{source}" alt="{escape(alt)}" title="{escape(alt)}">')
@@ -54,8 +52,9 @@ def contact_sheet(
             f'<div class="crops">{"".join(crops) or "no image shows it"}</div></section>'
         )
     about = (
-        "For each word, the images in which its value is largest, with the evidence region in colour. Accept "
-        "a word if the regions show what it names."
+        "For each word, images of the class with large values that show it most clearly, with the evidence "
+        "region in colour; a whole picture where the word is seen in no single place. Accept a word if the "
+        "regions show what it names."
     )
     return _page(f"Words of {session.project.name}", about, parts)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from inficond.core.concepts.cells import Cells
     from inficond.core.project.folder import ProjectFolder
+    from inficond.core.sessions.project_context import ProjectContext
 
 SIDE = 136
 """Pixels of a square picture; it is displayed at two thirds of its size, for high-density screens."""
@@ -58,6 +59,9 @@ class ReportPictures:
         Returns the encoded cells of the image of a row, or None.
     text : callable, optional
         Returns the text vector of a concept, which is compared with the cells; `embedding` by default.
+    clearness : callable, optional
+        Returns the clearness of a concept in the image of a row, or None. A picture whose evidence is not
+        clear is shown as a whole.
     """
 
     def __init__(
@@ -66,11 +70,18 @@ class ReportPictures:
         embedding: Any,
         cells: "Callable[[int], Cells | None]" = lambda row: None,
         text: "Callable[[str], NDArray[np.float32]] | None" = None,
+        clearness: "Callable[[int, str], float | None]" = lambda row, concept: None,
     ) -> None:
-        self._project = project
+        self._project, self._clearness = project, clearness
         self._embedding = embedding
         self._cells, self._text = cells, text or embedding
         self._plain: dict[int, str] = {}
+
+    @classmethod
+    def of(cls, context: "ProjectContext") -> "ReportPictures":
+        """Return the pictures of a project, with evidence by cells where its encoder has them."""
+        words = context.words
+        return cls(context.project, words.embedding, context.cells, words.text, context.clearness)
 
     def image(self, row: int) -> str:
         """Return the centre of an image; empty without a thumbnail."""
@@ -92,7 +103,8 @@ class ReportPictures:
         Returns
         -------
         str
-            A data URI; the plain picture if the project has no regions, empty without a thumbnail.
+            A data URI; the plain picture if the project has no regions or the evidence is not clear, empty
+            without a thumbnail.
         """
         from inficond.core.concepts import evidence
 
@@ -101,12 +113,21 @@ class ReportPictures:
             return ""
         try:
             regions, assignment = self._project.regions(row), self._project.assignment(row)
+            if not self.is_clear(row, concept):
+                return self.image(row)
             cells = self._cells(row)
             text = None if cells is None else self._text(concept)
             found = evidence(regions, assignment, self._embedding(concept), cells, text)
         except InputError:
             return self.image(row)
         return _uri(_lit(picture, found.mask, self._project.crop(row)))
+
+    def is_clear(self, row: int, concept: str) -> bool:
+        """Return whether the evidence of a concept in an image is shown as an example of it."""
+        from inficond.core.concepts.clearness import CLEAR_EXAMPLE
+
+        found = self._clearness(row, concept)
+        return found is None or found >= CLEAR_EXAMPLE
 
     def region(self, row: int, region: int) -> str:
         """Return an image with one region in colour and the rest in grey; -1 is the whole image.

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inficond.core.cache import Cache
-from inficond.core.concepts import concept_vectors
+from inficond.core.concepts import concept_vectors, load_corpus
 from inficond.core.concepts.cells import ENCODER, Cells, encode_cells, load_cell_encoder
+from inficond.core.concepts.clearness import ClearnessOfWords
 from inficond.core.errors import InputError
 from inficond.core.history.node import Node
 from inficond.core.history.store import History
@@ -28,6 +29,7 @@ from inficond.core.progress import Progress
 from inficond.core.project import files
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.project.image_map import ImageMap, image_map, stored_map
+from inficond.core.sessions.shown_concepts import SUFFIX
 from inficond.core.sessions.word_embeddings import WordEmbeddings
 from inficond.core.tuning.workspace import Workspace
 from inficond.core.version import __version__
@@ -36,8 +38,10 @@ Model = TypeVar("Model", Encoder, Teacher)
 
 FITTING_PACKAGES = ("concepts", "evaluation", "solver", "students", "tuning")
 """Packages of core whose sources decide the result of a fit or its metrics."""
-CELL_BYTES = 16 * 2**20
-"""Size of the encoded cells that are kept, for about 1,000 images."""
+CELL_BYTES = 48 * 2**20
+"""Size of the encoded cells that are kept, for about 650 images."""
+CLEARNESS_VALUES = 100_000
+"""Pairs of an image and a word whose clearness is kept."""
 
 
 class ProjectContext:
@@ -64,6 +68,7 @@ class ProjectContext:
         self.history_store = History(project.path / files.HISTORY, self.data_hash)
         self.words = WordEmbeddings(project, lambda: self.encoder)
         self._cells = Cache(CELL_BYTES, "cells")
+        self._clearness = Cache(CLEARNESS_VALUES, "clearness")
 
     @cached_property
     def data_hash(self) -> str:
@@ -215,6 +220,33 @@ class ProjectContext:
         share = (self.project.config.get("encoder") or {}).get("crop_share", 1.0)
         crop = centre_crop(rgb.shape[1], rgb.shape[0], share)
         return encode_cells(self.cell_encoder, Image.fromarray(rgb), crop)
+
+    def clearness(self, row: int, concept: str) -> float | None:
+        """Return the estimated probability that an image's evidence of a concept shows what it names.
+
+        None where cells cannot tell: the encoder is not the embedded one, or the concept has no word.
+        """
+        if concept.endswith(SUFFIX) or not self._shows_cells:
+            return None
+
+        def measure() -> float | None:
+            cells = self.cells(row)
+            if cells is None:
+                return None
+            return self.clearness_in(cells, self.project.regions(row), self.project.assignment(row), concept)
+
+        found: float | None = self._clearness.get((row, concept), measure, lambda value: 1)
+        return found
+
+    def clearness_in(
+        self, cells: Cells, regions: NDArray[np.floating], assignment: NDArray[np.uint8], concept: str
+    ) -> float | None:
+        """Return `clearness` for a picture with encoded cells; None if the concept has no word."""
+        if concept.endswith(SUFFIX):
+            return None
+        word, text = self.words.embedding(concept), self.words.text(concept)
+        meter = ClearnessOfWords(word[None], text[None], load_corpus(None).embeddings, [concept])
+        return float(meter.of(cells, regions, assignment)[0])
 
     @cached_property
     def cell_encoder(self) -> Encoder:

@@ -608,7 +608,8 @@ class Session:
         self.class_index(cls)
         vocabulary, embeddings = self.context.words.grounded_vocabulary(words, progress)
         if words is None:
-            left_out = (self.project.config.get("words") or {}).get("left_out") or []
+            described = self.project.config.get("words") or {}
+            left_out = [*(described.get("left_out") or []), *(described.get("unclear") or [])]
             invalid = {str(pair[0]) for pair in left_out if isinstance(pair, list) and pair}
             kept = [k for k, word in enumerate(vocabulary) if word not in invalid]
             vocabulary, embeddings = tuple(vocabulary[k] for k in kept), embeddings[kept]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.domains import widened
@@ -224,16 +223,6 @@ class ProjectWords:
             [self.corpus.embeddings[rows], np.zeros((len(added), len(vector)), np.float32)]
         )
         return same_word(word, vector, [*known, *added], others)
-
-
-def strongest_images(session: "Session", word: str, count: int = CROPS) -> list[int]:
-    """Return the rows of the images with the largest values of a word, largest first."""
-    own = session.project.concepts
-    values: NDArray[np.float32] = (
-        np.asarray(session.project.X[:, own.index(word)]) if word in own else session.workspace.word(word)
-    )
-    order = np.argsort(-values, kind="stable")[:count]
-    return [int(row) for row in order if values[row] > 0]
 
 
 def choose_words(

@@ -5,6 +5,7 @@ person's own words always enter. Both are grounded: their vectors move half-way 
 that they name.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.domains import widened
 from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
-from inficond.core.concepts.validity import unseen_words, word_validity
+from inficond.core.concepts.validity import CLASS_RANKS, unseen_words, word_validity
 from inficond.core.models.encoder import Encoder
 from inficond.core.students.name_prior import ClassNames
 from inficond.core.students.proposals import propose_words
@@ -24,6 +25,12 @@ SEEN_IMAGES = 20_000
 """Most training images on which words are tested and grounded."""
 LEAST_WORDS = 40
 """A project keeps at least this number of built-in words: those found in most images."""
+CLEAR_WORD, CLEAR_OWN_WORD = 0.55, 0.5
+"""Least clearness in a class with which a built-in word, or a person's own one, may count for the class."""
+LEAST_CLEAR = 3
+"""Clear words without which a class is not restricted to clear words."""
+Clearness = Callable[[Corpus, NDArray[np.float32]], "NDArray[np.float32] | None"]
+"""Returns the clearness (C, K) of K words with their vectors in each class, or None if it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,9 @@ class WordSelection:
         Proposed words of each class, best first; empty if nothing was proposed.
     unseen : (C, K) bool or None
         Words that the training images of a class do not show; None if this was not tested.
+    unclear : tuple of (str, float)
+        Built-in words that were left out because no class shows them clearly in one place, and their largest
+        clearness in a class; own words of this kind are kept and listed.
     """
 
     corpus: Corpus
@@ -62,6 +72,7 @@ class WordSelection:
     not_proposed: tuple[str, ...] = ()
     by_class: list[list[str]] = field(default_factory=list)
     unseen: NDArray[np.bool_] | None = None
+    unclear: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +105,7 @@ def with_unseen_words(
     neutral: NeutralRegions,
     T: NDArray[np.floating],
     link: str,
+    clearness: Clearness | None = None,
 ) -> WordSelection:
     """Find the words that the training images of a class do not show, for a person's own words.
 
@@ -108,10 +120,33 @@ def with_unseen_words(
         Responses of the teacher to these images.
     link : {"sigmoid", "softmax"}
         With softmax, an image belongs to its most probable class.
+    clearness : callable, optional
+        Words that no image of a class shows clearly count as not seen in it.
     """
     yes = T.argmax(axis=1)[:, None] == np.arange(T.shape[1]) if link == "softmax" else T >= 0.5
     words = selection.corpus.embeddings
-    return replace(selection, unseen=unseen_words(regions, yes, words, neutral.hubness(words)))
+    unseen = unseen_words(regions, yes, words, neutral.hubness(words))
+    if clearness is None or len(words) <= CLASS_RANKS:
+        return replace(selection, unseen=unseen)
+    found = clearness(selection.corpus, selection.vectors)
+    if found is None:
+        return replace(selection, unseen=unseen)
+    best = found.max(axis=0)
+    unclear = _listed(selection.corpus, best, best < CLEAR_OWN_WORD)
+    return replace(selection, unseen=unseen | not_clear(found, CLEAR_OWN_WORD), unclear=unclear)
+
+
+def not_clear(clearness: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    """Return the words (C, K) that a class does not show clearly; none for a class with few clear words."""
+    unclear = clearness < least
+    few = (~unclear).sum(axis=1) < LEAST_CLEAR
+    return unclear & ~few[:, None]
+
+
+def _listed(
+    corpus: Corpus, best: NDArray[np.float32], which: NDArray[np.bool_]
+) -> tuple[tuple[str, float], ...]:
+    return tuple((corpus.names[k], round(float(best[k]), 2)) for k in np.flatnonzero(which).tolist())
 
 
 def candidate_words(corpus: Corpus, encoder: Encoder) -> Corpus:
@@ -137,6 +172,7 @@ def select_words(
     grounded: bool,
     teaching: Teaching | None = None,
     vocabulary_mean: NDArray[np.float32] | None = None,
+    clearness: Clearness | None = None,
 ) -> WordSelection:
     """Select the words of a project.
 
@@ -156,6 +192,9 @@ def select_words(
         Classes for which words are proposed if more are valid than wanted; otherwise every valid word enters.
     vocabulary_mean : (D,), optional
         Mean text vector of a large vocabulary; the mean of the candidates by default.
+    clearness : callable, optional
+        Tested words that no class shows clearly are left out, and a word may only count for the classes that
+        show it clearly.
 
     Returns
     -------
@@ -197,6 +236,24 @@ def select_words(
             kinds = dict.fromkeys(d.name for d in domains.domains if d is not None) if domains else {}
             reason += f", and that belong to a class ({', '.join(kinds)})"
     by_class: list[list[str]] = []
+    unclear: tuple[tuple[str, float], ...] = ()
+    unseen = None
+    if tested and clearness is not None and len(corpus) > 0:
+        vectors = corpus.embeddings
+        if grounded:
+            vectors = ground_words(regions, vectors, hubness, neutral.mean, word_mean)[0]
+        found = clearness(corpus, vectors)
+        if found is not None:
+            best = found.max(axis=0)
+            kept = best >= CLEAR_WORD
+            if kept.sum() < LEAST_WORDS:
+                kept[np.argsort(-best, kind="stable")[:LEAST_WORDS]] = True
+            unclear = _listed(corpus, best, ~kept)
+            rows = np.flatnonzero(kept)
+            corpus = Corpus(tuple(corpus.concepts[k] for k in rows), corpus.embeddings[rows])
+            hubness, unseen = hubness[rows], not_clear(found[:, rows], CLEAR_WORD)
+            if unclear:
+                reason += f", without {len(unclear)} that no class shows clearly in one place"
     if tested and teaching is not None and len(corpus) > teaching.most:
         penalty = (
             None if names is None else names.penalties(corpus.embeddings, teaching.strength, corpus.names)
@@ -211,8 +268,11 @@ def select_words(
         reason = f"{len(rows)} proposed class by class, out of {reason}"
         corpus = Corpus(tuple(corpus.concepts[k] for k in rows), corpus.embeddings[rows])
         hubness = hubness[rows]
+        unseen = None if unseen is None else unseen[:, rows]
     if not grounded:
-        return WordSelection(corpus, corpus.embeddings, {}, left_out, needed, reason, not_proposed, by_class)
+        return WordSelection(
+            corpus, corpus.embeddings, {}, left_out, needed, reason, not_proposed, by_class, unseen, unclear
+        )
     vectors, counts = ground_words(regions, corpus.embeddings, hubness, neutral.mean, word_mean)
     described = {
         "hubness": hubness.astype(float).tolist(),
@@ -229,4 +289,6 @@ def select_words(
         f"{reason}; {moved} moved towards their regions",
         not_proposed,
         by_class,
+        unseen,
+        unclear,
     )

@@ -14,8 +14,9 @@ import { settings } from "./storage.js";
 /** @typedef {import("./payloads").ProposedWord} ProposedWord */
 
 const ABOUT =
-  "The students use the checked words. For each word you see the images in which its value is " +
-  "largest, with the evidence region in colour. Keep a word if the regions show what it names.";
+  "The students use the checked words. For each word you see images of the class with large values that " +
+  "show it most clearly, with the evidence region in colour, or whole where the word is seen in no single " +
+  "place. Keep a word if the regions show what it names.";
 
 /** Offer the dialog once for a project without steps. */
 export function offerWords() {

@@ -12,9 +12,10 @@ from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.sessions.examples import example_images
 from inficond.core.sessions.shown_concepts import SUFFIX, WHOLE, example_vector, parse_example
 from inficond.core.sessions.word_audit import audit_words
-from inficond.core.sessions.word_proposals import ProjectWords, choose_words, strongest_images
+from inficond.core.sessions.word_proposals import ProjectWords, choose_words
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_phrase_of_sixty_words_is_refused_in_one_line(project: Project) -> Non
 
 def test_the_strongest_images_of_a_colour_have_that_colour(project: Project) -> None:
     session = project.session()
-    rows = strongest_images(session, "green")
+    rows = example_images(session, "green", 12)
     assert len(rows) == 12
     assert all(project.image_ids[row].startswith("green/") for row in rows)
 

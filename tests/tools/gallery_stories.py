@@ -22,9 +22,9 @@ from inficond.core.audit.audit import audit
 from inficond.core.demo import demo_project
 from inficond.core.progress import Silent
 from inficond.core.sessions.class_confusion import confusion_table
+from inficond.core.sessions.examples import example_images
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.shown_concepts import parse_example
-from inficond.core.sessions.word_proposals import strongest_images
 from inficond.core.student_page import export_student_page
 from inficond.core.tuning.actions import Action
 
@@ -233,7 +233,7 @@ def example_figure(facts: Facts, projects: Projects) -> str:
 
 def replaced_facts(projects: Projects) -> Facts:
     session = projects.demo
-    images = [session.image_ids[row] for row in strongest_images(session, "ball", 4)]
+    images = [session.image_ids[row] for row in example_images(session, "ball", 4)]
     before, weights = fidelity(session, "fruit"), words(session, "fruit")
     session.rename_concept("ball", "round fruit")
     return {

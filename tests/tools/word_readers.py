@@ -21,6 +21,7 @@ import numpy as np
 
 from inficond.core import Project
 from inficond.core.report.pictures import ReportPictures
+from inficond.core.sessions.examples import example_images
 
 LARGEST, CROPS, PER_SHEET = 5, 6, 10
 
@@ -31,12 +32,10 @@ def largest_words(session: Any, cls: int) -> list[int]:
     return [k for k in np.argsort(-weights, kind="stable")[:LARGEST].tolist() if weights[k] > 0]
 
 
-def strongest_rows(session: Any, cls: int, column: int) -> list[int]:
-    """Return the images that the student answers with yes and to which a word contributes most."""
-    scores = session.scores()[:, cls]
-    rows = np.flatnonzero(scores >= session.students.thresholds[cls])
-    values = session.X[rows, column]
-    return rows[np.argsort(-values, kind="stable")][:CROPS].tolist()
+def example_rows(session: Any, cls: str, word: str, pictures: ReportPictures) -> list[int]:
+    """Return the images of a class that the page shows as examples of a word with lit evidence."""
+    rows = example_images(session, word, CROPS, cls)
+    return [row for row in rows if pictures.is_clear(row, word)]
 
 
 def write_sheets(out: Path, projects: dict[str, Path], seed: int = 0) -> None:
@@ -47,19 +46,14 @@ def write_sheets(out: Path, projects: dict[str, Path], seed: int = 0) -> None:
     for name, folder in projects.items():
         data, method = name.split("/")
         session = Project.open(folder).session("main")
-        pictures = ReportPictures(
-            session.project,
-            session.context.words.embedding,
-            session.context.cells,
-            session.context.words.text,
-        )
+        pictures = ReportPictures.of(session.context)
         for cls, label in enumerate(session.students.classes):
             for column in largest_words(session, cls):
                 word = session.students.concepts[column]
                 item = items.setdefault((data, label, word), {"methods": []})
                 item["methods"].append(method)
                 if "crops" not in item:
-                    rows = strongest_rows(session, cls, column)
+                    rows = example_rows(session, label, word, pictures)
                     item["crops"] = [pictures.evidence(row, word) for row in rows]
     order = sorted(items)
     random.Random(seed).shuffle(order)

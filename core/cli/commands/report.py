@@ -36,12 +36,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     session = Project.open(args.project).session()
     data = report(session, classes=args.classes, progress=out.progress())
     if target is not None:
-        pictures = ReportPictures(
-            session.project,
-            session.context.words.embedding,
-            session.context.cells,
-            session.context.words.text,
-        )
+        pictures = ReportPictures.of(session.context)
         text = render_html(data, pictures).encode("utf-8")
         with replacing(target) as file:
             file.write(text)

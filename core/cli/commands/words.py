@@ -116,9 +116,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _write_sheet(session: Any, proposals: Sequence[Any], sheet: Path) -> None:
     from inficond.core.atomic_io import replacing
     from inficond.core.report.contact_sheet import contact_sheet
-    from inficond.core.sessions.word_proposals import strongest_images
+    from inficond.core.sessions.examples import example_images
+    from inficond.core.sessions.word_proposals import CROPS
 
-    text = contact_sheet(session, proposals, lambda word: strongest_images(session, word))
+    text = contact_sheet(session, proposals, lambda one: example_images(session, one.word, CROPS, one.cls))
     with replacing(sheet) as file:
         file.write(text.encode())
 

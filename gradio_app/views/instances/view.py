@@ -8,7 +8,7 @@ from inficond.core.errors import InputError
 from inficond.core.evaluation.subsets import SUBSETS
 from inficond.gradio_app.comparison import describe_moved
 from inficond.gradio_app.page_files import COLUMNS, PER_SHEET, TILE
-from inficond.gradio_app.presenters import contribution_bars
+from inficond.gradio_app.presenters import contribution_bars, is_unclear, not_seen_line
 from inficond.gradio_app.queries import (
     class_subset_codes,
     describe_filters,
@@ -201,6 +201,9 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
     try:
         present = [b for b in bars if b["kind"] == "concept" and "absence" not in b]
         for bar in present[:MAX_EVIDENCE]:
+            if is_unclear(session.context.clearness(row, bar["name"])):
+                bar["absence"] = not_seen_line(bar["name"])
+                continue
             region = session.evidence(row, bar["name"])
             cells = np.asarray(region.mask, bool).ravel()
             evidence[bar["name"]] = {

@@ -1,0 +1,97 @@
+"""Clearness: how well the lit cells of a picture show what a word names.
+
+The value of a word comes from regions that are too alike, so the images with the largest values need not show
+the thing. The cells of a picture (`inficond.core.concepts.cells`) tell more. The clearness of a word in a
+picture estimates the probability that a reader accepts the evidence: that the lit part shows what the word
+names. It is a logistic function of three quantities:
+
+- the margin: cosine of the word with the mean lit cell, minus that of the best word of the built-in corpus
+  with another meaning (cosine of text vectors below `SAME_MEANING`),
+- the agreement: the position of the region's cosine at the strongest cell in the range of the regions,
+- the size of the lit part.
+
+The coefficients were fitted to the judgements of three readers on 708 crops (`docs/words/README.md`), which
+count the accepted crops of each word. Left-out sets of images were predicted with a log loss of 0.612 per
+crop, against 0.693 for the mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts.cells import Cells
+from inficond.core.concepts.colours import COLOURS, FULL_SHARE, colour_of
+from inficond.core.concepts.localise import lit_cells
+
+SAME_MEANING = 0.7
+MARGIN, AGREEMENT, SIZE, CONSTANT = 7.8, 2.0, 2.6, -2.06
+CLEAR = 0.5
+"""In an opened image, evidence of at least this clearness is shown."""
+CLEAR_EXAMPLE = 0.6
+"""Evidence of at least this clearness is shown as an example of a word."""
+NOT_SEEN = "seen in no single place"
+"""Remark in place of evidence that is not clear."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClearnessOfWords:
+    """Clearness of some words in pictures.
+
+    Parameters
+    ----------
+    words : (K, D) float32
+        Concept vectors, which are compared with regions.
+    texts : (K, D) float32
+        Text vectors, which are compared with cells.
+    rivals : (V, D) float32
+        Text vectors of other words.
+    names : sequence of K str, optional
+        The words. The clearness of a word that names a colour is reduced where the lit part lacks it.
+    """
+
+    words: NDArray[np.float32]
+    texts: NDArray[np.float32]
+    rivals: NDArray[np.float32]
+    names: Sequence[str] = ()
+    _same: NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_same", self.texts @ self.rivals.T >= SAME_MEANING)
+
+    def of(
+        self, cells: Cells, regions: NDArray[np.floating], assignment: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Return the clearness of each word in a picture, (K,) in [0, 1].
+
+        Parameters
+        ----------
+        cells : Cells
+        regions : (R, D) float16
+        assignment : (h, w) uint8
+            The region of each cell.
+        """
+        dim = self.texts.shape[1]
+        at = np.asarray(assignment).ravel()
+        of_region = (self.words @ np.asarray(regions, np.float32).T)[:, at]  # (K, h·w)
+        own = cells.scores(self.texts).reshape(len(self.texts), -1)
+        lit = lit_cells(of_region, own)
+        size = lit.mean(axis=1)
+        vectors = cells.vectors.reshape(-1, dim).astype(np.float32)
+        mean = (lit.astype(np.float32) @ vectors) / lit.sum(axis=1, keepdims=True)
+        others = np.where(self._same, -1.0, mean @ self.rivals.T).max(axis=1, initial=-1.0)
+        margin = np.einsum("kd,kd->k", mean, self.texts) - others
+        low, high = of_region.min(axis=1), of_region.max(axis=1)
+        there = np.take_along_axis(of_region, own.argmax(axis=1)[:, None], axis=1)[:, 0]
+        agreement = 1 - (high - there) / np.maximum(high - low, 1e-6)
+        logit = MARGIN * margin + AGREEMENT * agreement + SIZE * size + CONSTANT
+        found = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        if cells.colours is not None:
+            shares = cells.colours.reshape(lit.shape[1], -1).astype(np.float32)
+            for k, name in enumerate(self.names):
+                colour = colour_of(name)
+                if colour is not None:
+                    share = float(shares[lit[k], COLOURS.index(colour)].mean())
+                    found[k] *= min(1.0, share / FULL_SHARE)
+        return found

@@ -1,0 +1,113 @@
+"""Sample of training pictures in which a build looks for its words."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inficond.core.concepts.cells import Cells, encode_cells, load_cell_encoder
+from inficond.core.concepts.clearness import ClearnessOfWords
+from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.errors import InputError
+from inficond.core.images.crop import centre_crop
+from inficond.core.progress import Progress
+
+PER_CLASS, MOST = 40, 400
+"""Most pictures of a class, and of all classes."""
+CLEAREST = 6
+"""The clearness of a word in a class is its mean in so many pictures of the class, the clearest ones."""
+
+
+def members(T: NDArray[np.floating], link: str) -> NDArray[np.bool_]:
+    """Return the images of each class, (n, C); with softmax, an image belongs to its most probable class."""
+    if link == "softmax":
+        return np.asarray(T.argmax(axis=1)[:, None] == np.arange(T.shape[1]))
+    return np.asarray(T >= 0.5)
+
+
+class PictureSample:
+    """Thumbnails of a few training images of each class, collected while a build writes the images.
+
+    Parameters
+    ----------
+    T : (n, C)
+        Responses to the images that are not locked.
+    training : (n,) bool
+    link : {"sigmoid", "softmax"}
+    crop_share : float, optional
+        Part of the image that the encoder sees, as in `centre_crop`.
+    """
+
+    def __init__(
+        self, T: NDArray[np.floating], training: NDArray[np.bool_], link: str, crop_share: float | None
+    ) -> None:
+        yes = members(np.asarray(T), link) & training[:, None]
+        per_class = max(CLEAREST, min(PER_CLASS, MOST // yes.shape[1]))
+        rows = [_spaced(np.flatnonzero(of_class), per_class) for of_class in yes.T]
+        self.rows: NDArray[np.intp] = np.unique(np.concatenate(rows))
+        self._yes, self._share = yes[self.rows], crop_share
+        self._pictures: dict[int, tuple[bytes, NDArray[np.uint8]]] = {}
+        self._cells: dict[int, tuple[Cells, NDArray[np.uint8]]] | None = None
+
+    def take(self, start: int, thumbnails: Sequence[bytes], assignment: NDArray[np.uint8]) -> None:
+        """Keep the pictures of the sample among consecutive images, the first of which is row `start`."""
+        first, last = np.searchsorted(self.rows, [start, start + len(thumbnails)])
+        for row in self.rows[first:last].tolist():
+            self._pictures[row] = thumbnails[row - start], np.array(assignment[row - start])
+
+    def clearness(
+        self, corpus: Corpus, vectors: NDArray[np.float32], regions: NDArray[np.floating], progress: Progress
+    ) -> NDArray[np.float32] | None:
+        """Return the clearness of each word in each class, (C, K); None if no picture can be read.
+
+        A class without pictures gets 1.
+
+        Parameters
+        ----------
+        corpus : Corpus
+            K words with their text vectors.
+        vectors : (K, D) float32
+            Vectors of the concepts.
+        regions : (n, R, D) float16
+            Of the images that are not locked.
+        progress : Progress
+        """
+        meter = ClearnessOfWords(vectors, corpus.embeddings, load_corpus(None).embeddings, corpus.names)
+        if self._cells is None:
+            self._cells = self._encoded(progress)
+        found = [meter.of(cells, regions[self.rows[i]], at) for i, (cells, at) in self._cells.items()]
+        if not found:
+            return None
+        values, yes = np.stack(found), self._yes[list(self._cells)]
+        out = np.ones((yes.shape[1], len(corpus)), np.float32)
+        for c in np.flatnonzero(yes.any(axis=0)):
+            out[c] = np.sort(values[yes[:, c]], axis=0)[-CLEAREST:].mean(axis=0)
+        return out
+
+    def _encoded(self, progress: Progress) -> dict[int, tuple[Cells, NDArray[np.uint8]]]:
+        """Encode the cells of the pictures, each once."""
+        from PIL import Image
+
+        out: dict[int, tuple[Cells, NDArray[np.uint8]]] = {}
+        encoder = load_cell_encoder()
+        progress.start("looking for the words", len(self.rows))
+        for i, row in enumerate(self.rows.tolist()):
+            progress.advance()
+            if row not in self._pictures:
+                continue
+            thumbnail, assignment = self._pictures[row]
+            try:
+                with Image.open(io.BytesIO(thumbnail), formats=("JPEG", "WEBP", "PNG")) as picture:
+                    rgb = picture.convert("RGB")
+                cells = encode_cells(encoder, rgb, centre_crop(*rgb.size, self._share))
+            except (InputError, OSError):
+                continue
+            out[i] = cells, assignment.reshape(cells.vectors.shape[:2])
+        return out
+
+
+def _spaced(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
