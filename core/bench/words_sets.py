@@ -1,7 +1,7 @@
 """Labelled folders for the benchmark of words: encodings, responses of a probe, a person's own words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class PhotoSet:
     own : Corpus or None
         A person's own words for these images.
     thumbnails : sequence of N bytes
+        Empty: words are chosen without looking for them in pictures.
     assignment : (N, h·w) uint8
         The region of each cell.
     crop_share : float or None
@@ -54,9 +55,9 @@ class PhotoSet:
     T: NDArray[np.float32]
     link: str
     own: Corpus | None
-    thumbnails: Sequence[bytes]
-    assignment: NDArray[np.uint8]
-    crop_share: float | None
+    thumbnails: Sequence[bytes] = ()
+    assignment: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    crop_share: float | None = None
 
 
 def load_set(

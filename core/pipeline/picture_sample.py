@@ -73,12 +73,12 @@ class PictureSample:
             Of the images that are not locked.
         progress : Progress
         """
-        meter = ClearnessOfWords(vectors, corpus.embeddings, load_corpus(None).embeddings, corpus.names)
         if self._cells is None:
-            self._cells = self._encoded(progress)
-        found = [meter.of(cells, regions[self.rows[i]], at) for i, (cells, at) in self._cells.items()]
-        if not found:
+            self._cells = self._encoded(progress) if self._pictures else {}
+        if not self._cells:
             return None
+        meter = ClearnessOfWords(vectors, corpus.embeddings, load_corpus(None).embeddings, corpus.names)
+        found = [meter.of(cells, regions[self.rows[i]], at) for i, (cells, at) in self._cells.items()]
         values, yes = np.stack(found), self._yes[list(self._cells)]
         out = np.ones((yes.shape[1], len(corpus)), np.float32)
         for c in np.flatnonzero(yes.any(axis=0)):
