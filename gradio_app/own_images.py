@@ -134,5 +134,5 @@ def _evidence(
         regions[concept] = {"score": float(region.score), "cells": cells}
     for bar in bars:
         if bar["name"] in unclear and bar["kind"] == "concept" and "absence" not in bar:
-            bar["absence"] = not_seen_line(bar["name"])
+            bar["unclear"] = not_seen_line(bar["name"])
     return regions

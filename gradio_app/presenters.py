@@ -61,6 +61,7 @@ class MetricChip(TypedDict):
 class ContributionBar(TypedDict):
     """A term of a logit; `kind` is ``concept``, ``rest``, ``bias`` or ``sum``.
 
+    `unclear` is the line in place of the region of a concept that is seen in no single place.
     `absence` describes a concept whose value is below the mean: it has no evidence region. `absent` is the
     word for its label: "no" below half of the mean, else "less".
     """
@@ -71,6 +72,7 @@ class ContributionBar(TypedDict):
     kind: str
     more: str
     absence: NotRequired[str]
+    unclear: NotRequired[str]
     absent: NotRequired[str]
 
 

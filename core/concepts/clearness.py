@@ -27,7 +27,7 @@ from inficond.core.concepts.localise import lit_cells
 
 SAME_MEANING = 0.7
 MARGIN, AGREEMENT, SIZE, CONSTANT = 7.8, 2.0, 2.6, -2.06
-CLEAR = 0.5
+CLEAR = 0.4
 """In an opened image, evidence of at least this clearness is shown."""
 CLEAR_EXAMPLE = 0.65
 """Evidence of at least this clearness is shown as an example of a word."""

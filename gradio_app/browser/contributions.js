@@ -33,7 +33,7 @@ export function drawContributions(list, bars, createRow) {
       const [fill] = childrenOf(track);
       const share = (50 * Math.abs(bar.value)) / largest;
       setText(name, bar.absent ? `${bar.absent} ${bar.name}` : bar.name);
-      name.title = bar.absence ?? (bar.more || bar.name);
+      name.title = bar.absence ?? bar.unclear ?? (bar.more || bar.name);
       node.classList.toggle("absent", Boolean(bar.absence));
       fill.style.left = bar.value < 0 ? `${50 - share}%` : "50%";
       fill.style.width = `${share}%`;
@@ -43,7 +43,7 @@ export function drawContributions(list, bars, createRow) {
       node.classList.toggle("total", !isConcept);
       setAttribute(node, "data-contribution", isConcept ? bar.name : null);
       setAttribute(node, "tabindex", isConcept ? "0" : null);
-      const note = bar.absence ?? (bar.evidence ? "show its region" : "");
+      const note = bar.absence ?? bar.unclear ?? (bar.evidence ? "show its region" : "");
       setAttribute(node, "aria-label", `${bar.name}: ${signed(bar.value)}${note && `, ${note}`}`);
     },
   );

@@ -47,7 +47,7 @@ function show(image) {
     const size = { width: picture.clientWidth, height: picture.clientHeight };
     drawEvidence(overlay, size, found?.cells, image.grid, image.crop);
     const where = found ? `“${bar?.name}” is strongest here: cosine ${number(found.score)}` : "";
-    setText(evidenceLine, bar?.absence ?? where);
+    setText(evidenceLine, bar?.absence ?? bar?.unclear ?? where);
     for (const node of contributions.children)
       node.classList.toggle("seen", bar !== undefined && itemOf(node).name === bar.name);
   };

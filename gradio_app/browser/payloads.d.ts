@@ -320,6 +320,8 @@ export interface Bar {
   evidence?: boolean;
   /** Of a concept whose value is below the mean: there is no region that shows it. */
   absence?: string;
+  /** Of a concept that is seen in no single place of the image: the line in place of a region. */
+  unclear?: string;
   /** The word before the name of such a concept: "no" below half of the mean. */
   absent?: "no" | "less";
 }

@@ -150,7 +150,7 @@ function showEvidence(concept) {
   const shown = opened.bars.find((bar) => bar.kind === "concept" && bar.name === concept);
   evidenceOf = concept;
   const where = found ? `“${concept}” is strongest here: cosine ${number(found.score)}` : "no region shown";
-  const line = shown?.absence ?? where;
+  const line = shown?.absence ?? shown?.unclear ?? where;
   setText(evidenceLine, line);
   evidenceLine.title = line;
   for (const node of contributions.children) {

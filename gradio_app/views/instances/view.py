@@ -202,7 +202,7 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
         present = [b for b in bars if b["kind"] == "concept" and "absence" not in b]
         for bar in present[:MAX_EVIDENCE]:
             if is_unclear(session.context.clearness(row, bar["name"])):
-                bar["absence"] = not_seen_line(bar["name"])
+                bar["unclear"] = not_seen_line(bar["name"])
                 continue
             region = session.evidence(row, bar["name"])
             cells = np.asarray(region.mask, bool).ravel()
