@@ -42,6 +42,7 @@ export function drawContributions(list, bars, createRow) {
       const isConcept = bar.kind === "concept";
       node.classList.toggle("total", !isConcept);
       setAttribute(node, "data-contribution", isConcept ? bar.name : null);
+      setAttribute(node, "data-unclear", bar.unclear ? "" : null);
       setAttribute(node, "tabindex", isConcept ? "0" : null);
       const note = bar.absence ?? bar.unclear ?? (bar.evidence ? "show its region" : "");
       setAttribute(node, "aria-label", `${bar.name}: ${signed(bar.value)}${note && `, ${note}`}`);

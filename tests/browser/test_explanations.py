@@ -62,7 +62,7 @@ def test_an_absent_concept_is_described_without_a_region(
     word = "no" if value < usual / 2 else "less"
     expect(shown.first.locator("[data-name]")).to_have_text(f"{word} {name}")
     expect(page.locator("#view-instances canvas.evidence[data-on]")).to_have_count(0)
-    page.locator("#view-instances [data-contribution]:not(.absent)").first.hover()
+    page.locator("#view-instances [data-contribution]:not(.absent, [data-unclear])").first.hover()
     expect(page.locator("#view-instances canvas.evidence[data-on]")).to_have_count(1)
     expect(line).to_contain_text("is strongest here")
 

@@ -212,7 +212,7 @@ def test_contributions_of_an_open_image_sum_to_its_logit(open_page: Opener, serv
     assert bars["sum"] == pytest.approx(project.session().contributions(cls, row).logit, abs=1e-3)
     sign = "−" if bars["sum"] < 0 else "+"
     expect(page.locator("#view-instances .logit-line")).to_contain_text(f"logit {sign}{abs(bars['sum']):.2f}")
-    page.hover("#view-instances [data-contribution]:not(.absent) >> nth=1")
+    page.hover("#view-instances [data-contribution]:not(.absent, [data-unclear]) >> nth=0")
     page.wait_for_selector("#view-instances canvas.evidence[data-on]")
     inside = page.evaluate(
         """() => { const c = document.querySelector('#view-instances canvas.evidence');

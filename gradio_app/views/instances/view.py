@@ -213,7 +213,8 @@ def _opened(visitor: "Visitor", selection: "Selection") -> dict[str, Any] | None
     except InputError:
         evidence = {}  # the project has no regions
     label = None if project.labels is None else float(project.labels[row, c])
-    first = next((b["name"] for b in bars if b["kind"] == "concept"), None)
+    named = [b["name"] for b in bars if b["kind"] == "concept"]
+    first = next((name for name in named if name in evidence), named[0] if named else None)
     payload: dict[str, Any] = to_plain(
         {
             "id": selection.image,
