@@ -27,8 +27,8 @@ from inficond.core.concepts.localise import lit_cells
 
 SAME_MEANING = 0.7
 MARGIN, AGREEMENT, SIZE, CONSTANT = 7.8, 2.0, 2.6, -2.06
-CLEAR = 0.4
-"""In an opened image, evidence of at least this clearness is shown."""
+CLEAR = 0.2
+"""In an opened image, evidence of at least this clearness is shown; below, most readers would refuse it."""
 CLEAR_EXAMPLE = 0.65
 """Evidence of at least this clearness is shown as an example of a word."""
 NOT_SEEN = "seen in no single place"
