@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, one_line
-from inficond.core.project.files import OWN_TEACHER
+from inficond.core.project.files import OWN_ENCODER, OWN_TEACHER
+from inficond.core.teachers.text2concept import TEXT2CONCEPT
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.image_source import SourcePayload, describe_source
 from inficond.gradio_app.page_files import PageFiles, file_stem, safe_file_name
@@ -175,6 +176,7 @@ def project_origin(visitor: Visitor) -> OriginPayload | None:
     """
     config = visitor.project.config
     encoder, teacher = config.get("encoder") or {}, config.get("teacher") or {}
+    spec = encoder.get("spec")
     images = str((config.get("source") or {}).get("images") or "")
     if not images:
         return None
@@ -188,7 +190,7 @@ def project_origin(visitor: Visitor) -> OriginPayload | None:
         "folder": images,
         "name": f"{visitor.project.name}, other classes"[:80],
         "teacher": "auto" if teacher.get("spec") in (None, OWN_TEACHER) else str(teacher["spec"]),
-        "encoder": str(encoder.get("spec") or "embedded"),
+        "encoder": TEXT2CONCEPT if spec == OWN_ENCODER else str(spec or "embedded"),
         "classes": "\n".join(lines),
     }
 

@@ -14,7 +14,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.protobuf import Malformed, field, fields, integers, message
 
 TYPES: dict[np.dtype, int] = {np.dtype("<f4"): 1, np.dtype("u1"): 2, np.dtype("<i8"): 7, np.dtype("<f2"): 10}
-FLOAT, FLOAT16 = 1, 10
+FLOAT, UINT8, FLOAT16 = 1, 2, 10
 METADATA = 14
 """Field number of `metadata_props` in a ModelProto."""
 Attribute = int | str | Sequence[int]
@@ -70,8 +70,10 @@ def metadata_entry(key: str, text: str) -> bytes:
     return field(1, key) + field(2, text)
 
 
-def value(name: str, kind: int, shape: Sequence[int | str]) -> bytes:
-    """Encode the ValueInfoProto of a tensor; a dimension given as a string is dynamic."""
+def value(name: str, kind: int, shape: Sequence[int | str] | None) -> bytes:
+    """Encode the ValueInfoProto of a tensor; a text as dimension is dynamic, None is an unknown shape."""
+    if shape is None:
+        return field(1, name) + field(2, field(1, field(1, kind)))
     dims = b"".join(field(1, field(2, n) if isinstance(n, str) else field(1, n)) for n in shape)
     return field(1, name) + field(2, field(1, field(1, kind) + field(2, dims)))
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from inficond.core.images.walk import inside, is_utf8
 from inficond.core.models.class_sets import ClassSet, class_set, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.core.models.manifest import Manifest, read_manifest
+from inficond.core.models.resolve import EMBEDDED
 from inficond.core.models.tables import Table, read_labels, read_responses
 from inficond.core.models.teacher import Teacher, load_teacher
 from inficond.core.pipeline.assembly import (
@@ -46,6 +47,7 @@ from inficond.core.pipeline.row_fits import RowFits, refusal
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, read_versions, shards_of
 from inficond.core.pipeline.targets import check_count, class_responses, normalised
 from inficond.core.pipeline.teacher_check import self_test
+from inficond.core.pipeline.text2concept import Unremarked, make_encoder
 from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
 from inficond.core.pipeline.word_stage import WordStage, candidate_corpus, own_words
 from inficond.core.progress import Progress, Silent
@@ -62,6 +64,7 @@ from inficond.core.students.sparsity import choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
 from inficond.core.teachers.probe_folder import write_probe
+from inficond.core.teachers.text2concept import TEXT2CONCEPT
 from inficond.core.tuning.word_selection import WordSelection
 
 __all__ = ["BuildOptions", "build"]
@@ -116,6 +119,10 @@ def prepare(options: BuildOptions, progress: Progress) -> Prepared:
     """
     out = Path(options.out)
     _check_folder(out)
+    if str(options.encoder) == TEXT2CONCEPT:
+        raise InputError(
+            f"{TEXT2CONCEPT} fits its map on this machine alone: build without a plan and without --engine"
+        )
     run = _Build(options, out, progress=progress, **_inputs(options))
     records = run.records()
     run.check_names([record.id for record in records])
@@ -174,7 +181,8 @@ def build(
     progress = progress or Silent()
     out = Path(options.out)
     _check_folder(out)
-    inputs = {} if prepared is not None else _inputs(options)
+    own = str(options.encoder) == TEXT2CONCEPT
+    inputs = {} if prepared is not None or own else _inputs(options)
     lock = FileLock(out / files.BUILD / "lock", timeout=0)
     with write_errors(out):
         (out / files.BUILD).mkdir(parents=True, exist_ok=True)
@@ -183,11 +191,26 @@ def build(
         except Timeout:
             raise InputError(f"another process is building {out}: wait for it, or stop it") from None
     try:
+        if own:
+            return _build_text2concept(options, out, progress)
         run = _Build(options, out, progress=progress, **inputs) if prepared is None else prepared.run
         run.row_fits = row_fits
         return run.run(shards, None if prepared is None else prepared.sources)
     finally:
         lock.release()
+
+
+def _build_text2concept(options: BuildOptions, out: Path, progress: Progress) -> Path:
+    """Fit the map of a `text2concept` encoder on the fit part, then build with that encoder."""
+    base = replace(options, encoder=EMBEDDED)
+    first = _Build(base, out, progress=Unremarked(progress), **_inputs(base))
+    folder = out / files.BUILD / files.OWN_ENCODER
+    note = make_encoder(first.encoder, first.feature_teacher(), first.fit_part(), folder, progress)
+    made = replace(options, encoder=folder)
+    run = _Build(made, out, progress=progress, **_inputs(made))
+    run.own_encoder = folder
+    run.report(note)
+    return run.run()
 
 
 def _check_complete(store: ShardStore, sources: Sequence[SourceFile]) -> None:
@@ -238,6 +261,7 @@ class _Build:
         self.row_fits: RowFits | None = None
         self.started = time.monotonic()
         self.own_folder: Path | None = None
+        self.own_encoder: Path | None = None
         # A teacher that does not depend on the images is opened before they are searched.
         kind = teacher_kind(options.teacher)
         opened = self._open_teacher(kind) if kind in ("table", "model") else None
@@ -295,6 +319,8 @@ class _Build:
                     regions[seen], X_seen, X_random, T[seen], validation[seen], students, baseline
                 )
             own_teacher = self._write_teacher(probe, chosen)
+            if self.own_encoder is not None:
+                shutil.copytree(self.own_encoder, self.out / files.OWN_ENCODER, dirs_exist_ok=True)
             seconds = {
                 "encoding": round(encoded_at - self.started, 2),
                 "all": round(time.monotonic() - self.started, 2),
@@ -323,6 +349,32 @@ class _Build:
         self.progress.advance(1)
         shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
+
+    def report(self, choice: str) -> None:
+        """Record a choice that was made before this run."""
+        self._choose(choice)
+
+    def feature_teacher(self) -> Teacher:
+        """Return the teacher whose features an encoder of this project can use."""
+        if self.teacher is None or self.kind == "zero-shot":
+            raise InputError(
+                f"{TEXT2CONCEPT} reads words in the features of a teacher, and this teacher ({self.kind}) "
+                "has none: give a model with --teacher, or use the embedded encoder"
+            )
+        return self.teacher
+
+    def fit_part(self) -> list[ImageRecord]:
+        """Return the images that students are fitted on, as `run` will divide them."""
+        sources = read_versions(self.records(), self.progress)
+        self.check_names([source.file.id for source in sources])
+        store = ShardStore(self.scratch / "first", self.encoding.basis)
+        summaries, _ = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
+        rows = self._image_rows(self.images, sources, summaries)
+        ids, groups = [row.id for row in rows], [row.group for row in rows]
+        answers = collect_responses(len(rows), sources, summaries, store, self.encoding, self.scratch)
+        parts = self._responses_and_parts(sources, ids, groups, answers)[-1]
+        by_id = {source.file.id: source.file for source in sources}
+        return [by_id[ids[i]] for i in np.flatnonzero(~(parts.is_tune | parts.is_exam)).tolist()]
 
     def check_names(self, ids: Sequence[str]) -> None:
         """Check classes and labels against the teacher and the images, before any image is encoded."""
@@ -810,7 +862,8 @@ class _Build:
                 "notes": self.notes.remarks[:LISTED],
             },
             "encoder": {
-                "spec": str(self.options.encoder), "name": self.encoder.name, "digest": manifest.digest,
+                "spec": files.OWN_ENCODER if self.own_encoder else str(self.options.encoder),
+                "name": self.encoder.name, "digest": manifest.digest,
                 "provider": self.encoder.provider, "dim": self.encoder.dim, "regions": self.encoder.n_regions,
                 "crop_share": self.encoder.preprocess.crop_share,
             },

@@ -160,8 +160,8 @@ class ProjectContext:
         spec = section.get("spec") or section.get("name")
         if not spec:
             raise InputError(f"the project {self.project.name!r} does not name its {kind}")
-        if str(spec) == files.OWN_TEACHER:
-            return str(self.project.path / files.OWN_TEACHER)
+        if str(spec) == {"encoder": files.OWN_ENCODER, "teacher": files.OWN_TEACHER}[kind]:
+            return str(self.project.path / str(spec))
         return str(spec)
 
     def _checked(self, model: Model, kind: str) -> Model:

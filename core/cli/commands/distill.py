@@ -71,7 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         default="embedded",
         metavar="E",
-        help="`embedded` (default), a preset such as `clip-b16`, a model folder or a Hugging Face id",
+        help="`embedded` (default), a preset such as `clip-b16`, a model folder, a Hugging Face id, a model "
+        "of open_clip, or `text2concept`: words in the teacher's own features, by a linear map fitted here",
     )
     add(
         "--concepts",
