@@ -298,7 +298,8 @@ class _Build:
         seen = slice(0, len(rows) - n_exam)
         with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
             training = ~validation[seen]
-            sample = self.words.sample(T[seen], training, link, self.encoder.preprocess.crop_share)
+            share = self.encoder.preprocess.crop_share
+            sample = self.words.sample(T[seen], training, link, share, self.cache)
             regions = assemble(writer, *shards_read, parts.is_exam, self.progress, sample)
             labels = self._labels(images, ids, chosen)
             # The products of these steps are small: threads of BLAS would mostly wait for each other.

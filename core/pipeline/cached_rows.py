@@ -93,11 +93,11 @@ class CachedRows:
         self._names: dict[str, tuple[str, str]] = {}
         if cache is None:
             return
-        decoding = f"{VERSION} {_decoder()} {at_least}"
+        decoding = f"{VERSION} {decoder_version()} {at_least}"
         self._names["thumbnail"] = "thumbnails", f"thumbnail {decoding}"
         for kind, model in (("encoder", encoder), ("teacher", teacher)):
             if model is not None:
-                run = f"{model.manifest.digest} {model.provider} {_runtime()} {batch}"
+                run = f"{model.manifest.digest} {model.provider} {runtime_version()} {batch}"
                 self._names[kind] = model.name, f"{kind} {run} {decoding}"
 
     def find(self, content: bytes | None) -> Row:
@@ -164,13 +164,15 @@ def _unpacked_facts(value: bytes | None) -> PictureFacts | None:
     return PictureFacts(width, height, value[_FACTS.size : end].decode(), value[end:])
 
 
-def _decoder() -> str:
+def decoder_version() -> str:
+    """Return the name and version of the library that decodes pictures."""
     import PIL
 
     return f"Pillow {PIL.__version__}"
 
 
-def _runtime() -> str:
+def runtime_version() -> str:
+    """Return the name and version of the library that runs models."""
     from inficond.core.models.runtime import onnxruntime as ort
 
     return f"ONNX Runtime {ort.__version__}"

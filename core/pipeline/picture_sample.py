@@ -11,6 +11,8 @@ from inficond.core.concepts.clearness import ClearnessOfWords
 from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.errors import InputError
 from inficond.core.images.crop import centre_crop
+from inficond.core.pipeline.cached_cells import CachedCells
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.progress import Progress
 
 PER_CLASS, MOST = 40, 400
@@ -37,16 +39,23 @@ class PictureSample:
     link : {"sigmoid", "softmax"}
     crop_share : float, optional
         Part of the image that the encoder sees, as in `centre_crop`.
+    cache : EncodingCache, optional
+        Where cells are looked up and kept.
     """
 
     def __init__(
-        self, T: NDArray[np.floating], training: NDArray[np.bool_], link: str, crop_share: float | None
+        self,
+        T: NDArray[np.floating],
+        training: NDArray[np.bool_],
+        link: str,
+        crop_share: float | None,
+        cache: EncodingCache | None = None,
     ) -> None:
         yes = members(np.asarray(T), link) & training[:, None]
         per_class = max(CLEAREST, min(PER_CLASS, MOST // yes.shape[1]))
         rows = [_spaced(np.flatnonzero(of_class), per_class) for of_class in yes.T]
         self.rows: NDArray[np.intp] = np.unique(np.concatenate(rows))
-        self._yes, self._share = yes[self.rows], crop_share
+        self._yes, self._share, self._cache = yes[self.rows], crop_share, cache
         self._pictures: dict[int, tuple[bytes, NDArray[np.uint8]]] = {}
         self._cells: dict[int, tuple[Cells, NDArray[np.uint8]]] | None = None
 
@@ -91,6 +100,7 @@ class PictureSample:
 
         out: dict[int, tuple[Cells, NDArray[np.uint8]]] = {}
         encoder = load_cell_encoder()
+        known = CachedCells(self._cache, encoder)
         progress.start("looking for the words", len(self.rows))
         for i, row in enumerate(self.rows.tolist()):
             progress.advance()
@@ -99,8 +109,11 @@ class PictureSample:
             thumbnail, assignment = self._pictures[row]
             try:
                 with Image.open(io.BytesIO(thumbnail), formats=("JPEG", "WEBP", "PNG")) as picture:
-                    rgb = picture.convert("RGB")
-                cells = encode_cells(encoder, rgb, centre_crop(*rgb.size, self._share))
+                    part = centre_crop(*picture.size, self._share)
+                    cells = known.get(thumbnail, part)
+                    if cells is None:
+                        cells = encode_cells(encoder, picture.convert("RGB"), part)
+                        known.put(thumbnail, part, cells)
             except (InputError, OSError):
                 continue
             out[i] = cells, assignment.reshape(cells.vectors.shape[:2])

@@ -13,6 +13,7 @@ from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
 from inficond.core.concepts.validity import word_validity
 from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.encoder import Encoder
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.picture_sample import PictureSample
@@ -105,13 +106,18 @@ class WordStage:
         self.strength, self.helped = 0.0, dict[str, list[str]]()
 
     def sample(
-        self, T: np.ndarray, training: np.ndarray, link: str, crop_share: float | None
+        self,
+        T: np.ndarray,
+        training: np.ndarray,
+        link: str,
+        crop_share: float | None,
+        cache: EncodingCache | None,
     ) -> PictureSample | None:
         """Return the training pictures in which the words are looked for; None if they are not."""
         o = self.options
         if str(o.encoder) != ENCODER or not o.validity or o.lam is not None:
             return None
-        return PictureSample(T, training, link, crop_share)
+        return PictureSample(T, training, link, crop_share, cache)
 
     def select(
         self,
