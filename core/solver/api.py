@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver import newton, threads, validation, wide
+from inficond.core.solver import newton, softmax_sweeps, threads, validation, wide
 from inficond.core.solver.data import Data
 from inficond.core.solver.datafits import DATAFITS
 from inficond.core.solver.design import Design, to_solver_units, to_user_units
@@ -153,11 +153,16 @@ def fit(
             outcome, model = wide.solve(problem, start, tol, max_iter, workers, cold=init is None), None
         else:
             model, objective = _start(problem, init, tol)
-            if init is None:
+            swept = 0
+            if softmax_sweeps.applies(problem):
+                model.weights[:], swept = softmax_sweeps.solve(problem, model.weights, tol, max_iter, workers)
+                objective = None
+            elif init is None:
                 newton.warm_start(problem, model, workers)
             warm = init is not None and init.model is not None and init.model.design is design
             outcome = newton.solve(problem, model, tol, max_iter, workers, objective, warm)
             outcome = newton.refine_float64(problem, outcome, tol, max_iter, workers)
+            outcome.n_iter = outcome.n_iter + swept
             model = outcome.model
     if penalty is not None:
         excluded = np.isinf(penalty)

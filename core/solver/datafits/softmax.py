@@ -32,8 +32,8 @@ class SoftmaxSums:
     gradients : (groups, C, K) products of the residuals with the raw rows
     residual : (C,) of the residuals
     hessian : (2 C, 2 C) subspace Hessian over half of the rows; with many classes that of the intercepts
-        alone, (C, C)
-    weight_seen : weight of these rows
+        alone, (C, C), which is `variance`
+    weight_seen : weight of the rows of `hessian`
     losses : (2,) loss and chi2
     variance : (C, C) of diag p - p p^T over a part of the rows
     """
@@ -105,7 +105,7 @@ class Softmax(Datafit):
         gradients = np.empty((count, C, K), dtype)
         residuals = np.zeros((count, C))
         in_subspace = C <= MAX_SUBSPACE_CLASSES
-        hessians = np.zeros((count, *(2 * [2 * C if in_subspace else C])))
+        hessians = np.zeros((count if in_subspace else 0, 2 * C, 2 * C))
         weight_seen = np.zeros(count)
         fused = C <= base.MAX_FUSED_CLASSES and not design.explicit
         sums = np.zeros((count, 2))
@@ -146,11 +146,8 @@ class Softmax(Datafit):
                     accumulate_product(z, rows, gradients[group], i == 0)
                 if in_subspace:
                     add_subspace_hessian(p, slope, row_weight, hessians[group])
-                else:
-                    heavy = p * row_weight
-                    hessians[group] -= heavy @ p.T
-                    hessians[group].flat[:: C + 1] += heavy.sum(1, dtype=np.float64)
-                weight_seen[group] += row_weight.sum(dtype=np.float64)
+                seen = row_weight if in_subspace else row_weight[:part]
+                weight_seen[group] += seen.sum(dtype=np.float64)
                 some[:, places[low]] = p[:, :part]
                 np.multiply(p[:, :part], row_weight[:part], out=weighted[:, places[low]])
 
@@ -158,8 +155,9 @@ class Softmax(Datafit):
         M = np.zeros((C, C))  # of diag p - p p^T over a part of the rows
         for part in threads.slices(len(some.T), ROWS_PER_SUM):
             M += np.diag(weighted[:, part].sum(1, dtype=np.float64)) - weighted[:, part] @ some[:, part].T
-        seen = float(weight_seen.sum())
-        found = SoftmaxSums(gradients, residuals.sum(0), hessians.sum(0), seen, sums.sum(0), M)
+        hessian = hessians.sum(0) if in_subspace else M
+        total = float(weight_seen.sum())
+        found = SoftmaxSums(gradients, residuals.sum(0), hessian, total, sums.sum(0), M)
         return found, KeptRows(some, weighted, places)
 
     def dual_direction(self, sums: "SoftmaxSums") -> Array | None:
@@ -168,6 +166,10 @@ class Softmax(Datafit):
         With it, p'_c = p_c (1 - delta_c + p.delta) on a part of the rows.
         """
         total = self.targets.total[0]
+        if len(sums.residual) > MAX_SUBSPACE_CLASSES:  # an eigenproblem takes ten times as long
+            delta = _solve_centred(sums.variance / total, sums.residual / total)
+            if delta is not None and _dual_step(delta) <= MAX_DUAL_STEP:
+                return delta
         eigenvalues, eigenvectors = np.linalg.eigh(sums.variance / total)
         damped = np.where(eigenvalues > 1e-5 * eigenvalues[-1], eigenvalues, np.inf)
         delta = eigenvectors @ ((eigenvectors.T @ (sums.residual / total)) / damped)
@@ -298,6 +300,16 @@ class Softmax(Datafit):
         evaluation.dual_gradient[at] = g.reshape(-1)
         evaluation.dual_step[at], evaluation.dual_divergence[at] = step, divergence
         return True
+
+
+def _solve_centred(M: Array, residual: Array) -> Array | None:
+    """Solve M delta = residual for M (C, C) whose null space has equal entries; None where that fails."""
+    level = float(np.trace(M)) / len(M) ** 2
+    try:
+        delta = np.linalg.solve(M + level, residual - residual.mean())
+    except np.linalg.LinAlgError:
+        return None
+    return delta if np.isfinite(delta).all() else None
 
 
 def _dual_step(delta: Array) -> float:

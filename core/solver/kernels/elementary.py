@@ -93,13 +93,13 @@ def _exp_negative(x: Any) -> Any:
 
 
 def log1p_unit(e: float) -> float:
-    """Return log(1 + e) for 0 <= e <= 1."""
+    """Return log(1 + e) for -1/2 <= e <= 1."""
     raise NotImplementedError
 
 
 @overload(log1p_unit, jit_options={"fastmath": FASTMATH})
 def _log1p_unit(e: Any) -> Any:
-    # log(1 + e) = 2 atanh(e / (2 + e)); the argument is at most 1/3, so a short odd series suffices.
+    # log(1 + e) = 2 atanh(e / (2 + e)); the argument is within 1/3 of 0, so a short odd series suffices.
     if e == types.float32:
 
         def single(e: Any) -> Any:
