@@ -142,7 +142,7 @@ def test_factored_corrections_equal_explicit_ones():
 
 
 def test_a_softmax_of_many_classes_needs_no_subspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above a number of classes only the Hessian of the intercepts is summed."""
+    """Above a number of classes only the Hessian of the intercepts is summed, over one row in eight."""
     X, T = problem(N=900, K=20, C=4)
     T = T / T.sum(1, keepdims=True)
     usual = fit(X, T, 1e-3, "softmax")
@@ -150,5 +150,5 @@ def test_a_softmax_of_many_classes_needs_no_subspace(monkeypatch: pytest.MonkeyP
     without = fit(X, T, 1e-3, "softmax")
     assert without.converged.all()
     assert not without.model.subspace_hessian.any()
-    np.testing.assert_allclose(without.model.curvature, usual.model.curvature, rtol=0.02, atol=1e-4)
+    np.testing.assert_allclose(without.model.curvature, usual.model.curvature, rtol=0.1, atol=1e-4)
     assert abs(without.objective - usual.objective) <= without.gap + usual.gap
