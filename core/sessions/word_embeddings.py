@@ -1,5 +1,7 @@
 """Embeddings of words in a project's encoder space, each computed once."""
 
+import hashlib
+import json
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +52,9 @@ class WordEmbeddings:
         self.vectors: dict[str, NDArray[np.float32]] = {}
         self._columns = {name: k for k, name in enumerate(project.concepts)}
         self._vocabulary: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
-        self._grounding = WordGrounding(project, encoder) if project.config.get("grounding") else None
+        self._grounding = (
+            WordGrounding(project, self.project_texts) if project.config.get("grounding") else None
+        )
         self._texts: NDArray[np.float32] | None = None
         self._grounded_vocabulary: NDArray[np.float32] | None = None
         self._typed = Cache(MOST_TYPED)
@@ -148,7 +152,9 @@ class WordEmbeddings:
             return self._typed_text(word)
 
     def project_texts(self) -> NDArray[np.float32]:
-        """Return the text vectors of the project's concepts, (K, D), not grounded; computed once.
+        """Return the text vectors of the project's concepts, (K, D), not grounded.
+
+        They are kept in the cache of the user, by the encoder's checksum and the words with their prompts.
 
         Raises
         ------
@@ -160,7 +166,14 @@ class WordEmbeddings:
                 p = self._project
                 parts = zip(p.concepts, p.concept_groups, p.concept_prompts)
                 concepts = [Concept(name, group, tuple(prompts)) for name, group, prompts in parts]
+                cache = self._cache_file(concepts)
+                kept = {} if cache is None else _read_words(cache)
+                if list(kept) == list(p.concepts):
+                    self._texts = np.stack(list(kept.values()))
+                    return self._texts
                 self._texts = compute_vectors(concepts, self._encoder())
+                if cache is not None:
+                    _write_words(cache, dict(zip(p.concepts, self._texts)))
             return self._texts
 
     def vocabulary(
@@ -233,9 +246,14 @@ class WordEmbeddings:
         for word, vector in vectors.items():
             self.vectors.setdefault(word, vector)
 
-    def _cache_file(self) -> Path | None:
+    def _cache_file(self, concepts: Sequence[Concept] = ()) -> Path | None:
+        """Return the file of the vectors of the vocabulary or of concepts; None without a checksum."""
         digest = str((self._project.config.get("encoder") or {}).get("digest"))
-        return cache_folder("words", f"{digest[:32]}.npz") if digest.isalnum() else None
+        if not digest.isalnum():
+            return None
+        given = json.dumps([(c.name, c.prompts) for c in concepts])
+        key = f"-{hashlib.sha256(given.encode()).hexdigest()[:32]}" if concepts else ""
+        return cache_folder("words", f"{digest[:32]}{key}.npz")
 
 
 def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -6,10 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.concepts.corpus import Concept, compute_vectors
 from inficond.core.concepts.grounding import LEAST_REGIONS, half_grounded
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
-from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.tuning.word_selection import SEEN_IMAGES
@@ -30,12 +28,12 @@ class WordGrounding:
     ----------
     project : ProjectFolder
         Its configuration has the section ``grounding``.
-    encoder : callable
-        Returns the project's encoder.
+    texts : callable
+        Returns the text vectors of the project's words, (K, D), not grounded.
     """
 
-    def __init__(self, project: ProjectFolder, encoder: Callable[[], Encoder]) -> None:
-        self._project, self._encoder = project, encoder
+    def __init__(self, project: ProjectFolder, texts: Callable[[], NDArray[np.float32]]) -> None:
+        self._project, self._texts = project, texts
         section = project.config["grounding"]
         self._hubness = np.asarray(section["hubness"], np.float32)
         self._neutral_mean = np.asarray(section["neutral_mean"], np.float32)
@@ -103,12 +101,7 @@ class WordGrounding:
     @cached_property
     def _best_of_project(self) -> NDArray[np.float32]:
         """Largest corrected similarity of each region of `_rows` to a word of the project, (n, R)."""
-        project = self._project
-        concepts = [Concept(*parts) for parts in zip(project.concepts, project.concept_groups)]
-        concepts = [
-            Concept(c.name, c.group, tuple(prompts)) for c, prompts in zip(concepts, project.concept_prompts)
-        ]
-        texts = compute_vectors(concepts, self._encoder())
+        project, texts = self._project, self._texts()
         rows = self._rows
         best = np.empty((len(rows), project.region_embeddings.shape[1]), np.float32)
         for start in range(0, len(rows), _BLOCK):

@@ -115,9 +115,9 @@ def test_a_typed_word_is_grounded_on_a_sample_of_many_training_images(
             return usual[rows]
 
     monkeypatch.setitem(project.__dict__, "region_embeddings", Watched())
-    encoder = project.context.encoder
+    texts = project.context.words.project_texts
     text = np.asarray(embedding((1, 1, 1)), np.float32)
-    vector = word_grounding.WordGrounding(project, lambda: encoder).ground(text)
+    vector = word_grounding.WordGrounding(project, texts).ground(text)
     assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
     chosen = np.linspace(0, len(project.training_rows) - 1, 12).round().astype(int)
     assert seen == set(project.training_rows[chosen].tolist())

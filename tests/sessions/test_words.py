@@ -3,6 +3,7 @@
 import gc
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,6 +231,38 @@ def test_a_text_vector_is_the_word_before_grounding_and_the_example_itself(proje
     name = next(n for n in session.students.concepts if n.endswith(SUFFIX))
     np.testing.assert_array_equal(words.text(name), words.embedding(name))
     assert shown is not None
+
+
+def test_the_texts_of_a_project_are_embedded_once_for_all_processes(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the first typed word of each process embedded all words of the project again."""
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
+    asked: list[tuple[str, ...]] = []
+
+    def words(project: Project) -> tuple[np.ndarray, np.ndarray]:
+        encoder = project.context.encoder
+        usual = encoder.embed_words
+
+        def counted(words: list[str], *more: Any) -> np.ndarray:
+            asked.append(tuple(words))
+            return usual(words, *more)
+
+        monkeypatch.setattr(encoder, "embed_words", counted)
+        embeddings = project.context.words
+        return embeddings.embedding("violet"), embeddings.project_texts()
+
+    first = words(Project.open(made))
+    assert any("red" in block for block in asked)
+    asked.clear()
+    second = words(Project.open(made))
+    assert asked == [("violet",)]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for file in (tmp_path / "cache").rglob("*.npz"):
+        file.write_bytes(b"damaged")
+    third = words(Project.open(made))
+    np.testing.assert_array_equal(third[1], first[1])
 
 
 def test_an_encoder_other_than_the_embedded_one_has_no_cells(project: Project) -> None:
