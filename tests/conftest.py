@@ -160,7 +160,7 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
 
 
 TOGETHER = {
-    "app": "pages", "attacks": "pages", "browser": "pages", "report": "pages",
+    "app": "pages", "attacks": "attacks", "browser": "pages", "report": "pages",
     "bench": "repository", "docs": "repository", "faults": "repository", "repo": "repository",
     "spaces": "repository",
 }  # fmt: skip

@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from tests.browser.page import FLAGS, Opener, TabLog, copy_project, serve, wait_until_drawn
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
+
+
+TIMEOUT_MS = 30_000
+"""Time in milliseconds that the page has to reach an expected state; machines under load are slow."""
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="package")
@@ -75,7 +80,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Opener]:
         contexts.append(context)
         page = context.new_page()
         page.add_init_script("try { localStorage.setItem('inficond.guided', 'yes'); } catch {}")
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(TIMEOUT_MS)
         page.log = TabLog(page)  # type: ignore[attr-defined]
         logs.append(page.log)  # type: ignore[attr-defined]
         before(page)

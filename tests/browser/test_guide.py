@@ -80,7 +80,7 @@ def test_the_exported_student_of_the_guided_scenario_predicts(
     student = scratch / info.value.suggested_filename
     info.value.save_as(student)
     page.keyboard.press("Escape")
-    expect(page.locator(".inf-guide")).to_contain_text("The guide is complete", timeout=15_000)
+    expect(page.locator(".inf-guide")).to_contain_text("The guide is complete")
     page.locator(".inf-guide").get_by_role("button", name="Close").click()
     expect(page.locator(".inf-guide")).to_have_count(0)
 
