@@ -1,4 +1,4 @@
-"""Pictures of the report as data URIs: thumbnails, and evidence regions in colour on grey."""
+"""Pictures of the report as data URIs: thumbnails, and outlined evidence regions in colour on grey."""
 
 import base64
 import io
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SIDE = 136
 """Pixels of a square picture; it is displayed at two thirds of its size, for high-density screens."""
+OUTLINE = (255, 176, 0)
+"""Colour of the line around a region; it differs from most photographs for all kinds of colour vision."""
 _DIM, _LIFT, _QUALITY = 0.42, 26, 70
 
 
@@ -91,7 +93,7 @@ class ReportPictures:
         return self._plain[row]
 
     def evidence(self, row: int, concept: str) -> str:
-        """Return an image with the concept's evidence region in colour and the rest in grey.
+        """Return an image with the concept's evidence region in colour, outlined, and the rest in grey.
 
         Parameters
         ----------
@@ -130,7 +132,7 @@ class ReportPictures:
         return found is None or found >= CLEAR_EXAMPLE
 
     def region(self, row: int, region: int) -> str:
-        """Return an image with one region in colour and the rest in grey; -1 is the whole image.
+        """Return an image with one region in colour, outlined, and the rest in grey; -1 is the whole image.
 
         Returns
         -------
@@ -184,7 +186,19 @@ def _lit(picture: "Image", mask: NDArray[np.bool_], crop: tuple[float, float, fl
         left + size[0] * max(0.0, x0 - mx), top + size[1] * max(0.0, y0 - my),
         left + size[0] * min(1.0, x1 + mx), top + size[1] * min(1.0, y1 + my),
     )  # fmt: skip
-    return _square(lit, box)
+    return _outlined(_square(lit, box), _square(light, box))
+
+
+def _outlined(picture: "Image", light: "Image") -> "Image":
+    """Return a picture with a line around its lit part, which shows also where the picture has no colour."""
+    from PIL import ImageChops, ImageFilter
+
+    inside = light.point(lambda v: 255 * (v >= 128))  # pyright: ignore[reportArgumentType]
+    edge = ImageChops.difference(
+        inside.filter(ImageFilter.MaxFilter(3)), inside.filter(ImageFilter.MinFilter(3))
+    )
+    picture.paste(OUTLINE, mask=edge)
+    return picture
 
 
 def _uri(picture: "Image") -> str:

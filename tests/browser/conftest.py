@@ -17,7 +17,6 @@ from tests.browser.page import FLAGS, Opener, TabLog, copy_project, serve, wait_
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
 
-
 TIMEOUT_MS = 30_000
 """Time in milliseconds that the page has to reach an expected state; machines under load are slow."""
 expect.set_options(timeout=TIMEOUT_MS)
