@@ -31,7 +31,14 @@ from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
 from inficond.gradio_app.views import view_parts
 from inficond.gradio_app.visitor import Visitor, VisitorRegistry
-from inficond.gradio_app.word_choice import choose, discovery_payload, region_at, words_payload
+from inficond.gradio_app.word_choice import (
+    choose,
+    crops_payload,
+    discovery_payload,
+    region_at,
+    words_payload,
+    words_with_crops,
+)
 from inficond.gradio_app.zero_gpu import build_project
 
 LOG = logging.getLogger("inficond.page")
@@ -380,12 +387,13 @@ class RpcServer:
         return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
 
     def start_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start looking for words of the classes."""
+        """Start looking for words of the classes, or for crops of some words."""
+        pairs = words_with_crops(request)
 
         def work(job: Job) -> Any:
-            return to_plain(words_payload(visitor, job))
+            return to_plain(crops_payload(visitor, pairs, job) if pairs else words_payload(visitor, job))
 
-        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
+        return self._start(visitor, work, caller, exports.EXPORT_COSTS["page"])
 
     def start_discovery(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start looking for concepts without words, of one class or of all."""

@@ -1,6 +1,6 @@
-"""The dialog "Which words?": proposals with crops, and the words that a visitor chooses."""
+"""The dialog "Which words?": proposals, their crops, and the words that a visitor chooses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from inficond.core.errors import InputError
@@ -23,19 +23,27 @@ from inficond.gradio_app.visitor import Visitor
 
 MOST_CHOSEN = 60
 """Words that one request may accept or reject."""
+MOST_WITH_CROPS = 8
+"""Words whose crops one request may want."""
+NOT_PAIRS = f"'crops_of' must be a list of at most {MOST_WITH_CROPS} pairs of a word and a class"
 MOST_EXAMPLES = 12
 """Concepts by example that one request may add."""
 
 
 class ProposedWord(TypedDict):
-    """A word with its crops, as data URIs."""
+    """A proposed word, and what is known of it."""
 
     word: str
     cls: str
     text: str
     concept: bool
     valid: bool
-    crops: list[str]
+
+
+class CropsPayload(TypedDict):
+    """Crops of some words, as data URIs."""
+
+    crops: list[list[str]]
 
 
 class WordsPayload(TypedDict):
@@ -69,27 +77,51 @@ class PickedRegion(TypedDict):
 
 
 def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
-    """Return the words that are proposed for the visitor's project, with crops of each."""
-    session = visitor.session
-    found = ProjectWords(session, progress).proposals()
-    pictures = ReportPictures.of(session.context)
-    progress.start("cutting out crops", len(found))
-    words: list[ProposedWord] = []
-    for one in found:
-        rows = example_images(session, one.word, CROPS, one.cls)
-        crops = [pictures.evidence(row, one.word) for row in rows]
-        words.append(
-            {
-                "word": one.word,
-                "cls": one.cls,
-                "text": one.text.removeprefix(f"{one.word}: "),
-                "concept": one.is_concept,
-                "valid": one.is_valid,
-                "crops": [crop for crop in crops if crop],
-            }
-        )
-        progress.advance()
+    """Return the words that are proposed for the visitor's project, without crops; see `crops_payload`."""
+    words: list[ProposedWord] = [
+        {
+            "word": one.word,
+            "cls": one.cls,
+            "text": one.text.removeprefix(f"{one.word}: "),
+            "concept": one.is_concept,
+            "valid": one.is_valid,
+        }
+        for one in ProjectWords(visitor.session, progress).proposals()
+    ]
     return {"words": words}
+
+
+def words_with_crops(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the words, each with its class, whose crops a request wants; empty for the words themselves.
+
+    Raises
+    ------
+    InputError
+        Not a list of at most `MOST_WITH_CROPS` pairs of a word and a class.
+    """
+    wanted = request.get("crops_of", [])
+    if not isinstance(wanted, list) or len(wanted) > MOST_WITH_CROPS:
+        raise InputError(NOT_PAIRS)
+    pairs: list[tuple[str, str]] = []
+    for pair in wanted:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(NOT_PAIRS)
+        check_name(pair[0])
+        pairs.append((pair[0], pair[1]))
+    return pairs
+
+
+def crops_payload(visitor: Visitor, pairs: Sequence[tuple[str, str]], progress: Progress) -> CropsPayload:
+    """Return crops of words, each from the images of its class that show it most clearly."""
+    session = visitor.session
+    pictures = ReportPictures.of(session.context)
+    progress.start("cutting out crops", len(pairs))
+    crops: list[list[str]] = []
+    for word, cls in pairs:
+        found = [pictures.evidence(row, word) for row in example_images(session, word, CROPS, cls)]
+        crops.append([crop for crop in found if crop])
+        progress.advance()
+    return {"crops": crops}
 
 
 def discovery_payload(visitor: Visitor, cls: str | None, progress: Progress) -> DiscoveryPayload:

@@ -29,7 +29,7 @@ SAME_MEANING = 0.7
 MARGIN, AGREEMENT, SIZE, CONSTANT = 7.8, 2.0, 2.6, -2.06
 CLEAR = 0.2
 """In an opened image, evidence of at least this clearness is shown; below, most readers would refuse it."""
-CLEAR_EXAMPLE = 0.75
+CLEAR_EXAMPLE = 0.8
 """Evidence of at least this clearness is shown as an example of a word."""
 NOT_SEEN = "seen in no single place"
 """Remark in place of evidence that is not clear."""

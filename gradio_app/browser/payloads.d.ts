@@ -449,7 +449,6 @@ export interface ProposedWord {
   text: string;
   concept: boolean;
   valid: boolean;
-  crops: string[];
 }
 
 /** A region of an image: the image's id and the region's number, -1 for the whole image. */

@@ -3,7 +3,7 @@
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
 import { h } from "./elements.js";
-import { watchJob } from "./jobs.js";
+import { awaitJob, watchJob } from "./jobs.js";
 import { openDiscovery } from "./late.js";
 import { showMessage } from "./messages.js";
 import { call } from "./server.js";
@@ -17,6 +17,9 @@ const ABOUT =
   "The students use the checked words. For each word you see images of the class with large values that " +
   "show it most clearly, with the evidence region in colour, or whole where the word is seen in no single " +
   "place. Keep a word if the regions show what it names.";
+
+/** Words whose crops are requested together. */
+const CROPS_TOGETHER = 4;
 
 /** Offer the dialog once for a project without steps. */
 export function offerWords() {
@@ -64,6 +67,11 @@ export async function openWords() {
   own.placeholder = "words of your own, separated by commas";
   box.replaceChildren(h("p", { class: "muted" }, ABOUT), ...rows, own);
   use.disabled = false;
+  loadCrops(
+    result.words,
+    rows.filter((one) => one.matches(".word-row")),
+    () => dialog.isConnected,
+  );
   use.addEventListener("click", async () => {
     const typed = own.value
       .split(",")
@@ -80,15 +88,35 @@ export async function openWords() {
 }
 
 /**
+ * Fill in the crops of the words, from the first to the last.
+ * @param {ProposedWord[]} words
+ * @param {HTMLElement[]} rows
+ * @param {() => boolean} isOpen
+ */
+async function loadCrops(words, rows, isOpen) {
+  for (let first = 0; first < words.length && isOpen(); first += CROPS_TOGETHER) {
+    const some = words.slice(first, first + CROPS_TOGETHER);
+    const request = { crops_of: some.map(({ word, cls }) => [word, cls]) };
+    const response = await call("start_words", request, { quiet: true }).catch(() => null);
+    /** @type {{crops: string[][]} | null} */
+    const result = response?.job ? await awaitJob(response.job, isOpen) : null;
+    some.forEach((_, i) => {
+      const crops = result?.crops[i].map((source) => h("img", { src: source, alt: "" })) ?? [];
+      const missing = h("span", { class: "muted" }, "no images");
+      rows[first + i].querySelector(".word-crops")?.replaceChildren(...(crops.length ? crops : [missing]));
+    });
+  }
+}
+
+/**
  * @param {ProposedWord} one
  * @param {HTMLInputElement} box
  */
 function row(one, box) {
-  const crops = one.crops.map((source) => h("img", { src: source, alt: "", loading: "lazy" }));
   return h(
     "div",
     { class: "word-row" },
     h("label", {}, box, h("b", { "data-name": "" }, one.word), h("span", { class: "muted" }, one.text)),
-    h("div", { class: "word-crops" }, crops),
+    h("div", { class: "word-crops" }, h("span", { class: "muted" }, "looking for images…")),
   );
 }

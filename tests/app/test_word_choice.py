@@ -17,7 +17,7 @@ from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.visitor import VisitorRegistry
-from inficond.gradio_app.word_choice import discovery_payload, words_payload
+from inficond.gradio_app.word_choice import crops_payload, discovery_payload, words_payload
 
 COLOURS = {"green": (50, 180, 70), "red": (200, 50, 40)}
 
@@ -51,7 +51,18 @@ def test_proposed_words_have_crops(page: RpcServer) -> None:
     visitor, _ = page.visitors.get(None, NOBODY.address)
     words = words_payload(visitor, Silent())["words"]
     assert {"red", "green"} <= {one["word"] for one in words}
-    assert all(one["crops"][0].startswith("data:image/webp") for one in words if one["concept"])
+    concepts = [(one["word"], one["cls"]) for one in words if one["concept"]]
+    crops = crops_payload(visitor, concepts[:8], Silent())["crops"]
+    assert all(found[0].startswith("data:image/webp") for found in crops)
+
+
+@pytest.mark.parametrize("pairs", ["red", [["red"]], [["red", 1]], [["red", "a"]] * 9])
+def test_crops_of_something_else_are_refused(page: RpcServer, pairs: Any) -> None:
+    token = call(page, "hello")["token"]
+    assert (
+        "a list of at most 8 pairs of a word and a class"
+        in call(page, "start_words", token=token, crops_of=pairs)["error"]
+    )
 
 
 def test_discovered_concepts_have_crops_and_regions(page: RpcServer) -> None:

@@ -15,7 +15,7 @@ def test_words_are_accepted_and_rejected_in_the_dialog(open_page: Opener) -> Non
     dialog = page.locator("dialog.inf-dialog")
     boxes = dialog.locator(".word-row input[type=checkbox]")
     boxes.first.wait_for(timeout=120_000)
-    assert dialog.locator(".word-row").first.locator("img").count() > 3
+    dialog.locator(".word-row").first.locator("img").nth(3).wait_for(timeout=60_000)
     used = dialog.locator(".word-row input:checked").first
     word = (used.get_attribute("aria-label") or "").removeprefix("Use ")
     used.uncheck()

@@ -56,7 +56,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "drop_concept": {"token": "$token", "concept": "c3"},
     "choose_words": {"token": "$token", "accept": ["c1"], "reject": ["c2"],
                      "examples": [{"name": "seed", "shown": [["photos/0003.jpg", 0]], "not_shown": []}]},
-    "start_words": {"token": "$token"},
+    "start_words": {"token": "$token", "crops_of": [["c1", "a"]]},
     "start_discovery": {"token": "$token", "cls": "boat"},
     "region_at": {"token": "$token", "image": "photos/0003.jpg", "x": 0.5, "y": 0.25},
     "override": {"token": "$token", "cls": "boat", "image": "photos/0003.jpg", "value": 0.5},
