@@ -10,9 +10,9 @@ names. It is a logistic function of three quantities:
 - the agreement: the position of the region's cosine at the strongest cell in the range of the regions,
 - the size of the lit part.
 
-The coefficients were fitted to the judgements of three readers on 708 crops (`docs/words/README.md`), which
-count the accepted crops of each word. Left-out sets of images were predicted with a log loss of 0.612 per
-crop, against 0.693 for the mean.
+The coefficients were fitted to the judgements of three readers on 708 crops (`cells-reader-1.csv` to
+`cells-reader-3.csv` in `docs/words`), which count the accepted crops of each word. Left-out sets of images
+were predicted with a log loss of 0.612 per crop, against 0.693 for the mean.
 """
 
 from collections.abc import Sequence

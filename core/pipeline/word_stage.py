@@ -1,7 +1,7 @@
 """Words of a build: candidates, selection, name prior, and what a person is told about them."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -133,11 +133,7 @@ class WordStage:
         o = self.options
         clearness: Clearness | None = None
         if sample is not None:
-            pictures = sample
-
-            def clearness(corpus: Corpus, vectors: np.ndarray) -> np.ndarray | None:
-                return pictures.clearness(corpus, vectors, all_regions, progress)
-
+            clearness = partial(sample.clearness, regions=all_regions, progress=progress)
         rows = np.flatnonzero(training)
         if len(rows) > SEEN_IMAGES:
             rows = rows[np.linspace(0, len(rows) - 1, SEEN_IMAGES).round().astype(int)]

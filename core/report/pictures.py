@@ -193,7 +193,7 @@ def _outlined(picture: "Image", light: "Image") -> "Image":
     """Return a picture with a line around its lit part, which shows also where the picture has no colour."""
     from PIL import ImageChops, ImageFilter
 
-    inside = light.point(lambda v: 255 * (v >= 128))  # pyright: ignore[reportArgumentType]
+    inside = light.point([255 * (value >= 128) for value in range(256)])
     edge = ImageChops.difference(
         inside.filter(ImageFilter.MaxFilter(3)), inside.filter(ImageFilter.MinFilter(3))
     )
