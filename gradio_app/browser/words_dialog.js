@@ -15,8 +15,8 @@ import { settings } from "./storage.js";
 
 const ABOUT =
   "The students use the checked words. For each word you see images of the class with large values that " +
-  "show it most clearly, with the evidence region in colour, or whole where the word is seen in no single " +
-  "place. Keep a word if the regions show what it names.";
+  "show it most clearly: with the evidence region in colour where it is clear, otherwise whole. Keep a " +
+  "word if the images show what it names.";
 
 /** Words whose crops are requested together. */
 const CROPS_TOGETHER = 4;
