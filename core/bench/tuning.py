@@ -8,17 +8,20 @@ machine, processor time is the fairer one.
 
 import argparse
 import gc
+import json
 import statistics
 import tempfile
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.atomic_io import replacing
+from inficond.core.bench.recorded import check_table, code_digest, commit_of, replace_table
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "previews, steps and suggestions at N images; memory per session"
 CONCEPTS, CLASSES = 584, 20
+TABLE = "bench tuning"
+"""Name of the markers around the table in a document."""
+TIMED = ("cache.py", "evaluation", "solver", "tuning")
+"""Modules of `inficond.core` whose code the recorded figures belong to."""
 BLOCK = 8192
 """Images generated at a time."""
 
@@ -41,12 +48,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--events", type=int, default=60, metavar="N", help="events of each kind (default 60)"
     )
     parser.add_argument("--sessions", type=int, default=200, metavar="N", help="sessions (default 200)")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE",
+        help="put the table into a Markdown file, between its markers, and the figures into JSON beside it",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure and print."""
     if min(args.images) < 500 or args.events < 5 or args.sessions < 1:
         raise InputError("--images must be at least 500, --events at least 5, --sessions at least 1")
+    if args.write is not None:
+        check_table(args.write, TABLE)  # a missing marker is found before minutes of work
     results = []
     for images in args.images:
         with tempfile.TemporaryDirectory(prefix="inficond-bench-") as folder:
@@ -62,8 +75,38 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         out.say(f"memory per session: {result['session_kilobytes']:.0f} kB (mean of {args.sessions})")
         cache = result["cache"]
         out.say(f"cache: {cache['size'] / 2**20:,.0f} MB in use, budget {cache['budget'] / 2**20:,.0f} MB")
+    if args.write is not None:
+        run_of = {"commit": commit_of(), "code": code_digest(TIMED), "sizes": results}
+        with replacing(args.write.with_suffix(".json")) as file:
+            file.write(json.dumps(run_of, indent=1).encode() + b"\n")
+        replace_table(args.write, TABLE, table_of(run_of))
+        out.say(f"written to {args.write} and {args.write.with_suffix('.json').name}")
     out.result(results[0] if len(results) == 1 else {"sizes": results})
     return 0
+
+
+def table_of(recorded: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the Markdown table of a recorded run: processor time in ms, median and p95."""
+    sizes = recorded["sizes"]
+    lines = [
+        "| | " + " | ".join(f"{one['images']:,} images" for one in sizes) + " |",
+        "|---" * (1 + len(sizes)) + "|",
+    ]
+    for name in sizes[0]["milliseconds"]:
+        times = [one["milliseconds"][name] for one in sizes]
+        cells = [f"{t['processor']:,.0f}, {t['processor_p95']:,.0f}" for t in times]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    memory = [f"{one['session_kilobytes']:.0f} kB" for one in sizes]
+    caches = [
+        f"{one['cache']['size'] / 2**20:,.0f} · {one['cache']['pinned'] / 2**20:,.0f} MB" for one in sizes
+    ]
+    return [
+        *lines,
+        "| memory per session | " + " | ".join(memory) + " |",
+        "| cache in use · pinned | " + " | ".join(caches) + " |",
+        "",
+        f"Measured on commit `{recorded['commit'][:10]}`{recorded['commit'][40:]}.",
+    ]
 
 
 def make_project(folder: Path, n: int, seed: int = 0) -> "Project":
