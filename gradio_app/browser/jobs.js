@@ -70,24 +70,3 @@ export async function watchJob(id, box) {
     return job.result;
   }
 }
-
-/**
- * Wait for a job without showing its progress. Resolves to its result, or to null if it failed or is not
- * wanted any more; then it is cancelled.
- * @param {string} id
- * @param {() => boolean} wanted
- * @returns {Promise<any>}
- */
-export async function awaitJob(id, wanted) {
-  for (;;) {
-    await delay(POLL_MILLISECONDS);
-    if (!wanted()) {
-      call("cancel_job", { job: id }, { quiet: true }).catch(() => null);
-      return null;
-    }
-    const response = await call("job", { job: id }, { quiet: true }).catch(() => null);
-    if (!response) continue; // The connection is lost: the job goes on.
-    if (response.error) return null;
-    if (response.job.state !== "running") return response.job.state === "done" ? response.job.result : null;
-  }
-}

@@ -9,6 +9,7 @@ import { showMessage } from "./messages.js";
  * @property {{openMatrix: () => Promise<void>}} matrix
  * @property {{openComparison: (a?: string, b?: string) => Promise<void>}} comparison
  * @property {{openDiscovery: (cls?: string) => Promise<void>}} discovery
+ * @property {{openWords: () => Promise<void>}} words
  */
 
 /** @type {Promise<LateModules> | null} */
@@ -48,3 +49,6 @@ export const openComparison = (a, b) =>
  * @param {string} [cls]
  */
 export const openDiscovery = (cls) => late().then(({ discovery }) => discovery.openDiscovery(cls), ignore);
+
+/** Choose the words of the students; see `words_dialog.js`. */
+export const openWords = () => late().then(({ words }) => words.openWords(), ignore);

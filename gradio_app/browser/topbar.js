@@ -20,7 +20,7 @@ import { act } from "./steps.js";
 import { settings } from "./storage.js";
 import { openSummary } from "./summary_dialog.js";
 import { toggleTheme } from "./theme.js";
-import { offerWords } from "./words_dialog.js";
+import { offerWords } from "./words_offer.js";
 
 /** Options of the page, as Gradio passes them. */
 export const page = { localFolders: false };

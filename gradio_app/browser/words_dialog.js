@@ -2,14 +2,11 @@
 
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
-import { h } from "./elements.js";
-import { awaitJob, watchJob } from "./jobs.js";
+import { delay, h } from "./elements.js";
+import { watchJob } from "./jobs.js";
 import { openDiscovery } from "./late.js";
-import { showMessage } from "./messages.js";
 import { call } from "./server.js";
-import { state } from "./state.js";
 import { act } from "./steps.js";
-import { settings } from "./storage.js";
 
 /** @typedef {import("./payloads").ProposedWord} ProposedWord */
 
@@ -18,19 +15,9 @@ const ABOUT =
   "show it most clearly: with the evidence region in colour where it is clear, otherwise whole. Keep a " +
   "word if the images show what it names.";
 
+const POLL_MILLISECONDS = 350;
 /** Words whose crops are requested together. */
 const CROPS_TOGETHER = 4;
-
-/** Offer the dialog once for a project without steps. */
-export function offerWords() {
-  const key = `words of ${state.info.project}`;
-  if (settings.get(key)) return;
-  settings.set(key, "offered");
-  showMessage("Which words should the students use? You can look at them now or later.", {
-    action: ["Which words?", openWords],
-    slot: "step", // a step replaces the offer, so that two messages do not cover the sliders
-  });
-}
 
 /** Look for words and show them. */
 export async function openWords() {
@@ -85,6 +72,27 @@ export async function openWords() {
     use.disabled = false;
     if (step && !step.error) dialog.close();
   });
+}
+
+/**
+ * Wait for a job without showing its progress. Resolves to its result, or to null if it failed or is not
+ * wanted any more; then it is cancelled.
+ * @param {string} id
+ * @param {() => boolean} wanted
+ * @returns {Promise<any>}
+ */
+async function awaitJob(id, wanted) {
+  for (;;) {
+    await delay(POLL_MILLISECONDS);
+    if (!wanted()) {
+      call("cancel_job", { job: id }, { quiet: true }).catch(() => null);
+      return null;
+    }
+    const response = await call("job", { job: id }, { quiet: true }).catch(() => null);
+    if (!response) continue; // The connection is lost: the job goes on.
+    if (response.error) return null;
+    if (response.job.state !== "running") return response.job.state === "done" ? response.job.result : null;
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { childrenOf, closest, h, keyOf, reconcile, setText } from "../../browser
 import { on } from "../../browser/events.js";
 import { count } from "../../browser/format.js";
 import { icon } from "../../browser/icons.js";
+import { openWords } from "../../browser/late.js";
 import { classifyFile } from "../../browser/own_image_dialog.js";
 import { openProject } from "../../browser/projects.js";
 import { pickConcept, select } from "../../browser/selection.js";
@@ -13,7 +14,6 @@ import { openSettings } from "../../browser/settings_dialog.js";
 import { state } from "../../browser/state.js";
 import { act } from "../../browser/steps.js";
 import { page } from "../../browser/topbar.js";
-import { openWords } from "../../browser/words_dialog.js";
 
 const OWN_IMAGE =
   "See the teacher's and the student's response to an image of yours: choose one, or drop it here.";
