@@ -10,7 +10,7 @@ from inficond.core.bench.tuning import TABLE, TIMED, table_of
 from inficond.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-AGAIN = "inficond bench tuning --images 5000 50000 200000 --write docs/tuning.md"
+AGAIN = "taskset -c 0 inficond bench tuning --images 5000 50000 200000 --write docs/tuning.md"
 
 
 def recorded() -> dict:
