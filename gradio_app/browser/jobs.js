@@ -46,13 +46,7 @@ export async function watchJob(id, box) {
     cancel.remove();
     return null;
   };
-  for (;;) {
-    await delay(POLL_MILLISECONDS);
-    const response = await call("job", { job: id }, { quiet: true }).catch(() => null);
-    if (!response) continue; // The connection is lost: the job goes on.
-    if (response.error) return fail(response.error);
-    /** @type {import("./payloads").Job} */
-    const job = response.job;
+  const ended = await followJob(id, (job) => {
     const share = job.state === "done" ? 1 : job.total ? job.done / job.total : 0;
     fill.style.width = `${100 * share}%`;
     setAttribute(bar, "aria-valuenow", Math.round(100 * share));
@@ -64,9 +58,26 @@ export async function watchJob(id, box) {
       () => h("li"),
       setText,
     );
-    if (job.state === "running") continue;
-    if (job.state !== "done") return fail(job.line);
-    cancel.remove();
-    return job.result;
+  });
+  if (!ended.job) return fail(ended.error);
+  if (ended.job.state !== "done") return fail(ended.job.line);
+  cancel.remove();
+  return ended.job.result;
+}
+
+/**
+ * Ask for the state of a job until it ends or the server refuses.
+ * @param {string} id
+ * @param {(job: import("./payloads").Job) => void} show
+ * @returns {Promise<{job?: import("./payloads").Job, error?: any}>}
+ */
+export async function followJob(id, show) {
+  for (;;) {
+    await delay(POLL_MILLISECONDS);
+    const response = await call("job", { job: id }, { quiet: true }).catch(() => null);
+    if (!response) continue; // The connection is lost: the job goes on.
+    if (response.error) return { error: response.error };
+    show(response.job);
+    if (response.job.state !== "running") return { job: response.job };
   }
 }

@@ -2,8 +2,8 @@
 
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
-import { delay, h } from "./elements.js";
-import { watchJob } from "./jobs.js";
+import { h } from "./elements.js";
+import { followJob, watchJob } from "./jobs.js";
 import { openDiscovery } from "./late.js";
 import { call } from "./server.js";
 import { act } from "./steps.js";
@@ -15,7 +15,6 @@ const ABOUT =
   "show it most clearly: with the evidence region in colour where it is clear, otherwise whole. Keep a " +
   "word if the images show what it names.";
 
-const POLL_MILLISECONDS = 350;
 /** Words whose crops are requested together. */
 const CROPS_TOGETHER = 4;
 
@@ -75,24 +74,19 @@ export async function openWords() {
 }
 
 /**
- * Wait for a job without showing its progress. Resolves to its result, or to null if it failed or is not
- * wanted any more; then it is cancelled.
+ * Wait for the crops of a job; the job is cancelled once the dialog is closed.
  * @param {string} id
- * @param {() => boolean} wanted
+ * @param {() => boolean} isOpen
  * @returns {Promise<any>}
  */
-async function awaitJob(id, wanted) {
-  for (;;) {
-    await delay(POLL_MILLISECONDS);
-    if (!wanted()) {
-      call("cancel_job", { job: id }, { quiet: true }).catch(() => null);
-      return null;
-    }
-    const response = await call("job", { job: id }, { quiet: true }).catch(() => null);
-    if (!response) continue; // The connection is lost: the job goes on.
-    if (response.error) return null;
-    if (response.job.state !== "running") return response.job.state === "done" ? response.job.result : null;
-  }
+async function cropsOf(id, isOpen) {
+  let cancelled = false;
+  const { job } = await followJob(id, () => {
+    if (cancelled || isOpen()) return;
+    cancelled = true;
+    call("cancel_job", { job: id }, { quiet: true }).catch(() => null);
+  });
+  return job?.state === "done" ? job.result : null;
 }
 
 /**
@@ -107,7 +101,7 @@ async function loadCrops(words, rows, isOpen) {
     const request = { crops_of: some.map(({ word, cls }) => [word, cls]) };
     const response = await call("start_words", request, { quiet: true }).catch(() => null);
     /** @type {{crops: string[][]} | null} */
-    const result = response?.job ? await awaitJob(response.job, isOpen) : null;
+    const result = response?.job ? await cropsOf(response.job, isOpen) : null;
     some.forEach((_, i) => {
       const crops = result?.crops[i].map((source) => h("img", { src: source, alt: "" })) ?? [];
       const missing = h("span", { class: "muted" }, "no images");
