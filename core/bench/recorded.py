@@ -91,30 +91,37 @@ def commit_of(folder: Path = CORE) -> str:
         return "unknown"
 
 
-def replace_table(path: Path, name: str, lines: Sequence[str]) -> None:
-    """Replace what stands in a Markdown file between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+def markers(name: str) -> tuple[str, str]:
+    """Return the lines of a Markdown file that stand around a table."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def replace_table(path: Path, around: tuple[str, str], lines: Sequence[str]) -> None:
+    """Replace what stands between two markers of a Markdown file.
 
     Raises
     ------
     InputError
         The file cannot be read or written, or a marker is missing.
     """
-    before, after = _around(path, name)
+    before, after = parts_around(path, around)
     with replacing(path) as file:
-        file.write("\n".join([before, "", *lines, "", after]).encode())
+        file.write("\n".join([before + around[0], "", *lines, "", around[1] + after]).encode())
 
 
-def check_table(path: Path, name: str) -> None:
-    """Raise an `InputError` unless a Markdown file has the markers of a table."""
-    _around(path, name)
+def parts_around(path: Path, around: tuple[str, str]) -> tuple[str, str]:
+    """Return what precedes the first marker of a table in a Markdown file and what follows the second.
 
-
-def _around(path: Path, name: str) -> tuple[str, str]:
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a marker is missing.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    begin, end = around
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise InputError(f"{path} needs one line {begin!r} and, below it, one line {end!r}")
-    return text[: text.index(begin)] + begin, text[text.index(end) :]
+        raise InputError(f"{path} has no markers of the table, or several: it needs {begin} once, then {end}")
+    return text.partition(begin)[0], text.partition(end)[2]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.atomic_io import replacing
-from inficond.core.bench.recorded import check_table, code_digest, commit_of, replace_table
+from inficond.core.bench.recorded import code_digest, commit_of, markers, parts_around, replace_table
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     if min(args.images) < 500 or args.events < 5 or args.sessions < 1:
         raise InputError("--images must be at least 500, --events at least 5, --sessions at least 1")
     if args.write is not None:
-        check_table(args.write, TABLE)  # a missing marker is found before minutes of work
+        parts_around(args.write, markers(TABLE))  # a missing marker is found before minutes of work
     results = []
     for images in args.images:
         with tempfile.TemporaryDirectory(prefix="inficond-bench-") as folder:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         run_of = {"commit": commit_of(), "code": code_digest(TIMED), "sizes": results}
         with replacing(args.write.with_suffix(".json")) as file:
             file.write(json.dumps(run_of, indent=1).encode() + b"\n")
-        replace_table(args.write, TABLE, table_of(run_of))
+        replace_table(args.write, markers(TABLE), table_of(run_of))
         out.say(f"written to {args.write} and {args.write.with_suffix('.json').name}")
     out.result(results[0] if len(results) == 1 else {"sizes": results})
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.bench.recorded import parts_around, replace_table
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         raise InputError("--seeds must be at least 1 and --nec above 0")
     pairs = parse_sets(args.folders)
     if args.write is not None:
-        _parts(args.write)  # a missing marker is found before minutes of work
+        parts_around(args.write, (BEGIN, END))  # a missing marker is found before minutes of work
     encoder = load_encoder("embedded", threads=1)
     teacher = load_teacher("embedded", threads=1)
     candidates = candidate_words(load_corpus(None, encoder), encoder)
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     for line in lines:
         out.say(line)
     if args.write is not None:
-        write_table(args.write, lines)
+        replace_table(args.write, (BEGIN, END), lines)
         out.say(f"written to {args.write}")
     out.result({"seeds": args.seeds, "nec": args.nec, "sets": {k: _plain(v) for k, v in found.items()}})
     return 0
@@ -129,31 +130,3 @@ def _plain(rows: Mapping[str, Sequence["Measured"]]) -> dict[str, Any]:
         }
         for variant, measured in rows.items()
     }
-
-
-def write_table(path: Path, lines: Sequence[str]) -> None:
-    """Replace the table between the markers of a Markdown file.
-
-    Raises
-    ------
-    InputError
-        The file is missing or has no markers.
-    """
-    from inficond.core.atomic_io import replacing
-
-    before, after = _parts(path)
-    with replacing(path) as file:
-        file.write("\n".join([before + BEGIN, "", *lines, "", END + after]).encode())
-
-
-def _parts(path: Path) -> tuple[str, str]:
-    """Return what precedes and follows the table of a Markdown file."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    before, begin, rest = text.partition(BEGIN)
-    end, after = rest.partition(END)[1:]
-    if not begin or not end:
-        raise InputError(f"{path} has no markers of the table: add the lines {BEGIN} and {END}")
-    return before, after

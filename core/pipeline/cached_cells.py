@@ -5,14 +5,13 @@ import hashlib
 import numpy as np
 
 from inficond.core.concepts.cells import Cells
+from inficond.core.concepts.colours import COLOURS
 from inficond.core.models.encoder import Encoder
 from inficond.core.pipeline.cached_rows import decoder_version, runtime_version
 from inficond.core.pipeline.encoding_cache import EncodingCache
 
 VERSION = "cells 1"
 """Part of every key; increased when the same thumbnail would give other cells."""
-COLOURS = 11
-"""Columns of `Cells.colours`."""
 
 
 class CachedCells:
@@ -28,7 +27,7 @@ class CachedCells:
 
     def __init__(self, cache: EncodingCache | None, encoder: Encoder) -> None:
         self._cache, self._name = cache, encoder.name
-        self._shape = (*encoder.grid, encoder.dim + COLOURS)
+        self._shape = (*encoder.grid, encoder.dim + len(COLOURS))
         run = f"{encoder.manifest.digest} {encoder.provider} {runtime_version()} {decoder_version()}"
         self._basis = f"{VERSION} {run}"
 
@@ -38,7 +37,7 @@ class CachedCells:
         if value is None or len(value) != 2 * int(np.prod(self._shape)):
             return None
         both = np.frombuffer(value, np.float16).reshape(self._shape)
-        return Cells(both[..., :-COLOURS].copy(), both[..., -COLOURS:].copy())
+        return Cells(both[..., : -len(COLOURS)].copy(), both[..., -len(COLOURS) :].copy())
 
     def put(self, thumbnail: bytes, part: tuple[float, ...], cells: Cells) -> None:
         """Keep the cells of a part of a thumbnail."""

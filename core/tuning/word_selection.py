@@ -185,8 +185,7 @@ def select_words(
     vocabulary_mean : (D,), optional
         Mean text vector of a large vocabulary; the mean of the candidates by default.
     clearness : callable, optional
-        Tested words that no class shows clearly are left out, and a word may only count for the classes that
-        show it clearly.
+        Tested words that no class shows clearly are left out.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inficond.core.bench.recorded import code_digest, commit_of, replace_table
+from inficond.core.bench.recorded import code_digest, commit_of, markers, replace_table
 from inficond.core.bench.tuning import TABLE, TIMED, table_of
 from inficond.core.errors import InputError
 
@@ -23,7 +23,7 @@ def test_the_recorded_times_of_tuning_are_those_of_the_present_code() -> None:
 
 def test_the_document_shows_the_recorded_times() -> None:
     text = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
-    begin, end = f"<!-- {TABLE}: begin -->", f"<!-- {TABLE}: end -->"
+    begin, end = markers(TABLE)
     assert text.split(begin)[1].split(end)[0].strip() == "\n".join(table_of(recorded()))
 
 
@@ -54,9 +54,9 @@ def test_a_folder_outside_a_checkout_has_no_commit(tmp_path: Path) -> None:
 def test_a_table_replaces_what_stands_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- t: begin -->\nold\n<!-- t: end -->\nbelow\n", encoding="utf-8")
-    replace_table(page, "t", ["| new |"])
+    replace_table(page, markers("t"), ["| new |"])
     assert (
         page.read_text(encoding="utf-8") == "above\n<!-- t: begin -->\n\n| new |\n\n<!-- t: end -->\nbelow\n"
     )
-    with pytest.raises(InputError, match="needs one line '<!-- other: begin -->'"):
-        replace_table(page, "other", [])
+    with pytest.raises(InputError, match="it needs <!-- other: begin --> once, then <!-- other: end -->"):
+        replace_table(page, markers("other"), [])

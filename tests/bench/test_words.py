@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tests.tiny_models import write_encoder
 
-from inficond.core.bench.words import BEGIN, END, table, write_table
+from inficond.core.bench.recorded import replace_table
+from inficond.core.bench.words import BEGIN, END, table
 from inficond.core.bench.words_sets import PhotoSet, parse_sets
 from inficond.core.bench.words_variants import CHOSEN, DIRECTIONS, OWN_GROUNDED, Measured, Split
 from inficond.core.concepts.corpus import Concept, Corpus
@@ -28,11 +29,11 @@ def test_the_table_has_a_row_per_variant_and_the_means_over_splits() -> None:
 def test_the_table_is_written_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "words.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_table(page, ["new"])
+    replace_table(page, (BEGIN, END), ["new"])
     assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
     page.write_text("no markers")
     with pytest.raises(InputError, match="has no markers"):
-        write_table(page, ["new"])
+        replace_table(page, (BEGIN, END), ["new"])
 
 
 def test_a_folder_may_name_a_file_of_own_words(tmp_path: Path) -> None:
