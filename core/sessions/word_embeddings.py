@@ -62,7 +62,8 @@ class WordEmbeddings:
         self._grounded: dict[str, NDArray[np.float32]] = {}
         self._users: dict[str, weakref.WeakSet[Any]] = {}  # of the concepts by example
         self._shown: dict[str, tuple[tuple[Example, ...], tuple[Example, ...]]] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of the concepts by example
+        self._texts_lock, self._vocabulary_lock = threading.Lock(), threading.Lock()
 
     def define(
         self, name: str, shown: Sequence[Example], not_shown: Sequence[Example] = (), user: Any = None
@@ -119,9 +120,10 @@ class WordEmbeddings:
         with self._lock:
             if word in self._shown:
                 return self._grounded[word]
-            if word.endswith(SUFFIX):
-                raise InputError(f"{word!r:.80} needs examples: show regions of images")
-            return self._typed.get(word, lambda: self._embed(word))
+        if word.endswith(SUFFIX):
+            raise InputError(f"{word!r:.80} needs examples: show regions of images")
+        found: NDArray[np.float32] = self._typed.get(word, lambda: self._embed(word))
+        return found
 
     def _embed(self, word: str) -> NDArray[np.float32]:
         vector = self._typed_text(word)
@@ -148,8 +150,7 @@ class WordEmbeddings:
             return grounded
         if word in self._columns:
             return self.project_texts()[self._columns[word]]
-        with self._lock:
-            return self._typed_text(word)
+        return self._typed_text(word)
 
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded.
@@ -161,7 +162,9 @@ class WordEmbeddings:
         InputError
             The project's encoder cannot be loaded or has no text tower.
         """
-        with self._lock:
+        if self._texts is not None:  # no lock: an answer to a visitor does not wait for others
+            return self._texts
+        with self._texts_lock:
             if self._texts is None:
                 p = self._project
                 parts = zip(p.concepts, p.concept_groups, p.concept_prompts)
@@ -205,7 +208,7 @@ class WordEmbeddings:
         chosen = tuple(dict.fromkeys((*corpus.names, *missing_words()) if words is None else words))
         chosen = tuple(word for word in chosen if word not in self._columns)
         cache = self._cache_file() if words is None else None
-        with self._lock:
+        with self._vocabulary_lock:
             if (self._project.config.get("encoder") or {}).get("spec") == "embedded":
                 self._add(dict(zip(corpus.names, corpus.embeddings)))  # embedded in this encoder's space
             if cache is not None:
@@ -235,9 +238,9 @@ class WordEmbeddings:
         chosen, vectors = self.vocabulary(words, progress)
         if self._grounding is None or not len(chosen):
             return chosen, vectors
-        with self._lock:
-            if words is not None:
-                return chosen, self._grounding.ground_all(vectors, progress)
+        if words is not None:
+            return chosen, self._grounding.ground_all(vectors, progress)
+        with self._vocabulary_lock:
             if self._grounded_vocabulary is None:
                 self._grounded_vocabulary = self._grounding.ground_all(vectors, progress)
             return chosen, self._grounded_vocabulary

@@ -2,6 +2,8 @@
 
 import gc
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from tests.tiny_models import write_class_folders, write_encoder
 
 from inficond.core import Project
 from inficond.core.cli.main import main
-from inficond.core.errors import InputError
+from inficond.core.errors import Cancelled, InputError
 from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.progress import Silent
 from inficond.core.sessions.examples import example_images
 from inficond.core.sessions.shown_concepts import SUFFIX, WHOLE, example_vector, parse_example
 from inficond.core.sessions.word_audit import audit_words
@@ -263,6 +266,34 @@ def test_the_texts_of_a_project_are_embedded_once_for_all_processes(
         file.write_bytes(b"damaged")
     third = words(Project.open(made))
     np.testing.assert_array_equal(third[1], first[1])
+
+
+def test_words_are_answered_while_the_vocabulary_of_suggestions_is_embedded(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: uploaded images waited for the searches of other visitors, which took minutes."""
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path))
+    words = Project.open(made).context.words
+    begun, answered = threading.Event(), threading.Event()
+
+    class Search(Silent):
+        """A search that is cancelled once the words are answered."""
+
+        def advance(self, n: int = 1) -> None:
+            begun.set()
+            assert answered.wait(60)
+            raise Cancelled
+
+    with ThreadPoolExecutor(2) as threads:
+        search = threads.submit(words.grounded_vocabulary, None, Search())
+        assert begun.wait(60)
+        try:
+            found = threads.submit(lambda: (words.text("red"), words.text("violet"))).result(30)
+        finally:
+            answered.set()
+        with pytest.raises(Cancelled):
+            search.result(60)
+    assert all(np.isclose(np.linalg.norm(vector), 1, atol=1e-5) for vector in found)
 
 
 def test_an_encoder_other_than_the_embedded_one_has_no_cells(project: Project) -> None:
