@@ -138,7 +138,8 @@ class Api:
             caller,
             known.token if known is not None else None,
             lambda: self._answer(endpoint, values, token, caller),
-            endpoint.cost * (1.0 if proven else UNPROVEN_WEIGHT),
+            endpoint.cost,
+            1.0 if proven or endpoint.kind == "quick" else UNPROVEN_WEIGHT,
         )
 
     def _answer(self, endpoint: Endpoint, values: list[Any], token: str, caller: Caller) -> dict[str, Any]:

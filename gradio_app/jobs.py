@@ -17,7 +17,7 @@ KEEP_SECONDS = 600.0
 """Seconds for which a finished job can be read."""
 MAX_NOTES = 30
 UNPROVEN_WEIGHT = 4.0
-"""Factor on the cost of jobs and images of visits without a step, so that visits with steps come first."""
+"""Factor on the time of jobs and images of visits without a step, so that visits with steps come first."""
 TOO_SLOW = "this took longer than {:g} minutes and was stopped: use fewer or smaller images"
 TOO_MANY = "too many reports, exports and projects are waiting: try again in a few minutes"
 
@@ -145,9 +145,10 @@ class JobRunner:
                 raise InputError(TOO_MANY)
             job = Job(owner, caller.address, seconds)
             self._jobs[job.id] = job
-        weighted = cost if proven else UNPROVEN_WEIGHT * cost
         try:
-            self._queue.submit("job", caller, owner, lambda: self._run(job, work), weighted)
+            self._queue.submit(
+                "job", caller, owner, lambda: self._run(job, work), cost, 1.0 if proven else UNPROVEN_WEIGHT
+            )
         except InputError:
             with self._lock:
                 del self._jobs[job.id]

@@ -6,10 +6,13 @@ for which a person waits; ``search`` requests, which the page makes in the backg
 minutes.
 
 Within a kind, the caller with the least sum of the time used so far and the expected cost of the next
-request is served next (weighted fair queueing). The share is divided among addresses first, then among the
-visitors of an address. A visitor has one request in progress, because the steps of one session run one after
-another anyway. Requests without a visit count as one visitor, divided among their connections, so a client
-that begins a new visit with each request gains nothing.
+request is served next (fair queueing by virtual time; Golestani, INFOCOM 1994). A caller that is new, or
+comes back, begins at the virtual time: what a caller with a fair share would have used by now, and at least
+that sum for the request served last. It grows with each request, so a request waits for a limited number of
+others, however cheap these are and however many arrive. The share is divided among addresses first, then
+among the visitors of an address. A visitor has one request in progress, because the steps of one session run
+one after another anyway. Requests without a visit count as one visitor, divided among their connections, so
+a client that begins a new visit with each request gains nothing.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from inficond.core.errors import InputError
@@ -34,6 +38,10 @@ SEARCH_SECONDS = 15.0
 NICENESS = 10
 """Increase of the niceness (Unix) of threads that give way to others."""
 JOB_THREADS = 2
+LEAST_COST = 1e-3
+"""Seconds that a request counts at least."""
+KEPT_IDLE = 256
+"""Idle shares of a node whose time is remembered, at most."""
 Kind = Literal["quick", "search", "image", "job"]
 T = TypeVar("T")
 
@@ -52,24 +60,53 @@ class RetryLater(InputError):
     """The turn of a search did not come in time; it was not begun."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """A request that waits; `cost` is its expected duration in seconds."""
+
+    future: "Future[Any]"
+    work: Callable[[], Any]
+    cost: float
+    weight: float
+
+    def charge(self, seconds: float) -> float:
+        """Return what a duration counts against the caller."""
+        return self.weight * max(seconds, LEAST_COST)
+
+
 @dataclass(eq=False)
 class _Share:
     """A node of the tree of shares: all callers, an address, a visitor or a connection.
 
-    `used` is the time that the node has used, in seconds; `limit` the number of its requests in progress.
+    `used` is the time that the node has used, in seconds, on the scale of its parent's `virtual_time`;
+    `limit` the number of its requests in progress; `virtual_time` the time at which a new child begins.
     """
 
     limit: int
     used: float = 0.0
+    virtual_time: float = 0.0
     running: int = 0
     waiting: int = 0
     children: "dict[str, _Share]" = field(default_factory=dict)
-    requests: "deque[tuple[Future[Any], Callable[[], Any], float]]" = field(default_factory=deque)
+    requests: "deque[_Request]" = field(default_factory=deque)
 
     @property
     def finish(self) -> float:
         """The time that the share will have used after its next request."""
-        return self.used + (self.requests[0][2] if self.requests else 0.0)
+        return self.used + self.next_cost
+
+    @property
+    def next_cost(self) -> float:
+        """Weighted cost of the next request of the share or of a share below it; 0 without requests."""
+        if self.requests:
+            return self.requests[0].charge(self.requests[0].cost)
+        first = min((c for c in self.children.values() if c.waiting), key=lambda c: c.finish, default=None)
+        return 0.0 if first is None else first.next_cost
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of the share waits or runs."""
+        return not self.running and not self.waiting
 
 
 class FairQueue:
@@ -105,7 +142,12 @@ class FairQueue:
         return self._root.waiting
 
     def submit(
-        self, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+        self,
+        caller: Caller,
+        visit: str | None,
+        work: Callable[[], T],
+        cost: float = 0.0,
+        weight: float = 1.0,
     ) -> "Future[T]":
         """Queue a request.
 
@@ -117,7 +159,9 @@ class FairQueue:
         work : callable
             Called without arguments in a thread.
         cost : float
-            Expected duration in seconds, with any weight. Orders requests; the duration itself is measured.
+            Expected duration in seconds. Orders requests; the duration itself is measured.
+        weight : float
+            Factor on the expected and the measured duration in the caller's share.
 
         Raises
         ------
@@ -130,11 +174,11 @@ class FairQueue:
             limits = (WAITING.total, WAITING.total if caller.is_local else WAITING.per_address)
             full = any(share.waiting >= limit for share, limit in zip(path, limits))
             if full or (path[-1].waiting >= MAX_WAITING):
-                self._forget_empty(path)
+                self._forget_idle(path)
                 raise QueueFull("too many requests wait for their turn: wait for their responses")
             for share in path:
                 share.waiting += 1
-            path[-1].requests.append((future, work, cost))
+            path[-1].requests.append(_Request(future, work, cost, weight))
             self._start()
         return future
 
@@ -150,30 +194,38 @@ class FairQueue:
             parent = path[-1]
             share = parent.children.get(name)
             if share is None:
-                active = [child.used for child in parent.children.values()]
-                share = parent.children[name] = _Share(limit, used=min(active, default=0.0))
+                share = parent.children[name] = _Share(limit)
+            if share.is_idle:
+                share.used = max(share.used, parent.virtual_time)
             path.append(share)
         return path
 
-    def _forget_empty(self, path: list[_Share]) -> None:
-        """Remove shares without requests; one that comes back begins with the others' least time."""
+    def _forget_idle(self, path: list[_Share]) -> None:
+        """Remove idle shares that have used no more than the virtual time, and those beyond `KEPT_IDLE`."""
         for parent, share in zip(reversed(path[:-1]), reversed(path[1:])):
-            if not share.running and not share.waiting:
-                for name in [n for n, child in parent.children.items() if child is share]:
+            if not share.is_idle:
+                continue
+            share.children.clear()
+            idle = sorted((c.used, name) for name, c in parent.children.items() if c.is_idle)
+            surplus = len(idle) - KEPT_IDLE
+            for i, (used, name) in enumerate(idle):
+                if used <= parent.virtual_time or i < surplus:
                     del parent.children[name]
 
     def _start(self) -> None:
         """Start requests while threads are free. The caller holds the lock."""
         while (path := self._next()) is not None:
-            future, work, _ = path[-1].requests.popleft()
+            for parent, share in pairwise(path):
+                parent.virtual_time = max(parent.virtual_time, share.finish)
+            request = path[-1].requests.popleft()
             for share in path:
                 share.waiting -= 1
-            if not future.set_running_or_notify_cancel():
-                self._forget_empty(path)
+            if not request.future.set_running_or_notify_cancel():
+                self._forget_idle(path)
                 continue
             for share in path:
                 share.running += 1
-            self._pool.submit(self._run, path, future, work)
+            self._pool.submit(self._run, path, request)
 
     def _next(self) -> list[_Share] | None:
         """Return the path to the share that is served next: at each level, the first to finish."""
@@ -184,29 +236,33 @@ class FairQueue:
             return []
         if share.requests:
             return [share]
-        for child in sorted(share.children.values(), key=lambda c: c.finish):
+        waiting = (child for child in share.children.values() if child.waiting)
+        for child in sorted(waiting, key=lambda c: c.finish):
             path = self._descend(child)
             if path:
                 return [share, *path]
         return []
 
-    def _run(self, path: list[_Share], future: "Future[Any]", work: Callable[[], Any]) -> None:
+    def _run(self, path: list[_Share], request: _Request) -> None:
         began = self._clock()
         try:
-            result = work()
+            result = request.work()
         except BaseException as error:
-            self._finish(path, self._clock() - began)
-            future.set_exception(error)
+            self._finish(path, request.charge(self._clock() - began))
+            request.future.set_exception(error)
             return
-        self._finish(path, self._clock() - began)
-        future.set_result(result)
+        self._finish(path, request.charge(self._clock() - began))
+        request.future.set_result(result)
 
-    def _finish(self, path: list[_Share], seconds: float) -> None:
+    def _finish(self, path: list[_Share], charged: float) -> None:
         with self._lock:
+            for parent in path[:-1]:
+                busy = sum(not child.is_idle for child in parent.children.values())
+                parent.virtual_time += charged / busy
             for share in path:
                 share.running -= 1
-                share.used += max(seconds, 1e-3)
-            self._forget_empty(path)
+                share.used += charged
+            self._forget_idle(path)
             with contextlib.suppress(RuntimeError):  # the pool was closed
                 self._start()
 
@@ -221,7 +277,7 @@ class FairQueue:
 
 def _collect(share: _Share) -> "list[Future[Any]]":
     """Remove and return all waiting requests below a share."""
-    futures = [future for future, _, _ in share.requests]
+    futures = [request.future for request in share.requests]
     share.requests.clear()
     share.waiting = 0
     for child in share.children.values():
@@ -249,13 +305,25 @@ class RequestQueue:
         }
 
     def submit(
-        self, kind: Kind, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+        self,
+        kind: Kind,
+        caller: Caller,
+        visit: str | None,
+        work: Callable[[], T],
+        cost: float = 0.0,
+        weight: float = 1.0,
     ) -> "Future[T]":
         """Queue work of a kind; see `FairQueue.submit`."""
-        return self._queues[kind].submit(caller, visit, work, cost)
+        return self._queues[kind].submit(caller, visit, work, cost, weight)
 
     async def run(
-        self, kind: Kind, caller: Caller, visit: str | None, work: Callable[[], T], cost: float = 0.0
+        self,
+        kind: Kind,
+        caller: Caller,
+        visit: str | None,
+        work: Callable[[], T],
+        cost: float = 0.0,
+        weight: float = 1.0,
     ) -> T:
         """Run work in a thread when its turn comes, and return its result.
 
@@ -266,8 +334,8 @@ class RequestQueue:
         visit : str or None
             Token of a known visit.
         work : callable
-        cost : float
-            Expected duration in seconds.
+        cost, weight : float
+            See `FairQueue.submit`.
 
         Raises
         ------
@@ -276,7 +344,7 @@ class RequestQueue:
         RetryLater
             The turn of a search did not come in time.
         """
-        future = self.submit(kind, caller, visit, work, cost)
+        future = self.submit(kind, caller, visit, work, cost, weight)
         result = asyncio.wrap_future(future)
         if kind == "search":
             done, _ = await asyncio.wait([result], timeout=self.search_seconds)

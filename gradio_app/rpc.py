@@ -121,7 +121,7 @@ class RpcServer:
                 caller,
                 visit,
                 lambda: self.answer(name, request, caller),
-                self._cost(name, request, known),
+                *self._cost(name, request, known),
             )
         except QueueFull as error:  # nothing was done
             return to_json({"error": str(error)})
@@ -137,12 +137,12 @@ class RpcServer:
             return "search"
         return "quick"
 
-    def _cost(self, name: str, request: Request, visitor: Visitor | None) -> float:
-        """Return the expected duration of a request in seconds, for scheduling."""
+    def _cost(self, name: str, request: Request, visitor: Visitor | None) -> tuple[float, float]:
+        """Return the expected duration of a request in seconds and its weight, for scheduling."""
         if name != "classify":
-            return 0.0
-        weight = 1.0 if visitor is not None and visitor.has_steps else UNPROVEN_WEIGHT
-        return weight * self.files.decode_cost(request.get("path"))
+            return 0.0, 1.0
+        is_proven = visitor is not None and visitor.has_steps
+        return self.files.decode_cost(request.get("path")), 1.0 if is_proven else UNPROVEN_WEIGHT
 
     def answer(self, name: str, request: Request, caller: Caller = NOBODY) -> str:
         """Run a remote procedure in this thread; return its response as JSON.

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,61 @@ def test_time_used_counts_against_a_visitor(gate: threading.Event) -> None:
     for future in [first, *futures]:
         future.result(30)
     assert order == ["new 0", "new 1", "new 2", "busy"]
+    queue.close()
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["the same addresses", "ever new addresses"])
+def test_cheap_requests_without_end_do_not_starve_a_visitor(gate: threading.Event, fresh: bool) -> None:
+    """Regression: callers who came back began before a visitor who waited, who was never served."""
+    now = 0.0
+    queue, served = FairQueue(1, "test", clock=lambda: now), 0
+
+    def work(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def flood(number: int) -> str:
+        """Use a second; before it ends, the address asks again."""
+        nonlocal served
+        work(1.0)
+        served += 1
+        if served < 400:
+            queue.submit(remote(number + served * fresh), None, lambda: flood(number), cost=0.05)
+        return ""
+
+    first = queue.submit(LOCAL, "honest", hold(gate))
+    before = queue.submit(LOCAL, "honest", lambda: work(2.0), cost=0.1)
+    for number in range(20):
+        queue.submit(remote(1000 * number), None, lambda number=number: flood(number), cost=0.05)
+    reached: list[int] = []
+    queue.submit(LOCAL, "honest", lambda: reached.append(served), cost=0.1)
+    gate.set()
+    first.result(30)
+    before.result(30)
+    ended = time.monotonic() + 30
+    while not reached and time.monotonic() < ended:
+        time.sleep(0.01)
+    assert reached[0] < 100, "two seconds of use are two turns of twenty addresses, and a few for the cost"
+    queue.close()
+
+
+def test_a_weighted_caller_has_the_smaller_share(gate: threading.Event) -> None:
+    now = 0.0
+    queue, order = FairQueue(1, "test", clock=lambda: now), []
+
+    def work(name: str) -> None:
+        nonlocal now
+        now += 1.0
+        order.append(name)
+
+    futures: list[Future[Any]] = [queue.submit(LOCAL, "gate", hold(gate))]
+    for _ in range(8):
+        futures.append(queue.submit(remote(1), "heavy", lambda: work("heavy"), cost=1.0, weight=4.0))
+        futures.append(queue.submit(remote(2), "light", lambda: work("light"), cost=1.0))
+    gate.set()
+    for future in futures:
+        future.result(30)
+    assert 1 <= order[:10].count("heavy") <= 2, order
     queue.close()
 
 
@@ -251,7 +307,7 @@ def test_each_request_goes_through_the_queue_of_its_kind(
 ) -> None:
     used = []
 
-    async def run(kind: str, caller: Caller, visit: str | None, work: Any, cost: float) -> str:
+    async def run(kind: str, caller: Caller, visit: str | None, work: Any, *share: float) -> str:
         used.append(kind)
         return "{}"
 
