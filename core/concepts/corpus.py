@@ -323,8 +323,10 @@ def _digest_of(encoder: "Encoder") -> str:
     return encoder.manifest.digest
 
 
+@cache
 def _shipped_vectors(count: int) -> np.ndarray:
     vectors = np.load(ASSETS / "embedded.npy", allow_pickle=False).astype(np.float32)
     if len(vectors) != count:
         raise InputError("the built-in corpus of this installation is damaged: install InFiConD again")
+    vectors.flags.writeable = False
     return vectors
