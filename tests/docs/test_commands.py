@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -185,3 +186,37 @@ def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
         given = hub.environment(str(tmp_path / "cache")) | {"HF_HUB_OFFLINE": "0"}
         assert run_all(name, folder, lambda command: command.setting in ("daily", "hub"), given)
         assert any("/resolve/" in path for path in hub.asked)
+
+
+FEW_TESTS = "tests/strict_json"
+"""What the documents' commands for the whole test suite run here: the suite has other ways to run whole."""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", documents_with("clone"))
+def test_commands_that_install_run_in_a_fresh_clone(name: str, tmp_path: Path) -> None:
+    """As a new user runs them: with an empty home, and no environment but what they make."""
+    clone, home = tmp_path / "clone", tmp_path / "home"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("INFICOND", "PYTHON", "VIRTUAL"))}
+    ours = str(Path(sys.executable).parent)
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != ours)
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PATH": path, "ARGS": FEW_TESTS}
+    for command in commands(ROOT / name):
+        if command.setting != "clone":
+            continue
+        if "demo" in command.words:
+            options = f"--no-browser --port {free_port()}"
+            text = command.text.split("#")[0]
+            text = text if command.words[0] == "make" else f"{text} {options}"
+            with serving(command, text, clone, environment | {"ARGS": options}) as port:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+                    assert b"InFiConD" in page.read()
+            continue
+        text = f"{command.text} {FEW_TESTS}" if "pytest" in command.words else command.text
+        done = subprocess.run(
+            [*SHELL, text], cwd=clone, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert " passed" in done.stdout or "pip" in command.text, command
