@@ -211,8 +211,7 @@ def test_commands_that_install_run_in_a_fresh_clone(name: str, tmp_path: Path) -
             text = command.text.split("#")[0]
             text = text if command.words[0] == "make" else f"{text} {options}"
             with serving(command, text, clone, environment | {"ARGS": options}) as port:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
-                    assert b"InFiConD" in page.read()
+                assert b"InFiConD" in urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read()
             continue
         text = f"{command.text} {FEW_TESTS}" if "pytest" in command.words else command.text
         done = subprocess.run(
