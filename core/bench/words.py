@@ -54,6 +54,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     from inficond.core.bench.words_variants import Split
     from inficond.core.concepts.corpus import load_corpus
     from inficond.core.concepts.neutral import neutral_regions
+    from inficond.core.concepts.odd_words import without_odd_words
     from inficond.core.evaluation.split import stratified_split
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.teacher import load_teacher
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         parts_around(args.write, (BEGIN, END))  # a missing marker is found before minutes of work
     encoder = load_encoder("embedded", threads=1)
     teacher = load_teacher("embedded", threads=1)
-    candidates = candidate_words(load_corpus(None, encoder), encoder)
+    candidates = without_odd_words(candidate_words(load_corpus(None, encoder), encoder))
     found: dict[str, dict[str, list[Measured]]] = {}
     for folder, own in pairs:
         photos = load_set(folder, own, encoder, teacher, out.progress())

@@ -10,6 +10,7 @@ from inficond.core.concepts.cells import ENCODER
 from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
 from inficond.core.concepts.duplicates import merge_duplicates
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
+from inficond.core.concepts.odd_words import without_odd_words
 from inficond.core.concepts.validity import word_validity
 from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.encoder import Encoder
@@ -53,7 +54,7 @@ def candidate_corpus(options: BuildOptions, encoder: Encoder) -> Corpus:
         return corpus_of(words, encoder)
     corpus = load_corpus(words, encoder)
     if words is None and options.validity:
-        return candidate_words(corpus, encoder)
+        return without_odd_words(candidate_words(corpus, encoder))
     return corpus
 
 

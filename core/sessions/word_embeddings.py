@@ -15,6 +15,7 @@ from inficond.core.atomic_io import replacing
 from inficond.core.cache import Cache
 from inficond.core.concepts import load_corpus
 from inficond.core.concepts.corpus import Concept, compute_vectors
+from inficond.core.concepts.odd_words import odd_words
 from inficond.core.errors import InputError
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.encoder import Encoder
@@ -187,8 +188,8 @@ class WordEmbeddings:
         Parameters
         ----------
         words : sequence of str, optional
-            The built-in corpus and the built-in list of further words by default; their embeddings are
-            cached on disk between runs.
+            The built-in corpus without odd words and the built-in list of further words by default; their
+            embeddings are cached on disk between runs.
         progress : Progress, optional
             Reports the words that have to be embedded.
 
@@ -206,7 +207,8 @@ class WordEmbeddings:
             return self._vocabulary
         corpus = load_corpus()
         chosen = tuple(dict.fromkeys((*corpus.names, *missing_words()) if words is None else words))
-        chosen = tuple(word for word in chosen if word not in self._columns)
+        left_out = odd_words() if words is None else ()
+        chosen = tuple(word for word in chosen if word not in self._columns and word not in left_out)
         cache = self._cache_file() if words is None else None
         with self._vocabulary_lock:
             if (self._project.config.get("encoder") or {}).get("spec") == "embedded":

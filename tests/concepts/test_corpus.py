@@ -137,3 +137,17 @@ def test_typed_words_are_looked_up_in_the_encoders_table_of_classes():
     dog, plain = encoder.embed_words(["dog"])[0], encoder.embed_words(["dog"], ["{}"])[0]
     assert np.isclose(np.linalg.norm(dog), 1, atol=1e-5)
     assert 0.5 < float(dog @ plain) < 0.9999
+
+
+def test_odd_words_are_words_of_the_list_that_no_domain_names():
+    from inficond.core.concepts.domains import load_domains
+    from inficond.core.concepts.odd_words import odd_words, without_odd_words
+
+    corpus = load_corpus()
+    kept = without_odd_words(corpus)
+    assert odd_words() <= set(corpus.names)
+    assert len(kept) == len(corpus) - len(odd_words())
+    assert not odd_words() & set(kept.names)
+    np.testing.assert_array_equal(kept.embeddings[kept.index["sea"]], corpus.embeddings[corpus.index["sea"]])
+    for domain in load_domains():
+        assert not odd_words() & set(domain.words), domain.name
