@@ -1,6 +1,7 @@
 """The benchmark of growth builds, uses and removes its projects."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,9 @@ from inficond.core.bench.recorded import markers
 from inficond.core.bench.scale import TABLE, table_of
 from inficond.core.cli.main import main
 
+ROOT = Path(__file__).resolve().parents[2]
+MOST = 1.1
+"""Exponent of every step over all sizes, at most."""
 STEPS = {
     "build", "open", "first preview", "preview", "suggestions", "slices of a class", "add a concept",
     "preview after it", "report", "add a concept, empty cache",
@@ -64,3 +68,15 @@ def test_the_table_has_a_row_for_each_step_memory_and_files() -> None:
     ]
     assert "| files of the project | 200 | 3,000 |  |  |" in lines
     assert lines[-1] == "Measured on commit `aaaaaaaaaa` with changes."
+
+
+def test_the_recorded_growth_is_at_most_that_of_the_issue() -> None:
+    """Every step from 20,000 to 300,000 images, and the files of 100,000 images."""
+    begin, end = markers(TABLE)
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8").split(begin)[1].split(end)[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"]
+    assert (rows[0][1], rows[0][-3]) == ("20,000 images", "300,000")
+    found = {row[0]: row[1:] for row in rows[2:]}
+    assert found.keys() >= STEPS
+    assert all(float(found[step][-2]) <= MOST for step in STEPS)
+    assert int(found["files of the project"][rows[0][1:].index("100,000")].replace(",", "")) <= 1000
