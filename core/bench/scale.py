@@ -1,8 +1,10 @@
 """Benchmark of growth: processor time and memory of what people do, at several numbers of images.
 
 Each number of images gets a project with 20 classes and the words of the built-in corpus, built from
-generated shards (`scale_data`) by the ordinary build without pixels. Building runs in one process and
-everything else in another, so that each has its own peak memory and reads the files as a new process does.
+generated shards (`scale_data`) by the ordinary build without pixels. Building runs in one process, everything
+else in another, so that each has its own peak memory and reads the files as a new process does. The first of
+both has an empty cache of the user. In a third process with an empty cache, as on another machine, the first
+typed word embeds all words of the project.
 The exponent of a step is the slope of log time by log images, over all sizes and between the two largest; 1
 is linear growth. Processor time is that of all threads of the process.
 
@@ -12,6 +14,7 @@ branches of ten steps hang from the root, saved as a visit.
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inficond.core.bench.recorded import commit_of, markers, parts_around, replace_table
 from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ SUMMARY = "growth of building, opening, previews, suggestions and reports with t
 WORD = "zeppelin"
 """The added word, which the built-in corpus lacks."""
 LEAST = 1000
+TABLE = "bench scale"
+"""Name of the markers around the table in a document."""
+MEMORY = ("peak memory of the build", "peak memory of the rest")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, nargs="+", metavar="N", help="numbers of steps of a history, ascending")
     add("--events", type=int, default=5, metavar="N", help="previews at each size (default 5)")
     add("--folder", metavar="DIR", help="where the projects are made (default: a temporary folder)")
+    add(
+        "--write", type=Path, metavar="FILE",
+        help="put the table of --images into a Markdown file, between its markers",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
@@ -50,22 +61,60 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         raise InputError(
             f"--images and --steps must be at least two ascending numbers from {LEAST:,}, --events at least 1"
         )
+    if args.write is not None:
+        if args.steps:
+            raise InputError("--write needs --images: it writes no table of --steps")
+        parts_around(args.write, markers(TABLE))  # a missing marker is found before minutes of work
     if args.steps:
         seconds = in_process(histories, sizes)
         growth = {step: exponents(sizes, of_step) for step, of_step in seconds.items()}
         print_growth(out, sizes, seconds, growth)
         out.result({"steps": sizes, "seconds": seconds, "exponents": growth})
         return 0
+    commit = commit_of()
     with tempfile.TemporaryDirectory(prefix="inficond-scale-", dir=args.folder) as folder:
         results = [measure(Path(folder) / str(n), n, args.events) for n in sizes]
     seconds = {step: [r["seconds"][step] for r in results] for step in results[0]["seconds"]}
     growth = {step: exponents(sizes, of_step) for step, of_step in seconds.items()}
     print_growth(out, sizes, seconds, growth)
-    for name in ("peak memory of the build", "peak memory of the rest"):
+    for name in MEMORY:
         out.say(f"{name + ', GB':<28}" + "".join(f"{r[name] / 1e9:>12.2f}" for r in results))
     out.say(f"{'files of the project':<28}" + "".join(f"{r['files']:>12,}" for r in results))
-    out.result({"sizes": results, "exponents": growth})
+    if args.write is not None:
+        replace_table(args.write, markers(TABLE), table_of(results, seconds, growth, commit))
+        out.say(f"written to {args.write}")
+    out.result({"commit": commit, "sizes": results, "exponents": growth})
     return 0
+
+
+def table_of(
+    results: Sequence[Mapping[str, Any]],
+    seconds: Mapping[str, Sequence[float]],
+    growth: Mapping[str, tuple[float, float]],
+    commit: str,
+) -> list[str]:
+    """Return the lines of the Markdown table of projects: processor seconds, exponents, memory and files.
+
+    Parameters
+    ----------
+    results : sequence of dict
+        From `measure`, one for each number of images.
+    seconds, growth : mapping
+        Processor seconds at each size and exponents, by step.
+    commit : str
+        That was measured.
+    """
+    heads = [f"{results[0]['images']:,} images", *(f"{r['images']:,}" for r in results[1:])]
+    rows = [["", *heads, "exponent", "of the last"], ["---"] * (len(heads) + 3)]
+    for step, of_step in seconds.items():
+        cells = [f"{value:.3f}" if value < 0.1 else f"{value:.3g}" for value in of_step]
+        rows.append([step, *cells, *(f"{slope:.2f}" for slope in growth[step])])
+    for name in MEMORY:
+        rows.append([f"{name}, GB", *(f"{r[name] / 1e9:.2f}" for r in results), "", ""])
+    rows.append(["files of the project", *(f"{r['files']:,}" for r in results), "", ""])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines[1] = lines[1].replace(" ", "")
+    return [*lines, "", f"Measured on commit `{commit[:10]}`{commit[40:]}."]
 
 
 def print_growth(
@@ -101,14 +150,15 @@ def measure(folder: Path, n: int, events: int) -> dict[str, Any]:
 
     folder.mkdir(parents=True)
     in_process(generate, folder, n)
-    built = in_process(build_project, folder)
+    built = in_process(build_project, folder, folder / "cache")
     shutil.rmtree(folder / "shards")
-    used = in_process(use_project, folder, events)
+    used = in_process(use_project, folder, events, folder / "cache")
+    elsewhere = in_process(first_word, folder, folder / "other cache")
     files = sum(path.is_file() for path in (folder / "project").rglob("*"))
     shutil.rmtree(folder)
     return {
         "images": n,
-        "seconds": built["seconds"] | used["seconds"],
+        "seconds": built["seconds"] | used["seconds"] | elsewhere,
         "peak memory of the build": built["memory"],
         "peak memory of the rest": used["memory"],
         "files": files,
@@ -132,8 +182,12 @@ def generate(folder: Path, n: int) -> None:
     write_shards(folder / "images.parquet", folder / "shards", encoder, load_corpus(None, encoder).embeddings)
 
 
-def build_project(folder: Path) -> dict[str, Any]:
-    """Build the project from its shards; return processor time and peak memory."""
+def build_project(folder: Path, cache: Path) -> dict[str, Any]:
+    """Build the project from its shards; return processor time and peak memory.
+
+    `cache` is the folder of the user's cache, also in the functions below.
+    """
+    os.environ["INFICOND_CACHE"] = str(cache)
     from inficond.core.concepts.corpus import load_corpus
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.hardware import peak_memory
@@ -144,15 +198,29 @@ def build_project(folder: Path) -> dict[str, Any]:
     words = load_corpus(None, load_encoder("embedded", "cpu", threads=1)).names
     options = BuildOptions(
         images=folder / "images.parquet", out=folder / "project", teacher="labels", concepts=words,
-        cache=False, provider="cpu",
+        provider="cpu",
     )  # fmt: skip
     start = time.process_time()
     build(options, shards=folder / "shards")
     return {"seconds": {"build": time.process_time() - start}, "memory": peak_memory() or 0}
 
 
-def use_project(folder: Path, events: int) -> dict[str, Any]:
+def first_word(folder: Path, cache: Path) -> dict[str, float]:
+    """Open the project where nothing is cached and add a word; return its processor time."""
+    os.environ["INFICOND_CACHE"] = str(cache)
+    from inficond.core.facade import Project
+    from inficond.core.solver import warm_up
+
+    warm_up()
+    session = Project.open(folder / "project").session()
+    start = time.process_time()
+    session.add_concept(WORD)
+    return {"add a concept, empty cache": time.process_time() - start}
+
+
+def use_project(folder: Path, events: int, cache: Path) -> dict[str, Any]:
     """Open the project and take every step; return processor times and peak memory."""
+    os.environ["INFICOND_CACHE"] = str(cache)
     from inficond.core.facade import Project
     from inficond.core.models.hardware import peak_memory
     from inficond.core.report import report

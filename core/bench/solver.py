@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.bench.processor import processor_time
+from inficond.core.bench.recorded import parts_around
 from inficond.core.bench.solver_data import INSTANCES, Instance, objective
 from inficond.core.bench.solver_peers import LADDER, SOFTMAX
 from inficond.core.errors import InputError, unknown
@@ -29,7 +30,7 @@ PATIENCE = 20.0  # seconds of a single run after which a solver is not tried fur
 OTHERS = 3  # runs of an existing solver, at least
 TURNS, ENOUGH = 15, 4.0  # runs of a fast solver, or seconds after which there are no more
 SLOW = ("glum", "saga", "adam")  # run on (a) only: far slower than the best other solver
-EXTRAS = ("threads", "refit", "first", "wide", "classes")
+EXTRAS = ("threads", "refit", "first", "wide", "classes", "links", "rows")
 SUMMARY = "time to a measured accuracy, compared with skglm, adelie, glum, scikit-learn and torch"
 
 
@@ -39,10 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--only",
         metavar="NAMES",
-        help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; default: all but wide and classes",
+        help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; "
+        "default: all but wide, classes, links and rows",
     )
     add("--repeats", type=int, default=5, help="runs per median (default 5)")
-    add("--docs", metavar="DIR", help="also write table and plot into this folder")
+    add(
+        "--docs",
+        metavar="DIR",
+        help="also write table and plot into this folder; with `--only links`, that table",
+    )
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
@@ -55,8 +61,11 @@ def run(args: argparse.Namespace, out: "Output") -> int:
         if name not in INSTANCES and name not in EXTRAS:
             raise unknown("instance", name, [*INSTANCES, *EXTRAS])
     from inficond.core.bench.solver_refit import first_fit, refits, two_threads
-    from inficond.core.bench.solver_report import write
+    from inficond.core.bench.solver_report import AROUND, DOCUMENT, write
     from inficond.core.solver import warm_up
+
+    if args.docs and names == ["links"] and (Path(args.docs) / DOCUMENT).exists():
+        parts_around(Path(args.docs) / DOCUMENT, AROUND)  # a missing marker is found before minutes of work
 
     warm_up()
     report: dict[str, Any] = {"wanted": WANTED, "repeats": args.repeats, "turns": TURNS, "instances": {}}
@@ -75,6 +84,14 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             from inficond.core.bench.solver_classes import many_classes
 
             report["classes"] = many_classes(out)
+        elif name == "links":
+            from inficond.core.bench.solver_links import both_links
+
+            report["links"] = both_links(args.repeats, out)
+        elif name == "rows":
+            from inficond.core.bench.solver_rows import many_rows
+
+            report["rows"] = many_rows(out)
         else:
             report["first"] = first_fit(args.repeats, out)
         if args.docs:

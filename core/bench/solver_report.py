@@ -8,14 +8,49 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from inficond.core.bench.recorded import markers, parts_around, replace_table
+from inficond.core.bench.solver_links import TABLE, table_of
+from inficond.core.errors import InputError
 from inficond.core.processors import available_processors
+
+DOCUMENT = "bench-solver.md"
+AROUND = markers(TABLE)
+LINKS_TITLE = (
+    "`inficond bench solver --only links`: the same images and concepts with both links, certified to 1e-4."
+)
 
 
 def write(report: dict[str, Any], folder: Path) -> None:
-    """Write `bench-solver.md`, and `bench-solver.png` where matplotlib is installed."""
+    """Write `bench-solver.md`, and `bench-solver.png` where matplotlib is installed.
+
+    The table of links has markers. Only this table is replaced if nothing else was measured, and it is kept
+    if it was not measured again.
+
+    Raises
+    ------
+    InputError
+        Only the table of links was measured, and the file has no markers for it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench-solver.md").write_text(_table(report), encoding="utf-8")
+    path = folder / DOCUMENT
+    links = table_of(report["links"]) if "links" in report else _kept(path, AROUND)
+    if path.exists() and not report["instances"] and not {"threads", "refit", "first"} & report.keys():
+        if "links" in report:
+            replace_table(path, AROUND, links)
+        return
+    section = ["", LINKS_TITLE, "", AROUND[0], "", *links, "", AROUND[1]] if links else []
+    path.write_text("\n".join([*_lines(report), *section]) + "\n", encoding="utf-8")
     _plot(report, folder / "bench-solver.png")
+
+
+def _kept(path: Path, around: tuple[str, str]) -> list[str]:
+    """Return the lines between two markers of a file; none without the file or the markers."""
+    try:
+        before, after = parts_around(path, around)
+    except InputError:
+        return []
+    text = path.read_text(encoding="utf-8")
+    return text[len(before) + len(around[0]) : len(text) - len(after) - len(around[1])].strip().splitlines()
 
 
 def _setting() -> str:
@@ -38,7 +73,7 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:,.0f} ms" if seconds < 10 else f"{seconds:,.0f} s"
 
 
-def _table(report: dict[str, Any]) -> str:
+def _lines(report: dict[str, Any]) -> list[str]:
     lines = [
         "# Solver benchmark",
         "",
@@ -95,7 +130,7 @@ def _table(report: dict[str, Any]) -> str:
         ]
     if report["instances"]:
         lines += ["", "![Suboptimality over time](bench-solver.png)"]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _plot(report: dict[str, Any], path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from inficond.core.atomic_io import write_errors
-from inficond.core.concepts.corpus import Corpus, load_corpus
+from inficond.core.concepts.corpus import Concept, Corpus, load_corpus
+from inficond.core.concepts.kept_words import kept_texts
 from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.errors import InputError
 from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
@@ -347,9 +348,19 @@ class _Build:
                     ),
                 )
             )
+        self._keep_texts(words)
         self.progress.advance(1)
         shutil.rmtree(self.scratch, ignore_errors=True)
         return self.out
+
+    def _keep_texts(self, words: WordSelection) -> None:
+        """Keep the text vectors of the words, which the grounding of each typed word needs."""
+        if self.cache is None or not words.grounding:
+            return
+        concepts = [Concept(c.name, c.group, c.prompts) for c in words.corpus.concepts]
+        with suppress(InputError):  # an encoder without a text tower has no typed words either
+            kept_texts(concepts, self.encoder.manifest.digest, lambda: self.encoder)
+        self.cache.close()
 
     def report(self, choice: str) -> None:
         """Record a choice that was made before this run."""

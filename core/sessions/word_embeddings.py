@@ -1,23 +1,19 @@
 """Embeddings of words in a project's encoder space, each computed once."""
 
-import hashlib
-import json
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.atomic_io import replacing
 from inficond.core.cache import Cache
 from inficond.core.concepts import load_corpus
-from inficond.core.concepts.corpus import Concept, compute_vectors
+from inficond.core.concepts.corpus import Concept
+from inficond.core.concepts.kept_words import kept_texts, read_words, words_file, write_words
 from inficond.core.concepts.odd_words import odd_words
 from inficond.core.errors import InputError
-from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
@@ -156,7 +152,8 @@ class WordEmbeddings:
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded.
 
-        They are kept in the cache of the user, by the encoder's checksum and the words with their prompts.
+        They are kept in the user's cache, by the encoder's checksum and the words with their prompts. A build
+        writes them there.
 
         Raises
         ------
@@ -170,14 +167,7 @@ class WordEmbeddings:
                 p = self._project
                 parts = zip(p.concepts, p.concept_groups, p.concept_prompts)
                 concepts = [Concept(name, group, tuple(prompts)) for name, group, prompts in parts]
-                cache = self._cache_file(concepts)
-                kept = {} if cache is None else _read_words(cache)
-                if list(kept) == list(p.concepts):
-                    self._texts = np.stack(list(kept.values()))
-                    return self._texts
-                self._texts = compute_vectors(concepts, self._encoder())
-                if cache is not None:
-                    _write_words(cache, dict(zip(p.concepts, self._texts)))
+                self._texts = kept_texts(concepts, self._digest, self._encoder)
             return self._texts
 
     def vocabulary(
@@ -209,12 +199,12 @@ class WordEmbeddings:
         chosen = tuple(dict.fromkeys((*corpus.names, *missing_words()) if words is None else words))
         left_out = odd_words() if words is None else ()
         chosen = tuple(word for word in chosen if word not in self._columns and word not in left_out)
-        cache = self._cache_file() if words is None else None
+        cache = words_file(self._digest) if words is None else None
         with self._vocabulary_lock:
             if (self._project.config.get("encoder") or {}).get("spec") == "embedded":
                 self._add(dict(zip(corpus.names, corpus.embeddings)))  # embedded in this encoder's space
             if cache is not None:
-                self._add(_read_words(cache))
+                self._add(read_words(cache))
             unknown = [word for word in chosen if word not in self.vectors]
             if unknown and progress is not None:
                 progress.start("embedding words", len(unknown))
@@ -225,7 +215,7 @@ class WordEmbeddings:
                     progress.advance(len(block))
             vectors = [self.vectors[word] for word in chosen]
         if cache is not None and unknown:
-            _write_words(cache, dict(zip(chosen, vectors)))
+            write_words(cache, dict(zip(chosen, vectors)))
         stored = self._project.concept_embeddings
         width = 0 if stored is None else stored.shape[1]
         result = chosen, np.stack(vectors) if vectors else np.zeros((0, width), np.float32)
@@ -251,32 +241,7 @@ class WordEmbeddings:
         for word, vector in vectors.items():
             self.vectors.setdefault(word, vector)
 
-    def _cache_file(self, concepts: Sequence[Concept] = ()) -> Path | None:
-        """Return the file of the vectors of the vocabulary or of concepts; None without a checksum."""
-        digest = str((self._project.config.get("encoder") or {}).get("digest"))
-        if not digest.isalnum():
-            return None
-        given = json.dumps([(c.name, c.prompts) for c in concepts])
-        key = f"-{hashlib.sha256(given.encode()).hexdigest()[:32]}" if concepts else ""
-        return cache_folder("words", f"{digest[:32]}{key}.npz")
-
-
-def _read_words(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return the words written by `_write_words`; empty if the file is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names, vectors = file["names"], file["vectors"].astype(np.float32)
-    except Exception:  # zipfile and NumPy raise many types for damaged files; the cache is then rebuilt
-        return {}
-    if vectors.ndim != 2 or len(names) != len(vectors) or not np.isfinite(vectors).all():
-        return {}
-    return dict(zip(names.tolist(), vectors))
-
-
-def _write_words(path: Path, words: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write words and embeddings to the cache; a cache that cannot be written is ignored."""
-    try:
-        with replacing(path) as file:
-            np.savez(file, names=np.array(list(words)), vectors=np.stack(list(words.values())))
-    except (InputError, OSError):
-        return
+    @property
+    def _digest(self) -> str:
+        """Checksum of the project's encoder."""
+        return str((self._project.config.get("encoder") or {}).get("digest"))

@@ -296,6 +296,37 @@ def test_words_are_answered_while_the_vocabulary_of_suggestions_is_embedded(
     assert all(np.isclose(np.linalg.norm(vector), 1, atol=1e-5) for vector in found)
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_build_keeps_the_texts_that_a_typed_word_needs(
+    merged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the first typed word of a new project embedded all words of the project."""
+    write_class_folders(tmp_path / "photos")
+    (tmp_path / "words.txt").write_text("red\ngreen\nblue\nyellow\n" + "reds\n" * merged)
+    encoder, asked = write_encoder(tmp_path / "encoder"), list[tuple[str, ...]]()
+
+    def added(cache: str, kept: bool) -> np.ndarray:
+        monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / cache))
+        out = Project.create(
+            images=tmp_path / "photos", out=tmp_path / cache / "project", encoder=str(encoder),
+            concepts=tmp_path / "words.txt", teacher="labels", cache=kept,
+        )  # fmt: skip
+        project = Project.open(out.path)
+        usual = project.context.encoder.embed_words
+
+        def counted(words: list[str], *more: Any) -> np.ndarray:
+            asked.append(tuple(words))
+            return usual(words, *more)
+
+        monkeypatch.setattr(project.context.encoder, "embed_words", counted)
+        return project.context.words.embedding("violet")
+
+    first = added("kept", kept=True)
+    assert asked == [("violet",)]
+    np.testing.assert_array_equal(added("not kept", kept=False), first)
+    assert asked[1:] == [("violet",), ("red", "green", "blue", "yellow")]
+
+
 def test_an_encoder_other_than_the_embedded_one_has_no_cells(project: Project) -> None:
     context = project.session().context
     assert context.cells(0) is None
