@@ -4,6 +4,7 @@ A file is written under a temporary name in the folder of its final name, flushe
 that the final name never refers to part of a file.
 """
 
+import errno
 import glob
 import os
 import shutil
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 
 
 @contextmanager
@@ -28,6 +29,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         The folder cannot be written or the disk is full; the old file is unchanged.
     """
     with write_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if path.exists() and not path.is_file() and not path.is_dir():
             with open(path, "wb") as file:
                 yield file
@@ -55,9 +58,7 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        raise InputError(f"cannot write {path}: {system_reason(error)}") from error
 
 
 def temporary_name(path: Path, kind: str = "part") -> Path:

@@ -147,14 +147,54 @@ class Cancelled(Exception):
     """
 
 
-_FAULTS_OF_SURROUNDINGS = frozenset(
-    getattr(errno, name)
-    for name in (
-        "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "ENOTDIR", "ENOSPC", "EDQUOT", "EMFILE",
-        "ENFILE", "EIO", "ESTALE", "ETIMEDOUT", "ENXIO",
-    )
+_REMEDIES = {
+    ("ENOENT",): "check the path",
+    ("EACCES", "EPERM"): "change its permissions, or choose another place",
+    ("EISDIR",): "name a file",
+    ("ENOTDIR",): "a part of the path is a file, not a folder",
+    ("EROFS",): "choose a place that can be written",
+    ("ENOSPC", "EDQUOT"): "free some space, or choose another disk",
+    ("EFBIG",): "allow larger files (`ulimit -f unlimited`)",
+    ("ENAMETOOLONG",): "shorten the name",
+    ("ELOOP",): "a link leads back to itself; correct or remove it",
+    ("EMFILE", "ENFILE"): "allow more open files (`ulimit -n 4096`)",
+    ("EAGAIN",): "allow more processes (`ulimit -u`), or wait until other programs have ended",
+    ("ENOMEM",): "close other programs, or use a machine with more memory",
+    ("EBUSY", "ETXTBSY"): "wait until the program that uses it has ended",
+    ("ENOLCK", "EOPNOTSUPP"): "choose a disk of this machine",
+    ("EIO", "ESTALE", "ETIMEDOUT", "ENXIO"): "check the disk or the network drive, then try again",
+}
+"""Names of error numbers of the operating system -> what a user can do."""
+_REMEDY_OF = {
+    getattr(errno, name): remedy
+    for names, remedy in _REMEDIES.items()
+    for name in names
     if hasattr(errno, name)
-)  # fmt: skip
+}
+
+
+def system_reason(error: OSError) -> str:
+    """Return why the operating system refused something, and what to do where that is known.
+
+    Parameters
+    ----------
+    error : OSError
+
+    Returns
+    -------
+    str
+        A clause that follows a colon.
+
+    Examples
+    --------
+    >>> import errno
+    >>> from inficond.core.errors import system_reason
+    >>> system_reason(OSError(errno.ENOENT, "No such file or directory", "words.txt"))
+    'No such file or directory; check the path'
+    """
+    remedy = _REMEDY_OF.get(error.errno or 0)
+    reason = str(error.strerror or error)
+    return f"{reason}; {remedy}" if remedy else reason
 
 
 def fault_of_surroundings(error: OSError) -> str | None:
@@ -169,15 +209,15 @@ def fault_of_surroundings(error: OSError) -> str | None:
     --------
     >>> import errno
     >>> from inficond.core.errors import fault_of_surroundings
-    >>> fault_of_surroundings(OSError(errno.EACCES, "Permission denied", "photos/project.json"))
-    'photos/project.json: Permission denied'
+    >>> fault_of_surroundings(OSError(errno.EROFS, "Read-only file system", "photos/project.json"))
+    'photos/project.json: Read-only file system; choose a place that can be written'
     >>> fault_of_surroundings(OSError(errno.EBADF, "Bad file descriptor")) is None
     True
     """
-    if error.errno not in _FAULTS_OF_SURROUNDINGS:
+    if error.errno == errno.ENOENT or error.errno not in _REMEDY_OF:
         return None
     place = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename), 200)}: "
-    return f"{place}{error.strerror or error}"
+    return f"{place}{system_reason(error)}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

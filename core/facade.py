@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import in_home
 from inficond.core.html_table import html_table
 from inficond.core.progress import Bars, Progress
 from inficond.core.project.folder import ProjectFolder
@@ -78,12 +79,12 @@ class Project(ProjectFolder):
 
         given = BuildOptions(
             images=images,
-            out=Path(out),
-            teacher=teacher,
-            encoder=encoder,
-            concepts=concepts,
-            classes=classes,
-            labels=labels,
+            out=in_home(out),
+            teacher=_in_home(teacher),
+            encoder=_in_home(encoder),
+            concepts=_in_home(concepts),
+            classes=_in_home(classes),
+            labels=_in_home(labels),
             lam=lam,
             link=link,
             **options,
@@ -181,6 +182,11 @@ class Project(ProjectFolder):
         except InputError as error:
             faults.append(str(error))
         return faults
+
+
+def _in_home(value: Any) -> Any:
+    """Expand a leading ``~``, which a shell has not seen; other values are returned unchanged."""
+    return type(value)(in_home(value)) if isinstance(value, str | Path) and str(value)[:1] == "~" else value
 
 
 def distill(

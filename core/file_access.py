@@ -1,6 +1,7 @@
 """Safe opening of files that others wrote."""
 
 import os
+import re
 import stat
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -10,6 +11,8 @@ from inficond.core.errors import InputError
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Folders of the files that a shell opened for this process."""
+_LFS_POINTER = b"version https://git-lfs"
+_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 MOST_GIVEN = 4 << 30
 """Size limit of a file that is read as a whole, in bytes."""
 _LARGE = 1 << 20
@@ -21,6 +24,26 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+
+def in_home(text: str | Path) -> Path:
+    """Return a path in which a leading ``~`` is the home directory; ``~`` of an unknown account is a name.
+
+    Parameters
+    ----------
+    text : str or Path
+        As a user wrote it. A shell expands ``~`` only at the start of a word, a program never.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from inficond.core.file_access import in_home
+    >>> in_home("~/photos") == Path.home() / "photos"
+    True
+    >>> in_home("~nobody-of-this-name/photos").parts[0]
+    '~nobody-of-this-name'
+    """
+    return Path(os.path.expanduser(text))
 
 
 class BoundedReader(BufferedReader):
@@ -84,7 +107,7 @@ def read_regular(path: Path, root: Path | None = None, limit: int | None = None)
     return data
 
 
-def read_given(path: Path, limit: int = MOST_GIVEN) -> bytes:
+def read_given(path: Path, limit: int = MOST_GIVEN, wanted: str = "the file itself") -> bytes:
     """Return the content of a file that the user named.
 
     Parameters
@@ -93,6 +116,8 @@ def read_given(path: Path, limit: int = MOST_GIVEN) -> bytes:
         A regular file, or the pipe of a process substitution such as ``<(find photos -name '*.jpg')``.
     limit : int
         Largest accepted size in bytes.
+    wanted : str
+        What the file should hold, for messages.
 
     Returns
     -------
@@ -101,16 +126,25 @@ def read_given(path: Path, limit: int = MOST_GIVEN) -> bytes:
     Raises
     ------
     InputError
-        Another pipe, a device or a folder, or larger than `limit`.
+        Another pipe, a device or a folder, larger than `limit`, or what a download left in place of the file:
+        a pointer of Git LFS or a web page.
     OSError
         The file is missing or cannot be read.
     """
     if not (str(path).startswith(_DESCRIPTORS) and stat.S_ISFIFO(os.stat(path).st_mode)):
-        return read_regular(path, limit=limit)
-    with open(path, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise InputError(f"{path} is too large: at most {limit:,} bytes are accepted")
+        data = read_regular(path, limit=limit)
+    else:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise InputError(f"{path} is too large: at most {limit:,} bytes are accepted")
+    if data.startswith(_LFS_POINTER):
+        raise InputError(f"{path} is a Git LFS pointer, not {wanted}: run `git lfs pull` in its folder")
+    if _PAGE.match(data):
+        raise InputError(
+            f"{path} is an HTML or XML document, not {wanted}: it may be the error or login page of a site; "
+            "download or export it again"
+        )
     return data
 
 
@@ -128,4 +162,4 @@ def check_inside(path: Path, root: Path | None) -> None:
 def _check_kind(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
-        raise InputError(f"{path} is {kind}, not a regular file: replace it with a copy of the original file")
+        raise InputError(f"{path} is {kind}, not a regular file: a file is needed there")

@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from inficond.core.errors import InputError, first_line
 
 try:
-    import numba
-except (OSError, ValueError, MemoryError) as error:  # its libraries, its environment variables
+    with warnings.catch_warnings():  # a variable that Numba cannot read is a warning with a traceback
+        warnings.filterwarnings("error", "Environment variable 'NUMBA_", RuntimeWarning)
+        import numba
+except (OSError, ValueError, MemoryError, RuntimeWarning) as error:  # libraries, environment variables
     raise InputError(
         f"Numba, which compiles the computations, cannot be loaded ({first_line(error)}): raise the limit of "
         "address space (`ulimit -v`), correct the variables NUMBA_…, or install numba again"
@@ -22,6 +25,16 @@ if config.DISABLE_JIT:
     raise InputError(
         "NUMBA_DISABLE_JIT is set, so that nothing is compiled and computations would take hours: unset it"
     )
+
+
+LAYERS = ("default", "tbb", "omp", "workqueue", "safe", "threadsafe", "forksafe")
+if config.THREADING_LAYER not in LAYERS:
+    raise InputError(
+        f"NUMBA_THREADING_LAYER is {config.THREADING_LAYER!r}, which Numba does not know: unset it, or use "
+        f"one of {', '.join(LAYERS)}"
+    )
+# Numba's lock between processes needs /dev/shm; without it, kernels of one process still take turns.
+warnings.filterwarnings("ignore", "(?s).*Could not obtain multiprocessing lock")
 
 
 def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -1,5 +1,6 @@
 """Conversion of arrays, frames and tensors of any library to NumPy arrays of real numbers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ def real_array(name: str, value: Any) -> NDArray[Any]:
     """
     if type(value) is np.ndarray and value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
         return value
+    if isinstance(value, Iterator):
+        raise ValueError(
+            f"{name} must be an array of real numbers: a {type(value).__name__} would become an array of "
+            "dtype object; use list(…)"
+        )
     libraries = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if hasattr(value, "tocsr"):
         kind = type(value).__name__
@@ -41,11 +47,22 @@ def real_array(name: str, value: Any) -> NDArray[Any]:
     if array.dtype.name.startswith(("bfloat16", "float8")):  # extension types of ml_dtypes
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
-        hint = "; use .astype(float)" if array.dtype.kind == "O" else ""
+        hint = _object_hint(name, value, array) if array.dtype.kind == "O" else ""
         raise ValueError(f"{name} must be an array of real numbers: its dtype is {array.dtype}{hint}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):  # infinite values are found later
+            array = array.astype(np.float64)
     return array
+
+
+def _object_hint(name: str, value: Any, array: NDArray[Any]) -> str:
+    """Return how to make numbers of objects; empty where that is not known."""
+    if not array.ndim:
+        return f", as it is a {type(value).__name__}"
+    first = array.flat[0] if array.size else None
+    if isinstance(first, list | tuple | np.ndarray) or type(first).__module__.startswith("pyarrow"):
+        return f" with a sequence in each entry; use np.stack(list({name}))"
+    return "; use .astype(float)" if hasattr(value, "astype") else "; use np.array(…, float)"
 
 
 def _from_torch(name: str, value: Any) -> Any:
@@ -55,7 +72,9 @@ def _from_torch(name: str, value: Any) -> Any:
     if value.is_complex() or getattr(value, "is_quantized", False):
         raise ValueError(f"{name} must be an array of real numbers: it is a tensor of dtype {value.dtype}")
     try:
-        value = value.detach().cpu()
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        if "mkldnn" in str(value.layout):
+            value = value.to_dense()
     except (NotImplementedError, RuntimeError) as error:
         detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(
@@ -67,7 +86,13 @@ def _from_torch(name: str, value: Any) -> Any:
         "torch.float64",
     ):
         value = value.float()
-    return value.numpy()
+    try:
+        return value.numpy()
+    except (TypeError, RuntimeError) as error:  # nested tensors, tensors of functorch
+        raise ValueError(
+            f"{name} must be an array of real numbers: the tensor of layout {value.layout} cannot be "
+            f"converted ({str(error).splitlines()[0][:200]})"
+        ) from None
 
 
 def _from_pandas(name: str, value: Any) -> Any:
@@ -76,6 +101,13 @@ def _from_pandas(name: str, value: Any) -> Any:
     labels = list(value.columns) if value.ndim == 2 else [value.name]
     for label, dtype in zip(labels, dtypes):
         kind = getattr(dtype, "kind", "O")
+        if kind == "O" and len(value):
+            cell = (value.iloc[:, labels.index(label)] if value.ndim == 2 else value).iloc[0]
+            if isinstance(cell, list | tuple | np.ndarray):
+                raise ValueError(
+                    f"{name} must be an array of real numbers: column {label!r:.60} has dtype {dtype} with a "
+                    "sequence in each entry; use np.stack(column.tolist())"
+                )
         if kind not in "fiub" or "Sparse" in str(dtype):
             raise ValueError(
                 f"{name} must be an array of real numbers: column {label!r:.60} has dtype {dtype}; "

@@ -31,7 +31,10 @@ def parse_json(data: bytes | str, pairs: Callable[[list[tuple[str, Any]]], Any] 
     ValueError
         For any other text; the message is the reason.
     """
-    text = data if isinstance(data, str) else data.decode("utf-8-sig")
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text, from byte {error.start} on") from None
     try:
         value = json.loads(text, object_pairs_hook=pairs, parse_int=_whole)
     except RecursionError:

@@ -121,7 +121,9 @@ class LoadedClassifier:
         if labels is None:
             labels, self.notes = labels_of_config(raw, source.name)
             where = "config.json (id2label)"
-        kind = _architecture(source, raw)
+        kind, said = _architecture(source, raw)
+        if said:
+            self.notes.append(said)
         self.fused = fused and bool(getattr(kind, "_supports_attention_backend", False))
         self.model = self._load(source, raw, kind, labels)
         outputs = len(self.model.config.id2label)
@@ -143,7 +145,14 @@ class LoadedClassifier:
                 given["id2label"] = {i: f"LABEL_{i}" for i in range(outputs)}
                 given["label2id"] = {label: i for i, label in given["id2label"].items()}
             config = load_config(source, given)
-            return load_model(source, kind, config=config, attn_implementation=attention_kind)
+            unused: list[str] = []
+            model = load_model(source, kind, unused, config=config, attn_implementation=attention_kind)
+            if unused:
+                self.notes.append(
+                    f"{self.name}: {len(unused)} of its weights are not part of a {kind.__name__} and are "
+                    f"not used, {unused[0]} among them; check that its answers are right"
+                )
+            return model
 
         stated = len(labels) if labels else raw.get("num_labels")
         try:
@@ -210,8 +219,14 @@ def native_size(config: Any) -> tuple[int, int] | None:
     return None
 
 
-def _architecture(source: Source, raw: dict[str, Any]) -> Any:
-    """Return the transformers class of a classifier; raise an error if it does not classify pixels."""
+def _architecture(source: Source, raw: dict[str, Any]) -> tuple[Any, str]:
+    """Return the transformers class of a classifier, and a note where the folder names another.
+
+    Raises
+    ------
+    InputError
+        It does not classify pixels.
+    """
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
@@ -227,8 +242,10 @@ def _architecture(source: Source, raw: dict[str, Any]) -> Any:
         ) from None
     kinds = known if isinstance(known, tuple) else (known,)
     stated = raw.get("architectures")
-    said = stated if isinstance(stated, str) else next(iter(stated or []), None)
-    if said and "ForImageClassification" not in str(said):
+    listed = [stated] if isinstance(stated, str) else list(stated or [])
+    said = next((str(name) for name in listed if "ForImageClassification" in str(name)), None)
+    if listed and not said:
+        said = str(listed[0])
         raise InputError(
             f"{source.name} holds a {said}, which has no classification head: name a model trained as a "
             "classifier (its `architectures` in config.json ends in ForImageClassification)"
@@ -249,7 +266,12 @@ def _architecture(source: Source, raw: dict[str, Any]) -> Any:
             "picture: it cannot "
             "become a teacher; export its answers as a table of image, class, probability instead"
         )
-    return kind
+    if said in (None, kind.__name__):
+        return kind, ""
+    return kind, (
+        f"{source.name}: config.json names the class {said[:60]!r}, which is not one of transformers for "
+        f"{config.model_type}: read as {kind.__name__}; check that its answers are right"
+    )
 
 
 def _outputs_of_head(mismatch: ShapeMismatch) -> int | None:

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.models.presets import ENCODERS, OPEN_CLIP_ADVICE
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="largest distance of a neighbour, in patches (default: no limit)",
     )
     encoder.add_argument(
-        "--templates", type=Path, metavar="FILE", help="prompt templates, one per line, {} for the word"
+        "--templates", type=given_path, metavar="FILE", help="prompt templates, one per line, {} for the word"
     )
 
     teacher = kinds.add_parser(
@@ -60,23 +61,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     teacher.add_argument("--link", choices=["sigmoid", "softmax"], help="default: what the model states")
     teacher.add_argument(
         "--checkpoint",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="weights of a timm/NAME or torchvision/NAME model, as safetensors",
     )
     teacher.add_argument(
-        "--labels-file", type=Path, metavar="FILE", help="label names, one per line or as JSON"
+        "--labels-file", type=given_path, metavar="FILE", help="label names, one per line or as JSON"
     )
 
     student = kinds.add_parser("student", help="one ONNX file from pixels to probabilities")
-    student.add_argument("project", type=Path, metavar="DIR", help="a project")
-    student.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
+    student.add_argument("project", type=given_path, metavar="DIR", help="a project")
+    student.add_argument("--out", type=given_path, required=True, metavar="FILE.onnx")
     student.add_argument("--node", metavar="NODE", help="node of the history (default: the current one)")
     student.add_argument("--overwrite", action="store_true")
 
     page = kinds.add_parser("page", help="one HTML file that runs a student in a browser, offline")
-    page.add_argument("source", type=Path, metavar="DIR|STUDENT", help="a project, or an exported student")
-    page.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    page.add_argument(
+        "source", type=given_path, metavar="DIR|STUDENT", help="a project, or an exported student"
+    )
+    page.add_argument("--out", type=given_path, required=True, metavar="FILE.html")
     page.add_argument("--node", metavar="NODE", help="node of the history (default: the current one)")
     page.add_argument(
         "--encoder",
@@ -98,10 +101,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
         help="Hugging Face id, local folder, clip-b16, open_clip:ARCH/TAG, … (encoder), timm/NAME, "
         "torchvision/NAME (teacher)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=given_path, required=True, metavar="DIR")
     parser.add_argument("--revision", help="branch, tag or commit")
     parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="photographs to verify (and calibrate int8) on"
+        "--images", type=given_path, metavar="FOLDER", help="photographs to verify (and calibrate int8) on"
     )
     parser.add_argument(
         "--plain-attention", action="store_true", help="standard operators only, for other runtimes"

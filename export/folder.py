@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.checksum import sha256_of
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.models.manifest import checksum_of
 from inficond.core.models.trust import trust
 
@@ -40,7 +40,7 @@ def staged(out: Path, overwrite: bool = False, trusted: bool = True) -> Iterator
         out.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+        raise InputError(f"cannot write {out}: {system_reason(error)}") from None
     try:
         yield stage
         stage.chmod(0o755)
@@ -59,7 +59,7 @@ def staged(out: Path, overwrite: bool = False, trusted: bool = True) -> Iterator
         else:
             stage.rename(out)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+        raise InputError(f"cannot write {out}: {system_reason(error)}") from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

@@ -61,7 +61,7 @@ def _convert_apart(file: Path, out: Path) -> None:
     """Convert a file in a child process with the torch backend."""
     if not file.is_file():
         raise InputError(f"{file} does not exist")
-    command = [sys.executable, "-m", "inficond.export.keras_model", str(file), str(out)]
+    command = [sys.executable, "-P", "-m", "inficond.export.keras_model", str(file), str(out)]
     environment = os.environ | {"KERAS_BACKEND": "torch"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inficond.core.errors import InputError, first_line, unknown
+from inficond.core.file_access import in_home
 from inficond.core.models.presets import HUB, OPEN_CLIP, TENSOR_FILES
 from inficond.export.encoder_model import EncoderModel
 from inficond.export.library_model import PictureTransform
@@ -91,7 +92,7 @@ class OpenClipEncoder(EncoderModel):
 
 def is_open_clip(spec: str) -> bool:
     """Return whether a specification names a model of open_clip."""
-    return spec.startswith((OPEN_CLIP, HUB)) or (Path(spec).expanduser() / CONFIG).is_file()
+    return spec.startswith((OPEN_CLIP, HUB)) or (in_home(spec) / CONFIG).is_file()
 
 
 def import_open_clip(needed_by: str) -> Any:
@@ -139,7 +140,7 @@ def load_open_clip_encoder(spec: str, revision: str | None) -> OpenClipEncoder:
         repository = spec.removeprefix(HUB)
         named = _Named(spec, spec, f"https://huggingface.co/{repository}", {}, repository)
     else:
-        named = _of_folder(Path(spec).expanduser())
+        named = _of_folder(in_home(spec))
     return _loaded(library, named)
 
 
@@ -172,7 +173,7 @@ def _of_architecture(library: Any, spec: str) -> _Named:
     if architecture not in known:
         raise unknown("architecture of open_clip", architecture, known)
     tags = library.list_pretrained_tags_by_model(architecture)
-    file = Path(tag).expanduser()
+    file = in_home(tag)
     if tag and file.suffix in TENSOR_FILES and tag not in tags:
         if not file.is_file():
             raise InputError(f"{spec}: there is no file {file}")

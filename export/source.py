@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError, first_line
+from inficond.core.errors import InputError, first_line, system_reason
+from inficond.core.file_access import in_home
 from inficond.core.models.foreign_files import advice_for_file, library_of
 from inficond.core.models.manifest import Kind
 from inficond.core.models.resolve import page_of_hub
@@ -76,7 +77,7 @@ def find_source(spec: str, revision: str | None = None, kind: Kind = "teacher") 
     InputError
         There is no such model, no network to download it with, or its files cannot be used.
     """
-    local = Path(spec).expanduser()
+    local = in_home(spec)
     if local.is_dir():
         folder, name, commit = local, local.resolve().name, None
     elif local.exists():
@@ -258,7 +259,7 @@ def check_safetensors(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(len(_LFS))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from None
     if start == _LFS:
         raise InputError(
             f"{path} is a pointer of Git LFS, not the weights: run `git lfs pull` in its folder, or download "
@@ -360,7 +361,7 @@ def missing_library(name: str, error: ImportError) -> InputError:
     return InputError(f"{name} needs {library}, which is not installed: {install}")
 
 
-def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
+def load_model(source: Source, factory: Any, unused: list[str] | None = None, **kwargs: Any) -> Any:
     """Load a transformers model in evaluation mode, float32, from safetensors and without remote code.
 
     Parameters
@@ -368,6 +369,8 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
     source : Source
     factory : type
         `AutoModel`, `ViTForImageClassification`, …
+    unused : list of str, optional
+        Receives the names of the weights that the model has no place for.
     **kwargs
         Passed to `from_pretrained`.
 
@@ -407,6 +410,8 @@ def load_model(source: Source, factory: Any, **kwargs: Any) -> Any:
             or f"{source.name} lacks {len(missing)} of the weights of a {type(model).__name__}, {missing[0]} "
             "among them: config.json names another architecture, or the model was saved without its head"
         )
+    if unused is not None:
+        unused += sorted(info.get("unexpected_keys") or [])
     bad = first_bad_weight(model)
     if bad:
         raise InputError(

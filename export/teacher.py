@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import in_home
 from inficond.core.models.label_names import read_label_names
 from inficond.core.models.load_failure import load_failure
 from inficond.core.models.manifest import read_manifest
@@ -39,6 +40,9 @@ from inficond.export.verify import (
 
 PROBABILITY_TOLERANCE = 0.05
 """Largest difference of a probability to the model's own library, whose pixels may differ by one level."""
+
+SAME = 1e-3
+"""Difference of probabilities below which made-up pictures count as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,7 @@ def export_teacher(
         for note in read:
             progress.note(note)
     progress.start("exporting", 3)
-    folder = Path(spec).expanduser()
+    folder = in_home(spec)
     if (folder / "manifest.json").is_file():
         from inficond.export.onnx_classifier import adopt
 
@@ -276,6 +280,12 @@ def write_teacher(
         notes.append(
             f"{classifier.name}: its outputs on {len(trial)} made-up pictures sum to 1: they are used as "
             "probabilities, without another softmax"
+        )
+    spread = trial if kind == "probabilities" else apply_link(trial, classifier.link)
+    if np.ptp(spread, axis=0).max() < SAME:
+        notes.append(
+            f"{classifier.name}: its probabilities are the same within {SAME:g} on {len(trial)} very "
+            "different pictures: its weights may not be trained, or pictures may be normalised in another way"
         )
     check.notes |= {
         "batches": [len(b["pixels"]) for b in batches],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, one_line
+from inficond.core.file_access import in_home
 from inficond.core.project.files import OWN_ENCODER, OWN_TEACHER
 from inficond.core.teachers.text2concept import TEXT2CONCEPT
 from inficond.gradio_app.access import OwnerKey
@@ -128,7 +129,7 @@ def examine_source(request: Mapping[str, Any], owner_key: OwnerKey) -> SourcePay
     owner_key.check(request.get("owner_key"))
     labels = str(_encodable(request.get("labels")) or "")
     images = _image_folder(str(_encodable(request.get("folder")) or ""), "")
-    return describe_source(images, Path(labels).expanduser() if labels else None)
+    return describe_source(images, in_home(labels) if labels else None)
 
 
 def _fit_options(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,9 +210,9 @@ def _image_folder(folder: str, source: str) -> Path:
         It does not exist, or is another file.
     """
     try:
-        images = Path(folder).expanduser()
+        images = in_home(folder)
         exists, is_folder = images.exists(), images.is_dir()
-    except (OSError, RuntimeError, ValueError):  # the name is too long, or there is no home directory
+    except (OSError, ValueError):  # the name is too long
         exists = is_folder = False
     if not exists:
         raise InputError(f"{folder} does not exist: name a folder of photographs on this machine")
@@ -231,8 +232,8 @@ def _check_model_file(name: str, spec: str, suffixes: tuple[str, ...]) -> None:
         `spec` names an existing file with another suffix.
     """
     try:
-        is_file = Path(spec).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):
+        is_file = in_home(spec).is_file()
+    except (OSError, ValueError):
         return
     if is_file and not spec.lower().endswith(suffixes):
         accepted = f" or a file ending in {', '.join(suffixes)}" if suffixes else ""

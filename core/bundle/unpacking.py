@@ -58,13 +58,15 @@ def unpack(archive: Path, out: Path, progress: Progress | None = None) -> list[P
     """
     progress = progress or Silent()
     if archive.exists() and not archive.is_file():
-        raise InputError(f"{archive} is not a file")
+        raise InputError(f"{archive} is not a file: give an archive made by `inficond pack`")
     try:
         z = zipfile.ZipFile(archive)
     except FileNotFoundError:
-        raise InputError(f"{archive} does not exist") from None
+        raise InputError(f"{archive} does not exist: check the path") from None
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{archive} is not a readable archive ({error}): copy it again") from None
+        raise InputError(
+            f"{archive} is not a readable archive ({error}): copy it again, or make one with `inficond pack`"
+        ) from None
     with z:
         listing = read_contents(z, archive)
         tops = sorted({PurePosixPath(name).parts[0] for name in listing})

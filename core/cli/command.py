@@ -2,11 +2,26 @@
 
 import argparse
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.extensions import load
+from inficond.core.file_access import in_home
+
+
+def given_path(text: str) -> Path:
+    """Return the path in an argument, for `type=` of argparse.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is empty, as a variable that is not set makes it; a `Path` would then be the current folder.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; is a variable not set?")
+    return in_home(text)
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
 from inficond.core.errors import Cancelled, InputError, fault_of_surroundings, one_line
 from inficond.core.extensions import COMMANDS, extensions
+from inficond.core.file_access import in_home
 from inficond.core.version import __version__
 
 ORDER = [
@@ -104,6 +105,12 @@ def build_parser(wanted: str | None = None, arguments: bool = True) -> argparse.
     return parser
 
 
+def _in_home(argument: str) -> str:
+    """Expand the ``~`` of ``--option=~/path``, which shells leave as it is."""
+    option, _, value = argument.partition("=")
+    return f"{option}={in_home(value)}" if option.startswith("--") and value.startswith("~") else argument
+
+
 def _has_current_folder() -> bool:
     try:
         os.getcwd()
@@ -114,7 +121,7 @@ def _has_current_folder() -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `inficond` with `argv`; return the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_in_home(text) for text in (sys.argv[1:] if argv is None else argv)]
     prepare_streams()
     name = "inficond"
     try:
@@ -142,6 +149,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except MemoryError:
         complain(f"{name}: not enough memory; close other programs or use a machine with more memory")
+        return 2
+    except RuntimeError as error:
+        if "start new thread" not in str(error):  # of Python's threading
+            raise
+        complain(f"{name}: cannot start a thread; allow more processes and memory (`ulimit -u`, `ulimit -v`)")
         return 2
     except Cancelled as error:
         complain(f"{name}: {error}; run it again to continue")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.checksum import sha256_of
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 
@@ -215,11 +215,11 @@ def read_corpus_file(path: Path) -> tuple[Concept, ...]:
             raise InputError(f"{path} has more than {BIGGEST_FILE >> 20} MB: name a list of words")
         text = read_given(path, BIGGEST_FILE).decode("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"the file of concepts {path} does not exist") from None
+        raise InputError(f"the file of concepts {path} does not exist: check the path") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8: save it as UTF-8 text with one word per line") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from error
     if "\0" in text:
         raise InputError(f"{path} is not a text file: give one word per line, CSV or JSON")
     reader = {".json": _from_json, ".csv": _from_csv}.get(path.suffix.lower(), _from_lines)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.history.node import KINDS, Node
 from inficond.core.strict_json import parse_json
@@ -175,11 +175,11 @@ class Recipe:
         try:
             data = parse_json(read_given(path, MAX_BYTES))
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+            raise InputError(f"cannot read {path}: {system_reason(error)}") from None
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"{path} is not a recipe: {error}") from None
+            raise InputError(f"{path} is not a recipe ({error}): make one with `inficond recipe`") from None
         return cls.from_json(data)
 
 

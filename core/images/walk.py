@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.images.signatures import HEAD, UNREAD_SUFFIXES, looks_like_picture
 
 _COMMON = "avif avifs bmp dib gif j2k jfif jp2 jpc jpe jpeg jpf jpg jpx mpo png qoi tga tif tiff webp"
@@ -130,7 +130,7 @@ class _Search:
                 entries = sorted(os.scandir(folder), key=lambda e: e.name)
             except OSError as error:
                 if folder == self.root:
-                    raise InputError(f"cannot read {self.root}: {error.strerror}") from error
+                    raise InputError(f"cannot read {self.root}: {system_reason(error)}") from error
                 self.note(name, f"cannot be read: {error.strerror}")
                 continue
             for entry in entries:

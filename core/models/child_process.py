@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.models.array_messages import decode, encode
 
 LARGEST_MESSAGE = 1 << 30
@@ -105,7 +105,7 @@ class ChildProcess:
                 stderr=subprocess.DEVNULL,
             )
         except OSError as error:
-            raise InputError(f"cannot start a process for {module}: {error.strerror or error}") from None
+            raise InputError(f"cannot start another process of Python: {system_reason(error)}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self.channel = Channel(self._process.stdout, self._process.stdin)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.errors import InputError, unknown
+from inficond.core.errors import InputError, system_reason, unknown
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
@@ -111,13 +111,15 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
             presets = " or ".join(f"`{p}`" for p in PRESETS)
             raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None
         except OSError as error:
-            raise InputError(f"cannot read {source}: {error.strerror}") from error
+            raise InputError(f"cannot read {source}: {system_reason(error)}") from error
         try:
             data = parse_json(text, _no_repeats)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
         except ValueError as error:
-            raise InputError(f"{source} is not JSON: {error}") from error
+            raise InputError(
+                f'{source} is not JSON ({error}): write {{"class name": ["teacher label", …]}}'
+            ) from error
     if isinstance(data, list) and all(isinstance(label, str) for label in data):
         data = {label: [label] for label in data}
     form = '{"class name": ["teacher label", …]}'

@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import Any
 
 from inficond.core.cache import Cache
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import open_regular
 from inficond.core.models.onnx_safety import Facts, check_graph
 from inficond.core.models.trust import is_shipped
@@ -105,7 +105,7 @@ def map_file(path: Path) -> memoryview:
             # An empty file cannot be mapped.
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from None
 
 
 def regular_size(path: Path, limit: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
@@ -52,7 +52,7 @@ def read_label_names(path: Path) -> tuple[list[str], list[str]]:
     try:
         content = read_given(path, MAX_NAMES_FILE)
     except OSError as error:
-        raise InputError(f"cannot read the labels file {path}: {error.strerror}") from None
+        raise InputError(f"cannot read the labels file {path}: {system_reason(error)}") from None
     try:
         text, encoding = decode_text(content, path)
     except InputError:
@@ -111,11 +111,12 @@ def names_of_value(value: Any, where: str) -> tuple[list[str], list[str]]:
             raise InputError(f"{where}: two labels have one number; number them from 0")
     elif isinstance(value, dict):
         if not all(is_index(key) for key in value) and all(is_index(number) for number in value.values()):
-            value = {number: name for name, number in value.items()}
+            pairs = [(number, name) for name, number in value.items()]
+            value = _numbered(pairs, where)
             notes.append("it maps names to numbers; it was read the other way round")
         if not all(is_index(key) for key in value):
             raise InputError(f"{where} must number the labels, as in {EXAMPLE}")
-        by_number = {int(key): name for key, name in value.items()}
+        by_number = _numbered(list(value.items()), where)
     else:
         raise InputError(f"{where} must be a list of names or an object such as {EXAMPLE}")
     if sorted(by_number) == list(range(1, len(by_number) + 1)):
@@ -130,6 +131,20 @@ def names_of_value(value: Any, where: str) -> tuple[list[str], list[str]]:
             "missing)"
         )
     return [_name_of(by_number[i], where) for i in range(len(by_number))], notes
+
+
+def _numbered(pairs: Sequence[tuple[Any, Any]], where: str) -> dict[int, Any]:
+    """Return names by number; two names of one number are an error, not a choice."""
+    table: dict[int, Any] = {}
+    for key, name in pairs:
+        number = int(key)
+        if number in table:
+            raise InputError(
+                f"{where}: {str(table[number])[:60]!r} and {str(name)[:60]!r} both have the number {number}; "
+                "give each output one name"
+            )
+        table[number] = name
+    return table
 
 
 def is_index(value: Any) -> bool:

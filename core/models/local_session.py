@@ -21,6 +21,19 @@ _NUMPY: dict[str, np.dtype] = {
     "tensor(float16)": np.dtype(np.float16),
     "tensor(int64)": np.dtype(np.int64),
 }
+_WITHOUT_NUMPY = frozenset(
+    f"tensor({kind})"
+    for kind in (
+        "bfloat16",
+        "float8e4m3fn",
+        "float8e4m3fnuz",
+        "float8e5m2",
+        "float8e5m2fnuz",
+        "int4",
+        "uint4",
+    )
+)
+"""Types of outputs that ONNX Runtime cannot hand over."""
 _loading = threading.Lock()
 _opened: "weakref.WeakSet[LocalSession]" = weakref.WeakSet()
 
@@ -155,7 +168,7 @@ def _arrays(outputs: Sequence[Any], label: str) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        The scores are in a sequence or a map.
+        The scores are in a sequence or a map, or of a type that NumPy does not have.
     """
     other = [o for o in outputs if not o.type.startswith("tensor(")]
     arrays = [o for o in outputs if o.type.startswith("tensor(")]
@@ -163,5 +176,11 @@ def _arrays(outputs: Sequence[Any], label: str) -> tuple[str, ...]:
         raise InputError(
             f"{label}: its output {other[0].name!r} is a {other[0].type}, not an array of scores: export it "
             "without ZipMap (skl2onnx: options={'zipmap': False}) and without sequences"
+        )
+    strange = next((o for o in arrays if o.type in _WITHOUT_NUMPY), None)
+    if strange is not None:
+        raise InputError(
+            f"{label}: its output {strange.name!r} is a {strange.type}, which NumPy does not have: cast it "
+            "to float32 inside the graph"
         )
     return tuple(o.name for o in arrays)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.models.graph_file import GraphFile, read_graph
 from inficond.core.models.integrity import check_file, check_location
 from inficond.core.strict_json import parse_json
@@ -215,7 +215,7 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     except FileNotFoundError:
         raise InputError(f"{folder} is not a model folder: it has no {MANIFEST}") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
     # An unknown version may compute its checksum differently; `_Reader` reports the version.

@@ -104,13 +104,22 @@ def check_graph(data: bytes | memoryview, name: str = "the graph") -> Facts:
             raise InputError(
                 f"{name} is a model of {library}, not of ONNX: export the model to ONNX"
             ) from None
-        raise InputError(f"{name} is not an ONNX file, or is truncated: {error}") from None
+        raise InputError(
+            f"{name} is not an ONNX file, or is truncated ({error}): copy it again, or give another file"
+        ) from None
 
 
 def _refuse_other_formats(data: memoryview, name: str) -> None:
     head = bytes(data[:8])
     if not head:
-        raise InputError(f"{name} is empty")
+        raise InputError(f"{name} is empty: copy or download it again")
+    if bytes(data[:23]) == b"version https://git-lfs":
+        raise InputError(f"{name} is a Git LFS pointer, not the model: run `git lfs pull` in its folder")
+    if bytes(data[:64]).lstrip()[:1] == b"<":
+        raise InputError(
+            f"{name} is an HTML or XML document, not an ONNX file: it may be the error or login page of a "
+            "site; download the model again"
+        )
     if head[:2] == b"PK":
         raise InputError(
             f"{name} is a zip archive, as PyTorch and Keras write, not an ONNX file: export the model to ONNX"

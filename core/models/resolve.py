@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inficond.core.errors import InputError
 from inficond.core.extensions import EXPORTERS, extensions
+from inficond.core.file_access import in_home
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.foreign_files import advice_for_file
 from inficond.core.models.manifest import MANIFEST, Kind
@@ -53,9 +54,9 @@ def locate(spec: str | Path, kind: Kind, download: bool = True) -> Path:
             raise InputError(f"the embedded {kind} is missing from this installation: install InFiConD again")
         return folder
     try:
-        path = Path(spec).expanduser()
+        path = in_home(spec)
         there, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError, RuntimeError):  # too long, a lone surrogate, an unknown home directory
+    except (OSError, ValueError):  # too long, a lone surrogate
         path, there, is_folder = Path(), False, False
     if is_folder:
         if not (path / MANIFEST).is_file():

@@ -11,7 +11,12 @@ from inficond.core.models.manifest import Manifest, read_manifest
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.resolve import locate
 from inficond.core.models.sessions import GraphSession, open_session
-from inficond.core.models.teacher_trial import SUM_TOLERANCE_8, output_kind, trial_pictures
+from inficond.core.models.teacher_trial import (
+    SUM_TOLERANCE_8,
+    check_batch_independence,
+    output_kind,
+    trial_pictures,
+)
 
 
 class Signature(NamedTuple):
@@ -178,7 +183,9 @@ class Teacher:
         InputError
             As for `outputs` and `teacher_trial.output_kind`.
         """
-        outputs = self.outputs(trial_pictures(self.manifest.image.size))
+        pictures = trial_pictures(self.manifest.image.size)
+        outputs = self.outputs(pictures)
+        check_batch_independence(outputs, self.outputs(pictures[:1]), f"the graph of {self.name!r}")
         self.output_kind, note = output_kind(outputs, self.manifest.raw.get("output_kind"), self.name)
         if note:
             self.notes.append(note)

@@ -8,6 +8,8 @@ PICTURES = 8
 _SEED = 20261128
 SUM_TOLERANCE, SUM_TOLERANCE_16, SUM_TOLERANCE_8 = 1e-3, 2e-2, 5e-2
 """Rounding error of the sum of probabilities: of float32, of float16, of a quantized graph's 8 bits."""
+BATCH_SHARE = 0.05
+"""Largest effect of the other pictures of a batch, relative to the range of the outputs."""
 
 
 def trial_pictures(size: tuple[int, int]) -> np.ndarray:
@@ -82,6 +84,35 @@ def output_kind(outputs: np.ndarray, stated: str | None, name: str) -> tuple[str
             'of a sigmoid: set `output_kind` to "logits" or "probabilities" in its manifest.json'
         )
     return "logits", ""
+
+
+def check_batch_independence(together: np.ndarray, alone: np.ndarray, said: str) -> None:
+    """Refuse a graph whose answer to a picture depends on the other pictures of its batch.
+
+    Parameters
+    ----------
+    together : (n, L)
+        Outputs of a batch.
+    alone : (m, L)
+        Outputs of its first m pictures, each in a batch without the others.
+    said : str
+        Names the graph, as the start of the message.
+
+    Raises
+    ------
+    InputError
+        They differ by more than `BATCH_SHARE` of the range of the outputs. Graphs that quantize a whole batch
+        with one scale differ by less.
+    """
+    first = together[: len(alone)].astype(np.float64)
+    reach = max(float(np.ptp(together)), float(np.abs(together).max()), 1e-12)
+    apart = float(np.abs(first - alone).max(initial=0.0))
+    if apart > BATCH_SHARE * reach:
+        raise InputError(
+            f"{said} answers a picture differently if others are in its batch (by {apart:.2g} of "
+            f"{reach:.2g}): export it in evaluation mode (model.eval()), with a softmax over the classes "
+            "(axis 1)"
+        )
 
 
 def check_percentages(outputs: np.ndarray, said: str) -> None:

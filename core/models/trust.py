@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from stat import S_IWGRP, S_IWOTH
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.models.cache_directory import cache_folder
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -48,7 +48,7 @@ def trust(sha256: str) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
             file.write(f"{sha256}\n")
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot write {path}: {system_reason(error)}") from None
 
 
 def register_file() -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 
 from inficond.core.atomic_io import temporary_name
 from inficond.core.concepts import concept_vectors
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.facade import Project
 from inficond.core.images import UnreadableImage, open_picture
 from inficond.core.models.encoder import Encoder
@@ -108,7 +108,7 @@ def export_student(
             )
         os.replace(partial, out)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+        raise InputError(f"cannot write {out}: {system_reason(error)}") from None
     finally:
         partial.unlink(missing_ok=True)
     return {

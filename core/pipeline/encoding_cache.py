@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line, system_reason
 from inficond.core.models.cache_directory import cache_folder
 
 log = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ class EncodingCache:
             return _connect(self.path)
 
     def _switch_off(self, error: Exception) -> None:
-        self.problem = str(error) or type(error).__name__
+        self.problem = system_reason(error) if isinstance(error, OSError) else first_line(error)
         log.warning("encodings are not cached: %s: %s", self.path, self.problem)
         if self._connection is not None:
             with suppress(sqlite3.Error):

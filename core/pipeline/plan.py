@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.atomic_io import replacing
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import MOST_GIVEN, read_regular
 from inficond.core.pipeline.build import Prepared, build, prepare
 from inficond.core.pipeline.encode import Encoding, encode_shards
@@ -175,11 +175,13 @@ def read_plan(path: Path, network: bool = False) -> Plan:
     try:
         content = parse_json(read_regular(path, limit=MOST_GIVEN))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from error
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path} is not a plan: {error}") from None
+        raise InputError(
+            f"{path} is not a plan ({error}): make one with `inficond distill … --plan {path.name}`"
+        ) from None
     if not isinstance(content, dict) or content.get("kind") != "plan":
         raise InputError(f"{path} is not a plan: make one with `inficond distill … --plan {path.name}`")
     if (content.get("format"), content.get("shards")) != (FORMAT, VERSION):

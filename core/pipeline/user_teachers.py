@@ -11,6 +11,7 @@ import numpy as np
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
+from inficond.core.file_access import in_home
 from inficond.core.images import ImageSet, UnreadableImage
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.label_names import read_label_names
@@ -98,7 +99,7 @@ class UserTeachers:
         InputError
             See `write_onnx_teacher`; a Keras file cannot be converted.
         """
-        path = Path(self._options.teacher).expanduser()
+        path = in_home(self._options.teacher)
         if path.suffix.lower() == KERAS:
             self._write_keras(folder, path, path.stem)
         else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from inficond.core.atomic_io import replacing
 from inficond.core.checksum import HashingFile, sha256_of
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import open_regular
 
 BLOCK = 1 << 22
@@ -173,7 +173,7 @@ def open_array(path: Path, entry: FileEntry, root: Path | None = None) -> np.nda
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise MemoryError(f"cannot map {path}") from error
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from error
     except Exception as error:  # NumPy parses the header as Python text; an entry may lack any field
         raise damaged(path, str(error)) from error
     return array

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from inficond.core.atomic_io import replacing
-from inficond.core.errors import InputError, one_line
+from inficond.core.errors import InputError, one_line, system_reason
 from inficond.core.file_access import read_regular
 from inficond.core.project.arrays import FileEntry, damaged
 from inficond.core.strict_json import parse_json
@@ -122,14 +122,20 @@ def read_project(folder: Path) -> dict[str, Any]:
     try:
         there, started = path.exists(), (folder / BUILD).is_dir()
     except OSError as error:  # no permission, a name that is too long
-        raise InputError(f"cannot read the project at {one_line(folder, 300)}: {error.strerror}") from error
+        raise InputError(
+            f"cannot read the project at {one_line(folder, 300)}: {system_reason(error)}"
+        ) from error
     if not there:
         if started:
             raise InputError(
                 f"{folder} is not finished: run the same `inficond distill` command again to resume"
             )
+        if folder.exists() and not folder.is_dir():
+            raise InputError(
+                f"{folder} is a file, not a project: give the folder that `inficond distill` made (--out)"
+            )
         if not folder.is_dir():
-            raise InputError(f"no project at {folder}: the folder does not exist")
+            raise InputError(f"no project at {folder}: the folder does not exist; check the path")
         raise InputError(f"no project at {folder}: make one with `inficond distill IMAGES --out {folder}`")
     data = read_json(path, folder)
     version = data.get("format")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.file_access import check_inside
+from inficond.core.file_access import check_inside, in_home
 from inficond.core.images.crop import centre_crop
 from inficond.core.project import files
 from inficond.core.project.arrays import damaged, open_array, row_blocks, row_checksum, verify
@@ -86,7 +86,9 @@ class ProjectFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).absolute()
+        if not str(path):
+            raise InputError("the path of the project is empty: give its folder")
+        self.path = in_home(path).absolute()
         self.config: dict[str, Any] = files.read_project(self.path)
         try:
             self._load()

@@ -1,15 +1,24 @@
 """Listening sockets for local servers."""
 
+import errno
 import os
 import socket
 
 from inficond.core.errors import InputError
 
 FIRST_PORT, PORTS = 7860, 100
+_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+"""Errors of one port; another port of the same address may be free."""
 
 
 def open_port(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens on the wanted port, or on the first free one from 7860.
+
+    Parameters
+    ----------
+    host : str
+        Address or name of this machine.
+    port : int or None
 
     Raises
     ------
@@ -17,7 +26,6 @@ def open_port(host: str, port: int | None) -> socket.socket:
         None can be listened on.
     """
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS)
-    reason = ""
     for number in wanted:
         if not 0 < number < 65536:
             raise InputError(f"--port {number}: a port is a number from 1 to 65535")
@@ -30,9 +38,28 @@ def open_port(host: str, port: int | None) -> socket.socket:
             listener.bind((host, number))
             listener.listen()
             return listener
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: the host is not a name at all
             listener.close()
-            reason = error.strerror or str(error)
-    if port is not None:
-        raise InputError(f"cannot listen on {host}:{port} ({reason}): choose another --port")
-    raise InputError(f"cannot listen on {host} ({reason}): choose another --host")
+            if getattr(error, "errno", None) not in _TAKEN or isinstance(error, socket.gaierror):
+                raise InputError(_wrong_host(host, error)) from None
+            if port is not None:
+                raise InputError(_taken(host, port, error)) from None
+    last = FIRST_PORT + PORTS - 1
+    raise InputError(
+        f"cannot listen on {host}: all ports from {FIRST_PORT} to {last} are in use; choose another --port"
+    )
+
+
+def _taken(host: str, port: int, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    if getattr(error, "errno", None) == errno.EACCES and port < 1024:
+        return f"cannot listen on {host}:{port} ({reason}): choose another --port, from 1024 on"
+    return f"cannot listen on {host}:{port} ({reason}): choose another --port"
+
+
+def _wrong_host(host: str, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return (
+        f"cannot listen on {host[:60]!r} ({reason}): --host is an address of this machine, such as 127.0.0.1 "
+        "(this machine only) or 0.0.0.0 (others too)"
+    )

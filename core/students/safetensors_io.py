@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.atomic_io import replacing
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.strict_json import parse_json
 
 MAX_HEADER = 32 * 2**20
@@ -130,7 +130,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 raise InputError(f"{path} is too large for a student ({size:,} bytes; at most {MAX_FILE:,})")
             data = file.read(size)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {path}: {system_reason(error)}") from None
     return parse(data, str(path))
 
 

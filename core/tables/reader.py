@@ -4,7 +4,6 @@
 # pyarrow.compute creates its functions when it is imported.
 
 import json
-import re
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import check_regular, read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.dialect import Dialect, check_quotes, record_line, sniff
@@ -46,9 +45,7 @@ _FOREIGN = (
     (b"%PDF", "is a PDF document: export the table as CSV in UTF-8"),
     (b"\x80\x04\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
     (b"\x80\x05\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
-    (b"version https://git-lfs", "is a Git LFS pointer, not the table itself: run `git lfs pull`"),
 )
-_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 
 
 class Column:
@@ -229,13 +226,14 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
         else:
             table = _from_text(path, options)
     except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
+        raise InputError(f"there is no file {path}: check the path") from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder, not a table") from None
+        raise InputError(f"{path} is a folder, not a table: name the file") from None
     except (pa.ArrowException, OSError, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} cannot be read as a table: {_first_line(error)}") from error
+        reason = system_reason(error) if isinstance(error, OSError) and error.errno else _first_line(error)
+        raise InputError(f"{path} cannot be read as a table: {reason}") from error
     return _checked(table)
 
 
@@ -259,14 +257,10 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    data = read_given(path)
+    data = read_given(path, wanted="a table")
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise InputError(f"{path} {advice}")
-    if _PAGE.match(data):
-        raise InputError(
-            f"{path} is an HTML or XML document, not a table: download or export it as CSV again"
-        )
     text, encoding = decode_text(data, path, options.encoding)
 
     def is_known(cell: str) -> bool:

@@ -20,6 +20,7 @@ from inficond.core.models.manifest import FORMAT, MANIFEST, checksum_of, numbere
 from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.models.teacher import rows_of_outputs
+from inficond.core.models.teacher_trial import check_batch_independence
 from inficond.core.strict_json import parse_json
 from inficond.core.teachers.onnx_input import GraphInput, image_input, numbers_of
 from inficond.core.teachers.onnx_outputs import ENOUGH, SURE, choose_output, find_kind, other_order
@@ -28,6 +29,8 @@ GRAPH = "model.onnx"
 CROP_SHARE = 0.875
 """Side of the centre crop relative to the resized shorter side, where nothing is stated."""
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+OF_BYTES = 2.0
+"""Largest mean and std of pixels from 0 to 1; those of pixels from 0 to 255 are larger."""
 SEEN = 32
 """Pictures of a trial run."""
 SCALES: dict[str, tuple[list[float], list[float]]] = {
@@ -97,7 +100,7 @@ def write_onnx_teacher(
     found = image_input(path, session, metadata)
     image, stated, how = _preprocessing(path, metadata, found)
     trial = _Trial(session, found, pictures)
-    stated_names, source = _stated_names(metadata, labels)
+    stated_names, source = _stated_names(path, metadata, labels)
     known = len(stated_names) if stated_names else None
     chosen, chosen_note = trial.choose(image, known, metadata.get("output"))
     outputs = trial.outputs(image)
@@ -110,6 +113,7 @@ def write_onnx_teacher(
         outputs = trial.outputs(image)
     if not np.isfinite(outputs).all():
         raise InputError(f"{path} returns NaN or infinite values on your images")
+    check_batch_independence(outputs, trial.alone(image), str(path))
     _check_meaning(path, trial, image, outputs, names)
     kind, link, note = find_kind(outputs, path.name, metadata.get("link"))
     notes.append(note)
@@ -148,8 +152,13 @@ class _Trial:
 
     def outputs(self, image: Mapping[str, Any], reverse: bool = False) -> np.ndarray:
         """Return the outputs (n, L) under some preprocessing; `reverse` feeds the channels as BGR."""
-        feed = self._feed(image, reverse)
-        step = self.found.batch or 8
+        return self._run(self._feed(image, reverse), self.found.batch or 8)
+
+    def alone(self, image: Mapping[str, Any]) -> np.ndarray:
+        """Return the outputs (1, L) of the first picture without the others."""
+        return self._run(self._feed(image, False)[:1], self.found.batch or 1)
+
+    def _run(self, feed: np.ndarray, step: int) -> np.ndarray:
         parts = []
         for start in range(0, len(feed), step):
             part = feed[start : start + step]
@@ -184,17 +193,32 @@ def _preprocessing(
     else:
         image |= {"resize": list(found.size)}
         how = "the whole picture is stretched"
-    mean, std = numbers_of(metadata.get("mean", "")), numbers_of(metadata.get("std", ""))
-    if len(mean) == 3 and len(std) == 3 and min(std) > 0:
-        if max(mean) > 1:  # of pixels from 0 to 255
-            mean, std = [m / 255 for m in mean], [s / 255 for s in std]
-        image |= {"mean": mean, "std": std}
+    if metadata.get("mean") or metadata.get("std"):
+        image |= _stated_scale(path, metadata)
         return image, True, f"{how}; mean and std of its metadata"
     if found.layout.startswith("uint8"):
         return image, True, how
     scale = "0 to 255" if found.layout == "float_bhwc" else next(iter(SCALES))
     image |= dict(zip(("mean", "std"), SCALES[scale]))
     return image, False, how
+
+
+def _stated_scale(path: Path, metadata: Mapping[str, str]) -> dict[str, list[float]]:
+    """Return mean and std of the metadata for pixels from 0 to 1; one number is that of all channels."""
+    found = {}
+    for key in ("mean", "std"):
+        text = metadata.get(key, "")
+        numbers = numbers_of(text)
+        found[key] = numbers * 3 if len(numbers) == 1 else numbers
+        if len(found[key]) != 3 or (key == "std" and min(found[key]) <= 0):
+            positive = " above 0" if key == "std" else ""
+            raise InputError(
+                f"{path}: its metadata state {key} as {text[:60]!r}: state three numbers{positive}, one for "
+                "each channel, for example 0.5,0.5,0.5"
+            )
+    if max(map(abs, found["mean"])) > OF_BYTES or max(found["std"]) > OF_BYTES:
+        return {key: [number / 255 for number in numbers] for key, numbers in found.items()}
+    return found
 
 
 def _best_scale(
@@ -255,12 +279,16 @@ def _check_meaning(
         )
 
 
-def _stated_names(metadata: Mapping[str, str], given: Sequence[str] | None) -> tuple[list[str] | None, str]:
+def _stated_names(
+    path: Path, metadata: Mapping[str, str], given: Sequence[str] | None
+) -> tuple[list[str] | None, str]:
     """Return the names that the user or the metadata state, and where they come from."""
     if given is not None:
         return list(given), "--labels-file"
     key = next((key for key in KEYS if metadata.get(key)), None)
-    return (None, "") if key is None else (_names_of(metadata[key]), f"its metadata ({key})")
+    return (
+        (None, "") if key is None else (_names_of(metadata[key], f"{path}: {key}"), f"its metadata ({key})")
+    )
 
 
 def _names(
@@ -275,12 +303,21 @@ def _names(
         return numbered(list(of_images)), "the images, in alphabetical order"
     if len(stated) != count:
         hint = count_hint(stated, count)
-        raise InputError(f"{path} has {count} outputs, but {len(stated)} labels from {source}{hint}")
+        raise InputError(
+            f"{path} has {count} outputs, but {len(stated)} labels from {source}{hint}: give --labels-file "
+            f"with {count} names"
+        )
     return numbered(stated), source
 
 
-def _names_of(text: str) -> list[str] | None:
-    """Return names from JSON, from a Python literal as Ultralytics writes it, or separated by commas."""
+def _names_of(text: str, where: str) -> list[str] | None:
+    """Return names from JSON, from a Python literal as Ultralytics writes it, or separated by commas.
+
+    Raises
+    ------
+    InputError
+        A list or an object does not give each output one name.
+    """
     value: Any = None
     for parse in (parse_json, ast.literal_eval):
         try:
@@ -290,9 +327,9 @@ def _names_of(text: str) -> list[str] | None:
             continue
     if isinstance(value, dict | list | tuple):
         try:
-            return names_of_value(value, "its metadata")[0]
-        except InputError:
-            return None
+            return names_of_value(value, f"{where} in its metadata")[0]
+        except InputError as error:
+            raise InputError(f"{error}; correct it, or give the names as --labels-file") from None
     parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
     return parts if value is None and len(parts) > 1 else None
 

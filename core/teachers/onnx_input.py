@@ -77,7 +77,7 @@ def image_input(path: Path, session: GraphSession, metadata: Mapping[str, str]) 
         raise InputError(
             f"{path} takes pictures of shape {_axes(shape)}: 3 channels are needed at place 2 or 4{grey}"
         )
-    stated = numbers_of(metadata.get("imgsz", "")) or [DEFAULT_SIZE]
+    stated = [n for n in numbers_of(metadata.get("imgsz", "")) if 1 <= n < 1e6] or [DEFAULT_SIZE]
     size = [int(side) if isinstance(side, int) and side > 0 else 0 for side in sides]
     height, width = size[0] or int(stated[0]), size[1] or int(stated[-1])
     batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
@@ -89,5 +89,5 @@ def _axes(shape: Sequence[Any]) -> str:
 
 
 def numbers_of(text: str) -> list[float]:
-    """Return the first three numbers in a text."""
-    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:[eE]-?\d+)?", text)][:3]
+    """Return the numbers in a text."""
+    return [float(number) for number in re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)]

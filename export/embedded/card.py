@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 
 ROWS = (
     ("coco", "map", "COCO, which pictures: mAP", 0.47),
@@ -53,7 +53,7 @@ def update_card(card: Path, figures: dict[str, Any]) -> None:
     try:
         text = card.read_text("utf-8")
     except OSError as error:
-        raise InputError(f"cannot read {card}: {error.strerror}") from error
+        raise InputError(f"cannot read {card}: {system_reason(error)}") from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -52,6 +52,13 @@ def test_a_port_in_use_is_refused() -> None:
             open_port("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "a" * 70, "..", "localhost:80"])
+@pytest.mark.parametrize("port", [None, 8080])
+def test_a_host_that_is_not_this_machine_is_refused(host: str, port: int | None) -> None:
+    with pytest.raises(InputError, match=r"cannot listen on .*: --host is an address of this machine"):
+        open_port(host, port)
+
+
 def test_pages_started_at_the_same_time_get_different_ports(small_project: Project) -> None:
     command = [
         sys.executable,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import inficond
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError, fault_of_surroundings
 from inficond.core.facade import Project
@@ -33,6 +35,8 @@ def run(project: Path, before: str = "", **variables: str) -> subprocess.Complet
     [
         ("", {"NUMBA_NUM_THREADS": "0"}, "Numba, which compiles the computations, cannot be loaded"),
         ("", {"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT is set"),
+        ("", {"NUMBA_NUM_THREADS": "many"}, "Numba, which compiles the computations, cannot be loaded"),
+        ("", {"NUMBA_THREADING_LAYER": "none"}, "NUMBA_THREADING_LAYER is 'none', which Numba does not know"),
     ],
 )
 def test_surroundings_in_which_nothing_runs_are_one_line(
@@ -94,7 +98,52 @@ def test_any_command_says_which_file_and_why(
 
     monkeypatch.setattr("inficond.core.cli.commands.history.run", failing)
     assert main(["history", "anywhere"]) == 2
-    assert capsys.readouterr().err == f"inficond history: photos/\\x1b[2Ja.jpg: {os.strerror(number)}\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"inficond history: photos/\\x1b[2Ja.jpg: {os.strerror(number)}; ")
+    assert said.count("\n") == 1
+
+
+def test_a_system_without_more_threads_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*given: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", failing)
+    assert main(["history", "anywhere"]) == 2
+    assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+
+
+def test_a_tilde_is_the_home_directory_wherever_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for command in (["history", "~/project"], ["pack", "x", "--out=~/packed"]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "~" not in said
+    with pytest.raises(InputError, match="no-such-account-here/photos: No such file or directory"):
+        inficond.distill("~no-such-account-here/photos", out=tmp_path / "made")
+    with pytest.raises(InputError, match=re.escape(f"no project at {tmp_path}/project")):
+        Project.open("~/project")
+
+
+@pytest.mark.parametrize("command", [["trust", ""], ["predict", "", "x.jpg"], ["pack", "", "--out", "x"]])
+def test_an_empty_path_is_not_the_current_folder(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "the path is empty; is a variable not set?" in capsys.readouterr().err
+
+
+def test_a_machine_without_shared_memory_prints_nothing_of_numba() -> None:
+    code = (
+        "import warnings, inficond.core.kernel_cache; "
+        "warnings.warn('\\x1b[1mCould not obtain multiprocessing lock due to OS level error')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_other_errors_of_the_system_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

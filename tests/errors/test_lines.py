@@ -1,10 +1,13 @@
 """Error messages are one printable line, whatever names they contain."""
 
+import errno
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inficond.core.errors import JOINERS, LONGEST, InputError, one_line, unknown
+from inficond.core.errors import JOINERS, LONGEST, InputError, one_line, system_reason, unknown
 from inficond.core.images import UnreadableImage
 
 ANY = st.text(st.characters(codec=None), max_size=60)
@@ -20,6 +23,15 @@ def test_every_error_is_one_printable_line(text: str) -> None:
         assert str(error).translate(dict.fromkeys(map(ord, JOINERS))).isprintable()
         assert len(str(error)) <= LONGEST
         str(error).encode()
+
+
+def test_reasons_of_the_system_end_with_what_to_do() -> None:
+    for name in ("ENOENT", "EACCES", "EROFS", "ENOSPC", "EMFILE", "EISDIR", "ENOTDIR", "EIO", "EAGAIN"):
+        number = getattr(errno, name)
+        reason, _, remedy = system_reason(OSError(number, os.strerror(number))).partition("; ")
+        assert reason == os.strerror(number)
+        assert remedy, name
+    assert system_reason(OSError("of a library")) == "of a library"
 
 
 def test_plain_text_is_unchanged() -> None:

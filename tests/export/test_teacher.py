@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from inficond.core.models.teacher import load_teacher  # noqa: E402
 from inficond.export.classifier import LoadedClassifier, choose_link  # noqa: E402
 from inficond.export.graph import run_cpu  # noqa: E402
@@ -211,6 +213,12 @@ NAMES = {i: f"label {i}" for i in range(5)}
         ({"id2label": {str(i): {"name": name} for i, name in NAMES.items()}}, [*NAMES.values()], ""),
         ({"architectures": "ViTForImageClassification"}, [*NAMES.values()], ""),
         ({"id2label": {str(i): i * 10 for i in range(5)}}, ["0", "10", "20", "30", "40"], "no names"),
+        ({"architectures": ["ViTModel", "ViTForImageClassification"]}, [*NAMES.values()], ""),
+        (
+            {"architectures": ["MyViTForImageClassification"]},
+            [*NAMES.values()],
+            "names the class 'MyViTForImageClassification', which is not one of transformers for vit",
+        ),
     ],
 )
 def test_labels_are_read_from_every_form_of_id2label(tiny_classifier, tmp_path, changes, labels, note):
@@ -218,6 +226,32 @@ def test_labels_are_read_from_every_form_of_id2label(tiny_classifier, tmp_path, 
     loaded = LoadedClassifier(find_source(str(source)), True, None)
     assert loaded.labels == labels
     assert note in " ".join(loaded.notes)
+
+
+def test_two_names_of_one_output_are_refused(tiny_classifier, tmp_path):
+    changes = {"id2label": None, "label2id": {"cat": 0, "dog": 1, "hound": 1, "cow": 2, "hen": 3, "ox": 4}}
+    source = edited(tiny_classifier, tmp_path / "model", **changes)
+    with pytest.raises(InputError, match="'dog' and 'hound' both have the number 1.*--labels-file"):
+        export_teacher(str(source), tmp_path / "out")
+
+
+def test_weights_that_the_model_has_no_place_for_are_named(tiny_classifier, tmp_path):
+    source = edited(tiny_classifier, tmp_path / "model")
+    weights = load_file(source / "model.safetensors") | {"projection.weight": torch.ones(4, 4)}
+    save_file(weights, source / "model.safetensors", {"format": "pt"})
+    out = export_teacher(str(source), tmp_path / "out")
+    notes = " ".join(json.loads((out / "manifest.json").read_text())["notes"])
+    assert "1 of its weights are not part of a ViTForImageClassification and are not used, proj" in notes
+
+
+def test_probabilities_that_hardly_differ_are_named(tiny_classifier, tmp_path):
+    source = edited(tiny_classifier, tmp_path / "model")
+    weights = load_file(source / "model.safetensors")
+    weights["classifier.weight"] *= 1e-5
+    save_file(weights, source / "model.safetensors", {"format": "pt"})
+    out = export_teacher(str(source), tmp_path / "out")
+    notes = " ".join(json.loads((out / "manifest.json").read_text())["notes"])
+    assert "its probabilities are the same within 0.001 on 8 very different pictures" in notes
 
 
 def test_a_labels_file_names_the_labels(tiny_classifier, tmp_path):

@@ -82,6 +82,10 @@ def test_numbers_and_marks_that_belong_to_a_name_stay(tmp_path: Path, names: lis
         (b"[[1, 2], [3, 4]]", "is not the name of a label"),
         (b'[{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]', "two labels have one number"),
         (b"item { name: 'cat' }", "each item needs an `id`"),
+        (b'{"cat": 0, "dog": 1, "hound": 1}', "'dog' and 'hound' both have the number 1"),
+        (b'{"0": "cat", "00": "dog", "1": "cow"}', "'cat' and 'dog' both have the number 0"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer.*git lfs pull"),
+        (b"<!doctype html><html></html>", "HTML or XML document.*download"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:

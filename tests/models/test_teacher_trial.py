@@ -27,7 +27,9 @@ def write_classifier(
         helper.make_node("ReduceMean", ["x"], ["colour"], axes=[2, 3], keepdims=0),
         helper.make_node("MatMul", ["colour", "weights"], [last]),
     ]
-    if ending:
+    if ending == "over the batch":
+        nodes.append(helper.make_node("Softmax", ["logits"], ["y"], axis=0))
+    elif ending:
         nodes.append(helper.make_node(ending, ["logits"], ["y"]))
     graph = helper.make_graph(
         nodes,
@@ -78,6 +80,7 @@ def test_a_softmax_in_the_graph_is_recognised(tmp_path: Path, ending: str | None
         ("Softmax", 1.0, "logits", 'set `output_kind` to "probabilities"'),
         ("Sigmoid", 1.0, None, "may be logits or the probabilities of a sigmoid"),
         (None, 1.0, "probabilities", 'set `output_kind` to "logits"'),
+        ("over the batch", 1.0, "probabilities", "differently if others are in its batch.*axis 1"),
     ],
 )
 def test_outputs_that_contradict_the_manifest_are_refused(

@@ -88,6 +88,11 @@ def test_a_folder_without_a_project_names_the_command(tmp_path: Path) -> None:
         Project.open(tmp_path / "nowhere")
     with pytest.raises(InputError, match="inficond distill"):
         Project.open(tmp_path)
+    (tmp_path / "student.onnx").touch()
+    with pytest.raises(InputError, match="is a file, not a project: give the folder"):
+        Project.open(tmp_path / "student.onnx")
+    with pytest.raises(InputError, match="path of the project is empty"):
+        Project.open("")
     (tmp_path / files.BUILD).mkdir()
     with pytest.raises(InputError, match="not finished"):
         Project.open(tmp_path)

@@ -288,6 +288,36 @@ REFUSED: dict[str, tuple[Graph, Sequence[str], str]] = {
         NAMES,
         "NaN or infinite",
     ),
+    "bfloat16": (
+        Graph([NODE("Cast", ["scores"], ["half"], to=T.BFLOAT16)], [("half", T.BFLOAT16, ["B", 3])]),
+        NAMES,
+        "'half' is a tensor.bfloat16..*cast it to float32",
+    ),
+    "softmax over the batch": (
+        Graph([NODE("Softmax", ["scores"], ["p"], axis=0)], [PROBABILITIES]),
+        NAMES,
+        r"differently if others are in its batch.*model.eval\(\).*axis 1",
+    ),
+    "mean that is not numbers": (
+        Graph(metadata={"mean": "ImageNet", "std": "ImageNet"}),
+        NAMES,
+        "state mean as 'ImageNet': state three numbers",
+    ),
+    "mean without std": (
+        Graph(metadata={"mean": "0.5,0.5,0.5"}),
+        NAMES,
+        "state std as '': state three numbers",
+    ),
+    "mean of four channels": (
+        Graph(metadata={"mean": "[0.5, 0.5, 0.5, 0.5]", "std": "[1, 1, 1, 1]"}),
+        NAMES,
+        "state mean as .*one for each channel",
+    ),
+    "deviation of zero": (
+        Graph(metadata={"mean": "0,0,0", "std": "0,0,0"}),
+        NAMES,
+        "state std as '0,0,0': state three numbers above 0",
+    ),
     "newer opset": (Graph(opset=99), NAMES, "opset 99 is newer.*upgrade onnxruntime.*opset_version"),
     "newer format": (Graph(ir=99), NAMES, "IR version 99 is newer.*upgrade onnxruntime"),
     "unknown operator": (
@@ -305,6 +335,30 @@ def test_outputs_without_a_clear_meaning_are_refused_with_the_remedy(tmp_path: P
         convert(graph, tmp_path, names)
     assert "[ONNXRuntimeError]" not in str(refused.value)
     assert not (tmp_path / "teacher").exists()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "found"),
+    [
+        ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]", ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])),
+        ("0.5", "0.25", ([0.5] * 3, [0.25] * 3)),
+        ("[-1, -1.0, -1e0]", "[2, 2, 2]", ([-1.0] * 3, [2.0] * 3)),
+        ("[127.5, 127.5, 127.5]", "[127.5, 127.5, 127.5]", ([0.5] * 3, [0.5] * 3)),
+        ("0", "255", ([0.0] * 3, [1.0] * 3)),
+        ("(103.53, 116.28, 123.675)", "1", ([0.406, 0.456, 0.485], [1 / 255] * 3)),
+    ],
+)
+def test_mean_and_deviation_of_the_metadata_are_read_with_sign_and_scale(
+    tmp_path: Path, mean: str, std: str, found: tuple[list[float], list[float]]
+) -> None:
+    manifest, _ = convert(Graph(metadata={"mean": mean, "std": std}), tmp_path)
+    np.testing.assert_allclose([manifest["image"]["mean"], manifest["image"]["std"]], found)
+
+
+def test_names_in_the_metadata_that_leave_an_output_out_are_refused(tmp_path: Path) -> None:
+    path = Graph(metadata={"names": "{0: 'red', 2: 'green', 3: 'blue'}"}).write(tmp_path / "mine.onnx")
+    with pytest.raises(InputError, match=r"names in its metadata.*number 1 is missing.*--labels-file"):
+        write_onnx_teacher(tmp_path / "teacher", path, PICTURES, None, "cpu")
 
 
 @pytest.mark.parametrize("link", ["sigmoid", "softmax"])

@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
@@ -34,13 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "sides", nargs="+", metavar="A B", help="two sides; or a project folder and two of its steps"
     )
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page with pictures, for offline use"
+        "--html", type=given_path, metavar="FILE", help="write a page with pictures, for offline use"
     )
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGES", help="image files or folders for two .onnx students"
     )
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="table of labels, where projects have none"
+        "--labels", type=given_path, metavar="FILE", help="table of labels, where projects have none"
     )
     parser.add_argument("--provider", default="auto", help="of .onnx students: auto, cpu, cuda, …")
 

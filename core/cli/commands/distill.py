@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.progress import Progress
 from inficond.core.report.controls import control_lines
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "of paths, Parquet or Arrow files with images, WebDataset archives ({000..099}.tar), a COCO .json or "
         "YOLO .yaml file, hf:ID, or a URL",
     )
-    add("--out", required=True, type=Path, metavar="DIR", help="the project folder to create")
+    add("--out", required=True, type=given_path, metavar="DIR", help="the project folder to create")
     add(
         "--teacher",
         default="auto",
@@ -56,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--labels-file",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="names of the outputs of an .onnx file or a Python teacher, one per line or as JSON",
     )
@@ -141,7 +142,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-cache", action="store_true", help="encode every image, also those in `inficond cache`")
     add(
         "--plan",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="write a plan for `inficond encode` and `inficond merge` and stop",
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.version import __version__
@@ -41,7 +42,7 @@ TOLERANCE = 2e-3
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "project", nargs="?", type=Path, metavar="DIR", help="also verify all files of this project"
+        "project", nargs="?", type=given_path, metavar="DIR", help="also verify all files of this project"
     )
     parser.add_argument("--url", help="also request the health of this page or service")
 

@@ -13,8 +13,8 @@ examples:
 
 import argparse
 import re
-from pathlib import Path
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
@@ -24,7 +24,7 @@ SUMMARY = "encode one part of a plan, for batch systems and clusters"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add = parser.add_argument
-    add("plan", type=Path, metavar="PLAN", help="the file that `inficond distill … --plan` wrote")
+    add("plan", type=given_path, metavar="PLAN", help="the file that `inficond distill … --plan` wrote")
     add("--part", required=True, metavar="I/N", help="part I of N, counted from 1")
     add_worker_options(parser)
 

@@ -7,8 +7,8 @@ example:
 """
 
 import argparse
-from pathlib import Path
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.commands.encode import add_worker_options
 from inficond.core.cli.output import Output
 
@@ -18,7 +18,7 @@ SUMMARY = "build the project of a plan from the shards of its parts"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add = parser.add_argument
-    add("plan", type=Path, metavar="PLAN", help="the file that `inficond distill … --plan` wrote")
+    add("plan", type=given_path, metavar="PLAN", help="the file that `inficond distill … --plan` wrote")
     add_worker_options(parser)
 
 

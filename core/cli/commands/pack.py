@@ -4,9 +4,9 @@ Of a project's history, only its own branch is packed; visits of others and hidd
 """
 
 import argparse
-from pathlib import Path
 
 from inficond.core.bundle import pack
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 
 SUMMARY = "pack projects and models into one file for an offline machine"
@@ -15,9 +15,9 @@ SUMMARY = "pack projects and models into one file for an offline machine"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "sources", nargs="+", type=Path, metavar="SOURCE", help="project, model folder or file"
+        "sources", nargs="+", type=given_path, metavar="SOURCE", help="project, model folder or file"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the archive to write")
+    parser.add_argument("--out", required=True, type=given_path, metavar="FILE", help="the archive to write")
 
 
 def run(args: argparse.Namespace, out: Output) -> None:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+from inficond.core.file_access import in_home
 
 SUMMARY = "class probabilities from an exported student"
 
@@ -22,14 +24,14 @@ SUMMARY = "class probabilities from an exported student"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "student", type=Path, metavar="STUDENT", help="ONNX file of `inficond export student`"
+        "student", type=given_path, metavar="STUDENT", help="ONNX file of `inficond export student`"
     )
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="image files, folders, or lists of paths (text or CSV)"
     )
     parser.add_argument(
         "--csv",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="write a table: image, a column of probabilities per class, yes",
     )
@@ -115,7 +117,7 @@ def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[
 
     found: list[tuple[str, Path]] = []
     for text in given:
-        path = Path(text).expanduser()
+        path = in_home(text)
         if not path.exists():
             raise InputError(f"{text} is not there: give image files, folders, or lists of paths")
         if path.is_dir() or path.suffix.lower() in {".txt", ".csv", ".lst"}:

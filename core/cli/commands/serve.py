@@ -9,8 +9,8 @@ examples:
 
 import argparse
 import contextlib
-from pathlib import Path
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 
 SUMMARY = "serve an exported student over HTTP"
@@ -19,7 +19,7 @@ SUMMARY = "serve an exported student over HTTP"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "student", type=Path, metavar="STUDENT.onnx", help="file of `inficond export student`"
+        "student", type=given_path, metavar="STUDENT.onnx", help="file of `inficond export student`"
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"

@@ -11,6 +11,7 @@ examples:
 import argparse
 from pathlib import Path
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
@@ -22,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models",
         nargs="+",
-        type=Path,
+        type=given_path,
         metavar="MODEL",
         help="an ONNX file, or a model folder with ONNX files",
     )

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from inficond.core.bundle import unpack
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 
 SUMMARY = "unpack such a file and verify its checksums"
@@ -11,9 +12,13 @@ SUMMARY = "unpack such a file and verify its checksums"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("archive", type=Path, metavar="FILE", help="the archive")
+    parser.add_argument("archive", type=given_path, metavar="FILE", help="the archive")
     parser.add_argument(
-        "--out", type=Path, default=Path(), metavar="DIR", help="target folder (default: the current one)"
+        "--out",
+        type=given_path,
+        default=Path(),
+        metavar="DIR",
+        help="target folder (default: the current one)",
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
     add("project", metavar="DIR", help="project folder")
-    add("--sheet", type=Path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
+    add("--sheet", type=given_path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
     add("--no-sheet", action="store_true", help="print the proposals only")
     add("--most", type=int, metavar="N", help="most words (default: 40, or four per class if that is more)")
     add(

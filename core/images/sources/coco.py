@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, split_of
 from inficond.core.images.walk import relative_name
@@ -84,7 +84,7 @@ def coco_labels(file: Path) -> tuple[dict[str, tuple[str, ...]], str]:
     try:
         data = parse_json(read_given(file))
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from error
+        raise InputError(f"cannot read {file}: {system_reason(error)}") from error
     except InputError:
         raise
     except ValueError as error:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.extensions import SOURCES, extensions, load
+from inficond.core.file_access import in_home
 from inficond.core.images.sources import arrow, coco, yolo
 from inficond.core.images.sources.addresses import without_credentials
 from inficond.core.images.sources.folder import Folder
@@ -93,14 +94,14 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
         return _remote(text, options, downloads)
     if not is_utf8(text):
         raise InputError(f"the path {text} is not UTF-8; rename the folder or file")
-    path = Path(text).expanduser()
+    path = in_home(text)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         expanded = expand(text)
         if expanded:
             return _several(text, expanded, options)
-        said = error.strerror if isinstance(error, OSError) else str(error)
+        said = system_reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(f"cannot read {text}: {said}{_advice(text)}") from error
     return _folder(path, options) if stat.S_ISDIR(mode) else _file(path, options)
 
@@ -149,7 +150,7 @@ def expand(text: str) -> list[Path]:
         if glob.has_magic(pattern):
             names += [Path(name) for name in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
         elif pattern != text:
-            names.append(Path(pattern).expanduser())
+            names.append(in_home(pattern))
     return names if any(os.path.exists(name) for name in names) else []
 
 

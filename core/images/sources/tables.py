@@ -7,8 +7,8 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from inficond.core.errors import InputError
-from inficond.core.file_access import read_given
+from inficond.core.errors import InputError, system_reason
+from inficond.core.file_access import in_home, read_given
 from inficond.core.images.sources.record import SPLIT_NAMES, ImageRecord, Note, Split, split_of
 from inficond.core.images.walk import relative_name
 from inficond.core.tables import Column, RawTable, TableOptions, decode_text, read_table
@@ -161,7 +161,7 @@ class PathList:
         try:
             text, encoding = decode_text(read_given(self.path), self.path, self._options.encoding)
         except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror}") from error
+            raise InputError(f"cannot read {self.path}: {system_reason(error)}") from error
         except InputError as error:
             raise InputError(f"{error}; give a folder, a text file of paths or a table") from error
         lines = [line.strip() for line in text.splitlines()]
@@ -205,7 +205,7 @@ def _existing(home: Path, name: str) -> Path:
     if name[:1] in "\"'~" or name.startswith("file://"):
         bare = name[1:-1] if len(name) > 2 and name[0] in "\"'" and name[-1] == name[0] else name
         bare = unquote(bare.removeprefix("file://")) if bare.startswith("file://") else bare
-        other = Path(os.path.normpath(home / Path(bare).expanduser()))
+        other = Path(os.path.normpath(home / in_home(bare)))
         if not os.path.exists(path) and os.path.exists(other):
             return other
     if ("\\" in name or not name.isascii()) and not os.path.exists(path):

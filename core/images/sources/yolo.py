@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, Split
 from inficond.core.images.walk import relative_name, walk
@@ -164,7 +164,7 @@ def _images(root: Path, base: Path, place: str, note: Note) -> list[Path]:
     try:
         lines = _lines(where, MOST_GIVEN)
     except OSError as error:
-        raise InputError(f"cannot read {where}: {error.strerror}") from error
+        raise InputError(f"cannot read {where}: {system_reason(error)}") from error
     return sorted({_absolute(base / line) for line in lines if Path(line).name})
 
 
