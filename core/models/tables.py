@@ -1,5 +1,6 @@
 """Tables of teacher responses and of ground-truth labels."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -193,14 +194,24 @@ def _grid(raw: RawTable, roles: Roles, fill: float) -> _Grid:
 
 
 def _similar(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on classes whose names differ in case only."""
-    first: dict[str, str] = {}
-    pairs = [(first[c.casefold()], c) for c in classes if first.setdefault(c.casefold(), c) != c]
-    if not pairs:
-        return ()
-    one, other = pairs[0]
-    more = f", and {len(pairs) - 1:,} more pairs" if len(pairs) > 1 else ""
-    return (f"{path.name}: classes {one!r:.80} and {other!r:.80} differ in case only{more}; they stay apart",)
+    """Return notes on classes whose names differ in case only, or in the way of writing a number only."""
+    found = []
+    for key, way in ((str.casefold, "in case only"), (_number_name, "in the way of writing a number only")):
+        first: dict[str, str] = {}
+        pairs = [(first[k], c) for c in classes if (k := key(c)) and first.setdefault(k, c) != c]
+        if pairs:
+            one, other = pairs[0]
+            more = f", and {len(pairs) - 1:,} more pairs" if len(pairs) > 1 else ""
+            found.append(
+                f"{path.name}: classes {one!r:.80} and {other!r:.80} differ {way}{more}; they stay apart"
+            )
+    return tuple(found)
+
+
+def _number_name(name: str) -> str:
+    """Return a whole number in its shortest form, ``"01"`` and ``"1.0"`` -> ``"1"``; else an empty text."""
+    found = re.fullmatch(r"0*(\d+)(\.0*)?", name, re.ASCII)
+    return found[1] if found else ""
 
 
 def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader) -> _Grid:
@@ -303,4 +314,10 @@ def _advice(values: np.ndarray, options: TableOptions, columns: int) -> str:
         return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"
     if len(known) and known.max() <= 100:
         return "; if the values are percent or logits, say so with --values percent, logit or softmax"
+    if len(known) and known.max() <= 1000 and (known == np.rint(known)).all():
+        most = 255 if known.max() <= 255 else 1000
+        return (
+            f"; if the values are shares of {most}, divide them by {most}; if they are logits, say so with "
+            "--values logit (sigmoid) or --values softmax"
+        )
     return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"

@@ -354,6 +354,54 @@ def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
     assert images.classes == ()
 
 
+def tar_of(path: Path, members: dict[str, bytes], links: tuple[str, ...] = ()) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, next(iter(members))
+            archive.addfile(info)
+    return path
+
+
+def test_names_with_dots_in_a_tar_without_classes_are_images(tmp_path: Path) -> None:
+    members = {f"photo.{n}.jpg": b"x" for n in range(3)} | {
+        "__MACOSX/photo.1.jpg": b"x",
+        "._photo.1.jpg": b"x",
+    }
+    images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
+    assert [r.id for r in images.records] == ["photo.0.jpg", "photo.1.jpg", "photo.2.jpg"]
+    assert notes == {}
+
+
+def test_every_image_of_a_tar_that_is_left_out_is_named(tmp_path: Path) -> None:
+    members = {"0.jpg": b"x", "0.mask.png": b"x", "0.cls": b"1", "1.NEF": b"x", "1.cls": b"0"}
+    path = tar_of(tmp_path / "t.tar", members, links=("2.jpg",))
+    images, notes = notes_of(lambda note: open_source(path, note))
+    assert [(r.id, r.labels) for r in images.records] == [("0.jpg", ("1",))]
+    assert list(notes) == ["t.tar#1.NEF", "t.tar#2.jpg", "t.tar#0.mask.png"]
+
+
+def test_names_of_numbered_classes_beside_a_tar_in_another_encoding(tmp_path: Path) -> None:
+    tar_of(tmp_path / "t.tar", {"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x", "1.cls": b"0"})
+    (tmp_path / "classes.txt").write_bytes("Hund\r\nMöwe\r\n".encode("cp1252"))
+    assert open_source(tmp_path / "t.tar").classes == ("Hund", "Möwe")
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(70), pa.binary_view()])
+def test_pictures_in_every_kind_of_bytes(tmp_path: Path, kind: pa.DataType) -> None:
+    data = io.BytesIO()
+    Image.new("L", (16, 16)).save(data, "PNG")
+    cells = pa.array([data.getvalue().ljust(70, b"\0")] * 2).cast(kind)
+    pq.write_table(pa.table({"image": cells, "label": ["a", "b"]}), tmp_path / "t.parquet")
+    images = open_source(tmp_path / "t.parquet")
+    assert images.classes == ("a", "b")
+    assert [r.open().width for r in images.records] == [16, 16]
+
+
 def test_a_truncated_tar_gives_its_first_images(tmp_path: Path) -> None:
     made = photographs(tmp_path / "photos")
     by_tar_with_json(tmp_path / "photos", made, tmp_path)

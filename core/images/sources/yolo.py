@@ -129,7 +129,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     ) as error:  # ValueError: a date such as 2001-99-99
         raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path} does not describe a data set")
+        raise InputError(
+            f"{path} does not describe a data set (`names`, `train`, `val`): rename it if it is another file"
+        )
     return found
 
 
@@ -138,7 +140,10 @@ def _class_names(names: Any, config: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
-        raise InputError(f"{config} has no `names`, the list of classes")
+        raise InputError(
+            f"{config} has no `names`, the list of classes: add it, or rename the file if it does not "
+            "describe the images"
+        )
     if not all(isinstance(name, str | int | float) for name in names.values()):
         raise InputError(f"{config}: `names` is not a list of class names")
     try:
