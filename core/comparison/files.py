@@ -12,7 +12,7 @@ from inficond.core.comparison.sides import Answers, Side, student_side, teacher_
 from inficond.core.errors import InputError
 from inficond.core.facade import Project
 from inficond.core.images import ImageRecord
-from inficond.core.models.tables import TABLE_SUFFIXES, read_labels, read_responses
+from inficond.core.models.tables import is_table_name, read_labels, read_responses
 from inficond.core.pipeline.label_alignment import aligned_labels
 from inficond.core.progress import Progress, Silent
 from inficond.core.project.folder import ProjectFolder
@@ -84,7 +84,7 @@ def _of_project(text: str) -> Side:
 
 
 def _of_table(path: Path) -> Side:
-    if path.suffix.lower() not in TABLE_SUFFIXES:
+    if not is_table_name(path):
         raise InputError(
             f"{path}: name a project folder, DIR#STEP, DIR#teacher, a student (.onnx, .safetensors) or a "
             "table of answers"

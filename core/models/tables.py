@@ -17,9 +17,25 @@ from inficond.core.tables.nested import expand_nested
 from inficond.core.tables.numbers import NumberReader
 
 TABLE_SUFFIXES = (*SUFFIXES, ".json", ".txt", ".tab")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 MAX_CELLS = 1 << 29
 """Numbers of a table (2 GiB): a small file of many names would unfold to any size."""
 _TOLERANCE = 1e-6
+
+
+def is_table_name(name: str | Path) -> bool:
+    """Return whether the name of a file ends like a table, compressed or not; compressed ones are refused.
+
+    Examples
+    --------
+    >>> from inficond.core.models.tables import is_table_name
+    >>> is_table_name("answers.CSV"), is_table_name("answers.csv.gz"), is_table_name("weights.onnx")
+    (True, True, False)
+    """
+    path = Path(name)
+    if path.suffix.lower() in _COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)

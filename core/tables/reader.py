@@ -31,12 +31,12 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 TEXT_SUFFIXES = (".csv", ".tsv")
-UNREADABLE_SUFFIXES = (".xlsx", ".xls", ".ods")
+UNREADABLE_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SUFFIXES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *ARROW_SUFFIXES, *JSON_SUFFIXES, *UNREADABLE_SUFFIXES)
 """Endings of file names that are read as tables, or refused with advice."""
 
 _FOREIGN = (
-    (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8"),
+    (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook: save the sheet as CSV in UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
     (b"BZh", "is compressed with bzip2: decompress it first"),

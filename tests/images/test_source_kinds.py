@@ -386,9 +386,34 @@ def test_every_image_of_a_tar_that_is_left_out_is_named(tmp_path: Path) -> None:
 
 
 def test_names_of_numbered_classes_beside_a_tar_in_another_encoding(tmp_path: Path) -> None:
-    tar_of(tmp_path / "t.tar", {"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x", "1.cls": b"0"})
+    tar_of(tmp_path / "t.tar", {"0.jpg": b"x", "0.cls": b"\xef\xbb\xbf1", "1.jpg": b"x", "1.cls": b"0"})
     (tmp_path / "classes.txt").write_bytes("Hund\r\nMöwe\r\n".encode("cp1252"))
     assert open_source(tmp_path / "t.tar").classes == ("Hund", "Möwe")
+
+
+def test_classes_inside_a_tar_in_another_encoding(tmp_path: Path) -> None:
+    members = {"0.jpg": b"x", "0.cls": "Möwe".encode("cp1252"), "1.jpg": b"x", "1.cls": b"\0\1\0"}
+    images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
+    assert [r.labels for r in images.records] == [("Möwe",), None]
+    assert "t.tar#1.cls" in notes
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
+def test_annotations_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.jpg")
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": "Möwe"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(coco, ensure_ascii=False), encoding=encoding)
+    assert open_source(tmp_path / "a.json").classes == ("Möwe",)
+    for folder in ("images", "labels"):
+        (tmp_path / "yolo" / folder).mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "yolo" / "images" / "a.jpg")
+    (tmp_path / "yolo" / "labels" / "a.txt").write_text("0 0.5 0.5 1 1\n")
+    (tmp_path / "yolo" / "labels" / "classes.txt").write_text("Möwe\n", encoding=encoding)
+    assert open_source(tmp_path / "yolo").classes == ("Möwe",)
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(70), pa.binary_view()])

@@ -11,6 +11,7 @@ import pytest
 
 from inficond.core.errors import InputError
 from inficond.core.models.tables import Table, read_labels, read_responses
+from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.tables import TableOptions, match_names
 
 IMAGES = ["p0.jpg", "p1.jpg", "p2.jpg"]
@@ -310,6 +311,11 @@ def test_content_that_does_not_fit_the_name_is_refused_with_advice(
     with pytest.raises(InputError, match=message) as refused:
         read(tmp_path, content, name)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.tsv.zst", "t.json.zip", "t.numbers", "t.xlsx"])
+def test_a_compressed_table_or_a_workbook_is_named_as_such(name: str) -> None:
+    assert teacher_kind(name) == "table"
 
 
 def test_a_repeated_column_of_parquet_is_refused(tmp_path: Path) -> None:

@@ -161,7 +161,12 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
                 elif ending.lower() in ("cls", "json", "txt") and member.size <= _MAX_TEXT:
                     content = archive.extractfile(member)
                     assert content is not None
-                    sample.texts[ending.lower()] = content.read().decode("utf-8", "replace").strip()
+                    try:
+                        text, _ = decode_text(content.read(), f"{path.name}#{member.name}")
+                    except InputError as error:
+                        note(f"{path.name}#{member.name}", f"not read: {error}")
+                        continue
+                    sample.texts[ending.lower()] = text.strip()
     except (tarfile.TarError, OSError, EOFError) as error:
         if not samples:
             raise InputError(f"{path} cannot be read as a tar archive: {error}") from error
