@@ -267,6 +267,8 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _unidentified(head: bytes) -> str:
+    if not head:
+        return "empty file (0 bytes)"
     if is_heic(head):
         heif = "HEIF" in supported_formats()
         return "damaged HEIC picture" if heif else f"a HEIC picture; {HEIC_ADVICE}"
