@@ -207,7 +207,9 @@ def _judge(
         return rank, made, ""
     began, end, size = next((b, e, len(cells)) for b, e, cells in rest if len(cells) != expected)
     advice = "quote the cells that contain the separator"
-    if size < expected:
+    if width == 1 and len(set(sizes)) == 1 and size > 1:
+        advice = "remove the lines above the header, or separate the header like the lines below it"
+    elif size < expected:
         advice = "complete or remove that line, or quote the cells of the header that contain the separator"
     elif re.search(rf"{re.escape(separator)} +{quote}", text[began:end]):
         advice = "remove the spaces before the quotes"

@@ -347,6 +347,7 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
             "cells that contain the separator"
         ) from None
     header = [""] * dialect.row_names + list(dialect.header) + [""] * dialect.trailing
+    _refuse_other_header(path, table, header, text, dialect)
     empty, repeated = _rows_equal_to(table, [""] * len(header)), _rows_equal_to(table, header)
     layout = f"{encoding}, {dialect.spelled}"
     if repeated:
@@ -360,8 +361,27 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     return RawTable(path, columns, layout, text, dialect, dropped)
 
 
+def _refuse_other_header(
+    path: Path, table: "pa.Table", header: Sequence[str], text: str, dialect: Dialect
+) -> None:
+    """Refuse a row that repeats the header in another order: columns change their meaning there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = [name.lower() for name in header]
+    first = pc.utf8_lower(pc.utf8_trim_whitespace(table.column(0)))
+    others = pa.array(sorted({name for name in names if name}), pa.string())
+    for row in pc.indices_nonzero(pc.is_in(first, others).combine_chunks()).to_pylist():
+        cells = [str(column[row]).strip().lower() for column in table.columns]
+        if cells != names and sorted(cells) == sorted(names):
+            raise InputError(
+                f"{path} line {record_line(text, dialect, row)} is a header in another order than the first: "
+                "join tables of the same columns"
+            )
+
+
 def _rows_equal_to(table: "pa.Table", cells: Sequence[str]) -> list[int]:
-    """Return rows whose cells are these but for white space.
+    """Return rows whose cells are these but for white space and case.
 
     Spreadsheets write rows of empty cells, and files that are joined repeat the header.
     """
@@ -370,7 +390,7 @@ def _rows_equal_to(table: "pa.Table", cells: Sequence[str]) -> list[int]:
 
     equal = None
     for column, cell in zip(table.columns, cells):
-        same = pc.equal(pc.utf8_trim_whitespace(column), cell)
+        same = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(column)), cell.lower())
         equal = same if equal is None else pc.and_(equal, same)
         if not pc.any(equal).as_py():
             return []

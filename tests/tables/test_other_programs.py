@@ -94,7 +94,7 @@ SAME = {
     "no-break spaces": ("t.csv", TEXT.replace(",", "\u00a0,\u00a0")),
     "characters without width": ("t.csv", TEXT.replace("p", "\u200bp").replace("dog", "dog\u200b")),
     "suffix of a converted copy": ("t.csv", TEXT.replace(".jpg", ".webp")),
-    "joined files": ("t.csv", TEXT + TEXT),
+    "joined files": ("t.csv", TEXT + TEXT.replace("image", "Image ")),
     "joined files with marks": ("t.csv", ("\ufeff" + TEXT).encode() * 2),
     "a joined file without a header": (
         "t.csv",
@@ -175,7 +175,7 @@ REFUSED = {
         "cat, dog sum to 1 in every row without column 'label_quality'.*--class-columns",
     ),
     "a sum of all rows": (TEXT + "TOTAL,0.75,2.25\n", r"line 5, column 'dog' .image 'TOTAL'.: 2.25 is not"),
-    "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1"),
+    "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1.*remove the lines above the header"),
     "two rows of headers": (
         ",prob,prob\nimage,cat,dog\n" + TEXT.partition("\n")[2],
         "has the column 'prob' twice",
@@ -183,6 +183,22 @@ REFUSED = {
     "images as columns": (
         f"class,{','.join(IMAGES)}\ncat,0.25,0.25,0.25\ndog,0.75,0.75,0.75\n",
         "has no column `image`.*--image-column",
+    ),
+    "a joined file with other columns": (
+        TEXT + TEXT.replace("image,cat,dog", "dog,cat,image"),
+        "line 5 is a header in another order",
+    ),
+    "a joined file with the classes in another order": (
+        TEXT + TEXT.replace("cat,dog", "dog,cat"),
+        "line 5 is a header in another order",
+    ),
+    "cells of formulas": (
+        TEXT.replace("0.25", '="0.25"'),
+        "line 2, column 'cat': '=\"0.25\"' is not a number",
+    ),
+    "a currency": (
+        TEXT.replace("0.25", "$0.25"),
+        "line 2, column 'cat': '.0.25' is not a number that is read",
     ),
     "a line below": (
         TEXT + "Total rows: 3\n",
@@ -412,6 +428,11 @@ def test_commas_between_known_names_ask_for_a_separator(tmp_path: Path) -> None:
     path.write_text('image,labels\np0.jpg,"cat,dog"\np1.jpg,"dog,bird"\n')
     with pytest.raises(InputError, match="line 2, column 'labels': 'cat,dog' may be one class or 2"):
         read_labels(path)
+    path.write_text('image,labels\np0.jpg,"cat,dog"\np1.jpg,dog\n')
+    with pytest.raises(InputError, match="line 2, column 'labels': 'cat,dog' may be one class or 2"):
+        read_labels(path)
+    path.write_text('image,label\np0.jpg,"projectile, missile"\np1.jpg,missile\n')
+    assert set(read_labels(path).classes) == {"projectile, missile", "missile"}
     path.write_text('image,labels\np0.jpg,"great white shark, white shark"\np1.jpg,cat\n')
     assert "great white shark, white shark" in read_labels(path).classes
 
