@@ -511,6 +511,61 @@ def test_coco_faults_are_counted(tmp_path: Path) -> None:
         open_source(file)
 
 
+COLOURS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGBX", "CMYK", "YCbCr", "HSV", "RGBa", "RGBA", "P", "LA", "L", "1"])
+def test_pillow_images_of_every_mode(mode: str) -> None:
+    image = Image.fromarray(COLOURS).convert(mode if mode != "LA" else "L").convert(mode)
+    (record,) = open_source([image]).records
+    found = np.asarray(record.open().image).astype(int)
+    assert np.abs(found - np.asarray(image.convert("RGB"))).max() <= 1
+
+
+def test_pillow_images_of_whole_numbers_have_a_scale_of_16_bits() -> None:
+    image = Image.fromarray(COLOURS[..., 0].astype(np.int32) * 257)
+    (record,) = open_source([image]).records
+    np.testing.assert_array_equal(np.asarray(record.open().image)[..., 0], COLOURS[..., 0])
+
+
+@pytest.mark.parametrize("label", [3, np.int64(3), np.array(3), "3", ["3"], np.str_("3")])
+def test_one_label_of_any_kind(label: object) -> None:
+    assert open_source([(COLOURS, label)]).classes == ("3",)
+
+
+class Unreadable:
+    """A tensor that other libraries do not convert."""
+
+    def __array__(self) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse detach.")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Unreadable(), r"Unreadable cannot be read .*tensor\.detach\(\)\.cpu\(\)"),
+        (COLOURS.astype(float), "from 0 to 1: divide pixels of 0 to 255 by 255"),
+        (Image.fromarray(np.full((16, 16), 70000, np.int32)), "mode I must hold values from 0 to 65535"),
+    ],
+)
+def test_an_object_that_is_not_an_image_is_named_with_advice(item: object, message: str) -> None:
+    images, notes = notes_of(lambda note: open_source([COLOURS, item], note))
+    assert len(images.records) == 1
+    assert re.search(message, notes["image 1"])
+    assert "\n" not in notes["image 1"]
+
+
+def test_open_files_are_read_and_mappings_refused() -> None:
+    data = io.BytesIO()
+    Image.fromarray(COLOURS).save(data, "PNG")
+    data.seek(0)
+    (record,) = open_source([data]).records
+    np.testing.assert_array_equal(np.asarray(record.open().image), COLOURS)
+    for source in ({"a": COLOURS}, data.getvalue()):
+        with pytest.raises(InputError, match="must be a path, a name or an iterable"):
+            open_source(source)  # type: ignore[arg-type]
+
+
 def test_an_unusable_object_is_skipped() -> None:
     good = np.zeros((20, 30, 3), np.uint8)
     images, notes = notes_of(

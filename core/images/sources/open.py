@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def open_source(
 def choose(source: Any, options: TableOptions, downloads: Path | None = None) -> ImageSource:
     """Return the source that a name, a path or an object means; see `open_source`."""
     if not isinstance(source, str | os.PathLike):
-        if not isinstance(source, Iterable):
+        if not isinstance(source, Iterable) or isinstance(source, Mapping | bytes | bytearray):
             raise InputError(f"images must be a path, a name or an iterable, not {type(source).__name__}")
         return MemoryImages(source)
     text = os.fspath(source)
