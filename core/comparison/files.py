@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from inficond.core.comparison.sides import Answers, Side, student_side, teacher_side
 from inficond.core.errors import InputError
 from inficond.core.facade import Project
-from inficond.core.models.tables import TABLE_SUFFIXES, read_labels, read_responses
+from inficond.core.images import ImageRecord
+from inficond.core.models.tables import is_table_name, read_labels, read_responses
 from inficond.core.pipeline.label_alignment import aligned_labels
 from inficond.core.progress import Progress, Silent
 from inficond.core.project.folder import ProjectFolder
@@ -27,7 +28,7 @@ def open_sides(
     a: str,
     b: str,
     *,
-    images: Sequence[tuple[str, Path]] | None = None,
+    images: Sequence[tuple[str, Path | ImageRecord]] | None = None,
     labels: Path | None = None,
     provider: str = "auto",
     progress: Progress | None = None,
@@ -40,7 +41,7 @@ def open_sides(
         ``DIR``: the current student of a project; ``DIR#STEP``: that of a step; ``DIR#teacher``; a student as
         ``.onnx`` or ``.safetensors``, which answers the images of the other side's project; a table of
         answers.
-    images : sequence of (name, path), optional
+    images : sequence of (name, path or ImageRecord), optional
         Image files for two ``.onnx`` students.
     labels : Path, optional
         Table of labels, where the projects have none.
@@ -83,7 +84,7 @@ def _of_project(text: str) -> Side:
 
 
 def _of_table(path: Path) -> Side:
-    if path.suffix.lower() not in TABLE_SUFFIXES:
+    if not is_table_name(path):
         raise InputError(
             f"{path}: name a project folder, DIR#STEP, DIR#teacher, a student (.onnx, .safetensors) or a "
             "table of answers"
@@ -105,7 +106,7 @@ def _of_table(path: Path) -> Side:
 def _of_file(
     path: Path,
     host: ProjectFolder | None,
-    images: Sequence[tuple[str, Path]] | None,
+    images: Sequence[tuple[str, Path | ImageRecord]] | None,
     provider: str,
     progress: Progress,
 ) -> Side:

@@ -15,6 +15,7 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
+from inficond.core.tables.reader import refuse_foreign
 
 if TYPE_CHECKING:
     from inficond.core.models.encoder import Encoder
@@ -213,7 +214,9 @@ def read_corpus_file(path: Path) -> tuple[Concept, ...]:
     try:
         if path.is_file() and path.stat().st_size > BIGGEST_FILE:
             raise InputError(f"{path} has more than {BIGGEST_FILE >> 20} MB: name a list of words")
-        text = read_given(path, BIGGEST_FILE).decode("utf-8-sig")
+        content = read_given(path, BIGGEST_FILE)
+        refuse_foreign(path, content)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"the file of concepts {path} does not exist: check the path") from None
     except UnicodeDecodeError:

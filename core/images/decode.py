@@ -18,7 +18,14 @@ from inficond.core.errors import one_line
 from inficond.core.file_access import BoundedReader
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
 from inficond.core.images.png import without_metadata
-from inficond.core.images.signatures import HEAD, is_heic, looks_like_picture, unsupported_kind, unusual_jpeg
+from inficond.core.images.signatures import (
+    HEAD,
+    camera_raw,
+    is_heic,
+    looks_like_picture,
+    unsupported_kind,
+    unusual_jpeg,
+)
 from inficond.core.images.tiff import misread_kind
 
 FORMATS = (
@@ -41,6 +48,7 @@ HEIC_ADVICE = 'install the extra `heif` (pip install "inficond[heif]"), or conve
 
 _SHORT = ("truncated", "broken data stream", "expected to read")
 """Words of Pillow's messages about files that are shorter than they state."""
+_DARK = 16
 _LARGE = 16_000_000
 _UNUSED_ALPHA = ("BMP", "DIB", "TGA")
 """Formats whose fourth channel many programs leave at 0, and viewers ignore then."""
@@ -68,7 +76,7 @@ class UnreadableImage(ValueError):
     >>> decode("notes.jpg")
     Traceback (most recent call last):
         ...
-    inficond.core.images.decode.UnreadableImage: not an image, whatever its name says
+    inficond.core.images.decode.UnreadableImage: a text file, not a picture; download the picture again
     """
 
     def __init__(self, reason: str) -> None:
@@ -259,13 +267,15 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _unidentified(head: bytes) -> str:
+    if not head:
+        return "empty file (0 bytes)"
     if is_heic(head):
         heif = "HEIF" in supported_formats()
         return "damaged HEIC picture" if heif else f"a HEIC picture; {HEIC_ADVICE}"
     known = looks_like_picture(head)
     if known is not None and known != "TIFF" and unusual_jpeg(head) is None:
         return f"damaged {known} picture"
-    return unsupported_kind(head) or "not an image, whatever its name says"
+    return unsupported_kind(head) or "not an image, whatever its name says; replace or remove it"
 
 
 def _undecodable(head: bytes, text: str) -> str:
@@ -289,7 +299,8 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             raise UnreadableImage(
                 f"too large ({width:,}×{height:,} pixels; {limit // 10**6} million is the most)"
             )
-        misread = misread_kind(image)
+        raw = camera_raw(_head(file)) if image.format == "TIFF" else None
+        misread = raw or misread_kind(image)
         if misread is not None:
             raise UnreadableImage(misread)
         if at_least is not None:
@@ -303,7 +314,8 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             inverted, clear = is_inverted(image), image.info.get("transparency")
             upright = _upright(_on_screen(image))
             if full is not None:
-                rgb = _from_grey(upright, full, inverted, clear)
+                rgb, is_dark = _from_grey(upright, full, inverted, clear)
+                remark += ", almost black: it uses less than a sixteenth of its scale" * is_dark
             else:
                 rgb = _to_rgb(upright, image.format in _UNUSED_ALPHA)
     if upright.size != image.size:
@@ -365,14 +377,16 @@ def _to_rgb(image: Image.Image, unused_alpha: bool = False) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_grey(image: Image.Image, full: float, inverted: bool, clear: object) -> Image.Image:
+def _from_grey(image: Image.Image, full: float, inverted: bool, clear: object) -> tuple[Image.Image, bool]:
+    """Return the picture with 8 bits, and whether all of it is almost black although not of one value."""
     values = np.asarray(image)
     try:
         levels = to_8_bit(values, full)
     except OutsideScale as error:
         raise UnreadableImage(str(error)) from error
+    is_dark = bool(levels.max() < _DARK and values.max() > values.min())
     if inverted:
         levels = 255 - levels
     if isinstance(clear, int):
         levels[values == clear] = 255
-    return Image.fromarray(levels, "L").convert("RGB")
+    return Image.fromarray(levels, "L").convert("RGB"), is_dark

@@ -3,9 +3,18 @@
 import re
 
 _ADVICE = "convert it to JPEG or PNG"
+_START = rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*"
+"""What may come before the first element of a document."""
+_AS_TEXT = "a program that took it for text; copy the original again"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", f"an SVG drawing; {_ADVICE}"),
-    (rb"\s*(<!doctype html|<html|<head)", "an HTML page, not a picture; download the file again"),
+    (_START + rb"(<!DOCTYPE svg[^>]*>\s*)?<svg", f"an SVG drawing; {_ADVICE}"),
+    (_START + rb"<(!doctype html|html|head|body)", "an HTML page, not a picture; download the file again"),
+    (_START + rb"<\w", "an XML document, not a picture; download the file again"),
+    (rb"\x89PNG(\n|\r\r|\r[^\n])", f"a PNG changed by {_AS_TEXT}"),
+    (rb"\xc3\xbf\xc3\x98|\xc2\x89PNG|(\xef\xbf\xbd){2}|\xef\xbf\xbdPNG", f"a picture changed by {_AS_TEXT}"),
+    (rb"data:image/|/9j/[A-Za-z0-9+/]|iVBORw0KGgo", "a picture written as Base64 text; decode it"),
+    (rb"\x00\x05\x16[\x00\x07]", "metadata of macOS, not a picture; delete it"),
+    (rb"\x93NUMPY", "a NumPy array; save it as PNG"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the picture itself; run `git lfs pull`"),
     (rb"8BPS", f"a Photoshop document; {_ADVICE}"),
     (rb"%PDF-", f"a PDF document; {_ADVICE}"),
@@ -14,6 +23,12 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"\x76\x2f\x31\x01", f"an OpenEXR picture; {_ADVICE}"),
     (rb"#\?(RADIANCE|RGBE)", f"a Radiance HDR picture; {_ADVICE}"),
     (rb"\x00\x00\x01\x00", f"an icon; {_ADVICE}"),
+    (rb"II\xbc\x01", f"a JPEG XR picture; {_ADVICE}"),
+    (rb"gimp xcf", f"a document of GIMP; {_ADVICE}"),
+    (
+        rb"icns|\xd7\xcd\xc6\x9a|BPG\xfb|FLIF|AT&TFORM|\xabKTX|\x01\xda",
+        f"a kind of picture that is not read; {_ADVICE}",
+    ),
     (rb"DDS ", f"a DDS texture; {_ADVICE}"),
     (rb"SIMPLE  =", f"a FITS picture; {_ADVICE}"),
     (rb".{128}DICM", f"a DICOM picture; {_ADVICE}"),
@@ -24,11 +39,18 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
         rb".{4}ftyp(?!hei|hev|hif|mif|msf|avi[fs])|\x1a\x45\xdf\xa3|RIFF.{4}AVI |.{4}moov",
         "a video, not a picture",
     ),
+    (
+        rb".{1,64}?(\xff\xd8\xff[\xdb\xe0\xe1\xee]|\x89PNG\r\n\x1a\n)",
+        "a picture with other bytes before it; copy or download it again",
+    ),
+    (rb"\x00{64}|\xff{64}", "filled with one value instead of a picture; copy or download it again"),
     (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", f"a kind of TIFF that cannot be read; {_ADVICE}"),
 )
 _HEIC = re.compile(rb"(?s).{4}ftyp(?:hei[cxms]|hev[cxms]|hif|mif[12]|msf1)")
 _AVIF = re.compile(rb"(?s).{4}ftyp.{0,40}avi[fs]")
 _COMPILED = [(re.compile(pattern, re.DOTALL | re.IGNORECASE), what) for pattern, what in _SIGNATURES]
+
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 
 HEAD = 4096
 """Bytes at the beginning of a file that are looked at."""
@@ -57,7 +79,16 @@ def unsupported_kind(head: bytes) -> str | None:
     head : bytes
         The first `HEAD` bytes.
     """
-    return unusual_jpeg(head) or next((what for pattern, what in _COMPILED if pattern.match(head)), None)
+    known = unusual_jpeg(head) or next((what for pattern, what in _COMPILED if pattern.match(head)), None)
+    if known is None and head and _TEXT.fullmatch(head):
+        return "a text file, not a picture; download the picture again"
+    return known
+
+
+def camera_raw(head: bytes) -> str | None:
+    """Return the description of a camera raw file, with advice; None for other files."""
+    found = next((what for pattern, what in _COMPILED if pattern.match(head)), "")
+    return found if found.startswith("a camera raw file") else None
 
 
 def looks_like_picture(head: bytes) -> str | None:

@@ -29,6 +29,10 @@ SYSTEM_FOLDERS = frozenset(
 )
 """Names of folders that systems make beside a user's own, in lower case; they hold copies and metadata."""
 
+ARCHIVE_SUFFIXES = (".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+COPIES = (".trash", ".thumb", ".cache", ".ipynb_checkpoints", ".appledouble", ".git", ".svn", ".venv")
+"""Beginnings of the names of hidden folders that hold copies and files of programs, in lower case."""
+
 _MAX_SNIFFED = 10_000
 """Files with other extensions whose content is looked at."""
 
@@ -37,8 +41,8 @@ def walk(root: Path, note: Note) -> Iterator[Path]:
     """Search a folder and its subfolders for image files.
 
     Symbolic links to folders are followed after all real folders, and each folder is searched once, so that
-    an image is found under the name of the folder that holds it. Hidden files and folders, and
-    `SYSTEM_FOLDERS`, are left out.
+    an image is found under the name of the folder that holds it. `SYSTEM_FOLDERS`, and hidden files and
+    folders, are left out; hidden images, and hidden folders that hold images, are reported.
 
     Parameters
     ----------
@@ -99,6 +103,7 @@ class _Search:
         self.found: set[tuple[int, int]] = set()
         """Device and inode of image files that are not links, known once `linked_files` are looked at."""
         self.images: list[Path] = []
+        self.archives: list[str] = []
         self.sniffed = 0
 
     def run(self) -> Iterator[Path]:
@@ -107,6 +112,9 @@ class _Search:
             self.links.sort(key=os.fspath, reverse=True)
             self.folder(self.links.pop())
         yield from self.images
+        if not self.images and not self.linked_files:
+            for name in self.archives:
+                self.note(name, "an archive; unpack it")
         if self.linked_files:
             self.found = {_identity(path) for path in self.images}
         for path in self.linked_files:
@@ -134,9 +142,12 @@ class _Search:
                 self.note(name, f"cannot be read: {error.strerror}")
                 continue
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS:
+                if entry.name.casefold() in SYSTEM_FOLDERS:
                     continue
                 path = Path(entry.path)
+                if entry.name.startswith("."):
+                    self.hidden(entry, relative_name(path, self.root))
+                    continue
                 try:
                     if not entry.is_dir():
                         self.file(path, entry.is_symlink())
@@ -146,6 +157,21 @@ class _Search:
                         pending.append(path)
                 except OSError as error:
                     self.note(relative_name(path, self.root), f"cannot be read: {error.strerror}")
+
+    def hidden(self, entry: os.DirEntry[str], name: str) -> None:
+        """Report a hidden image, or a hidden folder that holds images."""
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                holds = not entry.name.startswith("._") and is_image_name(entry.name)
+            elif entry.name.casefold().startswith(COPIES):
+                holds = False
+            else:
+                with os.scandir(entry.path) as inner:
+                    holds = any(is_image_name(one.name) for one in inner)
+        except OSError:
+            return
+        if holds:
+            self.note(name, "hidden, because its name begins with a dot; rename it to use it")
 
     def file(self, path: Path, is_link: bool) -> None:
         suffix = path.suffix.lower()
@@ -158,6 +184,8 @@ class _Search:
         elif suffix in UNREAD_SUFFIXES:
             self.note(name, f"{UNREAD_SUFFIXES[suffix]}; convert it to JPEG or PNG")
         else:
+            if suffix in ARCHIVE_SUFFIXES:
+                self.archives.append(name)
             kind = self.sniff(path)
             if kind is not None:
                 self.note(name, f"a {kind} picture whose name does not end like one; rename it")
@@ -180,6 +208,11 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return info.st_dev, info.st_ino
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a file's name ends like that of an image."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def is_utf8(name: str) -> bool:

@@ -12,12 +12,14 @@ from inficond.core.errors import InputError, system_reason, unknown
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
+from inficond.core.tables.reader import refuse_foreign
 
 MAX_DEFAULT = 20
 """Number of classes that are chosen by default."""
 
 PRESETS = ("groups", "labels")
 """Values accepted instead of a file: readable groups of the teacher's labels, or the labels themselves."""
+_FORM = '{"class name": ["teacher label", …]}'
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
     if not isinstance(source, Mapping):
         where = str(source)
         try:
-            text, _ = decode_text(read_given(Path(source)), source)
+            content = read_given(Path(source))
+            refuse_foreign(Path(source), content)
+            text, _ = decode_text(content, source)
         except FileNotFoundError:
             presets = " or ".join(f"`{p}`" for p in PRESETS)
             raise InputError(f"there is no class file {source}: give a JSON file, or {presets}") from None
@@ -117,14 +121,11 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
         except ValueError as error:
-            raise InputError(
-                f'{source} is not JSON ({error}): write {{"class name": ["teacher label", …]}}'
-            ) from error
+            raise InputError(f"{source} is not JSON ({error}): write {_FORM}") from error
     if isinstance(data, list) and all(isinstance(label, str) for label in data):
         data = {label: [label] for label in data}
-    form = '{"class name": ["teacher label", …]}'
     if not isinstance(data, Mapping) or not data:
-        raise InputError(f"{where} lists no classes; write {form}")
+        raise InputError(f"{where} lists no classes; write {_FORM}")
     result: dict[str, list[str]] = {}
     for name, labels in data.items():
         labels = [labels] if isinstance(labels, str) else labels
@@ -133,7 +134,9 @@ def read_classes(source: Path | str | Mapping[str, Any] | None) -> Mapping[str, 
             or not labels
             or not all(isinstance(label, str) for label in labels)
         ):
-            raise InputError(f"{where}: class {str(name)!r:.60} needs a list of teacher labels; write {form}")
+            raise InputError(
+                f"{where}: class {str(name)!r:.60} needs a list of teacher labels; write {_FORM}"
+            )
         clean = " ".join(str(name).split())
         if not clean.isprintable() or not clean or len(clean) > 100 or clean in result:
             raise InputError(

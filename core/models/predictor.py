@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from inficond.core.models.preprocess import Preprocess
 from inficond.core.models.protobuf import field
 from inficond.core.models.sessions import GraphSession, open_session
 from inficond.core.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from inficond.core.images import ImageRecord
 
 FORMAT = "inficond-student-onnx"
 FORMAT_VERSION = 1
@@ -33,7 +36,7 @@ class Prediction:
     Parameters
     ----------
     path : Path
-        The file.
+        The file; the place of an image inside another file.
     probabilities : (C,) float32, or None
         None if the file could not be read.
     reason : str
@@ -131,13 +134,13 @@ class Predictor:
         return self.session.run({"pixels": np.ascontiguousarray(pixels)}, ("concepts",))[0]
 
     def predict_files(
-        self, paths: Iterable[Path], batch: int = 8, workers: int | None = None
+        self, paths: Iterable["Path | ImageRecord"], batch: int = 8, workers: int | None = None
     ) -> Iterator[Prediction]:
         """Predict image files in order; a file that cannot be read does not stop the others.
 
         Parameters
         ----------
-        paths : iterable of Path
+        paths : iterable of Path or ImageRecord
         batch : int
             Pictures in one call.
         workers : int, optional
@@ -161,19 +164,22 @@ class Predictor:
                 for future in pending:
                     future.cancel()
 
-    def _batch(self, paths: Sequence[Path]) -> list[Prediction]:
-        from inficond.core.images import UnreadableImage, open_picture
+    def _batch(self, paths: Sequence["Path | ImageRecord"]) -> list[Prediction]:
+        from inficond.core.images import ImageRecord, UnreadableImage, open_picture
 
         pixels, reasons = [], {}
-        for path in paths:
+        for at, path in enumerate(paths):
             try:
-                pixels.append(self.preprocess(open_picture(path, self.preprocess.at_least).image))
+                least = self.preprocess.at_least
+                picture = path.open(least) if isinstance(path, ImageRecord) else open_picture(path, least)
+                pixels.append(self.preprocess(picture.image))
             except UnreadableImage as error:
-                reasons[path] = error.reason
+                reasons[at] = error.reason
         rows = iter(self.predict(np.stack(pixels))) if pixels else iter(())
+        places = [Path(path.where) if isinstance(path, ImageRecord) else path for path in paths]
         return [
-            Prediction(path, None, reasons[path]) if path in reasons else Prediction(path, next(rows))
-            for path in paths
+            Prediction(place, None, reasons[at]) if at in reasons else Prediction(place, next(rows))
+            for at, place in enumerate(places)
         ]
 
 
@@ -186,8 +192,8 @@ def _names(names: Any) -> list[str]:
     return names
 
 
-def _chunks(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
-    chunk: list[Path] = []
+def _chunks(paths: Iterable["Path | ImageRecord"], size: int) -> Iterator[list["Path | ImageRecord"]]:
+    chunk: list[Path | ImageRecord] = []
     for path in paths:
         chunk.append(path)
         if len(chunk) == size:

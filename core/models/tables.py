@@ -1,5 +1,6 @@
 """Tables of teacher responses and of ground-truth labels."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,25 @@ from inficond.core.tables.nested import expand_nested
 from inficond.core.tables.numbers import NumberReader
 
 TABLE_SUFFIXES = (*SUFFIXES, ".json", ".txt", ".tab")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 MAX_CELLS = 1 << 29
 """Numbers of a table (2 GiB): a small file of many names would unfold to any size."""
 _TOLERANCE = 1e-6
+
+
+def is_table_name(name: str | Path) -> bool:
+    """Return whether the name of a file ends like a table, compressed or not; compressed ones are refused.
+
+    Examples
+    --------
+    >>> from inficond.core.models.tables import is_table_name
+    >>> is_table_name("answers.CSV"), is_table_name("answers.csv.gz"), is_table_name("weights.onnx")
+    (True, True, False)
+    """
+    path = Path(name)
+    if path.suffix.lower() in _COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -193,14 +210,24 @@ def _grid(raw: RawTable, roles: Roles, fill: float) -> _Grid:
 
 
 def _similar(path: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on classes whose names differ in case only."""
-    first: dict[str, str] = {}
-    pairs = [(first[c.casefold()], c) for c in classes if first.setdefault(c.casefold(), c) != c]
-    if not pairs:
-        return ()
-    one, other = pairs[0]
-    more = f", and {len(pairs) - 1:,} more pairs" if len(pairs) > 1 else ""
-    return (f"{path.name}: classes {one!r:.80} and {other!r:.80} differ in case only{more}; they stay apart",)
+    """Return notes on classes whose names differ in case only, or in the way of writing a number only."""
+    found = []
+    for key, way in ((str.casefold, "in case only"), (_number_name, "in the way of writing a number only")):
+        first: dict[str, str] = {}
+        pairs = [(first[k], c) for c in classes if (k := key(c)) and first.setdefault(k, c) != c]
+        if pairs:
+            one, other = pairs[0]
+            more = f", and {len(pairs) - 1:,} more pairs" if len(pairs) > 1 else ""
+            found.append(
+                f"{path.name}: classes {one!r:.80} and {other!r:.80} differ {way}{more}; they stay apart"
+            )
+    return tuple(found)
+
+
+def _number_name(name: str) -> str:
+    """Return a whole number in its shortest form, ``"01"`` and ``"1.0"`` -> ``"1"``; else an empty text."""
+    found = re.fullmatch(r"0*(\d+)(\.0*)?", name, re.ASCII)
+    return found[1] if found else ""
 
 
 def _wide(raw: RawTable, roles: Roles, images: list[str], numbers: NumberReader) -> _Grid:
@@ -303,4 +330,10 @@ def _advice(values: np.ndarray, options: TableOptions, columns: int) -> str:
         return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"
     if len(known) and known.max() <= 100:
         return "; if the values are percent or logits, say so with --values percent, logit or softmax"
+    if len(known) and known.max() <= 1000 and (known == np.rint(known)).all():
+        most = 255 if known.max() <= 255 else 1000
+        return (
+            f"; if the values are shares of {most}, divide them by {most}; if they are logits, say so with "
+            "--values logit (sigmoid) or --values softmax"
+        )
     return "; if the values are logits, say so with --values logit (sigmoid) or --values softmax"

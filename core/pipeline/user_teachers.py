@@ -16,7 +16,7 @@ from inficond.core.images import ImageSet, UnreadableImage
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.label_names import read_label_names
 from inficond.core.models.resolve import exporter
-from inficond.core.models.tables import TABLE_SUFFIXES, Table
+from inficond.core.models.tables import Table, is_table_name
 from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
 from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
@@ -56,7 +56,7 @@ def teacher_kind(teacher: Any) -> str:
         return "onnx"
     if is_callable_name(text):
         return "python"
-    return "table" if suffix in TABLE_SUFFIXES else "model"
+    return "table" if is_table_name(text) else "model"
 
 
 def digest_of(table: Table) -> str:

@@ -24,11 +24,16 @@ def picture_in(body: bytes, content_type: str) -> bytes:
     Raises
     ------
     NoPicture
-        The body is empty, the form is malformed, or it does not contain exactly one file.
+        The body is empty or JSON, the form is malformed, or it does not contain exactly one file.
     """
     if not body:
         raise NoPicture("the request body is empty: POST the bytes of one picture, or a form with one file")
     kind, options = parse_options_header(content_type)
+    if kind.lower() == b"application/json":
+        raise NoPicture(
+            "JSON is not read: POST the bytes of one picture, as does `curl --data-binary @photo.jpg`, or a "
+            "form with one file"
+        )
     if kind.lower() != b"multipart/form-data":
         return body
     boundary = options.get(b"boundary")
@@ -41,6 +46,14 @@ def picture_in(body: bytes, content_type: str) -> bytes:
             "`curl -F file=@photo.jpg`"
         )
     return files[0]
+
+
+def sending_advice(content_type: str) -> str:
+    """Return what may have changed a picture on its way; empty where nothing points to it."""
+    kind, _ = parse_options_header(content_type)
+    if kind.lower() != b"application/x-www-form-urlencoded":
+        return ""
+    return "; `curl -d` removes line breaks from a picture: use `--data-binary`, or `-F file=@photo.jpg`"
 
 
 def _parts(body: bytes, boundary: bytes) -> list[tuple[str | None, bytes]]:

@@ -17,7 +17,7 @@ from inficond.core.images import UnreadableImage
 from inficond.core.models.predictor import Predictor
 from inficond.core.models.scheduler import Busy, Scheduler
 from inficond.core.serving.decoding import DecodingPool
-from inficond.core.serving.forms import NoPicture, picture_in
+from inficond.core.serving.forms import NoPicture, picture_in, sending_advice
 from inficond.core.serving.health import HealthCheck
 from inficond.core.serving.hosts import SameOrigin
 from inficond.core.serving.limits import Bodies
@@ -90,14 +90,17 @@ def build_service(
         return state
 
     async def predict(request: Request) -> dict[str, object]:
+        kind = request.headers.get("content-type", "")
         try:
             async with bodies.body(request) as body:
-                picture = picture_in(body, request.headers.get("content-type", ""))
+                picture = picture_in(body, kind)
                 pixels = await app.state.decoding.decode(picture)
             queued = await asyncio.to_thread(app.state.scheduler.submit, pixels)
             row = await asyncio.wait_for(asyncio.wrap_future(queued), ANSWER_SECONDS)
         except UnreadableImage as error:
-            raise HTTPException(400, f"the picture cannot be read: {error.reason}") from None
+            raise HTTPException(
+                400, f"the picture cannot be read: {error.reason}{sending_advice(kind)}"
+            ) from None
         except NoPicture as error:
             raise HTTPException(400, str(error)) from None
         except Busy as error:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from typing import Any
 from unicodedata import normalize
 
@@ -67,12 +68,16 @@ def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]
 
 
 def _refuse_lists_by_comma(table: RawTable, column: Column, found: list[list[str]]) -> None:
-    """Refuse ``cat, dog`` where ``cat`` and ``dog`` are names in other cells."""
-    known = {name for held in found for name in held if "," not in name}
+    """Refuse ``cat, dog`` where both are names in other cells; in a column called ``labels``, one of them."""
+    distinct = {name for held in found for name in held}
+    known = {name for name in distinct if "," not in name}
+    lists = [set(map(class_name, name.split(","))) for name in distinct if "," in name]
+    likely = known | {part for part, n in Counter(part for parts in lists for part in parts).items() if n > 1}
+    is_plural = normal_name(column.name) != "label"
     for row, held in enumerate(found):
         for name in held:
             parts = [part for part in map(class_name, name.split(",")) if part]
-            if len(parts) > 1 and all(part in known for part in parts):
+            if len(parts) > 1 and (known.issuperset(parts) or (is_plural and likely.intersection(parts))):
                 raise InputError(
                     f"{table.where(row, column)}: {name!r:.80} may be one class or {len(parts)}: separate "
                     f"classes by | or ;, or rename {column.shown} to class if each cell is one class"

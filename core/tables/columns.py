@@ -20,6 +20,8 @@ Purpose = Literal["responses", "labels"]
 _SUM = 2e-3
 """Rounding error of a sum of probabilities."""
 _STRUCTURE = re.compile(r"(?s)\s*[\[{(].*[\]})]\s*")
+_NUMBERED = re.compile(r"(.+)\.\d+")
+"""A name that data frames give to a repeated column."""
 _RANKED = re.compile(r"_?\d+$")
 _FILE = names.FILE
 
@@ -143,6 +145,8 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
     free = [c for c in rest if c is not label and c is not value and not _is_extra(c, kinds)]
     texts = [c for c in free if not kinds[c].numeric and not c.is_empty]
     numbers = [c for c in free if kinds[c].numeric]
+    if label is None:
+        _refuse_marks(table, texts)
     repeated = len(set(image.texts)) < len(image.texts)
     if (
         label is None
@@ -189,6 +193,20 @@ def _refuse_two_separators(table: RawTable, column: Column) -> None:
             raise InputError(
                 f"{table.path}: {column.shown} and each of its cells contain {name}: separate all columns "
                 "alike, or choose with --separator"
+            )
+
+
+def _refuse_marks(table: RawTable, texts: Sequence[Column]) -> None:
+    """Refuse columns that say yes and no in words or signs that are not read."""
+    for column in texts:
+        cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()]
+        if normal_name(column.name) not in names.CLASS_COLUMNS and all(
+            text.casefold() in names.MARKS for _, text in cells
+        ):
+            row, text = cells[0]
+            raise InputError(
+                f"{table.where(row, column)}: {text!r} may mean yes or no: write 1 and 0, "
+                "or choose other columns with --class-columns or --label-column"
             )
 
 
@@ -314,7 +332,18 @@ def _with_paths(table: RawTable, column: Column) -> Column:
     import pyarrow as pa
 
     kind = column.arrow.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_list(kind):
+    if any(
+        test(kind)
+        for test in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_fixed_size_binary,
+            pa.types.is_binary_view,
+            pa.types.is_list,
+            pa.types.is_large_list,
+            pa.types.is_fixed_size_list,
+        )
+    ):
         raise InputError(
             f"{table.path}, {column.shown} holds {kind}, not names of images; choose a column with "
             "--image-column"
@@ -430,12 +459,24 @@ def _class_columns(
     suspicious = set(names.OTHER_COLUMNS) | set(names.CLASS_COLUMNS) | set(names.WEAK_IMAGE_COLUMNS)
     fractional = any(kinds[c].numeric and not kinds[c].whole for c in rest)
     found = []
+    known = {c.name for c in table.columns if c.name}
     for column in rest:
         kind, name = kinds[column], normal_name(column.name)
+        first = _NUMBERED.fullmatch(column.name)
+        if first and first[1] in known and kind.numeric:
+            raise InputError(
+                f"{table.path}: {column.shown} may be a second column {first[1]!r:.80}, as pandas names "
+                "it: remove it, or list the classes with --class-columns"
+            )
         if not kind.numeric and kind.numbers:
             unused[column.position] = column, "text"
         elif not kind.numeric and name in suspicious:
             unused[column.position] = column, "empty"
+        elif name in names.VALUE_COLUMNS and kind.numeric:
+            raise InputError(
+                f"{table.path}: {column.shown} may hold the values of classes that another column names, or "
+                "be a class: choose with --label-column or --class-columns"
+            )
         elif name in names.NUMBERING_COLUMNS and kind.whole:
             unused[column.position] = column, "numbering"
         elif name in suspicious and kind.whole and (fractional or not kind.binary):

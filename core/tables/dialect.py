@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from inficond.core.errors import InputError
+from inficond.core.tables.names import FILE
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _UNUSED = "\x1f"
@@ -114,11 +115,12 @@ def sniff(text: str, is_known: Callable[[str], bool], where: object, separator: 
         The text is empty, or no separator divides its records evenly; the line is named.
     """
     start = _skip_preamble(text)
-    excel = re.compile(r"sep=(.)(?:\r\n|\r|\n)").match(text, start)  # Excel's own mark
+    excel = re.compile(r"\"?sep=(.)\"?(?:\r\n|\r|\n)").match(text, start)  # Excel's own mark
     if excel:
         start, separator = excel.end(), separator or excel[1]
     if not text[start:].strip():
         raise InputError(f"{where} is empty")
+    start = _commented_header(text, start, is_known)
     quote = "'" if re.compile(r"'[^'\r\n]*'[,;\t|]'").match(text, start) else '"'
     best: tuple[tuple[object, ...], Dialect | None, str] | None = None
     for candidate in [separator] if separator else SEPARATORS:
@@ -140,17 +142,42 @@ def _skip_preamble(text: str) -> int:
     return found.end() if found else 0
 
 
+def _commented_header(text: str, start: int, is_known: Callable[[str], bool]) -> int:
+    """Offset of a header in the last comment line, as NumPy writes it; else the given offset."""
+    comment = re.compile(r"(?:^|[\r\n])[ \t]*#+[ \t]*([^\r\n]*)(?:\r\n|\r|\n)\Z").search(text[:start])
+    following = re.compile(r"[^\r\n]*").match(text, start)
+    if comment is None or following is None:
+        return start
+    cells, others = (re.split(r"[,;\t|]", line) for line in (comment[1], following[0]))
+    found = len(cells) == len(others) > 1 and any(is_known(cell.strip(" \"'")) for cell in cells)
+    return comment.start(1) if found and not any(is_known(cell.strip(" \"'")) for cell in others) else start
+
+
+def _sample_end(text: str, start: int) -> int:
+    """Offset up to which records are compared; there are at least some lines before it."""
+    size = _SAMPLE_CHARACTERS
+    while start + size < len(text) and text.count("\n", start, start + size) < 8 and "\n" in text:
+        size *= 2
+    return start + size
+
+
 def _sample(text: str, start: int, separator: str, quote: str) -> list[tuple[int, int, list[str]]]:
     found: list[tuple[int, int, list[str]]] = []
-    for record in records(text[: start + _SAMPLE_CHARACTERS], separator, quote, start):
-        if found and not text[record[0] : record[1]].strip("\r\n"):
+    limit = _sample_end(text, start)
+    for record in records(text[:limit], separator, quote, start):
+        if found and is_blank(text[record[0] : record[1]], separator, len(found[0][2])):
             continue
         found.append(record)
         if len(found) > _SAMPLE_RECORDS:
             break
-    if len(found) > 2 and len(text) > start + _SAMPLE_CHARACTERS:
+    if len(found) > 2 and len(text) > limit:
         found.pop()  # cut off in the middle
     return found
+
+
+def is_blank(record: str, separator: str, width: int) -> bool:
+    """Return whether a record is no row of a table: an empty line, or spaces where several cells belong."""
+    return not (record.strip() if width > 1 and separator not in record else record.strip("\r\n"))
 
 
 def _judge(
@@ -158,14 +185,17 @@ def _judge(
 ) -> tuple[tuple[object, ...], Dialect | None, str]:
     """Rank of a separator (larger is better), its dialect where the records agree, and what is wrong else."""
     first, *rest = _sample(text, start, separator, quote)
-    header = tuple(cell.strip().strip("\ufeff").strip() for cell in first[2])
+    header = tuple(_unquoted(cell.strip().strip("\ufeff").strip(), quote) for cell in first[2])
     width = len(header)
     named = any(map(is_known, header))
     sizes = [len(cells) for _, _, cells in rest]
     row_names = trailing = False
     if width > 1 and sizes and all(size == width + 1 for size in sizes):
         trailing = all(not cells[-1].strip() for _, _, cells in rest)
-        row_names = not trailing and all(cells[0].strip().isdecimal() for _, _, cells in rest)
+        leading = [cells[0].strip() for _, _, cells in rest]
+        row_names = not trailing and (
+            all(map(str.isdecimal, leading)) or (not named and all(map(FILE.fullmatch, leading)))
+        )
     expected = width + (row_names or trailing)
     even = all(size == expected for size in sizes)
     rank = (named and even, even and width > 1, named, width > 1, sum(s == expected for s in sizes), width)
@@ -177,6 +207,12 @@ def _judge(
         return rank, made, ""
     began, end, size = next((b, e, len(cells)) for b, e, cells in rest if len(cells) != expected)
     advice = "quote the cells that contain the separator"
+    if width == 1 and len(set(sizes)) == 1 and size > 1:
+        advice = "remove the lines above the header, or separate the header like the lines below it"
+    elif size < expected:
+        advice = "complete or remove that line, or quote the cells of the header that contain the separator"
+    elif re.search(rf"{re.escape(separator)} +{quote}", text[began:end]):
+        advice = "remove the spaces before the quotes"
     if separator == ",":
         advice += ", and separate columns by semicolons where numbers have a decimal comma"
     if text.count(quote, began, end) % 2:
@@ -190,6 +226,11 @@ def _judge(
     return rank, None, fault
 
 
+def _unquoted(cell: str, quote: str) -> str:
+    """Return the name in a cell of the header that has spaces before its quotes."""
+    return cell[1:-1].strip() if len(cell) > 2 and cell[0] == cell[-1] == quote else cell
+
+
 def _single(text: str, start: int, quote: str) -> Dialect:
     first = next(records(text, _UNUSED, quote, start))
     line = line_number(text, first[1])
@@ -197,9 +238,9 @@ def _single(text: str, start: int, quote: str) -> Dialect:
 
 
 def check_quotes(text: str, dialect: Dialect, where: object) -> None:
-    """Refuse quotes that are opened and not closed, or followed by more text in their cell.
+    """Refuse quotes that are opened and not closed, followed by more text in their cell, or after spaces.
 
-    Such a quote would join the cells and lines after it into one cell.
+    Such a quote would join the cells and lines after it into one cell, or become a part of the cell.
 
     Parameters
     ----------
@@ -216,9 +257,14 @@ def check_quotes(text: str, dialect: Dialect, where: object) -> None:
     q, s = re.escape(dialect.quote), re.escape(dialect.separator)
     if dialect.quote not in text:
         return
-    cell = rf"(?:{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}[ ]*+(?=[{s}\r\n]|\Z)|(?!{q})[^{s}\r\n]*+)"
+    cell = rf"(?:{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}[ ]*+(?=[{s}\r\n]|\Z)|(?![ ]*{q})[^{s}\r\n]*+)"
     whole = re.compile(rf"(?:{cell}(?:{s}|\r\n|\r|\n))*+(?:{cell}\Z)?").match(text, dialect.body)
     end = whole.end() if whole else dialect.body
+    if end < len(text) and text[end] == " ":
+        raise InputError(
+            f"{where} line {line_number(text, end)}: a cell has spaces before its quote {dialect.quote}: "
+            "remove them"
+        )
     if end < len(text):
         raise InputError(
             f"{where} line {line_number(text, end)}: a cell begins with the quote {dialect.quote} and does "
@@ -248,7 +294,7 @@ def record_line(text: str, dialect: Dialect, row: int) -> int:
         From 1.
     """
     for began, end, _ in records(text, dialect.separator, dialect.quote, dialect.body):
-        if not text[began:end].strip("\r\n"):
+        if is_blank(text[began:end], dialect.separator, len(dialect.header)):
             continue
         if row == 0:
             return line_number(text, began)

@@ -14,6 +14,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
 )
 _SAMPLE = 1 << 16
+_INNER_MARK = re.compile(r"(?<![^\r\n])\ufeff")
+"""A byte order mark at the beginning of a line: the beginning of a file that was joined to another."""
 _NOT_WESTERN = re.compile(
     r"[^\x00-\x7f]{3}"
     r"|[a-zßà-ÿ][À-ÞŠŽŸŒ]"
@@ -27,7 +29,8 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
     """Decode the bytes of a text file.
 
     A byte order mark decides. Without one the text is UTF-16 where half of its bytes are zero, else UTF-8,
-    else Windows-1252 where the result looks like a Western European language.
+    else Windows-1252 where the result looks like a Western European language. Byte order marks at the
+    beginning of other lines, and the end mark of DOS, are left out.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
     Raises
     ------
     InputError
-        The bytes are not text, or in an encoding that cannot be detected.
+        The bytes are not text, or in an encoding that cannot be detected, or in several.
 
     Examples
     --------
@@ -74,6 +77,7 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
         return _checked(data.decode("utf-8"), where), "UTF-8"
     except UnicodeDecodeError as error:
         at = error.start
+    _refuse_mixture(data, at, where)
     try:
         text = _checked(data.decode("cp1252"), where)
     except UnicodeDecodeError:
@@ -94,7 +98,29 @@ def _decoded(data: bytes, codec: str, name: str, where: Path | str) -> str:
         raise InputError(f"{where}: damaged {name} text ({error.reason}); save it as UTF-8") from error
 
 
+def _refuse_mixture(data: bytes, at: int, where: Path | str) -> None:
+    """Refuse text of which some lines are UTF-8 and the line at an offset is in another encoding."""
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        other = data.count(b"\n", 0, at) + 1
+        raise InputError(
+            f"{where}: line {other} is not UTF-8 text, and line {number} is: save all of it as UTF-8, or "
+            "name its encoding with --table-encoding, for example cp1252"
+        )
+
+
 def _checked(text: str, where: Path | str) -> str:
+    """Return text without the marks of files that were joined to it; refuse zero bytes."""
     if "\0" in text:
-        raise InputError(f"{where} is not a text file: it contains zero bytes")
-    return text
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(
+            f"{where} is not a text file: line {line} contains a zero byte; save it again as UTF-8 text"
+        )
+    if "\ufeff" in text:
+        text = _INNER_MARK.sub("", text)
+    return text.removesuffix("\x1a")

@@ -57,8 +57,11 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> "pa.Table"
             batches.append(batch)
         if batches:
             table = pa.Table.from_batches(batches)
-            return pa.table({f.name: _plain(table.column(i), schema) for i, f in enumerate(table.schema)},
-                            metadata=schema.metadata)  # fmt: skip
+            return pa.Table.from_arrays(
+                [_plain(column, schema) for column in table.columns],
+                table.column_names,
+                metadata=schema.metadata,
+            )
         return file.read(columns=None if columns is None else list(columns))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 _MAX_PARTS = 16
 """Parts of a path that are compared from its end."""
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
-_LIST_OF_ONE = re.compile(r"""[\[(]\s*(["'])([^"']+)\1\s*,?\s*[\])]""")
+_WRAPPED = re.compile(r"""(?:[\[(]\s*|b|(?:Posix|Windows|Pure\w+)?Path\()?(["'])([^"']+)\1\s*,?\s*[\])]?""")
 _BY_END = "by the ends of their paths"
 
 
@@ -108,7 +108,7 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
     apply("after Unicode normalisation", _normal)
     apply("after decoding % escapes", lambda name: _normal(unquote(name)))
     apply("regardless of case", _folded)
-    apply("without the brackets of a list of one name", _unlisted)
+    apply("without quotes and brackets around the name", _unwrapped)
     below: list[int] = []
     for parts in range(min(_depth(names), _depth(ids)), 0, -1):
         below += apply(_BY_END, lambda name, n=parts: _end(name, n))  # type: ignore[misc]
@@ -168,9 +168,9 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", _normal(unquote(name)).casefold())
 
 
-def _unlisted(name: str) -> str:
-    """Return the name in the text of a list or tuple of one name, such as ``['a.jpg']``; else the name."""
-    found = _LIST_OF_ONE.fullmatch(name.strip())
+def _unwrapped(name: str) -> str:
+    """Return the name in the text of a Python object such as ``['a.jpg']`` or ``b'a.jpg'``; else the name."""
+    found = _WRAPPED.fullmatch(name.strip())
     return _folded(found[2] if found else name)
 
 

@@ -26,6 +26,13 @@ OTHER_COLUMNS = (
 NUMBERING_COLUMNS = ("index", "id", "row", "row_id", "image_id", "key", "class_id", "label_id", "class_index")
 """Of `OTHER_COLUMNS`, those whose integers are never classes."""
 
+MARKS = frozenset({
+    "y", "n", "t", "f", "x", "o", "✓", "✔", "✗", "✘", "☑", "☐", "on", "off", "ja", "nein", "oui", "non", "si",
+    "sí", "sì", "não", "sim", "vrai", "faux", "wahr", "falsch", "verdadero", "falso", "vero", "да", "нет",
+    "はい", "いいえ", "是", "否", "○", "×",
+})  # fmt: skip
+"""Words and signs that mean yes and no, in lower case, and are not read as such."""
+
 FILE = re.compile(r"(?s).+\.[A-Za-z]\w{1,4}(\?[^/]*)?\s*")
 """Text that looks like the name of a file."""
 _INDEX = re.compile(r"unnamed: ?\d+(\.\d+)?(_level_\d+)?|__index_level_\d+__|level_\d+|index|")

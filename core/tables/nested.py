@@ -25,8 +25,8 @@ def expand_nested(table: RawTable, options: TableOptions) -> tuple[RawTable, Rol
     """Expand the cells of a table that hold classes with values into one row for each class.
 
     Three forms are read, as objects of JSON and Parquet or as their text in CSV:
-    ``{"cat": 0.9, "dog": 0.1}``, ``[{"label": "cat", "score": 0.9}, …]``, and two columns of lists, of names
-    and of numbers.
+    ``{"cat": 0.9, "dog": 0.1}``, ``[{"label": "cat", "score": 0.9}, …]`` or ``[["cat", 0.9], …]``, and two
+    columns of lists, of names and of numbers.
 
     Parameters
     ----------
@@ -121,19 +121,27 @@ def _pairs_of(cell: Any) -> Pairs | None:
         if pair is not None:
             return [pair]
         return list(known.items()) if all(map(_is_number, known.values())) else None
-    if not isinstance(cell, list):
+    if not isinstance(cell, list | tuple):
         return None
+    pair = _labelled(cell)
+    if pair is not None:
+        return [pair]
     pairs = [_labelled(entry) for entry in cell]
     return None if None in pairs else [pair for pair in pairs if pair is not None]
 
 
 def _labelled(entry: Any) -> tuple[str, Any] | None:
-    """Return class and value of an object like ``{"label": "cat", "score": 0.9}``."""
+    """Return class and value of an object like ``{"label": "cat", "score": 0.9}`` or a pair of both."""
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        name, value = entry if isinstance(entry[0], str) else entry[::-1]
+        return (name, value) if isinstance(name, str) and _is_number(value) else None
     if not isinstance(entry, dict):
         return None
-    labels = [v for k, v in entry.items() if normal_name(str(k)) in names.CLASS_COLUMNS]
+    labels = [
+        v for k, v in entry.items() if normal_name(str(k)) in names.CLASS_COLUMNS and isinstance(v, str | int)
+    ]
     values = [v for k, v in entry.items() if normal_name(str(k)) in _VALUE_NAMES]
-    if len(labels) != 1 or len(values) != 1 or not isinstance(labels[0], str | int):
+    if len(labels) != 1 or len(values) != 1:
         return None
     return (str(labels[0]), values[0]) if _is_number(values[0]) else None
 

@@ -17,9 +17,12 @@ TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _NUMBER_LIKE = re.compile(
     r"[+\-−]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?|\d+\s*/\s*\d+|[+\-−]?[0-9.,]+\s*(pct|percent|per cent|‰)"
     r"|tensor\(.*\)|(np|numpy)\.float\d*\(.*\)|[\[(]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?,?\s*[\])]"
+    r"|[<>~≈≤≥=]+\s*[+\-−]?[0-9.,]+\s*%?|[+\-−]?[0-9.,]+%?\s*(±|\+/-|\+-)\s*[0-9.,]+\s*%?|[0-9.,]+f"
+    r"|[+\-−]?[0-9.,]+\s*[x×*·]\s*10\s*(\^|\*\*)?\s*[+\-−]?[0-9⁻⁰¹²³⁴-⁹]+|[0-9.,]+%?\s*[\[(][0-9.,;%\s\-–]+[\])]"
+    r"|[=\"'$€£¥]+\s*[+\-−]?[0-9.,]+\s*[\"'%$€£¥]*|[+\-−]?[0-9.,]+\s*[\"'$€£¥]"
     r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,]\d+)?|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
 )
-"""Numbers in a form that is not read, for instance with separated thousands."""
+"""Numbers in a form that is not read, for instance with separated thousands, or with an error or a bound."""
 _NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")
 
 

@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inficond.core.errors import InputError, system_reason
-from inficond.core.file_access import check_regular, read_given
+from inficond.core.file_access import check_regular, open_regular, read_given
 from inficond.core.strict_json import parse_json
-from inficond.core.tables.dialect import Dialect, check_quotes, record_line, sniff
+from inficond.core.tables.dialect import Dialect, check_quotes, is_blank, record_line, sniff
 from inficond.core.tables.encoding import decode_text
 from inficond.core.tables.expansion import read_arrow, read_parquet
 from inficond.core.tables.names import FILE, is_image_column
@@ -28,12 +30,12 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 TEXT_SUFFIXES = (".csv", ".tsv")
-UNREADABLE_SUFFIXES = (".xlsx", ".xls", ".ods")
+UNREADABLE_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SUFFIXES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *ARROW_SUFFIXES, *JSON_SUFFIXES, *UNREADABLE_SUFFIXES)
 """Endings of file names that are read as tables, or refused with advice."""
 
 _FOREIGN = (
-    (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8"),
+    (b"PK\x03\x04", "is a workbook or an archive: save the sheet as CSV in UTF-8, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook: save the sheet as CSV in UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip: decompress it first"),
     (b"BZh", "is compressed with bzip2: decompress it first"),
@@ -43,9 +45,20 @@ _FOREIGN = (
     (b"ARROW1", "is an Arrow file: let its name end in .arrow"),
     (b"SQLite format 3", "is a database: export the table as CSV in UTF-8"),
     (b"%PDF", "is a PDF document: export the table as CSV in UTF-8"),
-    (b"\x80\x04\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
-    (b"\x80\x05\x95", "is a Python pickle, which is never loaded: save the table as CSV or Parquet"),
+    *(
+        (bytes([0x80, n]), "is a Python pickle, which is never loaded: save the table as CSV or Parquet")
+        for n in range(2, 6)
+    ),
+    (b"\x93NUMPY", "is a NumPy array, which names no images: save a table as CSV or Parquet"),
+    (b"\x89HDF", "is an HDF5 file: save the table as CSV or Parquet"),
+    (b"ORC", "is an ORC file: save the table as CSV or Parquet"),
+    (b"FEA1", "is a Feather file of version 1: write it again in version 2, or as Parquet"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the table itself: run `git lfs pull`"),
 )
+_ARROW_MARKS = (b"ARROW1", b"\xff\xff\xff\xff")
+_HEAD = 4096
+_JSON = re.compile(rb"""[\xef\xbb\xbf\s]*(\[\s*)?\{\s*["}]""")
+_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 
 
 class Column:
@@ -215,13 +228,12 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
             raise IsADirectoryError
         if suffix in (*PARQUET_SUFFIXES, *ARROW_SUFFIXES):
             check_regular(path)
+            _check_content(path, suffix)
         if suffix in PARQUET_SUFFIXES:
             table = _from_parquet(path)
         elif suffix in ARROW_SUFFIXES:
             table = _from_arrow(path)
-        elif suffix in JSON_SUFFIXES:
-            table = _from_json_lines(path, options)
-        elif suffix == ".json":
+        elif suffix in JSON_SUFFIXES or suffix == ".json":
             table = _from_json(path, options)
         else:
             table = _from_text(path, options)
@@ -232,9 +244,40 @@ def read_table(path: Path, options: TableOptions | None = None) -> RawTable:
     except (pa.ArrowException, OSError, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, InputError):
             raise
-        reason = system_reason(error) if isinstance(error, OSError) and error.errno else _first_line(error)
-        raise InputError(f"{path} cannot be read as a table: {reason}") from error
+        if isinstance(error, OSError) and error.errno:
+            raise InputError(f"{path} cannot be read as a table: {system_reason(error)}") from error
+        raise InputError(
+            f"{path} cannot be read as a table ({_first_line(error)}): write or copy it again"
+        ) from error
     return _checked(table)
+
+
+def _check_content(path: Path, suffix: str) -> None:
+    """Refuse a file that does not begin like a Parquet or an Arrow file."""
+    with open_regular(path) as file:
+        head = file.read(_HEAD)
+    kind, marks = ("Parquet", (b"PAR1",)) if suffix in PARQUET_SUFFIXES else ("Arrow", _ARROW_MARKS)
+    if not head:
+        raise InputError(f"{path} is empty")
+    if head.startswith(marks) or (kind == "Arrow" and head[3:4] == b"\0"):  # the length of an old message
+        return
+    refuse_foreign(path, head)
+    other = "JSON" if _JSON.match(head) else "text" if b"\0" not in head else ""
+    advice = (
+        f"it may be {other}: let its name end in .{'json' if other == 'JSON' else 'csv'}" if other else ""
+    )
+    raise InputError(f"{path} does not begin like a file of {kind}: {advice or 'write or copy it again'}")
+
+
+def refuse_foreign(path: Path, data: bytes) -> None:
+    """Refuse content that is neither text nor a table, with what to do."""
+    for magic, advice in _FOREIGN:
+        if data.startswith(magic):
+            raise InputError(f"{path} {advice}")
+    if _PAGE.match(data):
+        raise InputError(
+            f"{path} is an HTML or XML document, not a table: download or export it as CSV again"
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -258,9 +301,9 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     import pyarrow.csv as pc
 
     data = read_given(path, wanted="a table")
-    for magic, advice in _FOREIGN:
-        if data.startswith(magic):
-            raise InputError(f"{path} {advice}")
+    refuse_foreign(path, data)
+    if _JSON.match(data):
+        raise InputError(f"{path} is JSON: let its name end in .json")
     text, encoding = decode_text(data, path, options.encoding)
 
     def is_known(cell: str) -> bool:
@@ -276,6 +319,8 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
     faults: list[pc.InvalidRow] = []
 
     def note(row: pc.InvalidRow) -> str:
+        if is_blank(row.text, dialect.separator, len(dialect.header)):
+            return "skip"
         faults.append(row)
         return "error"
 
@@ -303,24 +348,54 @@ def _from_text(path: Path, options: TableOptions) -> RawTable:
             "cells that contain the separator"
         ) from None
     header = [""] * dialect.row_names + list(dialect.header) + [""] * dialect.trailing
-    table, dropped = _without_empty_rows(table)
+    _refuse_other_header(path, table, header, text, dialect)
+    empty, repeated = _rows_equal_to(table, [""] * len(header)), _rows_equal_to(table, header)
+    layout = f"{encoding}, {dialect.spelled}"
+    if repeated:
+        layout += f", {len(repeated):,} repetition(s) of the header left out"
+    dropped = tuple(sorted({*empty, *repeated}))
+    if dropped:
+        kept = np.ones(len(table), bool)
+        kept[list(dropped)] = False
+        table = table.filter(pa.array(kept))
     columns = tuple(Column(name, i, table.column(i)) for i, name in enumerate(header))
-    return RawTable(path, columns, f"{encoding}, {dialect.spelled}", text, dialect, dropped)
+    return RawTable(path, columns, layout, text, dialect, dropped)
 
 
-def _without_empty_rows(table: "pa.Table") -> "tuple[pa.Table, tuple[int, ...]]":
-    """Leave out rows of which every cell is empty, as spreadsheets write them."""
+def _refuse_other_header(
+    path: Path, table: "pa.Table", header: Sequence[str], text: str, dialect: Dialect
+) -> None:
+    """Refuse a row that repeats the header in another order: columns change their meaning there."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty = None
-    for column in table.columns:
-        blank = pc.equal(pc.utf8_trim_whitespace(column), "")
-        empty = blank if empty is None else pc.and_(empty, blank)
-        if not pc.any(empty).as_py():
-            return table, ()
-    rows = pc.indices_nonzero(pa.chunked_array(empty).combine_chunks()).to_pylist()
-    return table.filter(pc.invert(empty)), tuple(rows)
+    names = [name.lower() for name in header]
+    first = pc.utf8_lower(pc.utf8_trim_whitespace(table.column(0)))
+    others = pa.array(sorted({name for name in names if name}), pa.string())
+    for row in pc.indices_nonzero(pc.is_in(first, others).combine_chunks()).to_pylist():
+        cells = [str(column[row]).strip().lower() for column in table.columns]
+        if cells != names and sorted(cells) == sorted(names):
+            raise InputError(
+                f"{path} line {record_line(text, dialect, row)} is a header in another order than the first: "
+                "join tables of the same columns"
+            )
+
+
+def _rows_equal_to(table: "pa.Table", cells: Sequence[str]) -> list[int]:
+    """Return rows whose cells are these but for white space and case.
+
+    Spreadsheets write rows of empty cells, and files that are joined repeat the header.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    equal = None
+    for column, cell in zip(table.columns, cells):
+        same = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(column)), cell.lower())
+        equal = same if equal is None else pc.and_(equal, same)
+        if not pc.any(equal).as_py():
+            return []
+    return pc.indices_nonzero(pa.chunked_array(equal).combine_chunks()).to_pylist()
 
 
 def _from_parquet(path: Path) -> RawTable:
@@ -391,9 +466,29 @@ def class_labels(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
         return {}
 
 
-def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
+def _from_json(path: Path, options: TableOptions) -> RawTable:
+    """Return a JSON document or JSON Lines; programs write either under either ending."""
+    data = read_given(path)
+    refuse_foreign(path, data)
+    text, _ = decode_text(data, path, options.encoding)
+    if not text.strip():
+        raise InputError(f"{path} is empty")
+    if text.lstrip()[0] not in "[{":
+        raise InputError(f"{path} is not JSON: if it is separated text, let its name end in .csv")
+    is_document = text.lstrip()[:1] != "{" if path.suffix.lower() in JSON_SUFFIXES else not _has_lines(text)
+    return _from_document(path, text) if is_document else _from_json_lines(path, text)
 
-    text, _ = decode_text(read_given(path), path, options.encoding)
+
+def _has_lines(text: str) -> bool:
+    """Return whether each of the first two lines that are not empty is a JSON object."""
+    lines = text.strip().split("\n", 2)[:2]
+    try:
+        return len(lines) == 2 and all(isinstance(parse_json(line), dict) for line in lines)
+    except ValueError:
+        return False
+
+
+def _from_json_lines(path: Path, text: str) -> RawTable:
     rows: list[dict[str, Any]] = []
     blank: list[int] = []
     for number, line in enumerate(text.split("\n")):
@@ -403,20 +498,23 @@ def _from_json_lines(path: Path, options: TableOptions) -> RawTable:
         try:
             row = parse_json(line)
         except ValueError as error:
-            raise InputError(f"{path} line {number + 1} is not JSON: {_first_line(error)}") from None
+            raise InputError(
+                f"{path} line {number + 1} is not JSON: {_first_line(error)}; write one object per line"
+            ) from None
         if not isinstance(row, dict):
             raise InputError(f'{path} line {number + 1} is not a JSON object like {{"file_name": …}}')
         rows.append(row)
     return RawTable(path, _json_columns(rows), "JSON Lines", dropped=tuple(blank))
 
 
-def _from_json(path: Path, options: TableOptions) -> RawTable:
+def _from_document(path: Path, text: str) -> RawTable:
     """Return a JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
-    text, _ = decode_text(read_given(path), path, options.encoding)
     try:
         data = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {_first_line(error)}") from None
+        raise InputError(
+            f"{path} is not JSON: {_first_line(error)}; correct it there, or write the table again"
+        ) from None
     rows = _json_rows(data)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(
@@ -428,7 +526,8 @@ def _from_json(path: Path, options: TableOptions) -> RawTable:
 def _json_rows(data: Any) -> Any:
     """Return the rows of a JSON document; the document itself where it has none of these forms.
 
-    A list of rows; ``{"a.jpg": {"cat": 0.9}}``; ``{"cat": {"a.jpg": 0.9}}``;
+    A list of rows, also as the only list of objects in an object; ``{"a.jpg": {"cat": 0.9}}``;
+    ``{"cat": {"a.jpg": 0.9}}``; ``{"a.jpg": "cat"}``; ``{"a.jpg": [["cat", 0.9]]}``; ``{"cat": ["a.jpg"]}``;
     ``{"image": ["a.jpg"], "cat": [0.9]}``; and what `to_json` of pandas writes by columns, split and as
     table.
     """
@@ -442,6 +541,16 @@ def _json_rows(data: Any) -> Any:
             return [dict(zip(map(str, columns), row)) for row in rows]
         return rows
     values = list(data.values())
+    if all(map(FILE.fullmatch, data)) and not any(isinstance(cell, dict) for cell in values):
+        named = all(
+            isinstance(name, str) for cell in values for name in (cell if isinstance(cell, list) else [cell])
+        )
+        return [{"image": image, "labels" if named else "value": cell} for image, cell in data.items()]
+    if not any(map(is_image_column, data)) and all(map(_is_list_of_files, values)):
+        return [{"image": image, "class": name} for name, images in data.items() for image in images]
+    lists = [cells for cells in values if _is_list_of_objects(cells)]
+    if len(lists) == 1 and not any(map(is_image_column, data)):
+        return lists[0]
     if all(isinstance(cells, list) for cells in values):
         if len({len(cells) for cells in values}) == 1:
             return [dict(zip(data, row)) for row in zip(*values)]
@@ -454,6 +563,18 @@ def _json_rows(data: Any) -> Any:
             return [{"image": key, **{name: cells.get(key) for name, cells in data.items()}} for key in keys]
         return [{"image": name, **row} for name, row in data.items()]
     return data
+
+
+def _is_list_of_files(cells: Any) -> bool:
+    return (
+        isinstance(cells, list)
+        and len(cells) > 0
+        and all(isinstance(name, str) and FILE.fullmatch(name) for name in cells)
+    )
+
+
+def _is_list_of_objects(cells: Any) -> bool:
+    return isinstance(cells, list) and len(cells) > 0 and all(isinstance(row, dict) for row in cells)
 
 
 def _json_columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:

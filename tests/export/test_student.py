@@ -1,8 +1,11 @@
 """Exported students: one file that gives the project's probabilities."""
 
 import json
+import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch")
@@ -152,6 +155,25 @@ def test_predict_prints_the_probabilities_and_skipped_files(project, exported, t
     got = said["images"][0]["probabilities"]
     assert [got["first"], got["second"]] == pytest.approx(want.tolist(), abs=1e-3)
     assert said["skipped"][0]["image"] == str(broken)
+
+
+def test_predict_reads_every_source_of_images(project, exported, tmp_path, capsys):
+    pictures = {f"{n}.jpg": project.image_path(n).read_bytes() for n in range(3)}
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "a.tar", "w") as archive:
+        for name, data in pictures.items():
+            put(tmp_path / name, data)
+            archive.add(tmp_path / name, name)
+    put(tmp_path / "l.tsv", "\n".join(["image", *pictures]).encode())
+    cells = [{"bytes": data, "path": name} for name, data in pictures.items()]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "t.parquet")
+    answers = []
+    for source in ("tars", "tars/a.tar", "l.tsv", "t.parquet"):
+        assert main(["predict", str(exported[0]), str(tmp_path / source), "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert [one["image"] for one in said["images"]] == list(pictures)
+        answers.append([one["probabilities"] for one in said["images"]])
+    assert all(one == answers[0] for one in answers)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_ids_of_listed_paths_are_relative_to_their_common_folder(tmp_path: Path)
 
 
 def test_groups_and_split_are_read_from_a_csv(tmp_path: Path) -> None:
+    touch(tmp_path, "x.jpg", "y.jpg", "z.jpg")
     (tmp_path / "images.csv").write_text("path,group,split\nx.jpg,cam1,val\ny.jpg,,train\nz.jpg,cam1,\n")
     assert find_images(tmp_path / "images.csv") == [
         ImageRecord("x.jpg", tmp_path / "x.jpg", "cam1", "val"),
@@ -116,7 +117,15 @@ def test_groups_and_split_are_read_from_a_csv(tmp_path: Path) -> None:
         ("i.csv", "path\n", "has no rows"),
         ("i.txt", "", "lists no path"),
         ("i.txt", "\x81\xfe", "not UTF-8"),
-        ("i.txt", "a b c d e\0b", "not a text file"),
+        ("i.txt", "a b c d e\0b", "not a text file: line 1 contains a zero byte"),
+        ("i.txt", "https://host/a.jpg\n", "none of the 1 listed files exists.*download the images"),
+        ("i.csv", "image,label\nhttps://host/a.jpg,cat\n", "none of the 1 listed .*download the images"),
+        ("i.csv", "id,label\nb,cat\n", "'b': write the path of one file.*the table with --labels"),
+        ("i.txt", "x.jpg 0\n", "'x.jpg 0': write the path of one file"),
+        ("i.txt", "/home/other/x.jpg\n", "paths start at the folder of the list"),
+        ("i.pkl", "\x80\x04\x95x", "a Python pickle, which is never loaded"),
+        ("i.zst", "x", "is an archive: unpack it"),
+        ("i.NEF", "x", "a camera raw file: convert it to JPEG"),
         ("x.jpg", "x", "is one image"),
     ],
 )
@@ -201,6 +210,37 @@ def test_lists_with_paths_of_other_systems_are_read(tmp_path: Path) -> None:
         assert {f.group for f in found} == {"0", "1", "2"}
 
 
+def test_hidden_images_and_folders_of_images_are_named(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "a.jpg",
+        ".b.jpg",
+        "._a.jpg",
+        ".album/1.jpg",
+        ".thumbnails/1.jpg",
+        ".notes/x.txt",
+        ".DS_Store",
+    )
+    notes: dict[str, str] = {}
+    assert [f.id for f in find_images(tmp_path, notes.__setitem__)] == ["a.jpg"]
+    assert set(notes) == {".b.jpg", ".album"}
+    assert "begins with a dot; rename it" in notes[".album"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".a/x.jpg", "begins with a dot"),
+        ("x.NEF", "a camera raw file"),
+        ("photos.zip", "an archive; unpack it"),
+    ],
+)
+def test_a_folder_of_which_everything_is_left_out_says_why(tmp_path: Path, name: str, reason: str) -> None:
+    touch(tmp_path, name)
+    with pytest.raises(InputError, match=f"no images in .*: 1 left out, the first .*{reason}"):
+        find_images(tmp_path)
+
+
 def test_folders_of_systems_are_not_classes(tmp_path: Path) -> None:
     touch(
         tmp_path, "a/1.jpg", "b/2.jpg", "@eaDir/1.jpg", "__MACOSX/a/._1.jpg", "$RECYCLE.BIN/3.jpg", ".x/4.jpg"
@@ -216,6 +256,8 @@ def test_listed_paths_may_be_quoted_or_addresses_of_files(
     address = (tmp_path / "p" / "b c.jpg").as_uri()
     (tmp_path / "l.txt").write_text(f"\"p/a.jpg\"\n{address}\n~/p/d.jpg\np/'e'.jpg\n")
     assert [f.id for f in find_images(tmp_path / "l.txt")] == ["p/'e'.jpg", "p/a.jpg", "p/b c.jpg", "p/d.jpg"]
+    (tmp_path / "m.txt").write_bytes(b"\xef\xbb\xbfp/a.jpg\n\xef\xbb\xbfp/b%20c.jpg\n")
+    assert [f.id for f in find_images(tmp_path / "m.txt")] == ["p/a.jpg", "p/b c.jpg"]
 
 
 @pytest.mark.parametrize("empty", ["", "  "])

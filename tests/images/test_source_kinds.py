@@ -354,6 +354,79 @@ def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
     assert images.classes == ()
 
 
+def tar_of(path: Path, members: dict[str, bytes], links: tuple[str, ...] = ()) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, next(iter(members))
+            archive.addfile(info)
+    return path
+
+
+def test_names_with_dots_in_a_tar_without_classes_are_images(tmp_path: Path) -> None:
+    members = {f"photo.{n}.jpg": b"x" for n in range(3)} | {
+        "__MACOSX/photo.1.jpg": b"x",
+        "._photo.1.jpg": b"x",
+    }
+    images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
+    assert [r.id for r in images.records] == ["photo.0.jpg", "photo.1.jpg", "photo.2.jpg"]
+    assert notes == {}
+
+
+def test_every_image_of_a_tar_that_is_left_out_is_named(tmp_path: Path) -> None:
+    members = {"0.jpg": b"x", "0.mask.png": b"x", "0.cls": b"1", "1.NEF": b"x", "1.cls": b"0"}
+    path = tar_of(tmp_path / "t.tar", members, links=("2.jpg",))
+    images, notes = notes_of(lambda note: open_source(path, note))
+    assert [(r.id, r.labels) for r in images.records] == [("0.jpg", ("1",))]
+    assert list(notes) == ["t.tar#1.NEF", "t.tar#2.jpg", "t.tar#0.mask.png"]
+
+
+def test_names_of_numbered_classes_beside_a_tar_in_another_encoding(tmp_path: Path) -> None:
+    tar_of(tmp_path / "t.tar", {"0.jpg": b"x", "0.cls": b"\xef\xbb\xbf1", "1.jpg": b"x", "1.cls": b"0"})
+    (tmp_path / "classes.txt").write_bytes("Hund\r\nMöwe\r\n".encode("cp1252"))
+    assert open_source(tmp_path / "t.tar").classes == ("Hund", "Möwe")
+
+
+def test_classes_inside_a_tar_in_another_encoding(tmp_path: Path) -> None:
+    members = {"0.jpg": b"x", "0.cls": "Möwe".encode("cp1252"), "1.jpg": b"x", "1.cls": b"\0\1\0"}
+    images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
+    assert [r.labels for r in images.records] == [("Möwe",), None]
+    assert "t.tar#1.cls" in notes
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
+def test_annotations_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.jpg")
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": "Möwe"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(coco, ensure_ascii=False), encoding=encoding)
+    assert open_source(tmp_path / "a.json").classes == ("Möwe",)
+    for folder in ("images", "labels"):
+        (tmp_path / "yolo" / folder).mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "yolo" / "images" / "a.jpg")
+    (tmp_path / "yolo" / "labels" / "a.txt").write_text("0 0.5 0.5 1 1\n")
+    (tmp_path / "yolo" / "labels" / "classes.txt").write_text("Möwe\n", encoding=encoding)
+    assert open_source(tmp_path / "yolo").classes == ("Möwe",)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(70), pa.binary_view()])
+def test_pictures_in_every_kind_of_bytes(tmp_path: Path, kind: pa.DataType) -> None:
+    data = io.BytesIO()
+    Image.new("L", (16, 16)).save(data, "PNG")
+    cells = pa.array([data.getvalue().ljust(70, b"\0")] * 2).cast(kind)
+    pq.write_table(pa.table({"image": cells, "label": ["a", "b"]}), tmp_path / "t.parquet")
+    images = open_source(tmp_path / "t.parquet")
+    assert images.classes == ("a", "b")
+    assert [r.open().width for r in images.records] == [16, 16]
+
+
 def test_a_truncated_tar_gives_its_first_images(tmp_path: Path) -> None:
     made = photographs(tmp_path / "photos")
     by_tar_with_json(tmp_path / "photos", made, tmp_path)
@@ -436,6 +509,61 @@ def test_coco_faults_are_counted(tmp_path: Path) -> None:
     file.write_text("{}")
     with pytest.raises(InputError, match="neither a COCO file nor a list of rows"):
         open_source(file)
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGBX", "CMYK", "YCbCr", "HSV", "RGBa", "RGBA", "P", "LA", "L", "1"])
+def test_pillow_images_of_every_mode(mode: str) -> None:
+    image = Image.fromarray(COLOURS).convert(mode if mode != "LA" else "L").convert(mode)
+    (record,) = open_source([image]).records
+    found = np.asarray(record.open().image).astype(int)
+    assert np.abs(found - np.asarray(image.convert("RGB"))).max() <= 1
+
+
+def test_pillow_images_of_whole_numbers_have_a_scale_of_16_bits() -> None:
+    image = Image.fromarray(COLOURS[..., 0].astype(np.int32) * 257)
+    (record,) = open_source([image]).records
+    np.testing.assert_array_equal(np.asarray(record.open().image)[..., 0], COLOURS[..., 0])
+
+
+@pytest.mark.parametrize("label", [3, np.int64(3), np.array(3), "3", ["3"], np.str_("3")])
+def test_one_label_of_any_kind(label: object) -> None:
+    assert open_source([(COLOURS, label)]).classes == ("3",)
+
+
+class Unreadable:
+    """A tensor that other libraries do not convert."""
+
+    def __array__(self) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse detach.")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Unreadable(), r"Unreadable cannot be read .*tensor\.detach\(\)\.cpu\(\)"),
+        (COLOURS.astype(float), "from 0 to 1: divide pixels of 0 to 255 by 255"),
+        (Image.fromarray(np.full((16, 16), 70000, np.int32)), "mode I must hold values from 0 to 65535"),
+    ],
+)
+def test_an_object_that_is_not_an_image_is_named_with_advice(item: object, message: str) -> None:
+    images, notes = notes_of(lambda note: open_source([COLOURS, item], note))
+    assert len(images.records) == 1
+    assert re.search(message, notes["image 1"])
+    assert "\n" not in notes["image 1"]
+
+
+def test_open_files_are_read_and_mappings_refused() -> None:
+    data = io.BytesIO()
+    Image.fromarray(COLOURS).save(data, "PNG")
+    data.seek(0)
+    (record,) = open_source([data]).records
+    np.testing.assert_array_equal(np.asarray(record.open().image), COLOURS)
+    for source in ({"a": COLOURS}, data.getvalue()):
+        with pytest.raises(InputError, match="must be a path, a name or an iterable"):
+            open_source(source)  # type: ignore[arg-type]
 
 
 def test_an_unusable_object_is_skipped() -> None:

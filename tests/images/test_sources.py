@@ -53,6 +53,9 @@ def test_class_folders_become_labels(tmp_path: Path) -> None:
         (("train", "val"), {"train", "val"}),
         (("train", "validation", "test"), {"train", "val", "test"}),
         (("Training", "valid"), {"train", "val"}),
+        (("train2017", "val2017"), {"train", "val"}),
+        (("Train_Set", "test set"), {"train", "test"}),
+        (("train_images", "testing-data"), {"train", "test"}),
     ],
 )
 def test_split_folders_above_class_folders(tmp_path: Path, names: tuple[str, ...], splits: set[str]) -> None:
@@ -91,6 +94,26 @@ def test_split_folders_without_classes(tmp_path: Path) -> None:
     assert images.classes == ()
     assert {r.split for r in images.records} == {"train", "test"}
     assert images.notes == ("split: test 12, train 12",)
+
+
+def test_split_folders_in_each_class_folder(tmp_path: Path) -> None:
+    made = photographs(tmp_path / "all")
+    for n, id in enumerate(made):
+        name, _, file = id.partition("/")
+        target = tmp_path / "set" / name / ("test" if n % 3 == 0 else "train") / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / id).rename(target)
+    images = open_source(tmp_path / "set")
+    assert images.classes == CLASSES
+    assert all(r.split == r.id.split("/")[1] for r in images.records)
+
+
+def test_class_folders_that_differ_by_spaces_are_one_class(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    (tmp_path / "tulip").rename(tmp_path / "rose ")
+    images = open_source(tmp_path)
+    assert images.classes == ("daisy", "rose")
+    assert any("2 folders are called 'rose'" in note for note in images.notes)
 
 
 def test_unusual_class_folders_are_reported(tmp_path: Path) -> None:
@@ -188,7 +211,7 @@ def test_class_folders_that_differ_in_the_encoding_of_accents_are_one_class(tmp_
     images = open_source(tmp_path)
     assert images.classes == ("café", "daisy")
     assert sum(r.labels == ("café",) for r in images.records) == 8
-    assert any("accents in different encodings: one class" in note for note in images.notes)
+    assert any("accents or spaces in different encodings" in note for note in images.notes)
 
 
 def test_class_folders_that_differ_in_case_are_reported(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures of unusual kinds: each is read by one stated rule, or refused with its reason."""
 
+import base64
 import io
 import struct
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inficond.core.images.decode import UnreadableImage, decode
+from inficond.core.images.decode import UnreadableImage, decode, open_picture
 
 H, W = 24, 36
 RAMP = np.linspace(0, 65535, H * W).reshape(H, W)
@@ -41,15 +42,19 @@ def tiff(bits: int, sample: int, data: bytes, meaning: int = 1) -> bytes:
     return out + bytes(4) + data
 
 
-def colour_tiff(pixels: np.ndarray, planes: int = 1, extra: int | None = None) -> bytes:
+def colour_tiff(
+    pixels: np.ndarray, planes: int = 1, extra: int | None = None, reduced: bool = False
+) -> bytes:
     """An uncompressed TIFF of channels (H, W, c); `planes` 2 where each channel is stored apart.
 
     `extra` is the meaning of the last channel: 0 none, 1 alpha by which colours are multiplied, 2 alpha.
+    `reduced` marks it as a smaller copy of another picture of the file, as in camera raw files.
     """
     count, bits = pixels.shape[2], pixels.dtype.itemsize * 8
     stored = [pixels[..., c] for c in range(count)] if planes == 2 else [pixels]
     data = [np.ascontiguousarray(plane).tobytes() for plane in stored]
     entries: list[tuple[int, int, list[int]]] = [
+        *([(254, 4, [1])] if reduced else []),
         (256, 4, [W]), (257, 4, [H]), (258, 3, [bits] * count), (259, 3, [1]), (262, 3, [2]),
         (273, 4, [0] * len(data)), (277, 3, [count]), (278, 4, [H]), (279, 4, [len(d) for d in data]),
         (284, 3, [planes]), *([] if extra is None else [(338, 3, [extra])]),
@@ -197,16 +202,45 @@ def test_pictures_of_unusual_kinds(tmp_path: Path, kind: str) -> None:
     assert np.abs(found - want).max() <= 1
 
 
+def test_a_grey_picture_that_uses_little_of_its_scale_is_remarked(tmp_path: Path) -> None:
+    for values, is_dark in (((RAMP > 30000) * 5, True), (RAMP, False), (np.zeros((H, W)), False)):
+        Image.fromarray(values.astype(np.uint16)).save(tmp_path / "g.png")
+        assert ("almost black" in open_picture(tmp_path / "g.png").remark) == is_dark
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     "floats from 0 to 255": (tiff(32, 3, LEVELS.astype("<f4").tobytes()), "above 1.*0 to 1"),
     "floats that are not numbers": (tiff(32, 3, np.full((H, W), np.nan, "<f4").tobytes()), "not finite"),
-    "32 bits": (tiff(32, 1, (RAMP * 65537).astype("<u4").tobytes()), "of its grey values are"),
+    "32 bits": (tiff(32, 1, (RAMP * 65537).astype("<u4").tobytes()), "32-bit integers.*save it with 8 or 16"),
+    "small values of 32 bits": (tiff(32, 1, LEVELS.astype("<u4").tobytes()), "32-bit integers"),
     "signed 8 bits": (tiff(8, 2, (LEVELS // 2).astype("i1").tobytes()), "signed 8-bit.*save it"),
     "signed 16 bits below 0": (tiff(16, 2, (RAMP - 32768).astype("<i2").tobytes()), "are below 0"),
     "16 bits in planes": (colour_tiff(COLOURS.astype("<u2") * 257, 2), "16 bits.*separate planes.*save it"),
     "half precision": (tiff(16, 3, (RAMP / 65535).astype("<f2").tobytes()), "cannot be read; convert it"),
-    "a line before a JPEG": (b"\r\n" + saved(Image.fromarray(COLOURS), "JPEG"), "not an image"),
-    "an answer of a server": (b'{"error": "not found"}', "not an image"),
+    "a line before a JPEG": (b"\r\n" + saved(Image.fromarray(COLOURS), "JPEG"), "other bytes before it"),
+    "an answer of a server": (b'{"error": "not found"}', "a text file, not a picture; download"),
+    "an answer of a bucket": (
+        b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>',
+        "XML.*download",
+    ),
+    "a saved web page": (b"\xef\xbb\xbf\n<!-- saved -->\n<html><body>", "HTML page.*download"),
+    "a drawing with a mark": (b'\xef\xbb\xbf<?xml version="1.0"?><!-- x --><svg/>', "SVG drawing"),
+    "a JPEG that a program took for text": (
+        saved(Image.fromarray(COLOURS), "JPEG").decode("latin-1").encode(),
+        "took it for text; copy the original",
+    ),
+    "a PNG that a program took for text": (
+        saved(Image.fromarray(COLOURS), "PNG").replace(b"\r\n", b"\n"),
+        "took it for text; copy the original",
+    ),
+    "Base64": (base64.b64encode(saved(Image.fromarray(COLOURS), "JPEG")), "Base64 text; decode it"),
+    "metadata of macOS": (b"\0\x05\x16\x07\0\x02\0\0Mac OS X" + bytes(99), "metadata of macOS.*delete it"),
+    "preview of a camera raw file": (colour_tiff(COLOURS, reduced=True), "camera raw file.*preview.*convert"),
+    "raw file of Canon": (
+        b"II*\0\x10\0\0\0CR\x02\0" + colour_tiff(COLOURS)[12:],
+        "camera raw file; convert it to JPEG",
+    ),
+    "bytes of no kind": (bytes(range(1, 256)) * 9, "not an image.*replace or remove it"),
     "double precision": (tiff(64, 3, (RAMP / 65535).tobytes()), "cannot be read; convert it"),
     "JPEG XL": (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(99), "JPEG XL.*convert it to JPEG"),
     "OpenEXR": (b"\x76\x2f\x31\x01" + bytes(99), "OpenEXR.*convert it to JPEG"),
@@ -215,7 +249,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "PDF": (b"%PDF-1.7" + bytes(99), "PDF document"),
     "a web page": (b"<!DOCTYPE html><html></html>", "HTML page.*download"),
     "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-    "zeros": (bytes(999), "not an image"),
+    "zeros": (bytes(999), "filled with one value.*copy or download it again"),
     "half of a WebP": (saved(Image.fromarray(COLOURS), "WEBP")[:200], "cannot be decoded|truncated"),
     "half of an AVIF": (saved(Image.fromarray(COLOURS), "AVIF")[:200], "damaged AVIF"),
 }

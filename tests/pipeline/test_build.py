@@ -227,7 +227,7 @@ def test_unreadable_files_are_skipped_and_listed(tiny: Any, tmp_path: Path) -> N
         "dot.png": "too small (1×1 pixels; 8 is the least)",
         "empty.jpg": "empty file (0 bytes)",
         "huge.png": reasons["huge.png"],
-        "text.jpg": "not an image, whatever its name says",
+        "text.jpg": "a text file, not a picture; download the picture again",
     }
     assert reasons["huge.png"].startswith("too large")
     assert source["skipped"] == 6
@@ -351,7 +351,7 @@ def test_groups_and_split_are_read_from_a_csv(tiny: Any, tmp_path: Path) -> None
 REFUSED = [
     ({"images": "empty"}, "no images in"),
     ({"images": "missing"}, "No such file"),
-    ({"images": "text-only"}, "none of the 1 images .* can be used; the first is x.jpg: not an image"),
+    ({"images": "text-only"}, "none of the 1 images .* can be used; the first is x.jpg: a text file"),
     ({"images": "few"}, "2 usable images"),
     ({"images": "six", "classes": {f"c{i}": ["red"] for i in range(7)}}, "6 images for 7 classes"),
     ({"classes": {"a": ["rad"]}}, "unknown teacher label 'rad': did you mean 'red'"),

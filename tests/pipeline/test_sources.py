@@ -110,7 +110,7 @@ def test_damaged_images_of_any_source_are_skipped(tiny: Any, tmp_path: Path) -> 
     table = kinds.arrow_table(tmp_path / "photos", dict.fromkeys(made, "daisy"))
     kinds.pq.write_table(table, tmp_path / "t.parquet")
     arrays = list(np.random.default_rng(0).integers(0, 256, (6, 20, 20, 3), np.uint8))
-    reason = "not an image, whatever its name says"
+    reason = "a text file, not a picture; download the picture again"
     for images, skipped in (
         (tmp_path / "t.parquet", [[first, reason]]),
         ([*arrays, b"no image", Image.new("RGB", (30, 30))], [["000006", reason]]),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inficond.core.serving.forms import MAX_PARTS, NoPicture, picture_in
+from inficond.core.serving.forms import MAX_PARTS, NoPicture, picture_in, sending_advice
 
 HEADER = b'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
 
@@ -36,6 +36,7 @@ def test_a_body_of_another_type_is_the_picture(content: bytes) -> None:
     ("body", "kind", "message"),
     [
         (b"", "image/png", "is empty"),
+        (b'{"image": "/9j/4AAQ"}', "application/json; charset=utf-8", "JSON is not read.*--data-binary"),
         (form(HEADER + b"a"), "multipart/form-data", "no boundary"),
         (form(HEADER + b"a")[:-8], "multipart/form-data; boundary=x", "malformed or incomplete"),
         (form(HEADER + b"a"), "multipart/form-data; boundary=y", "malformed or incomplete"),
@@ -55,6 +56,11 @@ def test_a_body_of_another_type_is_the_picture(content: bytes) -> None:
 def test_a_form_without_one_picture_is_refused(body: bytes, kind: str, message: str) -> None:
     with pytest.raises(NoPicture, match=message):
         picture_in(body, kind)
+
+
+def test_a_picture_that_curl_may_have_changed_gets_advice() -> None:
+    assert "--data-binary" in sending_advice("application/x-www-form-urlencoded")
+    assert sending_advice("image/jpeg") == ""
 
 
 @given(st.binary(max_size=300))

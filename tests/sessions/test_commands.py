@@ -135,8 +135,10 @@ def test_a_printed_recipe_is_replayed(run: Callable[..., Any], tmp_path: Path) -
     assert run("history")["nodes"][-1]["weights"] == before
 
 
-def test_a_focus_is_read_from_a_file(run: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "these.txt").write_text("\n".join(f"photos/{i:04d}.jpg" for i in range(40)))
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_focus_is_read_from_a_file(run: Callable[..., Any], tmp_path: Path, encoding: str) -> None:
+    text = "\r\n".join(f"photos/{i:04d}.jpg" for i in range(40))
+    (tmp_path / "these.txt").write_text(text, encoding=encoding)
     done = run("tune", "--class", "boat", "--up", "c1", "--focus", str(tmp_path / "these.txt"), "--dry-run")
     assert done["classes"]["boat"]["focus_size"] > 0
 

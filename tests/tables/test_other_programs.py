@@ -11,6 +11,7 @@ import pytest
 
 from inficond.core.errors import InputError
 from inficond.core.models.tables import Table, read_labels, read_responses
+from inficond.core.pipeline.user_teachers import teacher_kind
 from inficond.core.tables import TableOptions, match_names
 
 IMAGES = ["p0.jpg", "p1.jpg", "p2.jpg"]
@@ -93,6 +94,68 @@ SAME = {
     "no-break spaces": ("t.csv", TEXT.replace(",", "\u00a0,\u00a0")),
     "characters without width": ("t.csv", TEXT.replace("p", "\u200bp").replace("dog", "dog\u200b")),
     "suffix of a converted copy": ("t.csv", TEXT.replace(".jpg", ".webp")),
+    "joined files": ("t.csv", TEXT + TEXT.replace("image", "Image ")),
+    "joined files with marks": ("t.csv", ("\ufeff" + TEXT).encode() * 2),
+    "a joined file without a header": (
+        "t.csv",
+        TEXT.replace("p2", "\ufeffp2").encode(),
+    ),
+    "lines of spaces": ("t.csv", TEXT.replace("p1", "  \np1") + "   \n"),
+    "the end mark of DOS": ("t.csv", TEXT + "\x1a"),
+    "the header as a comment": ("t.csv", "# made by NumPy\n# " + TEXT),
+    "Excel's line in quotes": ("t.csv", '"sep=;"\n' + TEXT.replace(",", ";")),
+    "row names of R": ("t.csv", TEXT.removeprefix("image,")),
+    "exponents with a comma": (
+        "t.csv",
+        TEXT.replace(",", ";").replace("0.25", "2,5e-1").replace("0.75", "7,5E-01"),
+    ),
+    "JSON Lines called JSON": ("t.json", "".join(json.dumps(row) + "\n" for row in ROWS)),
+    "JSON called JSON Lines": ("t.jsonl", json.dumps(ROWS, indent=1)),
+    "rows inside an object": ("t.json", {"version": 1, "results": ROWS}),
+    "samples of FiftyOne": (
+        "t.json",
+        {
+            "samples": [
+                {
+                    "filepath": f"/x/{i}",
+                    "scores": [{"_cls": "Classification", "tags": [], **p} for p in PIPELINE],
+                }
+                for i in IMAGES
+            ]
+        },
+    ),
+    "pairs by image": ("t.json", {i: [["cat", 0.25], ["dog", 0.75]] for i in IMAGES}),
+    "pairs as text of Python": (
+        "t.csv",
+        "image,top\n" + "".join(f"{i},\"[('cat', 0.25), ('dog', 0.75)]\"\n" for i in IMAGES),
+    ),
+    "pairs with the value first": (
+        "t.jsonl",
+        "".join(json.dumps({"image": i, "top": [[0.75, "dog"], [0.25, "cat"]]}) + "\n" for i in IMAGES),
+    ),
+    "maps of Parquet": (
+        "t.parquet",
+        pa.table(
+            {
+                "image": IMAGES,
+                "p": pa.array([[("cat", 0.25), ("dog", 0.75)]] * 3, pa.map_(pa.string(), pa.float64())),
+            }
+        ),
+    ),
+    "16-bit floats of Parquet": (
+        "t.parquet",
+        pa.table(
+            {
+                "image": IMAGES,
+                **{c: pa.array([v] * 3, pa.float16()) for c, v in (("cat", 0.25), ("dog", 0.75))},
+            }
+        ),
+    ),
+    "names with quotes of their own": (
+        "t.csv",
+        "image,cat,dog\n" + "".join(f'"""{i}""",0.25,0.75\n' for i in IMAGES),
+    ),
+    "a very long line": ("t.csv", "image,cat,dog\n" + "x" * 300_000 + ".jpg,1,0\n" + TEXT.partition("\n")[2]),
     "network share": ("t.csv", TEXT.replace("p", "\\\\server\\share\\p")),
 }
 
@@ -112,8 +175,7 @@ REFUSED = {
         "cat, dog sum to 1 in every row without column 'label_quality'.*--class-columns",
     ),
     "a sum of all rows": (TEXT + "TOTAL,0.75,2.25\n", r"line 5, column 'dog' .image 'TOTAL'.: 2.25 is not"),
-    "the header twice": (TEXT + TEXT, "line 5, column 'cat': 'cat' is not a number"),
-    "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1"),
+    "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1.*remove the lines above the header"),
     "two rows of headers": (
         ",prob,prob\nimage,cat,dog\n" + TEXT.partition("\n")[2],
         "has the column 'prob' twice",
@@ -122,6 +184,77 @@ REFUSED = {
         f"class,{','.join(IMAGES)}\ncat,0.25,0.25,0.25\ndog,0.75,0.75,0.75\n",
         "has no column `image`.*--image-column",
     ),
+    "a joined file with other columns": (
+        TEXT + TEXT.replace("image,cat,dog", "dog,cat,image"),
+        "line 5 is a header in another order",
+    ),
+    "a joined file with the classes in another order": (
+        TEXT + TEXT.replace("cat,dog", "dog,cat"),
+        "line 5 is a header in another order",
+    ),
+    "cells of formulas": (
+        TEXT.replace("0.25", '="0.25"'),
+        "line 2, column 'cat': '=\"0.25\"' is not a number",
+    ),
+    "a currency": (
+        TEXT.replace("0.25", "$0.25"),
+        "line 2, column 'cat': '.0.25' is not a number that is read",
+    ),
+    "a line below": (
+        TEXT + "Total rows: 3\n",
+        "line 5 has 1 cell, the header 3.*complete or remove that line",
+    ),
+    "spaces before quotes": (
+        'image, class, score\np0.jpg, "cat", 0.25\n',
+        'line 2: a cell has spaces before its quote ": remove them',
+    ),
+    "spaces before quotes around a comma": (
+        'image, class, score\np0.jpg, "a, b", 0.25\n',
+        "line 2 has 4 cells, the header 3.*remove the spaces before the quotes",
+    ),
+    "a zero byte": (TEXT.replace("p1", "p\x001").encode(), "line 3 contains a zero byte; save it again"),
+    "two encodings": (
+        TEXT.replace("p0", "ÜBER").encode() + "ÄB.jpg,0.25,0.75\n".encode("latin-1"),
+        "line 5 is not UTF-8 text, and line 2 is: save all of it as UTF-8",
+    ),
+    "marks": (
+        "image,cat,dog\np0.jpg,x,\np1.jpg,,x\n",
+        "line 2, column 'cat': 'x' may mean yes or no: write 1",
+    ),
+    "a mark beside numbers": (
+        "image,cat,dog\np0.jpg,Y,1\np1.jpg,N,0\n",
+        "line 2, column 'cat': 'Y' may mean",
+    ),
+    "words of a German sheet": (
+        TEXT.replace("0.25", "WAHR"),
+        "line 2, column 'cat': 'WAHR' may mean yes or no",
+    ),
+    "values without classes": (
+        "filename,index,prob\np0.jpg,3,0.9\np1.jpg,4,0.8\n",
+        "column 'prob' may hold the values of classes.*--label-column or --class-columns",
+    ),
+    "a confidence beside independent classes": (
+        "image,cat,dog,confidence\np0.jpg,0.9,0.8,0.9\np1.jpg,0.1,0.7,0.7\np2.jpg,0.1,0.2,0.2\n",
+        "column 'confidence' may hold the values",
+    ),
+    "a repeated column as pandas names it": (
+        "image,cat,dog,cat.1\np0.jpg,0.1,0.2,0.3\n",
+        "column 'cat.1' may be a second column 'cat'.*remove it",
+    ),
+    "bounds": (TEXT.replace("0.25", "<0.01"), "line 2, column 'cat': '<0.01' is not a number that is read"),
+    "errors beside values": (
+        TEXT.replace("0.25", "0.2±0.1"),
+        "line 2, column 'cat': '0.2±0.1' is not a number",
+    ),
+    "powers of ten": (TEXT.replace("0.25", "2.5×10^-1"), "line 2, column 'cat': '2.5×10.-1' is not a number"),
+    "bytes": (
+        TEXT.replace("0.25", "64").replace("0.75", "191"),
+        "64 is not a .*shares of 255, divide them by 255",
+    ),
+    "per mille": (TEXT.replace("0.25", "250").replace("0.75", "750"), "250 is not .*divide them by 1000"),
+    "JSON called CSV": (json.dumps(ROWS), r"is JSON: let its name end in \.json"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file: save the table as CSV or Parquet"),
+    "an array of NumPy": (b"\x93NUMPY\x01\0" + bytes(99), "a NumPy array, which names no images"),
     "a table of Markdown": (TEXT.replace(",", " | ").replace("dog\n", "dog\n--- | --- | ---\n"), "line 2"),
     "errors of Excel": (TEXT.replace("0.25", "#DIV/0!"), "line 2, column 'cat': '#DIV/0!' is not a number"),
     "columns of equal width": (TEXT.replace(",", "   "), "separate columns by commas"),
@@ -172,6 +305,65 @@ def test_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, kind: str) 
     with pytest.raises(InputError, match=message) as refused:
         read(tmp_path, content, "t.csv")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.parquet", TEXT, r"does not begin like a file of Parquet: it may be text: .* \.csv"),
+        ("t.parquet", b"PK\x03\x04" + bytes(99), "a workbook or an archive: save the sheet as CSV"),
+        ("t.parquet", b"PAR1" + bytes(99), "write or copy it again"),
+        ("t.arrow", json.dumps(ROWS), r"a file of Arrow: it may be JSON: let its name end in \.json"),
+        ("t.arrow", b"", "is empty"),
+        ("t.feather", b"FEA1" + bytes(99), "Feather file of version 1: write it again"),
+        ("t.json", TEXT, r"is not JSON: if it is separated text, let its name end in \.csv"),
+        ("t.jsonl", b"", "is empty"),
+        ("t.json", json.dumps({i: [0.25, 0.75] for i in IMAGES}), "row 1, .* neither a class nor a number"),
+    ],
+)
+def test_content_that_does_not_fit_the_name_is_refused_with_advice(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        read(tmp_path, content, name)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.tsv.zst", "t.json.zip", "t.numbers", "t.xlsx"])
+def test_a_compressed_table_or_a_workbook_is_named_as_such(name: str) -> None:
+    assert teacher_kind(name) == "table"
+
+
+def test_a_repeated_column_of_parquet_is_refused(tmp_path: Path) -> None:
+    columns = [pa.array(IMAGES), pa.array([0.25] * 3), pa.array([0.75] * 3)]
+    with pytest.raises(InputError, match="has the column 'cat' twice: rename one"):
+        read(tmp_path, pa.Table.from_arrays(columns, names=["image", "cat", "cat"]), "t.parquet")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"p0.jpg": "cat", "p1.jpg": "dog", "p2.jpg": "cat"},
+        {"p0.jpg": ["cat"], "p1.jpg": ["dog"], "p2.jpg": ["cat"]},
+        {"cat": ["p0.jpg", "p2.jpg"], "dog": ["p1.jpg"]},
+        "image,class\np0.jpg,cat\np1.jpg,dog\nimage,class\np2.jpg,cat\n",
+    ],
+)
+def test_labels_in_the_form_of_another_program(tmp_path: Path, content: object) -> None:
+    path = tmp_path / ("l.csv" if isinstance(content, str) else "l.json")
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    table = read_labels(path)
+    assert sorted(table.classes) == ["cat", "dog"]
+    found = table.values[table.rows_for(IMAGES)][:, [table.classes.index(c) for c in ("cat", "dog")]]
+    np.testing.assert_array_equal(found, [[1, 0], [0, 1], [1, 0]])
+
+
+def test_numbers_that_are_written_differently_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("image,class\np0.jpg,1\np1.jpg,01\np2.jpg,dog\n")
+    assert any(
+        "'1' and '01' differ in the way of writing a number" in note for note in read_labels(path).notes
+    )
 
 
 def test_an_error_in_a_nested_cell_names_the_row_of_the_file(tmp_path: Path) -> None:
@@ -233,6 +425,14 @@ def test_commas_between_known_names_ask_for_a_separator(tmp_path: Path) -> None:
         InputError, match=r"line 3, column 'labels': 'cat, dog' may be one class or 2.*by \| or ;"
     ):
         read_labels(path)
+    path.write_text('image,labels\np0.jpg,"cat,dog"\np1.jpg,"dog,bird"\n')
+    with pytest.raises(InputError, match="line 2, column 'labels': 'cat,dog' may be one class or 2"):
+        read_labels(path)
+    path.write_text('image,labels\np0.jpg,"cat,dog"\np1.jpg,dog\n')
+    with pytest.raises(InputError, match="line 2, column 'labels': 'cat,dog' may be one class or 2"):
+        read_labels(path)
+    path.write_text('image,label\np0.jpg,"projectile, missile"\np1.jpg,missile\n')
+    assert set(read_labels(path).classes) == {"projectile, missile", "missile"}
     path.write_text('image,labels\np0.jpg,"great white shark, white shark"\np1.jpg,cat\n')
     assert "great white shark, white shark" in read_labels(path).classes
 

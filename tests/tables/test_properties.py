@@ -48,6 +48,7 @@ class Style:
     index: str | None
     extra: bool
     blank_end: str
+    joined: str
 
 
 styles = st.builds(
@@ -62,7 +63,8 @@ styles = st.builds(
     quote_all=st.booleans(),
     index=st.sampled_from([None, "", "Unnamed: 0", "index", "id"]),
     extra=st.booleans(),
-    blank_end=st.sampled_from(["", "\n\n", ",,,"]),
+    blank_end=st.sampled_from(["", "\n\n", ",,,", "  \n", "\x1a"]),
+    joined=st.sampled_from(["", "", "header", "mark", "header and mark", "blank"]),
 )
 
 
@@ -101,13 +103,24 @@ def written(matrix: tuple[list[str], list[str], np.ndarray], style: Style) -> by
         rows = [[*row, "split" if n == 0 else "train"] for n, row in enumerate(rows)]
     if style.index is not None:
         rows = [[style.index if n == 0 else str(n - 1), *row] for n, row in enumerate(rows)]
-    out = io.StringIO()
     quoting = csv.QUOTE_ALL if style.quote_all else csv.QUOTE_MINIMAL
-    csv.writer(out, delimiter=style.separator, lineterminator=style.newline, quoting=quoting).writerows(rows)
+
+    def text_of(some: list[list[str]]) -> str:
+        out = io.StringIO()
+        csv.writer(out, delimiter=style.separator, lineterminator=style.newline, quoting=quoting).writerows(
+            some
+        )
+        return out.getvalue()
+
+    half = len(rows) // 2 + 1
+    text = text_of(rows[:half])
+    text += "\ufeff" * ("mark" in style.joined) + "  \t "[: 2 * (style.joined == "blank")]
+    text += style.newline * (style.joined == "blank") + text_of(rows[:1]) * ("header" in style.joined)
+    text += text_of(rows[half:])
     end = style.blank_end.replace("\n", style.newline)
     if end == ",,,":
         end = style.separator * (len(rows[0]) - 1) + style.newline
-    return (out.getvalue() + end).encode(style.encoding)
+    return (text + end).encode(style.encoding)
 
 
 @FREE

@@ -268,7 +268,9 @@ def test_a_tab_separated_text_file_of_excel(tmp_path: Path) -> None:
         (["1", "12"], ["0001.jpg", "0012.jpg"], "leading zeros"),
         (["1.0", "12.0"], ["0001.jpg", "0012.jpg"], "leading zeros"),
         (["a%20b.jpg"], ["a b.jpg"], "% escapes"),
-        (["['a.jpg']", "('b.jpg',)"], ["a.jpg", "b.jpg"], "brackets of a list of one name"),
+        (["['a.jpg']", "('b.jpg',)"], ["a.jpg", "b.jpg"], "quotes and brackets"),
+        (["b'a.jpg'", "PosixPath('b.jpg')", '"c.jpg"'], ["a.jpg", "b.jpg", "c.jpg"], "quotes and brackets"),
+        (["https://h/o/photos%2Fa.jpg?alt=media"], ["a.jpg"], "relative to"),
     ],
 )
 def test_names_match_by_the_first_rule_that_fits(names: list[str], ids: list[str], rule: str) -> None:

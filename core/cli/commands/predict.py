@@ -11,12 +11,15 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
 from inficond.core.file_access import in_home
+
+if TYPE_CHECKING:
+    from inficond.core.images import ImageRecord
 
 SUMMARY = "class probabilities from an exported student"
 
@@ -27,7 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "student", type=given_path, metavar="STUDENT", help="ONNX file of `inficond export student`"
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="image files, folders, or lists of paths (text or CSV)"
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="image files, folders, lists of paths, or tables and archives with images",
     )
     parser.add_argument(
         "--csv",
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     progress.start("predicting", len(named))
     answered: list[dict[str, Any]] = []
     names = iter(named)
-    for prediction in predictor.predict_files([path for _, path in named], args.batch):
+    for prediction in predictor.predict_files([record for _, record in named], args.batch):
         name = next(names)[0]
         progress.advance()
         if prediction.probabilities is None:
@@ -105,23 +111,24 @@ def _write_table(path: Path, classes: Sequence[str], answered: Sequence[Mapping[
         file.write(text.getvalue().encode(errors="surrogateescape"))
 
 
-def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> list[tuple[str, Path]]:
-    """Names and paths of everything that was given.
+def image_files(given: Sequence[str], note: Callable[[str, str], None]) -> "list[tuple[str, ImageRecord]]":
+    """Names and images of everything that was given.
 
     Raises
     ------
     InputError
-        A path is missing, or a folder or list has no image.
+        A path is missing, or a folder, list, table or archive has no image.
     """
-    from inficond.core.images import find_images
+    from inficond.core.images import ImageRecord, find_images
+    from inficond.core.images.sources.open import holds_images
 
-    found: list[tuple[str, Path]] = []
+    found: list[tuple[str, ImageRecord]] = []
     for text in given:
         path = in_home(text)
         if not path.exists():
             raise InputError(f"{text} is not there: give image files, folders, or lists of paths")
-        if path.is_dir() or path.suffix.lower() in {".txt", ".csv", ".lst"}:
-            found += [(r.id, r.path) for r in find_images(path, note) if r.path is not None]
+        if path.is_dir() or holds_images(path):
+            found += [(record.id, record) for record in find_images(path, note)]
         else:
-            found.append((text, path))
+            found.append((text, ImageRecord(text, path)))
     return found

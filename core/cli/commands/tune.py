@@ -191,11 +191,15 @@ def parse(kind: str, text: str) -> Action:
 def read_focus(given: str | None) -> Any:
     """Return the name of a subset, or the image ids of a file with one per line."""
     from inficond.core.evaluation.subsets import SUBSETS
+    from inficond.core.file_access import read_given
+    from inficond.core.tables.encoding import decode_text
 
     if given is None or given in SUBSETS:
         return given
     try:
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
+        lines = decode_text(read_given(Path(given)), given)[0].splitlines()
+    except InputError as error:
+        raise InputError(f"--focus: {error}") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise InputError(
             f"--focus {given!r} is neither {', '.join(SUBSETS)} nor a file that can be read ({error})"

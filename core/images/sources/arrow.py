@@ -186,7 +186,15 @@ def _holds_bytes(kind: "pa.DataType") -> bool:
 
     if pa.types.is_struct(kind):
         return any(_holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_fixed_size_binary,
+            pa.types.is_binary_view,
+        )
+    )
 
 
 def picture_column(path: Path, schema: "pa.Schema", options: TableOptions) -> str | None:

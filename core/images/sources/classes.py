@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from unicodedata import normalize
 
 from inficond.core.images.sources.record import Split, split_of
+from inficond.core.tables.cells import class_name
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabe
 
     Folders named ``train``, ``val``, ``valid``, ``validation`` or ``test`` that together hold all images are
     the split. Below them, two folders or more that hold images are classes. A single folder that holds
-    everything is passed over. Labels are in Unicode's form NFC, so that a folder from macOS and one from
-    another system are one class.
+    everything is passed over. Labels are written as in tables (`class_name`), so that a folder from macOS and
+    one from another system are one class. Folders of splits may also lie in each class folder.
 
     Parameters
     ----------
@@ -66,19 +66,22 @@ def folder_labels(ids: Sequence[str], folders: Sequence[str] = ()) -> FolderLabe
     empty = {f.split("/")[depth] for f in folders if f.count("/") >= depth} - classes
     if len(classes) + len(empty) < 2 or not classes:
         return FolderLabels([None] * len(ids), _varied(splits), "")
-    labels = [normalize("NFC", p[depth]) if len(p) > depth + 1 else None for p in parts]
+    labels = [class_name(p[depth]) if len(p) > depth + 1 else None for p in parts]
+    if not any(splits) and all(len(p) > depth + 2 and split_of(p[depth + 1]) for p in parts):
+        splits = [split_of(p[depth + 1]) for p in parts]
     return FolderLabels(labels, _varied(splits), "class folders", frozenset(classes))
 
 
 def alike(folders: Iterable[str]) -> list[str]:
-    """Return notes on class folders whose names differ by case or by the encoding of accents only."""
+    """Return notes on class folders whose names differ by case, or by accents and spaces, only."""
     same, similar = defaultdict(list), defaultdict(set)
     for name in sorted(folders):
-        label = normalize("NFC", name)
+        label = class_name(name)
         same[label].append(name)
         similar[label.casefold()].add(label)
     notes = [
-        f"{len(names)} folders are called {label!r:.80}, with accents in different encodings: one class"
+        f"{len(names)} folders are called {label!r:.80}, with accents or spaces in different encodings: one "
+        "class"
         for label, names in same.items()
         if len(names) > 1
     ]

@@ -12,6 +12,7 @@ from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, split_of
 from inficond.core.images.walk import relative_name
 from inficond.core.strict_json import parse_json
+from inficond.core.tables.encoding import decode_text
 
 _PROBED = 20
 """Images that are looked for when the folder of the images is found."""
@@ -82,13 +83,13 @@ def coco_labels(file: Path) -> tuple[dict[str, tuple[str, ...]], str]:
         The file cannot be read, or is not of this form.
     """
     try:
-        data = parse_json(read_given(file))
+        data = parse_json(decode_text(read_given(file), file)[0])
     except OSError as error:
         raise InputError(f"cannot read {file}: {system_reason(error)}") from error
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
+        raise InputError(f"{file} is not JSON: {error}; correct it there, or export it again") from error
     if not is_coco(data):
         raise InputError(f"{file} is not a COCO file with images, annotations and categories")
     try:
@@ -128,7 +129,7 @@ def annotation_files(folder: Path) -> list[Path]:
 def is_coco_file(file: Path) -> bool:
     """Return whether a file is a COCO annotation file with categories."""
     try:
-        return is_coco(parse_json(read_regular(file, limit=MOST_GIVEN)))
+        return is_coco(parse_json(decode_text(read_regular(file, limit=MOST_GIVEN), file)[0]))
     except (OSError, ValueError):
         return False
 

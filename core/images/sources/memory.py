@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.core.images.sources.record import ImageRecord, Note, relative_ids
+
+_WRITTEN_AS = {"YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
+"""Mode of a picture that no lossless format holds, or holds otherwise -> mode that it is written in."""
 
 
 class Spool:
@@ -79,7 +82,8 @@ def _labelled(item: Any) -> tuple[Any, tuple[str, ...] | None]:
     image, label = item
     if label is None:
         return image, None
-    return image, (label,) if isinstance(label, str) else tuple(map(str, label))
+    one = isinstance(label, str) or not isinstance(label, Iterable) or getattr(label, "ndim", 1) == 0
+    return image, (str(label),) if one else tuple(map(str, label))  # pyright: ignore[reportArgumentType]
 
 
 def _record(number: int, item: Any, labels: tuple[str, ...] | None, spool: Spool | None) -> ImageRecord:
@@ -87,6 +91,8 @@ def _record(number: int, item: Any, labels: tuple[str, ...] | None, spool: Spool
     if isinstance(item, str | Path):
         path = Path(item).absolute()
         return ImageRecord(f"{name}-{path.name}", path, labels=labels)
+    if isinstance(item, io.IOBase):
+        item = item.read()  # type: ignore[attr-defined]
     data = encoded(item)
     version = f"{zlib.crc32(data):08x}"
     if spool is not None:
@@ -120,9 +126,17 @@ def encoded(item: Any) -> bytes:
         return bytes(item)
     if not isinstance(item, Image.Image):
         item = _from_array(item)
+    exif = item.getexif()
+    if item.mode in _WRITTEN_AS:
+        item = item.convert(_WRITTEN_AS[item.mode])
+    if item.mode == "I":
+        values = np.asarray(item)
+        if values.min() < 0 or values.max() > 65535:
+            raise InputError("a picture of mode I must hold values from 0 to 65535: convert it to L or RGB")
+        item = Image.fromarray(values.astype(np.uint16))
     out = io.BytesIO()
     lossless = "PNG" if item.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else "TIFF"
-    item.save(out, lossless, exif=item.getexif(), compress_level=1)
+    item.save(out, lossless, exif=exif, compress_level=1)
     return out.getvalue()
 
 
@@ -133,7 +147,13 @@ def _from_array(item: Any) -> Any:
         raise InputError(
             f"an image must be a path, a Pillow image, an array or bytes, not {type(item).__name__}"
         )
-    array = np.asarray(item)
+    try:
+        array = np.asarray(item)
+    except Exception as error:  # tensors of other libraries raise many types
+        raise InputError(
+            f"the {type(item).__name__} cannot be read as an array ({first_line(error)}): for a tensor of "
+            "torch give tensor.detach().cpu().float().numpy()"
+        ) from error
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 2, 3, 4):
         array = np.moveaxis(array, 0, 2)
     if array.ndim == 3 and array.shape[2] == 1:
@@ -144,7 +164,10 @@ def _from_array(item: Any) -> Any:
         array = array.astype(np.uint8) * 255
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise InputError("a floating-point array must hold values from 0 to 1")
+            raise InputError(
+                "a floating-point array must hold values from 0 to 1: divide pixels of 0 to 255 by 255, and "
+                "undo a normalisation"
+            )
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype not in (np.uint8, np.uint16) or (array.dtype == np.uint16 and array.ndim == 3):
         raise InputError(

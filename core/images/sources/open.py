@@ -4,13 +4,14 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inficond.core.errors import InputError, system_reason
 from inficond.core.extensions import SOURCES, extensions, load
 from inficond.core.file_access import in_home
+from inficond.core.images.signatures import UNREAD_SUFFIXES
 from inficond.core.images.sources import arrow, coco, yolo
 from inficond.core.images.sources.addresses import without_credentials
 from inficond.core.images.sources.folder import Folder
@@ -20,12 +21,11 @@ from inficond.core.images.sources.record import ImageSet, ImageSource, Note, col
 from inficond.core.images.sources.remote import Remote, RemoteFolder
 from inficond.core.images.sources.tables import PathList, PathTable
 from inficond.core.images.sources.webdataset import TarImages
-from inficond.core.images.walk import SUFFIXES, is_utf8, walk
+from inficond.core.images.walk import ARCHIVE_SUFFIXES, SUFFIXES, is_utf8, walk
 from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
 from inficond.core.tables import TableOptions
 
 TAR_SUFFIXES = (".tar", ".tgz")
-ARCHIVE_SUFFIXES = (".zip", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _MAX_EXPANDED, _MAX_BRACES = 100_000, 20
 
 
@@ -78,7 +78,7 @@ def open_source(
 def choose(source: Any, options: TableOptions, downloads: Path | None = None) -> ImageSource:
     """Return the source that a name, a path or an object means; see `open_source`."""
     if not isinstance(source, str | os.PathLike):
-        if not isinstance(source, Iterable):
+        if not isinstance(source, Iterable) or isinstance(source, Mapping | bytes | bytearray):
             raise InputError(f"images must be a path, a name or an iterable, not {type(source).__name__}")
         return MemoryImages(source)
     text = os.fspath(source)
@@ -190,10 +190,21 @@ def _kind(path: Path) -> str:
     return "arrow" if suffix in arrow.SUFFIXES else "image" if suffix in SUFFIXES else "other"
 
 
+def holds_images(path: Path) -> bool:
+    """Return whether the name of a file ends like a list, a table or an archive of images."""
+    suffix = path.suffix.lower()
+    lists = (".txt", ".lst", ".json", *TABLE_SUFFIXES, *TAR_SUFFIXES, *ARCHIVE_SUFFIXES)
+    return suffix in lists or suffix in arrow.SUFFIXES
+
+
 def _file(path: Path, options: TableOptions) -> ImageSource:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         raise InputError(f"{path} is one image: give the folder that holds the images, or a list of paths")
+    if suffix in UNREAD_SUFFIXES:
+        raise InputError(
+            f"{path} is {UNREAD_SUFFIXES[suffix]}: convert it to JPEG or PNG, and give the folder of images"
+        )
     if suffix in TAR_SUFFIXES or path.name.lower().endswith(".tar.gz"):
         return TarImages([path])
     if suffix in ARCHIVE_SUFFIXES:

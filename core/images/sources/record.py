@@ -22,6 +22,8 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
 """Name of a folder, a file prefix or a cell -> split."""
+_ADDED = re.compile(r"(?<=[a-z])[ _\-]?(?:set|data|split|images|imgs|photos|20\d\d)$")
+"""Words and years behind the name of a split."""
 MOST_CONTENT = 64_000_000
 """Largest image file that is read into memory as a whole, in bytes."""
 MOST_BYTES = 256 << 20
@@ -239,15 +241,22 @@ def collect(source: ImageSource, note: Note, name: str) -> ImageSet:
         The source is unreadable or holds no image.
     """
     found: dict[str, ImageRecord] = {}
-    for record in source.records(note):
+    left: list[tuple[str, str]] = []
+
+    def leave(id: str, reason: str) -> None:
+        left.append((id, reason))
+        note(id, reason)
+
+    for record in source.records(leave):
         if "\0" in record.id or (record.path is not None and "\0" in str(record.path)):
-            note(record.id.replace("\0", "?"), "its name contains a null character")
+            leave(record.id.replace("\0", "?"), "its name contains a null character")
         elif record.id in found:
-            note(record.id, "listed more than once; the first is used")
+            leave(record.id, "listed more than once; the first is used")
         else:
             found[record.id] = record
     if not found:
-        raise InputError(f"no images in {name}")
+        why = f": {len(left):,} left out, the first {left[0][0]!r:.80}: {left[0][1]}" if left else ""
+        raise InputError(f"no images in {name}{why}")
     records = tuple(sorted(found.values(), key=lambda record: record.id))
     counts = Counter(label for record in records for label in record.labels or ())
     notes = list(source.notes)
@@ -274,8 +283,8 @@ def _label_note(counts: Counter[str], rule: str, records: Sequence[ImageRecord])
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split named by a folder, a file prefix or a cell."""
-    return SPLIT_NAMES.get(name.strip().lower())
+    """Return the split named by a folder, a file prefix or a cell, also as ``train2017`` or ``Test_set``."""
+    return SPLIT_NAMES.get(_ADDED.sub("", name.strip().lower()))
 
 
 def split_of_file(path: Path) -> Split | None:

@@ -1,6 +1,7 @@
 """Images named in tables and in lists."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from inficond.core.images.walk import relative_name
 from inficond.core.tables import Column, RawTable, TableOptions, decode_text, read_table
 from inficond.core.tables.cells import class_names, splits_names
 from inficond.core.tables.columns import image_column, label_column
-from inficond.core.tables.names import normal_name
+from inficond.core.tables.names import FILE, normal_name
+from inficond.core.tables.reader import refuse_foreign
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ class PathList:
     def records(self, note: Note) -> Iterator[ImageRecord]:
         """Find the images; see `ImageSource`."""
         try:
-            text, encoding = decode_text(read_given(self.path), self.path, self._options.encoding)
+            data = read_given(self.path)
+            refuse_foreign(self.path, data)
+            text, encoding = decode_text(data, self.path, self._options.encoding)
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {system_reason(error)}") from error
         except InputError as error:
@@ -188,9 +192,19 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
     -------
     list of (str, Path)
         Ids are relative to the list's folder where all paths lie in it, else to their common folder.
+
+    Raises
+    ------
+    InputError
+        None of the files exists.
     """
     home = source.resolve().parent
     paths = [_existing(home, name) for name in names]
+    if not any(os.path.lexists(path) for path in paths):
+        raise InputError(
+            f"{source}: none of the {len(names):,} listed files exists, for example {names[0]!r:.120}: "
+            f"{_advice(names[0])}"
+        )
     root = home
     if not all(path.is_relative_to(home) for path in paths):
         try:
@@ -200,6 +214,18 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
     return [(relative_name(p, root) if p.is_relative_to(root) else p.as_posix(), p) for p in paths]
 
 
+def _advice(name: str) -> str:
+    """Return what to do about a listed name that is not a file."""
+    if re.match(r"[A-Za-z][\w+.\-]*://|data:", name) and not name.startswith("file:"):
+        return "addresses and data inside a list are not read; download the images, and give their folder"
+    if not FILE.fullmatch(name):
+        return (
+            "write the path of one file, with its extension; if this is a table of labels, give the folder "
+            "of the images instead, and the table with --labels"
+        )
+    return "paths start at the folder of the list; correct them, or give the folder of the images instead"
+
+
 def _existing(home: Path, name: str) -> Path:
     path = Path(os.path.normpath(home / name))
     if name[:1] in "\"'~" or name.startswith("file://"):
@@ -207,6 +233,10 @@ def _existing(home: Path, name: str) -> Path:
         bare = unquote(bare.removeprefix("file://")) if bare.startswith("file://") else bare
         other = Path(os.path.normpath(home / in_home(bare)))
         if not os.path.exists(path) and os.path.exists(other):
+            return other
+    if "%" in name and not os.path.exists(path):
+        other = Path(os.path.normpath(home / unquote(name)))
+        if os.path.exists(other):
             return other
     if ("\\" in name or not name.isascii()) and not os.path.exists(path):
         for form in ("NFC", "NFD"):

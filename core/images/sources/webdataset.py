@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, printable
 from inficond.core.file_access import open_regular, read_regular
 from inficond.core.images.decode import UnreadableImage
+from inficond.core.images.signatures import UNREAD_SUFFIXES
 from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file
-from inficond.core.images.walk import SUFFIXES
+from inficond.core.images.walk import SUFFIXES, SYSTEM_FOLDERS
 from inficond.core.strict_json import parse_json
+from inficond.core.tables import decode_text
 from inficond.core.tables.cells import class_name
 
 LABEL_KEYS = ("class", "label", "class_name", "label_name", "labels", "classes", "category", "tags")
@@ -49,7 +51,7 @@ class TarImages:
         if not pictured:
             raise InputError(f"no images in {self._paths[0]}{', …' if len(self._paths) > 1 else ''}")
         for path, key, sample in samples:
-            if sample.image is None:
+            if sample.image is None and not sample.noted:
                 note(f"{path.name}#{key}", "a sample without an image")
         labels = self._labels([sample for _, _, sample in pictured])
         several = len({key + s.suffix for _, key, s in pictured}) < len(pictured)
@@ -93,9 +95,12 @@ class TarImages:
         for folder in dict.fromkeys(path.parent for path in self._paths):
             for name in NAME_FILES:
                 try:
-                    lines = read_regular(folder / name, limit=_MAX_NAMES).decode("utf-8-sig").splitlines()
-                except (OSError, ValueError):
+                    content = read_regular(folder / name, limit=_MAX_NAMES)
+                except FileNotFoundError:
                     continue
+                except OSError as error:
+                    raise InputError(f"cannot read {folder / name}: {error.strerror}") from error
+                lines = decode_text(content, folder / name)[0].splitlines()
                 self.notes.append(f"names of classes in {name}")
                 return [line.strip() for line in lines if line.strip()]
         return []
@@ -107,11 +112,17 @@ class _Sample:
     def __init__(self) -> None:
         self.image: tuple[int, int] | None = None
         self.suffix = ""
+        self.others: list[tuple[str, tuple[int, int]]] = []
+        """Ending and place of further images."""
         self.texts: dict[str, str] = {}
+        self.noted = False
 
 
 def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
-    """Return the samples of an archive; the rest of a damaged archive is left out."""
+    """Return the samples of an archive; the rest of a damaged archive is left out.
+
+    In an archive without classes and texts, each image is a sample of its own: names may contain dots.
+    """
     if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
         raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
     samples: dict[str, _Sample] = {}
@@ -120,7 +131,13 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
             length = os.fstat(file.fileno()).st_size
             for member in archive:
                 name = PurePosixPath(member.name)
-                if not member.isfile() or name.name.startswith("."):
+                if name.name.startswith(".") or SYSTEM_FOLDERS.intersection(
+                    map(str.casefold, name.parts[:-1])
+                ):
+                    continue
+                if not member.isfile():
+                    if name.suffix.lower() in SUFFIXES:
+                        note(f"{path.name}#{printable(member.name)}", "a link inside the archive: left out")
                     continue
                 if name.is_absolute() or ".." in name.parts or not member.name.isprintable():
                     note(path.name, f"the name of the member {member.name!r:.80} is not usable: left out")
@@ -131,17 +148,39 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
                     raise tarfile.ReadError("unexpected end of data")
                 sample = samples.setdefault(key, _Sample())
                 suffix = f".{ending.rpartition('.')[2].lower()}"
+                place = member.offset_data, member.size
                 if suffix in SUFFIXES and sample.image is None:
-                    sample.image, sample.suffix = (member.offset_data, member.size), f".{ending}"
+                    sample.image, sample.suffix = place, f".{ending}"
+                elif suffix in SUFFIXES:
+                    sample.others.append((f".{ending}", place))
+                elif suffix in UNREAD_SUFFIXES:
+                    sample.noted = True
+                    note(
+                        f"{path.name}#{member.name}", f"{UNREAD_SUFFIXES[suffix]}; convert it to JPEG or PNG"
+                    )
                 elif ending.lower() in ("cls", "json", "txt") and member.size <= _MAX_TEXT:
                     content = archive.extractfile(member)
                     assert content is not None
-                    sample.texts[ending.lower()] = content.read().decode("utf-8", "replace").strip()
+                    try:
+                        text, _ = decode_text(content.read(), f"{path.name}#{member.name}")
+                    except InputError as error:
+                        note(f"{path.name}#{member.name}", f"not read: {error}")
+                        continue
+                    sample.texts[ending.lower()] = text.strip()
     except (tarfile.TarError, OSError, EOFError) as error:
         if not samples:
             raise InputError(f"{path} cannot be read as a tar archive: {error}") from error
         note(path.name, f"damaged after {len(samples):,} samples ({error}); they are used")
-    yield from samples.items()
+    plain = not any(sample.texts for sample in samples.values() if sample.image is not None)
+    for key, sample in samples.items():
+        yield key, sample
+        for ending, place in sample.others:
+            if plain:
+                other = _Sample()
+                other.image, other.suffix = place, ending
+                yield key, other
+            else:
+                note(f"{path.name}#{key}{ending}", "a further image of its sample: left out")
 
 
 def _read(path: Path, offset: int, size: int, modified: int) -> bytes:

@@ -10,6 +10,7 @@ from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import MOST_GIVEN, read_given, read_regular
 from inficond.core.images.sources.record import ImageRecord, Note, Split
 from inficond.core.images.walk import relative_name, walk
+from inficond.core.tables.encoding import decode_text
 
 CONFIG_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_NAMES = 16 << 20
@@ -118,7 +119,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f'{path}: reading YAML needs the extra `data` (pip install "inficond[data]")'
         ) from None
     try:
-        found = yaml.safe_load(read_given(path, MOST_NAMES).decode("utf-8-sig"))
+        found = yaml.safe_load(decode_text(read_given(path, MOST_NAMES), path)[0])
     except InputError:
         raise
     except (
@@ -127,9 +128,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         yaml.YAMLError,
         RecursionError,
     ) as error:  # ValueError: a date such as 2001-99-99
-        raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{path} cannot be read as YAML ({str(error).splitlines()[0]}): correct it, or rename it if it "
+            "does not describe the images"
+        ) from error
     if not isinstance(found, dict):
-        raise InputError(f"{path} does not describe a data set")
+        raise InputError(
+            f"{path} does not describe a data set (`names`, `train`, `val`): rename it if it is another file"
+        )
     return found
 
 
@@ -138,7 +144,10 @@ def _class_names(names: Any, config: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
-        raise InputError(f"{config} has no `names`, the list of classes")
+        raise InputError(
+            f"{config} has no `names`, the list of classes: add it, or rename the file if it does not "
+            "describe the images"
+        )
     if not all(isinstance(name, str | int | float) for name in names.values()):
         raise InputError(f"{config}: `names` is not a list of class names")
     try:
@@ -149,7 +158,7 @@ def _class_names(names: Any, config: Path) -> dict[int, str]:
 
 def _lines(path: Path, limit: int) -> list[str]:
     """Return the lines of a text file that are not empty."""
-    text = read_given(path, limit).decode("utf-8-sig", "replace")
+    text, _ = decode_text(read_given(path, limit), path)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
