@@ -127,7 +127,7 @@ RPC_ROUTES = (
     _rpc("rename", "name a step", 32 * KIB),
     _rpc("add_concept", "add a concept"),
     _rpc("drop_concept", "remove a concept"),
-    _rpc("choose_words", "accept and reject words, add concepts by example", 64 * KIB),
+    _rpc("choose_words", "accept, reject and rename words, add concepts by example", 64 * KIB),
     _rpc("region_at", "find the region of an image at a place"),
     _rpc("override", "correct the teacher's answer for an image"),
     _rpc("set_lambda", "change λ"),

@@ -273,7 +273,7 @@ class RpcServer:
         return self._stepped(visitor, request, node)
 
     def choose_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Accept and reject words, and add concepts by example."""
+        """Accept, reject and rename words, and add concepts by example."""
         with visitor.step() as session:
             lines = choose(session, request)
             node = session.current

@@ -8,6 +8,7 @@ from inficond.core.progress import Progress
 from inficond.core.report.pictures import ReportPictures
 from inficond.core.sessions.discovery import discover_concepts
 from inficond.core.sessions.examples import example_images
+from inficond.core.sessions.renamed_concepts import label_of
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.shown_concepts import (
     SUFFIX,
@@ -31,9 +32,10 @@ MOST_EXAMPLES = 12
 
 
 class ProposedWord(TypedDict):
-    """A proposed word, and what is known of it."""
+    """A proposed word, the name that a person gave it (or the word), and what is known of it."""
 
     word: str
+    label: str
     cls: str
     text: str
     concept: bool
@@ -81,6 +83,7 @@ def words_payload(visitor: Visitor, progress: Progress) -> WordsPayload:
     words: list[ProposedWord] = [
         {
             "word": one.word,
+            "label": label_of(one.word),
             "cls": one.cls,
             "text": one.text.removeprefix(f"{one.word}: "),
             "concept": one.is_concept,
@@ -162,18 +165,19 @@ def region_at(visitor: Visitor, request: Mapping[str, Any]) -> PickedRegion:
 
 
 def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
-    """Accept and reject the words of a request, and add its concepts by example; return a line for each.
+    """Accept, reject and rename words, and add concepts by example, as a request says; return lines.
 
     Raises
     ------
     InputError
-        The request is invalid, or a word cannot be accepted or rejected.
+        The request is invalid, or a word cannot be accepted, rejected or renamed.
     """
     accept, reject = _words(request, "accept"), _words(request, "reject")
+    rename = _renamed(request)
     examples = _examples(session, request.get("examples", []))
-    if not accept and not reject and not examples:
-        raise InputError("choose a word to accept or to reject")
-    lines = choose_words(session, accept, reject) if accept or reject else []
+    if not accept and not reject and not rename and not examples:
+        raise InputError("choose a word to accept, to reject or to rename")
+    lines = choose_words(session, accept, reject, rename=rename) if accept or reject or rename else []
     for name, shown, not_shown in examples:
         session.add_example(name, shown, not_shown)
         lines.append(f"{name}{SUFFIX}: added from {len(shown)} region{'s' * (len(shown) != 1)}")
@@ -199,6 +203,19 @@ def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], li
         example_vector(session.project, shown, not_shown)
         found.append((name, shown, not_shown))
     return found
+
+
+def _renamed(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return pairs of a word and its new name."""
+    value = request.get("rename", [])
+    if not isinstance(value, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in value
+    ):
+        raise InputError("the request needs a list 'rename' of pairs of a word and its new name")
+    if len(value) > MOST_CHOSEN:
+        raise InputError(f"rename has {len(value)} words: at most {MOST_CHOSEN} at a time")
+    return [(old, new) for old, new in value]
 
 
 def _words(request: Mapping[str, Any], name: str) -> list[str]:

@@ -87,9 +87,11 @@ class Node:
     focus : mapping or None
         ``label``, ``factor``, ``size`` and, for a list of images, ``images``.
     detail : mapping
-        ``concept`` for ``add`` and ``drop``; ``images`` and ``value`` for ``override``; ``lam`` for
-        ``lambda``; for ``threshold`` the request as ``at`` and the resulting ``thresholds``; for ``exam`` the
-        figures of `inficond.core.sessions.exam.exam_figures`.
+        ``concept`` for ``add`` and ``drop``; ``renamed`` and ``label``, the old and the new name, for an
+        ``add`` that renames a concept; ``shown`` and ``not_shown``, its examples, for an ``add`` of a concept
+        by example; ``images`` and ``value`` for ``override``; ``lam`` for ``lambda``; for ``threshold`` the
+        request as ``at`` and the resulting ``thresholds``; for ``exam`` the figures of
+        `inficond.core.sessions.exam.exam_figures`.
     note : str
         Remark of the person.
     lam : float
@@ -165,6 +167,8 @@ class Node:
             return f"{said}; no class says yes: {before:.0%} → {after:.0%}"
         if self.kind == "exam":
             return f"exam {self.detail['number']:d} on {self.detail['images']:,} locked images"
+        if "renamed" in self.detail:
+            return f"rename {self.detail['renamed']} to {self.detail['label']}"
         return f"{self.kind} concept {self.detail['concept']}"
 
     @property

@@ -83,6 +83,7 @@ class Steps(Protocol):
     def apply(self, cls: Sequence[str], actions: Sequence[Action], focus: Any, note: str) -> Node: ...
     def add_concept(self, word: str, note: str) -> Node: ...
     def add_example(self, name: str, shown: Any, not_shown: Any, note: str) -> Node: ...
+    def rename_concept(self, old: str, new: str, note: str) -> Node: ...
     def drop_concept(self, name: str, note: str) -> Node: ...
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str) -> Node: ...
     def set_lambda(self, lam: float, note: str) -> Node: ...
@@ -147,6 +148,8 @@ def _take(session: Steps, step: Step, number: int, skipped: list[Skipped]) -> No
         return kept
 
     detail = step.detail or {}
+    if step.kind == "add" and _is_there(session, detail.get("renamed")):
+        return session.rename_concept(str(detail["renamed"]), str(detail.get("label", "")), step.note)
     if step.kind == "add" and "shown" in detail:
         name = str(detail["concept"])
         return session.add_example(name, detail["shown"], detail.get("not_shown") or [], step.note)
@@ -177,6 +180,10 @@ def _take(session: Steps, step: Step, number: int, skipped: list[Skipped]) -> No
     elif focus is not None and "conditions" not in focus:
         keep([str(focus["label"])], SUBSETS, "subset")
     return session.apply(classes, actions, focus, step.note)
+
+
+def _is_there(session: Steps, concept: Any) -> bool:
+    return isinstance(concept, str) and concept in session.concepts and concept not in session.dropped
 
 
 def _what(step: Step) -> str:

@@ -29,6 +29,7 @@ from inficond.core.progress import Progress
 from inficond.core.project import files
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.project.image_map import ImageMap, image_map, stored_map
+from inficond.core.sessions.renamed_concepts import original_word
 from inficond.core.sessions.shown_concepts import SUFFIX
 from inficond.core.sessions.word_embeddings import WordEmbeddings
 from inficond.core.tuning.workspace import Workspace
@@ -245,7 +246,8 @@ class ProjectContext:
         if concept.endswith(SUFFIX):
             return None
         word, text = self.words.embedding(concept), self.words.text(concept)
-        meter = ClearnessOfWords(word[None], text[None], load_corpus(None).embeddings, [concept])
+        name = original_word(concept) or concept
+        meter = ClearnessOfWords(word[None], text[None], load_corpus(None).embeddings, [name])
         return float(meter.of(cells, regions, assignment)[0])
 
     @cached_property
@@ -273,6 +275,9 @@ class ProjectContext:
 
     def column(self, word: str) -> NDArray[np.float32]:
         """Compute the concept vector entries of a word from the stored regions, (N,)."""
+        original = original_word(word)
+        if original is not None and original in self.project.concepts:  # the values that the fit has seen
+            return np.array(self.project.X[:, self.project.concepts.index(original)], np.float32)
         embedding = self.words.embedding(word)[None]
         regions = self.project.region_embeddings
         out = np.empty(len(regions), np.float32)

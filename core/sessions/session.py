@@ -21,9 +21,10 @@ from inficond.core.project.folder import ProjectFolder
 from inficond.core.project.results_table import results_table
 from inficond.core.sessions.exam import TakenExam, last_exam, take_exam
 from inficond.core.sessions.project_context import ProjectContext
+from inficond.core.sessions.renamed_concepts import label_of, new_name
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
-from inficond.core.sessions.shown_concepts import SUFFIX, Example, check_examples
+from inficond.core.sessions.shown_concepts import SUFFIX, Example, check_examples, distinct_label
 from inficond.core.students import Students
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
@@ -344,38 +345,65 @@ class Session:
             user = None if self.history.persistent else self.history
             self.context.words.define(full, shown, not_shown, user)
             state, certificates = concept_steps.added(self.workspace, self.state, full)
-            detail = {"concept": full, "shown": [list(pair) for pair in shown]}
-            if not_shown:
-                detail["not_shown"] = [list(pair) for pair in not_shown]
+            detail = {"concept": full, **_as_detail(shown, not_shown)}
             return self.history.commit("add", state, certificates, detail=detail, note=note)
 
-    def rename_concept(self, old: str, new: str, note: str = "") -> Node:
-        """Drop a concept, and add what it showed as a concept by example under another name.
+    def rename_concept(self, old: str, new: str, note: str = "", by_example: bool = False) -> Node:
+        """Rename a concept in one step.
 
-        The examples are the evidence regions of the training images with the largest values.
+        A word keeps its vector, evidence, weights and bounds; its name becomes ``NEW (was OLD)``. A concept
+        by example keeps its examples.
+
+        Parameters
+        ----------
+        old, new : str
+            The concept, and its new name.
+        note : str
+            Stored with the node.
+        by_example : bool
+            In two steps, drop the concept and add what it showed as a concept by example: the evidence
+            regions of the training images with the largest values.
 
         Raises
         ------
         InputError
-            The old concept is unknown or dropped, or no training image shows it.
+            The old concept is unknown or dropped, or the name is empty, too long or that of another concept.
 
         Examples
         --------
         >>> node = session.rename_concept("foam", "white water")
+        >>> node.title
+        'rename foam to white water'
         >>> session.concepts[-1], "foam" in session.dropped
-        ('white water (by example)', True)
+        ('white water (was foam)', True)
         """
         with self._lock:
             if old not in self.columns.index:
                 raise unknown("concept", old, self.columns.names)
-            rows = self.project.training_rows
-            values = self.columns.training[:, self.columns.index[old]]
-            best = rows[np.argsort(-values, kind="stable")[:RENAMED_EXAMPLES]]
-            examples = [
-                (str(self.image_ids[row]), self.queries.evidence(row, old).region) for row in best.tolist()
-            ]
-            self.drop_concept(old, note)
-            return self.add_example(new, examples, note=note)
+            in_force = [name for name in self.columns.names if name not in self.state.dropped]
+            examples = self.context.words.examples(old)
+            full = new_name(old, new, in_force, by_example or examples is not None)
+            if by_example:
+                regions = self._evidence_regions(old)
+                self.drop_concept(old, note)
+                return self.add_example(full, regions, note=note)
+            detail: dict[str, Any] = {"renamed": old, "label": label_of(full)}
+            if examples is not None:
+                user = None if self.history.persistent else self.history
+                if user is not None:
+                    full = distinct_label(label_of(full), *examples) + SUFFIX
+                self.context.words.define(full, *examples, user)
+                detail |= _as_detail(*examples)
+            detail["concept"] = full
+            state, certificates = concept_steps.renamed(self.workspace, self.state, old, full)
+            return self.history.commit("add", state, certificates, detail=detail, note=note)
+
+    def _evidence_regions(self, concept: str) -> list[Example]:
+        """Return the evidence regions of the training images with the largest values of a concept."""
+        rows = self.project.training_rows
+        values = self.columns.training[:, self.columns.index[concept]]
+        best = rows[np.argsort(-values, kind="stable")[:RENAMED_EXAMPLES]].tolist()
+        return [(str(self.image_ids[row]), self.queries.evidence(row, concept).region) for row in best]
 
     def drop_concept(self, name: str, note: str = "") -> Node:
         """Fix the weight of a concept to 0 in every class and refit.
@@ -806,6 +834,12 @@ class Session:
     def students(self) -> Students:
         """The students at the current node, ready to predict, save or export."""
         return self.queries.students
+
+
+def _as_detail(shown: Sequence[Example], not_shown: Sequence[Example]) -> dict[str, Any]:
+    """Return examples as a node stores them."""
+    named = {"shown": shown, "not_shown": not_shown}
+    return {key: [list(pair) for pair in pairs] for key, pairs in named.items() if pairs}
 
 
 def _action_list(actions: Actions) -> list[Action]:

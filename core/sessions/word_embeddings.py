@@ -17,6 +17,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.encoder import Encoder
 from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
+from inficond.core.sessions.renamed_concepts import original_word
 from inficond.core.sessions.shown_concepts import SUFFIX, Example, example_vector
 from inficond.core.sessions.word_grounding import WordGrounding
 from inficond.core.tuning.missing import vocabulary as missing_words
@@ -119,6 +120,9 @@ class WordEmbeddings:
                 return self._grounded[word]
         if word.endswith(SUFFIX):
             raise InputError(f"{word!r:.80} needs examples: show regions of images")
+        original = original_word(word)
+        if original is not None:
+            return self.embedding(original)
         found: NDArray[np.float32] = self._typed.get(word, lambda: self._embed(word))
         return found
 
@@ -147,7 +151,15 @@ class WordEmbeddings:
             return grounded
         if word in self._columns:
             return self.project_texts()[self._columns[word]]
+        original = original_word(word)
+        if original is not None:
+            return self.text(original)
         return self._typed_text(word)
+
+    def examples(self, name: str) -> tuple[tuple[Example, ...], tuple[Example, ...]] | None:
+        """Return the regions that define a concept by example, shown and not shown; None if none do."""
+        with self._lock:
+            return self._shown.get(name)
 
     def project_texts(self) -> NDArray[np.float32]:
         """Return the text vectors of the project's concepts, (K, D), not grounded.

@@ -14,6 +14,7 @@ from inficond.core.concepts.validity import Validity, word_validity
 from inficond.core.concepts.vocabulary import load_vocabulary, shipped_vectors
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress
+from inficond.core.sessions.renamed_concepts import new_name, original_word
 from inficond.core.sessions.shown_concepts import SUFFIX
 from inficond.core.students.name_prior import PROPOSED_STRENGTH, class_names
 from inficond.core.students.proposals import most_words, propose_words
@@ -124,7 +125,7 @@ class ProjectWords:
         texts = words.project_texts()[kept]
         typed = [Concept(w) for w in session.state.added if w not in session.dropped]
         vectors = [texts, *(words.embedding(c.name)[None] for c in typed)]
-        known = {c.name for c in (*own, *typed)} | session.dropped
+        known = {original_word(c.name) or c.name for c in (*own, *typed)} | session.dropped
         further, more = words.vocabulary(progress=progress)
         new = [i for i, word in enumerate(further) if word not in known]
         concepts = (*own, *typed, *(Concept(further[i]) for i in new))
@@ -140,7 +141,8 @@ class ProjectWords:
             if shipped is None
             else (words, shipped[: len(words)])
         )
-        known = {name.casefold() for name in (*self.corpus.names, *self._session.dropped)}
+        taken = (*self.corpus.names, *self._session.dropped)
+        known = {(original_word(name) or name).casefold() for name in taken}
         kept = [i for i, word in enumerate(vectors[0]) if word.casefold() not in known]
         concepts = (*self.corpus.concepts, *(Concept(vectors[0][i]) for i in kept))
         return Corpus(concepts, np.concatenate([self.corpus.embeddings, vectors[1][kept]]).astype(np.float32))
@@ -226,9 +228,13 @@ class ProjectWords:
 
 
 def choose_words(
-    session: "Session", accept: Sequence[str] = (), reject: Sequence[str] = (), note: str = ""
+    session: "Session",
+    accept: Sequence[str] = (),
+    reject: Sequence[str] = (),
+    note: str = "",
+    rename: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """Drop rejected words, then add accepted ones; return a line for each.
+    """Drop rejected words, rename words, then add accepted ones; return a line for each.
 
     Parameters
     ----------
@@ -240,11 +246,14 @@ def choose_words(
         Concepts.
     note : str
         Stored with the steps.
+    rename : sequence of (str, str)
+        Concepts or proposed words, each with its new name. A proposed word becomes a concept.
 
     Raises
     ------
     InputError
-        A rejected word is not a concept, or an accepted one cannot be a concept. Nothing is changed.
+        A rejected word is not a concept, an accepted one cannot be a concept, or a new name is not possible.
+        Nothing is changed.
     """
     accept = list(dict.fromkeys(" ".join(word.split()) for word in accept))
     for word in accept:
@@ -252,6 +261,8 @@ def choose_words(
     unknown_words = [w for w in reject if w not in session.concepts]
     if unknown_words:
         raise InputError(f"{unknown_words[0]!r} is not a concept of this project, so it cannot be rejected")
+    words = ProjectWords(session) if accept or any(not _in_force(session, old) for old, _ in rename) else None
+    names = _new_names(session, accept, reject, rename, words)
     lines = []
     for word in dict.fromkeys(reject):
         if word in session.dropped:
@@ -259,11 +270,17 @@ def choose_words(
             continue
         session.drop_concept(word, note)
         lines.append(f"{word}: rejected")
-    words = ProjectWords(session) if accept else None
+    for (old, new), full in zip(rename, names):
+        if _in_force(session, old):
+            full = session.rename_concept(old, new, note).detail["concept"]
+            lines.append(f"{old}: renamed; it is called {full!r} now")
+        else:
+            session.add_concept(full, note)
+            lines.append(f"{old}: accepted as {full!r}")
     added: list[str] = []
     for word in accept:
         assert words is not None
-        if word in session.concepts and word not in session.dropped:
+        if _in_force(session, word):
             lines.append(f"{word}: a concept already")
             continue
         if word not in session.dropped:
@@ -275,3 +292,29 @@ def choose_words(
         lines.append(f"{word}: accepted")
         added.append(word)
     return lines if words is None else lines + words.remarks(added)
+
+
+def _in_force(session: "Session", word: str) -> bool:
+    return word in session.concepts and word not in session.dropped
+
+
+def _new_names(
+    session: "Session",
+    accept: Sequence[str],
+    reject: Sequence[str],
+    rename: Sequence[tuple[str, str]],
+    words: ProjectWords | None,
+) -> list[str]:
+    """Return the full new name of each renamed word; nothing is changed."""
+    old_names = [old for old, _ in rename]
+    twice = [old for i, old in enumerate(old_names) if old in (*accept, *reject, *old_names[:i])]
+    if twice:
+        raise InputError(f"{twice[0]!r} is renamed, and chosen in another way too: choose one of them")
+    in_force = [name for name in session.concepts if name not in session.dropped | set(reject)]
+    names: list[str] = []
+    for old, new in rename:
+        if not _in_force(session, old) and (words is None or old not in words.corpus.names):
+            raise InputError(f"{old!r:.60} is neither a concept nor a proposed word, so it cannot be renamed")
+        by_example = session.context.words.examples(old) is not None
+        names.append(new_name(old, new, (*in_force, *accept, *names), by_example))
+    return names

@@ -92,6 +92,59 @@ def wanting(workspace: Workspace, state: BranchState, concept: str) -> list[str]
     return out
 
 
+def renamed(
+    workspace: Workspace, state: BranchState, old: str, new: str, tol: float = TOLERANCE
+) -> tuple[BranchState, dict[str, Certificate]]:
+    """Move weights and bounds of a concept to a column of another name, drop the concept, and refit.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    state : BranchState
+    old, new : str
+        A concept, and a word or a dropped concept with the same vector.
+    tol : float
+        Relative tolerance of the refits.
+
+    Returns
+    -------
+    state, certificates
+        As returned by `refit`; the weights are those before, within the tolerance, unless the two names have
+        different penalties.
+
+    Raises
+    ------
+    InputError
+        The old concept is unknown or dropped, or the new one is in use or not printable.
+    """
+    workspace.check_tunable()
+    check_name(new)
+    columns = workspace.columns(state.added)
+    if old not in columns.index:
+        raise unknown("concept", old, columns.names)
+    if old in state.dropped:
+        raise InputError(f"{old!r} is dropped, so it cannot be renamed: add it again first")
+    if new in columns.index and new not in state.dropped:
+        raise InputError(f"{new!r} is a concept already: choose another name")
+    grows = new not in columns.index
+    if grows:
+        workspace.word(new)  # raises InputError where the encoder or the regions are missing
+    before, after = columns.index[old], columns.index.get(new, len(columns.names))
+    users = [cls for cls, one in state.classes.items() if one.weights[before] != 0 or old in one.bounds]
+    classes = {}
+    for cls, one in state.classes.items():
+        weights = np.append(one.weights, np.float32(0)) if grows else one.weights.copy()
+        weights[after], weights[before] = weights[before], 0
+        bounds = {new if name == old else name: bound for name, bound in one.bounds.items()}
+        classes[cls] = replace(one, weights=weights, bounds=bounds)
+    changed = replace(
+        state.with_classes(classes),
+        added=(*state.added, new) if grows else state.added,
+        dropped=(state.dropped - {new}) | {old},
+    )
+    return refit(workspace, changed, users, tol)
+
+
 def dropped(
     workspace: Workspace, state: BranchState, name: str, tol: float = TOLERANCE
 ) -> tuple[BranchState, dict[str, Certificate]]:

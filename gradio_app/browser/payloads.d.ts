@@ -445,6 +445,8 @@ export interface Parts {
 /** A word of the dialog "Which words?". */
 export interface ProposedWord {
   word: string;
+  /** The name that a person gave it, or the word. */
+  label: string;
   cls: string;
   text: string;
   concept: boolean;

@@ -1,4 +1,4 @@
-/** The dialog "Which words?": proposals class by class, with crops; accept, reject, type your own. */
+/** The dialog "Which words?": proposals class by class, with crops; accept, reject, rename, type your own. */
 
 import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
@@ -13,7 +13,8 @@ import { act } from "./steps.js";
 const ABOUT =
   "The students use the checked words. For each word you see images of the class with large values that " +
   "show it most clearly: with the evidence region in colour where it is clear, otherwise whole. Keep a " +
-  "word if the images show what it names.";
+  "word if the images show what it names. If they show something else, rename it: it keeps its images and " +
+  "weights, and is called “new name (was old name)”.";
 
 /** Words whose crops are requested together. */
 const CROPS_TOGETHER = 4;
@@ -44,11 +45,22 @@ export async function openWords() {
   const boxes = result.words.map((one) =>
     h("input", { type: "checkbox", checked: one.concept, "aria-label": `Use ${one.word}` }),
   );
+  const names = result.words.map((one, i) =>
+    h("input", {
+      type: "text",
+      maxlength: 80,
+      hidden: true,
+      "aria-label": `New name of ${one.word}`,
+      oninput: () => {
+        boxes[i].checked = true;
+      },
+    }),
+  );
   /** @type {HTMLElement[]} */
   const rows = [];
   result.words.forEach((one, i) => {
     if (one.cls !== result.words[i - 1]?.cls) rows.push(h("h3", { "data-name": "" }, one.cls));
-    rows.push(row(one, boxes[i]));
+    rows.push(row(one, boxes[i], names[i]));
   });
   own.placeholder = "words of your own, separated by commas";
   box.replaceChildren(h("p", { class: "muted" }, ABOUT), ...rows, own);
@@ -63,11 +75,22 @@ export async function openWords() {
       .split(",")
       .map((word) => word.trim())
       .filter(Boolean);
-    const accept = result.words.filter((one, i) => boxes[i].checked && !one.concept).map((one) => one.word);
-    const reject = result.words.filter((one, i) => !boxes[i].checked && one.concept).map((one) => one.word);
-    if (!accept.length && !reject.length && !typed.length) return dialog.close();
+    /** @type {Map<string, string>} */
+    const renamed = new Map();
+    result.words.forEach((one, i) => {
+      const name = newName(one, names[i]);
+      if (name && boxes[i].checked) renamed.set(one.word, name);
+    });
+    const chosen = (/** @type {boolean} */ wanted) =>
+      result.words.filter((one, i) => boxes[i].checked === wanted && one.concept !== wanted);
+    const accept = chosen(true)
+      .map((one) => one.word)
+      .filter((word) => !renamed.has(word));
+    const reject = chosen(false).map((one) => one.word);
+    if (!accept.length && !reject.length && !typed.length && !renamed.size) return dialog.close();
     use.disabled = true;
-    const step = await act("choose_words", { accept: [...new Set([...accept, ...typed])], reject });
+    const request = { accept: [...new Set([...accept, ...typed])], reject, rename: [...renamed] };
+    const step = await act("choose_words", request);
     use.disabled = false;
     if (step && !step.error) dialog.close();
   });
@@ -111,14 +134,51 @@ async function loadCrops(words, rows, isOpen) {
 }
 
 /**
+ * Return the name that a person typed for a word; empty if it keeps its name.
+ * @param {ProposedWord} one
+ * @param {HTMLInputElement} name
+ */
+function newName(one, name) {
+  const typed = name.value.trim().replace(/\s+/g, " ");
+  return name.hidden || typed === one.label ? "" : typed;
+}
+
+/**
  * @param {ProposedWord} one
  * @param {HTMLInputElement} box
+ * @param {HTMLInputElement} name The field for a new name, hidden at first.
  */
-function row(one, box) {
+function row(one, box, name) {
+  const edit = (/** @type {boolean} */ open) => {
+    name.hidden = !open;
+    rename.setAttribute("aria-expanded", String(open));
+    if (!open) return rename.focus();
+    name.value = one.label;
+    name.select();
+    name.focus();
+  };
+  const rename = button(`Rename ${one.word}`, {
+    icon: "pencil",
+    iconOnly: true,
+    kind: "quiet",
+    "aria-expanded": "false",
+    onclick: () => edit(Boolean(name.hidden)),
+  });
+  name.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // closes the field, not the dialog
+    edit(false);
+  });
   return h(
     "div",
     { class: "word-row" },
-    h("label", {}, box, h("b", { "data-name": "" }, one.word), h("span", { class: "muted" }, one.text)),
+    h(
+      "div",
+      { class: "word-head" },
+      h("label", {}, box, h("b", { "data-name": "" }, one.word), h("span", { class: "muted" }, one.text)),
+      rename,
+      name,
+    ),
     h("div", { class: "word-crops" }, h("span", { class: "muted" }, "looking for images…")),
   );
 }

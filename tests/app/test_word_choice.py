@@ -111,6 +111,26 @@ def test_visitors_give_one_name_to_different_regions(page: RpcServer) -> None:
     assert owner.concepts[-1] == "gleam (by example)"
 
 
+def test_a_word_is_renamed_and_shown_under_its_new_name(page: RpcServer) -> None:
+    token = call(page, "hello")["token"]
+    stepped = call(page, "choose_words", token=token, rename=[["green", "leaf  green"]])
+    assert stepped["said"] == "green: renamed; it is called 'leaf green (was green)' now."
+    assert stepped["title"] == "rename green to leaf green"
+    words = words_payload(page.visitors.get(token, NOBODY.address)[0], Silent())["words"]
+    found = next(one for one in words if one["word"] == "leaf green (was green)")
+    assert found["label"] == "leaf green"
+    assert found["concept"]
+
+
+def test_visitors_rename_different_words_to_one_name(page: RpcServer) -> None:
+    tokens = [call(page, "hello")["token"] for _ in range(2)]
+    for token, word in zip(tokens, ["red", "green"]):
+        assert "error" not in call(page, "choose_words", token=token, rename=[[word, "thing"]])
+    sessions = [page.visitors.get(token, NOBODY.address)[0].session for token in tokens]
+    columns = [session.workspace.word(session.concepts[-1]) for session in sessions]
+    assert (columns[0] != columns[1]).any()
+
+
 @pytest.mark.parametrize("request_", [{"image": "x"}, {"x": 2.0, "y": 0.5}, {"x": "a", "y": None}])
 def test_a_place_that_does_not_exist_is_one_clear_line(page: RpcServer, request_: dict[str, Any]) -> None:
     token = call(page, "hello")["token"]
@@ -135,6 +155,24 @@ def test_a_place_that_does_not_exist_is_one_clear_line(page: RpcServer, request_
         ),
         ({"accept": "red"}, "list of words"),
         ({}, "choose a word"),
+        ({"rename": {}}, "a list 'rename' of pairs"),
+        ({"rename": [["red"]]}, "a list 'rename' of pairs"),
+        ({"rename": [["red", 3]]}, "a list 'rename' of pairs"),
+        ({"rename": [["red", f"w{i}"] for i in range(61)]}, "at most 60"),
+        ({"rename": [["red", "  "]]}, "1 to 100"),
+        ({"rename": [["red", "word " * 60]]}, "1 to 100"),
+        ({"rename": [["red", "a\u202eb"]]}, "1 to 100"),
+        ({"rename": [["red", "x" * 95]]}, "too long"),
+        ({"rename": [["red", "red"]]}, "has this name already"),
+        ({"rename": [["red", "Blue"]]}, "is the name of another concept"),
+        ({"rename": [["red", "gold"]], "accept": ["gold"]}, "is the name of another concept"),
+        ({"rename": [["red", "gold"], ["blue", "gold"]]}, "is the name of another concept"),
+        ({"rename": [["red", "gold"], ["red", "sun"]]}, "chosen in another way too"),
+        ({"rename": [["red", "gold"]], "reject": ["red"]}, "chosen in another way too"),
+        ({"rename": [["red", "gold (was blue)"]]}, "leave out the ending"),
+        ({"rename": [["red", "gold (by example)"]]}, "leave out the ending"),
+        ({"rename": [["no such word", "gold"]]}, "neither a concept nor a proposed word"),
+        ({"rename": [["red", "gold"], ["blue", ""]], "reject": ["green"]}, "1 to 100"),
         ({"reject": ["sofa"]}, "is not a concept"),
         ({"accept": ["x" * 101], "reject": ["red"]}, "1 to 100"),
         ({"accept": [f"w{i}" for i in range(61)]}, "at most 60"),

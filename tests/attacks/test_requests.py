@@ -219,7 +219,7 @@ FIELDS = {
     "set_lambda": ("lam",), "set_thresholds": ("at",), "compare": ("a", "b", "cls"), "job": ("job",),
     "cancel_job": ("job",), "start_export": ("kind",), "start_project": ("files", "name"),
     "open_project": ("project",), "classify": ("path", "name"),
-    "choose_words": ("accept", "reject", "examples"), "region_at": ("image", "x", "y"),
+    "choose_words": ("accept", "reject", "rename", "examples"), "region_at": ("image", "x", "y"),
 }  # fmt: skip
 
 

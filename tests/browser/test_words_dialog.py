@@ -28,6 +28,42 @@ def test_words_are_accepted_and_rejected_in_the_dialog(open_page: Opener) -> Non
     expect(said).to_contain_text("fluffy fur: accepted")
 
 
+def test_a_word_is_renamed_in_the_dialog(open_page: Opener) -> None:
+    page = open_page()
+    page.click("#view-configuration >> text=Words")
+    dialog = page.locator("dialog.inf-dialog")
+    row = dialog.locator(".word-row", has=page.locator("input:checked")).first
+    row.wait_for(timeout=120_000)
+    word = row.locator("b").inner_text()
+    rename, name = row.get_by_role("button", name="Rename"), row.get_by_label(f"New name of {word}")
+    rename.click()
+    expect(name).to_be_focused()
+    name.press("Escape")
+    expect(name).to_be_hidden()
+    expect(rename).to_be_focused()
+    rename.press("Enter")
+    name.fill("x" * 80)
+    row.locator("img").first.wait_for(timeout=60_000)
+    check_accessibility(page, "rename a word")
+    dialog.get_by_label("Words of your own, separated by commas").fill("word " * 60)
+    dialog.get_by_role("button", name="Use these words").click()
+    expect(page.locator(".inf-messages")).to_contain_text("1 to 100 printable characters")
+    dialog.get_by_label("Words of your own, separated by commas").fill("")
+    expect(name).to_have_value("x" * 80)  # nothing typed is lost
+    name.fill("thing I know")
+    screenshot(page, "rename a word")
+    dialog.get_by_role("button", name="Use these words").click()
+    expect(dialog).to_have_count(0, timeout=60_000)
+    full = f"thing I know (was {word})"
+    expect(page.locator(".inf-messages")).to_contain_text(f"it is called '{full}' now")
+    expect(page.locator(f'#view-influence [data-concept="{full}"]').first).to_be_visible()
+    expect(page.locator('#view-provenance [aria-current="true"]')).to_contain_text(
+        f"rename {word} to thing I know"
+    )
+    page.locator("#view-provenance").get_by_role("button", name="Undo").click()
+    expect(page.locator(f'#view-influence [data-concept="{full}"]')).to_have_count(0)
+
+
 def test_a_group_of_regions_gets_a_name_and_becomes_a_concept(open_page: Opener) -> None:
     page = open_page()
     page.click("#view-configuration >> text=Words")

@@ -54,7 +54,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "rename": {"token": "$token", "node": "$node", "text": "the one"},
     "add_concept": {"token": "$token", "word": "c3"},
     "drop_concept": {"token": "$token", "concept": "c3"},
-    "choose_words": {"token": "$token", "accept": ["c1"], "reject": ["c2"],
+    "choose_words": {"token": "$token", "accept": ["c1"], "reject": ["c2"], "rename": [["c4", "d"]],
                      "examples": [{"name": "seed", "shown": [["photos/0003.jpg", 0]], "not_shown": []}]},
     "start_words": {"token": "$token", "crops_of": [["c1", "a"]]},
     "start_discovery": {"token": "$token", "cls": "boat"},

@@ -185,9 +185,9 @@ def test_a_place_in_an_image_names_its_region(project: Project) -> None:
         parse_example(project, f"{image}@2,0")
 
 
-def test_a_renamed_concept_keeps_what_it_showed(project: Project) -> None:
+def test_a_concept_renamed_by_example_keeps_what_it_showed(project: Project) -> None:
     session = project.session()
-    session.rename_concept("blue", "water")
+    session.rename_concept("blue", "water", by_example=True)
     assert "blue" in session.dropped
     values = session.workspace.word("water" + SUFFIX)
     assert np.corrcoef(values, np.asarray(project.X[:, project.concepts.index("blue")]))[0, 1] > 0.9

@@ -235,7 +235,7 @@ def replaced_facts(projects: Projects) -> Facts:
     session = projects.demo
     images = [session.image_ids[row] for row in example_images(session, "ball", 4)]
     before, weights = fidelity(session, "fruit"), words(session, "fruit")
-    session.rename_concept("ball", "round fruit")
+    session.rename_concept("ball", "round fruit", by_example=True)
     return {
         "images": images, "words": weights, "words_after": words(session, "fruit"),
         "fidelity": [before, fidelity(session, "fruit")],

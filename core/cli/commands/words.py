@@ -9,6 +9,7 @@ examples:
   inficond words DIR --accept meadow --reject hedgehog --reject saw
   inficond words DIR --show "seed head" a.jpg@0.5,0.4 b.jpg@0.3,0.6 c.jpg
   inficond words DIR --add "yellow centre" --rename moss="green leaves"
+  inficond words DIR --rename ball="round fruit" --by-example
   inficond words DIR --discover
   inficond words DIR --name 3="fluffy ball"
 """
@@ -47,7 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="drop a concept, and make what it showed a concept under your own name",
+        help="give a concept or a proposed word your own name; its vector, evidence and weights stay",
+    )
+    add(
+        "--by-example",
+        action="store_true",
+        help="with --rename: drop the concept, and make the regions that it showed a concept by example",
     )
     add("--add", action="append", default=[], metavar="W", help="make a word of your own a concept")
     add(
@@ -83,7 +89,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.most is not None and args.most < 1:
         raise InputError(f"--most must be at least 1, not {args.most}")
     project = Project.open(args.project)
-    if args.accept or args.reject or args.add or args.rename or args.show or args.not_like or args.name:
+    changes = (args.accept, args.reject, args.add, args.rename, args.by_example)
+    if any((*changes, args.show, args.not_like, args.name)):
         return _change(project, args, out)
     if args.discover:
         return _discover(project, args, out)
@@ -198,13 +205,15 @@ def _change(project: Any, args: argparse.Namespace, out: Output) -> int:
         raise InputError("--not-like needs one --show NAME IMAGE")
     examples = [(name, [parse_example(project, text) for text in regions]) for name, *regions in args.show]
     unlike = [parse_example(project, text) for text in args.not_like]
+    if args.by_example and not renamed:
+        raise InputError("--by-example needs --rename OLD=NEW")
     session = project.session("main")
     started = time.monotonic()
     with session.exclusive():
         examples += _named(session, args.name, args.most)
-        lines = choose_words(session, given, args.reject, args.note)
-        for old, new in renamed:
-            session.rename_concept(old, new, args.note)
+        lines = choose_words(session, given, args.reject, args.note, () if args.by_example else renamed)
+        for old, new in renamed if args.by_example else ():
+            session.rename_concept(old, new, args.note, by_example=True)
             lines.append(f"{old}: dropped; what it showed is the concept {new + SUFFIX!r}")
         for name, shown in examples:
             session.add_example(name, shown, unlike, args.note)
