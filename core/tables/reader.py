@@ -4,6 +4,7 @@
 # pyarrow.compute creates its functions when it is imported.
 
 import json
+import re
 import struct
 from collections import Counter
 from collections.abc import Sequence
