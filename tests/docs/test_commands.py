@@ -218,4 +218,5 @@ def test_commands_that_install_run_in_a_fresh_clone(name: str, tmp_path: Path) -
             [*SHELL, text], cwd=clone, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        assert " passed" in done.stdout or "pip" in command.text, command
+        if {"test", "check", "pytest"} & set(command.words):
+            assert " passed" in done.stdout, command
