@@ -15,6 +15,7 @@ from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
+from inficond.core.tables.encoding import decode_text
 from inficond.core.tables.reader import refuse_foreign
 
 if TYPE_CHECKING:
@@ -216,15 +217,17 @@ def read_corpus_file(path: Path) -> tuple[Concept, ...]:
             raise InputError(f"{path} has more than {BIGGEST_FILE >> 20} MB: name a list of words")
         content = read_given(path, BIGGEST_FILE)
         refuse_foreign(path, content)
-        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"the file of concepts {path} does not exist: check the path") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8: save it as UTF-8 text with one word per line") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {system_reason(error)}") from error
-    if "\0" in text:
-        raise InputError(f"{path} is not a text file: give one word per line, CSV or JSON")
+    try:
+        text, encoding = decode_text(content, path)
+        if not encoding.startswith("UTF"):  # no command reports the encoding of words
+            raise InputError(encoding)
+    except InputError:
+        kind = "not a text file" if b"\0" in content else "not UTF-8"
+        raise InputError(f"{path} is {kind}: save it as UTF-8 text with one word per line") from None
     reader = {".json": _from_json, ".csv": _from_csv}.get(path.suffix.lower(), _from_lines)
     concepts = reader(path, text)
     if not concepts:

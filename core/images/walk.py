@@ -184,6 +184,8 @@ class _Search:
         elif suffix in UNREAD_SUFFIXES:
             self.note(name, f"{UNREAD_SUFFIXES[suffix]}; convert it to JPEG or PNG")
         else:
+            if is_link and not path.exists():
+                self.note(name, "a symbolic link to a file or folder that is not there")
             if suffix in ARCHIVE_SUFFIXES:
                 self.archives.append(name)
             kind = self.sniff(path)

@@ -1,5 +1,6 @@
 """Matching of the names in a table with the ids of images."""
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -119,6 +120,7 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
     apply("without file extension", _stem)
     apply("by file name without extension", lambda name: PurePosixPath(_stem(name)).name)
     apply("by number without leading zeros", _number)
+    apply("by the letters and digits of the file name", _letters)
     return Matching(rows, rules, ambiguous)
 
 
@@ -181,6 +183,15 @@ def _stem(name: str) -> str:
     if len(suffix) > 6 or not suffix[1:2].isalpha():
         return folded
     return folded[: -len(suffix)]
+
+
+def _letters(name: str) -> str:
+    """Return the file name with other characters as single spaces, also at the end of a query or address.
+
+    Programs write ``my%2520photo``, ``my_photo`` and ``my&#32;photo`` for one name.
+    """
+    text = unicodedata.normalize("NFKC", html.unescape(unquote(unquote(name))))
+    return " ".join(re.findall(r"[^\W_]+", re.split(r"[/\\?&=#:]", text)[-1].casefold()))
 
 
 def _number(name: str) -> str:

@@ -75,9 +75,10 @@ def test_related_words_have_similar_vectors():
         ("words.json", json.dumps(["rusty metal", {"name": "wet sand", "prompts": ["wet sand"]}])),
     ],
 )
-def test_a_users_words_are_read_from_three_formats_for_any_encoder(tmp_path, name, text):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_users_words_are_read_from_three_formats_for_any_encoder(tmp_path, name, text, encoding):
     path = tmp_path / name
-    path.write_text(text, "utf-8")
+    path.write_text(text, encoding)
     corpus = load_corpus(path, OneHot())
     assert corpus.names == ["rusty metal", "wet sand"]
     assert corpus.embeddings.shape == (2, 26)
@@ -96,6 +97,8 @@ def test_vectors_are_computed_for_another_encoder():
         ("a.txt", b"# only a comment\n", "contains no words"),
         ("a.txt", b"Sea\nsea\n", "twice"),
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
+        ("a.txt", "Möwe\n".encode("cp1252"), "not UTF-8: save it"),
+        ("a.txt", b"PK\x03\x04", "a workbook or an archive"),
         ("a.txt", b"sea\x00\n", "not a text file"),
         ("a.txt", b"x" * 300, "longer than 200"),
         ("a.csv", b"word\nsea\n", "no column `name`"),

@@ -149,6 +149,9 @@ def image_list(shop: Workshop) -> Parser:
         data, suffix = given
         path = place / f"list{suffix}"
         path.write_bytes(data)
+        for name in ("a.jpg", "b/c.png"):  # a list of which no file exists is refused
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).touch()
         notes: list[tuple[str, str]] = []
         return find_images(path, lambda *said: notes.append(said)), notes
 

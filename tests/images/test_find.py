@@ -7,7 +7,7 @@ from unicodedata import normalize
 import pytest
 
 from inficond.core.errors import InputError
-from inficond.core.images import ImageRecord, find_images
+from inficond.core.images import ImageRecord, find_images, open_source
 from inficond.core.images.decode import UnreadableImage, decode
 from inficond.core.images.walk import inside
 
@@ -208,6 +208,41 @@ def test_lists_with_paths_of_other_systems_are_read(tmp_path: Path) -> None:
         found = find_images(tmp_path / "l.csv")
         assert [f.id for f in found] == want
         assert {f.group for f in found} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("'{}'", "remove the quotes, spaces and line breaks"),
+        ("{}\n", "remove the quotes, spaces and line breaks"),
+        ("{}/*.bmp", "the pattern matches no file"),
+        ("C:\\Users\\x", "a path of Windows"),
+        ("{}x", "check its spelling"),
+    ],
+)
+def test_a_path_that_is_not_there_gets_advice(tmp_path: Path, text: str, advice: str) -> None:
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(InputError, match=f"cannot read .*{advice}"):
+        find_images(text.format(tmp_path))
+
+
+def test_an_address_of_a_folder_may_be_escaped(tmp_path: Path) -> None:
+    touch(tmp_path, "my photos/a.jpg", "100%25/b.jpg")
+    assert [f.id for f in find_images((tmp_path / "my photos").as_uri())] == ["a.jpg"]
+    assert [f.id for f in find_images(f"file://{tmp_path}/100%25")] == ["b.jpg"]
+
+
+def test_class_folders_without_an_image_that_is_read_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/1.jpg", "dog/2.jpg", "fish/3.NEF", "@eaDir/x.txt")
+    (tmp_path / "bird").symlink_to("nowhere")
+    notes: dict[str, str] = {}
+    images = open_source(tmp_path, notes.__setitem__)
+    assert images.classes == ("cat", "dog")
+    assert set(notes) == {"bird", "fish/3.NEF"}
+    assert "not there" in notes["bird"]
+    assert [note for note in images.notes if "no image" in note] == [
+        "folder 'fish' beside the class folders holds no image that is read"
+    ]
 
 
 def test_hidden_images_and_folders_of_images_are_named(tmp_path: Path) -> None:

@@ -270,6 +270,12 @@ def test_a_tab_separated_text_file_of_excel(tmp_path: Path) -> None:
         (["a%20b.jpg"], ["a b.jpg"], "% escapes"),
         (["['a.jpg']", "('b.jpg',)"], ["a.jpg", "b.jpg"], "quotes and brackets"),
         (["b'a.jpg'", "PosixPath('b.jpg')", '"c.jpg"'], ["a.jpg", "b.jpg", "c.jpg"], "quotes and brackets"),
+        (
+            ["my photo 1.jpg", "caf&#233;.jpg", "a%2520b.jpg"],
+            ["my_photo_1.jpg", "café.jpg", "a b.jpg"],
+            "letters",
+        ),
+        (["https://h/get?file=a.jpg", "data.tar#b.jpg"], ["a.jpg", "b.jpg"], "letters and digits"),
         (["https://h/o/photos%2Fa.jpg?alt=media"], ["a.jpg"], "relative to"),
     ],
 )
@@ -285,6 +291,19 @@ def test_a_name_that_several_images_have_matches_none() -> None:
     assert matching.rows.tolist() == [-1, -1]
     assert matching.ambiguous == ("1.jpg", "a/1.jpg", "b/1.jpg")
     assert match_names(["a/1.jpg", "b/1.jpg"], ["a/1.jpg", "c/1.jpg"]).rows.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["img_1_2.jpg"], ["img_12.jpg"]),
+        (["a-b.jpg", "a_b.jpg"], ["a b.jpg"]),
+        (["a b.jpg"], ["a-b.jpg", "a_b.jpg"]),
+        (["p.jpg?x=1", "p.jpg?x=2"], ["p.jpg"]),
+    ],
+)
+def test_names_that_only_resemble_each_other_match_none(names: list[str], ids: list[str]) -> None:
+    assert (match_names(names, ids).rows == -1).all()
 
 
 def test_similar_names_match_their_own_rows() -> None:

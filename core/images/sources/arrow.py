@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, first_line
 from inficond.core.file_access import check_regular, read_regular
 from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file, unique_ids
@@ -112,7 +112,9 @@ class ArrowImages:
         except (pa.ArrowException, OSError, ValueError, KeyError, struct.error) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise InputError(
+                f"{path} cannot be read ({first_line(error)}): write, copy or download it again"
+            ) from error
         labels = class_labels(schema.metadata)
         columns = [Column(column, 0, pa.chunked_array(names))] if not has_path else [Column(column, 0, names)]
         columns += [Column(n, i, light.column(n), labels.get(n, ())) for i, n in enumerate(wanted, 1)]

@@ -91,7 +91,9 @@ def coco_labels(file: Path) -> tuple[dict[str, tuple[str, ...]], str]:
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}; correct it there, or export it again") from error
     if not is_coco(data):
-        raise InputError(f"{file} is not a COCO file with images, annotations and categories")
+        raise InputError(
+            f"{file} is not a COCO file with images, annotations and categories: export or rename it"
+        )
     try:
         names = {c["id"]: str(c["name"]).strip() for c in data["categories"]}
         images = {i["id"]: str(i["file_name"]).replace("\\", "/") for i in data["images"]}

@@ -10,11 +10,14 @@ from inficond.core.errors import InputError
 from inficond.core.images.sources.classes import alike, folder_labels
 from inficond.core.images.sources.record import ImageRecord, Note
 from inficond.core.images.sources.tables import RowFacts, row_facts
-from inficond.core.images.walk import relative_name, walk
+from inficond.core.images.walk import SYSTEM_FOLDERS, relative_name, walk
 from inficond.core.tables import TableOptions, read_table
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables of ImageFolder data sets, beside the images that they describe."""
+
+MOST_NAMED = 20
+"""Folders without images that are named."""
 
 
 class Folder:
@@ -48,6 +51,10 @@ class Folder:
             self.notes += alike(found.folders)
             for folder in empty:
                 self.notes.append(f"class folder {folder!r:.80} holds no image")
+            for folder in self._without_images(ids, found.folders):
+                self.notes.append(
+                    f"folder {folder!r:.80} beside the class folders holds no image that is read"
+                )
         yield from self._with_metadata(records)
 
     def _empty_folders(self, used: set[str]) -> list[str]:
@@ -66,6 +73,20 @@ class Folder:
                 if name not in holding and child.is_dir() and not any(_children(child)):
                     found.append(name)
         return found
+
+    def _without_images(self, ids: Sequence[str], classes: frozenset[str]) -> list[str]:
+        """Return folders beside class folders that hold files, but no image that is read."""
+        holding = {
+            "/".join(parts[:n]) for id in ids for parts in [id.split("/")] for n in range(1, len(parts))
+        }
+        parents = {name.rpartition("/")[0] for name in holding if name.rpartition("/")[2] in classes}
+        found = []
+        for parent in sorted(parents):
+            for child in _children(self.root / parent):
+                name = relative_name(child, self.root)
+                if name not in holding and child.is_dir() and child.name.casefold() not in SYSTEM_FOLDERS:
+                    found += [name] * any(_children(child))
+        return found[:MOST_NAMED]
 
     def _grouped(self, records: list[ImageRecord]) -> list[ImageRecord]:
         """Put copies of one file that lie in several class folders into one group, and report them."""

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from inficond.core.errors import InputError, system_reason
 from inficond.core.extensions import SOURCES, extensions, load
@@ -89,7 +90,9 @@ def choose(source: Any, options: TableOptions, downloads: Path | None = None) ->
     scheme, colon, address = text.partition(":")
     if colon and not address.startswith("//") and scheme in (added := extensions(SOURCES)):
         return _added(load(added[scheme]), scheme, address, options)
-    text = text.removeprefix("file://")
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+        text = text if os.path.exists(text) else unquote(text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", text):
         return _remote(text, options, downloads)
     if not is_utf8(text):
@@ -125,7 +128,14 @@ def _added(make: Callable[..., Any], name: str, address: str, options: TableOpti
 def _advice(text: str) -> str:
     if re.fullmatch(r"[\w.\-]+/[\w.\-]+", text):
         return f"; for a data set of the Hugging Face hub write hf:{text}"
-    return ""
+    bare = text.strip().strip("\"'").strip()
+    if bare != text:
+        return "; remove the quotes, spaces and line breaks around it"
+    if glob.has_magic(text):
+        return "; the pattern matches no file"
+    if re.match(r"[A-Za-z]:\\", text) and os.sep == "/":
+        return "; it is a path of Windows: write it as this system does"
+    return "; check its spelling, and give an absolute path if the command runs in another folder"
 
 
 def expand(text: str) -> list[Path]:

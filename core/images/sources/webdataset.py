@@ -169,7 +169,9 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
                     sample.texts[ending.lower()] = text.strip()
     except (tarfile.TarError, OSError, EOFError) as error:
         if not samples:
-            raise InputError(f"{path} cannot be read as a tar archive: {error}") from error
+            raise InputError(
+                f"{path} cannot be read as a tar archive ({error}): copy or download it again"
+            ) from error
         note(path.name, f"damaged after {len(samples):,} samples ({error}); they are used")
     plain = not any(sample.texts for sample in samples.values() if sample.image is not None)
     for key, sample in samples.items():
