@@ -118,5 +118,7 @@ class BuildOptions:
             )
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(f"the temperature must be above 0, not {self.temperature!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise InputError(f"the seed must be a whole number from 0 on, not {self.seed!r:.60}")
         if self.link not in (None, "sigmoid", "softmax"):
             raise InputError(f"link must be sigmoid or softmax, not {self.link!r:.40}")

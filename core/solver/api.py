@@ -70,9 +70,9 @@ def fit(
     Parameters
     ----------
     X : (N, K) array-like
-        Concept vectors. Float32 is fitted in float32 and float64 in float64; other real types and small
-        arrays are converted. Lists, pandas and polars frames and torch tensors are converted to arrays. May
-        be memory-mapped.
+        Concept vectors. Float32 is fitted in float32, float64 and integers above 2^24 in float64; other real
+        types and small arrays are converted. Lists, pandas and polars frames and torch tensors are converted
+        to arrays. May be memory-mapped.
     T : (N, C) array-like
         Target probabilities in [0, 1]; values up to 1e-5 outside (16-bit floats: 1e-2) are clipped. With
         softmax each row must sum to 1 within 1e-3 (16-bit floats: 2e-2).
@@ -81,7 +81,8 @@ def fit(
     link : {"sigmoid", "softmax"}
         Link function.
     lower, upper : (C, K) array-like, optional
-        Bounds on the weights, infinite where there is none; equal bounds fix a weight.
+        Bounds on the weights, infinite where there is none; equal bounds fix a weight. Bounds beyond 1e10
+        for columns of unit variance count as none.
     init : FitResult, optional
         Result to start from; its mean and scale are used again.
     sample_weight : (N,) or (N, C) array-like, optional
@@ -202,10 +203,23 @@ def _check_init(init: FitResult, C: int, K: int, link: str, standardize: bool) -
             f"init must have weights of shape (C, K) = ({C}, {K}): they have {init.weights.shape}"
             " (init.select(classes) returns some classes)"
         )
+    _check_start(init, C, K)
     if init.link != link:
         raise ValueError(f"init was fitted with link {init.link!r}, not {link!r}")
     if not standardize and (np.any(init.mean != 0) or np.any(init.scale != 1)):
         raise ValueError("init has standardized weights: standardize must be True")
+
+
+def _check_start(init: FitResult, C: int, K: int) -> None:
+    """Check the arrays of a result, which may have been changed since it was made."""
+    for name, shape in (("weights", (C, K)), ("bias", (C,)), ("mean", (K,)), ("scale", (K,))):
+        array = np.asarray(getattr(init, name))
+        if array.shape != shape:
+            raise ValueError(f"init must have a {name} of shape {shape}: it has {array.shape}")
+        validation.finite(f"init.{name}", array)
+    if not np.all(init.scale > 0):
+        k = int(np.argmin(init.scale))
+        raise ValueError(f"init.scale must be positive: init.scale[{k}] is {init.scale[k]}")
 
 
 def make_problem(

@@ -40,7 +40,8 @@ class ClassHessian:
 
     def scale(self, curvature: float) -> float:
         """Return the multiplier of B for the current mean second derivative by the logits."""
-        return curvature / float(self.B[-1, -1])
+        own = float(self.B[-1, -1])  # 0 if every probability is 0 or 1 to rounding
+        return curvature / own if own > 0 else 1.0
 
     def append_pair(self, position: int, S: Array) -> None:
         """Add the change of weights S[position]."""

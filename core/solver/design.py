@@ -326,8 +326,10 @@ def row_checksum(X: Array) -> int:
 
 
 def _is_float64(source: Any, X: Array) -> bool:
-    """Whether the values were given in float64; small float32 arrays are only converted to it."""
-    return X.dtype == np.float64 and str(getattr(source, "dtype", "float64")).endswith("float64")
+    """Whether the values were given in float64 or as integers; small float32 arrays are only converted."""
+    dtype = getattr(source, "dtype", np.dtype(np.float64))
+    name = str(getattr(dtype, "name", dtype))  # dtypes of torch have no name
+    return X.dtype == np.float64 and (name.endswith("float64") or "int" in name)
 
 
 def _memory_layout(X: Any) -> tuple[Any, ...]:

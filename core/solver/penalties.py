@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 LARGEST = 1e300  # finite, so that LARGEST times a zero weight is 0
+NO_BOUND = 1e10  # bound that no weight reaches, as columns have unit variance; often meant as infinite
 UNPENALIZED = 1e-6  # lam up to which the dual point is corrected for a weight (see `Problem`)
 
 
@@ -78,6 +79,7 @@ def in_solver_units(
             scaled[:, :K] *= np.where(excluded, 1.0, multipliers)
             low[:, :K][excluded] = high[:, :K][excluded] = 0.0
     np.minimum(scaled, LARGEST, out=scaled)
+    low[low < -NO_BOUND], high[high > NO_BOUND] = -np.inf, np.inf
     free = (scaled <= UNPENALIZED) & (np.isinf(low) | np.isinf(high))
     free[:, K] = False  # every dual point is feasible for the intercepts
     return BoxedL1(pack(scaled), pack(low), pack(high), free.reshape(pack(low).shape) if free.any() else None)

@@ -10,6 +10,7 @@ from inficond.core.real_arrays import real_array
 
 Array = NDArray[np.floating]
 SMALL_BYTES = 1 << 20  # size of float32 rows up to which they are fitted in float64
+LARGEST_INTEGER = 1 << 24  # up to which float32 holds every integer
 
 CLIP_TOLERANCE, CLIP_TOLERANCE_16 = 1e-5, 1e-2
 """How far targets may be outside [0, 1], as rounding errors; they are clipped. Second: of 16-bit floats."""
@@ -21,11 +22,18 @@ def matrix(name: str, value: Any, shape: str) -> NDArray[Any]:
     """Convert to a two-dimensional array of real numbers; `shape` describes it in errors."""
     array = real_array(name, value)
     if array.ndim != 2:
-        hint = f"; use {name}[:, None] for one column" if array.ndim == 1 else ""
+        hint = f"; use {_as_column(name, value)} for one column" if array.ndim == 1 else ""
         raise ValueError(
             f"{name} must have shape {shape}: it has {array.ndim} dimensions {array.shape}{hint}"
         )
     return array
+
+
+def _as_column(name: str, value: Any) -> str:
+    """Return an expression that makes a column of a one-dimensional argument."""
+    if hasattr(value, "to_frame"):
+        return f"{name}.to_frame()"
+    return f"{name}[:, None]" if hasattr(value, "shape") else f"np.reshape({name}, (-1, 1))"
 
 
 def rows(X: Any) -> Array:
@@ -36,10 +44,18 @@ def rows(X: Any) -> Array:
     if array.shape[1] == 0:
         raise ValueError("X has no columns (K = 0): a fit needs at least one concept")
     if array.dtype != np.float64 and (array.dtype != np.float32 or array.size * 4 <= SMALL_BYTES):
-        array = array.astype(np.float64 if array.size * 4 <= SMALL_BYTES else np.float32)
+        small = array.size * 4 <= SMALL_BYTES or _exceeds_float32(array)
+        array = array.astype(np.float64 if small else np.float32)
     if not array.flags.c_contiguous or not array.dtype.isnative:
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     return array
+
+
+def _exceeds_float32(array: NDArray[Any]) -> bool:
+    """Whether some of the integers of an array are not numbers of float32."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return False
+    return bool(array.max() > LARGEST_INTEGER or array.min() < -LARGEST_INTEGER)
 
 
 def targets(T: Any, N: int, sample_weight: NDArray[Any] | None, joint: bool) -> NDArray[Any]:
@@ -70,7 +86,7 @@ def targets(T: Any, N: int, sample_weight: NDArray[Any] | None, joint: bool) -> 
     tolerance = CLIP_TOLERANCE_16 if coarse else CLIP_TOLERANCE
     smallest, largest = array.min(), array.max()
     if not (smallest >= 0 and largest <= 1):  # also for NaN
-        _within("T", array, -tolerance, 1 + tolerance, "be within [0, 1]")
+        _within("T", array, -tolerance, 1 + tolerance, "be within [0, 1]", _scale_hint(array))
         array = np.clip(array, 0, 1)
     if joint:
         sums = array.sum(1, dtype=np.float64)
@@ -86,6 +102,20 @@ def targets(T: Any, N: int, sample_weight: NDArray[Any] | None, joint: bool) -> 
                 "divide each row by its sum, or use link sigmoid"
             )
     return array
+
+
+def _scale_hint(array: NDArray[Any]) -> str:
+    """Return how targets on another usual scale become probabilities; empty where that is not known."""
+    if not np.isfinite(array).all():
+        return ""
+    smallest, largest = array.min(), array.max()
+    if smallest >= -1 and largest <= 1 and np.all(np.abs(array) == 1):
+        return "; use T > 0 for labels -1 and 1"
+    if smallest >= 0 and np.all(array == np.rint(array)) and array.shape[1] == 1:
+        return "; use np.eye(C)[T[:, 0]] for the numbers of C classes"
+    if smallest >= 0 and 1 < largest <= 100:
+        return "; use T / 100 for percentages"
+    return ""
 
 
 def sample_weights(value: Any, N: int) -> NDArray[Any] | None:
@@ -155,12 +185,15 @@ def multipliers(penalty: Any, C: int, K: int, lower: Array, upper: Array) -> Arr
 def _class_matrix(name: str, value: Any, C: int, K: int, shape: str | None = None) -> Array:
     array = real_array(name, value)
     if array.shape != (C, K):
-        raise ValueError(f"{name} must have shape {shape or f'(C, K) = ({C}, {K})'}: it has {array.shape}")
+        hint = f"; use np.broadcast_to({name}, ({C}, {K}))" if array.shape in ((), (K,), (1, K)) else ""
+        wanted = shape or f"(C, K) = ({C}, {K})"
+        raise ValueError(f"{name} must have shape {wanted}: it has {array.shape}{hint}")
     return array.astype(np.float64)
 
 
 def number(name: str, value: Any) -> float:
     """Convert to a float; strings, Booleans and arrays are rejected."""
+    value = value.detach() if hasattr(value, "detach") else value  # a tensor with a gradient
     if not isinstance(value, str | bytes | bool | np.bool_ | complex) and getattr(value, "ndim", 0) == 0:
         try:
             return float(value)
@@ -272,12 +305,12 @@ def finite(name: str, array: Array) -> None:
         raise ValueError(f"{name} must be finite: {name}{_position(bad)} is {array[bad][0]}")
 
 
-def _within(name: str, array: NDArray[Any], low: float, high: float, rule: str) -> None:
+def _within(name: str, array: NDArray[Any], low: float, high: float, rule: str, hint: str = "") -> None:
     """Check low <= array <= high (NaN is outside)."""
     smallest, largest = array.min(), array.max()
     if not (smallest >= low and largest <= high):
         bad = ~((array >= low) & (array <= high))
-        raise ValueError(f"{name} must {rule}: {name}{_position(bad)} is {array[bad][0]}")
+        raise ValueError(f"{name} must {rule}: {name}{_position(bad)} is {array[bad][0]}{hint}")
 
 
 def _position(bad: NDArray[np.bool_]) -> str:

@@ -137,6 +137,23 @@ def test_an_empty_path_is_not_the_current_folder(
     assert "the path is empty; is a variable not set?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["serve", "s.onnx", "--batch", "0"], "--batch is 0: give a number from 1 to 4,096"),
+        (
+            ["distill", ".", "--out", "made", "--seed", "-1"],
+            "the seed must be a whole number from 0 on, not -1",
+        ),
+    ],
+)
+def test_numbers_out_of_range_are_one_line(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(options) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_machine_without_shared_memory_prints_nothing_of_numba() -> None:
     code = (
         "import warnings, inficond.core.kernel_cache; "

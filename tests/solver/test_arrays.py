@@ -184,6 +184,57 @@ def test_a_large_offset_in_float64_changes_nothing():
     check_same(fit(wide + 1e6, T), atol=1e-4)
 
 
+def test_large_integers_keep_their_last_digits():
+    whole = np.repeat(17_000_000_000 + np.arange(60_000)[:, None] % 50, 6, 1) + np.arange(6)
+    yes = (whole[:, :1] % 50 > 25).astype(float)
+    for dtype in (np.int64, np.uint64):
+        found = fit(whole.astype(dtype), yes, 0.001)
+        assert np.array_equal(found.weights, fit(whole.astype(float), yes, 0.001).weights)
+        assert found.nec.sum() > 0
+
+
+def test_tensors_of_other_layouts_are_converted_or_refused():
+    torch = pytest.importorskip("torch")
+    check_same(fit(torch._neg_view(torch.tensor(-X)), T))
+    check_same(fit(torch.tensor(X).to_mkldnn(), T))
+    check_same(fit(X, T, torch.tensor(2.5e-3, requires_grad=True)))
+    with pytest.warns(UserWarning, match="nested"):
+        ragged = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)])
+    with pytest.raises(ValueError, match="^X must be an array of real numbers: the tensor of layout"):
+        fit(ragged, T)
+
+
+def test_embeddings_in_one_column_name_the_way_out():
+    pd = pytest.importorskip("pandas")
+    column = pd.Series(list(X))
+    for embeddings in (column, column.to_frame(), column.to_numpy()):
+        with pytest.raises(ValueError, match="sequence in each entry; use np.stack"):
+            fit(embeddings, T)
+    check_same(fit(np.stack(column.tolist()), T))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (T[:, 0], r"T\[:, None\]"),
+        (T[:, 0].tolist(), r"np.reshape\(T, \(-1, 1\)\)"),
+        (np.sign(X[:, :1]), "T > 0 for labels -1 and 1"),
+        (100 * T, "T / 100 for percentages"),
+        (np.arange(200)[:, None] % 3, r"np.eye\(C\)\[T"),
+    ],
+)
+def test_targets_of_other_forms_name_the_conversion(value, words):
+    with pytest.raises(ValueError, match=words):
+        fit(X, value)
+
+
+def test_a_series_names_its_own_conversion():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=r"use T.to_frame\(\) for one column"):
+        fit(X, pd.Series(T[:, 0]))
+    assert fit(X, pd.Series(T[:, 0]).to_frame()).converged.all()
+
+
 def test_a_tensor_without_values_is_refused():
     torch = pytest.importorskip("torch")
     with pytest.raises(ValueError, match="X must hold values: the tensor on device meta has none"):

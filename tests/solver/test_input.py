@@ -77,6 +77,52 @@ def test_invalid_arguments_are_named(arguments, message):
         fit(**{"X": X, "T": T, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "weights",
+            with_entry(np.zeros((2, 4)), (1, 3), np.nan),
+            r"init.weights must be finite.*\[1, 3\] is nan",
+        ),
+        ("bias", np.array([0.0, np.inf]), r"init.bias must be finite: init.bias\[1\] is inf"),
+        ("bias", np.zeros(1), r"init must have a bias of shape \(2,\): it has \(1,\)"),
+        ("mean", np.zeros(3), r"init must have a mean of shape \(4,\): it has \(3,\)"),
+        ("scale", np.array([1.0, 0, 1, 1]), r"init.scale must be positive: init.scale\[1\] is 0.0"),
+    ],
+)
+def test_a_start_that_was_changed_is_checked(name, value, message):
+    start = fit(X, T, 0.01)
+    setattr(start, name, value)
+    for rows in (X, X.copy()):
+        with pytest.raises(ValueError, match=message):
+            fit(rows, T, 0.01, init=start)
+
+
+@pytest.mark.parametrize("bound", [1e9, 1e12, 1e20, 1e30, 1e300])
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_bounds_that_mean_no_bound_change_nothing(bound, link):
+    targets = T / T.sum(1, keepdims=True) if link == "softmax" else T
+    free = fit(X, targets, 0.001, link)
+    found = fit(X, targets, 0.001, link, lower=np.full((2, 4), -bound), upper=np.full((2, 4), bound))
+    assert found.converged.all()
+    np.testing.assert_allclose(found.objective, free.objective, rtol=2e-4)
+
+
+@pytest.mark.parametrize("bound", [1e5, 1e8])
+def test_bounds_far_from_any_solution_raise_no_numerical_warning(bound):
+    with np.errstate(all="raise", under="ignore"):
+        result = fit(X, T, 0.001, lower=np.full((2, 4), bound), warn=False)
+    assert np.all(result.weights >= bound)
+
+
+def test_bounds_of_one_number_or_row_name_the_conversion():
+    for lower in (0.0, np.zeros(4)):
+        with pytest.raises(ValueError, match=r"use np.broadcast_to\(lower, \(2, 4\)\)"):
+            fit(X, T, lower=lower)
+    assert np.all(fit(X, T, lower=np.broadcast_to(0.0, (2, 4))).weights >= 0)
+
+
 def test_saved_weights_are_checked():
     with pytest.raises(ValueError, match=r"bias must have 2 entries"):
         FitResult.from_weights(np.zeros((2, 4)), [0.0])

@@ -12,7 +12,9 @@ import contextlib
 
 from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
+from inficond.core.errors import InputError
 
+LARGEST_BATCH = 4096
 SUMMARY = "serve an exported student over HTTP"
 
 
@@ -39,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> None:
     """Serve until interrupted."""
+    if not 1 <= args.batch <= LARGEST_BATCH:
+        raise InputError(f"--batch is {args.batch}: give a number from 1 to {LARGEST_BATCH:,}")
     from inficond.core.models.predictor import load_predictor
 
     predictor = load_predictor(args.student, args.provider)
