@@ -241,7 +241,7 @@ class Api:
     def _predict(self, visitor: Visitor, image: dict) -> dict[str, Any]:
         """Return the predictions of teacher and student for one image, which is deleted afterwards."""
         found = own_images.classify(visitor, image.get("path"), image.get("orig_name"))
-        visitor.files.discard_own_image(visitor.token)
+        own_images.discard(visitor)
         return {"classes": [{k: row[k] for k in ("name", "teacher", "student")} for row in found["rows"]]}
 
     def _export_student(self, visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:

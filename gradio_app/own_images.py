@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from inficond.core.errors import InputError
 from inficond.core.images.crop import centre_crop
+from inficond.gradio_app.own_regions import OwnRegions
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.presenters import ContributionBar, contribution_bars, is_unclear, not_seen_line
 from inficond.gradio_app.serialization import to_plain
@@ -30,10 +31,15 @@ class PredictionRow(TypedDict):
 
 
 class PredictionPayload(TypedDict):
-    """Teacher and student on an own image, with the evidence region of each concept shown."""
+    """Teacher and student on an own image, with the evidence region of each concept shown.
+
+    `key` names the image in requests; `regions` is the region of each cell of the grid, row by row.
+    """
 
     name: str
     url: str
+    key: str
+    regions: list[int]
     rows: list[PredictionRow]
     evidence: dict[str, dict[str, Any]]
     grid: list[int]
@@ -68,6 +74,7 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
         files.delete_upload(path)
     session, project = visitor.session, visitor.project
     found = session.classify(rgb)
+    own = visitor.own_regions = OwnRegions(found.regions)
     rows: list[PredictionRow] = [
         {
             "name": cls,
@@ -78,19 +85,27 @@ def classify(visitor: Visitor, address: Any, name: Any) -> PredictionPayload:
         for c, cls in enumerate(found.classes)
     ]
     rows.sort(key=lambda r: -max(r["student"], r["teacher"] or 0.0))
-    line = "The image is used for this answer only. It is deleted when you close it."
+    line = "The image is used only while it is open here. It is deleted when you close it."
     if found.teacher is None:
         line += " The teacher of this project is a file of responses, which does not cover new images."
     share = (project.config.get("encoder") or {}).get("crop_share", 1.0)
     return {
         "name": shown,
         "url": files.add_own_image(visitor.token, Image.fromarray(rgb)),
+        "key": own.key,
+        "regions": [int(region) for region in found.assignment.ravel()],
         "rows": rows,
         "evidence": to_plain(_evidence(session, found, rows, rgb)),
         "grid": list(found.assignment.shape),
         "crop": list(centre_crop(rgb.shape[1], rgb.shape[0], share)),
         "line": line,
     }
+
+
+def discard(visitor: Visitor) -> None:
+    """Delete the visitor's own image and its regions."""
+    visitor.own_regions = None
+    visitor.files.discard_own_image(visitor.token)
 
 
 def _decode(path: Path, shown: str, files: PageFiles) -> "np.ndarray":

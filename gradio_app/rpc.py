@@ -275,7 +275,7 @@ class RpcServer:
     def choose_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Accept, reject and rename words, and add concepts by example."""
         with visitor.step() as session:
-            lines = choose(session, request)
+            lines = choose(session, request, visitor.own_regions)
             node = session.current
         return {**self._stepped(visitor, request, node), "said": "; ".join(lines) + "."}
 
@@ -461,7 +461,7 @@ class RpcServer:
 
     def discard_image(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Delete the visitor's own image."""
-        self.files.discard_own_image(visitor.token)
+        own_images.discard(visitor)
         return {}
 
 

@@ -16,6 +16,7 @@ LATE = {
     "discovery": BROWSER / "discovery_dialog.js",
     "map": BROWSER.parent / "views" / "instances" / "map.js",
     "matrix": BROWSER / "matrix_dialog.js",
+    "ownConcept": BROWSER / "own_concept.js",
     "words": BROWSER / "words_dialog.js",
 }
 """Modules that are loaded at first use."""

@@ -28,6 +28,7 @@ from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistr
 from inficond.gradio_app.access import OWNER_STEPS
 from inficond.gradio_app.background import BackgroundThreads, UntilClosed
 from inficond.gradio_app.limits import PROJECTS, SESSIONS, VISITS
+from inficond.gradio_app.own_regions import OwnRegions
 from inficond.gradio_app.page_files import PageFiles
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Visitor:
         self.project = project
         self.address = address
         self.is_owner = False
+        self.own_regions: OwnRegions | None = None  # of the image that the visitor has open
         self.used = time.monotonic()
         self._registry = registry
         self._session: Session | None = None

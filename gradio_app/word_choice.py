@@ -13,6 +13,7 @@ from inficond.core.sessions.session import Session
 from inficond.core.sessions.shown_concepts import (
     SUFFIX,
     Example,
+    ImageRegion,
     check_examples,
     distinct_label,
     example_vector,
@@ -20,6 +21,7 @@ from inficond.core.sessions.shown_concepts import (
 )
 from inficond.core.sessions.word_proposals import CROPS, ProjectWords, choose_words
 from inficond.core.tuning.concepts import check_name
+from inficond.gradio_app.own_regions import OwnRegions, with_own_regions
 from inficond.gradio_app.visitor import Visitor
 
 MOST_CHOSEN = 60
@@ -61,7 +63,7 @@ class FoundConcept(TypedDict):
     text: str
     names: list[str]
     crops: list[str]
-    shown: list[Example]
+    shown: list[ImageRegion]
 
 
 class DiscoveryPayload(TypedDict):
@@ -164,7 +166,7 @@ def region_at(visitor: Visitor, request: Mapping[str, Any]) -> PickedRegion:
     return {"image": image, "region": region, "cells": "".join("1" if v else "0" for v in mask.tolist())}
 
 
-def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
+def choose(session: Session, request: Mapping[str, Any], own: OwnRegions | None = None) -> list[str]:
     """Accept, reject and rename words, and add concepts by example, as a request says; return lines.
 
     Raises
@@ -174,7 +176,7 @@ def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
     """
     accept, reject = _words(request, "accept"), _words(request, "reject")
     rename = _renamed(request)
-    examples = _examples(session, request.get("examples", []))
+    examples = _examples(session, request.get("examples", []), own)
     if not accept and not reject and not rename and not examples:
         raise InputError("choose a word to accept, to reject or to rename")
     lines = choose_words(session, accept, reject, rename=rename) if accept or reject or rename else []
@@ -184,7 +186,9 @@ def choose(session: Session, request: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], list[Example]]]:
+def _examples(
+    session: Session, value: Any, own: OwnRegions | None
+) -> list[tuple[str, list[Example], list[Example]]]:
     """Return name, shown and other regions of concepts by example; nothing is added."""
     if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
         raise InputError("the request needs a list of objects 'examples'")
@@ -195,7 +199,8 @@ def _examples(session: Session, value: Any) -> list[tuple[str, list[Example], li
         name = one.get("name")
         name = " ".join(name.split()).removesuffix(SUFFIX) if isinstance(name, str) else ""
         check_name(name)
-        shown, not_shown = check_examples(one.get("shown")), check_examples(one.get("not_shown", []))
+        pairs = (one.get("shown"), one.get("not_shown", []))
+        shown, not_shown = (check_examples(with_own_regions(value, own)) for value in pairs)
         if not session.history.persistent:
             name = distinct_label(name, shown, not_shown)
         if name + SUFFIX in (*session.concepts, *(other + SUFFIX for other, _, _ in found)):

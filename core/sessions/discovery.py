@@ -18,7 +18,7 @@ from inficond.core.concepts.neutral import neutral_regions
 from inficond.core.concepts.unit_length import unit_length
 from inficond.core.errors import InputError
 from inficond.core.progress import Progress, Silent
-from inficond.core.sessions.shown_concepts import SUFFIX, Example, mean_region, vector_between
+from inficond.core.sessions.shown_concepts import SUFFIX, ImageRegion, mean_region, vector_between
 from inficond.core.tuning.missing import MissingConcept, missing_concepts
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class DiscoveredConcept:
     """
 
     cls: str
-    examples: tuple[Example, ...]
+    examples: tuple[ImageRegion, ...]
     images: int
     weight: float
     effect: str
@@ -159,7 +159,7 @@ def discover_concepts(
 
 @dataclass(frozen=True)
 class _Group:
-    examples: tuple[Example, ...]
+    examples: tuple[ImageRegion, ...]
     images: int
     mean: NDArray[np.float64]
     vector: NDArray[np.float32]

@@ -24,7 +24,7 @@ from inficond.core.sessions.project_context import ProjectContext
 from inficond.core.sessions.renamed_concepts import label_of, new_name
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
-from inficond.core.sessions.shown_concepts import SUFFIX, Example, check_examples, distinct_label
+from inficond.core.sessions.shown_concepts import SUFFIX, Example, ImageRegion, check_examples, distinct_label
 from inficond.core.students import Students
 from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
@@ -319,7 +319,8 @@ class Session:
         name : str
             The person's label; ``(by example)`` is appended.
         shown, not_shown : sequence of (image id, region)
-            Regions that show the concept, and regions that do not; region -1 is the whole image. See
+            Regions that show the concept, and regions that do not; region -1 is the whole image. A region of
+            a picture outside the project is a pair of `OWN_IMAGE` and its embedding as text. See
             `inficond.core.sessions.shown_concepts`.
         note : str
             Stored with the node.
@@ -398,7 +399,7 @@ class Session:
             state, certificates = concept_steps.renamed(self.workspace, self.state, old, full)
             return self.history.commit("add", state, certificates, detail=detail, note=note)
 
-    def _evidence_regions(self, concept: str) -> list[Example]:
+    def _evidence_regions(self, concept: str) -> list[ImageRegion]:
         """Return the evidence regions of the training images with the largest values of a concept."""
         rows = self.project.training_rows
         values = self.columns.training[:, self.columns.index[concept]]

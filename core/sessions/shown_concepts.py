@@ -2,10 +2,16 @@
 
 The vector of such a concept is the unit difference of the mean of the shown regions and the mean of the
 regions that do not show it; without the latter, the mean of all training regions takes their place.
+
+A region is one of an image of the project, or one of a picture outside it. The picture is not kept: the
+example holds the embedding of its region.
 """
 
+import base64
+import binascii
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,11 +29,72 @@ WHOLE = -1
 ALIKE = 0.995
 """Cosine of the means of shown and other regions from which examples contradict each other."""
 MOST_EXAMPLES = 200
+MOST_OWN = 40
+"""Regions of pictures outside the project in one concept; each takes two bytes a dimension."""
 FEW = 3
-Example = tuple[str, int]
+OWN_IMAGE = "own image"
+"""In place of an image: the region is given by its embedding, see `encode_region`."""
+MOST_CHARACTERS = 4 * 2 * 8192 // 3
+"""Length of a text that holds an embedding, at most."""
+ImageRegion = tuple[str, int]
+Example = ImageRegion | tuple[str, str]
 
 
-def parse_example(project: ProjectFolder, text: str) -> Example:
+def encode_region(vector: NDArray[Any]) -> str:
+    """Return the embedding of a region (D,) as text: base64 of D float16 numbers and their CRC-32.
+
+    All numbers are little-endian.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from inficond.core.sessions.shown_concepts import encode_region
+    >>> encode_region(np.array([0.6, -0.8]))
+    'zThmulzLCJc='
+    """
+    data = np.asarray(vector, "<f2").tobytes()
+    return base64.b64encode(data + zlib.crc32(data).to_bytes(4, "little")).decode()
+
+
+def decode_region(text: str, width: int) -> NDArray[np.float64]:
+    """Return the embedding (D,) that a text of `encode_region` holds.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        D of the project.
+
+    Raises
+    ------
+    InputError
+        The text is damaged, of another number of dimensions, or not a vector of unit length.
+
+    Examples
+    --------
+    >>> from inficond.core.sessions.shown_concepts import decode_region
+    >>> decode_region("zThmulzLCJc=", 2).round(2).tolist()
+    [0.6, -0.8]
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    data, crc = raw[:-4], raw[-4:]
+    if len(crc) < 4 or zlib.crc32(data).to_bytes(4, "little") != crc:
+        raise InputError("the embedding of a region of an own image is damaged: restore a copy")
+    if len(data) != 2 * width:
+        raise InputError(
+            f"a region of an own image has an embedding of {len(data) // 2} numbers, and those of this "
+            f"project have {width}: it is of another encoder"
+        )
+    vector = np.frombuffer(data, "<f2").astype(np.float64)
+    if not np.isfinite(vector).all() or abs(float(np.linalg.norm(vector)) - 1) > 0.01:
+        raise InputError("the embedding of a region of an own image is not a vector of unit length")
+    return vector
+
+
+def parse_example(project: ProjectFolder, text: str) -> ImageRegion:
     """Return the region that a text names.
 
     Parameters
@@ -91,7 +158,9 @@ def example_vector(
         raise InputError("a concept by example needs at least one region that shows it")
     if len(shown) + len(not_shown) > MOST_EXAMPLES:
         raise InputError(f"a concept by example takes at most {MOST_EXAMPLES} regions")
-    both = sorted(set(shown) & set(not_shown))
+    if sum(isinstance(region, str) for _, region in (*shown, *not_shown)) > MOST_OWN:
+        raise InputError(f"a concept by example takes at most {MOST_OWN} regions of own images")
+    both = [example for example in shown if example in not_shown]
     if both:
         raise InputError(
             f"the examples contradict each other: {both[0][0]!r:.80} is both shown and not shown; give each "
@@ -132,23 +201,26 @@ def check_examples(value: Any) -> list[Example]:
     """
     if not isinstance(value, list | tuple):
         raise InputError("examples must be a list of pairs of an image and a region")
-    out = []
+    out: list[Example] = []
     for pair in value:
-        if not (
-            isinstance(pair, list | tuple)
-            and len(pair) == 2
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], int)
-            and not isinstance(pair[1], bool)
-        ):
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
             raise InputError("each example must be a pair of an image and a region")
-        out.append((pair[0], pair[1]))
+        image, region = pair
+        if isinstance(region, str) and image == OWN_IMAGE and len(region) <= MOST_CHARACTERS:
+            out.append((OWN_IMAGE, region))
+        elif isinstance(region, int) and not isinstance(region, bool):
+            out.append((str(image), region))
+        else:
+            raise InputError("each example must be a pair of an image and a region")
     return out
 
 
 def _mean(project: ProjectFolder, examples: Sequence[Example]) -> NDArray[np.float64]:
     vectors = []
     for image, region in examples:
+        if isinstance(region, str):
+            vectors.append(decode_region(region, project.region_embeddings.shape[-1]))
+            continue
         regions = np.asarray(project.regions(_row(project, image)), np.float64)
         if not WHOLE <= region < len(regions):
             raise InputError(f"{image!r:.80} has no region {region}: it has regions 0 to {len(regions) - 1}")

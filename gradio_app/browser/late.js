@@ -8,6 +8,8 @@ import { showMessage } from "./messages.js";
  * @property {{startMap: (host: HTMLElement, opener: HTMLElement) => void}} map
  * @property {{openMatrix: () => Promise<void>}} matrix
  * @property {{openComparison: (a?: string, b?: string) => Promise<void>}} comparison
+ * @property {{startOwnConcept: (image: import("./payloads").OwnImage, stage: HTMLElement,
+ *   panel: HTMLElement, close: () => void, cancel: () => void) => true}} ownConcept
  * @property {{openDiscovery: (cls?: string) => Promise<void>}} discovery
  * @property {{openWords: () => Promise<void>}} words
  */
@@ -52,3 +54,14 @@ export const openDiscovery = (cls) => late().then(({ discovery }) => discovery.o
 
 /** Choose the words of the students; see `words_dialog.js`. */
 export const openWords = () => late().then(({ words }) => words.openWords(), ignore);
+
+/**
+ * Choose regions of an own image; see `own_concept.js`.
+ * @param {import("./payloads").OwnImage} image
+ * @param {HTMLElement} stage
+ * @param {HTMLElement} panel
+ * @param {() => void} close
+ * @param {() => void} cancel
+ */
+export const startOwnConcept = (image, stage, panel, close, cancel) =>
+  late().then(({ ownConcept }) => ownConcept.startOwnConcept(image, stage, panel, close, cancel), ignore);

@@ -1,10 +1,12 @@
 /** The teacher's and the student's responses to an image of the person's own. */
 
 import { drawContributions, drawEvidence, drawLogit } from "./contributions.js";
+import { button } from "./controls.js";
 import { openDialog } from "./dialogs.js";
 import { childrenOf, h, itemOf, setAttribute, setText } from "./elements.js";
 import { emit } from "./events.js";
 import { number, percent } from "./format.js";
+import { startOwnConcept } from "./late.js";
 import { call, upload } from "./server.js";
 
 const MOST_MEGABYTES = 24;
@@ -72,24 +74,39 @@ function show(image) {
     { class: "own-classes" },
     image.rows.map((row) => classButton(row, select)),
   );
+  const stage = h("div", { class: "own-stage" }, picture, overlay);
+  const picker = h("div", { class: "own-concept stack-form", hidden: true });
+  const pick = button("Make a concept from regions…", {
+    icon: "plus",
+    onclick: async () => {
+      const begun = await startOwnConcept(image, stage, picker, () => dialog.close(), endPicking);
+      if (!begun) return; // a message says that the script could not be loaded
+      showPicker(true);
+      picker.querySelector("button")?.focus();
+    },
+  });
+  const showPicker = (/** @type {boolean} */ shown) => {
+    overlay.hidden = evidenceLine.hidden = pick.hidden = answer.hidden = shown;
+    picker.hidden = !shown;
+  };
+  const endPicking = () => {
+    showPicker(false);
+    pick.focus();
+  };
   const head = ["class", "teacher", "student"].map((text) => h("span", {}, text));
-  openDialog(
+  const answer = h(
+    "div",
+    {},
+    h("div", { class: "own-head muted", "aria-hidden": "true" }, head),
+    list,
+    heading,
+    contributions,
+    logit,
+  );
+  const dialog = openDialog(
     `Your image: ${image.name}`,
     [
-      h(
-        "div",
-        { class: "own-image" },
-        h("div", {}, h("div", { class: "own-stage" }, picture, overlay), evidenceLine),
-        h(
-          "div",
-          {},
-          h("div", { class: "own-head muted", "aria-hidden": "true" }, head),
-          list,
-          heading,
-          contributions,
-          logit,
-        ),
-      ),
+      h("div", { class: "own-image" }, h("div", {}, stage, evidenceLine, pick), h("div", {}, answer, picker)),
       h("p", { class: "muted" }, image.line),
     ],
     { wide: true, onclose: () => call("discard_image", {}, { quiet: true }).catch(() => {}) },

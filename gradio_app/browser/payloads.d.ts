@@ -350,6 +350,10 @@ export interface Opened {
 export interface OwnImage {
   name: string;
   url: string;
+  /** Names the image in requests. */
+  key: string;
+  /** The region of each cell of the grid, row by row. */
+  regions: number[];
   line: string;
   rows: { name: string; teacher: number; student: number; bars: Bar[] }[];
   evidence: Record<string, Evidence>;
