@@ -12,7 +12,8 @@ from inficond.core.solver.quadratic_model import QuadraticModel
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 
-MIN_SAMPLE_ROWS, SAMPLE_STEP = 2500, 8  # a cold fit starts on one row in SAMPLE_STEP, but at least on so many
+MIN_SAMPLE_ROWS, MAX_SAMPLE_ROWS, SAMPLE_STEP = 2500, 50_000, 8
+"""A cold fit starts on a copy of one row in SAMPLE_STEP, within these numbers of rows."""
 MIN_STEP = 4  # below this stride the passes saved cost less than the additional inner solves
 SAMPLE_TOL, SAMPLE_PASSES = 0.2, 6
 SUFFICIENT_DECREASE = 1e-4  # share of the predicted decrease that a step must achieve
@@ -157,7 +158,7 @@ def warm_start(problem: Problem, model: QuadraticModel, workers: int) -> None:
     """
     datafit = problem.datafit
     N = datafit.design.shape[0]
-    step = N // max(MIN_SAMPLE_ROWS, -(-N // SAMPLE_STEP))
+    step = N // min(max(MIN_SAMPLE_ROWS, -(-N // SAMPLE_STEP)), MAX_SAMPLE_ROWS)
     if step < MIN_STEP:
         return
     targets = datafit.targets.sample(step)
