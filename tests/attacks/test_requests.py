@@ -209,7 +209,7 @@ VALUES: list[Any] = [
 GOOD = {
     "kind": "recipe", "number": 0, "job": "x", "project": "x", "lam": 0.1, "at": 0.5, "path": "x",
     "name": "x", "files": [], "text": "x", "word": "red", "value": 1, "focus": None, "selection": {},
-    "node": "x", "a": "x", "b": "x", "parts": ["tuning.state"], "accept": [], "reject": [],
+    "node": "x", "a": "x", "b": "x", "parts": ["tuning.state"], "accept": [], "reject": [], "rename": [],
     "examples": [], "x": 0.5, "y": 0.5,
 }  # fmt: skip
 FIELDS = {

@@ -421,4 +421,6 @@ def test_the_command_exits_with_2_on_invalid_input(tiny: Any, tmp_path: Path) ->
     printed, complaints = process.communicate()
     assert process.returncode == 2
     assert printed == ""
-    assert complaints.strip().splitlines() == [f"inficond distill: there is no file {tmp_path / 'none.csv'}"]
+    assert complaints.strip().splitlines() == [
+        f"inficond distill: there is no file {tmp_path / 'none.csv'}: check the path"
+    ]
