@@ -98,6 +98,9 @@ class TarImages:
                     content = read_regular(folder / name, limit=_MAX_NAMES)
                 except FileNotFoundError:
                     continue
+                except InputError as error:  # a pipe, or a file that is too large for names
+                    self.notes.append(f"not used: {error}")
+                    continue
                 except OSError as error:
                     raise InputError(f"cannot read {folder / name}: {error.strerror}") from error
                 lines = decode_text(content, folder / name)[0].splitlines()

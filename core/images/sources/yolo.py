@@ -158,7 +158,11 @@ def _class_names(names: Any, config: Path) -> dict[int, str]:
 
 def _lines(path: Path, limit: int) -> list[str]:
     """Return the lines of a text file that are not empty."""
-    text, _ = decode_text(read_given(path, limit), path)
+    content = read_given(path, limit)
+    try:
+        text, _ = decode_text(content, path)
+    except InputError:  # a damaged line is left out later, and the others are used
+        text = content.decode("utf-8", "replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
