@@ -11,8 +11,10 @@ from inficond.core.errors import InputError
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Folders of the files that a shell opened for this process."""
-_LFS_POINTER = b"version https://git-lfs"
-_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
+LFS_POINTER = b"version https://git-lfs"
+"""Beginning of what Git leaves in place of a file that it did not download."""
+WEB_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
+"""Beginning of an HTML or XML document."""
 MOST_GIVEN = 4 << 30
 """Size limit of a file that is read as a whole, in bytes."""
 _LARGE = 1 << 20
@@ -138,9 +140,9 @@ def read_given(path: Path, limit: int = MOST_GIVEN, wanted: str = "the file itse
             data = file.read(limit + 1)
         if len(data) > limit:
             raise InputError(f"{path} is too large: at most {limit:,} bytes are accepted")
-    if data.startswith(_LFS_POINTER):
+    if data.startswith(LFS_POINTER):
         raise InputError(f"{path} is a Git LFS pointer, not {wanted}: run `git lfs pull` in its folder")
-    if _PAGE.match(data):
+    if WEB_PAGE.match(data):
         raise InputError(
             f"{path} is an HTML or XML document, not {wanted}: it may be the error or login page of a site; "
             "download or export it again"

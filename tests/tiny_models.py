@@ -9,12 +9,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from PIL import Image
+
+from inficond.core import Project
 
 SIZE, TEACHER_SIZE, DIM, GRID = 32, 24, 8, 4
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1), "yellow": (1, 1, 0)}
@@ -46,6 +49,17 @@ def write_class_folders(
             picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
             picture.save(folder / name / f"{name if named else ''}{i}.png")
     return folder
+
+
+def write_words_project(root: Path, words: str, n: int = 16, **photos: Any) -> Path:
+    """Build a project of `write_class_folders` with these words, separated by spaces; return its folder."""
+    write_class_folders(root / "photos", n, **photos)
+    (root / "words.txt").write_text("\n".join(words.split()) + "\n")
+    Project.create(
+        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
+        concepts=root / "words.txt", teacher="labels",
+    )  # fmt: skip
+    return root / "project"
 
 
 def embedding(rgb: tuple[float, float, float] | np.ndarray) -> np.ndarray:

@@ -121,6 +121,8 @@ def parts_around(path: Path, around: tuple[str, str]) -> tuple[str, str]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read {path}: {error}; save it as UTF-8") from error
     begin, end = around
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise InputError(f"{path} has no markers of the table, or several: it needs {begin} once, then {end}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.errors import InputError
+from inficond.core.file_access import LFS_POINTER
 from inficond.core.models.foreign_files import library_of
 from inficond.core.models.protobuf import Malformed, count_integers, fields, integers, message, signed, text
 
@@ -113,7 +114,7 @@ def _refuse_other_formats(data: memoryview, name: str) -> None:
     head = bytes(data[:8])
     if not head:
         raise InputError(f"{name} is empty: copy or download it again")
-    if bytes(data[:23]) == b"version https://git-lfs":
+    if bytes(data[: len(LFS_POINTER)]) == LFS_POINTER:
         raise InputError(f"{name} is a Git LFS pointer, not the model: run `git lfs pull` in its folder")
     if bytes(data[:64]).lstrip()[:1] == b"<":
         raise InputError(

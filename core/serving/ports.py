@@ -52,9 +52,8 @@ def open_port(host: str, port: int | None) -> socket.socket:
 
 def _taken(host: str, port: int, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or error
-    if getattr(error, "errno", None) == errno.EACCES and port < 1024:
-        return f"cannot listen on {host}:{port} ({reason}): choose another --port, from 1024 on"
-    return f"cannot listen on {host}:{port} ({reason}): choose another --port"
+    is_reserved = getattr(error, "errno", None) == errno.EACCES and port < 1024
+    return f"cannot listen on {host}:{port} ({reason}): choose another --port{', from 1024 on' * is_reserved}"
 
 
 def _wrong_host(host: str, error: Exception) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from inficond.core.tables.names import normal_name
 from inficond.core.tables.numbers import like_numbers, sample_numbers
 from inficond.core.tables.options import TableOptions
 from inficond.core.tables.reader import Column, RawTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Purpose = Literal["responses", "labels"]
 
@@ -328,22 +331,22 @@ def _longest(table: RawTable, candidates: Sequence[Column]) -> Column:
     raise InputError(f"{table.path}: the images are named in {shown}; choose one with --image-column")
 
 
+def is_binary(kind: "pa.DataType") -> bool:
+    """Return whether cells of an Arrow type hold bytes."""
+    import pyarrow as pa
+
+    t = pa.types
+    return any(
+        test(kind) for test in (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
+    )
+
+
 def _with_paths(table: RawTable, column: Column) -> Column:
     import pyarrow as pa
 
     kind = column.arrow.type
-    if any(
-        test(kind)
-        for test in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_fixed_size_binary,
-            pa.types.is_binary_view,
-            pa.types.is_list,
-            pa.types.is_large_list,
-            pa.types.is_fixed_size_list,
-        )
-    ):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if is_binary(kind) or any(test(kind) for test in lists):
         raise InputError(
             f"{table.path}, {column.shown} holds {kind}, not names of images; choose a column with "
             "--image-column"

@@ -176,7 +176,7 @@ def _sample(text: str, start: int, separator: str, quote: str) -> list[tuple[int
 
 
 def is_blank(record: str, separator: str, width: int) -> bool:
-    """Return whether a record is no row of a table: an empty line, or spaces where several cells belong."""
+    """Return whether a record is not a row: an empty line, or spaces where several cells belong."""
     return not (record.strip() if width > 1 and separator not in record else record.strip("\r\n"))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inficond.core.errors import InputError, system_reason
-from inficond.core.file_access import check_regular, open_regular, read_given
+from inficond.core.file_access import LFS_POINTER, WEB_PAGE, check_regular, open_regular, read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.dialect import Dialect, check_quotes, is_blank, record_line, sniff
 from inficond.core.tables.encoding import decode_text
@@ -54,12 +54,11 @@ _FOREIGN = (
     (b"\x89HDF", "is an HDF5 file: save the table as CSV or Parquet"),
     (b"ORC", "is an ORC file: save the table as CSV or Parquet"),
     (b"FEA1", "is a Feather file of version 1: write it again in version 2, or as Parquet"),
-    (b"version https://git-lfs", "is a Git LFS pointer, not the table itself: run `git lfs pull`"),
+    (LFS_POINTER, "is a Git LFS pointer, not the table itself: run `git lfs pull`"),
 )
 _ARROW_MARKS = (b"ARROW1", b"\xff\xff\xff\xff")
 _HEAD = 4096
 _JSON = re.compile(rb"""[\xef\xbb\xbf\s]*(\[\s*)?\{\s*["}]""")
-_PAGE = re.compile(rb"(?i)[\xef\xbb\xbf\s]*<(!doctype html|html|\?xml)")
 
 
 class Column:
@@ -275,7 +274,7 @@ def refuse_foreign(path: Path, data: bytes) -> None:
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise InputError(f"{path} {advice}")
-    if _PAGE.match(data):
+    if WEB_PAGE.match(data):
         raise InputError(
             f"{path} is an HTML or XML document, not a table: download or export it as CSV again"
         )

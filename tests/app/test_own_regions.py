@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tiny_models import write_class_folders, write_encoder
+from tests.tiny_models import write_words_project
 
 from inficond.core import Project
 from inficond.core.sessions.shown_concepts import OWN_IMAGE, encode_region
@@ -23,14 +23,7 @@ from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("own_regions")
-    write_class_folders(root / "photos", 12, size=(40, 40))
-    (root / "words.txt").write_text("red\ngreen\nyellow\n")
-    Project.create(
-        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
-        concepts=root / "words.txt", teacher="labels",
-    )  # fmt: skip
-    return root / "project"
+    return write_words_project(tmp_path_factory.mktemp("own_regions"), "red green yellow", 12, size=(40, 40))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_models import write_class_folders, write_encoder
+from tests.tiny_models import write_words_project
 
 from inficond.core import Project
 from inficond.core.progress import Silent
@@ -24,14 +24,9 @@ COLOURS = {"green": (50, 180, 70), "red": (200, 50, 40)}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("choice")
-    write_class_folders(root / "photos", 12, colours=COLOURS, shift=0, size=(40, 40))
-    (root / "words.txt").write_text("red\ngreen\nblue\n")
-    Project.create(
-        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
-        concepts=root / "words.txt", teacher="labels",
-    )  # fmt: skip
-    return root / "project"
+    return write_words_project(
+        tmp_path_factory.mktemp("choice"), "red green blue", 12, colours=COLOURS, shift=0, size=(40, 40)
+    )
 
 
 @pytest.fixture

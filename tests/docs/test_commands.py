@@ -189,7 +189,7 @@ def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
 
 
 FEW_TESTS = "tests/strict_json"
-"""What the documents' commands for the whole test suite run here: the suite has other ways to run whole."""
+"""Tests that run in place of the whole suite, which other runs cover."""
 
 
 @pytest.mark.nightly

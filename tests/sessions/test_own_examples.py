@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.tiny_models import write_class_folders, write_encoder
+from tests.tiny_models import write_words_project
 
 from inficond.core import Project
 from inficond.core.errors import InputError
@@ -32,14 +32,7 @@ NAME = "sky" + SUFFIX
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("own")
-    write_class_folders(root / "photos")
-    (root / "words.txt").write_text("red\ngreen\nyellow\n")
-    Project.create(
-        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
-        concepts=root / "words.txt", teacher="labels",
-    )  # fmt: skip
-    return root / "project"
+    return write_words_project(tmp_path_factory.mktemp("own"), "red green yellow")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_models import write_class_folders, write_encoder
+from tests.tiny_models import write_class_folders, write_encoder, write_words_project
 
 from inficond.core import Project
 from inficond.core.cli.main import main
@@ -25,14 +25,7 @@ from inficond.core.sessions.word_proposals import ProjectWords, choose_words
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of 48 images in three colours; its words are red, green, blue and yellow."""
-    root = tmp_path_factory.mktemp("words")
-    write_class_folders(root / "photos")
-    (root / "words.txt").write_text("red\ngreen\nblue\nyellow\n")
-    Project.create(
-        images=root / "photos", out=root / "project", encoder=str(write_encoder(root / "encoder")),
-        concepts=root / "words.txt", teacher="labels",
-    )  # fmt: skip
-    return root / "project"
+    return write_words_project(tmp_path_factory.mktemp("words"), "red green blue yellow")
 
 
 @pytest.fixture(scope="module")

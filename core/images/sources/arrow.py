@@ -18,7 +18,7 @@ from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file, unique_ids
 from inficond.core.images.sources.tables import RowFacts, row_facts
 from inficond.core.tables import Column, RawTable, TableOptions
-from inficond.core.tables.columns import named_column
+from inficond.core.tables.columns import is_binary, named_column
 from inficond.core.tables.expansion import read_arrow, read_arrow_schema, read_group, read_parquet
 from inficond.core.tables.names import IMAGE_COLUMNS, normal_name
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
@@ -188,15 +188,7 @@ def _holds_bytes(kind: "pa.DataType") -> bool:
 
     if pa.types.is_struct(kind):
         return any(_holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_fixed_size_binary,
-            pa.types.is_binary_view,
-        )
-    )
+    return is_binary(kind)
 
 
 def picture_column(path: Path, schema: "pa.Schema", options: TableOptions) -> str | None:
