@@ -351,7 +351,7 @@ def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
                 archive.add(tmp_path / "photos" / id, id)
     images = open_source(str(tmp_path / "*.tar"))
     assert [r.split for r in images.records].count("train") == half
-    assert images.classes == ()
+    assert images.classes == ("daisy", "rose", "tulip")
 
 
 def tar_of(path: Path, members: dict[str, bytes], links: tuple[str, ...] = ()) -> Path:
@@ -375,6 +375,22 @@ def test_names_with_dots_in_a_tar_without_classes_are_images(tmp_path: Path) -> 
     images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
     assert [r.id for r in images.records] == ["photo.0.jpg", "photo.1.jpg", "photo.2.jpg"]
     assert notes == {}
+
+
+@pytest.mark.parametrize("root", ["", "./", "data/"])
+def test_folders_inside_a_tar_are_classes_and_splits(tmp_path: Path, root: str) -> None:
+    names = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.b.jpg", "val/dog/3.jpg"]
+    images = open_source(tar_of(tmp_path / "t.tar", {root + name: b"x" for name in names}))
+    assert [(r.id, r.labels, r.split) for r in images.records] == [
+        (root.removeprefix("./") + name, (name.split("/")[1],), name.split("/")[0]) for name in names
+    ]
+
+
+def test_labels_in_files_of_a_tar_are_preferred_to_its_folders(tmp_path: Path) -> None:
+    members = {"a/1.jpg": b"x", "a/1.cls": b"cat", "b/2.jpg": b"x", "b/2.cls": b"dog"}
+    assert open_source(tar_of(tmp_path / "t.tar", members)).classes == ("cat", "dog")
+    alone = tar_of(tmp_path / "u.tar", {"only/1.jpg": b"x", "only/2.jpg": b"x"})
+    assert open_source(alone).classes == ()
 
 
 def test_every_image_of_a_tar_that_is_left_out_is_named(tmp_path: Path) -> None:
