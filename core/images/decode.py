@@ -19,8 +19,10 @@ from inficond.core.file_access import BoundedReader
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
 from inficond.core.images.png import without_metadata
 from inficond.core.images.signatures import (
+    CHANGED_JPEG,
     HEAD,
     camera_raw,
+    changed_as_text,
     is_heic,
     looks_like_picture,
     unsupported_kind,
@@ -258,10 +260,10 @@ def _retried(file: BinaryIO, at_least: int | None) -> Picture:
         return _read(bare, at_least)
 
 
-def _head(file: BinaryIO) -> bytes:
+def _head(file: BinaryIO, size: int = HEAD) -> bytes:
     try:
         file.seek(0)
-        return file.read(HEAD)
+        return file.read(size)
     except (OSError, ValueError):
         return b""
 
@@ -303,6 +305,8 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
         misread = raw or misread_kind(image)
         if misread is not None:
             raise UnreadableImage(misread)
+        if image.format in ("JPEG", "MPO") and changed_as_text(_head(file, 1 << 16)):
+            raise UnreadableImage(CHANGED_JPEG)
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         elif width * height > MAX_PIXELS:
