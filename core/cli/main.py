@@ -14,7 +14,7 @@ from typing import NoReturn
 from inficond.core.cli.command import load_command
 from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
-from inficond.core.errors import Cancelled, InputError, fault_of_surroundings, one_line
+from inficond.core.errors import Cancelled, InputError, fault_of_library, fault_of_surroundings, one_line
 from inficond.core.extensions import COMMANDS, extensions
 from inficond.core.file_access import in_home
 from inficond.core.version import __version__
@@ -138,6 +138,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except InputError as error:
         complain(f"{name}: {error}")
+        return 2
+    except ImportError as error:
+        fault = fault_of_library(error)
+        if fault is None:
+            raise
+        complain(f"{name}: {one_line(fault)}")
         return 2
     except FileNotFoundError as error:
         if "No usable temporary directory" in str(error):  # of Python's tempfile
