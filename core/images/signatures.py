@@ -24,6 +24,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"#\?(RADIANCE|RGBE)", f"a Radiance HDR picture; {_ADVICE}"),
     (rb"\x00\x00\x01\x00", f"an icon; {_ADVICE}"),
     (rb"II\xbc\x01", f"a JPEG XR picture; {_ADVICE}"),
+    (rb"P7\n(#|WIDTH)", f"a PAM picture; {_ADVICE}"),
     (rb"gimp xcf", f"a document of GIMP; {_ADVICE}"),
     (
         rb"icns|\xd7\xcd\xc6\x9a|BPG\xfb|FLIF|AT&TFORM|\xabKTX|\x01\xda",
