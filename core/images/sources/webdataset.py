@@ -137,7 +137,7 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
 
     In an archive without classes and texts, each image is a sample of its own: names may contain dots.
     """
-    if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
+    if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz") or _is_compressed(path):
         raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
     samples: dict[str, _Sample] = {}
     try:
@@ -197,6 +197,14 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
                 yield key, other
             else:
                 note(f"{path.name}#{key}{ending}", "a further image of its sample: left out")
+
+
+def _is_compressed(path: Path) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
+    except OSError:  # the archive is read, and its fault reported, later
+        return False
 
 
 def _read(path: Path, offset: int, size: int, modified: int) -> bytes:
