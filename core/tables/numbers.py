@@ -125,7 +125,10 @@ class NumberReader:
         found = _NUMBER.fullmatch(text)
         if found is None or not (found[2] or found[4]):
             where = self.table.where(row, column)
-            raise InputError(f"{where}: {str(value)!r:.60} is not a number")
+            raise InputError(
+                f"{where}: {str(value)!r:.60} is not a number; write it like 0.25, 0,25 or 25%, or leave the "
+                "cell empty where the value is not known"
+            )
         sign, whole, point, fraction, exponent, percent = found.groups()
         number = float(f"{'-' if sign in ('-', '−') else ''}{whole or '0'}.{fraction or '0'}{exponent}")
         if point:

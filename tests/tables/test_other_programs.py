@@ -284,6 +284,10 @@ REFUSED = {
         "line 2, column 'cat': '0.2±0.1' is not a number",
     ),
     "powers of ten": (TEXT.replace("0.25", "2.5×10^-1"), "line 2, column 'cat': '2.5×10.-1' is not a number"),
+    "a dash for a missing value": (
+        TEXT.replace("0.25", "-", 1),
+        "line 2, column 'cat': '-' is not a number; write it like 0.25.* or leave the cell empty",
+    ),
     "bytes": (
         TEXT.replace("0.25", "64").replace("0.75", "191"),
         "64 is not a .*shares of 255, divide them by 255",
