@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,38 @@ def test_a_system_without_more_threads_is_one_line(
     monkeypatch.setattr("inficond.core.cli.commands.history.run", failing)
     assert main(["history", "anywhere"]) == 2
     assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+
+
+def test_libraries_that_interrupt_without_threads_are_not_a_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", interrupted)
+    assert main(["history", "anywhere"]) == 130
+    assert "interrupted; finished work is kept" in capsys.readouterr().err
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert main(["history", "anywhere"]) == 2
+    assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+
+
+def test_a_low_limit_of_threads_is_one_line_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    ran: list[bool] = []
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", lambda *given: ran.append(True))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
+    assert main(["history", "anywhere"]) == 0
+    monkeypatch.setattr("inficond.core.cli.main._can_start", lambda count: count < 4)
+    assert main(["history", "anywhere"]) == 2
+    assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+    assert ran == [True]
 
 
 def test_a_tilde_is_the_home_directory_wherever_it_is_written(
