@@ -2,10 +2,13 @@
 
 import errno
 import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 JOINERS = "\u200c\u200d"
+_PACKAGES = {"PIL": "pillow"}
+"""Library -> package that installs it, where the names differ."""
 LONGEST = 1000
 """Characters of a message."""
 
@@ -218,6 +221,45 @@ def fault_of_surroundings(error: OSError) -> str | None:
         return None
     place = "" if error.filename is None else f"{one_line(os.fsdecode(error.filename), 200)}: "
     return f"{place}{system_reason(error)}"
+
+
+def fault_of_library(error: ImportError) -> str | None:
+    """Return what is wrong where an installed library cannot be imported, and what to do.
+
+    Parameters
+    ----------
+    error : ImportError
+
+    Returns
+    -------
+    str or None
+        None where a module of InFiConD itself is at fault.
+
+    Examples
+    --------
+    >>> from inficond.core.errors import fault_of_library
+    >>> fault_of_library(ModuleNotFoundError("No module named 'numba'", name="numba"))
+    "the library numba cannot be loaded (No module named 'numba'): install it with `pip install numba`"
+    >>> fault_of_library(ImportError("cannot import name 'fit'", name="inficond.core.solver")) is None
+    True
+    """
+    name = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError):
+        at, modules = error.__traceback__, []
+        while at is not None:
+            modules.append(str(at.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+            at = at.tb_next
+        own = [i for i, module in enumerate(modules) if module == "inficond"]
+        inner = [m for m in modules[own[-1] + 1 if own else 0 :] if m not in ("importlib", "")]
+        name = inner[0] if own and inner else name
+    if not name or name in ("inficond", *sys.stdlib_module_names):
+        return None
+    package = _PACKAGES.get(name, name)
+    again = "" if isinstance(error, ModuleNotFoundError) else "--force-reinstall "
+    return (
+        f"the library {name} cannot be loaded ({first_line(error)}): install it{' again' * bool(again)} with "
+        f"`pip install {again}{package}`"
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

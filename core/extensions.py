@@ -4,7 +4,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, fault_of_library
 
 SOURCES = "inficond.sources"
 """Sources of images: name -> callable(address, TableOptions) -> ImageSource; used as ``NAME:ADDRESS``."""
@@ -45,6 +45,10 @@ def load(point: EntryPoint) -> Any:
         raise
     except Exception as error:  # the code of another package may raise anything
         package = point.dist.name if point.dist else point.module
+        own = package == "inficond" and isinstance(error, ImportError)
+        fault = fault_of_library(error) if own else None  # type: ignore[arg-type]
+        if fault is not None:
+            raise InputError(fault) from error
         raise InputError(
             f"the extension {point.name!r} of the package {package} cannot be loaded "
             f"({type(error).__name__}: {error}): update or uninstall {package}"

@@ -14,10 +14,11 @@ try:
     with warnings.catch_warnings():  # a variable that Numba cannot read is a warning with a traceback
         warnings.filterwarnings("error", "Environment variable 'NUMBA_", RuntimeWarning)
         import numba
-except (OSError, ValueError, MemoryError, RuntimeWarning) as error:  # libraries, environment variables
+except (OSError, ValueError, MemoryError, RuntimeWarning, ImportError) as error:  # libraries, variables
     raise InputError(
         f"Numba, which compiles the computations, cannot be loaded ({first_line(error)}): raise the limit of "
-        "address space (`ulimit -v`), correct the variables NUMBA_…, or install numba again"
+        "address space (`ulimit -v`), correct the variables NUMBA_…, or install numba again: `pip install "
+        "--force-reinstall numba`"
     ) from error
 
 config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]

@@ -7,6 +7,7 @@ interrupted.
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from typing import NoReturn
@@ -14,9 +15,10 @@ from typing import NoReturn
 from inficond.core.cli.command import load_command
 from inficond.core.cli.completion import PrintCompletion
 from inficond.core.cli.output import Output, complain, discard, prepare_streams
-from inficond.core.errors import Cancelled, InputError, fault_of_surroundings, one_line
+from inficond.core.errors import Cancelled, InputError, fault_of_library, fault_of_surroundings, one_line
 from inficond.core.extensions import COMMANDS, extensions
 from inficond.core.file_access import in_home
+from inficond.core.processors import available_processors
 from inficond.core.version import __version__
 
 ORDER = [
@@ -38,6 +40,11 @@ first steps:
 `inficond COMMAND --help` describes a command. To complete commands in bash:
   eval "$(inficond --print-completion bash)"
 """
+
+
+NO_THREADS = "cannot start a thread; allow more processes and memory (`ulimit -u`, `ulimit -v`)"
+FEW_PROCESSES = 1000
+"""Limit of processes and threads below which the number that can be started is tried."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -119,6 +126,37 @@ def _has_current_folder() -> bool:
     return True
 
 
+def _can_start(count: int) -> bool:
+    """Return whether so many threads can run at once."""
+    release = threading.Event()
+    try:
+        for _ in range(count):
+            threading.Thread(target=release.wait, daemon=True).start()
+    except RuntimeError:
+        return False
+    finally:
+        release.set()
+    return True
+
+
+def _check_threads() -> None:
+    """Refuse a low limit of threads: libraries of linear algebra end the process where they reach it.
+
+    Raises
+    ------
+    InputError
+        Fewer threads can be started than the libraries start.
+    """
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    except (ImportError, AttributeError, OSError, ValueError):  # systems without this limit
+        return
+    if 0 <= most < FEW_PROCESSES and not _can_start(3 * available_processors() + 2):
+        raise InputError(NO_THREADS)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `inficond` with `argv`; return the exit code."""
     argv = [_in_home(text) for text in (sys.argv[1:] if argv is None else argv)]
@@ -133,11 +171,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         name, out = f"inficond {args.command}", Output(args.json)
+        _check_threads()
         code = int(args.run(args, out) or 0)
         out.flush()
         return code
     except InputError as error:
         complain(f"{name}: {error}")
+        return 2
+    except ImportError as error:
+        fault = fault_of_library(error)
+        if fault is None:
+            raise
+        complain(f"{name}: {one_line(fault)}")
         return 2
     except FileNotFoundError as error:
         if "No usable temporary directory" in str(error):  # of Python's tempfile
@@ -153,12 +198,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if "start new thread" not in str(error):  # of Python's threading
             raise
-        complain(f"{name}: cannot start a thread; allow more processes and memory (`ulimit -u`, `ulimit -v`)")
+        complain(f"{name}: {NO_THREADS}")
         return 2
     except Cancelled as error:
         complain(f"{name}: {error}; run it again to continue")
         return 130
     except KeyboardInterrupt:
+        if not _can_start(1):  # OpenBLAS interrupts the process where it cannot start its threads
+            complain(f"{name}: {NO_THREADS}")
+            return 2
         complain(f"\n{name}: interrupted; finished work is kept")
         return 130
     except BrokenPipeError:

@@ -17,10 +17,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from inficond.core.errors import one_line
 from inficond.core.file_access import BoundedReader
 from inficond.core.images.grey import OutsideScale, full_scale, is_deep, is_inverted, to_8_bit
-from inficond.core.images.png import without_metadata
+from inficond.core.images.png import misread_png, without_metadata
 from inficond.core.images.signatures import (
+    CHANGED_JPEG,
     HEAD,
     camera_raw,
+    changed_as_text,
     is_heic,
     looks_like_picture,
     unsupported_kind,
@@ -258,12 +260,28 @@ def _retried(file: BinaryIO, at_least: int | None) -> Picture:
         return _read(bare, at_least)
 
 
-def _head(file: BinaryIO) -> bytes:
+def _head(file: BinaryIO, size: int = HEAD) -> bytes:
     try:
         file.seek(0)
-        return file.read(HEAD)
+        return file.read(size)
     except (OSError, ValueError):
         return b""
+
+
+def _ends_in_zeros(file: BinaryIO) -> bool:
+    """Return whether a JPEG ends in zeros instead of the end of its last scan, as a partial download does."""
+    try:
+        file.seek(0, 2)
+        if file.tell() < 2 * HEAD:
+            return False
+        file.seek(-HEAD // 4, 2)
+        if file.read().strip(b"\0"):
+            return False
+        file.seek(0)
+        data = file.read()
+    except (OSError, ValueError):
+        return False
+    return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def _unidentified(head: bytes) -> str:
@@ -301,8 +319,15 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             )
         raw = camera_raw(_head(file)) if image.format == "TIFF" else None
         misread = raw or misread_kind(image)
+        if image.format == "PNG":
+            misread = misread_png(image, _head(file, 16))
         if misread is not None:
             raise UnreadableImage(misread)
+        if image.format in ("JPEG", "MPO"):
+            if changed_as_text(_head(file, 1 << 16)):
+                raise UnreadableImage(CHANGED_JPEG)
+            if _ends_in_zeros(file):
+                raise UnreadableImage("its end is filled with zeros; copy or download it again")
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         elif width * height > MAX_PIXELS:

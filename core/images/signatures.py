@@ -24,6 +24,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"#\?(RADIANCE|RGBE)", f"a Radiance HDR picture; {_ADVICE}"),
     (rb"\x00\x00\x01\x00", f"an icon; {_ADVICE}"),
     (rb"II\xbc\x01", f"a JPEG XR picture; {_ADVICE}"),
+    (rb"P7\n(#|WIDTH)", f"a PAM picture; {_ADVICE}"),
     (rb"gimp xcf", f"a document of GIMP; {_ADVICE}"),
     (
         rb"icns|\xd7\xcd\xc6\x9a|BPG\xfb|FLIF|AT&TFORM|\xabKTX|\x01\xda",
@@ -107,6 +108,29 @@ def looks_like_picture(head: bytes) -> str | None:
     if is_heic(head):
         return "HEIC"
     return "AVIF" if _AVIF.match(head) else None
+
+
+def changed_as_text(data: bytes) -> bool:
+    """Return whether the ends of lines in compressed bytes were rewritten, as programs do with text.
+
+    Compressed bytes are nearly uniform: where their neighbours are common, a byte 13 occurs, and not before
+    every byte 10.
+
+    Parameters
+    ----------
+    data : bytes
+        Some 4 KiB at least of a compressed file; fewer are never recognised.
+    """
+    neighbours = [data.count(value) for value in (b"\x09", b"\x0b", b"\x0c", b"\x0e", b"\x0f")]
+    if min(neighbours) < 16:
+        return False
+    returns, feeds = data.count(b"\r"), data.count(b"\n")
+    if feeds >= 16 and data.count(b"\r\n") == feeds:
+        return True
+    return min(neighbours) >= 24 and min(returns, feeds) == 0 < max(returns, feeds)
+
+
+CHANGED_JPEG = f"a JPEG changed by {_AS_TEXT}"
 
 
 def unusual_jpeg(head: bytes) -> str | None:

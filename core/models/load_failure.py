@@ -22,6 +22,8 @@ def load_failure(error: BaseException) -> str:
         One line, without the library's error numbers and source positions.
     """
     text = " ".join(str(error).split())
+    if "PosixThread" in text or "pthread_create" in text:
+        return "the system allows no more threads: raise its limits (`ulimit -u`, `ulimit -v`)"
     version = re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", text)
     if version:
         return (

@@ -115,9 +115,7 @@ class LocalSession:
                 ort.preload_dlls()
             ort.set_default_logger_severity(4)
             try:
-                self.ort = ort.InferenceSession(
-                    bytes(content), options, providers=provider_options(provider, inputs)
-                )
+                self.ort = _opened_session(ort, bytes(content), options, provider_options(provider, inputs))
             except Exception as error:  # ONNX Runtime's exceptions have no common base class
                 raise InputError(f"{label} cannot be loaded on {provider}: {load_failure(error)}") from error
             finally:
@@ -160,6 +158,20 @@ class LocalSession:
                     f"provider {self.provider!r} cannot build the engine of {label}: {load_failure(error)}"
                 ) from error
         return calls
+
+
+def _opened_session(ort: Any, content: bytes, options: Any, providers: list[Any]) -> Any:
+    """Open a session; with one thread where the system allows no more.
+
+    ONNX Runtime's own fallback is off: it prints to stdout, into the output of the command.
+    """
+    try:
+        return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
+    except Exception as error:
+        if "PosixThread" not in str(error) or options.intra_op_num_threads == 1:
+            raise
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
 
 
 def _arrays(outputs: Sequence[Any], label: str) -> tuple[str, ...]:

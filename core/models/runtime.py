@@ -8,9 +8,20 @@ import os
 from importlib import import_module
 from typing import Any
 
+from inficond.core.errors import InputError, first_line
+
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime  # noqa: TID251
+_ADVICE = (
+    "remove it with `pip uninstall onnxruntime onnxruntime-gpu`, then install one of the two: `pip install "
+    "--force-reinstall onnxruntime` or, for NVIDIA, onnxruntime-gpu"
+)
+try:
+    import onnxruntime  # noqa: TID251
+except ImportError as error:
+    raise InputError(f"ONNX Runtime cannot be loaded ({first_line(error)}): {_ADVICE}") from error
+if not hasattr(onnxruntime, "InferenceSession"):  # both packages write to one folder; removing one breaks it
+    raise InputError(f"ONNX Runtime is installed only in part, without InferenceSession: {_ADVICE}")
 
 __all__ = ["onnxruntime", "submodule"]
 

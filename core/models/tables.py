@@ -149,7 +149,8 @@ def read_labels(path: Path, options: TableOptions | None = None) -> Table:
         row, column = map(int, np.argwhere(wrong)[0])
         raise InputError(
             f"{grid.where(row, column)}: {grid.values[row, column]:g} is not a label; use 0, 1 or an empty "
-            "cell (unknown)"
+            "cell (unknown), or choose the column of classes with --label-column, or the columns of 0 and 1 "
+            "with --class-columns"
         )
     return Table(path, tuple(grid.images), tuple(grid.classes), grid.values, grid.notes)
 

@@ -25,7 +25,7 @@ def class_name(text: str) -> str:
 
 def splits_names(column: Column) -> bool:
     """Return whether the cells of a column may list several classes."""
-    return normal_name(column.name) in LIST_COLUMNS
+    return normal_name(column.name).rpartition("_")[2] in LIST_COLUMNS
 
 
 def class_names(table: RawTable, column: Column, splits: bool) -> list[list[str]]:

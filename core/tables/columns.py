@@ -11,7 +11,7 @@ import numpy as np
 from inficond.core.errors import InputError, unknown
 from inficond.core.tables import names
 from inficond.core.tables.names import normal_name
-from inficond.core.tables.numbers import like_numbers, sample_numbers
+from inficond.core.tables.numbers import like_numbers, sample_numbers, several_numbers
 from inficond.core.tables.options import TableOptions
 from inficond.core.tables.reader import Column, RawTable
 
@@ -145,6 +145,8 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
     value = named_column(table, options.probability_columns, "--probability-column")
     named = [c for c in rest if normal_name(c.name) in names.CLASS_COLUMNS]
     label = label or _named_label(table, rest, named, kinds, purpose)
+    if label is None and purpose == "labels" and value is None:
+        label = _label_by_ending(table, rest, kinds)
     free = [c for c in rest if c is not label and c is not value and not _is_extra(c, kinds)]
     texts = [c for c in free if not kinds[c].numeric and not c.is_empty]
     numbers = [c for c in free if kinds[c].numeric]
@@ -215,6 +217,13 @@ def _refuse_marks(table: RawTable, texts: Sequence[Column]) -> None:
 
 def _refuse_unread_numbers(table: RawTable, texts: Sequence[Column], numbers: Sequence[Column]) -> None:
     """Refuse columns of text that seem to hold the numbers that are looked for."""
+    for column in texts if not numbers else ():
+        row = several_numbers(column)
+        if row is not None:
+            raise InputError(
+                f"{table.where(row, column)}: {column.texts[row]!r:.60} holds several numbers without the "
+                "names of their classes; write a column for each class"
+            )
     for column in texts:
         row = like_numbers(column)
         if row is not None:
@@ -279,7 +288,7 @@ def image_column(table: RawTable, options: TableOptions | None = None, kinds: _K
             return _with_paths(table, candidates[0])
     shown = ", ".join(c.name for c in table.columns[:8])
     advice = "choose one with --image-column"
-    if len(table.columns) == 1 and " " in table.columns[0].name:
+    if len(table.columns) == 1 and re.search(r"[^\w.\-/]", table.columns[0].name):
         advice = "separate columns by commas, semicolons or tabs, or choose with --separator"
     raise InputError(f"{table.path} has no column `image`: it has {shown}; {advice}")
 
@@ -418,6 +427,28 @@ def _named_label(
     return None
 
 
+def _label_by_ending(table: RawTable, rest: list[Column], kinds: _Kinds) -> Column | None:
+    """Return the column of text whose name ends like one of classes, or the only numbers of classes."""
+    ends = [
+        c
+        for c in rest
+        if not kinds[c].numeric
+        and not c.is_empty
+        and normal_name(c.name).rpartition("_")[2] in names.CLASS_ENDINGS
+    ]
+    numbers = [c for c in rest if kinds[c].numeric and not _is_extra(c, kinds)]
+    if ends and numbers and all(kinds[c].binary for c in numbers):
+        shown = ", ".join(repr(c.name) for c in numbers[:3])
+        raise InputError(
+            f"{table.path}: the classes may be named in {ends[0].shown}, or be the columns {shown}; choose "
+            "with --label-column or --class-columns"
+        )
+    if ends:
+        return _pick(table, ends, "label", "--label-column")
+    numbered = [c for c in rest if normal_name(c.name) in names.CLASS_NUMBERS and kinds[c].whole]
+    return numbered[0] if len(numbered) == 1 and not numbers else None
+
+
 def _value_beside(table: RawTable, label: Column, named: list[Column], kinds: _Kinds) -> Column | None:
     """Return the column of 0 and 1 beside class names that says whether each holds, if there is one."""
     for column in named:
@@ -480,7 +511,7 @@ def _class_columns(
                 f"{table.path}: {column.shown} may hold the values of classes that another column names, or "
                 "be a class: choose with --label-column or --class-columns"
             )
-        elif name in names.NUMBERING_COLUMNS and kind.whole:
+        elif kind.whole and (name in names.NUMBERING_COLUMNS or name.endswith("_id")):
             unused[column.position] = column, "numbering"
         elif name in suspicious and kind.whole and (fractional or not kind.binary):
             unused[column.position] = column, "not probabilities"
@@ -495,24 +526,35 @@ def _class_columns(
 
 
 def _refuse_score_beside_probabilities(table: RawTable, columns: list[Column], kinds: _Kinds) -> None:
-    """Refuse a column of numbers that is hardly a class: without it, every row sums to 1 (or to 100)."""
+    """Refuse columns of numbers that are hardly classes: without them, every row sums to 1 (or to 100)."""
     cells = [kinds[column].numbers for column in columns]
     if len(cells) < 3 or len(cells[0]) < 3 or any(len(c) != len(cells[0]) or None in c for c in cells):
         return
     values = np.array(cells, float)
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all() or all(kinds[column].binary for column in columns):
         return
-    rest = values.sum(axis=0) - values
+    total, before = values.sum(axis=0), np.vstack([np.zeros(values.shape[1]), values.cumsum(axis=0)])
     for whole in (1.0, 100.0):
-        if (np.abs(values.sum(axis=0) - whole) < _SUM * whole).all():
+
+        def sums_up(sums: np.ndarray) -> np.ndarray:
+            return (np.abs(sums - whole) < _SUM * whole).all(axis=-1)  # noqa: B023
+
+        if sums_up(total):
             return
-        alone = (np.abs(rest - whole) < _SUM * whole).all(axis=1)
-        extra = columns[int(alone.argmax())]
-        if alone.sum() == 1 and not kinds[extra].binary:
-            others = ", ".join(column.name for column in columns if column is not extra)
+        others = [[int(i)] for i in np.flatnonzero(sums_up(total - values))]
+        others += [list(range(int(i))) for i in np.flatnonzero(sums_up(total - before)) if i < len(cells) - 1]
+        others += [list(range(int(i), len(cells))) for i in np.flatnonzero(sums_up(before)) if i > 1]
+        if others and all(found == others[0] for found in others):
+            extra = [columns[i] for i in others[0]]
+            kept = ", ".join(column.name for column in columns if column not in extra)
+            shown = (
+                extra[0].shown
+                if len(extra) == 1
+                else f"columns {', '.join(repr(c.name) for c in extra):.200}"
+            )
             raise InputError(
-                f"{table.path}: {others:.200} sum to {whole:g} in every row without {extra.shown}, which "
-                "therefore may not be a class: list the classes with --class-columns, or remove the column"
+                f"{table.path}: {kept:.200} sum to {whole:g} in every row without {shown}, which therefore "
+                "may not be a class: list the classes with --class-columns, or remove the column"
             )
 
 

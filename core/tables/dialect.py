@@ -9,6 +9,8 @@ from inficond.core.errors import InputError
 from inficond.core.tables.names import FILE
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+"""Characters that are tried; spaces are tried after them, where a column then has a known name."""
+_NAMES = {**SEPARATORS, " ": "space"}
 _UNUSED = "\x1f"
 """Separator of a table with one column: a character that text does not contain."""
 _SAMPLE_CHARACTERS = 1 << 17
@@ -48,7 +50,7 @@ class Dialect:
         """Description of the separator."""
         if self.separator == _UNUSED:
             return "one column"
-        return f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
+        return f"separated by {_NAMES.get(self.separator, repr(self.separator))}"
 
 
 @lru_cache(64)
@@ -132,7 +134,10 @@ def sniff(text: str, is_known: Callable[[str], bool], where: object, separator: 
     if dialect is None:
         raise InputError(f"{where} {fault}")
     if len(dialect.header) == 1 and not separator:
-        return _single(text, start, quote)
+        rank, spaced, _ = _judge(text, start, " ", quote, is_known)
+        return (
+            spaced if spaced is not None and rank[0] and all(spaced.header) else _single(text, start, quote)
+        )
     return dialect
 
 
@@ -221,7 +226,7 @@ def _judge(
         advice = "remove comments below the header, or " + advice
     fault = (
         f"line {line_number(text, began)} has {size} cell{'s' * (size != 1)}, the header {width}, "
-        f"divided at each {SEPARATORS.get(separator, repr(separator))}: {advice}, or choose with --separator"
+        f"divided at each {_NAMES.get(separator, repr(separator))}: {advice}, or choose with --separator"
     )
     return rank, None, fault
 
@@ -257,7 +262,8 @@ def check_quotes(text: str, dialect: Dialect, where: object) -> None:
     q, s = re.escape(dialect.quote), re.escape(dialect.separator)
     if dialect.quote not in text:
         return
-    cell = rf"(?:{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}[ ]*+(?=[{s}\r\n]|\Z)|(?![ ]*{q})[^{s}\r\n]*+)"
+    pad = "" if dialect.separator == " " else "[ ]*+"
+    cell = rf"(?:{q}[^{q}]*+(?:{q}{q}[^{q}]*+)*+{q}{pad}(?=[{s}\r\n]|\Z)|(?!{pad}{q})[^{s}\r\n]*+)"
     whole = re.compile(rf"(?:{cell}(?:{s}|\r\n|\r|\n))*+(?:{cell}\Z)?").match(text, dialect.body)
     end = whole.end() if whole else dialect.body
     if end < len(text) and text[end] == " ":

@@ -14,6 +14,7 @@ _MAX_PARTS = 16
 """Parts of a path that are compared from its end."""
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 _WRAPPED = re.compile(r"""(?:[\[(]\s*|b|(?:Posix|Windows|Pure\w+)?Path\()?(["'])([^"']+)\1\s*,?\s*[\])]?""")
+_PICTURE = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif)$")
 _BY_END = "by the ends of their paths"
 
 
@@ -119,6 +120,7 @@ def match_names(names: Sequence[str], ids: Sequence[str]) -> Matching:
         rules[f"relative to {name_root or '.'}" + (f" and {id_root}" if id_root else "")] = rules.pop(_BY_END)
     apply("without file extension", _stem)
     apply("by file name without extension", lambda name: PurePosixPath(_stem(name)).name)
+    apply("without the extension of a picture", _picture_stem)
     apply("by number without leading zeros", _number)
     apply("by the letters and digits of the file name", _letters)
     return Matching(rows, rules, ambiguous)
@@ -183,6 +185,12 @@ def _stem(name: str) -> str:
     if len(suffix) > 6 or not suffix[1:2].isalpha():
         return folded
     return folded[: -len(suffix)]
+
+
+def _picture_stem(name: str) -> str:
+    """Return the file name without the extension of a picture; other dots are part of the name."""
+    file = PurePosixPath(_folded(name)).name
+    return _PICTURE.sub("", file)
 
 
 def _letters(name: str) -> str:

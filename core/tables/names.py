@@ -9,8 +9,11 @@ IMAGE_COLUMNS = (
 """Of the column that names the image, best first; spelled as `normal_name` gives them."""
 CLASS_COLUMNS = (
     "class", "class_name", "label", "label_name", "category", "category_name", "labels", "classes", "tags",
-    "predicted_class", "predicted_label", "prediction", "predicted", "target", "species",
+    "predicted_class", "predicted_label", "prediction", "predicted", "target", "species", "y_true", "y_pred",
+    "pred", "ground_truth", "true_label", "pred_label", "category_id", "class_idx", "label_idx",
 )  # fmt: skip
+CLASS_ENDINGS = ("label", "labels", "class", "classes", "category", "categories", "tags")
+"""Last words of the names of columns of text that hold classes, as in ``Finding Labels``."""
 LIST_COLUMNS = ("label", "labels", "classes", "tags")
 """Of the columns whose cells may list several classes, separated by ``|`` or ``;``."""
 VALUE_COLUMNS = ("probability", "prob", "score", "confidence", "proba", "p", "value", "response", "present")
@@ -25,6 +28,9 @@ OTHER_COLUMNS = (
 """Of columns that are usually not classes."""
 NUMBERING_COLUMNS = ("index", "id", "row", "row_id", "image_id", "key", "class_id", "label_id", "class_index")
 """Of `OTHER_COLUMNS`, those whose integers are never classes."""
+
+CLASS_NUMBERS = ("class_id", "label_id", "class_index")
+"""Of `NUMBERING_COLUMNS`, those that number the classes; they are labels in a table without others."""
 
 MARKS = frozenset({
     "y", "n", "t", "f", "x", "o", "✓", "✔", "✗", "✘", "☑", "☐", "on", "off", "ja", "nein", "oui", "non", "si",

@@ -20,9 +20,11 @@ _NUMBER_LIKE = re.compile(
     r"|[<>~≈≤≥=]+\s*[+\-−]?[0-9.,]+\s*%?|[+\-−]?[0-9.,]+%?\s*(±|\+/-|\+-)\s*[0-9.,]+\s*%?|[0-9.,]+f"
     r"|[+\-−]?[0-9.,]+\s*[x×*·]\s*10\s*(\^|\*\*)?\s*[+\-−]?[0-9⁻⁰¹²³⁴-⁹]+|[0-9.,]+%?\s*[\[(][0-9.,;%\s\-–]+[\])]"
     r"|[=\"'$€£¥]+\s*[+\-−]?[0-9.,]+\s*[\"'%$€£¥]*|[+\-−]?[0-9.,]+\s*[\"'$€£¥]"
-    r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,]\d+)?|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
+    r"|[+\-−]?(?=[^0-9]*[^\x00-\x7f])\d+([.,٫]\d+)?|[+\-]?0x[0-9a-f]*\.?[0-9a-f]*p[+\-]?\d+|[+\-]?[\d_]*\.[\d_]*\d"
+    r"|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
 )
 """Numbers in a form that is not read, for instance with separated thousands, or with an error or a bound."""
+_SEVERAL_NUMBERS = re.compile(r"[+\-]?\d*\.\d+([eE][+\-]?\d+)?(\s*[\s,;]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?)+")
 _NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")
 
 
@@ -123,7 +125,10 @@ class NumberReader:
         found = _NUMBER.fullmatch(text)
         if found is None or not (found[2] or found[4]):
             where = self.table.where(row, column)
-            raise InputError(f"{where}: {str(value)!r:.60} is not a number")
+            raise InputError(
+                f"{where}: {str(value)!r:.60} is not a number; write it like 0.25, 0,25 or 25%, or leave the "
+                "cell empty where the value is not known"
+            )
         sign, whole, point, fraction, exponent, percent = found.groups()
         number = float(f"{'-' if sign in ('-', '−') else ''}{whole or '0'}.{fraction or '0'}{exponent}")
         if point:
@@ -157,6 +162,13 @@ def like_numbers(column: Column) -> int | None:
     cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
     like = [row for row, text in cells if _NUMBER_LIKE.fullmatch(text)]
     return like[0] if 2 * len(like) > len(cells) else None
+
+
+def several_numbers(column: Column) -> int | None:
+    """Return the first row of a column of which most cells hold several numbers; None for other columns."""
+    cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
+    found = [row for row, text in cells if _SEVERAL_NUMBERS.fullmatch(text)]
+    return found[0] if 2 * len(found) > len(cells) else None
 
 
 def sample_numbers(column: Column) -> list[float | None]:

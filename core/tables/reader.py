@@ -488,6 +488,17 @@ def _has_lines(text: str) -> bool:
         return False
 
 
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; refuse a key that is there twice, of which JSON readers keep the last value only."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(
+            f"the key {next(k for k in keys if keys.count(k) > 1)!r:.80} is there twice in an object"
+        )
+    return made
+
+
 def _from_json_lines(path: Path, text: str) -> RawTable:
     rows: list[dict[str, Any]] = []
     blank: list[int] = []
@@ -496,10 +507,11 @@ def _from_json_lines(path: Path, text: str) -> RawTable:
             blank.append(number)
             continue
         try:
-            row = parse_json(line)
+            row = parse_json(line, _without_repetition)
         except ValueError as error:
+            reason = re.sub(r"(?: at)?: line 1 column (\d+) .*", r" at character \1", _first_line(error))
             raise InputError(
-                f"{path} line {number + 1} is not JSON: {_first_line(error)}; write one object per line"
+                f"{path} line {number + 1} is not JSON: {reason}; write one object per line"
             ) from None
         if not isinstance(row, dict):
             raise InputError(f'{path} line {number + 1} is not a JSON object like {{"file_name": …}}')
@@ -510,7 +522,7 @@ def _from_json_lines(path: Path, text: str) -> RawTable:
 def _from_document(path: Path, text: str) -> RawTable:
     """Return a JSON document: rows or columns in one of the forms that programs write; see `_json_rows`."""
     try:
-        data = parse_json(text)
+        data = parse_json(text, _without_repetition)
     except ValueError as error:
         raise InputError(
             f"{path} is not JSON: {_first_line(error)}; correct it there, or write the table again"

@@ -251,12 +251,13 @@ def _best_scale(
 def _check_meaning(
     path: Path, trial: _Trial, image: Mapping[str, Any], outputs: np.ndarray, names: Sequence[str]
 ) -> None:
-    """Find out why few answers agree with the labels of the pictures: the order of channels or of labels.
+    """Find out why few answers agree with the labels of the pictures: channels, labels or signs.
 
     Raises
     ------
     InputError
-        Nearly all answers are right with the channels as BGR, or with the labels in another order.
+        Nearly all answers are right with the channels as BGR, with the labels in another order, or if the
+        lowest output is the answer.
     """
     truth = np.asarray(trial.truth(names))
     known = truth >= 0
@@ -271,7 +272,13 @@ def _check_meaning(
             "reverse the channels inside the graph"
         )
     order = other_order(outputs.argmax(axis=1)[known], truth[known], names)
-    if order:
+    lowest = int((outputs.argmin(axis=1) == truth)[known].sum())
+    if len(names) > 2 and lowest >= SURE * known.sum():
+        reasons.append(
+            f"the lowest output is the label of {lowest} of them, as of distances, errors or negative "
+            "logarithms: negate the outputs inside the graph"
+        )
+    elif order:
         reasons.append(f"{order}: list the labels in the order of the outputs in --labels-file")
     if reasons:
         raise InputError(

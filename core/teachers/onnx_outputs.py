@@ -142,7 +142,18 @@ def find_kind(outputs: np.ndarray, name: str, stated: str | None) -> tuple[str, 
         )
     if within:
         kind, _ = output_kind(outputs, "probabilities", name)
-        return kind, "softmax", f"{said} sum to 1: used as probabilities"
+        hard = bool(((outputs == 0) | (outputs == 1)).all())
+        line = f"{said} sum to 1: used as probabilities"
+        return (
+            kind,
+            "softmax",
+            line
+            + (
+                "; they are only 0 and 1, so that students learn no degrees: export the scores before "
+                "the decision"
+            )
+            * hard,
+        )
     kind, _ = output_kind(outputs, None, name)
     if stated is not None:
         return kind, stated, f"{said} are logits: a {stated} follows, as its metadata state"

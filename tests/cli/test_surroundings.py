@@ -1,20 +1,25 @@
 """Surroundings of a command: limits, variables, permissions and names are one line, never a traceback."""
 
 import errno
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import inficond
 from inficond.core.cli.main import main
-from inficond.core.errors import InputError, fault_of_surroundings
+from inficond.core.errors import InputError, fault_of_library, fault_of_surroundings
 from inficond.core.facade import Project
+from inficond.core.models.load_failure import load_failure
+from inficond.core.models.local_session import _opened_session
 
 MakeProject = Callable[..., Project]
 HISTORY = "import sys; from inficond.core.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -114,6 +119,38 @@ def test_a_system_without_more_threads_is_one_line(
     assert "cannot start a thread; allow more processes" in capsys.readouterr().err
 
 
+def test_libraries_that_interrupt_without_threads_are_not_a_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", interrupted)
+    assert main(["history", "anywhere"]) == 130
+    assert "interrupted; finished work is kept" in capsys.readouterr().err
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert main(["history", "anywhere"]) == 2
+    assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+
+
+def test_a_low_limit_of_threads_is_one_line_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    ran: list[bool] = []
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", lambda *given: ran.append(True))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
+    assert main(["history", "anywhere"]) == 0
+    monkeypatch.setattr("inficond.core.cli.main._can_start", lambda count: count < 4)
+    assert main(["history", "anywhere"]) == 2
+    assert "cannot start a thread; allow more processes" in capsys.readouterr().err
+    assert ran == [True]
+
+
 def test_a_tilde_is_the_home_directory_wherever_it_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,3 +208,72 @@ def test_other_errors_of_the_system_keep_their_traceback(monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="Bad file descriptor"):
         main(["history", "anywhere"])
     assert fault_of_surroundings(OSError("no number")) is None
+
+
+def imported(line: str) -> ImportError:
+    """Return the error of an import by a module of this package."""
+    try:
+        exec(line, {"__name__": "inficond.core.somewhere"})
+    except ImportError as error:
+        return error
+    raise AssertionError(line)
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "half_installed").mkdir()
+    (tmp_path / "half_installed" / "__init__.py").write_text("raise ImportError('libhalf.so: no such file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def failing(*given: Any) -> None:
+        raise imported("import half_installed")
+
+    monkeypatch.setattr("inficond.core.cli.commands.history.run", failing)
+    assert main(["history", "anywhere"]) == 2
+    said = capsys.readouterr().err
+    assert "the library half_installed cannot be loaded (libhalf.so: no such file): install it again" in said
+    assert said.count("\n") == 1
+    assert "pip install not_there`" in (fault_of_library(imported("import not_there")) or "")
+    for own in ("from inficond.core.errors import nothing", "import inficond.nowhere"):
+        assert fault_of_library(imported(own)) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "ONNX Runtime is installed only in part, without InferenceSession: remove it with"),
+        ("raise ImportError('DLL load failed')", "cannot be loaded .DLL load failed.: .*onnxruntime-gpu"),
+    ],
+    ids=["in part", "not at all"],
+)
+def test_two_packages_of_onnx_runtime_that_broke_each_other_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    spec = importlib.util.find_spec("inficond.core.models.runtime")
+    assert spec is not None
+    assert spec.loader is not None
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(InputError, match=said):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    sys.modules.pop("onnxruntime", None)
+
+
+def test_a_session_opens_with_one_thread_where_the_system_allows_no_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[int] = []
+
+    def opened(content: bytes, options: Any, **given: Any) -> str:
+        asked.append(options.intra_op_num_threads)
+        if options.intra_op_num_threads > 1:
+            raise RuntimeError("env.cc:327 PosixThread::PosixThread pthread_create failed")
+        return f"fallback {given['enable_fallback']}"
+
+    runtime, options = SimpleNamespace(InferenceSession=opened), SimpleNamespace(intra_op_num_threads=4)
+    assert _opened_session(runtime, b"", options, []) == "fallback 0"  # which would print to stdout
+    assert asked == [4, 1]
+    assert load_failure(RuntimeError("PosixThread")).startswith("the system allows no more threads")

@@ -294,6 +294,18 @@ SPELLED: dict[str, dict[str, object]] = {
     "the name of a filter": {"resample": "bicubic"},
     "nothing where a switch is": {"do_normalize": None, "image_mean": None},
     "text where a switch is": {"do_normalize": "false"},
+    "a list as size": {"size": [40, 40]},
+    "text as mean": {"image_mean": ["0.5"] * 3},
+    "channels last": {"data_format": "channels_last", "return_tensors": "pt"},
+    "bytes with mean and deviation of bytes": {
+        "rescale_factor": 1,
+        "image_mean": [127.5] * 3,
+        "image_std": [127.5] * 3,
+    },
+    "a crop that this processor does not state": {
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+    },
     "a feature extractor of old versions": {
         "image_processor_type": None,
         "feature_extractor_type": "ViTFeatureExtractor",

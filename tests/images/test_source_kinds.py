@@ -351,7 +351,7 @@ def test_split_of_archives_and_coco_files(tmp_path: Path) -> None:
                 archive.add(tmp_path / "photos" / id, id)
     images = open_source(str(tmp_path / "*.tar"))
     assert [r.split for r in images.records].count("train") == half
-    assert images.classes == ()
+    assert images.classes == ("daisy", "rose", "tulip")
 
 
 def tar_of(path: Path, members: dict[str, bytes], links: tuple[str, ...] = ()) -> Path:
@@ -375,6 +375,75 @@ def test_names_with_dots_in_a_tar_without_classes_are_images(tmp_path: Path) -> 
     images, notes = notes_of(lambda note: open_source(tar_of(tmp_path / "t.tar", members), note))
     assert [r.id for r in images.records] == ["photo.0.jpg", "photo.1.jpg", "photo.2.jpg"]
     assert notes == {}
+
+
+@pytest.mark.parametrize("root", ["", "./", "data/"])
+def test_folders_inside_a_tar_are_classes_and_splits(tmp_path: Path, root: str) -> None:
+    names = ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.b.jpg", "val/dog/3.jpg"]
+    images = open_source(tar_of(tmp_path / "t.tar", {root + name: b"x" for name in names}))
+    assert [(r.id, r.labels, r.split) for r in images.records] == [
+        (root.removeprefix("./") + name, (name.split("/")[1],), name.split("/")[0]) for name in names
+    ]
+
+
+def test_folders_of_a_partitioned_data_set_are_classes(tmp_path: Path) -> None:
+    for label, data in (
+        ("label=cat", b"x"),
+        ("label=a%20dog", b"y"),
+        ("label=__HIVE_DEFAULT_PARTITION__", b"z"),
+    ):
+        (tmp_path / label).mkdir()
+        pq.write_table(pa.table({"image": [data]}), tmp_path / label / "part-0.parquet")
+    images = open_source(tmp_path)
+    assert [r.labels for r in images.records] == [None, ("a dog",), ("cat",)]
+
+
+@pytest.mark.parametrize(
+    "name", ["A.JPG", "Mo\u0308we/b.jpg", "m\u00f6we\\b.jpg", "./Mo\u0308we/b.jpg"], ids=ascii
+)
+def test_metadata_in_another_spelling_of_the_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "M\u00f6we").mkdir()
+    for path in ("a.jpg", "M\u00f6we/b.jpg"):
+        Image.new("RGB", (20, 20)).save(tmp_path / path)
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{name},gull\nb.jpg,other\n", encoding="utf-8")
+    labels = {r.id.lower(): r.labels for r in open_source(tmp_path).records}
+    assert [id for id, held in labels.items() if held] == ["a.jpg" if name == "A.JPG" else "m\u00f6we/b.jpg"]
+    assert ("gull",) in labels.values()
+
+
+def test_tables_in_a_folder_that_are_not_read_are_named(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg")
+    (tmp_path / "truth.csv").write_text("image,label\na.jpg,cat\n")
+    assert any("'truth.csv' in the folder is not read: " in note for note in open_source(tmp_path).notes)
+    (tmp_path / "metadata.csv").write_text("file_name,label\na.jpg,cat\n")
+    (tmp_path / "metadata.jsonl").write_text("")
+    assert "metadata.jsonl is not read, because metadata.csv is there too" in open_source(tmp_path).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.tar", b"\x1f\x8b" + bytes(600), "is compressed, so that images cannot be read one by one"),
+        ("t.txt", b"a.jpg 3\n", "each line holds a path and a label; let the name end in .csv"),
+        ("t.csv", b"image\n/9j/4AAQSkZJRgABAQ==\n", "written as Base64 text; decode them into files"),
+        ("t.tfrecord", bytes(9), "a file of TensorFlow records: write its pictures as JPEG or PNG files"),
+        ("t.mp4", bytes(9), "a video: write its pictures"),
+    ],
+)
+def test_pictures_in_a_form_that_is_not_read_are_named(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        open_source(tmp_path / name)
+
+
+def test_labels_in_files_of_a_tar_are_preferred_to_its_folders(tmp_path: Path) -> None:
+    members = {"a/1.jpg": b"x", "a/1.cls": b"cat", "b/2.jpg": b"x", "b/2.cls": b"dog"}
+    assert open_source(tar_of(tmp_path / "t.tar", members)).classes == ("cat", "dog")
+    alone = tar_of(tmp_path / "u.tar", {"only/1.jpg": b"x", "only/2.jpg": b"x"})
+    assert open_source(alone).classes == ()
 
 
 def test_every_image_of_a_tar_that_is_left_out_is_named(tmp_path: Path) -> None:

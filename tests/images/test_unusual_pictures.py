@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,13 +203,70 @@ def test_pictures_of_unusual_kinds(tmp_path: Path, kind: str) -> None:
     assert np.abs(found - want).max() <= 1
 
 
+def test_zeros_after_the_end_of_a_jpeg_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / "padded.jpg").write_bytes(LARGER_JPEG + bytes(9000))
+    np.testing.assert_array_equal(decode(tmp_path / "padded.jpg"), decode_jpeg(LARGER_JPEG))
+
+
+@pytest.mark.parametrize("value", [0, 40, 200, 255])
+def test_the_bytes_of_even_pictures_are_not_taken_for_changed_ones(tmp_path: Path, value: int) -> None:
+    for quality in (10, 75, 100):
+        picture = Image.fromarray(np.full((640, 640, 3), value, np.uint8))
+        picture.save(tmp_path / "even.jpg", quality=quality)
+        assert np.abs(decode(tmp_path / "even.jpg").astype(int) - value).max() <= 2
+
+
 def test_a_grey_picture_that_uses_little_of_its_scale_is_remarked(tmp_path: Path) -> None:
     for values, is_dark in (((RAMP > 30000) * 5, True), (RAMP, False), (np.zeros((H, W)), False)):
         Image.fromarray(values.astype(np.uint16)).save(tmp_path / "g.png")
         assert ("almost black" in open_picture(tmp_path / "g.png").remark) == is_dark
 
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def without_chunk(data: bytes, kind: bytes) -> bytes:
+    """Return a PNG without one of its chunks."""
+    at = data.index(kind) - 4
+    return data[:at] + data[at + 12 + int.from_bytes(data[at : at + 4], "big") :]
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8)
+LARGER_JPEG = saved(Image.fromarray(NOISE), "JPEG", quality=95)
+
 REFUSED: dict[str, tuple[bytes, str]] = {
+    "a JPEG whose ends of lines became those of Windows": (
+        LARGER_JPEG.replace(b"\n", b"\r\n"),
+        "JPEG changed by a program that took it for text; copy the original again",
+    ),
+    "a JPEG whose ends of lines became those of Unix": (
+        LARGER_JPEG.replace(b"\r\n", b"\n").replace(b"\r", b"\n"),
+        "JPEG changed by a program that took it for text|truncated",
+    ),
+    "a JPEG of which the second half was not downloaded": (
+        LARGER_JPEG[: len(LARGER_JPEG) // 2].ljust(len(LARGER_JPEG), b"\0"),
+        "its end is filled with zeros; copy or download it again",
+    ),
+    "a PNG without its palette": (
+        without_chunk(saved(Image.new("P", (W, H), 3), "PNG"), b"PLTE"),
+        "without its palette",
+    ),
+    "a PNG of an app for iPhones": (
+        saved(Image.fromarray(COLOURS), "PNG").replace(
+            PNG_SIGNATURE,
+            PNG_SIGNATURE
+            + struct.pack(">I4s4sI", 4, b"CgBI", b"\x50\0\x20\6", zlib.crc32(b"CgBI\x50\0\x20\6")),
+        ),
+        "app for iPhones",
+    ),
+    "PAM": (
+        b"P7\nWIDTH 36\nHEIGHT 24\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + COLOURS.tobytes(),
+        "a PAM picture; convert",
+    ),
+    "a JPEG whose returns became line feeds": (
+        LARGER_JPEG.replace(b"\r", b"\n"),
+        "JPEG changed by a program that took it for text",
+    ),
     "floats from 0 to 255": (tiff(32, 3, LEVELS.astype("<f4").tobytes()), "above 1.*0 to 1"),
     "floats that are not numbers": (tiff(32, 3, np.full((H, W), np.nan, "<f4").tobytes()), "not finite"),
     "32 bits": (tiff(32, 1, (RAMP * 65537).astype("<u4").tobytes()), "32-bit integers.*save it with 8 or 16"),

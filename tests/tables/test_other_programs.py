@@ -109,6 +109,16 @@ SAME = {
         "t.csv",
         TEXT.replace(",", ";").replace("0.25", "2,5e-1").replace("0.75", "7,5E-01"),
     ),
+    "what R writes without options": (
+        "t.csv",
+        '"image" "cat" "dog"\n' + "".join(f'"{n}" "{i}" 0.25 0.75\n' for n, i in enumerate(IMAGES, 1)),
+    ),
+    "spaces between columns": ("t.txt", TEXT.replace(",", " ")),
+    "numbers of classes beside their probabilities": (
+        "t.csv",
+        "image,y_true,y_pred,worker_id,cat,dog\n"
+        + "".join(f"{i},{n},1,{n},0.25,0.75\n" for n, i in enumerate(IMAGES)),
+    ),
     "JSON Lines called JSON": ("t.json", "".join(json.dumps(row) + "\n" for row in ROWS)),
     "JSON called JSON Lines": ("t.jsonl", json.dumps(ROWS, indent=1)),
     "rows inside an object": ("t.json", {"version": 1, "results": ROWS}),
@@ -174,6 +184,33 @@ REFUSED = {
         "image,label_quality,cat,dog\n" + "".join(f"{i},0.{n},0.25,0.75\n" for n, i in enumerate(IMAGES, 3)),
         "cat, dog sum to 1 in every row without column 'label_quality'.*--class-columns",
     ),
+    "the number of the best class": (
+        "image,cat,dog,best\n" + "".join(f"{i},0.{25 + n},0.{75 - n},1\n" for n, i in enumerate(IMAGES)),
+        "cat, dog sum to 1 in every row without column 'best'",
+    ),
+    "several columns before the classes": (
+        "image,lat,lon,cat,dog\n" + "".join(f"{i},0.{n}1,0.5,0.25,0.75\n" for n, i in enumerate(IMAGES)),
+        "cat, dog sum to 1 in every row without columns 'lat', 'lon'",
+    ),
+    "several columns after the classes": (
+        "image,cat,dog,margin,entropy\n"
+        + "".join(f"{i},0.25,0.75,0.5,0.{n}\n" for n, i in enumerate(IMAGES)),
+        "cat, dog sum to 1 in every row without columns 'margin', 'entropy'",
+    ),
+    "numbers in one cell": (
+        "image,expected\n" + "".join(f"{i},0.25 0.75\n" for i in IMAGES),
+        "line 2, column 'expected': '0.25 0.75' holds several numbers without the names",
+    ),
+    "digits of another script": (
+        "image,cat\n" + "".join(f"{i},\u0660\u066b\u0662\n" for i in IMAGES),
+        "line 2, column 'cat': .* is not a number that is read",
+    ),
+    "numbers of programming languages": (
+        "image,cat,dog\n" + "".join(f"{i},0x1p-2,0.7_5\n" for i in IMAGES),
+        "line 2, column 'cat': '0x1p-2' is not a number that is read",
+    ),
+    "another separator": (TEXT.replace(",", "^"), "no column `image`.*choose with --separator"),
+    "columns of equal width, more than one space": (TEXT.replace(",", "  "), "separate columns by commas"),
     "a sum of all rows": (TEXT + "TOTAL,0.75,2.25\n", r"line 5, column 'dog' .image 'TOTAL'.: 2.25 is not"),
     "a title": ("My answers\n" + TEXT, "line 2 has 3 cells, the header 1.*remove the lines above the header"),
     "two rows of headers": (
@@ -247,6 +284,10 @@ REFUSED = {
         "line 2, column 'cat': '0.2±0.1' is not a number",
     ),
     "powers of ten": (TEXT.replace("0.25", "2.5×10^-1"), "line 2, column 'cat': '2.5×10.-1' is not a number"),
+    "a dash for a missing value": (
+        TEXT.replace("0.25", "-", 1),
+        "line 2, column 'cat': '-' is not a number; write it like 0.25.* or leave the cell empty",
+    ),
     "bytes": (
         TEXT.replace("0.25", "64").replace("0.75", "191"),
         "64 is not a .*shares of 255, divide them by 255",
@@ -318,6 +359,16 @@ def test_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, kind: str) 
         ("t.feather", b"FEA1" + bytes(99), "Feather file of version 1: write it again"),
         ("t.json", TEXT, r"is not JSON: if it is separated text, let its name end in \.csv"),
         ("t.jsonl", b"", "is empty"),
+        (
+            "t.jsonl",
+            '{"image": "a.jpg", "cat": 0.1}\n{"image": "b',
+            "line 2 is not JSON: Unterminated string starting at character 11",
+        ),
+        (
+            "t.json",
+            '[{"image": "a.jpg", "cat": 0.1, "cat": 0.2}]',
+            "the key 'cat' is there twice in an object",
+        ),
         ("t.json", json.dumps({i: [0.25, 0.75] for i in IMAGES}), "row 1, .* neither a class nor a number"),
     ],
 )
@@ -356,6 +407,45 @@ def test_labels_in_the_form_of_another_program(tmp_path: Path, content: object) 
     assert sorted(table.classes) == ["cat", "dog"]
     found = table.values[table.rows_for(IMAGES)][:, [table.classes.index(c) for c in ("cat", "dog")]]
     np.testing.assert_array_equal(found, [[1, 0], [0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "classes"),
+    [
+        ("image,age,Finding Labels", ["80,cat|dog", "7,dog", "9,cat"], ("cat", "dog")),
+        ("image,category_id", ["1", "17", "1"], ("1", "17")),
+        ("image,label_id", ["0", "1", "1"], ("0", "1")),
+    ],
+)
+def test_labels_in_columns_of_less_usual_names(
+    tmp_path: Path, head: str, cells: list[str], classes: tuple[str, ...]
+) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(head + "\n" + "".join(f"{i},{c}\n" for i, c in zip(IMAGES, cells)))
+    assert read_labels(path).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,y\np0.jpg,0\np1.jpg,2\n", "line 3, column 'y' .*2 is not a label.*--label-column"),
+        ("image,dx,age\np0.jpg,nv,80\n", "80 is not a label; .*--class-columns"),
+        (
+            "image,Finding Labels,new\np0.jpg,nv,1\np1.jpg,bkl,0\n",
+            "named in column 'Finding Labels', or be the columns 'new'",
+        ),
+    ],
+)
+def test_labels_that_are_not_understood_name_the_option(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_labels(path)
+
+
+def test_dots_in_names_without_extension() -> None:
+    ids = ["2024.01.02.jpg", "2024.01.03.png"]
+    assert match_names(["2024.01.03", "2024.01.02"], ids).rows.tolist() == [1, 0]
 
 
 def test_numbers_that_are_written_differently_are_reported(tmp_path: Path) -> None:

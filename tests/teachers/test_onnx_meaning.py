@@ -217,6 +217,11 @@ REFUSED: dict[str, tuple[Graph, Sequence[str], str]] = {
         NAMES,
         "label of 8 of 24 of your images.*label of 24 of them if the channels are blue, green, red",
     ),
+    "errors instead of scores": (
+        Graph([NODE("Neg", ["scores"], ["error"])], [("error", T.FLOAT, ["B", 3])]),
+        NAMES,
+        "label of 0 of 24 of your images; the lowest output is the label of 24 of them.*negate the outputs",
+    ),
     "no batch axis": (
         Graph(shape=(3, SIDE, SIDE), outputs=[("scores", T.FLOAT, [3])]),
         NAMES,
@@ -439,6 +444,11 @@ def test_a_yes_or_no_logit_needs_a_stated_sigmoid(tmp_path: Path) -> None:
     graph = Graph([SUM], [("sum", T.FLOAT, ["B", 1])], constants=ONE, metadata={"link": "sigmoid"})
     manifest, _ = convert(graph, tmp_path, ["yes"])
     assert (manifest["link"], manifest["output_kind"]) == ("sigmoid", "logits")
+
+
+def test_decisions_instead_of_probabilities_are_said(tmp_path: Path) -> None:
+    _, said = convert(Graph([NODE("Hardmax", ["scores"], ["p"], axis=1)], [PROBABILITIES]), tmp_path)
+    assert "only 0 and 1, so that students learn no degrees" in said
 
 
 def test_an_assumed_softmax_is_said(tmp_path: Path) -> None:

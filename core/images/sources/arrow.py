@@ -8,9 +8,11 @@ import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from inficond.core.errors import InputError, first_line
 from inficond.core.file_access import check_regular, read_regular
@@ -18,9 +20,10 @@ from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file, unique_ids
 from inficond.core.images.sources.tables import RowFacts, row_facts
 from inficond.core.tables import Column, RawTable, TableOptions
+from inficond.core.tables.cells import class_name
 from inficond.core.tables.columns import is_binary, named_column
 from inficond.core.tables.expansion import read_arrow, read_arrow_schema, read_group, read_parquet
-from inficond.core.tables.names import IMAGE_COLUMNS, normal_name
+from inficond.core.tables.names import CLASS_COLUMNS, IMAGE_COLUMNS, normal_name
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
 from inficond.core.tables.reader import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (*PARQUET_SUFFIXES, *ARROW_SUFFIXES)
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _CACHED_GROUPS = 4
 """Row groups whose image bytes are kept in memory."""
 
@@ -65,6 +69,9 @@ class ArrowImages:
                 continue
             image = next(c for c in table.columns if c.name == column)
             facts = row_facts(table, self._options, image)
+            rule, label = _partition(path)
+            if rule and facts and not facts[0].rule:
+                facts = [replace(fact, labels=label, rule=rule) for fact in facts]
             found += [(path, row, fact) for row, fact in enumerate(facts)]
             self.rule = self.rule or (facts[0].rule if facts else "")
         if not found:
@@ -170,6 +177,15 @@ class ArrowImages:
             self._groups.move_to_end((path, group))
             start = ends[group - 1] if group else 0
             return self._groups[path, group][row - start].as_py()
+
+
+def _partition(path: Path) -> tuple[str, tuple[str, ...] | None]:
+    """Return the label in the name of a folder such as ``label=cat``, as partitioned data sets have it."""
+    name, equals, value = path.parent.name.partition("=")
+    if not equals or normal_name(name) not in CLASS_COLUMNS:
+        return "", None
+    label = class_name(unquote(value))
+    return f"classes in the folders {name}=…", None if label == _NO_PARTITION else (label,)
 
 
 def read_schema(path: Path) -> "pa.Schema":

@@ -1,9 +1,11 @@
 """Images of a folder: class folders, split folders, ImageFolder metadata."""
 
-from collections import defaultdict
+import posixpath
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from inficond.core.checksum import sha256_of
 from inficond.core.errors import InputError
@@ -16,6 +18,7 @@ from inficond.core.tables import TableOptions, read_table
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables of ImageFolder data sets, beside the images that they describe."""
 
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx")
 MOST_NAMED = 20
 """Folders without images that are named."""
 
@@ -121,18 +124,23 @@ class Folder:
         folders = sorted({record.id.rpartition("/")[0] for record in records} | {""})
         folders = sorted({*folders, *(parent for f in folders for parent in _parents(f))})
         facts: dict[str, RowFacts] = {}
-        tables = []
+        tables, unread = [], []
         for folder in folders:
             for name in METADATA:
                 path = self.root / folder / name
                 if path.is_file():
                     tables.append(path)
+                    unread += [other for other in METADATA if (self.root / folder / other).is_file()][1:]
                     for fact in row_facts(read_table(path, self._options), self._options):
                         facts.setdefault(f"{folder}/{fact.name}".lstrip("/"), fact)
                     break
         if not facts:
+            self.notes += [] if self.rule else _tables_beside(self.root)
             yield from records
             return
+        if unread:
+            self.notes.append(f"{unread[0]} is not read, because {tables[0].name} is there too")
+        facts = _by_id(facts, [record.id for record in records])
         first = next(iter(facts.values()))
         self.rule = first.rule or self.rule
         known = {record.id for record in records}
@@ -155,6 +163,28 @@ class Folder:
                     group=known_facts.group or record.group,
                     split=known_facts.split or record.split,
                 )
+
+
+def _by_id(facts: dict[str, RowFacts], ids: Sequence[str]) -> dict[str, RowFacts]:
+    """Return the facts by id of the image, also where they differ in case, in Unicode form, or by ``\\``."""
+    known = set(ids)
+    if facts.keys() <= known:
+        return facts
+    same = Counter(map(_folded, facts)) + Counter(map(_folded, ids))
+    by_form = {_folded(id): id for id in ids if id not in facts and same[_folded(id)] == 2}
+    return {name if name in known else by_form.get(_folded(name), name): fact for name, fact in facts.items()}
+
+
+def _folded(name: str) -> str:
+    return posixpath.normpath(normalize("NFC", name.strip().replace("\\", "/")).casefold())
+
+
+def _tables_beside(root: Path) -> list[str]:
+    """Return a note on tables in a folder of images without labels."""
+    found = [p.name for p in _children(root) if p.suffix.lower() in _TABLES and p.is_file()]
+    if not found:
+        return []
+    return [f"{found[0]!r:.80} in the folder is not read: if it holds labels, give it with --labels"]
 
 
 def _digest(path: Path | None) -> str:

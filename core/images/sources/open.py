@@ -27,6 +27,16 @@ from inficond.core.tables import SUFFIXES as TABLE_SUFFIXES
 from inficond.core.tables import TableOptions
 
 TAR_SUFFIXES = (".tar", ".tgz")
+OTHER_CONTAINERS = {
+    **dict.fromkeys((".tfrecord", ".tfrecords"), "a file of TensorFlow records"),
+    **dict.fromkeys((".npy", ".npz"), "an array of NumPy"),
+    **dict.fromkeys((".h5", ".hdf5"), "an HDF5 file"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "a video"),
+    ".mat": "a file of MATLAB",
+    ".mdb": "a database of LMDB",
+    ".rec": "a file of MXNet records",
+}
+"""File extension -> what it is, of files that hold pictures in a form that is not read."""
 _MAX_EXPANDED, _MAX_BRACES = 100_000, 20
 
 
@@ -227,6 +237,11 @@ def _file(path: Path, options: TableOptions) -> ImageSource:
         return yolo.YoloImages(path.parent, path)
     if suffix in TABLE_SUFFIXES:
         return PathTable(path, options)
+    if suffix in OTHER_CONTAINERS:
+        raise InputError(
+            f"{path} is {OTHER_CONTAINERS[suffix]}: write its pictures as JPEG or PNG "
+            "files, and give their folder"
+        )
     return PathList(path, options)
 
 

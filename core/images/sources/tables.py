@@ -203,7 +203,7 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
     if not any(os.path.lexists(path) for path in paths):
         raise InputError(
             f"{source}: none of the {len(names):,} listed files exists, for example {names[0]!r:.120}: "
-            f"{_advice(names[0])}"
+            f"{_advice(home, names[0])}"
         )
     root = home
     if not all(path.is_relative_to(home) for path in paths):
@@ -214,8 +214,16 @@ def listed_paths(source: Path, names: list[str]) -> list[tuple[str, Path]]:
     return [(relative_name(p, root) if p.is_relative_to(root) else p.as_posix(), p) for p in paths]
 
 
-def _advice(name: str) -> str:
+def _advice(home: Path, name: str) -> str:
     """Return what to do about a listed name that is not a file."""
+    if re.match(r"/9j/[\w+/]{8}|iVBORw0KGgo", name):
+        return "the pictures are written as Base64 text; decode them into files, and give their folder"
+    path, _, label = name.rstrip().replace("\t", " ").rpartition(" ")
+    if path and label and os.path.isfile(home / path.strip()):
+        return (
+            "each line holds a path and a label; let the name end in .csv, put a line like image,label above "
+            "the others, and separate path and label by a comma"
+        )
     if re.match(r"[A-Za-z][\w+.\-]*://|data:", name) and not name.startswith("file:"):
         return "addresses and data inside a list are not read; download the images, and give their folder"
     if not FILE.fullmatch(name):

@@ -11,7 +11,8 @@ from inficond.core.errors import InputError, printable
 from inficond.core.file_access import open_regular, read_regular
 from inficond.core.images.decode import UnreadableImage
 from inficond.core.images.signatures import UNREAD_SUFFIXES
-from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, split_of_file
+from inficond.core.images.sources.classes import alike, folder_labels
+from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, Split, split_of_file
 from inficond.core.images.walk import SUFFIXES, SYSTEM_FOLDERS
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
@@ -27,6 +28,9 @@ _MAX_NAMES = 16 << 20
 
 class TarImages:
     """Samples of tar archives: files with the same name up to the first dot.
+
+    Labels are in ``.cls``, ``.json`` or ``.txt``; in archives without them, folders are classes and splits as
+    in a folder of images (`folder_labels`).
 
     Parameters
     ----------
@@ -54,16 +58,23 @@ class TarImages:
             if sample.image is None and not sample.noted:
                 note(f"{path.name}#{key}", "a sample without an image")
         labels = self._labels([sample for _, _, sample in pictured])
-        several = len({key + s.suffix for _, key, s in pictured}) < len(pictured)
-        splits = {path: split_of_file(path) for path in self._paths}
-        varied = len(set(splits.values())) > 1
+        names = [key + s.suffix for _, key, s in pictured]
+        several = len(set(names)) < len(names)
+        splits: list[Split | None] = [split_of_file(path) for path, _, _ in pictured]
+        if not self.rule:
+            found = folder_labels(names)
+            labels = [None if label is None else (label,) for label in found.labels]
+            splits = found.splits if any(found.splits) else splits
+            self.rule = found.rule
+            self.notes += alike(found.folders)
+        varied = len(set(splits)) > 1
         self.notes.append(f"{len(self._paths):,} tar archive(s): {len(pictured):,} samples with an image")
-        for (path, key, sample), held in zip(pictured, labels):
+        for (path, key, sample), held, split in zip(pictured, labels, splits):
             assert sample.image is not None
             offset, size = sample.image
             yield ImageRecord(
                 f"{path.stem}/{key}{sample.suffix}" if several else f"{key}{sample.suffix}",
-                split=splits[path] if varied else None,  # pyright: ignore[reportArgumentType]
+                split=split if varied else None,
                 labels=held,
                 load=lambda path=path, at=offset, n=size, when=times[path]: _read(path, at, n, when),  # type: ignore[misc]
                 location=f"{path}#{key}{sample.suffix}",
@@ -126,7 +137,7 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
 
     In an archive without classes and texts, each image is a sample of its own: names may contain dots.
     """
-    if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz"):
+    if path.suffix.lower() in (".gz", ".tgz", ".bz2", ".xz") or _is_compressed(path):
         raise InputError(f"{path} is compressed, so that images cannot be read one by one: decompress it")
     samples: dict[str, _Sample] = {}
     try:
@@ -186,6 +197,14 @@ def _index(path: Path, note: Note) -> Iterator[tuple[str, _Sample]]:
                 yield key, other
             else:
                 note(f"{path.name}#{key}{ending}", "a further image of its sample: left out")
+
+
+def _is_compressed(path: Path) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
+    except OSError:  # the archive is read, and its fault reported, later
+        return False
 
 
 def _read(path: Path, offset: int, size: int, modified: int) -> bytes:
