@@ -24,7 +24,10 @@ _NUMBER_LIKE = re.compile(
     r"|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
 )
 """Numbers in a form that is not read, for instance with separated thousands, or with an error or a bound."""
-_SEVERAL_NUMBERS = re.compile(r"[+\-]?\d*\.\d+([eE][+\-]?\d+)?(\s*[\s,;]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?)+")
+_SEVERAL_NUMBERS = re.compile(
+    r"[+\-]?\d*+\.\d++([eE][+\-]?\d++)?"
+    r"((?:\s*+[,;]\s*+|\s++)[+\-]?(?:\d++(?:\.\d*+)?|\.\d++)([eE][+\-]?\d++)?)++"
+)
 _NUMBER = re.compile(r"([+\-−]?)([0-9]*)([.,]?)([0-9]*)((?:[eE][+\-]?[0-9]+)?)\s*(%?)")
 
 
