@@ -415,7 +415,7 @@ def test_tables_in_a_folder_that_are_not_read_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg")
     (tmp_path / "truth.csv").write_text("image,label\na.jpg,cat\n")
     assert any(
-        "'truth.csv' beside the images is read only where --labels names it" in note
+        "'truth.csv' beside the images is read only where --labels or --teacher names it" in note
         for note in open_source(tmp_path).notes
     )
     (tmp_path / "metadata.csv").write_text("file_name,label\na.jpg,cat\n")
