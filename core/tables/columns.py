@@ -537,7 +537,8 @@ def _refuse_score_beside_probabilities(table: RawTable, columns: list[Column], k
     for whole in (1.0, 100.0):
 
         def sums_up(sums: np.ndarray) -> np.ndarray:
-            return (np.abs(sums - whole) < _SUM * whole).all(axis=-1)  # noqa: B023
+            near = np.abs(sums - whole) < _SUM * whole  # noqa: B023
+            return np.asarray(near.all(axis=-1))
 
         if sums_up(total):
             return

@@ -184,7 +184,7 @@ def _tables_beside(root: Path) -> list[str]:
     found = [p.name for p in _children(root) if p.suffix.lower() in _TABLES and p.is_file()]
     if not found:
         return []
-    return [f"{found[0]!r:.80} in the folder is not read: if it holds labels, give it with --labels"]
+    return [f"{found[0]!r:.80} beside the images is read only where --labels or --teacher names it"]
 
 
 def _digest(path: Path | None) -> str:
