@@ -49,6 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="also write table and plot into this folder; with `--only links`, that table",
     )
+    add(
+        "--against",
+        metavar="PYTHON",
+        type=Path,
+        help="with `--only rows`: an interpreter with another version of inficond, timed on the same rows",
+    )
 
 
 def run(args: argparse.Namespace, out: "Output") -> int:
@@ -60,6 +66,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     for name in names:
         if name not in INSTANCES and name not in EXTRAS:
             raise unknown("instance", name, [*INSTANCES, *EXTRAS])
+    if args.against is not None and names != ["rows"]:
+        raise InputError("--against needs --only rows")
     from inficond.core.bench.solver_refit import first_fit, refits, two_threads
     from inficond.core.bench.solver_report import AROUND, DOCUMENT, write
     from inficond.core.solver import warm_up
@@ -88,6 +96,10 @@ def run(args: argparse.Namespace, out: "Output") -> int:
             from inficond.core.bench.solver_links import both_links
 
             report["links"] = both_links(args.repeats, out)
+        elif name == "rows" and args.against is not None:
+            from inficond.core.bench.solver_against import compare
+
+            report["against"] = compare(args.against, out, repeats=args.repeats)
         elif name == "rows":
             from inficond.core.bench.solver_rows import many_rows
 

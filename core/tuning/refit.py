@@ -246,7 +246,8 @@ def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
     """Return the starting point of a refit: the weights of the state, and a curvature model.
 
     The curvature comes from a cold fit, which is the same in every process, and the gradient is evaluated at
-    the weights; therefore the result depends on the state alone. Both are cached for all sessions.
+    the weights; therefore the result depends on the state alone. Both are cached for all sessions. At the
+    project's own weights the gradients of all classes are evaluated together.
     """
     base = workspace.cache.get(
         ("curvature", state.added), lambda: _learn(workspace, state), _bytes, group_of(state.added)
@@ -255,13 +256,26 @@ def _start(workspace: Workspace, state: BranchState, cls: str | None) -> Any:
         parts: tuple[Any, ...] = (state.weights(), state.bias(), base, workspace.targets(state, "training"))
     else:
         c, one = workspace.students.class_index(cls), state.classes[cls]
-        T = np.ascontiguousarray(workspace.targets(state, "training")[:, [c]])
+        targets = workspace.targets(state, "training")
+        if not state.added and _at_root(workspace, one, c, targets):
+            return base.select([c])
+        T = np.ascontiguousarray(targets[:, [c]])
         parts = (one.weights[None], np.array([one.bias]), base.select([c]), T)
     digest = hashlib.blake2b(b"".join(p.tobytes() for p in (*parts[:2], parts[3])), digest_size=16).digest()
     return workspace.cache.get(
         ("start", cls, state.added, digest),
         lambda: _about(workspace, state, *parts),
         lambda result: _bytes(result, gram=False),
+    )
+
+
+def _at_root(workspace: Workspace, one: ClassState, c: int, T: NDArray[np.float32]) -> bool:
+    """Return whether weights and targets of the class in column `c` are those of the project."""
+    root = workspace.root.classes[workspace.students.classes[c]]
+    return (
+        one.bias == root.bias
+        and np.array_equal(one.weights, root.weights)
+        and (T is workspace.T_training or np.array_equal(T[:, c], workspace.T_training[:, c]))
     )
 
 
@@ -297,6 +311,10 @@ def _learn(workspace: Workspace, state: BranchState) -> Any:
     )
     if students.link == "sigmoid" and learnt.model is not None:
         _ = learnt.model.design.columns  # computed now, not in the first refit of a class
+        if not state.added:
+            # One pass for all classes takes as long as separate ones for a few of them.
+            root = workspace.root
+            learnt = _about(workspace, root, root.weights(), root.bias(), learnt, workspace.T_training)
     return learnt
 
 
