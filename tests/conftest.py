@@ -184,6 +184,9 @@ TOGETHER = {
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Return a scheduler that runs the tests of a file, and of the folders of `TOGETHER`, in one process.
 
+    Places are taken in the order of their folders: the three large ones come first, and single files fill
+    the rest. In the order of their numbers of tests, one process waited for the browser at the end.
+
     Marks of the kind `xdist_group` do not work: pytest-xdist 3.8 writes them to a field that pytest 9.2
     ignores.
     """
@@ -194,4 +197,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             place = nodeid.split("::", 1)[0]
             return TOGETHER.get(Path(place).parts[1], place)
 
+    config.option.loadscopereorder = False
     return ByPlace(config, log)
