@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.audit.conftest import write_shortcut
-from tests.browser.page import check_accessibility, screenshot
+from tests.browser.page import check_accessibility, nightly, screenshot
 
 from inficond.core import Project
 from inficond.core.audit.audit import audit
@@ -15,7 +15,12 @@ from inficond.core.comparison.page import render_comparison
 from inficond.core.comparison.sides import student_side, teacher_side
 
 pytestmark = pytest.mark.browser
-SIZES = [("light", 1280, 720), ("dark", 1280, 720), ("light", 390, 844), ("dark", 390, 844)]
+VARIANTS = [
+    ("audit", "light", 1280, 720), ("audit", "dark", 390, 844),
+    ("comparison", "dark", 1280, 720), ("comparison", "light", 390, 844),
+    nightly("audit", "dark", 1280, 720), nightly("audit", "light", 390, 844),
+    nightly("comparison", "light", 1280, 720), nightly("comparison", "dark", 390, 844),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,7 @@ def pages(project: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {name: folder / f"{name}.html" for name in texts}
 
 
-@pytest.mark.parametrize("name", ["audit", "comparison"])
-@pytest.mark.parametrize(("theme", "width", "height"), SIZES)
+@pytest.mark.parametrize(("name", "theme", "width", "height"), VARIANTS)
 def test_the_page_fits_and_is_accessible(
     browser: Browser, pages: dict[str, Path], name: str, theme: str, width: int, height: int
 ) -> None:

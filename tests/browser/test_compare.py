@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.page import Opener, check_accessibility, screenshot, serve
+from tests.browser.page import WINDOWS, Opener, check_accessibility, screenshot, serve
 from tests.comparison.rewriting import rewritten
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
 
 pytestmark = pytest.mark.browser
-SIZES = [("light", 1280, 720), ("dark", 1440, 900), ("light", 390, 844)]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def shown_rows(page: Page) -> int:
     )
 
 
-@pytest.mark.parametrize(("theme", "width", "height"), SIZES)
+@pytest.mark.parametrize(("theme", "width", "height"), WINDOWS)
 def test_a_number_selects_its_images_in_all_views(
     open_page: Opener, served_three: Served, theme: str, width: int, height: int
 ) -> None:

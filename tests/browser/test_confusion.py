@@ -10,6 +10,7 @@ from tests.browser.page import (
     Opener,
     check_accessibility,
     home_project,
+    nightly,
     screenshot,
     wait_for_slow_parts,
 )
@@ -110,8 +111,10 @@ def test_the_table_can_compare_with_the_teacher(open_page: Opener, served: Serve
     expect(page.locator(".confusion")).to_contain_text("teacher \\ student")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900)])
+@pytest.mark.parametrize(
+    ("width", "height", "theme"),
+    [(1280, 720, "light"), (1440, 900, "dark"), nightly(1280, 720, "dark"), nightly(1440, 900, "light")],
+)
 def test_the_table_is_readable(open_page: Opener, width: int, height: int, theme: str) -> None:
     page = open_page(width=width, height=height, theme=theme)
     open_table(page)

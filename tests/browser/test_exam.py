@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.page import (
+    WINDOWS,
     Opener,
     check_accessibility,
     drag,
@@ -77,9 +78,7 @@ def open_exam(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Exam on locked images")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("theme", "width", "height"), [("light", 1280, 720), ("dark", 1440, 900), ("light", 390, 844)]
-)
+@pytest.mark.parametrize(("theme", "width", "height"), WINDOWS)
 def test_an_exam_is_opened_by_a_person_and_becomes_a_step(
     open_page: Opener, served_exam: Served, locked: Project, theme: str, width: int, height: int
 ) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.page import CURRENT_STEP, Opener, home_project, screenshot, wait_for_slow_parts
+from tests.browser.page import CURRENT_STEP, Opener, home_project, nightly, screenshot, wait_for_slow_parts
 
 from inficond.gradio_app.app import Page as Served
 
@@ -14,7 +14,7 @@ TRUNCATED = """(selector) => [...document.querySelectorAll(selector)]
   .filter((n) => n.getClientRects().length)
   .filter((n) => n.scrollWidth > n.clientWidth + 1 || n.scrollHeight > n.clientHeight + 1)
   .map((n) => n.textContent)"""
-SIZES = [(1280, 720), (1440, 900)]
+SIZES = [(1280, 720), nightly(1440, 900)]
 
 
 def test_an_opened_image_shows_all_classes(open_page: Opener, served: Served) -> None:

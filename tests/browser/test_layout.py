@@ -3,12 +3,23 @@
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.page import SMALL_TEXT, Opener, check_accessibility, screenshot, wait_for_slow_parts
+from tests.browser.page import (
+    SMALL_TEXT,
+    Opener,
+    check_accessibility,
+    nightly,
+    screenshot,
+    wait_for_slow_parts,
+)
 
 pytestmark = pytest.mark.browser
 
-SIZES = [(1280, 720), (1440, 900), (1920, 1080), (390, 844)]
 THEMES = ["light", "dark"]
+SIZES = [
+    (1280, 720, "light"), (1440, 900, "dark"), (1920, 1080, "light"), (390, 844, "dark"),
+    nightly(1280, 720, "dark"), nightly(1440, 900, "light"), nightly(1920, 1080, "dark"),
+    nightly(390, 844, "light"),
+]  # fmt: skip
 
 EDGES = """() => [...document.querySelectorAll('#shell .topbar, #board .view')].map((v) => {
   const r = v.getBoundingClientRect(), body = v.querySelector('.view-body');
@@ -34,8 +45,7 @@ CUT = """() => {
 }"""
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize(("width", "height", "theme"), SIZES)
 def test_views_fit_the_window_and_text_is_readable(
     open_page: Opener, width: int, height: int, theme: str
 ) -> None:
@@ -116,7 +126,7 @@ PLACEHOLDER_FITS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (1440, 900)])
+@pytest.mark.parametrize("size", [(1280, 720), nightly((1440, 900))])
 def test_nothing_is_cut_or_covered_in_a_small_window(open_page: Opener, size: tuple[int, int]) -> None:
     page = open_page(width=size[0], height=size[1])
     assert page.evaluate(PLACEHOLDER_FITS)

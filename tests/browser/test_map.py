@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.page import (
     SMALL_TEXT,
+    WINDOWS,
     Opener,
     check_accessibility,
     home_project,
@@ -171,10 +172,7 @@ def test_the_map_is_usable_by_keyboard(open_page: Opener) -> None:
     expect(page.get_by_role("radio", name="Lasso")).to_have_attribute("aria-checked", "true")
 
 
-@pytest.mark.parametrize(
-    ("theme", "width", "height"),
-    [("light", 1280, 720), ("dark", 1440, 900), ("light", 390, 844), ("dark", 390, 844)],
-)
+@pytest.mark.parametrize(("theme", "width", "height"), WINDOWS)
 def test_the_map_is_readable(open_page: Opener, theme: str, width: int, height: int) -> None:
     page = open_page(theme=theme, width=width, height=height)
     open_map(page)

@@ -6,7 +6,15 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.page import SMALL_TEXT, Opener, check_accessibility, home_project, screenshot, serve
+from tests.browser.page import (
+    SMALL_TEXT,
+    WINDOWS,
+    Opener,
+    check_accessibility,
+    home_project,
+    screenshot,
+    serve,
+)
 
 from inficond.core import Project
 from inficond.core.project.image_table import ImageRow
@@ -73,10 +81,7 @@ def test_confused_classes_are_listed_and_linked(open_page: Opener, served: Serve
     expect(page.locator(".gallery-caption")).to_contain_text(f"{pairs[0].images} images")
 
 
-@pytest.mark.parametrize(
-    ("theme", "width", "height"),
-    [("light", 1280, 720), ("dark", 1440, 900), ("light", 390, 844), ("dark", 390, 844)],
-)
+@pytest.mark.parametrize(("theme", "width", "height"), WINDOWS)
 def test_the_matrix_is_readable(open_page: Opener, theme: str, width: int, height: int) -> None:
     page = open_page(theme=theme, width=width, height=height)
     open_matrix(page)

@@ -131,3 +131,24 @@ def test_an_invalid_lock_is_refused() -> None:
         sbom.read_lock("gradio==6.31.0\n")
     with pytest.raises(ValueError, match="CycloneDX"):
         sbom.check('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "x"}]}')
+
+
+@pytest.mark.parametrize(
+    ("address", "valid"),
+    [
+        ("https://example.org/päckage?x=1#y", True),
+        ("urn:uuid:8f4b1c52-8e0c-5b0c-9d6f-0e1a4f5d6c7b", True),
+        ("../licence", True),
+        ("https://example.org/a b", False),
+        ("http://[::1", False),
+        ("%zz", False),
+    ],
+)
+def test_addresses_in_the_bill_of_materials_are_checked(address: str, valid: bool) -> None:
+    bill = json.loads(BILL)
+    bill["components"][0]["externalReferences"] = [{"type": "website", "url": address}]
+    if valid:
+        sbom.check(json.dumps(bill))
+    else:
+        with pytest.raises(ValueError, match="CycloneDX"):
+            sbom.check(json.dumps(bill))

@@ -158,6 +158,7 @@ def _fit_in_child(queue, rows, targets) -> None:
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.usefixtures("two_blas_threads")
 def test_a_forked_child_fits_after_a_threaded_fit_of_its_parent():
     rows = np.random.default_rng(1).random((3000, 60)).astype(np.float32)
     targets = (rows[:, :3] > 0.8).astype(np.float32)

@@ -165,8 +165,10 @@ def test_a_fit_that_float32_cannot_certify_continues_in_float64(monkeypatch):
     assert calls, "float32 was expected not to suffice"
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_blas_threads_are_restored_after_concurrent_fits():
     before = [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+    assert set(before) == {2}
     results = [None] * 4
 
     def work(i):
@@ -181,6 +183,7 @@ def test_blas_threads_are_restored_after_concurrent_fits():
     assert [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"] == before
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_every_thread_computes_with_one_thread_of_blas():
     """Regression: threadpoolctl 3.8 obeyed one thread only; others computed results with other bits."""
 

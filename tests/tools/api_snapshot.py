@@ -24,7 +24,10 @@ SNAPSHOT = ROOT / "tests" / "repo" / "api.txt"
 
 def snapshot() -> list[str]:
     """Return one line per public object of the packages with `__all__`, and of `INTERFACES`."""
-    root = griffe.load("inficond.core", search_paths=[ROOT / "src"], resolve_aliases=True)
+    loader = griffe.GriffeLoader(search_paths=[ROOT / "src"])
+    package = loader.load("inficond")
+    loader.resolve_aliases()
+    root = package["core"]
     assert isinstance(root, griffe.Module)
     lines: set[str] = set()
     for module in modules(root):
@@ -33,9 +36,8 @@ def snapshot() -> list[str]:
             if member is not None and ours(member):
                 lines.update(described(f"{module.path}.{name}", member))
     for path, names in INTERFACES.items():
-        module = griffe.load(f"inficond.{path}", search_paths=[ROOT / "src"])
         for name in names:
-            lines.update(described(f"inficond.{path}.{name}", module[name]))
+            lines.update(described(f"inficond.{path}.{name}", package[f"{path}.{name}"]))
     return sorted(lines)
 
 

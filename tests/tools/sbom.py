@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.exception import MissingOptionalDependencyException
@@ -28,7 +29,9 @@ from cyclonedx.model.license import LicenseAcknowledgement
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema.validators import Draft7Validator
 from packageurl import PackageURL
+from rfc3986_validator import validate_rfc3986
 
 from inficond.core import __version__
 
@@ -152,6 +155,15 @@ def document(lock: str, licences: Mapping[tuple[str, str], str]) -> str:
     return text
 
 
+@Draft7Validator.FORMAT_CHECKER.checks("iri-reference")
+def is_address(value: object) -> bool:
+    """Return whether a string is an IRI reference: its mapping to a URI (RFC 3987, 3.1) is a reference."""
+    ascii_characters = "".join(map(chr, range(128)))
+    return not isinstance(value, str) or bool(
+        validate_rfc3986(quote(value, safe=ascii_characters), rule="URI_reference")
+    )
+
+
 def check(text: str) -> None:
     """Validate a document with the schema of CycloneDX 1.6.
 
@@ -162,7 +174,7 @@ def check(text: str) -> None:
     """
     try:
         wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
-    except MissingOptionalDependencyException as error:  # the extra `json-validation` of the library
+    except MissingOptionalDependencyException as error:  # jsonschema
         raise ValueError(f"it cannot be checked: {error}") from error
     if wrong is not None:
         raise ValueError(f"not valid CycloneDX 1.6: {wrong!s:.300}")
