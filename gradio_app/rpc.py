@@ -29,7 +29,7 @@ from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, Ret
 from inficond.gradio_app.routes import RPC_ROUTES
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
-from inficond.gradio_app.views import view_parts
+from inficond.gradio_app.views import ViewPart, view_parts
 from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 from inficond.gradio_app.word_choice import (
     choose,
@@ -196,12 +196,18 @@ class RpcServer:
         parts, failed = {}, {}
         for name in names:
             try:
-                part = view_parts()[name]
-                reader = self.visitors.shared_reader(visitor) if part.slow else visitor
-                parts[name] = part.read(reader, selection)
+                parts[name] = self._value(view_parts()[name], visitor, selection)
             except Exception as error:
                 failed[name] = error_line(error, f"reading the part {name}")
         return {"parts": parts, "failed": failed, "selection": selection.to_json()}
+
+    def _value(self, part: ViewPart, visitor: Visitor, selection: Selection) -> Any:
+        if part.slow:
+            return part.read(self.visitors.shared_reader(visitor), selection)
+        if part.shared and not visitor.has_session and selection == Selection(selection.cls):
+            key = ("part", part.name, selection.cls)
+            return visitor.cached(key, lambda: part.read(visitor, selection))
+        return part.read(visitor, selection)
 
     def ping(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Keep the visit alive; return the revision of its history."""

@@ -45,6 +45,9 @@ class ViewPart:
     slow : int
         Above 0, the page requests the part separately, after it has drawn the others. Lower numbers come
         first.
+    shared : bool
+        Whether all visits at a node get the same value for a selection. Visits without steps of their own
+        then share the values for which only a class is selected.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class ViewPart:
     depends: tuple[str, ...]
     read: "Callable[[Visitor, Selection], Any]"
     slow: int = 0
+    shared: bool = False
 
     def __post_init__(self) -> None:
         invalid = set(self.depends) - set(FIELDS)

@@ -2,7 +2,10 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +17,9 @@ from inficond.core.errors import InputError
 from inficond.gradio_app.new_project import parse_class_lines
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.rpc import RPC_METHODS, RpcServer
-from inficond.gradio_app.selection import resolve_selection
+from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import encode_probabilities, quantize_rows, to_plain
-from inficond.gradio_app.views import all_views, view_parts
+from inficond.gradio_app.views import ViewPart, all_views, view_parts
 from inficond.gradio_app.visitor import Visitor, VisitorRegistry
 
 
@@ -144,6 +147,38 @@ def test_every_part_of_every_view_is_json_and_bad_requests_are_one_line(rpc: Rpc
         assert response["error"], name
         assert "Traceback" not in response["error"]
         assert "Internal error" not in response["error"], f"{name}: {response['error']}"
+
+
+def test_visits_without_steps_share_parts_and_a_step_changes_only_its_own_visit(
+    rpc: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+
+    def counted(part: ViewPart) -> ViewPart:
+        def read(visitor: Visitor, selection: Selection) -> Any:
+            reads[part.name] += 1
+            return part.read(visitor, selection)
+
+        return replace(part, read=read)
+
+    parts = {name: counted(part) for name, part in view_parts().items()}
+    monkeypatch.setattr("inficond.gradio_app.rpc.view_parts", lambda: parts)
+    shared = sorted(name for name, part in parts.items() if part.shared and not part.slow)
+    assert shared == ["influence.rows", "instances.gallery", "performance.table", "tuning.state"]
+    one, other = (json.loads(rpc.answer("hello", {})) for _ in range(2))
+    assert one["token"] != other["token"]
+    assert one["parts"] == other["parts"]
+    assert [reads[name] for name in shared] == [1, 1, 1, 1]
+
+    row = one["parts"]["influence.rows"]["rows"][0]["name"]
+    step = {"cls": one["selection"]["cls"], "actions": [{"kind": "mute", "concept": row}]}
+    rpc.answer("apply", {"token": one["token"], "selection": one["selection"], **step})
+    after = json.loads(rpc.answer("hello", {"token": one["token"]}))
+    assert after["parts"]["tuning.state"] != one["parts"]["tuning.state"]
+    again = json.loads(rpc.answer("hello", {"token": other["token"]}))
+    assert again["parts"] == other["parts"]
+    filtered = json.loads(rpc.answer("hello", {"selection": {"subset": "missed"}}))
+    assert filtered["parts"]["instances.gallery"] != other["parts"]["instances.gallery"]
 
 
 def test_the_route_table_lists_the_remote_procedures_that_exist(rpc: RpcServer) -> None:

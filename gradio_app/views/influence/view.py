@@ -105,5 +105,9 @@ VIEW = View(
     3,
     "Concept influence",
     "The student: concepts for and against the class. Hover over a concept to see its images.",
-    (ViewPart("influence.rows", ("cls", "subset", "slice", "concepts", *FILTERS, "node"), _rows),),
+    (
+        ViewPart(
+            "influence.rows", ("cls", "subset", "slice", "concepts", *FILTERS, "node"), _rows, shared=True
+        ),
+    ),
 )

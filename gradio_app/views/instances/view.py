@@ -259,7 +259,7 @@ VIEW = View(
     "The images behind the numbers. Open one to see why, and where.",
     (
         ViewPart("instances.index", (), _index),
-        ViewPart("instances.gallery", (*IMAGES, "node"), _gallery),
+        ViewPart("instances.gallery", (*IMAGES, "node"), _gallery, shared=True),
         ViewPart("instances.opened", ("cls", "image", "node"), _opened),
         ViewPart("instances.ids", (), _ids, slow=1),
         ViewPart("instances.values", (*IMAGES, "concepts", "node"), _values, slow=1),

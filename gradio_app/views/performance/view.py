@@ -131,7 +131,7 @@ VIEW = View(
     "Student performance",
     "How well each student reproduces its teacher.",
     (
-        ViewPart("performance.table", ("node",), _table),
+        ViewPart("performance.table", ("node",), _table, shared=True),
         ViewPart("performance.confusion", ("reference", "node"), _confusion, slow=1),
         ViewPart("performance.slices", ("cls", "node"), _slices, slow=2),
     ),

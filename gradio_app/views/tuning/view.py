@@ -196,7 +196,7 @@ VIEW = View(
     "Concept tuning",
     "Raise or lower a concept. Each change is previewed; nothing changes until you apply it.",
     (
-        ViewPart("tuning.state", ("cls", "slice", "concepts", "node"), _state),
+        ViewPart("tuning.state", ("cls", "slice", "concepts", "node"), _state, shared=True),
         ViewPart("tuning.words", ("node",), _words, slow=2),
         ViewPart("tuning.suggestions", ("cls", "subset", "node"), _suggestions, slow=3),
         ViewPart("tuning.missing", ("cls", "node"), _missing, slow=4),
