@@ -13,6 +13,7 @@ from tests.browser.page import (
     check_accessibility,
     drag,
     home_project,
+    nightly,
     screenshot,
     select_class,
     serve,
@@ -122,7 +123,7 @@ def test_a_project_of_two_parts_says_how_to_get_an_exam(open_page: Opener) -> No
     screenshot(page, "exam-none")
 
 
-@pytest.mark.parametrize(("theme", "width", "height"), [("light", 1280, 720), ("dark", 1440, 900)])
+@pytest.mark.parametrize(("theme", "width", "height"), [("light", 1280, 720), nightly("dark", 1440, 900)])
 def test_a_preview_lists_what_it_costs_before_it_is_applied(
     open_page: Opener, served: Served, theme: str, width: int, height: int
 ) -> None:

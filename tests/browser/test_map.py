@@ -13,6 +13,7 @@ from tests.browser.page import (
     Opener,
     check_accessibility,
     home_project,
+    nightly,
     screenshot,
     select_class,
     serve,
@@ -241,7 +242,7 @@ def three_images(project_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     page.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", nightly("dark")])
 def test_a_map_of_three_images_says_what_is_missing(
     three_images: Served, open_page: Opener, theme: str
 ) -> None:
