@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
-from tests.browser.page import FLAGS, Opener, TabLog, copy_project, serve, wait_until_drawn
+from tests.browser.page import (
+    FLAGS,
+    Opener,
+    TabLog,
+    copy_project,
+    serve,
+    temporary_files,
+    wait_until_drawn,
+)
 
 from inficond.core import Project
 from inficond.gradio_app.app import Page as Served
@@ -41,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
     An event loop runs in this thread while Playwright is open, so tests elsewhere cannot start theirs.
     """
-    with sync_playwright() as playwright:
+    with temporary_files(), sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         try:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

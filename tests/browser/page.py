@@ -1,7 +1,9 @@
 """Helpers of the page tests: serving a project, waiting for the page, reading and tuning it, checking it."""
 
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,14 @@ class TabLog:
     def calls(self) -> list[str]:
         """Return the calls of server functions so far."""
         return [url for url in self.requests if "/rpc/" in url]
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Let Playwright and Chromium write where Python does, which may be another folder than `TMPDIR`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", tempfile.gettempdir())
+        yield
 
 
 def nightly(*values: object) -> object:

@@ -140,12 +140,14 @@ def test_a_browser_opens_the_file_without_requests_and_errors(page: str, tmp_pat
     playwright = pytest.importorskip("playwright.sync_api")
     import shutil
 
+    from tests.browser.page import temporary_files
+
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
 
     def look() -> None:
-        with playwright.sync_playwright() as p:
+        with temporary_files(), playwright.sync_playwright() as p:
             browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for scheme, width in (("light", 1280), ("dark", 1280), ("light", 360)):
                 tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
