@@ -306,6 +306,20 @@ def _undecodable(head: bytes, text: str) -> str:
     return f"{name} cannot be decoded: it is damaged or of an unusual kind ({text})"
 
 
+def _misread(image: Image.Image, file: BinaryIO) -> str | None:
+    """Return what is wrong with a file that Pillow decodes to wrong pixels, with advice; else None."""
+    if image.format == "TIFF":
+        return camera_raw(_head(file)) or misread_kind(image)
+    if image.format == "PNG":
+        return misread_png(image, _head(file, 16))
+    if image.format in ("JPEG", "MPO"):
+        if changed_as_text(_head(file, 1 << 16)):
+            return CHANGED_JPEG
+        if _ends_in_zeros(file):
+            return "its end is filled with zeros; copy or download it again"
+    return None
+
+
 def _read(file: BinaryIO, at_least: int | None) -> Picture:
     image: Image.Image
     with Image.open(file, formats=supported_formats()) as image:
@@ -317,17 +331,9 @@ def _read(file: BinaryIO, at_least: int | None) -> Picture:
             raise UnreadableImage(
                 f"too large ({width:,}×{height:,} pixels; {limit // 10**6} million is the most)"
             )
-        raw = camera_raw(_head(file)) if image.format == "TIFF" else None
-        misread = raw or misread_kind(image)
-        if image.format == "PNG":
-            misread = misread_png(image, _head(file, 16))
+        misread = _misread(image, file)
         if misread is not None:
             raise UnreadableImage(misread)
-        if image.format in ("JPEG", "MPO"):
-            if changed_as_text(_head(file, 1 << 16)):
-                raise UnreadableImage(CHANGED_JPEG)
-            if _ends_in_zeros(file):
-                raise UnreadableImage("its end is filled with zeros; copy or download it again")
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         elif width * height > MAX_PIXELS:

@@ -121,13 +121,13 @@ def changed_as_text(data: bytes) -> bool:
     data : bytes
         Some 4 KiB at least of a compressed file; fewer are never recognised.
     """
-    neighbours = [data.count(value) for value in (b"\x09", b"\x0b", b"\x0c", b"\x0e", b"\x0f")]
-    if min(neighbours) < 16:
-        return False
     returns, feeds = data.count(b"\r"), data.count(b"\n")
-    if feeds >= 16 and data.count(b"\r\n") == feeds:
-        return True
-    return min(neighbours) >= 24 and min(returns, feeds) == 0 < max(returns, feeds)
+    always_both = feeds >= 16 and data.count(b"\r\n") == feeds
+    one_missing = min(returns, feeds) == 0 < max(returns, feeds)
+    if not (always_both or one_missing):
+        return False
+    rarest = min(data.count(value) for value in (b"\x09", b"\x0b", b"\x0c", b"\x0e", b"\x0f"))
+    return rarest >= (16 if always_both else 24)
 
 
 CHANGED_JPEG = f"a JPEG changed by {_AS_TEXT}"
