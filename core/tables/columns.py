@@ -525,6 +525,11 @@ def _class_columns(
     return found
 
 
+def _sum_to(whole: float, sums: np.ndarray) -> np.ndarray:
+    """Return whether the sums of all rows, the last axis, are `whole` up to rounding."""
+    return np.asarray((np.abs(sums - whole) < _SUM * whole).all(axis=-1))
+
+
 def _refuse_score_beside_probabilities(table: RawTable, columns: list[Column], kinds: _Kinds) -> None:
     """Refuse columns of numbers that are hardly classes: without them, every row sums to 1 (or to 100)."""
     cells = [kinds[column].numbers for column in columns]
@@ -535,24 +540,19 @@ def _refuse_score_beside_probabilities(table: RawTable, columns: list[Column], k
         return
     total, before = values.sum(axis=0), np.vstack([np.zeros(values.shape[1]), values.cumsum(axis=0)])
     for whole in (1.0, 100.0):
-
-        def sums_up(sums: np.ndarray) -> np.ndarray:
-            near = np.abs(sums - whole) < _SUM * whole  # noqa: B023
-            return np.asarray(near.all(axis=-1))
-
-        if sums_up(total):
+        if _sum_to(whole, total):
             return
-        others = [[int(i)] for i in np.flatnonzero(sums_up(total - values))]
-        others += [list(range(int(i))) for i in np.flatnonzero(sums_up(total - before)) if i < len(cells) - 1]
-        others += [list(range(int(i), len(cells))) for i in np.flatnonzero(sums_up(before)) if i > 1]
-        if others and all(found == others[0] for found in others):
-            extra = [columns[i] for i in others[0]]
+        single = np.flatnonzero(_sum_to(whole, total - values))
+        first = np.flatnonzero(_sum_to(whole, total - before))
+        last = np.flatnonzero(_sum_to(whole, before))
+        extras = [range(i, i + 1) for i in single]
+        extras += [range(i) for i in first if i < len(cells) - 1]
+        extras += [range(i, len(cells)) for i in last if i > 1]
+        if extras and all(found == extras[0] for found in extras):
+            extra = [columns[i] for i in extras[0]]
             kept = ", ".join(column.name for column in columns if column not in extra)
-            shown = (
-                extra[0].shown
-                if len(extra) == 1
-                else f"columns {', '.join(repr(c.name) for c in extra):.200}"
-            )
+            shown = f"columns {', '.join(repr(c.name) for c in extra):.200}"
+            shown = extra[0].shown if len(extra) == 1 else shown
             raise InputError(
                 f"{table.path}: {kept:.200} sum to {whole:g} in every row without {shown}, which therefore "
                 "may not be a class: list the classes with --class-columns, or remove the column"

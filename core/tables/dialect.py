@@ -135,9 +135,9 @@ def sniff(text: str, is_known: Callable[[str], bool], where: object, separator: 
         raise InputError(f"{where} {fault}")
     if len(dialect.header) == 1 and not separator:
         rank, spaced, _ = _judge(text, start, " ", quote, is_known)
-        return (
-            spaced if spaced is not None and rank[0] and all(spaced.header) else _single(text, start, quote)
-        )
+        if spaced is None or not rank[0] or not all(spaced.header):
+            return _single(text, start, quote)
+        return spaced
     return dialect
 
 

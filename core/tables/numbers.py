@@ -162,15 +162,18 @@ class NumberReader:
 
 def like_numbers(column: Column) -> int | None:
     """Return the first row of a column of numbers in forms that are not read; None for other columns."""
-    cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
-    like = [row for row, text in cells if _NUMBER_LIKE.fullmatch(text)]
-    return like[0] if 2 * len(like) > len(cells) else None
+    return _first_of_most(column, _NUMBER_LIKE)
 
 
 def several_numbers(column: Column) -> int | None:
     """Return the first row of a column of which most cells hold several numbers; None for other columns."""
+    return _first_of_most(column, _SEVERAL_NUMBERS)
+
+
+def _first_of_most(column: Column, form: re.Pattern[str]) -> int | None:
+    """Return the first row whose cell has a form, if most of the first cells that hold something have it."""
     cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
-    found = [row for row, text in cells if _SEVERAL_NUMBERS.fullmatch(text)]
+    found = [row for row, text in cells if form.fullmatch(text)]
     return found[0] if 2 * len(found) > len(cells) else None
 
 
