@@ -256,7 +256,7 @@ def fault_of_library(error: ImportError) -> str | None:
         return None
     package = _PACKAGES.get(name, name)
     again = "" if isinstance(error, ModuleNotFoundError) else "--force-reinstall "
-    return (
+    return one_line(
         f"the library {name} cannot be loaded ({first_line(error)}): install it{' again' * bool(again)} with "
         f"`pip install {again}{package}`"
     )

@@ -45,10 +45,10 @@ def load(point: EntryPoint) -> Any:
         raise
     except Exception as error:  # the code of another package may raise anything
         package = point.dist.name if point.dist else point.module
-        own = package == "inficond" and isinstance(error, ImportError)
-        fault = fault_of_library(error) if own else None  # type: ignore[arg-type]
-        if fault is not None:
-            raise InputError(fault) from error
+        if package == "inficond" and isinstance(error, ImportError):
+            fault = fault_of_library(error)
+            if fault is not None:
+                raise InputError(fault) from error
         raise InputError(
             f"the extension {point.name!r} of the package {package} cannot be loaded "
             f"({type(error).__name__}: {error}): update or uninstall {package}"

@@ -178,12 +178,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         complain(f"{name}: {error}")
         return 2
-    except ImportError as error:
-        fault = fault_of_library(error)
-        if fault is None:
-            raise
-        complain(f"{name}: {one_line(fault)}")
-        return 2
     except FileNotFoundError as error:
         if "No usable temporary directory" in str(error):  # of Python's tempfile
             complain(f"{name}: no folder for temporary files can be written: set TMPDIR to one that can")
@@ -212,8 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard(sys.stdout)
         return 0
-    except OSError as error:
-        fault = fault_of_surroundings(error)
+    except (ImportError, OSError) as error:
+        fault = fault_of_library(error) if isinstance(error, ImportError) else fault_of_surroundings(error)
         if fault is None:
             raise
         complain(f"{name}: {fault}")

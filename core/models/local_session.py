@@ -115,7 +115,7 @@ class LocalSession:
                 ort.preload_dlls()
             ort.set_default_logger_severity(4)
             try:
-                self.ort = _opened_session(ort, bytes(content), options, provider_options(provider, inputs))
+                self.ort = opened_session(ort, bytes(content), options, provider_options(provider, inputs))
             except Exception as error:  # ONNX Runtime's exceptions have no common base class
                 raise InputError(f"{label} cannot be loaded on {provider}: {load_failure(error)}") from error
             finally:
@@ -160,7 +160,7 @@ class LocalSession:
         return calls
 
 
-def _opened_session(ort: Any, content: bytes, options: Any, providers: list[Any]) -> Any:
+def opened_session(ort: Any, content: bytes, options: Any, providers: list[Any]) -> Any:
     """Open a session; with one thread where the system allows no more.
 
     ONNX Runtime's own fallback is off: it prints to stdout, into the output of the command.

@@ -142,18 +142,11 @@ def find_kind(outputs: np.ndarray, name: str, stated: str | None) -> tuple[str, 
         )
     if within:
         kind, _ = output_kind(outputs, "probabilities", name)
-        hard = bool(((outputs == 0) | (outputs == 1)).all())
         line = f"{said} sum to 1: used as probabilities"
-        return (
-            kind,
-            "softmax",
-            line
-            + (
-                "; they are only 0 and 1, so that students learn no degrees: export the scores before "
-                "the decision"
-            )
-            * hard,
-        )
+        if ((outputs == 0) | (outputs == 1)).all():
+            line += "; they are only 0 and 1, so that students learn no degrees: export the scores before "
+            line += "the decision"
+        return kind, "softmax", line
     kind, _ = output_kind(outputs, None, name)
     if stated is not None:
         return kind, stated, f"{said} are logits: a {stated} follows, as its metadata state"

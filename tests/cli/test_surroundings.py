@@ -19,7 +19,7 @@ from inficond.core.cli.main import main
 from inficond.core.errors import InputError, fault_of_library, fault_of_surroundings
 from inficond.core.facade import Project
 from inficond.core.models.load_failure import load_failure
-from inficond.core.models.local_session import _opened_session
+from inficond.core.models.local_session import opened_session
 
 MakeProject = Callable[..., Project]
 HISTORY = "import sys; from inficond.core.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -274,6 +274,6 @@ def test_a_session_opens_with_one_thread_where_the_system_allows_no_more(
         return f"fallback {given['enable_fallback']}"
 
     runtime, options = SimpleNamespace(InferenceSession=opened), SimpleNamespace(intra_op_num_threads=4)
-    assert _opened_session(runtime, b"", options, []) == "fallback 0"  # which would print to stdout
+    assert opened_session(runtime, b"", options, []) == "fallback 0"  # which would print to stdout
     assert asked == [4, 1]
     assert load_failure(RuntimeError("PosixThread")).startswith("the system allows no more threads")
