@@ -166,11 +166,15 @@ class Page:
     async def _serve_file(self, request: "Request") -> Response:
         """Serve a registered file."""
         path = self.files.find(request.path_params["key"], request.path_params["name"])
-        if path is None:
+        try:
+            if path is None:
+                raise FileNotFoundError
+            status = path.stat()
+        except FileNotFoundError:  # also of a file that was deleted meanwhile
             return PlainTextResponse("this file does not exist, or its visit has ended", 404)
         media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
         kind = "inline" if path.suffix in MEDIA_TYPES else "attachment"
-        return FileResponse(path, media_type=media_type, content_disposition_type=kind)
+        return _PageFile(path, media_type=media_type, content_disposition_type=kind, stat_result=status)
 
     def open_in_browser(self) -> None:
         """Open the page in the owner's browser.
@@ -197,6 +201,12 @@ class Page:
         self.rpc.queue.close()
         self.visitors.close()
         self.files.close()
+
+
+class _PageFile(FileResponse):
+    """A file that is read in a few pieces: each piece waits for its turn among the threads of the page."""
+
+    chunk_size = 256 * 1024  # bytes that a slow client can hold in memory
 
 
 async def _serve_late_script(request: "Request") -> Response:

@@ -22,18 +22,21 @@ def matrix(name: str, value: Any, shape: str) -> NDArray[Any]:
     """Convert to a two-dimensional array of real numbers; `shape` describes it in errors."""
     array = real_array(name, value)
     if array.ndim != 2:
-        hint = f"; use {_as_column(name, value)} for one column" if array.ndim == 1 else ""
+        hint = f"; use {_as_columns(name, value, array)}" if array.ndim == 1 else ""
         raise ValueError(
             f"{name} must have shape {shape}: it has {array.ndim} dimensions {array.shape}{hint}"
         )
     return array
 
 
-def _as_column(name: str, value: Any) -> str:
-    """Return an expression that makes a column of a one-dimensional argument."""
+def _as_columns(name: str, value: Any, array: NDArray[Any]) -> str:
+    """Return an expression that makes a matrix of a one-dimensional argument, and what it is for."""
+    if name == "T" and array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() > 1:
+        return f"np.eye({int(array.max()) + 1})[{name}] for the numbers of classes"
     if hasattr(value, "to_frame"):
-        return f"{name}.to_frame()"
-    return f"{name}[:, None]" if hasattr(value, "shape") else f"np.reshape({name}, (-1, 1))"
+        return f"{name}.to_frame() for one column"
+    column = f"{name}[:, None]" if hasattr(value, "shape") else f"np.reshape({name}, (-1, 1))"
+    return f"{column} for one column"
 
 
 def rows(X: Any) -> Array:

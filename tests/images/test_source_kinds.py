@@ -442,6 +442,31 @@ def test_pictures_in_a_form_that_is_not_read_are_named(
         open_source(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("archives", "classes"),
+    [
+        ({"n01440764": ["n01440764_1.JPEG"], "n01443537": ["n01443537_1.JPEG"]}, ("n01440764", "n01443537")),
+        ({"cat": ["1.jpg", "2.jpg"], "dog": ["1.jpg"]}, ("cat", "dog")),
+        ({"shard-aa": ["1.jpg"], "shard-ab": ["2.jpg"]}, ()),
+        ({"images-000": ["1.jpg"], "images-001": ["2.jpg"]}, ()),
+        ({"cat": ["a/1.jpg", "b/2.jpg"], "dog": ["a/3.jpg"]}, ("a", "b")),
+        ({"train": ["1.jpg"], "val": ["2.jpg"]}, ()),
+        ({"photos": ["photos_1.jpg", "photos_2.jpg"]}, ()),
+    ],
+)
+@pytest.mark.parametrize("named", ["by folder", "by pattern"])
+def test_archives_that_are_named_by_class_are_classes(
+    archives: dict[str, list[str]], classes: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    for name, images in archives.items():
+        tar_of(tmp_path / f"{name}.tar", dict.fromkeys(images, b"x"))
+    found = open_source(tmp_path if named == "by folder" else str(tmp_path / "*.tar"))
+    assert found.classes == classes
+    if classes and "a" not in classes:
+        assert any("2 archives named by class" in note for note in found.notes)
+        assert {r.labels for r in found.records} == {(c,) for c in classes}
+
+
 def test_labels_in_files_of_a_tar_are_preferred_to_its_folders(tmp_path: Path) -> None:
     members = {"a/1.jpg": b"x", "a/1.cls": b"cat", "b/2.jpg": b"x", "b/2.cls": b"dog"}
     assert open_source(tar_of(tmp_path / "t.tar", members)).classes == ("cat", "dog")

@@ -222,6 +222,8 @@ def test_embeddings_in_one_column_name_the_way_out():
         (np.sign(X[:, :1]), "T > 0 for labels -1 and 1"),
         (100 * T, "T / 100 for percentages"),
         (np.arange(200)[:, None] % 3, r"np.eye\(C\)\[T"),
+        (np.arange(200) % 3, r"use np.eye\(3\)\[T\] for the numbers of classes"),
+        ((np.arange(200) % 2).tolist(), r"np.reshape\(T, \(-1, 1\)\) for one column"),
     ],
 )
 def test_targets_of_other_forms_name_the_conversion(value, words):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ LABEL_KEYS = ("class", "label", "class_name", "label_name", "labels", "classes",
 """Fields of a sample's JSON that hold its label, best first."""
 NAME_FILES = ("classnames.txt", "classes.txt", "labels.txt")
 """Files beside the archives that list the names of numbered classes."""
+_PIECE = re.compile(r"[-_. ][a-z]{1,2}$", re.IGNORECASE)
 _MAX_TEXT = 1 << 20
 _MAX_NAMES = 16 << 20
 
@@ -30,7 +32,8 @@ class TarImages:
     """Samples of tar archives: files with the same name up to the first dot.
 
     Labels are in ``.cls``, ``.json`` or ``.txt``; in archives without them, folders are classes and splits as
-    in a folder of images (`folder_labels`).
+    in a folder of images (`folder_labels`). Archives without folders are classes themselves if they are named
+    by class, as those of ImageNet are.
 
     Parameters
     ----------
@@ -62,10 +65,12 @@ class TarImages:
         several = len(set(names)) < len(names)
         splits: list[Split | None] = [split_of_file(path) for path, _, _ in pictured]
         if not self.rule:
-            found = folder_labels(names)
+            archives = [path.stem for path, _, _ in pictured]
+            by_archive = _are_named_by_class(archives, names)
+            found = folder_labels([f"{a}/{n}" for a, n in zip(archives, names)] if by_archive else names)
             labels = [None if label is None else (label,) for label in found.labels]
             splits = found.splits if any(found.splits) else splits
-            self.rule = found.rule
+            self.rule = "archives named by class" if by_archive and found.rule else found.rule
             self.notes += alike(found.folders)
         varied = len(set(splits)) > 1
         self.notes.append(f"{len(self._paths):,} tar archive(s): {len(pictured):,} samples with an image")
@@ -118,6 +123,28 @@ class TarImages:
                 self.notes.append(f"names of classes in {name}")
                 return [line.strip() for line in lines if line.strip()]
         return []
+
+
+def _are_named_by_class(archives: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether archives without folders are classes, not pieces of a data set.
+
+    Either all images begin with the name of their archive (``n01440764_10026.JPEG`` in ``n01440764.tar``), or
+    the archives have names without digits that do not end in the letters of a piece (``part-ab.tar``).
+
+    Parameters
+    ----------
+    archives : sequence of str
+        The archive of each image, without ``.tar``.
+    names : sequence of str
+        The images.
+    """
+    if any("/" in name for name in names):
+        return False
+    if all(name.startswith(f"{archive}_") for archive, name in zip(archives, names)):
+        return True
+    different = set(archives)
+    pieces = {_PIECE.sub("", archive) for archive in different}
+    return len(pieces) == len(different) and not any(map(str.isdigit, "".join(different)))
 
 
 class _Sample:
