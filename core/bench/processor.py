@@ -8,16 +8,17 @@ T = TypeVar("T")
 
 PAUSE, IDLE, PATIENCE = 0.02, 0.002, 2.0
 """Seconds: length of an observation, processor time in it that counts as idle, and maximum wait."""
+OBSERVATIONS = 3
+"""Consecutive idle observations: on a busy machine a thread may get no processor during one."""
 
 
 def wait_until_idle() -> None:
     """Wait until this process is idle: threads of a BLAS spin for a while after a product."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    until, idle = time.monotonic() + PATIENCE, 0
+    while idle < OBSERVATIONS and time.monotonic() < until:
         start = time.process_time()
         time.sleep(PAUSE)
-        if time.process_time() - start < IDLE:
-            return
+        idle = idle + 1 if time.process_time() - start < IDLE else 0
 
 
 def processor_time(work: Callable[[], T]) -> tuple[float, T]:

@@ -153,7 +153,7 @@ def kinds(made: sample.Sample, recipe: Path) -> list[Kind]:
     def nothing(folder: Path) -> None:
         pass
 
-    sources = {"project": made.root / "frozen" / "project", made.weights.name: made.weights}
+    undisturbed = made.root / "unpacked"
 
     def steps(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
         return in_child(lambda: _steps_left(folder / "project", reported))
@@ -177,7 +177,7 @@ def kinds(made: sample.Sample, recipe: Path) -> list[Kind]:
 
     def unpacked(folder: Path, reported: list[str]) -> tuple[str, list[str]]:
         found = sorted(p.name for p in (folder / "out").glob("[!.]*")) if (folder / "out").exists() else []
-        wrong = [n for n in found if _tree(folder / "out" / n) != _tree(sources[n])]
+        wrong = [n for n in found if _tree(folder / "out" / n) != _tree(undisturbed / n)]
         return f"{len(found)} of 2", [f"{n} is not whole" for n in wrong]
 
     def one_step(left: str) -> bool:
@@ -305,6 +305,7 @@ def campaign(made: sample.Sample, count: int, folder: Path, seed: int = 0) -> li
     frozen = made.root / "frozen" / "project"
     shutil.copytree(made.project, frozen)
     in_child(lambda: _pack(made, frozen))
+    in_child(lambda: _unpack(made))
     known: dict[str, tuple[float, Any]] = {}
     every = kinds(made, recipe)
     for kind in every:
@@ -372,6 +373,13 @@ def _pack(made: sample.Sample, frozen: Path) -> None:
     from inficond.core.bundle import pack
 
     pack([frozen, made.weights], made.root / "reference.inficond")
+
+
+def _unpack(made: sample.Sample) -> None:
+    """Unpack the reference archive, which holds a snapshot of the history and not its open files."""
+    from inficond.core.bundle import unpack
+
+    unpack(made.root / "reference.inficond", made.root / "unpacked")
 
 
 def warm() -> None:
