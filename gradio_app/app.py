@@ -1,12 +1,14 @@
 """The page: the top bar and six views on one board, and the server that delivers them."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
 import webbrowser
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -166,15 +168,10 @@ class Page:
     async def _serve_file(self, request: "Request") -> Response:
         """Serve a registered file."""
         path = self.files.find(request.path_params["key"], request.path_params["name"])
-        try:
-            if path is None:
-                raise FileNotFoundError
-            status = path.stat()
-        except FileNotFoundError:  # also of a file that was deleted meanwhile
-            return PlainTextResponse("this file does not exist, or its visit has ended", 404)
-        media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
-        kind = "inline" if path.suffix in MEDIA_TYPES else "attachment"
-        return _PageFile(path, media_type=media_type, content_disposition_type=kind, stat_result=status)
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                return _page_file(path)
+        return PlainTextResponse("this file does not exist, or its visit has ended", 404)
 
     def open_in_browser(self) -> None:
         """Open the page in the owner's browser.
@@ -207,6 +204,13 @@ class _PageFile(FileResponse):
     """A file that is read in a few pieces: each piece waits for its turn among the threads of the page."""
 
     chunk_size = 256 * 1024  # bytes that a slow client can hold in memory
+
+
+def _page_file(path: Path) -> Response:
+    """Return a registered file; a picture is shown, another file is downloaded."""
+    media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+    kind = "inline" if path.suffix in MEDIA_TYPES else "attachment"
+    return _PageFile(path, media_type=media_type, content_disposition_type=kind, stat_result=path.stat())
 
 
 async def _serve_late_script(request: "Request") -> Response:
