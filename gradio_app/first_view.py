@@ -28,7 +28,7 @@ def prepare_first_view(reader: Visitor, threads: BackgroundThreads) -> None:
         for cls in reader.project.classes:
             if threads.stopped:
                 return
-            reader.intervals(cls)
+            reader.measured(cls)
         first = reader.default_class()
         largest = int(abs(reader.session.influence(first).weights).argmax())
         reader.session.preview(first, [Action("mute", reader.session.concepts[largest])])

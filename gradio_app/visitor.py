@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inficond.core.cache import Cache
 from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
+from inficond.core.sessions.metrics import state_metrics
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.access import OWNER_STEPS
@@ -33,7 +34,11 @@ from inficond.gradio_app.page_files import PageFiles
 
 if TYPE_CHECKING:
     from inficond.core import Project
-    from inficond.core.evaluation import Slice
+    from inficond.core.evaluation import ClassMetrics, Slice
+    from inficond.core.tuning.state import BranchState
+
+    Measured = tuple[ClassMetrics, dict[str, dict[str, float | None]]]
+    """Metrics of a class, and by name the value and 95 % interval of those that have one."""
 
 LOG = logging.getLogger("inficond.page")
 TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{12,64}")
@@ -206,14 +211,16 @@ class Visitor:
 
         return max(self.project.classes, key=misaligned)
 
-    def intervals(self, cls: str) -> dict[str, Any]:
-        """Return the fidelity of a class with 95 % intervals; cached for all visits with the same student."""
-        session = self.session
-        state = session.state.classes[cls]
-        overrides = tuple(sorted(state.overrides.items()))
-        at = session.threshold(cls)
-        key = (self.key, cls, hash(state.weights.tobytes()), state.bias, overrides, at)
-        return self._registry.cached_for_all(key, lambda: _intervals(session, cls))
+    def measured(self, cls: str) -> "Measured":
+        """Return metrics of a class and their 95 % intervals; cached for all visits with the same student."""
+        session, state = self.session, self.session.state
+        if session.workspace.students.link == "softmax":  # depends on the students of all classes
+            return self.cached(("measured", cls), lambda: _measured(session, state, cls))
+        one = state.classes[cls]
+        overrides = tuple(sorted(one.overrides.items()))
+        at = session.workspace.threshold(state, session.class_index(cls))
+        key = (self.key, cls, hash(one.weights.tobytes()), one.bias, overrides, at)
+        return self._registry.cached_for_all(key, lambda: _measured(session, state, cls))
 
     def slices(self, cls: str) -> "list[Slice]":
         """Return the slices of a class."""
@@ -232,17 +239,17 @@ class Visitor:
         return self.files.sheet_url(self.project, number, make)
 
 
-def _intervals(session: Session, cls: str) -> dict[str, Any]:
+def _measured(session: Session, state: "BranchState", cls: str) -> "Measured":
     from inficond.core.evaluation import bootstrap_intervals
 
-    rows, c = session.project.validation_rows, session.class_index(cls)
+    workspace, c = session.workspace, session.class_index(cls)
     found = bootstrap_intervals(
-        session.targets(cls)[rows],
-        session.scores()[rows, c],
-        groups=session.workspace.validation_groups,
-        threshold=session.threshold(cls),
+        workspace.targets(state, "validation")[:, c],
+        workspace.score(state, cls, "validation"),
+        groups=workspace.validation_groups,
+        threshold=workspace.threshold(state, c),
     )
-    return {name: interval.to_dict() for name, interval in found.items()}
+    return state_metrics(workspace, state, cls), {name: one.to_dict() for name, one in found.items()}
 
 
 def slice_id(found: "Slice") -> str:

@@ -75,8 +75,7 @@ def _table(visitor: "Visitor", selection: "Selection") -> TablePart:
 
 
 def _row(visitor: "Visitor", cls: str) -> dict[str, Any]:
-    metrics = visitor.session.metrics(cls)
-    intervals = visitor.intervals(cls)
+    metrics, intervals = visitor.measured(cls)
     teacher, student = metrics.teacher_accuracy, metrics.student_accuracy
     row: dict[str, Any] = {"name": cls, "nec": metrics.nec, "counts": dict(metrics.counts)}
     for name in METRICS:

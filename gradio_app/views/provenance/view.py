@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from inficond.gradio_app.presenters import change_chip, step_title
-from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _tree(visitor: "Visitor", selection: "Selection") -> TreePart:
             }
         )
     return {
-        "nodes": to_plain(rows),
+        "nodes": rows,
         "current": session.node,
         "can_undo": session.can_undo,
         "can_redo": session.can_redo,
