@@ -12,7 +12,7 @@ from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.teachers.probe import Probe, fit_probe
 from inficond.core.teachers.ridge import LinearClassifier
 
-VERSION = "probe 1"
+VERSION = "probe 2"
 """Part of every key; increased when the same features and labels would give another probe."""
 MOST_BYTES = 100_000_000
 """Larger probes are not kept."""

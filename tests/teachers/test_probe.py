@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inficond.core.errors import InputError
+from inficond.core.teachers import probe as probes
 from inficond.core.teachers.probe import fit_probe
 
 
@@ -62,6 +63,25 @@ def test_the_same_seed_gives_the_same_responses() -> None:
     rng = np.random.default_rng(5)
     F, Y = rng.normal(size=(50, 6)), one_hot(np.arange(50) % 2)
     assert np.array_equal(fit_probe(F, Y, "softmax").responses, fit_probe(F, Y, "softmax").responses)
+
+
+def difference_between_seeds(F: np.ndarray, Y: np.ndarray) -> float:
+    first, second = (fit_probe(F, Y, "softmax", seed=seed).responses for seed in (0, 1))
+    return float(np.abs(first - second).mean())
+
+
+def test_responses_depend_little_on_how_the_folds_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    y = np.arange(120) % 3
+    F, Y = one_hot(y) @ rng.normal(size=(3, 150)) + 2 * rng.normal(size=(120, 150)), one_hot(y)
+    averaged = difference_between_seeds(F, Y)
+    monkeypatch.setattr(probes, "DIVISIONS", 1)
+    once = difference_between_seeds(F, Y)
+    assert averaged < 0.7 * once, "the mean of four draws has about half the deviation of one"
+    monkeypatch.setattr(probes, "DIVISIONS", 4)
+    monkeypatch.setattr(probes, "COMPARED_ROWS", 100)
+    one = difference_between_seeds(F, Y)
+    assert one > averaged, "many images are divided once"
 
 
 def test_a_class_with_one_image_is_refused() -> None:
