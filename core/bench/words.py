@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure, print, and write the table."""
-    from inficond.core.bench.words_sets import load_set, parse_sets
+    from inficond.core.bench.words_sets import labelled_images, load_set, parse_sets
     from inficond.core.bench.words_variants import Split
     from inficond.core.concepts.corpus import load_corpus
     from inficond.core.concepts.neutral import neutral_regions
@@ -63,6 +63,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     if args.seeds < 1 or not args.nec > 0:
         raise InputError("--seeds must be at least 1 and --nec above 0")
     pairs = parse_sets(args.folders)
+    for folder, _ in pairs:
+        labelled_images(folder)  # a folder without labels is found before minutes of work on others
     if args.write is not None:
         parts_around(args.write, (BEGIN, END))  # a missing marker is found before minutes of work
     encoder = load_encoder("embedded", threads=1)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.errors import InputError
-from inficond.core.images import open_source
+from inficond.core.images import ImageSet, open_source
 from inficond.core.models.cache_directory import cache_folder
 from inficond.core.models.class_sets import class_set
 from inficond.core.models.encoder import Encoder
-from inficond.core.models.tables import read_labels
+from inficond.core.models.tables import Table, read_labels
 from inficond.core.models.teacher import Teacher
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.label_teachers import is_exclusive, label_matrix, label_names, teach_from_labels
@@ -80,9 +80,7 @@ def load_set(
     InputError
         There are no images or no labels.
     """
-    table = folder / LABELS
-    labels = read_labels(table, TableOptions()) if table.is_file() else None
-    images = open_source(folder / IMAGES if labels is not None else folder)
+    images, labels, names = labelled_images(folder)
     sources = [SourceFile.of(f) for f in images.records]
     encoding = Encoding(encoder, teacher)
     store = ShardStore(cache_folder("bench-words"), encoding.basis)
@@ -90,9 +88,6 @@ def load_set(
     shards = [store.load(shard) for shard in shards_of(sources)]
     ids = [id for shard in shards for id in shard.ids]
     responses = np.concatenate([shard.responses for shard in shards])
-    names = label_names(images, labels)
-    if len(names) < 2:
-        raise InputError(f"{folder} has no labels: give one folder per class, or {IMAGES}/ and {LABELS}")
     matrix = label_matrix(images, labels, ids)
     taught = teach_from_labels("probe", class_set("labels", names, None), matrix, responses)
     return PhotoSet(
@@ -106,6 +101,23 @@ def load_set(
         np.concatenate([shard.assignment for shard in shards]),
         encoder.preprocess.crop_share,
     )
+
+
+def labelled_images(folder: Path) -> tuple[ImageSet, Table | None, Sequence[str]]:
+    """Return the images of a folder, the table of their labels if there is one, and the names of the labels.
+
+    Raises
+    ------
+    InputError
+        There are no images or no labels.
+    """
+    table = folder / LABELS
+    labels = read_labels(table, TableOptions()) if table.is_file() else None
+    images = open_source(folder / IMAGES if labels is not None else folder)
+    names = label_names(images, labels)
+    if len(names) < 2:
+        raise InputError(f"{folder} has no labels: give one folder per class, or {IMAGES}/ and {LABELS}")
+    return images, labels, names
 
 
 def parse_sets(given: Sequence[str]) -> list[tuple[Path, Path | None]]:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.tiny_models import write_encoder
 
 from inficond.core.bench.recorded import replace_table
 from inficond.core.bench.words import BEGIN, END, table
 from inficond.core.bench.words_sets import PhotoSet, parse_sets
 from inficond.core.bench.words_variants import CHOSEN, DIRECTIONS, OWN_GROUNDED, Measured, Split
+from inficond.core.cli.main import main
 from inficond.core.concepts.corpus import Concept, Corpus
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.errors import InputError
@@ -43,6 +45,19 @@ def test_a_folder_may_name_a_file_of_own_words(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="is not a folder"):
         parse_sets([str(tmp_path / "missing")])
+
+
+def test_folders_without_labels_are_found_before_any_is_encoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFICOND_CACHE", str(tmp_path / "cache"))
+    for name in ("good/red", "good/blue", "plain"):
+        (tmp_path / name).mkdir(parents=True)
+        for n in range(2):
+            Image.new("RGB", (32, 32), (90 * n, 20, 70)).save(tmp_path / name / f"{n}.png")
+    assert main(["bench", "words", str(tmp_path / "good"), str(tmp_path / "plain")]) == 2
+    assert f"{tmp_path / 'plain'} has no labels" in capsys.readouterr().err
+    assert not (tmp_path / "cache" / "bench-words").exists()
 
 
 def test_the_variants_of_a_split_are_fitted_at_one_number_of_concepts(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def main() -> None:
                 row.add(build(folder, seed, args.undivided, Path(scratch) / "project"))
         both = row.both
         print(
-            f"| {folder.name} | {row.tune} | {row.exam} | {both.same / both.images:.1%} | {min(row.nec):.1f} to "
-            f"{max(row.nec):.1f} | {both.no_yes} of {both.images} |"
+            f"| {folder.name} | {row.tune} | {row.exam} | {both.same / both.images:.1%} | "
+            f"{min(row.nec):.1f} to {max(row.nec):.1f} | {both.no_yes} of {both.images} |"
         )
 
 
