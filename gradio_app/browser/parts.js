@@ -54,7 +54,7 @@ export const partsDependingOn = (fields) =>
   partsWhere((part) => part.depends.some((field) => fields.includes(field)));
 
 /**
- * Read parts. Slow ones are requested separately, so that they delay nothing.
+ * Read parts. Slow ones are requested after the others, so that they delay nothing.
  * @param {string[]} names
  */
 export async function read(names) {
@@ -75,17 +75,24 @@ const ignoreLostConnection = () => {};
 const due = new Set();
 let readingSlowParts = false;
 
+/** @param {string} name */
+const slowness = (name) => state.catalogue[name].slow;
+
+/** Read the slow parts that are due, the least slow first; those that are equally slow in one request. */
 async function readSlowParts() {
   if (readingSlowParts) return;
   readingSlowParts = true;
   await delay(60);
   while (due.size) {
-    const [name] = [...due].sort((a, b) => state.catalogue[a].slow - state.catalogue[b].slow);
-    due.delete(name);
-    const response = await fetchParts([name]).catch(() => ({}));
+    const least = Math.min(...[...due].map(slowness));
+    const names = [...due].filter((name) => slowness(name) === least);
+    for (const name of names) due.delete(name);
+    const response = await fetchParts(names).catch(() => ({}));
     if (response.later) {
-      due.add(name);
-      emit(`postponed:${name}`, response.later);
+      for (const name of names) {
+        due.add(name);
+        emit(`postponed:${name}`, response.later);
+      }
       await delay(1000 * response.seconds);
     }
   }
