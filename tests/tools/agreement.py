@@ -14,9 +14,8 @@ import numpy as np
 
 from inficond.core import Project, distill
 from inficond.core.evaluation.exclusive import exclusive_metrics
+from inficond.core.images.walk import SUFFIXES
 from inficond.core.progress import Silent
-
-PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass
@@ -58,7 +57,8 @@ class Row:
     @property
     def both(self) -> Counts:
         """Counts of both parts together."""
-        return Counts(*(getattr(self.tune, n) + getattr(self.exam, n) for n in ("same", "no_yes", "images")))
+        tune, exam = self.tune, self.exam
+        return Counts(tune.same + exam.same, tune.no_yes + exam.no_yes, tune.images + exam.images)
 
 
 def build(folder: Path, seed: int, undivided: bool, out: Path) -> Project:
@@ -71,7 +71,7 @@ def build(folder: Path, seed: int, undivided: bool, out: Path) -> Project:
     """
     if not undivided:
         return distill(folder, out=out, seed=seed, progress=Silent())
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return distill(paths, [path.parent.name for path in paths], out=out, seed=seed, progress=Silent())
 
 
