@@ -173,3 +173,12 @@ export function oncePerFrame(fn) {
  * @param {number} milliseconds
  */
 export const delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/**
+ * Return a promise that resolves when the browser has drawn and is idle, or after a delay at most.
+ * @param {number} milliseconds
+ */
+export const idle = (milliseconds) =>
+  "requestIdleCallback" in window
+    ? new Promise((resolve) => requestIdleCallback(resolve, { timeout: milliseconds }))
+    : delay(milliseconds);

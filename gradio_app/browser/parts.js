@@ -1,6 +1,6 @@
 /** Parts of the views' data, read from the server when the fields change on which they depend. */
 
-import { delay } from "./elements.js";
+import { delay, idle } from "./elements.js";
 import { emit, on } from "./events.js";
 import { call } from "./server.js";
 import { setSelection, state } from "./state.js";
@@ -82,7 +82,7 @@ const slowness = (name) => state.catalogue[name].slow;
 async function readSlowParts() {
   if (readingSlowParts) return;
   readingSlowParts = true;
-  await delay(60);
+  await idle(60);
   while (due.size) {
     const least = Math.min(...[...due].map(slowness));
     const names = [...due].filter((name) => slowness(name) === least);
