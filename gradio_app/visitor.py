@@ -206,7 +206,7 @@ class Visitor:
 
     def _default_class(self) -> str:
         def misaligned(cls: str) -> int:
-            counts = self.session.metrics(cls).counts
+            counts = self.measured(cls)[0].counts
             return counts["missed"] + counts["extra"]
 
         return max(self.project.classes, key=misaligned)

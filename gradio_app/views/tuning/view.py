@@ -90,7 +90,7 @@ def _state(visitor: "Visitor", selection: "Selection") -> StatePart:
         "rows": to_plain(_rows(visitor, selection, influence)),
         "strengths": to_plain(strengths_payload(0.0, typical_weight(influence.weights))),
         "focuses": to_plain(_focuses(visitor, selection)),
-        "now": metric_chips(session.metrics(selection.cls)),
+        "now": metric_chips(visitor.measured(selection.cls)[0]),
     }
 
 
@@ -131,7 +131,7 @@ def _rows(visitor: "Visitor", selection: "Selection", influence: "Influence") ->
 def _focuses(visitor: "Visitor", selection: "Selection") -> list[FocusOption]:
     """Return the non-empty misaligned subsets and the selected slice as possible focuses."""
     session = visitor.session
-    counts = session.metrics(selection.cls).counts
+    counts = visitor.measured(selection.cls)[0].counts
     offered: list[tuple[str, str, int, Any]] = [
         (name, name, counts[name], name) for name in ("missed", "extra") if counts[name]
     ]
