@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,12 +23,11 @@ from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
 from inficond.core.evaluation.parts import Parts, divide
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import inside, is_utf8
-from inficond.core.models.class_sets import ClassSet, class_set, read_classes
+from inficond.core.models.class_sets import ClassSet, read_classes
 from inficond.core.models.encoder import Encoder, load_encoder
-from inficond.core.models.manifest import Manifest, read_manifest
+from inficond.core.models.manifest import Manifest
 from inficond.core.models.resolve import EMBEDDED
-from inficond.core.models.tables import Table, read_labels, read_responses
-from inficond.core.models.teacher import Teacher, load_teacher
+from inficond.core.models.tables import Table, read_labels
 from inficond.core.pipeline.assembly import (
     RANDOM_VECTORS,
     add_concept_vectors,
@@ -40,20 +39,18 @@ from inficond.core.pipeline.controls import measure_controls
 from inficond.core.pipeline.encode import Encoding, encode_shards
 from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels, unmatched
-from inficond.core.pipeline.label_teachers import KINDS as LABEL_KINDS
-from inficond.core.pipeline.label_teachers import check_labels, label_matrix, label_names, teach_from_labels
+from inficond.core.pipeline.label_teachers import label_matrix
 from inficond.core.pipeline.notes import LISTED, BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.row_fits import RowFits, refusal
 from inficond.core.pipeline.shards import ShardStore, ShardSummary, SourceFile, read_versions, shards_of
-from inficond.core.pipeline.targets import check_count, class_responses, normalised
-from inficond.core.pipeline.teacher_check import self_test
+from inficond.core.pipeline.targets import normalised
+from inficond.core.pipeline.teacher_stage import TeacherStage
 from inficond.core.pipeline.text2concept import Unremarked, make_encoder
-from inficond.core.pipeline.user_teachers import UserTeachers, digest_of, teacher_kind
+from inficond.core.pipeline.user_teachers import digest_of
 from inficond.core.pipeline.word_stage import WordStage, candidate_corpus, own_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
-from inficond.core.project.arrays import row_blocks
 from inficond.core.project.image_table import ImageRow
 from inficond.core.project.writer import ProjectContents, ProjectWriter
 from inficond.core.solver.problem import FLOOR
@@ -64,7 +61,6 @@ from inficond.core.students.relaxed import RELAX
 from inficond.core.students.sparsity import choose_sparsity
 from inficond.core.students.student import Students
 from inficond.core.teachers.probe import Probe
-from inficond.core.teachers.probe_folder import write_probe
 from inficond.core.teachers.text2concept import TEXT2CONCEPT
 from inficond.core.tuning.word_selection import WordSelection
 
@@ -126,7 +122,7 @@ def prepare(options: BuildOptions, progress: Progress) -> Prepared:
         )
     run = _Build(options, out, progress=progress, **_inputs(options))
     records = run.records()
-    run.check_names([record.id for record in records])
+    run.teachers.check_names([record.id for record in records])
     return Prepared(run.encoding, records, run)
 
 
@@ -206,7 +202,7 @@ def _build_text2concept(options: BuildOptions, out: Path, progress: Progress) ->
     base = replace(options, encoder=EMBEDDED)
     first = _Build(base, out, progress=Unremarked(progress), **_inputs(base))
     folder = out / files.BUILD / files.OWN_ENCODER
-    note = make_encoder(first.encoder, first.feature_teacher(), first.fit_part(), folder, progress)
+    note = make_encoder(first.encoder, first.teachers.feature_teacher(), first.fit_part(), folder, progress)
     made = replace(options, encoder=folder)
     run = _Build(made, out, progress=progress, **_inputs(made))
     run.own_encoder = folder
@@ -253,7 +249,7 @@ class _Build:
     ) -> None:
         self.options, self.out, self.encoder, self.cache = options, out, encoder, cache
         self.scratch = out / files.BUILD
-        self.given_classes, self.label_table, self.progress = classes, labels, progress
+        self.label_table, self.progress = labels, progress
         self.notes = BuildNotes(progress)
         self.corpus = corpus if options.concepts is None else own_words(corpus, self.notes)
         self.choices: list[str] = []
@@ -261,26 +257,24 @@ class _Build:
         self.controls: dict[str, Any] = {}
         self.row_fits: RowFits | None = None
         self.started = time.monotonic()
-        self.own_folder: Path | None = None
         self.own_encoder: Path | None = None
-        # A teacher that does not depend on the images is opened before they are searched.
-        kind = teacher_kind(options.teacher)
-        opened = self._open_teacher(kind) if kind in ("table", "model") else None
+        self.teachers = TeacherStage(
+            options, classes, labels, encoder, cache, self.notes, self._choose, progress
+        )
         self.images = self._open_images()
-        self.kind = self._automatic_kind() if kind == "auto" else kind
-        self.table, self.teacher = opened or self._open_teacher(self.kind)
-        self.encoding = Encoding(encoder, self.teacher, cache=self.cache)
+        self.teachers.open_for(self.images)
+        self.encoding = Encoding(encoder, self.teachers.teacher, cache=self.cache)
 
     def run(self, shards: Path | str | None = None, known: list[SourceFile] | None = None) -> Path:
         """Take all stages; return the project folder. The checksums of `known` images are not read again."""
-        for note in self.teacher.notes if self.teacher else ():
+        for note in self.teachers.teacher.notes if self.teachers.teacher else ():
             self.notes.remark(note)
         images = self.images
         sources = known or read_versions(self.records(), self.progress)
         request = self._request(sources)
         if (self.out / files.PROJECT).exists():
             return self._already_built(request)
-        self.check_names([source.file.id for source in sources])
+        self.teachers.check_names([source.file.id for source in sources])
         store = ShardStore(shards or self.scratch / "shards", self.encoding.basis)
         if shards is not None:
             _check_complete(store, sources)
@@ -320,7 +314,7 @@ class _Build:
                 self._measure_controls(
                     regions[seen], X_seen, X_random, T[seen], validation[seen], students, baseline
                 )
-            own_teacher = self._write_teacher(probe, chosen)
+            own_teacher = self.teachers.write_own(probe, chosen)
             if self.own_encoder is not None:
                 shutil.copytree(self.own_encoder, self.out / files.OWN_ENCODER, dirs_exist_ok=True)
             seconds = {
@@ -366,19 +360,10 @@ class _Build:
         """Record a choice that was made before this run."""
         self._choose(choice)
 
-    def feature_teacher(self) -> Teacher:
-        """Return the teacher whose features an encoder of this project can use."""
-        if self.teacher is None or self.kind == "zero-shot":
-            raise InputError(
-                f"{TEXT2CONCEPT} reads words in the features of a teacher, and this teacher ({self.kind}) "
-                "has none: give a model with --teacher, or use the embedded encoder"
-            )
-        return self.teacher
-
     def fit_part(self) -> list[ImageRecord]:
         """Return the images that students are fitted on, as `run` will divide them."""
         sources = read_versions(self.records(), self.progress)
-        self.check_names([source.file.id for source in sources])
+        self.teachers.check_names([source.file.id for source in sources])
         store = ShardStore(self.scratch / "first", self.encoding.basis)
         summaries, _ = encode_shards(self.encoding, store, sources, self.progress, self.options.workers)
         rows = self._image_rows(self.images, sources, summaries)
@@ -387,32 +372,6 @@ class _Build:
         parts = self._responses_and_parts(sources, ids, groups, answers)[-1]
         by_id = {source.file.id: source.file for source in sources}
         return [by_id[ids[i]] for i in np.flatnonzero(~(parts.is_tune | parts.is_exam)).tolist()]
-
-    def check_names(self, ids: Sequence[str]) -> None:
-        """Check classes and labels against the teacher and the images, before any image is encoded."""
-        if self.kind in LABEL_KINDS:
-            chosen = self._label_classes()
-            check_labels(chosen, label_matrix(self.images, self.label_table, ids))
-        else:
-            labels, groups = self._teacher_labels()
-            chosen = class_set(self.given_classes, labels, groups)
-            if isinstance(self.given_classes, Mapping):
-                check_count(len(ids), len(chosen.names))
-        if self.label_table is not None and ids:
-            aligned_labels(self.label_table, ids, chosen.names)
-
-    def _label_classes(self) -> ClassSet:
-        """Return the classes over the names of the labels."""
-        if self.given_classes == "groups":
-            raise InputError("labels have no groups; give a class file, or leave --classes out")
-        return class_set(self.given_classes or "labels", label_names(self.images, self.label_table), None)
-
-    def _teacher_labels(self) -> tuple[Sequence[str], Any]:
-        """Return the labels of a table or a model, and the groups of labels that a model has."""
-        if self.table is not None:
-            return self.table.classes, None
-        assert self.teacher is not None
-        return self.teacher.labels, self.teacher.groups
 
     def _remark_cache(self, n_images: int) -> None:
         """Report how many images were found in the cache of encodings, and why it is not used."""
@@ -426,37 +385,6 @@ class _Build:
                 f"encodings: {n_images - self.encoding.computed:,} of {n_images:,} images are in the cache "
                 "already (`inficond cache`)"
             )
-
-    def _automatic_kind(self) -> str:
-        """Return the kind of the teacher that suits the images."""
-        labelled = len(label_names(self.images, self.label_table)) > 1
-        return "probe" if labelled and self.given_classes is None else "model"
-
-    def _open_teacher(self, kind: str) -> tuple[Table | None, Teacher | None]:
-        options = self.options
-        if kind == "table":
-            return read_responses(Path(options.teacher), options.tables), None
-        if kind in LABEL_KINDS:
-            label_matrix(self.images, self.label_table, [r.id for r in self.images.records])
-        if kind == "labels":
-            return None, None
-        if kind in ("onnx", "zero-shot", "python"):
-            teachers = UserTeachers(
-                options, self.images, label_names(self.images, self.label_table), self.notes, self.progress
-            )
-            folder = self.scratch / files.OWN_TEACHER
-            if kind == "python":
-                if not teachers.write_module(folder):
-                    return teachers.answers(), None
-            elif kind == "onnx":
-                teachers.write_onnx(folder)
-            else:
-                teachers.write_zero_shot(folder, self.encoder, self.given_classes)
-                self.given_classes = "labels"
-            self.own_folder = folder
-            return None, load_teacher(folder, options.provider, threads=1)
-        spec = "embedded" if str(options.teacher) in ("auto", "probe") else options.teacher
-        return None, load_teacher(spec, options.provider, threads=1)
 
     def _open_images(self) -> ImageSet:
         self.progress.start("looking for images", 1)
@@ -472,12 +400,13 @@ class _Build:
         images = self.images
         own = inside(self.out)
         found = [f for f in images.records if f.path is None or not own(f.path)]
-        if self.kind == "python" and self.table is not None:
-            answered = set(self.table.images)  # the others are reported as skipped already
+        table, kind = self.teachers.table, self.teachers.kind
+        if kind == "python" and table is not None:
+            answered = set(table.images)  # the others are reported as skipped already
             found = [f for f in found if f.id in answered]
-        if self.table is not None:
-            found = self._with_response(found, self.table)
-        if self.kind == "labels":
+        if table is not None:
+            found = self._with_response(found, table)
+        if kind == "labels":
             labels = label_matrix(images, self.label_table, [f.id for f in found])
             known = [bool(row.all()) for row in np.isfinite(labels)]
             for f in (f for f, ok in zip(found, known) if not ok):
@@ -508,13 +437,13 @@ class _Build:
 
     def _request(self, sources: Sequence[SourceFile]) -> str:
         """Return a hash of everything that decides the project: models, images, tables, options."""
-        o = self.options
+        o, table = self.options, self.teachers.table
         request = {
             "basis": self.encoding.basis,
             "files": [(s.file.id, s.file.group, s.file.split, s.size, s.content) for s in sources],
-            "responses": None if self.table is None else digest_of(self.table),
+            "responses": None if table is None else digest_of(table),
             "labels": None if self.label_table is None else digest_of(self.label_table),
-            "classes": self.given_classes,
+            "classes": self.teachers.given_classes,
             "corpus": [list(self.corpus.names), hashlib.sha256(self.corpus.embeddings.tobytes()).hexdigest()],
             "fit": [
                 o.lam,
@@ -524,7 +453,7 @@ class _Build:
                 o.baseline,
                 o.validity,
                 o.grounding,
-                self.kind,
+                self.teachers.kind,
                 o.name_prior,
                 o.words,
                 *([] if o.exam else ["two parts"]),
@@ -585,68 +514,6 @@ class _Build:
             return None
         return random_directions(count, self.encoder.dim, self.options.seed)
 
-    def _responses(
-        self,
-        ids: Sequence[str],
-        image_groups: Sequence[str | None],
-        responses: np.ndarray,
-        is_exam: np.ndarray | None = None,
-    ) -> tuple[ClassSet, np.ndarray, Probe | None]:
-        if self.kind in LABEL_KINDS:
-            return self._responses_from_labels(ids, image_groups, responses, is_exam)
-        labels, groups = self._teacher_labels()
-        if self.table is not None:
-            responses = self.table.values[self.table.rows_for(ids)]
-        self._test_teacher(ids, labels, responses)
-
-        def blocks() -> Iterable[np.ndarray]:
-            return row_blocks(responses)
-
-        chosen, T = class_responses(
-            blocks,
-            len(ids),
-            labels,
-            groups,
-            self.given_classes,
-            choose=self.table is None or len(labels) > 20,
-            remark=self.notes.remark,
-        )
-        return chosen, T, None
-
-    def _responses_from_labels(
-        self,
-        ids: Sequence[str],
-        image_groups: Sequence[str | None],
-        base: np.ndarray,
-        is_exam: np.ndarray | None,
-    ) -> tuple[ClassSet, np.ndarray, Probe | None]:
-        labels = label_matrix(self.images, self.label_table, ids)
-        if is_exam is not None and is_exam.any():
-            labels = np.where(is_exam[:, None], np.float32(np.nan), labels)
-        chosen = self._label_classes()
-        if self.teacher is not None:
-            self.progress.start("fitting a probe", 1)
-        taught = teach_from_labels(
-            self.kind,
-            chosen,
-            labels,
-            None if self.teacher is None else np.asarray(base),
-            base_name=self.teacher.name if self.teacher else "",
-            groups=image_groups,
-            seed=self.options.seed,
-            cache=self.cache,
-        )
-        for note in taught.notes:
-            self._choose(note)
-        return taught.classes, taught.responses, taught.probe
-
-    def _test_teacher(self, ids: Sequence[str], labels: Sequence[str], responses: np.ndarray) -> None:
-        """Report the teacher's answers on a few images, and how often it agrees with the labels."""
-        names = label_names(self.images, self.label_table)
-        truth = label_matrix(self.images, self.label_table, ids) if names else None
-        for line in self_test(responses, labels, ids, truth, names):
-            self._choose(line)
-
     def _choose(self, reason: str) -> None:
         """Record a choice that the person left open, with its reason."""
         self.choices.append(reason)
@@ -662,18 +529,6 @@ class _Build:
         else:
             return "sigmoid", T
         return link, normalised(T, self.notes.remark) if link == "softmax" else T
-
-    def _write_teacher(self, probe: Probe | None, chosen: ClassSet) -> Manifest | None:
-        """Write a probe, or copy a teacher made for this project, so that it answers for new images.
-
-        Returns the manifest of a probe.
-        """
-        if self.own_folder is not None and probe is None:
-            shutil.copytree(self.own_folder, self.out / files.OWN_TEACHER, dirs_exist_ok=True)
-        if probe is None or self.teacher is None:
-            return None
-        folder = write_probe(self.out / files.OWN_TEACHER, self.teacher, probe.classifier, chosen.names)
-        return read_manifest(folder, "teacher")
 
     def _labels(self, images: ImageSet, ids: Sequence[str], chosen: ClassSet) -> np.ndarray | None:
         if self.label_table is not None:
@@ -695,14 +550,14 @@ class _Build:
 
         A probe is fitted without the labels of the exam images.
         """
-        if self.kind != "probe" or not self.options.exam or len(ids) < LEAST_FOR_EXAM:
-            chosen, T, probe = self._responses(ids, groups, answers)
+        if self.teachers.kind != "probe" or not self.options.exam or len(ids) < LEAST_FOR_EXAM:
+            chosen, T, probe = self.teachers.responses(ids, groups, answers)
             link, T = self._link(T)
             return chosen, T, link, probe, self._parts(T, chosen, sources, ids)
-        classes = self._label_classes()
+        classes = self.teachers.label_classes()
         truth = classes.responses(label_matrix(self.images, self.label_table, ids))
         parts = self._parts(truth, classes, sources, ids)
-        chosen, T, probe = self._responses(ids, groups, answers, parts.is_exam)
+        chosen, T, probe = self.teachers.responses(ids, groups, answers, parts.is_exam)
         link, T = self._link(T)
         return chosen, T, link, probe, parts
 
@@ -863,7 +718,7 @@ class _Build:
         seconds: Mapping[str, float],
     ) -> dict[str, Any]:
         manifest = self.encoder.manifest
-        teacher, labels = self._teacher_config(own_teacher, chosen)
+        teacher, labels = self.teachers.description(own_teacher, chosen)
         return {
             "request": request,
             "source": {
@@ -897,34 +752,6 @@ class _Build:
             "seconds": dict(seconds),
         }  # fmt: skip
 
-    def _teacher_config(
-        self, own_teacher: Manifest | None, chosen: ClassSet
-    ) -> tuple[dict[str, Any], dict[str, list[str]]]:
-        """Return the description of the teacher, and its labels of each class."""
-        labels: Sequence[str]
-        if own_teacher is not None:
-            assert self.teacher is not None
-            described = _model_config(own_teacher, self.teacher.provider, files.OWN_TEACHER)
-            return described, {name: [name] for name in chosen.names}
-        if self.kind == "labels":
-            labels = label_names(self.images, self.label_table)
-            described = {"spec": "labels", "name": "labels", "link": "responses", "labels": len(labels)}
-        elif self.table is not None:
-            labels = self.table.classes
-            described = {
-                "spec": self.table.path.name if self.kind == "python" else str(self.options.teacher),
-                "name": self.table.path.name, "link": "responses",
-                "digest": digest_of(self.table), "labels": len(labels),
-            }  # fmt: skip
-        else:
-            assert self.teacher is not None
-            labels = self.teacher.labels
-            spec = "embedded" if self.options.teacher == "auto" else str(self.options.teacher)
-            spec = files.OWN_TEACHER if self.own_folder is not None else spec
-            described = _model_config(self.teacher.manifest, self.teacher.provider, spec)
-        named = zip(chosen.names, chosen.members)
-        return described, {name: [labels[i] for i in members] for name, members in named}
-
 
 def _size(n: float) -> str:
     """Return a number of bytes in megabytes or gigabytes."""
@@ -934,10 +761,3 @@ def _size(n: float) -> str:
 def _corpus_file(words: Any) -> str | None:
     """Return where the words come from; None for the built-in ones."""
     return str(words) if isinstance(words, str | Path) else None if words is None else "given words"
-
-
-def _model_config(manifest: Manifest, provider: str, spec: str) -> dict[str, Any]:
-    return {
-        "spec": spec, "name": manifest.name, "link": manifest.link, "digest": manifest.digest,
-        "provider": provider, "labels": len(manifest.labels),
-    }  # fmt: skip
