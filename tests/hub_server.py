@@ -1,5 +1,6 @@
-"""A server on loopback that answers the requests of a hub that downloads need."""
+"""A server on loopback that answers the requests of a hub that downloads, and uploads of a folder, need."""
 
+import base64
 import json
 import re
 import threading
@@ -16,10 +17,17 @@ COMMITS = {"main": "1" * 40, "refs/convert/parquet": "2" * 40}
 
 @dataclass
 class Hub:
-    """The address of the server, and the paths that were asked for."""
+    """The address of the server, the paths that were asked for, and the files that were uploaded.
+
+    Attributes
+    ----------
+    uploaded : dict
+        From repository (``spaces/owner/name``) to the content of each path.
+    """
 
     endpoint: str
     asked: list[str] = field(default_factory=list)
+    uploaded: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def environment(self, cache: str) -> dict[str, str]:
         """Return the variables with which the client libraries use this hub and a cache folder."""
@@ -56,6 +64,27 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
 
         do_HEAD = do_GET
 
+        def do_POST(self) -> None:
+            hub.asked.append(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            found = re.fullmatch(r"/api/(.+)/(preupload|commit)/main", urllib.parse.urlsplit(self.path).path)
+            if self.path == "/api/repos/create":
+                asked = json.loads(body)
+                answer: object = {"url": f"{hub.endpoint}/{asked['type']}s/NAME/{asked['name']}"}
+            elif found is None:
+                self.send_error(404)
+                return
+            elif found[2] == "preupload":
+                files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+                answer = {"files": [{**f, "shouldIgnore": False} for f in files]}
+            else:
+                lines = [json.loads(line) for line in body.splitlines()]
+                stored = {v["path"]: v["content"] for v in (x["value"] for x in lines if x["key"] == "file")}
+                hub.uploaded[found[1]] = {path: base64.b64decode(text) for path, text in stored.items()}
+                url = f"{hub.endpoint}/{found[1]}/commit/{COMMITS['main']}"
+                answer = {"commitUrl": url, "commitOid": COMMITS["main"], "success": True}
+            self.reply(json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
         def describe(self, path: str) -> None:
             found = re.fullmatch(rf"({names})(?:/(revision|tree)/(.+))?", path)
             if found is None:
@@ -79,7 +108,7 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:

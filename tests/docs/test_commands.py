@@ -71,6 +71,9 @@ def prepare(folder: Path, name: str) -> None:
         for step, words in (("without sea", ["sea"]), ("without water", ["swimming pool", "boat"])):
             node = session.apply("water bird", [Action("mute", word) for word in words])
             session.name(node.id, step)
+    if "hf upload" in text:
+        (folder / "space").mkdir()
+        (folder / "space" / "README.md").write_text("---\nsdk: gradio\n---\n", encoding="utf-8")
     if "inficond exam mine" in text:
         write_small_project(folder / "mine", exam=90)
 
@@ -110,9 +113,9 @@ def run_all(
     folder: Path,
     wanted: Callable[[Command], bool],
     given: Mapping[str, str] | None = None,
-    inside: Sequence[str] = (),
+    inside: Callable[[Command], Sequence[str]] = lambda command: (),
 ) -> int:
-    """Run the wanted commands of a document, with further variables and a prefix; return their number."""
+    """Run the wanted commands of a document, with further variables and prefixes; return their number."""
     prepare(folder, name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {
@@ -136,7 +139,7 @@ def run_all(
                 ports.setdefault(PORTS[0], port)
                 continue
             done = subprocess.run(
-                [*inside, *(SHELL if command.language == "sh" else SCRIPT), text],
+                [*inside(command), *(SHELL if command.language == "sh" else SCRIPT), text],
                 cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
@@ -156,14 +159,26 @@ def test_commands_that_take_longer_run(name: str, tmp_path: Path) -> None:
     assert run_all(name, tmp_path, lambda command: command.setting in ("daily", "nightly"))
 
 
+CLUSTER = [
+    "unshare", "-rnpf", "--mount-proc", "sh", "-c",
+    "ip link set lo up && ip address add 10.0.0.5 dev lo && ray start --head --node-ip-address 10.0.0.5 "
+    '--port 6379 --include-dashboard false --disable-usage-stats >&2 && "$@"', "sh",
+]  # fmt: skip
+"""Prefix that runs a command on the only machine of a Ray cluster, whose processes end with the command."""
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 @pytest.mark.parametrize("name", documents_with("ray"))
 def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
     """In a network namespace, since Ray listens on every interface of a machine."""
-    inside = isolated()
-    if not inside:
+    alone = isolated()
+    if not alone:
         pytest.skip("needs network namespaces (unshare -rn)")
+
+    def inside(command: Command) -> Sequence[str]:
+        return CLUSTER if "--address" in command.words else alone
+
     assert run_all(name, tmp_path, lambda command: command.setting == "ray", inside=inside)
 
 
@@ -183,9 +198,12 @@ def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     with hub_server(files) as hub:
-        given = hub.environment(str(tmp_path / "cache")) | {"HF_HUB_OFFLINE": "0"}
+        given = hub.environment(str(tmp_path / "cache")) | {"HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_test"}
         assert run_all(name, folder, lambda command: command.setting in ("daily", "hub"), given)
-        assert any("/resolve/" in path for path in hub.asked)
+        assert any("/resolve/" in path for path in hub.asked) or hub.uploaded
+        if (folder / "space").is_dir():
+            readme = (folder / "space" / "README.md").read_bytes()
+            assert hub.uploaded == {"spaces/NAME/inficond": {"README.md": readme}}
 
 
 FEW_TESTS = "tests/strict_json"
