@@ -18,6 +18,7 @@ from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord
 from inficond.core.pipeline import build as pipeline_build
+from inficond.core.pipeline import teacher_stage
 from inficond.core.pipeline.engines import (
     EncodingJob,
     ShardQueue,
@@ -149,14 +150,18 @@ def test_models_and_images_are_opened_and_hashed_once(
 ) -> None:
     """Regression: the merge opened the models and read the checksums of all images again."""
     calls: list[str] = []
-    for name in ("load_encoder", "load_teacher", "open_source"):
-        usual = getattr(pipeline_build, name)
+    for module, name in (
+        (pipeline_build, "load_encoder"),
+        (teacher_stage, "load_teacher"),
+        (pipeline_build, "open_source"),
+    ):
+        usual = getattr(module, name)
 
         def counted(*args: Any, usual: Any = usual, name: str = name, **more: Any) -> Any:
             calls.append(name)
             return usual(*args, **more)
 
-        monkeypatch.setattr(pipeline_build, name, counted)
+        monkeypatch.setattr(module, name, counted)
     stages: list[str] = []
 
     class Recorded(Silent):
