@@ -71,6 +71,8 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
             if self.path == "/api/repos/create":
                 asked = json.loads(body)
                 answer: object = {"url": f"{hub.endpoint}/{asked['type']}s/NAME/{asked['name']}"}
+            elif self.path == "/api/validate-yaml":
+                answer = {"errors": [], "warnings": []}
             elif found is None:
                 self.send_error(404)
                 return
