@@ -84,8 +84,8 @@ def check_address(address: str) -> None:
         done = None
     if done is None or done.returncode:
         raise InputError(
-            f"what listens at {address} does not answer as a Ray cluster does: correct --address, and "
-            "use the token of the cluster (RAY_AUTH_TOKEN) if it has one"
+            f"what listens at {address} does not answer as a Ray cluster does: correct --address, and set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN if the cluster has a token"
         )
 
 

@@ -179,7 +179,8 @@ def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
     def inside(command: Command) -> Sequence[str]:
         return CLUSTER if "--address" in command.words else alone
 
-    assert run_all(name, tmp_path, lambda command: command.setting == "ray", inside=inside)
+    given = {"RAY_AUTH_MODE": "token"}
+    assert run_all(name, tmp_path, lambda command: command.setting == "ray", given, inside)
 
 
 @pytest.mark.nightly
