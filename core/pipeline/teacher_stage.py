@@ -1,7 +1,7 @@
 """The stage of a build that opens the teacher and computes its responses to the classes."""
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,7 @@ class TeacherStage:
             chosen = self.label_classes()
             check_labels(chosen, label_matrix(self.images, self.label_table, ids))
         else:
-            labels, groups = self._teacher_labels()
-            chosen = class_set(self.given_classes, labels, groups)
-            if isinstance(self.given_classes, Mapping):
-                _check_count(len(ids), len(chosen.names))
+            chosen = self._model_classes(len(ids))
         if self.label_table is not None and ids:
             aligned_labels(self.label_table, ids, chosen.names)
 
@@ -144,26 +141,27 @@ class TeacherStage:
             Responses of a model to its L labels; not used otherwise.
         is_exam : (N,) bool, optional
             Images whose labels a probe does not see.
+
+        Raises
+        ------
+        InputError
+            More given classes than images, or the teacher's responses are constant in every class.
         """
         if self.kind in LABEL_KINDS:
             return self._responses_from_labels(ids, image_groups, responses, is_exam)
-        labels, groups = self._teacher_labels()
+        labels, _ = self._teacher_labels()
         if self.table is not None:
             responses = self.table.values[self.table.rows_for(ids)]
         self._test_teacher(ids, labels, responses)
 
-        def blocks() -> Iterable[np.ndarray]:
-            return row_blocks(responses)
-
-        chosen, T = _class_responses(
-            blocks,
-            len(ids),
-            labels,
-            groups,
-            self.given_classes,
-            choose=self.table is None or len(labels) > 20,
-            remark=self.notes.remark,
-        )
+        chosen = self._model_classes(len(ids))
+        if not isinstance(self.given_classes, Mapping) and (self.table is None or len(labels) > 20):
+            chosen = most_frequent(chosen, row_blocks(responses))
+        T = np.concatenate([chosen.responses(block) for block in row_blocks(responses)])
+        chosen, T = _without_constant(chosen, T, self.notes.remark)
+        if len(chosen.names) > len(ids):
+            chosen, T = chosen.keep(range(len(ids))), T[:, : len(ids)]
+            self.notes.remark(f"only {len(ids)} images: the {len(ids)} most frequent classes are kept")
         return chosen, T, None
 
     def write_own(self, probe: Probe | None, chosen: ClassSet) -> Manifest | None:
@@ -243,6 +241,17 @@ class TeacherStage:
         assert self.teacher is not None
         return self.teacher.labels, self.teacher.groups
 
+    def _model_classes(self, n_images: int) -> ClassSet:
+        """Return the classes over the labels of a table or a model; given ones are at most the images."""
+        labels, groups = self._teacher_labels()
+        chosen = class_set(self.given_classes, labels, groups)
+        n = len(chosen.names)
+        if isinstance(self.given_classes, Mapping) and n > n_images:
+            raise InputError(
+                f"{n_images} images for {n} classes: give more images, or fewer classes with --classes"
+            )
+        return chosen
+
     def _responses_from_labels(
         self,
         ids: Sequence[str],
@@ -276,70 +285,6 @@ class TeacherStage:
         truth = label_matrix(self.images, self.label_table, ids) if names else None
         for line in self_test(responses, labels, ids, truth, names):
             self.choose(line)
-
-
-def _class_responses(
-    blocks: Callable[[], Iterable[np.ndarray]],
-    n_images: int,
-    labels: Sequence[str],
-    groups: Mapping[str, list[str]] | None,
-    given: Mapping[str, list[str]] | str | None,
-    choose: bool,
-    remark: Callable[[str], None],
-) -> tuple[ClassSet, np.ndarray]:
-    """Choose the classes and sum the teacher's probabilities over the labels of each.
-
-    Parameters
-    ----------
-    blocks : callable
-        Returns the teacher's probabilities, (n, L) blocks that add up to all images.
-    n_images : int
-    labels : sequence of L str
-        The teacher's labels.
-    groups : mapping, optional
-        The teacher's groups of labels.
-    given : mapping or str, optional
-        The classes that were asked for.
-    choose : bool
-        Whether to keep only the most frequent classes if none were asked for.
-    remark : callable
-        Gets one line for each change that was made.
-
-    Returns
-    -------
-    classes : ClassSet
-    T : (N, C) float32
-
-    Raises
-    ------
-    InputError
-        More classes than images, or the teacher's responses are constant in every class.
-    """
-    chosen = class_set(given, labels, groups)
-    if not isinstance(given, Mapping):
-        chosen = most_frequent(chosen, blocks()) if choose else chosen
-    else:
-        _check_count(n_images, len(chosen.names))
-    T = np.concatenate([chosen.responses(block) for block in blocks()])
-    chosen, T = _without_constant(chosen, T, remark)
-    if len(chosen.names) > n_images:
-        chosen, T = chosen.keep(range(n_images)), T[:, :n_images]
-        remark(f"only {n_images} images: the {n_images} most frequent classes are kept")
-    return chosen, T
-
-
-def _check_count(n_images: int, n_classes: int) -> None:
-    """Check that there are at least as many images as classes that were asked for.
-
-    Raises
-    ------
-    InputError
-        There are fewer.
-    """
-    if n_classes > n_images:
-        raise InputError(
-            f"{n_images} images for {n_classes} classes: give more images, or fewer classes with --classes"
-        )
 
 
 def _without_constant(
