@@ -7,6 +7,7 @@ A note after the language says otherwise:
 - ```` ```sh (nightly: NOTE) ```` runs in nightly tests, after the blocks before it;
 - ```` ```sh (hub: NOTE) ```` runs in nightly tests, against a model hub on loopback;
 - ```` ```sh (ray: NOTE) ```` runs in nightly tests where Ray is installed;
+- ```` ```sh (slurm: NOTE) ```` runs in nightly tests where Slurm is installed;
 - ```` ```sh (clone: NOTE) ```` runs in nightly tests, in a fresh clone with an empty home;
 - ```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile;
 - ```` ```js (file: PATH) ```` is a file that a test writes and uses.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"sh", "python", "json", "js", "css", "toml", "mermaid", "bibtex", "text"}
-SETTINGS = ("daily", "nightly", "hub", "ray", "clone")
+SETTINGS = ("daily", "nightly", "hub", "ray", "slurm", "clone")
 _NOTES = "|".join(("not run", "file", *SETTINGS[1:]))
 _FENCE = re.compile(
     rf"^```(?P<language>\w*)(?: \((?P<how>{_NOTES}): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
@@ -44,7 +45,7 @@ class Block:
     file : str or None
         Path of the file that the block contains.
     setting : str
-        Where it runs: ``daily``, ``nightly``, ``hub``, ``ray`` or ``clone``.
+        Where it runs: ``daily``, ``nightly``, ``hub``, ``ray``, ``slurm`` or ``clone``.
     """
 
     document: str
