@@ -158,7 +158,7 @@ class ProjectWords:
         Parameters
         ----------
         most : int, optional
-            Largest number of words; by default 40, or four per class if that is more.
+            Largest number of words; by default 34, or four per class if that is more.
         """
         session = self._session
         T = session.context.workspace.targets(session.state, "training")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inficond.core.concepts.vectors import concept_vectors
 from inficond.core.students.relaxed import COMPARED_ROWS, relaxed_fit
 
-MOST_WORDS, MOST_PER_CLASS = 40, 4
+MOST_WORDS, MOST_PER_CLASS = 34, 4
 """Proposed words: at most the first number, or the second times the number of classes if that is more."""
 _MARGIN = 1.5
 """Words in the ranking fit as a multiple of those proposed, since classes share words."""

@@ -120,7 +120,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--words",
         type=_words,
         metavar="N|FILE",
-        help="most built-in words (default: 40, or four per class if more), or a file as for --concepts",
+        help="most built-in words (default: 34, or four per class if more), or a file as for --concepts",
     )
     add(
         "--name-prior",

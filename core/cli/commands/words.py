@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("project", metavar="DIR", help="project folder")
     add("--sheet", type=given_path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
     add("--no-sheet", action="store_true", help="print the proposals only")
-    add("--most", type=int, metavar="N", help="most words (default: 40, or four per class if that is more)")
+    add("--most", type=int, metavar="N", help="most words (default: 34, or four per class if that is more)")
     add(
         "--wide",
         action="store_true",
