@@ -22,7 +22,10 @@ from inficond.core.solver.kernels.model_corrections import MIN_CURVATURE_RATIO, 
 from inficond.core.solver.kernels.penalty import violation
 
 ROWS = 512  # per block: the parts of the columns stay in the cache between logits and gradient
-CANDIDATE_SHARE = 0.6  # zero weights whose predicted gradient exceeds this share of lam join the working set
+CANDIDATE_SHARE = 0.4
+"""Zero weights whose predicted gradient exceeds this share of lam join the working set."""
+KEPT_SHARE = 0.9
+"""They leave it where the gradient is below this share of lam, less the largest violation relative to lam."""
 
 
 @inline
@@ -114,6 +117,35 @@ def bfgs_update(B: Any, m: int, s: Any, y: Any, Bs: Any) -> None:
 
 
 @inline
+def drop_columns(
+    B: Any, m: int, A: Any, w: Any, gradient: Any, lam: Any, low: Any, high: Any, share: float, kept: Any
+) -> int:
+    """Remove zero weights whose gradient is below a share of lam from a working set; return its new size.
+
+    Parameters
+    ----------
+    B, m : (>=m, >=m) Hessian of the working set, and the size of that set
+    A, w, gradient, lam, low, high : (>=m,) the columns, and what belongs to them
+    share : of lam
+    kept : (>=m,) int64 scratch
+    """
+    left = 0
+    for a in range(m):
+        if w[a] != 0.0 or abs(gradient[a]) >= share * lam[a] or low[a] > 0.0 or high[a] < 0.0:
+            kept[left] = a
+            left += 1
+    if left == m:
+        return m
+    for a in range(left):
+        k = kept[a]
+        A[a], w[a], gradient[a] = A[k], w[k], gradient[k]
+        lam[a], low[a], high[a] = lam[k], low[k], high[k]
+        for e in range(left):
+            B[a, e] = B[k, kept[e]]
+    return left
+
+
+@inline
 def relative_violation(m: int, w: Any, gradient: Any, lam: Any, low: Any, high: Any) -> float:
     """Return the largest violation of optimality relative to lam."""
     worst = 0.0
@@ -143,7 +175,8 @@ def polish(
     """Minimize the objective over a working set of columns, starting from the minimizer of the model.
 
     Each pass gives the exact loss and gradient on the working set, and with them a BFGS update of its dense
-    Hessian. A step that does not decrease the objective is rejected.
+    Hessian. A step that does not decrease the objective is rejected. The working set starts large, since the
+    model is inaccurate after a long step, and shrinks as the gradient shows which columns stay at zero.
 
     Parameters
     ----------
@@ -254,6 +287,11 @@ def polish(
                 best_w[a], best_gradient[a] = wa[a], gradient[a]
         else:
             rejections += 1
+        share = KEPT_SHARE - best_violation
+        if share > 0.0:
+            for a in range(m):
+                w[A[a]] = best_w[a]
+            m = drop_columns(B, m, A, best_w, best_gradient, la, lo, hi, share, used_at)
         penalty = 0.0
         worst = 0.0
         for a in range(m):
