@@ -115,18 +115,25 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the chosen subcommand."""
     if args.what in ("encoder", "teacher"):  # students need no torch
-        _need_extra()
+        need_extra()
     commands = {"encoder": _encoder, "teacher": _teacher, "student": _student, "page": _page}
     return commands[args.what](args, out)
 
 
-def _need_extra() -> None:
+def need_extra(extra: str = "export") -> None:
+    """Check that an extra is installed, and silence the messages of its libraries.
+
+    Raises
+    ------
+    InputError
+        A library is missing.
+    """
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
         import transformers
     except ImportError as error:
-        raise InputError(f"exporting needs {error.name}: pip install 'inficond[export]'") from None
+        raise InputError(f"exporting needs {error.name}: pip install 'inficond[{extra}]'") from None
     # Progress bars and warnings of transformers would mix with the command's own lines.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers.logging.set_verbosity_error()

@@ -208,7 +208,7 @@ def measure_outlines(folder: Path, encoder: Encoder, held_out: bool = False) -> 
         "map": mean_or_none(ap[True] + ap[False]),
         "map_things": mean_or_none(ap[True]),
         "map_stuff": mean_or_none(ap[False]),
-        "map_chance": float(truth[:, used].mean()),
+        "map_chance": float(truth[:, used].mean()) if used else None,
         "cell_auc_things": mean_or_none(auc[True]),
         "cell_auc_stuff": mean_or_none(auc[False]),
         "pointing_things": mean_or_none(hits[True]),

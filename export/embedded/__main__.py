@@ -9,7 +9,11 @@ from pathlib import Path
 
 from inficond.core.errors import InputError
 from inficond.core.progress import Terminal
+from inficond.export.command import need_extra
 from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
+
+FEWEST = 4
+"""Fewest pictures for calibration: the evidence graph takes every third, half of these for comparison."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.step not in ("neutral", "measure"):
+        need_extra("embedded")
     if chosen.step == "speed":
         from inficond.export.embedded.speed import speed
 
@@ -48,9 +54,11 @@ def _run(chosen: argparse.Namespace) -> int:
         write_neutral(chosen.data, Terminal())
         return 0
     if chosen.step == "measure":
-        from inficond.export.embedded.card import update_card, write_figures
+        from inficond.export.embedded.card import split_card, update_card, write_figures
         from inficond.export.embedded.measure import measure
 
+        if chosen.card:
+            split_card(chosen.card)  # an unsuitable card is reported before the measurement, not after it
         figures = measure(chosen.data, Terminal())
         if chosen.card:
             update_card(chosen.card, figures)
@@ -97,11 +105,20 @@ def _build_evidence(out: Path, data: Path) -> None:
 
 
 def build_pictures(data: Path) -> list[Path]:
-    """Return pictures for calibration and comparison, of Flickr8k and of the ImageNet sample."""
-    from inficond.export.embedded.photographs import is_validation, read_captions
+    """Return pictures for calibration and comparison, of Flickr8k and of the ImageNet sample.
+
+    Raises
+    ------
+    InputError
+        There are too few, or the tables cannot be read.
+    """
+    from inficond.export.embedded.photographs import imagenet_sample, is_validation, read_captions
 
     flickr = [p for p in read_captions(data)[0] if not is_validation(p.name)][::60]
-    return flickr + sorted((data / "imagenet_sample").glob("*.jpg"))[::3]
+    pictures = flickr + imagenet_sample(data)[::3]
+    if len(pictures) < FEWEST:
+        raise InputError(f"{data} has too few pictures for calibration: add some to imagenet_sample/")
+    return pictures
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ ROWS = (
 
 
 def write_figures(figures: dict[str, Any]) -> str:
-    """Return a Markdown table of measured figures with their targets.
+    """Return a Markdown table of measured figures with their targets; "–" where no picture has a label.
 
     Parameters
     ----------
@@ -32,11 +32,17 @@ def write_figures(figures: dict[str, Any]) -> str:
     lines = ["| measured | figure | target | pictures |", "|---|---|---|---|"]
     for part, key, what, aim in ROWS:
         value, pictures = figures[part][key], figures[part]["images"]
-        reached = "" if aim is None else f"≥ {aim:.2f}" + ("" if value >= aim else ", **not reached**")
-        lines.append(f"| {what} | {value:.3f} | {reached} | {pictures} |")
+        missed = value is None or (aim is not None and value < aim)
+        reached = "" if aim is None else f"≥ {aim:.2f}" + (", **not reached**" if missed else "")
+        lines.append(f"| {what} | {_figure(value)} | {reached} | {pictures} |")
     lines.append("")
-    lines.append(f"COCO: {figures['coco']['labels']} labels; chance mAP {figures['coco']['map_chance']:.3f}.")
+    labels, chance = figures["coco"]["labels"], _figure(figures["coco"]["map_chance"])
+    lines.append(f"COCO: {labels} labels; chance mAP {chance}.")
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -44,6 +50,18 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 def update_card(card: Path, figures: dict[str, Any]) -> None:
     """Write the figures between the markers of a card.
+
+    Raises
+    ------
+    InputError
+        The card cannot be read or lacks the markers.
+    """
+    before, after = split_card(card)
+    card.write_text(f"{before}{BEGIN}\n{write_figures(figures)}\n{END}{after}", "utf-8")
+
+
+def split_card(card: Path) -> tuple[str, str]:
+    """Return the text before and after the figures of a card.
 
     Raises
     ------
@@ -58,4 +76,4 @@ def update_card(card: Path, figures: dict[str, Any]) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"{card} lacks the markers {BEGIN} and {END}")
-    card.write_text(f"{before}{BEGIN}\n{write_figures(figures)}\n{END}{after}", "utf-8")
+    return before, after

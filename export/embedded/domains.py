@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from inficond.core.concepts.domains import NOUNS, Domain, load_domains
+from inficond.core.errors import InputError
 from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
 
 SENSES = 3
@@ -65,7 +66,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="dictionary folder of WordNet 3.0")
     args = parser.parse_args()
-    found = domains_of_nouns(WordNet(args.wordnet), load_domains())
+    try:
+        found = domains_of_nouns(WordNet(args.wordnet), load_domains())
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")
     text = "".join(f"{index},{noun}\n" for noun, index in sorted(found.items(), key=lambda p: (p[1], p[0])))
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:

@@ -23,7 +23,9 @@ from torch.nn import functional as F
 
 from inficond.core.bench.encoder_measures import read_table, spelled, word_vectors
 from inficond.core.concepts import load_corpus
+from inficond.core.errors import InputError
 from inficond.core.models.encoder import load_encoder
+from inficond.core.models.resolve import embedded_folder
 from inficond.core.progress import Progress
 from inficond.export.embedded.build import Trained
 from inficond.export.embedded.evidence_network import EVIDENCE_SIZE, EvidenceInputs, EvidenceParts
@@ -91,8 +93,15 @@ def train_evidence(
     Raises
     ------
     InputError
-        The folder has no readable ``coco/panoptic.json``.
+        The folder has no readable ``coco/panoptic.json`` with training pictures, or the embedded encoder was
+        built from another projection.
     """
+    built = np.load(embedded_folder("encoder") / "classes.npy", allow_pickle=False)
+    if not np.array_equal(built, trained.class_vectors.numpy().astype(np.float16)):
+        raise InputError(
+            "core/assets/encoder was not built from projection.safetensors: build it first with "
+            "`python -m inficond.export.embedded build --data DIR`"
+        )
     pictures = outlined_cells(data / "coco", trained, progress)
     return fit_parts(pictures, settings or EvidenceSettings())
 
@@ -101,6 +110,8 @@ def train_evidence(
 def outlined_cells(folder: Path, trained: Trained, progress: Progress) -> OutlinedCells:
     """Compute the inputs for the training part of a folder, each picture also mirrored."""
     rows = [row for row in read_table(folder / "panoptic.json") if not is_validation(row["image"])]
+    if not rows:
+        raise InputError(f"{folder} has no training pictures (md5 of the file name ends in 3 to f)")
     names = sorted({label for row in rows for label in row["grid14"] if label})
     number = {name: i for i, name in enumerate(names)} | {"": -1}
     inputs = EvidenceInputs(Lite(0, EVIDENCE_SIZE), trained.projection, trained.mid_mean).eval()
@@ -116,7 +127,7 @@ def outlined_cells(folder: Path, trained: Trained, progress: Progress) -> Outlin
         progress.advance()
     encoder = load_encoder("embedded")
     words = torch.from_numpy(word_vectors(encoder, [spelled(name) for name in names])).float()
-    others = torch.from_numpy(np.asarray(load_corpus(None, encoder).embeddings, np.float32))
+    others = torch.from_numpy(np.array(load_corpus(None, encoder).embeddings, np.float32))
     cells, correction, likeness = (torch.cat(parts) for parts in zip(*found))
     return OutlinedCells(cells, correction, likeness, torch.cat(labels), words, F.normalize(others, dim=1))
 

@@ -6,7 +6,6 @@ picture is its largest cosine over the picture's regions, and the score of a cel
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,19 @@ from inficond.core.bench.encoder_measures import (
     BATCH,
     average_precision,
     encode,
+    mean_or_none,
     measure_outlines,
     word_vectors,
 )
+from inficond.core.errors import InputError
 from inficond.core.models import Encoder, load_encoder, load_teacher
 from inficond.core.progress import Progress
-from inficond.export.embedded.photographs import is_validation, read_captions
+from inficond.export.embedded.photographs import (
+    imagenet_sample,
+    is_validation,
+    read_captions,
+    read_rows,
+)
 
 SCENES = {"desert": "desert", "mountains": "mountain", "sea": "sea", "sunset": "sunset", "trees": "tree"}
 
@@ -51,22 +57,28 @@ def _measure_coco(data: Path, encoder: Encoder) -> dict[str, Any]:
 
 
 def measure_scenes(data: Path, encoder: Encoder) -> dict[str, Any]:
-    """Measure zero-shot labels of scenes: the score of a word ranks the pictures."""
-    with (data / "scenes" / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    """Measure zero-shot labels of scenes: the score of a word ranks the pictures.
+
+    The average precision of a label without pictures is None.
+    """
+    rows = read_rows(data / "scenes" / "labels.csv", ["image", *SCENES])
     regions, _, _ = encode(encoder, [data / "scenes" / "images" / row["image"] for row in rows])
     scores = (regions @ word_vectors(encoder, list(SCENES.values())).T).max(axis=1)
-    each = {
-        label: average_precision(np.array([row[label] == "1" for row in rows]), scores[:, j])
-        for j, label in enumerate(SCENES)
-    }
-    return {"images": len(rows), "map": float(np.mean(list(each.values()))), **each}
+    each: dict[str, float | None] = {}
+    for j, label in enumerate(SCENES):
+        truth = np.array([row[label] == "1" for row in rows])
+        each[label] = average_precision(truth, scores[:, j]) if truth.any() else None
+    return {"images": len(rows), "map": mean_or_none([v for v in each.values() if v is not None]), **each}
 
 
 def measure_flickr(data: Path, encoder: Encoder) -> dict[str, Any]:
     """Measure retrieval between captions and validation pictures by the image embedding."""
     paths, captions = read_captions(data)
     rows = [i for i, p in enumerate(paths) if is_validation(p.name)]
+    if not rows:
+        raise InputError(
+            f"{data / 'flickr8k'} has no validation pictures (md5 of the name ends in 0, 1 or 2)"
+        )
     _, _, image = encode(encoder, [paths[i] for i in rows])
     texts = [(k, text) for k, i in enumerate(rows) for text in captions[i]]
     vectors = np.concatenate(
@@ -94,7 +106,7 @@ def _teacher(data: Path, encoder: Encoder) -> dict[str, Any]:
     del encoder
     teacher = load_teacher("embedded")
     ids = json.loads((data_manifest()).read_text("utf-8"))["wordnet_ids"]
-    paths = sorted((data / "imagenet_sample").glob("n*.jpg"))
+    paths = imagenet_sample(data)
     right = []
     for i in range(0, len(paths), BATCH):
         some = paths[i : i + BATCH]

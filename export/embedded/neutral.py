@@ -11,6 +11,7 @@ from inficond.core.progress import Progress
 from inficond.export.embedded.photographs import is_validation, read_captions
 
 PHOTOGRAPHS = 800
+"""Most photographs that are encoded."""
 
 
 def write_neutral(data: Path, progress: Progress, out: Path = BUILT_IN) -> None:
@@ -26,7 +27,8 @@ def write_neutral(data: Path, progress: Progress, out: Path = BUILT_IN) -> None:
     """
     encoder = load_encoder("embedded")
     paths = [p for p in read_captions(data)[0] if not is_validation(p.name)]
-    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, PHOTOGRAPHS).round().astype(int)]
+    count = min(PHOTOGRAPHS, len(paths))
+    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
     progress.start("neutral regions", len(chosen))
     found = []
     for start in range(0, len(chosen), 16):

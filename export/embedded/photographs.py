@@ -1,16 +1,17 @@
-"""Photographs for training, calibration and measurement: splits, captions, pixels."""
+"""Photographs for training, calibration and measurement: splits, tables, pixels."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from inficond.core.bench.encoder_measures import is_held_out
-from inficond.core.errors import InputError
+from inficond.core.errors import InputError, system_reason
 
 
 def is_validation(name: str) -> bool:
@@ -27,9 +28,17 @@ def read_picture(path: Path, size: int, view: str = "full") -> np.ndarray:
     size : int
     view : str
         ``full``, ``flip``, or ``crop`` with a number that seeds position, size and mirroring of the crop.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read as a picture.
     """
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except OSError as error:
+        raise InputError(f"cannot read the picture {path}: {system_reason(error)}") from error
     if view == "flip":
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if not view.startswith("crop"):
@@ -46,13 +55,53 @@ def read_picture(path: Path, size: int, view: str = "full") -> np.ndarray:
 
 
 def read_captions(data: Path) -> tuple[list[Path], list[list[str]]]:
-    """Return the pictures of Flickr8k under `data`, sorted by name, with their captions."""
-    table = data / "flickr8k" / "captions.csv"
-    if not table.is_file():
-        raise InputError(f"{table} is missing: give the folder of photographs with --data")
+    """Return the pictures of Flickr8k under `data`, sorted by name, with their captions.
+
+    Raises
+    ------
+    InputError
+        The table of captions cannot be read, or no picture of it exists.
+    """
     captions: dict[str, list[str]] = {}
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            captions.setdefault(row["image"], []).append(row["caption"].strip())
-    names = sorted(n for n in captions if (data / "flickr8k" / "images" / n).is_file())
-    return [data / "flickr8k" / "images" / n for n in names], [captions[n] for n in names]
+    for row in read_rows(data / "flickr8k" / "captions.csv", ["image", "caption"]):
+        captions.setdefault(row["image"], []).append(row["caption"].strip())
+    folder = data / "flickr8k" / "images"
+    names = sorted(n for n in captions if (folder / n).is_file())
+    if not names:
+        raise InputError(f"{folder} has none of the pictures that captions.csv lists")
+    return [folder / n for n in names], [captions[n] for n in names]
+
+
+def read_rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file under the folder of photographs.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, has no rows, or lacks a value of one of `columns`.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = system_reason(error) if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"cannot read {table}: {reason}; give the folder of photographs with --data"
+        ) from error
+    if not rows or any(row.get(column) is None for row in rows for column in columns):
+        raise InputError(f"{table} must have rows with the columns {', '.join(columns)}")
+    return rows
+
+
+def imagenet_sample(data: Path) -> list[Path]:
+    """Return the pictures of the ImageNet sample, sorted by name.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    paths = sorted((data / "imagenet_sample").glob("n*.jpg"))
+    if not paths:
+        raise InputError(f"{data / 'imagenet_sample'} has no pictures n*.jpg")
+    return paths

@@ -62,7 +62,10 @@ def material(data: Path, wordnet: WordNet, cache: Path, least: int) -> tuple[Tra
     paths, captions = read_captions(data)
     rows = [i for i, p in enumerate(paths) if not is_validation(p.name)]
     if len(rows) < least:
-        raise InputError(f"{data} has {len(rows)} training pictures, at least {least} are needed")
+        raise InputError(
+            f"{data / 'flickr8k'} has {len(rows)} training pictures with captions; add pictures until it has "
+            f"{least}"
+        )
     captions = [captions[i] for i in rows]
     embed = Sentences(cache)
     classes = Classes(

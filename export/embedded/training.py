@@ -102,10 +102,10 @@ def cell_inputs(mid: np.ndarray, top: np.ndarray, classes: Classes, chunk: int =
     out = torch.empty((*top.shape[:2], INPUTS), dtype=torch.float16)
     mean = classes.mean_sentence
     for i in range(0, len(top), chunk):
-        h = torch.from_numpy(np.asarray(top[i : i + chunk])).float()
+        h = torch.from_numpy(np.array(top[i : i + chunk], np.float32))
         p = torch.softmax(h @ classes.weights.T + classes.bias, dim=2)
         out[i : i + chunk] = torch.cat(
-            [h, p @ mean, torch.from_numpy(np.asarray(mid[i : i + chunk])).float()], dim=2
+            [h, p @ mean, torch.from_numpy(np.array(mid[i : i + chunk], np.float32))], dim=2
         ).half()
     return out
 
@@ -338,7 +338,8 @@ def fit(
     prototypes = _prototypes(classes, mean, _length(pictures))
     net = _Net(settings, mean, scale, torch.cat(pictures.captions).mean(dim=0))
     n = len(pictures.captions)
-    key = hashlib.sha256(f"{settings} {seed} {n}".encode()).hexdigest()[:16]
+    contents = torch.cat(pictures.captions).numpy().tobytes()
+    key = hashlib.sha256(f"{settings} {seed} {n}".encode() + contents).hexdigest()[:16]
     kept = cache / f"{key}-member.safetensors" if cache else None
     if kept and kept.is_file():
         net.load_state_dict(load_file(kept))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from inficond.core.concepts.vocabulary import FILE, VECTORS, pack_vectors
+from inficond.core.errors import InputError
 from inficond.core.models.encoder import Encoder, load_encoder
 from inficond.export.embedded.wordnet import DEFAULT_DICT, WordNet
 
@@ -98,10 +99,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DICT, help="dictionary folder of WordNet 3.0")
     args = parser.parse_args()
+    try:
+        wordnet = WordNet(args.wordnet)
+    except InputError as error:
+        parser.exit(2, f"error: {error}\n")
     encoder = load_encoder("embedded", threads=2)
     tokenizer = encoder.manifest.path_of("tokenizer.json")
     tokens = {t for t in json.loads(tokenizer.read_text("utf-8"))["model"]["vocab"] if t.isalpha()}
-    words = words_of(WordNet(args.wordnet), tokens)
+    words = words_of(wordnet, tokens)
     write_vocabulary(words, encoder)
     print(f"{len(words):,} words; {sum(f == 2 for f, _ in words):,} familiar; {FILE}, {VECTORS}")
 

@@ -8,7 +8,8 @@ A note after the language says otherwise:
 - ```` ```sh (hub: NOTE) ```` runs in nightly tests, against a model hub on loopback;
 - ```` ```sh (ray: NOTE) ```` runs in nightly tests where Ray is installed;
 - ```` ```sh (slurm: NOTE) ```` runs in nightly tests where Slurm is installed;
-- ```` ```sh (clone: NOTE) ```` runs in nightly tests, in a fresh clone with an empty home;
+- ```` ```sh (clone: NOTE) ```` runs in nightly tests, in a fresh clone with an empty home, and with
+  `photographs/` where a command reads it;
 - ```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile;
 - ```` ```js (file: PATH) ```` is a file that a test writes and uses.
 """

@@ -24,6 +24,7 @@ from tests.cluster import slurm_runs
 from tests.cluster.ray_runs import isolated
 from tests.conftest import write_small_project
 from tests.docs.documents import ROOT, Command, commands, documents
+from tests.docs.model_building import check_models, prepare_photographs
 from tests.hub_server import hub_server
 
 from inficond.core import Project
@@ -230,11 +231,16 @@ FEW_TESTS = "tests/strict_json"
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", documents_with("clone"))
-def test_commands_that_install_run_in_a_fresh_clone(name: str, tmp_path: Path) -> None:
+def test_commands_that_install_run_in_a_fresh_clone(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """As a new user runs them: with an empty home, and no environment but what they make."""
     clone, home = tmp_path / "clone", tmp_path / "home"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     home.mkdir()
+    photographs = any("--data photographs" in c.text for c in commands(ROOT / name) if c.setting == "clone")
+    if photographs:
+        prepare_photographs(request, clone)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("INFICOND", "PYTHON", "VIRTUAL"))}
     ours = str(Path(sys.executable).parent)
     path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != ours)
@@ -256,3 +262,5 @@ def test_commands_that_install_run_in_a_fresh_clone(name: str, tmp_path: Path) -
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         if {"test", "check", "pytest"} & set(command.words) and "install" not in command.words:
             assert " passed" in done.stdout, command
+    if photographs:
+        check_models(clone, environment)
