@@ -12,6 +12,7 @@ from inficond.core.file_access import in_home
 from inficond.core.models.foreign_files import advice_for_file, library_of
 from inficond.core.models.manifest import Kind
 from inficond.core.models.resolve import page_of_hub
+from inficond.export.torchvision_import import import_torchvision
 
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 CONVERTER = "SFconvertbot"
@@ -317,6 +318,7 @@ def load_config(source: Source, raw: dict[str, Any] | None = None) -> Any:
     InputError
         It names no architecture that transformers includes, or holds values that do not fit.
     """
+    import_torchvision()  # before transformers looks for it
     import transformers
     from transformers import CONFIG_MAPPING
 

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inficond.export.torchvision_import import import_torchvision
+
 torch = pytest.importorskip("torch", reason="the exporter needs the `export` extra")
 transformers = pytest.importorskip("transformers", reason="the exporter needs the `export` extra")
+import_torchvision()  # before transformers looks for it
 
 WORDS = [
     "a",

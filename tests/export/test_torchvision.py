@@ -1,6 +1,9 @@
 """Teachers from torchvision: the same probabilities and preprocessing as torchvision gives."""
 
 import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +92,28 @@ def test_other_names_and_weights_are_refused(tmp_path: Path, spec: str, write, m
     options = TeacherOptions(checkpoint=tmp_path / "weights.pth")
     with pytest.raises(InputError, match=message):
         export_teacher(spec, tmp_path / "out", options)
+
+
+WITHOUT_OPERATORS = """
+import sys
+import torch
+
+def fail(path):
+    raise OSError(path)
+
+torch.ops.load_library = fail
+from inficond.core.cli.main import main
+sys.exit(main(["export", *sys.argv[1:]]))
+"""
+"""Runs `inficond export` as where the compiled library of torchvision does not fit torch."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "tiny"), [("encoder", "clip"), ("teacher", "vit")])
+def test_transformers_loads_beside_a_torchvision_that_does_not_fit(
+    kind: str, tiny: str, tmp_path: Path, tiny_encoder: Callable, tiny_classifier: Callable
+) -> None:
+    folder = (tiny_encoder if kind == "encoder" else tiny_classifier)(tiny)
+    argv = [sys.executable, "-c", WITHOUT_OPERATORS, kind, str(folder), "--out", str(tmp_path / "out")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
