@@ -3,15 +3,18 @@
 import base64
 import json
 import re
+import shutil
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
 
-Revisions = Mapping[str, Mapping[str, bytes]]
-"""Files of a repository by revision and path."""
+Revisions = Mapping[str, Mapping[str, bytes | Path]]
+"""Files of a repository by revision and path; a `Path` is read from disk at each request."""
 COMMITS = {"main": "1" * 40, "refs/convert/parquet": "2" * 40}
 
 
@@ -60,7 +63,8 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            self.reply(content, {"X-Repo-Commit": COMMITS[revision], "ETag": f'"{len(content):040x}"'})
+            tag = f'"{size_of(content):040x}"'
+            self.reply(content, {"X-Repo-Commit": COMMITS[revision], "ETag": tag})
 
         do_HEAD = do_GET
 
@@ -96,7 +100,7 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
             files = repositories[found[1]].get(revision, {})
             if found[2] == "tree":
                 answer: object = [
-                    {"type": "file", "path": name, "size": len(content), "oid": str(len(content))}
+                    {"type": "file", "path": name, "size": size_of(content), "oid": str(size_of(content))}
                     for name, content in files.items()
                 ]
             else:
@@ -105,16 +109,20 @@ def hub_server(repositories: Mapping[str, Revisions]) -> Iterator[Hub]:
                 answer = {"_id": "0", "id": name, "sha": COMMITS[revision], "siblings": siblings}
             self.reply(json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-        def reply(self, content: bytes, headers: dict[str, str]) -> None:
+        def reply(self, content: bytes | Path, headers: dict[str, str]) -> None:
             self.send_response(200)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            for name, value in {**headers, "Content-Length": str(size_of(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content)
+                with content.open("rb") if isinstance(content, Path) else BytesIO(content) as file:
+                    shutil.copyfileobj(file, self.wfile)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
+
+    def size_of(content: bytes | Path) -> int:
+        return content.stat().st_size if isinstance(content, Path) else len(content)
 
     def named(revision: str) -> str:
         return next((name for name, commit in COMMITS.items() if revision in (name, commit)), "main")

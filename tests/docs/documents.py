@@ -6,6 +6,7 @@ A note after the language says otherwise:
 
 - ```` ```sh (nightly: NOTE) ```` runs in nightly tests, after the blocks before it;
 - ```` ```sh (hub: NOTE) ```` runs in nightly tests, against a model hub on loopback;
+- ```` ```sh (open-clip: NOTE) ```` runs in nightly tests, against this hub, where open_clip is installed;
 - ```` ```sh (ray: NOTE) ```` runs in nightly tests where Ray is installed;
 - ```` ```sh (slurm: NOTE) ```` runs in nightly tests where Slurm is installed;
 - ```` ```sh (clone: NOTE) ```` runs in nightly tests, in a fresh clone with an empty home, and with
@@ -22,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"sh", "python", "json", "js", "css", "toml", "mermaid", "bibtex", "text"}
-SETTINGS = ("daily", "nightly", "hub", "ray", "slurm", "clone")
+SETTINGS = ("daily", "nightly", "hub", "open-clip", "ray", "slurm", "clone")
 _NOTES = "|".join(("not run", "file", *SETTINGS[1:]))
 _FENCE = re.compile(
     rf"^```(?P<language>\w*)(?: \((?P<how>{_NOTES}): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
@@ -46,7 +47,7 @@ class Block:
     file : str or None
         Path of the file that the block contains.
     setting : str
-        Where it runs: ``daily``, ``nightly``, ``hub``, ``ray``, ``slurm`` or ``clone``.
+        Where it runs: one of `SETTINGS`.
     """
 
     document: str

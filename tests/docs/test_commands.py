@@ -19,16 +19,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.cluster import slurm_runs
 from tests.cluster.ray_runs import isolated
 from tests.conftest import write_small_project
 from tests.docs.documents import ROOT, Command, commands, documents
 from tests.docs.model_building import check_models, prepare_photographs
-from tests.hub_server import hub_server
+from tests.hub_server import Revisions, hub_server
 
 from inficond.core import Project
 from inficond.core.demo import demo_project
+from inficond.core.models.encoder import load_encoder
 from inficond.core.tuning.actions import Action
 
 SERVERS = ("launch", "demo", "serve")
@@ -141,9 +144,11 @@ def run_all(
                 continue
             done = subprocess.run(
                 [*inside(command), *(SHELL if command.language == "sh" else SCRIPT), text],
-                cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+                cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            if "pip" in text.split():
+                assert "WARNING" not in done.stderr, f"{command}\n{done.stderr}"
     return ran
 
 
@@ -184,6 +189,11 @@ def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
     assert run_all(name, tmp_path, lambda command: command.setting == "ray", given, inside)
 
 
+def repository(folder: Path) -> Revisions:
+    """Return the files of a folder as those of a repository."""
+    return {"main": {path.name: path for path in folder.iterdir()}}
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", documents_with("slurm"))
 def test_commands_that_need_slurm_run(name: str, tmp_path: Path) -> None:
@@ -206,13 +216,9 @@ def test_commands_that_need_slurm_run(name: str, tmp_path: Path) -> None:
 def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
     """The hub serves tiny models of the same classes under the names that the documents have."""
     models = pytest.importorskip("tests.export.conftest", reason="needs the extra `export`")
-    served = {
-        "openai/clip-vit-base-patch16": models.make_encoder("clip", tmp_path / "hub" / "clip"),
-        "google/vit-base-patch16-224": models.make_classifier("vit", tmp_path / "hub" / "vit"),
-    }
     files = {
-        model: {"main": {path.name: path.read_bytes() for path in folder.iterdir()}}
-        for model, folder in served.items()
+        "openai/clip-vit-base-patch16": repository(models.make_encoder("clip", tmp_path / "hub" / "clip")),
+        "google/vit-base-patch16-224": repository(models.make_classifier("vit", tmp_path / "hub" / "vit")),
     }
     folder = tmp_path / "work"
     folder.mkdir()
@@ -223,6 +229,36 @@ def test_commands_that_need_a_hub_run(name: str, tmp_path: Path) -> None:
         if (folder / "space").is_dir():
             readme = (folder / "space" / "README.md").read_bytes()
             assert hub.uploaded == {"spaces/NAME/inficond": {"README.md": readme}}
+
+
+HAS_OPEN_CLIP = all(importlib.util.find_spec(module) for module in ("open_clip", "torchvision"))
+ONLY_CHECK = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+"""With these, pip fails where a requirement is missing, and installs nothing."""
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not HAS_OPEN_CLIP, reason="needs the extra `open-clip`")
+@pytest.mark.parametrize("name", documents_with("open-clip"))
+def test_commands_that_need_a_hub_and_open_clip_run(name: str, tmp_path: Path) -> None:
+    """A built-in architecture is of its real size; the other model is tiny, as its own configuration says."""
+    models = pytest.importorskip("tests.export.open_clip_models", reason="needs the extra `export`")
+    vit, tiny, folder = tmp_path / "hub" / "vit", tmp_path / "hub" / "tiny", tmp_path / "work"
+    for path in (vit, tiny, folder):
+        path.mkdir(parents=True)
+    tag, large = models.save_pretrained("ViT-B-16", "openai", vit)
+    exported = {"clip": large, "bioclip": models.save_model("vit", tiny)}
+    with hub_server({tag: repository(vit), "imageomics/bioclip": repository(tiny)}) as hub:
+        given = hub.environment(str(tmp_path / "cache")) | {"HF_HUB_OFFLINE": "0"} | ONLY_CHECK
+        assert run_all(name, folder, lambda command: command.setting == "open-clip", given)
+    for out, model in exported.items():
+        encoder = load_encoder(folder / out, provider="cpu")
+        encoded = encoder.encode(encoder.preprocess(Image.open(folder / "photo.jpg"))[None])
+        words = encoder.embed_words(["dog", "a red car"], ["{}"])
+        np.testing.assert_allclose(words, models.text_embeddings(model, ["dog", "a red car"]), atol=1e-4)
+        for vectors in (encoded.image, encoded.regions, words):
+            assert vectors.shape[-1] == {"clip": 512, "bioclip": 24}[out]
+            np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, atol=1e-4)
+    shutil.rmtree(tmp_path)  # two gigabytes, which pytest would keep
 
 
 FEW_TESTS = "tests/strict_json"

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,79 +15,18 @@ torch = pytest.importorskip("torch")
 if importlib.util.find_spec("open_clip") is None or importlib.util.find_spec("torchvision") is None:
     pytest.skip("open_clip (inficond[open-clip]) is not installed", allow_module_level=True)
 
-from safetensors.torch import save_file  # noqa: E402
-from tests.export.conftest import randomise  # noqa: E402
+from tests.export.open_clip_models import MODELS, PREPROCESSING, open_clip, save_model  # noqa: E402
 
 from inficond.core.models.encoder import load_encoder  # noqa: E402
 from inficond.core.models.resolve import locate  # noqa: E402
 from inficond.export.encoder import EncoderOptions, export_encoder  # noqa: E402
 from inficond.export.graph import run_cpu  # noqa: E402
-from inficond.export.open_clip_encoder import import_open_clip  # noqa: E402
 
-open_clip = import_open_clip("this test")
 F = torch.nn.functional
 TOLERANCE = 1e-4
-TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
-OWN = {"width": 32, "head_width": 8, "layers": 3, "patch_size": 8, "image_size": 32}
-MODELS: dict[str, dict[str, Any]] = {
-    "vit": {"vision_cfg": OWN},
-    "vit, mean, quick": {"vision_cfg": {**OWN, "pool_type": "avg"}, "quick_gelu": True},
-    "coca": {
-        "vision_cfg": {**OWN, "attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True},
-        "custom_text": True,
-    },
-    "resnet": {"vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}},
-    "convnext": {
-        "vision_cfg": {
-            "image_size": 64, "timm_model_name": "convnext_atto", "timm_pool": "", "timm_proj": "linear"
-        }
-    },
-    "pe-core": {
-        "vision_cfg": {
-            "image_size": 384,
-            "timm_model_name": "vit_pe_core_tiny_patch16_384",
-            "timm_pool": "map",
-            "timm_proj": None,
-        },
-        "custom_text": True,
-    },
-    "siglip": {
-        "vision_cfg": {
-            "image_size": 224,
-            "timm_model_name": "vit_tiny_patch16_224",
-            "timm_pool": "map",
-            "timm_proj": "none",
-        },
-        "embed_dim": 192,
-        "custom_text": True,
-        "init_logit_bias": -10,
-    },
-}  # fmt: skip
 SIZES = {"pe-core": 64, "siglip": 64}
-PREPROCESSING = {
-    "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": "bilinear", "resize_mode": "squash"
-}  # fmt: skip
 quick = ["vit", "resnet"]
 KINDS = [k if k in quick else pytest.param(k, marks=pytest.mark.nightly) for k in MODELS]
-
-
-def save_model(kind: str, folder: Path) -> Any:
-    """Save a tiny model with random weights as on a hub; return it."""
-    settings = {"embed_dim": 24, "text_cfg": dict(TEXT), **json.loads(json.dumps(MODELS[kind]))}
-    config = {"model_cfg": settings, "preprocess_cfg": PREPROCESSING}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    arguments = json.loads(json.dumps(settings))
-    custom = arguments.pop("custom_text", False)
-    model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**arguments).eval()
-    randomise(model, seed=len(kind))
-    for module in model.modules():
-        if isinstance(module, torch.nn.LayerNorm | torch.nn.BatchNorm2d):
-            module.weight.data = 1 + module.weight.data
-    save_file(
-        {k: t.contiguous() for k, t in model.state_dict().items()}, folder / "open_clip_model.safetensors"
-    )
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-    return model
 
 
 @pytest.fixture(scope="module")
