@@ -31,6 +31,8 @@ from inficond.export.verify import (
 )
 
 IMAGE_OUTPUTS = ("regions", "assignment", "image", "dense")
+IMAGE_STEPS = 3
+"""Steps of progress for an input size: the graph, its verification, its files."""
 REGIONS = 9
 PHOTOGRAPHS = 64
 PIXELS_AT_ONCE = 224 * 224 * 8
@@ -116,7 +118,7 @@ def export_encoder(
     if options.precision == "int8" and options.images is None:
         raise InputError("int8 is calibrated on real photographs: give a folder of them with --images")
     templates = None if options.templates is None else read_templates(options.templates)
-    progress.start("exporting", 4)
+    progress.start("loading the model", 1)
     model = _load(spec, options.revision)
     progress.advance()
     preprocessing = model.preprocessing
@@ -127,6 +129,7 @@ def export_encoder(
     sizes = [(s, s) for s in options.sizes] or [preprocessing.size]
     templates = templates or model.templates
     tokens = model.tokens(templates)
+    progress.start("exporting", 1 + IMAGE_STEPS * len(sizes))
 
     with staged(out, options.overwrite) as stage:
         text_check = Verification()
@@ -143,7 +146,7 @@ def export_encoder(
                     link_or_copy(stage / name, here / name)
             check = Verification(errors=dict(text_check.errors))
             prepared = preprocessing.at(size)
-            facts = _export_image(model, prepared, options, here / "image.onnx", check)
+            facts = _export_image(model, prepared, options, here / "image.onnx", check, progress)
             write_manifest(
                 here,
                 {
@@ -166,11 +169,10 @@ def export_encoder(
                 },
             )
             folders.append(out if here is stage else out / str(size[0]))
-        progress.advance()
+            progress.advance()
         if len(sizes) > 1:
             for name in ("text.onnx", "tokenizer.json"):
                 (stage / name).unlink()
-    progress.advance()
     return folders
 
 
@@ -208,6 +210,7 @@ def _export_image(
     options: EncoderOptions,
     path: Path,
     check: Verification,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write the image graph; return its entries of the manifest."""
     size = preprocessing.size
@@ -218,16 +221,27 @@ def _export_image(
         graph = to_onnx(
             pipeline, [torch.from_numpy(noise[1][:2])], ["pixels"], IMAGE_OUTPUTS, fused=options.fused
         )
+    progress.advance()
     photographs = _photographs(preprocessing, options.images)
     few = photographs[: max(2, min(7, PIXELS_AT_ONCE // (size[0] * size[1])))]
     batches = [{"pixels": x} for x in (*noise, np.stack(few))]
-    _check_against_model(model, tower, preprocessing, batches, check)
     session = cpu_session(graph)
+    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+
+    def reference(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Run the pipeline; compare its image embedding with the model's own."""
+        outputs = pipeline(pixels)
+        x = (pixels.permute(0, 3, 1, 2).float() * preprocessing.rescale - mean) / std
+        ours = outputs[IMAGE_OUTPUTS.index("image")]
+        check.compare(f"image ({model.library})", model.reference(tower, x).numpy(), ours.numpy())
+        return outputs
 
     def run(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(IMAGE_OUTPUTS, session.run(list(IMAGE_OUTPUTS), feeds)))
 
-    compare_graph(check, "", IMAGE_OUTPUTS, pipeline, run, batches)
+    compare_graph(check, "", IMAGE_OUTPUTS, reference, run, batches)
+    progress.advance()
     check.notes |= {
         "batches": [len(b["pixels"]) for b in batches],
         "photographs": "real" if options.images else "synthetic",
@@ -251,25 +265,6 @@ def _photographs(preprocessing: Preprocessing, folder: Path | None) -> list[np.n
     if folder is None:
         return synthetic_photographs(preprocessing.size, 7)
     return real_photographs(folder, preprocessing.prepare(), PHOTOGRAPHS)
-
-
-def _check_against_model(
-    model: EncoderModel,
-    tower: Any,
-    preprocessing: Preprocessing,
-    batches: Sequence[dict[str, np.ndarray]],
-    check: Verification,
-) -> None:
-    """Compare the rebuilt tower's image embedding with the model's own."""
-    mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-    for feeds in batches:
-        pixels = torch.from_numpy(feeds["pixels"])
-        x = (pixels.permute(0, 3, 1, 2).float() * preprocessing.rescale - mean) / std
-        with torch.no_grad():
-            _, ours = tower(pixels)
-            theirs = model.reference(tower, x)
-        check.compare(f"image ({model.library})", theirs.numpy(), ours.numpy())
 
 
 def _check_written(path: Path, pixels: np.ndarray) -> None:
