@@ -290,6 +290,12 @@ def _quiet(name: str, part: str = "it") -> Iterator[None]:
         said = str(error)
         if "trust_remote_code" in said or "custom code" in said:
             raise InputError(f"{name} needs its own Python code to load, which is never run") from None
+        if said.startswith("Required pretrained weights"):  # open_clip only logs why
+            raise InputError(
+                f"{name}: the weights cannot be downloaded, or the repository has none that open_clip reads "
+                "(open_clip_model.safetensors, open_clip_pytorch_model.bin): try again, or give the folder "
+                "of a downloaded copy"
+            ) from None
         if "download" in said or "connect" in said.lower() or "offline" in said.lower():
             raise InputError(
                 f"cannot download {name}: Hugging Face cannot be reached, has no such model, or it is not in "

@@ -207,6 +207,19 @@ def test_unknown_names_get_the_nearest_ones(tmp_path, spec, message):
         export_encoder(spec, tmp_path / "out")
 
 
+def test_a_repository_whose_weights_cannot_be_downloaded_gets_one_line(monkeypatch, tmp_path):
+    save_model("vit", tmp_path)
+
+    def download(repository, filename=None, **options):
+        if filename is None:  # the weights
+            raise FileNotFoundError
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr("open_clip.factory.download_pretrained_from_hf", download)
+    with pytest.raises(InputError, match="hf-hub:a/b: the weights cannot be downloaded"):
+        export_encoder("hf-hub:a/b", tmp_path / "out")
+
+
 def test_folders_that_cannot_be_used_get_one_line(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
