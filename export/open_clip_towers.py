@@ -69,7 +69,7 @@ class _TimmAttention(nn.Module):
         length, width = int(x.shape[1]), int(x.shape[2])
         x = norm(x.reshape(-1, length, self.heads, width // self.heads).transpose(1, 2))
         if rotation is not None:
-            from timm.layers import apply_rot_embed_cat  # pyright: ignore[reportMissingImports]
+            from timm.layers import apply_rot_embed_cat  # pyright: ignore[reportMissingImports, reportPrivateImportUsage]
 
             first, half = self.inner.num_prefix_tokens, getattr(self.inner, "rotate_half", False)
             turned = apply_rot_embed_cat(x[:, :, first:], rotation, half=half)

@@ -99,7 +99,7 @@ def formula_resnet(model, x):
 
 
 def formula_pe(model, x):
-    from timm.layers import apply_rot_embed_cat  # pyright: ignore[reportMissingImports]
+    from timm.layers import apply_rot_embed_cat  # pyright: ignore[reportMissingImports, reportPrivateImportUsage]
 
     trunk, block = model.visual.trunk, model.visual.trunk.blocks[-1]
     y = block.norm1(before_last(trunk.blocks, lambda: trunk(x)))
