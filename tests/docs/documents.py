@@ -11,7 +11,6 @@ A note after the language says otherwise:
 - ```` ```sh (slurm: NOTE) ```` runs in nightly tests where Slurm is installed;
 - ```` ```sh (clone: NOTE) ```` runs in nightly tests, in a fresh clone with an empty home, and with
   `photographs/` where a command reads it;
-- ```` ```sh (not run: REASON) ```` is not run, but its `inficond` lines must parse and its scripts compile;
 - ```` ```js (file: PATH) ```` is a file that a test writes and uses.
 """
 
@@ -24,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"sh", "python", "json", "js", "css", "toml", "mermaid", "bibtex", "text"}
 SETTINGS = ("daily", "nightly", "hub", "open-clip", "ray", "slurm", "clone")
-_NOTES = "|".join(("not run", "file", *SETTINGS[1:]))
+_NOTES = "|".join(("file", *SETTINGS[1:]))
 _FENCE = re.compile(
     rf"^```(?P<language>\w*)(?: \((?P<how>{_NOTES}): (?P<what>[^)]+)\))?\n(?P<body>.*?)^```$", re.M | re.S
 )
@@ -42,8 +41,6 @@ class Block:
         Number of its first line.
     language : str
     body : str
-    not_run : str or None
-        Reason why it is not run.
     file : str or None
         Path of the file that the block contains.
     setting : str
@@ -54,7 +51,6 @@ class Block:
     line: int
     language: str
     body: str
-    not_run: str | None
     file: str | None
     setting: str
 
@@ -66,7 +62,6 @@ class Command:
     document: str
     line: int
     text: str
-    not_run: str | None
     language: str = "sh"
     setting: str = "daily"
 
@@ -92,15 +87,14 @@ def blocks(document: Path) -> Iterator[Block]:
         said = {match["how"]: match["what"]}
         line = text.count("\n", 0, match.start("body")) + 1
         setting = match["how"] if match["how"] in SETTINGS else "daily"
-        not_run, file = said.get("not run"), said.get("file")
-        yield Block(document.name, line, match["language"], match["body"], not_run, file, setting)
+        yield Block(document.name, line, match["language"], match["body"], said.get("file"), setting)
 
 
 def commands(document: Path) -> Iterator[Command]:
     """Return the commands and scripts of a document, with continuation lines joined."""
     for block in blocks(document):
         if block.language == "python" and block.file is None:
-            yield Command(block.document, block.line, block.body, block.not_run, "python", block.setting)
+            yield Command(block.document, block.line, block.body, "python", block.setting)
         if block.language != "sh":
             continue
         joined, first = "", 0
@@ -111,5 +105,5 @@ def commands(document: Path) -> Iterator[Command]:
             if raw.endswith("\\"):
                 continue
             if joined.strip() and not joined.lstrip().startswith("#"):
-                yield Command(block.document, first, joined.strip(), block.not_run, "sh", block.setting)
+                yield Command(block.document, first, joined.strip(), "sh", block.setting)
             joined = ""

@@ -46,7 +46,7 @@ def documents_with(*settings: str) -> list[str]:
     return [
         str(document.relative_to(ROOT))
         for document in documents()
-        if any(c.not_run is None and c.setting in settings for c in commands(document))
+        if any(c.setting in settings for c in commands(document))
     ]
 
 
@@ -130,7 +130,7 @@ def run_all(
     ran = 0
     with ExitStack() as servers:
         for command in commands(ROOT / name):
-            if command.not_run is not None or not wanted(command):
+            if not wanted(command):
                 continue
             ran += 1
             serves = command.language == "sh" and command.words[:1] == ["inficond"]
