@@ -99,8 +99,7 @@ def train_evidence(
     built = np.load(embedded_folder("encoder") / "classes.npy", allow_pickle=False)
     if not np.array_equal(built, trained.class_vectors.numpy().astype(np.float16)):
         raise InputError(
-            "core/assets/encoder was not built from projection.safetensors: build it first with "
-            "`python -m inficond.export.embedded build --data DIR`"
+            "the embedded encoder was not built from projection.safetensors: run the step `build` first"
         )
     pictures = outlined_cells(data / "coco", trained, progress)
     return fit_parts(pictures, settings or EvidenceSettings())
