@@ -121,6 +121,26 @@ def test_the_gap_of_a_refit_bounds_the_suboptimality_in_single_precision(
     check_refit(case, times, tol, 3e-6)
 
 
+def test_columns_that_stay_at_zero_leave_the_working_set() -> None:
+    B = np.arange(36.0).reshape(6, 6)
+    before = B.copy()
+    A = np.array([3, 5, 8, 9, 11, 40])
+    w = np.array([0.0, 2.0, 0.0, 0.0, 0.0, 0.5])
+    gradient = np.array([0.1, 0.1, -0.95, 0.1, 0.2, 0.0])
+    lam = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    low = np.array([-np.inf, -np.inf, -np.inf, -np.inf, 0.3, -np.inf])  # a weight of 0 violates its bound
+    high = np.full(6, np.inf)
+    left = column_passes.drop_columns(B, 6, A, w, gradient, lam, low, high, 0.9, np.empty(6, np.int64))
+    kept = [1, 2, 4, 5]
+    assert left == 4
+    assert A[:left].tolist() == [5, 8, 11, 40]
+    assert w[:left].tolist() == [2.0, 0.0, 0.0, 0.5]
+    assert gradient[:left].tolist() == [0.1, -0.95, 0.2, 0.0]
+    assert lam[:left].tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert low[:left].tolist() == [-np.inf, -np.inf, 0.3, -np.inf]
+    assert np.array_equal(B[:left, :left], before[np.ix_(kept, kept)])
+
+
 def test_memory_mapped_rows_are_not_copied(single_precision: None, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", X)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
