@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -63,6 +63,11 @@ def row(*blocks: str, first: int = 0) -> str:
 def heading(text: str) -> str:
     """Return a heading of a block."""
     return f"<h2>{html.escape(text)}</h2>"
+
+
+def largest_weight(lists: Iterable[Sequence[tuple[str, float]]]) -> float:
+    """Return the largest absolute weight of several lists, which are drawn on one scale."""
+    return max(abs(value) for weights in lists for _, value in weights)
 
 
 def bars(weights: Sequence[tuple[str, float]], largest: float | None = None) -> str:

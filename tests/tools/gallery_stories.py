@@ -178,7 +178,7 @@ def shortcut_figure(facts: Facts, projects: Projects) -> str:
         ["wrong “yes”", *facts["extra"]],
         ["wrong “no”", *facts["missed"]],
     ]
-    largest = max(abs(value) for _, value in facts["words"] + facts["words_after"])
+    largest = draw.largest_weight((facts["words"], facts["words_after"]))
     return draw.page(
         "Shortcut found: the student of “water bird” looks at the water",
         facts["sentence"],
@@ -205,7 +205,7 @@ def example_facts(projects: Projects) -> Facts:
 
 def before_and_after(facts: Facts) -> str:
     """Return the weights and the fidelity of a class before and after a step, side by side."""
-    largest = max(abs(value) for _, value in facts["words"] + facts["words_after"])
+    largest = draw.largest_weight((facts["words"], facts["words_after"]))
     before, after = facts["fidelity"]
     return draw.row(
         draw.heading(f"before: average precision {before:.2f}") + draw.bars(facts["words"], largest),
@@ -309,11 +309,12 @@ def own_words_facts(projects: Projects) -> Facts:
 
 
 def own_words_figure(facts: Facts, _projects: Projects) -> str:
+    largest = draw.largest_weight(one[by] for one in facts["classes"].values() for by in ("proposed", "own"))
     blocks = [
         draw.row(
             draw.heading(cls),
-            draw.bars(one["proposed"], 2.0) + f"<p>average precision {one['fidelity'][0]:.2f}</p>",
-            draw.bars(one["own"], 2.0) + f"<p>average precision {one['fidelity'][1]:.2f}</p>",
+            draw.bars(one["proposed"], largest) + f"<p>average precision {one['fidelity'][0]:.2f}</p>",
+            draw.bars(one["own"], largest) + f"<p>average precision {one['fidelity'][1]:.2f}</p>",
             first=90,
         )
         for cls, one in list(facts["classes"].items())
@@ -348,13 +349,14 @@ def confusion_figure(facts: Facts, _projects: Projects) -> str:
         ["", *("hit" if a == p else "miss" if facts["counts"][a][p] else "" for p in range(len(names)))]
         for a in range(len(names))
     ]
+    largest = draw.largest_weight(facts["words"].values())
     return draw.page(
         "Confusion explained: glacier and mountain",
         f"Six kinds of scene. The student is right on {100 * facts['accuracy']:.0f} % of the held-out "
         f"photographs, its teacher on {100 * facts['teacher_accuracy']:.0f} %. Rows: label, columns: answer "
         "of the student.",
         draw.table(["", *names], lines, marks),
-        draw.row(*(draw.heading(cls) + draw.bars(facts["words"][cls], 1.5) for cls in facts["words"])),
+        draw.row(*(draw.heading(cls) + draw.bars(facts["words"][cls], largest) for cls in facts["words"])),
     )
 
 
@@ -452,7 +454,8 @@ def scenes_facts(projects: Projects) -> Facts:
 
 
 def scenes_figure(facts: Facts, _projects: Projects) -> str:
-    blocks = [draw.heading(cls) + draw.bars(found, 3.5) for cls, found in facts["classes"].items()]
+    largest = draw.largest_weight(facts["classes"].values())
+    blocks = [draw.heading(cls) + draw.bars(found, largest) for cls, found in facts["classes"].items()]
     control = [[name, f"{value:.2f}"] for name, value in facts["controls"].items()]
     blocks.append(draw.heading("beside controls") + draw.table(["", "fidelity (AP)"], control))
     return draw.page(
