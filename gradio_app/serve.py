@@ -2,9 +2,9 @@
 
 import importlib.util
 import os
+import queue
 import signal
 import sys
-import threading
 from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def serve_project(
     from inficond.gradio_app.access import is_loopback
     from inficond.gradio_app.app import build_page
 
-    stop = _stop_on_signals()
+    signals = _end_signals()
     names = tuple(public_names)
     local = is_loopback(host)
     one_history = local and not names and not isolated and os.access(project.path, os.W_OK)
@@ -88,21 +88,34 @@ def serve_project(
         if browser:
             page.open_in_browser()
         # A signal that the system delivers to another thread runs its handler when this thread wakes up.
-        while not stop.wait(SIGNAL_SECONDS):
+        while not _arrived(signals):
             pass
     finally:
         page.close()
     return 0
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return an event that the signals of `END_SIGNALS` set."""
-    stop = threading.Event()
+def _end_signals() -> queue.SimpleQueue[int]:
+    """Return a queue that receives the signals of `END_SIGNALS`.
+
+    Its `put` may interrupt its `get`. The `set` of an event may not interrupt its `wait`: with two signals at
+    once, as from `make` and from the terminal, the process would wait for its own lock.
+    """
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def end(signum: int, frame: FrameType | None) -> None:
-        stop.set()
+        received.put(signum)
 
     for name in END_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
-    return stop
+    return received
+
+
+def _arrived(signals: queue.SimpleQueue[int]) -> bool:
+    """Wait for a signal for at most `SIGNAL_SECONDS`."""
+    try:
+        signals.get(timeout=SIGNAL_SECONDS)
+    except queue.Empty:
+        return False
+    return True

@@ -1,6 +1,7 @@
 """Signals end a page at random moments: at most the step under way is missing afterwards."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -38,3 +39,14 @@ def test_a_page_that_is_interrupted_after_its_first_answer_ends_in_order(
     target = start_page(folder, "--isolated")
     assert httpx.get(target.url, timeout=60).status_code == 200
     assert target.end(2) == 0
+
+
+@pytest.mark.slow
+def test_a_page_ends_in_order_when_signals_arrive_at_once(small_project: Project, tmp_path: Path) -> None:
+    """`make` passes on its own; the terminal sends another to every process."""
+    folder = shutil.copytree(small_project.path, tmp_path / "project")
+    target = start_page(folder, "--isolated")
+    assert httpx.get(target.url, timeout=60).status_code == 200
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) * 100:
+        target.process.send_signal(number)
+    assert target.end(signal.SIGTERM) == 0
