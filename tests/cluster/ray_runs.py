@@ -1,8 +1,7 @@
-"""Runs of `inficond distill --engine ray` as processes, in a network namespace where possible."""
+"""Runs of `inficond distill --engine ray` as processes."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,25 +12,17 @@ from typing import Any
 
 from PIL import Image
 
-INSIDE = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-"""Prefix that runs a command in a network namespace that has only the loopback device."""
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 LISTEN = "0A"
-
-
-def isolated() -> list[str]:
-    """Return `INSIDE` where this machine allows it, else nothing."""
-    able = shutil.which("unshare") and shutil.which("ip")
-    return INSIDE if able and subprocess.run([*INSIDE, "true"], capture_output=True).returncode == 0 else []
 
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 255, 255)]
 
 
 def large_photos(folder: Path, count: int) -> Path:
-    """Write photographs of two megapixels under many names, so that decoding takes most of the time."""
+    """Write photographs of a megapixel under many names, so that decoding takes most of the time."""
     folder.mkdir(parents=True)
-    noise = Image.effect_noise((1600, 1200), 60)
+    noise = Image.effect_noise((1152, 864), 60)
     for number in range(count):
         path = folder / f"{number:04d}.jpg"
         if number < len(COLOURS):

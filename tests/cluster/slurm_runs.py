@@ -5,7 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-NODE, ADDRESS = "node", "10.0.0.5"
+from tests.cluster.namespaces import ADDRESS, NETWORK
+
+NODE = "node"
 INSIDE = ["unshare", "--net", "--uts", "--pid", "--fork", "--mount-proc", "sh", "-euc"]
 DAEMONS = ("slurmctld", "slurmd")
 CONFIGURATION = """\
@@ -29,7 +31,7 @@ NodeName={node} NodeAddr={address} CPUs={processors}
 PartitionName=all Nodes=ALL Default=YES
 """
 START = f"""\
-hostname {NODE}; ip link set lo up; ip address add {ADDRESS} dev lo
+hostname {NODE}; {NETWORK}
 {" ".join(f"{name};" for name in DAEMONS)}
 for i in $(seq 100); do sinfo --noheader | grep -q idle && break; sleep 0.2; done
 exec "$@"

@@ -1,7 +1,7 @@
 """Engines without Ray: the queue of shards, the worker, and the commands' messages."""
 
-import importlib.util
 import pickle
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -241,8 +241,8 @@ def test_wrong_options_are_one_line(
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
-def test_without_ray_the_extra_is_named(tiny: Any, tmp_path: Path) -> None:
+def test_without_ray_the_extra_is_named(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # `import ray` fails as where it is not installed
     extra = r'--engine ray needs the extra `ray` \(pip install "inficond\[ray\]"'
     with pytest.raises(InputError, match=extra):
         build_on(open_engine("ray"), options(tiny, tmp_path / "out"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.cluster import ray_runs
+from tests.cluster.namespaces import isolated
 from tests.cluster.projects import arrays
 
 from inficond.core import Project
@@ -25,7 +26,7 @@ SHARDS = 8
 
 @pytest.fixture(scope="module")
 def inside() -> list[str]:
-    found = ray_runs.isolated()
+    found = isolated()
     if not found:
         pytest.skip("needs network namespaces (unshare -rn)")
     return found

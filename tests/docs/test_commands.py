@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cluster import slurm_runs
-from tests.cluster.ray_runs import isolated
+from tests.cluster.namespaces import RAY_CLUSTER, isolated
 from tests.conftest import write_small_project
 from tests.docs.documents import ROOT, Command, commands, documents
 from tests.docs.model_building import check_models, prepare_photographs
@@ -165,14 +165,6 @@ def test_commands_that_take_longer_run(name: str, tmp_path: Path) -> None:
     assert run_all(name, tmp_path, lambda command: command.setting in ("daily", "nightly"))
 
 
-CLUSTER = [
-    "unshare", "-rnpf", "--mount-proc", "sh", "-c",
-    "ip link set lo up && ip address add 10.0.0.5 dev lo && ray start --head --node-ip-address 10.0.0.5 "
-    '--port 6379 --include-dashboard false --disable-usage-stats >&2 && "$@"', "sh",
-]  # fmt: skip
-"""Prefix that runs a command on the only machine of a Ray cluster, whose processes end with the command."""
-
-
 @pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 @pytest.mark.parametrize("name", documents_with("ray"))
@@ -183,7 +175,7 @@ def test_commands_that_need_ray_run(name: str, tmp_path: Path) -> None:
         pytest.skip("needs network namespaces (unshare -rn)")
 
     def inside(command: Command) -> Sequence[str]:
-        return CLUSTER if "--address" in command.words else alone
+        return RAY_CLUSTER if "--address" in command.words else alone
 
     given = {"RAY_AUTH_MODE": "token"}
     assert run_all(name, tmp_path, lambda command: command.setting == "ray", given, inside)
