@@ -31,6 +31,9 @@ from inficond.core.teachers.text2concept import TEXT2CONCEPT
 
 MIN_SPREAD = 1e-6
 """Difference between the largest and the smallest response below which a class is constant."""
+FEWEST_YES = 5
+"""Responses of at least 0.5 that a class needs to be chosen by default: with fewer, it can hardly be learned
+or measured."""
 
 
 class TeacherStage:
@@ -155,10 +158,13 @@ class TeacherStage:
         self._test_teacher(ids, labels, responses)
 
         chosen = self._model_classes(len(ids))
-        if not isinstance(self.given_classes, Mapping) and (self.table is None or len(labels) > 20):
+        by_default = not isinstance(self.given_classes, Mapping) and (self.table is None or len(labels) > 20)
+        if by_default:
             chosen = most_frequent(chosen, row_blocks(responses))
         T = np.concatenate([chosen.responses(block) for block in row_blocks(responses)])
         chosen, T = _without_constant(chosen, T, self.notes.remark)
+        if by_default and self.kind != "zero-shot":  # a person named the classes of a zero-shot teacher
+            chosen, T = _without_rare(chosen, T, self.notes.remark)
         if len(chosen.names) > len(ids):
             chosen, T = chosen.keep(range(len(ids))), T[:, : len(ids)]
             self.notes.remark(f"only {len(ids)} images: the {len(ids)} most frequent classes are kept")
@@ -302,6 +308,32 @@ def _without_constant(
             "the teacher's responses are the same for every image, in every class: there is nothing to learn"
         )
     return chosen.keep(keep), np.ascontiguousarray(T[:, keep])
+
+
+def _without_rare(
+    chosen: ClassSet, T: np.ndarray, remark: Callable[[str], None]
+) -> tuple[ClassSet, np.ndarray]:
+    """Leave out classes that few images show; where fewer than two remain, keep all and warn."""
+    if len(T) < 10 * FEWEST_YES:  # too few images to tell a rare class from a small folder
+        return chosen, T
+    enough = (T >= 0.5).sum(axis=0) >= FEWEST_YES
+    kept = np.flatnonzero(enough).tolist()
+    if len(kept) < 2:
+        sure = f"only {chosen.names[kept[0]]!r}" if kept else "no class"
+        remark(
+            f"teacher: WARNING: {sure} has a probability of at least 0.5 on {FEWEST_YES} images or more, and "
+            f"{(T.max(axis=1) < 0.5).mean():.0%} of the images reach it for no class: the teacher's classes "
+            "hardly fit these images; sort the images into class folders, give labels, or name classes for "
+            "--teacher zero-shot with --classes"
+        )
+        return chosen, T
+    if len(kept) < len(enough):
+        rare = ", ".join(chosen.names[c] for c in np.flatnonzero(~enough))
+        remark(
+            f"classes left out, because the teacher is sure of them on fewer than {FEWEST_YES} images: "
+            f"{rare}; --classes chooses classes"
+        )
+    return chosen.keep(kept), np.ascontiguousarray(T[:, kept])
 
 
 def _model_config(manifest: Manifest, provider: str, spec: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +321,38 @@ def test_a_constant_class_is_skipped_and_reported(built: Project, tiny: Any, tmp
     lone = table(tmp_path / "c.csv", "image,ghost\n" + "".join(f"{id},0.25\n" for id in built.image_ids))
     with pytest.raises(InputError, match="nothing to learn"):
         Project.create(**tiny.arguments(tmp_path / "out2", teacher=str(lone)))
+
+
+def notes_of(project: Project) -> list[str]:
+    notes: list[str] = project.config["source"]["notes"]
+    return notes
+
+
+def wide_table(ids: Sequence[str], path: Path, common: int) -> Path:
+    """Write a table of 21 classes: the common ones are sure of every fifth image, each other one of three."""
+    lines = [f"image,{','.join(f'class {c}' for c in range(21))}"]
+    for i, id in enumerate(ids):
+        sure = [i % 5 == c if c < common else i // 3 == c for c in range(21)]
+        lines.append(",".join([id, *("0.9" if yes else "0.1" for yes in sure)]))
+    return table(path, "\n".join(lines))
+
+
+def test_classes_that_few_images_show_are_left_out_by_default(
+    built: Project, tiny: Any, tmp_path: Path
+) -> None:
+    teacher = wide_table(built.image_ids, tmp_path / "r.csv", common=3)
+    project = Project.create(**tiny.arguments(tmp_path / "out", teacher=str(teacher)))
+    assert sorted(project.classes) == ["class 0", "class 1", "class 2"]
+    assert any("sure of them on fewer than 5 images: class 3, " in n for n in notes_of(project))
+
+
+def test_a_teacher_whose_classes_hardly_fit_the_images_is_reported(
+    built: Project, tiny: Any, tmp_path: Path
+) -> None:
+    teacher = wide_table(built.image_ids, tmp_path / "r.csv", common=1)
+    project = Project.create(**tiny.arguments(tmp_path / "out", teacher=str(teacher)))
+    assert len(project.classes) == 20
+    assert any("WARNING: only 'class 0' has a probability of at least 0.5" in n for n in notes_of(project))
 
 
 def test_classes_are_groups_whose_probabilities_are_summed(built: Project, tiny: Any, tmp_path: Path) -> None:
