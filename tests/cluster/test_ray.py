@@ -116,6 +116,7 @@ def certified(told: dict[str, Any], count: int) -> bool:
     return float(lines[1].rpartition(" ")[2]) <= 1e-4
 
 
+@pytest.mark.nightly
 def test_rows_above_a_limit_are_fitted_by_actors_one_of_which_is_killed(
     tiny: Any, inside: list[str], tmp_path: Path
 ) -> None:
