@@ -16,7 +16,7 @@ from inficond.core.errors import InputError, system_reason
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.encoding import decode_text
-from inficond.core.tables.reader import refuse_foreign
+from inficond.core.tables.signatures import refuse_foreign
 
 if TYPE_CHECKING:
     from inficond.core.models.encoder import Encoder

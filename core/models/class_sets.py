@@ -12,7 +12,7 @@ from inficond.core.errors import InputError, system_reason, unknown
 from inficond.core.file_access import read_given
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import decode_text
-from inficond.core.tables.reader import refuse_foreign
+from inficond.core.tables.signatures import refuse_foreign
 
 MAX_DEFAULT = 20
 """Number of classes that are chosen by default."""

@@ -9,7 +9,7 @@ from unicodedata import normalize
 from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
 from inficond.core.tables.names import LIST_COLUMNS, normal_name
-from inficond.core.tables.reader import Column, RawTable
+from inficond.core.tables.raw_table import Column, RawTable
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad"))
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")

@@ -9,11 +9,12 @@ from typing import Any
 from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
 from inficond.core.tables import names
-from inficond.core.tables.columns import Roles, image_column
+from inficond.core.tables.columns import Roles
+from inficond.core.tables.image_column import image_column
 from inficond.core.tables.names import normal_name
 from inficond.core.tables.numbers import sample_numbers
 from inficond.core.tables.options import TableOptions
-from inficond.core.tables.reader import Column, RawTable
+from inficond.core.tables.raw_table import Column, RawTable
 
 Pairs = list[tuple[str, Any]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from inficond.core.errors import InputError
-from inficond.core.tables.reader import Column, RawTable
+from inficond.core.tables.raw_table import Column, RawTable
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "?", "<na>"})
 TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})

@@ -21,11 +21,11 @@ from inficond.core.images.sources.record import MOST_BYTES, ImageRecord, Note, s
 from inficond.core.images.sources.tables import RowFacts, row_facts
 from inficond.core.tables import Column, RawTable, TableOptions
 from inficond.core.tables.cells import class_name
-from inficond.core.tables.columns import is_binary, named_column
+from inficond.core.tables.columnar import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels, is_binary
 from inficond.core.tables.expansion import read_arrow, read_arrow_schema, read_group, read_parquet
 from inficond.core.tables.names import CLASS_COLUMNS, IMAGE_COLUMNS, normal_name
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
-from inficond.core.tables.reader import ARROW_SUFFIXES, PARQUET_SUFFIXES, class_labels
+from inficond.core.tables.raw_table import named_column
 
 if TYPE_CHECKING:
     import pyarrow as pa

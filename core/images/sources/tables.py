@@ -14,9 +14,10 @@ from inficond.core.images.sources.record import SPLIT_NAMES, ImageRecord, Note, 
 from inficond.core.images.walk import relative_name
 from inficond.core.tables import Column, RawTable, TableOptions, decode_text, read_table
 from inficond.core.tables.cells import class_names, splits_names
-from inficond.core.tables.columns import image_column, label_column
+from inficond.core.tables.columns import label_column
+from inficond.core.tables.image_column import image_column
 from inficond.core.tables.names import FILE, normal_name
-from inficond.core.tables.reader import refuse_foreign
+from inficond.core.tables.signatures import refuse_foreign
 
 
 @dataclass(frozen=True)
