@@ -1,22 +1,18 @@
 """Arrays of a project from its shards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from inficond.core.concepts.vectors import concept_vectors
 from inficond.core.errors import InputError
 from inficond.core.pipeline.encode import Encoding
 from inficond.core.pipeline.picture_sample import PictureSample
 from inficond.core.pipeline.shards import Shard, ShardStore, ShardSummary, SourceFile, shards_of
 from inficond.core.progress import Progress
-from inficond.core.project.arrays import ArrayWriter, row_blocks
+from inficond.core.project.arrays import ArrayWriter
 from inficond.core.project.writer import ImageBlock, ProjectWriter
-
-RANDOM_VECTORS = "random.npy"
-"""Concept vectors of the random directions, in the build folder."""
 
 
 def collect_responses(
@@ -58,7 +54,7 @@ def collect_responses(
                 responses = stack.enter_context(writer)
             responses.append(block)
     assert responses is not None
-    return _mapped(responses)
+    return np.load(responses.path, mmap_mode="r", allow_pickle=False)
 
 
 def assemble(
@@ -132,55 +128,6 @@ def assemble(
     return regions
 
 
-def add_concept_vectors(
-    writer: ProjectWriter,
-    regions: np.ndarray,
-    words: np.ndarray,
-    directions: np.ndarray | None,
-    scratch: Path,
-    progress: Progress,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Compute the concept vectors of all images and those of random directions in one pass.
-
-    Parameters
-    ----------
-    writer : ProjectWriter
-        Gets the concept vectors.
-    regions : (N, R, D) float16
-    words : (K, D) float32
-        Vectors of the concepts.
-    directions : (K, D) float32 or None
-        Random directions of the baseline.
-    scratch : Path
-        Folder for arrays that only the build needs.
-    progress : Progress
-
-    Returns
-    -------
-    X : (N, K) float32
-        Memory-mapped.
-    X_random : (N, K) float32 or None
-        Memory-mapped.
-    """
-    n = len(regions)
-    progress.start("concept vectors", n)
-    with ExitStack() as stack:
-        random: ArrayWriter | None = None
-        if directions is not None:
-            shape = (n, len(directions))
-            random = stack.enter_context(ArrayWriter(scratch / RANDOM_VECTORS, shape, "float32"))
-
-        def blocks() -> Iterator[np.ndarray]:
-            for block in row_blocks(regions):
-                if random is not None and directions is not None:
-                    random.append(concept_vectors(block, directions))
-                yield concept_vectors(block, words)
-                progress.advance(len(block))
-
-        X = writer.write_concept_vectors(blocks(), len(words))
-    return X, None if random is None else _mapped(random)
-
-
 def _load_responses(
     store: ShardStore, sources: Sequence[SourceFile], summary: ShardSummary, encoding: Encoding
 ) -> np.ndarray:
@@ -212,7 +159,3 @@ def _load(
         )
     store.save(sources, shard)
     return shard
-
-
-def _mapped(writer: ArrayWriter) -> np.ndarray:
-    return np.load(writer.path, mmap_mode="r", allow_pickle=False)

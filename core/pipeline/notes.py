@@ -1,4 +1,4 @@
-"""Skipped files and warnings of a build."""
+"""Skipped files, warnings and choices of a build."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ LISTED = 1000
 
 @dataclass
 class BuildNotes:
-    """Collects skipped files and remarks during a build and reports them as they occur.
+    """Collects skipped files, remarks and choices during a build and reports them as they occur.
 
     Parameters
     ----------
@@ -21,11 +21,14 @@ class BuildNotes:
         Reported to.
     skipped : list of (file, reason)
     remarks : list of str
+    choices : list of str
+        Choices that the person left open, with their reasons.
     """
 
     progress: Progress
     skipped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
 
     def skip(self, file: str, reason: str) -> None:
         """Record a skipped file."""
@@ -39,6 +42,11 @@ class BuildNotes:
         """Record a remark."""
         self.remarks.append(text)
         self.progress.note(text)
+
+    def choose(self, reason: str) -> None:
+        """Record a choice that the person left open, with its reason."""
+        self.choices.append(reason)
+        self.progress.note(reason)
 
     def remark_kinds(self, remarks: Sequence[tuple[str, str]]) -> None:
         """Record remarks about images, one line for each kind of remark.

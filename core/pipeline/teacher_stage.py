@@ -50,8 +50,6 @@ class TeacherStage:
         For a zero-shot teacher.
     cache : EncodingCache, optional
     notes : BuildNotes
-    choose : callable
-        Records a choice that the person left open, with its reason.
     progress : Progress
 
     Attributes
@@ -76,12 +74,11 @@ class TeacherStage:
         encoder: Encoder,
         cache: EncodingCache | None,
         notes: BuildNotes,
-        choose: Callable[[str], None],
         progress: Progress,
     ) -> None:
         self.options, self.encoder, self.cache = options, encoder, cache
         self.given_classes, self.label_table = given_classes, label_table
-        self.notes, self.choose, self.progress = notes, choose, progress
+        self.notes, self.progress = notes, progress
         self.out = Path(options.out)
         self.table: Table | None = None
         self.teacher: Teacher | None = None
@@ -282,7 +279,7 @@ class TeacherStage:
             cache=self.cache,
         )
         for note in taught.notes:
-            self.choose(note)
+            self.notes.choose(note)
         return taught.classes, taught.responses, taught.probe
 
     def _test_teacher(self, ids: Sequence[str], labels: Sequence[str], responses: np.ndarray) -> None:
@@ -290,7 +287,7 @@ class TeacherStage:
         names = label_names(self.images, self.label_table)
         truth = label_matrix(self.images, self.label_table, ids) if names else None
         for line in self_test(responses, labels, ids, truth, names):
-            self.choose(line)
+            self.notes.choose(line)
 
 
 def _without_constant(

@@ -1,6 +1,6 @@
 """Words of a build: candidates, selection, name prior, and what a person is told about them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -83,8 +83,6 @@ class WordStage:
     corpus : Corpus
         The person's own words, or the built-in candidates.
     notes : BuildNotes
-    choose : callable
-        Records a choice that the person left open, with its reason.
 
     Attributes
     ----------
@@ -100,10 +98,9 @@ class WordStage:
         encoder: Encoder,
         corpus: Corpus,
         notes: BuildNotes,
-        choose: Callable[[str], None],
     ) -> None:
         self.options, self.encoder, self.notes = options, encoder, notes
-        self.corpus, self.choose = corpus, choose
+        self.corpus = corpus
         self.strength, self.helped = 0.0, dict[str, list[str]]()
 
     def sample(
@@ -163,7 +160,7 @@ class WordStage:
         )
         if o.concepts is not None and o.validity and o.lam is None:
             selection = with_unseen_words(selection, regions, neutral, T_seen, link, clearness)
-        self.choose(f"words: {selection.reason}")
+        self.notes.choose(f"words: {selection.reason}")
         self._report_seen(selection, chosen)
         self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
         return selection, names
@@ -203,7 +200,7 @@ class WordStage:
         if count:
             some = [f"{cls}: {', '.join(words[:3])}" for cls, words in self.helped.items()][:3]
             line += f"; {count} weight{'s' * (count != 1)} are in use because of it ({'; '.join(some)})"
-        self.choose(line)
+        self.notes.choose(line)
 
     def _report_seen(self, words: WordSelection, classes: ClassSet) -> None:
         """Report how many of the own words the images of each class show."""
@@ -218,7 +215,7 @@ class WordStage:
         if words.unseen is None or not words.unseen.any():
             return
         shown = [f"{name} {n}" for name, n in zip(classes.names, (~words.unseen).sum(axis=1).tolist())]
-        self.choose(
+        self.notes.choose(
             "own words: a word counts for a class only if the images of the class show it "
             f"({', '.join(shown[:12])}{', …' if len(shown) > 12 else ''} of {len(words.corpus)} words); "
             "--all-words switches this off"
