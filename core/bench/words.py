@@ -62,17 +62,16 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
     if args.seeds < 1 or not args.nec > 0:
         raise InputError("--seeds must be at least 1 and --nec above 0")
-    pairs = parse_sets(args.folders)
-    for folder, _ in pairs:
-        labelled_images(folder)  # a folder without labels is found before minutes of work on others
+    # A folder without labels is found before minutes of work on others.
+    folders = [(labelled_images(folder), own) for folder, own in parse_sets(args.folders)]
     if args.write is not None:
         parts_around(args.write, (BEGIN, END))  # a missing marker is found before minutes of work
     encoder = load_encoder("embedded", threads=1)
     teacher = load_teacher("embedded", threads=1)
     candidates = without_odd_words(candidate_words(load_corpus(None, encoder), encoder))
     found: dict[str, dict[str, list[Measured]]] = {}
-    for folder, own in pairs:
-        photos = load_set(folder, own, encoder, teacher, out.progress())
+    for images, own in folders:
+        photos = load_set(images, own, encoder, teacher, out.progress())
         if args.link is not None:
             photos = replace(photos, link=args.link)
         name = f"{photos.name} ({photos.link})"

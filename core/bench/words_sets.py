@@ -60,38 +60,51 @@ class PhotoSet:
     crop_share: float | None = None
 
 
-def load_set(
-    folder: Path, own: Path | None, encoder: Encoder, teacher: Teacher, progress: Progress
-) -> PhotoSet:
-    """Encode a labelled folder and fit a probe; encodings are cached on disk between runs.
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """The images of a labelled folder, found but not read.
 
     Parameters
     ----------
-    folder : Path
-        A folder per class, or the folder `IMAGES` and the table `LABELS`.
+    name : str
+        Of the folder.
+    images : ImageSet
+    table : Table or None
+        Of their labels; None where their source has the labels.
+    label_names : sequence of str
+    """
+
+    name: str
+    images: ImageSet
+    table: Table | None
+    label_names: Sequence[str]
+
+
+def load_set(
+    found: LabelledImages, own: Path | None, encoder: Encoder, teacher: Teacher, progress: Progress
+) -> PhotoSet:
+    """Encode labelled images and fit a probe; encodings are cached on disk between runs.
+
+    Parameters
+    ----------
+    found : LabelledImages
     own : Path, optional
         A file of words; see `load_corpus`.
     encoder, teacher
         Open models; the probe is fitted to the teacher's responses.
     progress : Progress
-
-    Raises
-    ------
-    InputError
-        There are no images or no labels.
     """
-    images, labels, names = labelled_images(folder)
-    sources = [SourceFile.of(f) for f in images.records]
+    sources = [SourceFile.of(f) for f in found.images.records]
     encoding = Encoding(encoder, teacher)
     store = ShardStore(cache_folder("bench-words"), encoding.basis)
     encode_shards(encoding, store, sources, progress)
     shards = [store.load(shard) for shard in shards_of(sources)]
     ids = [id for shard in shards for id in shard.ids]
     responses = np.concatenate([shard.responses for shard in shards])
-    matrix = label_matrix(images, labels, ids)
-    taught = teach_from_labels("probe", class_set("labels", names, None), matrix, responses)
+    matrix = label_matrix(found.images, found.table, ids)
+    taught = teach_from_labels("probe", class_set("labels", found.label_names, None), matrix, responses)
     return PhotoSet(
-        folder.name,
+        found.name,
         taught.classes.names,
         np.concatenate([shard.regions for shard in shards]),
         taught.responses,
@@ -103,8 +116,13 @@ def load_set(
     )
 
 
-def labelled_images(folder: Path) -> tuple[ImageSet, Table | None, Sequence[str]]:
-    """Return the images of a folder, the table of their labels if there is one, and the names of the labels.
+def labelled_images(folder: Path) -> LabelledImages:
+    """Find the images of a folder and their labels.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder per class, or the folder `IMAGES` and the table `LABELS`.
 
     Raises
     ------
@@ -117,7 +135,7 @@ def labelled_images(folder: Path) -> tuple[ImageSet, Table | None, Sequence[str]
     names = label_names(images, labels)
     if len(names) < 2:
         raise InputError(f"{folder} has no labels: give one folder per class, or {IMAGES}/ and {LABELS}")
-    return images, labels, names
+    return LabelledImages(folder.name, images, labels, names)
 
 
 def parse_sets(given: Sequence[str]) -> list[tuple[Path, Path | None]]:
