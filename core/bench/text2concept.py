@@ -61,10 +61,10 @@ def run(args: argparse.Namespace, out: "Output") -> int:
 
 def _measured(folder: Path, encoder: str, seed: int, nec: float, out: "Output") -> dict[str, float]:
     """Return the metrics of one build."""
-    from inficond.core.cli.commands.distill import summarise
     from inficond.core.facade import Project
     from inficond.core.pipeline.build import build
     from inficond.core.pipeline.options import BuildOptions
+    from inficond.core.report.build_summary import summarise
 
     with tempfile.TemporaryDirectory(prefix="inficond-bench-") as scratch:
         options = BuildOptions(

@@ -53,7 +53,7 @@ class BuildOptions:
     grounding : bool
         Whether the vectors of words are moved half-way towards the regions that they name.
     words : int, optional
-        Largest number of built-in words; by default 34, or four per class if that is more.
+        Largest number of built-in words; by default `most_words` of the number of classes.
     name_prior : float, optional
         Strength of the name prior; 0 is off. By default it is chosen by cross-validated fidelity, or 0 if
         `lam` is given.

@@ -12,21 +12,16 @@ examples:
 """
 
 import argparse
-import csv
 import gc
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from inficond.core.cli.built_project import print_built
 from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output
-from inficond.core.progress import Progress
-from inficond.core.report.controls import control_lines
-from inficond.core.tables.options import TableOptions, Values
+from inficond.core.cli.table_options import add_table_options, table_options
 
 if TYPE_CHECKING:
     from inficond.core.pipeline.options import BuildOptions
@@ -38,6 +33,8 @@ SUMMARY = "images and a teacher -> fitted students, a project folder"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
+    from inficond.core.students.proposals import MOST_WORDS
+
     add = parser.add_argument
     add(
         "images",
@@ -120,7 +117,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--words",
         type=_words,
         metavar="N|FILE",
-        help="most built-in words (default: 34, or four per class if more), or a file as for --concepts",
+        help=f"most built-in words (default: {MOST_WORDS}, or four per class if more), or a file as for "
+        "--concepts",
     )
     add(
         "--name-prior",
@@ -181,63 +179,6 @@ def _penalty(text: str) -> float:
 def _strength(text: str) -> float | None:
     """Return the strength of the name prior of an argument; None for ``auto``."""
     return {"auto": None, "off": 0.0}[text] if text in ("auto", "off") else float(text)
-
-
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of reading tables."""
-    group = parser.add_argument_group("tables of images, responses and labels")
-    add = group.add_argument
-    add(
-        "--image-column",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="the column that names the images (repeat it for tables with different names)",
-    )
-    add(
-        "--label-column",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="the column of class names",
-    )
-    add(
-        "--probability-column",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="the column of probabilities beside a column of class names",
-    )
-    add(
-        "--class-columns",
-        metavar="A,B,…",
-        help="the columns that are classes (default: every column of numbers)",
-    )
-    add(
-        "--values",
-        default="probability",
-        choices=get_args(Values),
-        help="meaning of the teacher's numbers: probability (default), percent, logit (of a sigmoid), "
-        "softmax (logits of a softmax)",
-    )
-    add("--table-encoding", metavar="E", help="text encoding, for example cp1252 (default: detected)")
-    add(
-        "--separator", metavar="S", help="character between columns, for example ; or tab (default: detected)"
-    )
-
-
-def table_options(args: argparse.Namespace) -> TableOptions:
-    """Return the options that `add_table_options` added."""
-    classes = next(csv.reader([args.class_columns or ""]), [])
-    return TableOptions(
-        image_columns=tuple(args.image_column),
-        label_columns=tuple(args.label_column),
-        probability_columns=tuple(args.probability_column),
-        class_columns=tuple(classes),
-        values=args.values,
-        encoding=args.table_encoding,
-        separator=args.separator,
-    )
 
 
 def _concepts(args: argparse.Namespace) -> str | None:
@@ -322,186 +263,3 @@ def _plan(options: "BuildOptions", path: Path, out: Output) -> int:
     out.say(f"encode it with:  inficond encode {path} --part I/N, then  inficond merge {path}")
     out.result({"plan": str(path), "images": len(plan.images), "shards": plan.n_shards})
     return 0
-
-
-def print_built(make: Callable[[Progress], Path], out: Output) -> None:
-    """Build a project with a progress line and print the metrics of its students."""
-    from inficond.core.facade import Project
-
-    progress = out.progress()
-    try:
-        project = Project.open(make(progress))
-    finally:
-        clear = getattr(progress, "clear", None)
-        if clear is not None:
-            clear()
-    summary = summarise(project)
-    _print(project, summary, out)
-    out.result(summary)
-
-
-def summarise(project: Any) -> dict[str, Any]:
-    """Return the metrics of students and random-concept baseline on validation images, by class."""
-    from inficond.core.evaluation.metrics import class_metrics
-
-    rows = project.validation_rows
-    T, S = np.asarray(project.T[rows]), project.students.predict(np.asarray(project.X[rows]))
-    R = _random_scores(project, rows)
-    nec, thresholds = project.students.nec(), project.students.thresholds
-    classes = {}
-    for c, name in enumerate(project.classes):
-        labels = None if project.labels is None else np.asarray(project.labels[rows, c])
-        measured = class_metrics(
-            T[:, c], S[:, c], threshold=float(thresholds[c]), labels=labels, nec=int(nec[c])
-        )
-        entry = measured.to_dict()
-        if R is not None:
-            entry["random"] = class_metrics(T[:, c], R[:, c], labels=labels).to_dict()
-        classes[name] = entry
-    source = project.config.get("source", {})
-    return {
-        "project": str(project.path),
-        "images": len(project) + len(project.exam or ()),
-        "validation": len(rows),
-        "exam": len(project.exam or ()),
-        "skipped": source.get("skipped", 0),
-        "skipped_files": source.get("skipped_files", []),
-        "notes": source.get("notes", []),
-        "reused": source.get("reused", 0),
-        "encoded": source.get("encoded", source.get("files", 0)),
-        "concepts": len(project.concepts),
-        "provider": project.config.get("encoder", {}).get("provider"),
-        "seconds": project.config.get("seconds", {}),
-        "classes": classes,
-        "mean": _means(classes),
-        "choices": project.config.get("choices", []),
-        "controls": project.config.get("controls"),
-        "exclusive": _exclusive(project, T, S, rows),
-    }
-
-
-def _exclusive(project: Any, T: np.ndarray, S: np.ndarray, rows: np.ndarray) -> dict[str, Any] | None:
-    """Measure top-1 agreement and accuracy if the students share a softmax."""
-    from inficond.core.evaluation.exclusive import exclusive_metrics
-
-    if project.students.link != "softmax" or not len(rows):
-        return None
-    labels = None if project.labels is None else np.asarray(project.labels[rows])
-    return exclusive_metrics(T, S, project.students.thresholds, labels).to_dict()
-
-
-def _random_scores(project: Any, rows: np.ndarray) -> np.ndarray | None:
-    """Return the probabilities (n, C) of the random-concept baseline on validation images."""
-    baseline = project.baseline
-    if baseline is None or baseline.embeddings is None:
-        return None
-    from inficond.core.concepts.vectors import concept_vectors
-
-    regions = project.region_embeddings
-    parts = [
-        concept_vectors(np.asarray(regions[rows[i : i + 1024]]), np.asarray(baseline.embeddings))
-        for i in range(0, len(rows), 1024)
-    ]
-    return baseline.predict(np.concatenate(parts))
-
-
-def _means(classes: dict[str, Any]) -> dict[str, float | None]:
-    """Return means over the classes for which a metric is defined."""
-
-    def mean(*path: str) -> float | None:
-        values = []
-        for entry in classes.values():
-            value: Any = entry
-            for key in path:
-                value = value.get(key) if isinstance(value, dict) else None
-            if isinstance(value, int | float):
-                values.append(float(value))
-        return float(np.mean(values)) if values else None
-
-    return {
-        "fidelity_ap": mean("ap"),
-        "random_fidelity_ap": mean("random", "ap"),
-        "student_ap": mean("student_accuracy", "ap"),
-        "teacher_ap": mean("teacher_accuracy", "ap"),
-        "random_ap": mean("random", "student_accuracy", "ap"),
-        "nec": mean("nec"),
-    }
-
-
-def _print(project: Any, summary: dict[str, Any], out: Output) -> None:
-    skipped = f", {summary['skipped']:,} skipped" if summary["skipped"] else ""
-    exam = f", {summary['exam']:,} locked for the exam" if summary["exam"] else ""
-    out.say(
-        f"{summary['images']:,} images ({summary['validation']:,} held out{exam}{skipped}), "
-        f"{summary['concepts']} concepts, {len(summary['classes'])} classes; "
-        f"encoder {project.config['encoder']['name']} on {summary['provider']}"
-    )
-    truth = any(e.get("student_accuracy") for e in summary["classes"].values())
-    width = max([5, *(len(name) for name in summary["classes"])])
-    head = f"{'':{width}}  concepts  fidelity AP  random AP"
-    out.say(head + ("  AP on labels: teacher  student  random" if truth else ""))
-    for name, entry in summary["classes"].items():
-        line = (
-            f"{name:{width}}  {entry['nec']:8d}  {_n(entry['ap']):>11}  {_n(_in(entry, 'random', 'ap')):>9}"
-        )
-        if truth:
-            line += (
-                f"  {_n(_in(entry, 'teacher_accuracy', 'ap')):>21}"
-                f"  {_n(_in(entry, 'student_accuracy', 'ap')):>7}"
-                f"  {_n(_in(entry, 'random', 'student_accuracy', 'ap')):>6}"
-            )
-        out.say(line)
-    m = summary["mean"]
-    line = f"{'mean':{width}}  {_n(m['nec'], 1):>8}  {_n(m['fidelity_ap']):>11}"
-    line += f"  {_n(m['random_fidelity_ap']):>9}"
-    if truth:
-        line += f"  {_n(m['teacher_ap']):>21}  {_n(m['student_ap']):>7}  {_n(m['random_ap']):>6}"
-    out.say(line)
-    _print_exclusive(summary, out)
-    for told in control_lines(summary["controls"]):
-        out.say(told)
-    for told in _next_steps(summary):
-        out.say(told)
-
-
-def _next_steps(summary: dict[str, Any]) -> list[str]:
-    """Return what a person can do with the project, one line each."""
-    path = shlex.quote(str(summary["project"]))
-    lines = [
-        f"open it with:  inficond launch {path}",
-        f"check its words:  inficond words {path} --sheet words.html",
-    ]
-    if summary["exam"]:
-        lines.append(
-            f"after your corrections, measure once on the {summary['exam']:,} locked images:  "
-            f"inficond exam {path}"
-        )
-    return lines
-
-
-def _print_exclusive(summary: dict[str, Any], out: Output) -> None:
-    found = summary["exclusive"]
-    if found is None:
-        return
-    line = (
-        f"same top class as the teacher: {found['agreement']:.1%}; no class says yes: {found['no_yes']:.1%}"
-    )
-    if found["accuracy"] is not None:
-        line += f"; accuracy: student {found['accuracy']:.1%}, teacher {found['teacher_accuracy']:.1%}"
-    out.say(line)
-    table = enumerate(found["confusion"])
-    wrong = [(n, t, s) for t, row in table for s, n in enumerate(row) if t != s and n]
-    names = list(summary["classes"])
-    if wrong:
-        count, t, s = max(wrong)
-        out.say(f"most frequent confusion: {count} {names[t]} called {names[s]}")
-
-
-def _in(entry: Any, *path: str) -> Any:
-    for key in path:
-        entry = entry.get(key) if isinstance(entry, dict) else None
-    return entry
-
-
-def _n(value: Any, digits: int = 3) -> str:
-    return "–" if not isinstance(value, int | float) else f"{value:.{digits}f}"

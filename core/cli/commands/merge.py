@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Build the project and print the quality of its students, as `inficond distill` does."""
-    from inficond.core.cli.commands.distill import print_built
+    from inficond.core.cli.built_project import print_built
     from inficond.core.pipeline.plan import merge, read_plan
 
     local = {"provider": args.provider, "workers": args.workers, "cache": not args.no_cache}

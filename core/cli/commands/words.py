@@ -31,11 +31,18 @@ MOST_ADDED = 200
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    from inficond.core.students.proposals import MOST_WORDS
+
     add = parser.add_argument
     add("project", metavar="DIR", help="project folder")
     add("--sheet", type=given_path, metavar="FILE", help="the contact sheet (default: words.html in DIR)")
     add("--no-sheet", action="store_true", help="print the proposals only")
-    add("--most", type=int, metavar="N", help="most words (default: 34, or four per class if that is more)")
+    add(
+        "--most",
+        type=int,
+        metavar="N",
+        help=f"most words (default: {MOST_WORDS}, or four per class if that is more)",
+    )
     add(
         "--wide",
         action="store_true",
