@@ -1,27 +1,19 @@
-"""Building of a project by a command, with a progress line, and the printed summary of the result."""
+"""Printed summary of a project that a command has built."""
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from inficond.core.cli.output import Output
-from inficond.core.progress import Progress
 from inficond.core.report.build_summary import metric_of, summarise
 from inficond.core.report.controls import control_lines
 
 
-def print_built(make: Callable[[Progress], Path], out: Output) -> None:
-    """Build a project with a progress line and print the metrics of its students."""
+def print_built(path: Path, out: Output) -> None:
+    """Print the metrics of the students of a new project, and what a person can do with it."""
     from inficond.core.facade import Project
 
-    progress = out.progress()
-    try:
-        project = Project.open(make(progress))
-    finally:
-        clear = getattr(progress, "clear", None)
-        if clear is not None:
-            clear()
+    project = Project.open(path)
     summary = summarise(project)
     _print(project, summary, out)
     out.result(summary)

@@ -4,7 +4,8 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from inficond.core.errors import InputError, printable
@@ -109,6 +110,18 @@ class Output:
             raise InputError(
                 f"cannot write the output ({error.strerror or error}); the command itself was carried out"
             ) from None
+
+
+@contextmanager
+def progress_line(out: Output) -> Iterator[Progress]:
+    """Show the progress of a block of code in a line on stderr, which is removed at the end of the block."""
+    progress = out.progress()
+    try:
+        yield progress
+    finally:
+        clear = getattr(progress, "clear", None)
+        if clear is not None:
+            clear()
 
 
 def complain(line: str, stream: TextIO | None = None) -> None:

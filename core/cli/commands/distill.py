@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from inficond.core.cli.built_project import print_built
 from inficond.core.cli.command import given_path
-from inficond.core.cli.output import Output
+from inficond.core.cli.output import Output, progress_line
 from inficond.core.cli.table_options import add_table_options, table_options
+from inficond.core.errors import InputError
 
 if TYPE_CHECKING:
     from inficond.core.pipeline.options import BuildOptions
@@ -209,8 +210,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from inficond.core.pipeline.options import BuildOptions
 
     if args.workers is not None and args.workers < 1:
-        from inficond.core.errors import InputError
-
         raise InputError(f"--workers must be at least 1, not {args.workers}")
     options = BuildOptions(
         images=args.images,
@@ -243,13 +242,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
         from inficond.core.pipeline.engines import build_on, open_engine
 
         engine = open_engine(args.engine, args.address)
-        print_built(lambda progress: build_on(engine, options, args.store, progress, args.fit_memory), out)
-        return 0
-    if args.address is not None or args.store is not None or args.fit_memory is not None:
-        from inficond.core.errors import InputError
-
+        with progress_line(out) as progress:
+            path = build_on(engine, options, args.store, progress, args.fit_memory)
+    elif args.address is not None or args.store is not None or args.fit_memory is not None:
         raise InputError("--address, --store and --fit-memory need --engine ray")
-    print_built(lambda progress: build(options, progress), out)
+    else:
+        with progress_line(out) as progress:
+            path = build(options, progress)
+    print_built(path, out)
     return 0
 
 

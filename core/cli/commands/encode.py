@@ -15,7 +15,7 @@ import argparse
 import re
 
 from inficond.core.cli.command import given_path
-from inficond.core.cli.output import Output
+from inficond.core.cli.output import Output, progress_line
 from inficond.core.errors import InputError
 
 SUMMARY = "encode one part of a plan, for batch systems and clusters"
@@ -46,15 +46,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     number, parts = _part(args.part)
     plan = read_plan(args.plan, args.network)
     folder = args.store or plan.store
-    progress = out.progress()
-    try:
+    with progress_line(out) as progress:
         worker = open_worker(plan, progress, provider=args.provider, cache=not args.no_cache)
         store = store_of(worker.encoding, folder)
         encoded, reused = encode_part(plan, number, parts, worker, store, progress, args.workers)
-    finally:
-        clear = getattr(progress, "clear", None)
-        if clear is not None:
-            clear()
     done = f"{encoded:,} images encoded, {reused:,} finished before"
     out.say(f"part {number}/{parts}: {done}; shards in {folder}")
     out.result({"part": number, "parts": parts, "encoded": encoded, "reused": reused, "store": str(folder)})

@@ -10,7 +10,7 @@ import argparse
 
 from inficond.core.cli.command import given_path
 from inficond.core.cli.commands.encode import add_worker_options
-from inficond.core.cli.output import Output
+from inficond.core.cli.output import Output, progress_line
 
 SUMMARY = "build the project of a plan from the shards of its parts"
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.pipeline.plan import merge, read_plan
 
     local = {"provider": args.provider, "workers": args.workers, "cache": not args.no_cache}
-    print_built(
-        lambda progress: merge(read_plan(args.plan, args.network), args.store, progress, **local), out
-    )
+    with progress_line(out) as progress:
+        path = merge(read_plan(args.plan, args.network), args.store, progress, **local)
+    print_built(path, out)
     return 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from inficond.core.cli.command import given_path
-from inficond.core.cli.output import Output
+from inficond.core.cli.output import Output, progress_line
 from inficond.core.errors import InputError
 
 SUMMARY = "propose words class by class; accept, reject and add words; find concepts without words"
@@ -104,13 +104,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from inficond.core.sessions.word_proposals import ProjectWords
 
     session = project.session()
-    progress = out.progress()
-    try:
+    with progress_line(out) as progress:
         proposals = ProjectWords(session, progress, args.wide).proposals(args.most)
-    finally:
-        clear = getattr(progress, "clear", None)
-        if clear is not None:
-            clear()
     shown = ""
     for one in proposals:
         if one.cls != shown:
@@ -146,13 +141,8 @@ def _discover(project: Any, args: argparse.Namespace, out: Output) -> int:
     from inficond.core.sessions.discovery import FOUND, discover_concepts
 
     session = project.session("main")
-    progress = out.progress()
-    try:
+    with progress_line(out) as progress:
         found = discover_concepts(session, args.most or FOUND, progress=progress)
-    finally:
-        clear = getattr(progress, "clear", None)
-        if clear is not None:
-            clear()
     shown = ""
     for number, one in enumerate(found, 1):
         if one.cls != shown:
