@@ -35,6 +35,7 @@ class ColumnContent:
 
     @cached_property
     def binary(self) -> bool:
+        """Every cell is 0 or 1."""
         return self.whole and all(n in (0.0, 1.0) for n in self.numbers)
 
     @cached_property
