@@ -1,10 +1,9 @@
 """Which port a page is opened on."""
 
 import asyncio
-import json
 import socket
-import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from inficond.core import Project
 from inficond.core.errors import InputError
 from inficond.core.serving.ports import open_port
-from inficond.gradio_app.app import build_page
+from inficond.gradio_app.app import Page, build_page
 
 
 @pytest.fixture
@@ -60,24 +59,21 @@ def test_a_host_that_is_not_this_machine_is_refused(host: str, port: int | None)
 
 
 def test_pages_started_at_the_same_time_get_different_ports(small_project: Project) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "inficond.core.cli.main",
-        "launch",
-        str(small_project.path),
-        "--no-browser",
-        "--json",
-    ]
-    served = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    pages = [build_page(small_project) for _ in range(4)]
+    together = threading.Barrier(len(pages))
+
+    def start(page: Page) -> str:
+        together.wait()
+        return page.start()
+
     try:
-        urls = [json.loads(process.stdout.readline())["url"] for process in served if process.stdout]
-        assert len(set(urls)) == 2
-        assert [httpx.get(url).status_code for url in urls] == [200, 200]
+        with ThreadPoolExecutor(len(pages)) as pool:
+            urls = list(pool.map(start, pages))
+        assert len(set(urls)) == len(pages)
+        assert [httpx.get(url).status_code for url in urls] == [200] * len(pages)
     finally:
-        for process in served:
-            process.terminate()
-            process.wait()
+        for page in pages:
+            page.close()
 
 
 def test_the_first_free_port_is_taken() -> None:
