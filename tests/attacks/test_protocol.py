@@ -3,10 +3,18 @@
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from tests.attacks.conftest import Arena
+
+from inficond.core import Project
+from inficond.gradio_app import app
+from inficond.gradio_app.app import build_page
+from inficond.gradio_app.routes import ROUTES
 
 
 def exchange(arena: Arena, request: bytes, timeout: float = 20) -> tuple[int, str]:
@@ -111,15 +119,22 @@ def test_ambiguous_lengths_smuggle_no_request(lines: tuple[str, ...], arena: Are
     assert arena.alive()
 
 
-def test_invalid_chunks_are_refused(arena: Arena) -> None:
-    """At the same time, since the page waits some seconds for the rest of a chunk."""
+def test_invalid_chunks_are_refused(hostile_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a page that waits one second for the rest of a chunk, not ten."""
+    monkeypatch.setattr(app, "ROUTES", [replace(route, body_seconds=1.0) for route in ROUTES])
+    page = build_page(Project.open(hostile_project))
     bodies = [b"5\r\n{}", b"ffffffffffffffff\r\n{}", b"-2\r\n{}\r\n0\r\n\r\n", b"zz\r\n{}\r\n0\r\n\r\n"]
     lines = ("Host: localhost", "Transfer-Encoding: chunked", "Content-Type: application/json")
     request = head("/rpc/ping", *lines, method="POST")
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        statuses = [status for status, _ in pool.map(lambda body: exchange(arena, request + body), bodies)]
-    assert set(statuses) <= {0, 400, 408}, dict(zip(bodies, statuses, strict=True))
-    assert arena.alive()
+    try:
+        url = page.start()
+        with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(len(bodies)) as pool:
+            target = Arena(page, url, hostile_project, client)
+            found = list(pool.map(lambda body: exchange(target, request + body), bodies))
+            assert {status for status, _ in found} <= {0, 400, 408}, dict(zip(bodies, found, strict=True))
+            assert target.alive()
+    finally:
+        page.close()
 
 
 def test_a_flood_of_requests_on_one_connection_is_answered_in_order(arena: Arena) -> None:
