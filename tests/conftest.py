@@ -26,7 +26,7 @@ the solver took three times their processor time. `OMP_NUM_THREADS` would change
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set a separate cache folder for this run, and compile the solver; its workers inherit both."""
+    """Set a separate cache folder for this run, and compile the kernels; its workers inherit both."""
     if not hasattr(config, "workerinput"):
         cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
         os.environ["INFICOND_CACHE"] = cache.name

@@ -1,4 +1,4 @@
-"""Compile the solver in two processes at once: `python -m tests.tools.compile_kernels`.
+"""Compile the kernels in two processes at once: `python -m tests.tools.compile_kernels`.
 
 Each worker of a test run would compile everything again, at the same time as the others.
 """
@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 HALF = ("joint_step", "fused_passes")
-"""Modules of kernels that take as long as all others together."""
+"""Modules of the solver's kernels that take as long as all others together."""
+OTHERS = {"first": "concepts.kernels", "second": "evaluation.metric_kernels evaluation.slice_kernels"}
+"""Modules of other kernels, by the process that compiles them."""
 SHARE = """
 import importlib.util, pathlib, sys, types
 spec = importlib.util.find_spec("inficond.core.solver")
@@ -26,13 +28,15 @@ def needs_nothing(kernel):
 compilation.is_cached = needs_nothing
 for file in pathlib.Path(compilation.__file__).parent.glob("[!_]*.py"):
     importlib.import_module(f"inficond.core.solver.kernels.{file.stem}")
+for module in sys.argv[3].split():
+    importlib.import_module(f"inficond.core.{module}")
 """
 
 
 def compile_kernels() -> None:
     """Fill Numba's cache; at once if it is filled. What fails is compiled by the tests themselves."""
     command = [sys.executable, "-c", SHARE, " ".join(HALF)]
-    for process in [subprocess.Popen([*command, which]) for which in ("first", "second")]:
+    for process in [subprocess.Popen([*command, which, more]) for which, more in OTHERS.items()]:
         process.wait()
 
 
