@@ -84,23 +84,23 @@ class RequestGuard:
             return await send({"type": "websocket.close", "code": 1008})
         caller = caller_of(scope, self.policy.on_space)
         scope[CALLER_KEY] = caller
-        response = _Response(send, self.policy)
+        response, body = _Response(send, self.policy), _Body(receive)
         try:
             route = self._route(scope)
             response.is_file = "/file=" in route.path
             with self._requests.using(caller):
-                await self._serve(route, caller, scope, receive, response)
+                await self._serve(route, caller, scope, body, response)
         except LimitExceeded as error:
-            await response.refuse(scope, receive, Refused(429, str(error)))
+            await response.refuse(scope, body, Refused(429, str(error)))
         except Refused as refusal:
-            await response.refuse(scope, receive, refusal)
+            await response.refuse(scope, body, refusal)
         except ConnectionAbortedError:
             return  # uvicorn closes the connection
         except Exception:
             if response.timed_out:
                 return
             LOG.exception("%s %.200r failed", scope["method"], scope.get("path", ""))
-            await response.refuse(scope, receive, Refused(500, INTERNAL_ERROR))
+            await response.refuse(scope, body, Refused(500, INTERNAL_ERROR))
 
     def _route(self, scope: Scope) -> Route:
         """Return the route of a request that the access policy accepts."""
@@ -131,6 +131,19 @@ class RequestGuard:
             if route.mcp:
                 _refuse_files(content)
             await self.app(scope, _replayed(content, receive), response.send)
+
+
+class _Body:
+    """The `receive` of a request, which knows whether the body has been received to its end."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.ended |= not message.get("more_body", False)
+        return message
 
 
 class _Response:
@@ -164,15 +177,15 @@ class _Response:
             self.timed_out = True
             raise
 
-    async def refuse(self, scope: Scope, receive: Receive, refusal: Refused) -> None:
+    async def refuse(self, scope: Scope, body: _Body, refusal: Refused) -> None:
         """Answer with an error status, unless a response has begun; then raise to end the connection."""
         if self.started:
             raise refusal
         # a body that is not read to its end makes the connection useless for another request
         headers = {"Connection": "close"} if scope["method"] not in ("GET", "HEAD") else None
-        if headers:  # or the client sees a reset connection instead of the answer
-            await discard(receive)
-        await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, receive, self.send)
+        if headers and not body.ended:  # or the client sees a reset connection instead of the answer
+            await discard(body)
+        await PlainTextResponse(refusal.reason, refusal.status, headers)(scope, body, self.send)
 
 
 def _content_length(scope: Scope, route: Route) -> int:

@@ -1,5 +1,6 @@
 """Requests that no honest browser sends: addresses to fetch, endless bodies, invalid values."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -8,9 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from tests.attacks.conftest import Arena
 
-from inficond.gradio_app.routes import RPC_ROUTES
+from inficond.gradio_app.access import AccessPolicy
+from inficond.gradio_app.guard import Refused, RequestGuard
+from inficond.gradio_app.routes import ROUTES, RPC_ROUTES, RouteTable
 from inficond.gradio_app.rpc import RPC_METHODS
 
 Visit = Callable[[], tuple[str, str]]
@@ -161,6 +165,30 @@ def test_a_body_that_is_too_long_is_refused(route: Any, declared: bool, arena: A
     )
     assert answer.status_code == 413
     assert arena.alive()
+
+
+def test_a_body_that_has_arrived_is_refused_without_waiting_for_more() -> None:
+    """A second `receive` would wait until the client closes the connection."""
+    received: list[Message] = []
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        received.append({"type": "http.request", "body": b"{", "more_body": False})
+        return received[-1]
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise Refused(400, "not JSON")
+
+    guard = RequestGuard(app, RouteTable(ROUTES), AccessPolicy("127.0.0.1"))
+    headers = [(b"host", b"127.0.0.1:7860"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "path": "/rpc/ping", "method": "POST", "headers": headers}
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert len(received) == 1
 
 
 def test_an_invalid_length_is_refused(arena: Arena) -> None:
