@@ -144,6 +144,33 @@ def test_code_that_is_not_cached_is_compiled_at_import(tmp_path):
     assert not subprocess.run([sys.executable, tmp_path / "kernel.py"], capture_output=True).stdout
 
 
+def test_an_interrupted_compilation_is_ended_at_import(tmp_path):
+    setup = (
+        "import os, numba.core.event as event\n"
+        "class Seen(event.Listener):\n"
+        "    seen = 0\n"
+        "    def on_start(self, event):\n"
+        "        self.seen += 1\n"
+        "        if self.seen > int(os.environ['MOST']): os._exit(1)\n"
+        "        print('compiled', end=' ', flush=True)\n"
+        "    def on_end(self, event): pass\n"
+    )
+    code = CODE.replace(
+        "@compilation.jit(double=",
+        "event.register('numba:compile', Seen())\n@compilation.jit('f4(f4[::1])', ",
+    )
+    script = tmp_path / "kernel.py"
+    script.write_text(code.format(setup=setup, module=compilation.__file__).split("print(twice")[0])
+
+    def compiled(most):
+        environment = {**os.environ, "MOST": str(most)}
+        return subprocess.run([sys.executable, script], capture_output=True, env=environment).stdout.split()
+
+    assert len(compiled(most=1)) == 1
+    assert len(compiled(most=2)) == 1
+    assert not compiled(most=2)
+
+
 def test_warm_up_loads_every_kernel():
     code = (
         "from inficond.core.solver import warm_up\n"

@@ -20,9 +20,9 @@ from inficond.core.solver.kernels import compilation
 half, first, is_cached = sys.argv[1].split(), sys.argv[2] == "first", compilation.is_cached
 
 
-def needs_nothing(kernel):
+def needs_nothing(kernel, signatures):
     mine = (kernel.py_func.__module__.rpartition(".")[2] in half) == first
-    return not mine or is_cached(kernel)
+    return not mine or is_cached(kernel, signatures)
 
 
 compilation.is_cached = needs_nothing

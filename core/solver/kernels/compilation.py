@@ -54,11 +54,11 @@ class Kernel:
             np.dtype(np.float64): double,
         }
         self.loaded: dict[np.dtype[Any], Any] = {}
-        if not is_cached(make_dispatcher(function)):
+        given = [precision for precision, signature in self.signatures.items() if signature is not None]
+        if not is_cached(make_dispatcher(function), len(given)):
             announce_compilation()
-            for precision, signature in self.signatures.items():
-                if signature is not None:
-                    self._load(precision)
+            for precision in given:
+                self._load(precision)
 
     def __call__(self, first: NDArray[np.floating], *rest: Any) -> Any:
         compiled = self.loaded.get(first.dtype)
@@ -104,10 +104,13 @@ def make_dispatcher(function: Callable[..., Any]) -> Any:
     return cached_njit(error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
 
 
-def is_cached(dispatcher: Any) -> bool:
-    """Whether the cache has code of a function, compiled by this Numba version from this source."""
+def is_cached(dispatcher: Any, signatures: int) -> bool:
+    """Whether the cache has code for all signatures, compiled by this Numba version from this source.
+
+    A compilation that was interrupted leaves code for some of them.
+    """
     try:
-        return bool(dispatcher._cache._cache_file._load_index())
+        return len(dispatcher._cache._cache_file._load_index()) >= signatures
     except (AttributeError, OSError):  # another layout of Numba's cache, or no cache folder
         return False
 
