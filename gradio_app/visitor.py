@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inficond.core.cache import Cache
 from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
-from inficond.core.sessions.metrics import state_metrics
+from inficond.core.sessions.metrics import metrics_with_intervals
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.access import OWNER_STEPS
@@ -104,7 +104,7 @@ class Visitor:
         """Whether the visit has taken a step; on one history, whether there is any step."""
         if self._registry.one_history:
             return len(self.session.tree()) > 1
-        return self._session is not None and (self._session.history.saved or self._session.changed)
+        return self._session is not None and (self._session.saving.saved or self._session.changed)
 
     def own_session(self) -> Session:
         """Return the session to tune: the visit's own one, or that of the project's own history."""
@@ -129,7 +129,7 @@ class Visitor:
         if self._registry.one_history and not self.is_owner:
             raise InputError(OWNER_STEPS)
         session = self.own_session()
-        with session.exclusive(), session.history.saving_beside():
+        with session.exclusive(), session.saving.beside():
             yield session
 
     def use_session(self, session: Session | None) -> None:
@@ -138,8 +138,8 @@ class Visitor:
 
     def saving_note(self) -> str | None:
         """Wait until the last step is saved; return a note for the visitor if it could not be saved yet."""
-        history = self.session.history
-        return None if history.wait_until_saved() or not history.autosave else NOT_SAVED
+        saving = self.session.saving
+        return None if saving.wait() or not saving.autosave else NOT_SAVED
 
     @property
     def progress(self) -> UntilClosed:
@@ -240,16 +240,8 @@ class Visitor:
 
 
 def _measured(session: Session, state: "BranchState", cls: str) -> "Measured":
-    from inficond.core.evaluation import bootstrap_intervals
-
-    workspace, c = session.workspace, session.class_index(cls)
-    found = bootstrap_intervals(
-        workspace.targets(state, "validation")[:, c],
-        workspace.score(state, cls, "validation"),
-        groups=workspace.validation_groups,
-        threshold=workspace.threshold(state, c),
-    )
-    return state_metrics(workspace, state, cls), {name: one.to_dict() for name, one in found.items()}
+    metrics, intervals = metrics_with_intervals(session.workspace, state, cls)
+    return metrics, {name: one.to_dict() for name, one in intervals.items()}
 
 
 def slice_id(found: "Slice") -> str:
@@ -548,7 +540,7 @@ class VisitorRegistry:
         with self._lock:
             unsaved = [v.session for v in self._visitors.values() if v.has_session and v.session.changed]
         for session in unsaved:
-            if session.history.autosave:
+            if session.saving.autosave:
                 try:
                     session.save(wait=1.0)
                 except InputError as error:

@@ -130,9 +130,7 @@ def discover_concepts(
     progress.advance()
     if not groups:
         return []
-    known = session.queries.embeddings
-    if known is None:
-        raise InputError(f"the project {session.project.name!r} stores no concept embeddings: build it again")
+    known = session.queries.required_embeddings()
     labels = [f"group {i}{SUFFIX}" for i in range(len(groups))]
     vectors = np.stack([one.vector for one in groups])
     each = most if cls is not None else min(most, PER_CLASS)

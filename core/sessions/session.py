@@ -1,7 +1,6 @@
 """One person's work on a project: preview and take tuning steps, move in the history, query, save."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -9,68 +8,54 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.errors import InputError, unknown
+from inficond.core.errors import InputError
 from inficond.core.evaluation import SUBSETS
 from inficond.core.history.node import Node
 from inficond.core.history.recipe import Recipe, recipe_of
 from inficond.core.history.replay import Replayed, replay
 from inficond.core.history.store import History
 from inficond.core.html_table import html_table
-from inficond.core.progress import Progress
 from inficond.core.project.folder import ProjectFolder
 from inficond.core.project.results_table import results_table
+from inficond.core.sessions.concept_steps import ConceptSteps
 from inficond.core.sessions.exam import TakenExam, last_exam, take_exam
+from inficond.core.sessions.image_queries import ImageQueries
+from inficond.core.sessions.influence import influence_of
 from inficond.core.sessions.project_context import ProjectContext
-from inficond.core.sessions.renamed_concepts import label_of, new_name
 from inficond.core.sessions.session_history import SessionHistory
 from inficond.core.sessions.session_queries import SessionQueries
-from inficond.core.sessions.shown_concepts import SUFFIX, Example, ImageRegion, check_examples, distinct_label
+from inficond.core.sessions.session_saving import SessionSaving
+from inficond.core.sessions.session_suggestions import SessionSuggestions
 from inficond.core.students import Students
-from inficond.core.tuning import concepts as concept_steps
 from inficond.core.tuning import focus as focusing
 from inficond.core.tuning.actions import Action, expand, spell
 from inficond.core.tuning.bounds import bounds_of
 from inficond.core.tuning.columns import Columns
 from inficond.core.tuning.cost_search import find_costs
-from inficond.core.tuning.missing import MissingConcept, missing_concepts
 from inficond.core.tuning.overrides import checked_overrides, merged
 from inficond.core.tuning.preview import Preview, compare_states, preview_replicates
 from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
 from inficond.core.tuning.state import BranchState
-from inficond.core.tuning.suggest import Suggestion, suggest
 from inficond.core.tuning.thresholds import thresholds_at, without_yes
 from inficond.core.tuning.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RENAMED_EXAMPLES = 12
-"""Images whose evidence regions define a renamed concept."""
 Actions = Iterable[Action | Mapping[str, Any]] | Action
+Part = TypeVar("Part")
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _from_queries(
-    method: Callable[Concatenate[SessionQueries, P], R],
+def _method_of(
+    part: str, method: Callable[Concatenate[Part, P], R]
 ) -> Callable[Concatenate["Session", P], R]:
-    """Make a method of `Session` that calls a method of its queries."""
+    """Make a method of `Session` that calls a method of one of its parts."""
 
     @wraps(method)
     def forward(self: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
-        return method(self.queries, *args, **kwargs)
-
-    return forward
-
-
-def _from_history(
-    method: Callable[Concatenate[SessionHistory, P], R],
-) -> Callable[Concatenate["Session", P], R]:
-    """Make a method of `Session` that calls a method of its history."""
-
-    @wraps(method)
-    def forward(self: "Session", *args: P.args, **kwargs: P.kwargs) -> R:
-        return method(self.history, *args, **kwargs)
+        return method(getattr(self, part), *args, **kwargs)
 
     return forward
 
@@ -94,8 +79,16 @@ class Session:
     context : ProjectContext
     history : SessionHistory
         The session's position in the tree of steps.
+    saving : SessionSaving
+        What is not saved yet.
     queries : SessionQueries
         What can be read at the current node.
+    image_queries : ImageQueries
+        Explanations of one image.
+    concept_steps : ConceptSteps
+        Steps that add, rename and drop concepts.
+    suggestions : SessionSuggestions
+        Searches for the next step.
 
     Raises
     ------
@@ -124,7 +117,11 @@ class Session:
     ) -> None:
         self.context = context
         self.history = SessionHistory(context, token, who, store, new)
+        self.saving = self.history.saving
         self.queries = SessionQueries(context, self.history)
+        self.image_queries = ImageQueries(context, self.queries)
+        self.concept_steps = ConceptSteps(context, self.history, self.queries, self.image_queries)
+        self.suggestions = SessionSuggestions(context, self.queries)
         self._lock = self.history.lock
 
     def _repr_html_(self) -> str:
@@ -284,146 +281,6 @@ class Session:
             changed[name] = replace(one, bounds=bounds, focus=resolved)
         return self.state.with_classes(changed), record, mask
 
-    def add_concept(self, word: str, note: str = "") -> Node:
-        """Add a word, or restore a dropped concept, and refit every class.
-
-        Raises
-        ------
-        InputError
-            The word is a concept already or not printable, the project stores no regions, or its encoder
-            cannot be loaded.
-
-        Examples
-        --------
-        >>> node = session.add_concept("beak")
-        >>> node.title, session.concepts[-1]
-        ('add concept beak', 'beak')
-        """
-        with self._lock:
-            state, certificates = concept_steps.added(self.workspace, self.state, word)
-            return self.history.commit(
-                "add", state, certificates, detail={"concept": word.strip()}, note=note
-            )
-
-    def add_example(
-        self,
-        name: str,
-        shown: Sequence[Example],
-        not_shown: Sequence[Example] = (),
-        note: str = "",
-    ) -> Node:
-        """Add a concept that regions of images define, and refit every class.
-
-        Parameters
-        ----------
-        name : str
-            The person's label; ``(by example)`` is appended.
-        shown, not_shown : sequence of (image id, region)
-            Regions that show the concept, and regions that do not; region -1 is the whole image. A region of
-            a picture outside the project is a pair of `OWN_IMAGE` and its embedding as text. See
-            `inficond.core.sessions.shown_concepts`.
-        note : str
-            Stored with the node.
-
-        Raises
-        ------
-        InputError
-            The examples are invalid or contradict each other, or the name is taken.
-
-        Examples
-        --------
-        >>> shown = [(session.image_ids[row], 0) for row in session.subset("water bird", "missed")[:4]]
-        >>> node = session.add_example("grey feathers", shown)
-        >>> session.concepts[-1]
-        'grey feathers (by example)'
-        """
-        label = " ".join(name.removesuffix(SUFFIX).split())
-        if not label:
-            raise InputError("a concept by example needs a name")
-        full = label + SUFFIX
-        shown, not_shown = check_examples(shown), check_examples(not_shown)
-        with self._lock:
-            user = None if self.history.persistent else self.history
-            self.context.words.define(full, shown, not_shown, user)
-            state, certificates = concept_steps.added(self.workspace, self.state, full)
-            detail = {"concept": full, **_as_detail(shown, not_shown)}
-            return self.history.commit("add", state, certificates, detail=detail, note=note)
-
-    def rename_concept(self, old: str, new: str, note: str = "", by_example: bool = False) -> Node:
-        """Rename a concept in one step.
-
-        A word keeps its vector, evidence, weights and bounds; its name becomes ``NEW (was OLD)``. A concept
-        by example keeps its examples.
-
-        Parameters
-        ----------
-        old, new : str
-            The concept, and its new name.
-        note : str
-            Stored with the node.
-        by_example : bool
-            In two steps, drop the concept and add what it showed as a concept by example: the evidence
-            regions of the training images with the largest values.
-
-        Raises
-        ------
-        InputError
-            The old concept is unknown or dropped, or the name is empty, too long or that of another concept.
-
-        Examples
-        --------
-        >>> node = session.rename_concept("foam", "white water")
-        >>> node.title
-        'rename foam to white water'
-        >>> session.concepts[-1], "foam" in session.dropped
-        ('white water (was foam)', True)
-        """
-        with self._lock:
-            if old not in self.columns.index:
-                raise unknown("concept", old, self.columns.names)
-            in_force = [name for name in self.columns.names if name not in self.state.dropped]
-            examples = self.context.words.examples(old)
-            full = new_name(old, new, in_force, by_example or examples is not None)
-            if by_example:
-                regions = self._evidence_regions(old)
-                self.drop_concept(old, note)
-                return self.add_example(full, regions, note=note)
-            detail: dict[str, Any] = {"renamed": old, "label": label_of(full)}
-            if examples is not None:
-                user = None if self.history.persistent else self.history
-                if user is not None:
-                    full = distinct_label(label_of(full), *examples) + SUFFIX
-                self.context.words.define(full, *examples, user)
-                detail |= _as_detail(*examples)
-            detail["concept"] = full
-            state, certificates = concept_steps.renamed(self.workspace, self.state, old, full)
-            return self.history.commit("add", state, certificates, detail=detail, note=note)
-
-    def _evidence_regions(self, concept: str) -> list[ImageRegion]:
-        """Return the evidence regions of the training images with the largest values of a concept."""
-        rows = self.project.training_rows
-        values = self.columns.training[:, self.columns.index[concept]]
-        best = rows[np.argsort(-values, kind="stable")[:RENAMED_EXAMPLES]].tolist()
-        return [(str(self.image_ids[row]), self.queries.evidence(row, concept).region) for row in best]
-
-    def drop_concept(self, name: str, note: str = "") -> Node:
-        """Fix the weight of a concept to 0 in every class and refit.
-
-        Raises
-        ------
-        InputError
-            Unknown concept, or dropped before.
-
-        Examples
-        --------
-        >>> node = session.drop_concept("fish")
-        >>> session.dropped
-        frozenset({'fish'})
-        """
-        with self._lock:
-            state, certificates = concept_steps.dropped(self.workspace, self.state, name)
-            return self.history.commit("drop", state, certificates, detail={"concept": name}, note=note)
-
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str = "") -> Node:
         """Override the teacher's responses for a class in some images and refit the class.
 
@@ -569,96 +426,6 @@ class Session:
         """
         return last_exam(self.history)
 
-    # -- suggestions
-
-    def suggest(
-        self,
-        cls: str,
-        subset: str | None = None,
-        count: int = 5,
-        harmless: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Suggestion]:
-        """Return the actions that help a class, or one of its misaligned subsets, most, with their effects.
-
-        With `harmless`, only those by which no class, slice or group clearly loses. `progress` can cancel the
-        search.
-
-        Raises
-        ------
-        InputError
-            Unknown class or subset.
-
-        Examples
-        --------
-        >>> best = session.suggest("water bird", count=1)[0]
-        >>> best.actions[0].concept, best.gain.verdict
-        ('group:water', 'better')
-        """
-        return suggest(self.workspace, self.state, cls, subset, count, harmless=harmless, progress=progress)
-
-    def missing_concepts(
-        self,
-        cls: str,
-        words: Sequence[str] | None = None,
-        count: int = 8,
-        progress: Progress | None = None,
-    ) -> list[MissingConcept]:
-        """Return words that are not concepts yet and explain the errors of a class.
-
-        Parameters
-        ----------
-        cls : str
-            The class.
-        words : sequence of str, optional
-            Candidates; by default the built-in corpus and a list of further words, without those that name
-            nothing in the images.
-        count : int
-            At most so many words.
-        progress : Progress, optional
-            Can cancel the search. Words are embedded once per project, which takes seconds.
-
-        Returns
-        -------
-        list of MissingConcept
-            Best first; `add_concept` takes their `word`.
-
-        Raises
-        ------
-        InputError
-            The project stores no regions or no concept embeddings, or its encoder cannot be loaded.
-
-        Examples
-        --------
-        >>> found = session.missing_concepts("mushroom", words=["fungus", "feather", "keyboard"], count=1)
-        >>> [(missing.word, missing.nearest) for missing in found]
-        [('fungus', 'vegetable')]
-        """
-        self.class_index(cls)
-        vocabulary, embeddings = self.context.words.grounded_vocabulary(words, progress)
-        if words is None:
-            described = self.project.config.get("words") or {}
-            left_out = [*(described.get("left_out") or []), *(described.get("unclear") or [])]
-            invalid = {str(pair[0]) for pair in left_out if isinstance(pair, list) and pair}
-            kept = [k for k, word in enumerate(vocabulary) if word not in invalid]
-            vocabulary, embeddings = tuple(vocabulary[k] for k in kept), embeddings[kept]
-        known = self.queries.embeddings
-        if known is None:
-            raise InputError(
-                f"the project {self.project.name!r} stores no concept embeddings: build it again"
-            )
-        return missing_concepts(
-            self.workspace,
-            self.state,
-            cls,
-            vocabulary,
-            embeddings,
-            self.project.region_embeddings,
-            known,
-            count,
-            None if progress is None else progress.advance,
-        )
-
     # -- recipes
 
     def recipe(self) -> Recipe:
@@ -703,27 +470,16 @@ class Session:
 
     # -- the history, by short names
 
-    undo = _from_history(SessionHistory.undo)
-    redo = _from_history(SessionHistory.redo)
-    checkout = _from_history(SessionHistory.checkout)
-    tree = _from_history(SessionHistory.tree)
-    find = _from_history(SessionHistory.find)
-    compare = _from_history(SessionHistory.compare)
-    name = _from_history(SessionHistory.name)
-    annotate = _from_history(SessionHistory.annotate)
-    save = _from_history(SessionHistory.save)
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Lock the project's own history and go to its current node; no effect for other sessions.
-
-        Examples
-        --------
-        >>> with session.exclusive():  # no other process moves the project's own history meanwhile
-        ...     node = session.drop_concept("fish")
-        >>> node.kind
-        'drop'
-        """
-        return self.history.exclusive()
+    undo = _method_of("history", SessionHistory.undo)
+    redo = _method_of("history", SessionHistory.redo)
+    checkout = _method_of("history", SessionHistory.checkout)
+    tree = _method_of("history", SessionHistory.tree)
+    find = _method_of("history", SessionHistory.find)
+    compare = _method_of("history", SessionHistory.compare)
+    name = _method_of("history", SessionHistory.name)
+    annotate = _method_of("history", SessionHistory.annotate)
+    exclusive = _method_of("history", SessionHistory.exclusive)
+    save = _method_of("saving", SessionSaving.save)
 
     @property
     def token(self) -> str:
@@ -738,7 +494,7 @@ class Session:
     @property
     def changed(self) -> bool:
         """Whether there is anything to save."""
-        return self.history.changed
+        return self.saving.changed
 
     @property
     def node(self) -> str:
@@ -765,26 +521,35 @@ class Session:
         """Weights, bounds, focus and overrides at the current node."""
         return self.history.state
 
+    # -- the steps on concepts and the suggestions, by short names
+
+    add_concept = _method_of("concept_steps", ConceptSteps.add_concept)
+    add_example = _method_of("concept_steps", ConceptSteps.add_example)
+    rename_concept = _method_of("concept_steps", ConceptSteps.rename_concept)
+    drop_concept = _method_of("concept_steps", ConceptSteps.drop_concept)
+    suggest = _method_of("suggestions", SessionSuggestions.suggest)
+    missing_concepts = _method_of("suggestions", SessionSuggestions.missing_concepts)
+
     # -- the queries, by short names
 
-    class_index = _from_queries(SessionQueries.class_index)
-    concept_index = _from_queries(SessionQueries.concept_index)
-    row_of = _from_queries(SessionQueries.row_of)
-    scores = _from_queries(SessionQueries.scores)
-    targets = _from_queries(SessionQueries.targets)
-    metrics = _from_queries(SessionQueries.metrics)
-    threshold = _from_queries(SessionQueries.threshold)
-    subset = _from_queries(SessionQueries.subset)
-    focus_size = _from_queries(SessionQueries.focus_size)
-    bounds = _from_queries(SessionQueries.bounds)
-    influence = _from_queries(SessionQueries.influence)
-    slices = _from_queries(SessionQueries.slices)
-    slice_images = _from_queries(SessionQueries.slice_images)
-    contributions = _from_queries(SessionQueries.contributions)
-    evidence = _from_queries(SessionQueries.evidence)
-    similar = _from_queries(SessionQueries.similar)
-    classify = _from_queries(SessionQueries.classify)
-    summary = _from_queries(SessionQueries.summary)
+    class_index = _method_of("queries", SessionQueries.class_index)
+    concept_index = _method_of("queries", SessionQueries.concept_index)
+    row_of = _method_of("queries", SessionQueries.row_of)
+    scores = _method_of("queries", SessionQueries.scores)
+    targets = _method_of("queries", SessionQueries.targets)
+    metrics = _method_of("queries", SessionQueries.metrics)
+    threshold = _method_of("queries", SessionQueries.threshold)
+    subset = _method_of("queries", SessionQueries.subset)
+    focus_size = _method_of("queries", SessionQueries.focus_size)
+    bounds = _method_of("queries", SessionQueries.bounds)
+    influence = _method_of("queries", influence_of)
+    slices = _method_of("queries", SessionQueries.slices)
+    slice_images = _method_of("queries", SessionQueries.slice_images)
+    summary = _method_of("queries", SessionQueries.summary)
+    contributions = _method_of("image_queries", ImageQueries.contributions)
+    evidence = _method_of("image_queries", ImageQueries.evidence)
+    similar = _method_of("image_queries", ImageQueries.similar)
+    classify = _method_of("image_queries", ImageQueries.classify)
 
     @property
     def project(self) -> ProjectFolder:
@@ -835,12 +600,6 @@ class Session:
     def students(self) -> Students:
         """The students at the current node, ready to predict, save or export."""
         return self.queries.students
-
-
-def _as_detail(shown: Sequence[Example], not_shown: Sequence[Example]) -> dict[str, Any]:
-    """Return examples as a node stores them."""
-    named = {"shown": shown, "not_shown": not_shown}
-    return {key: [list(pair) for pair in pairs] for key, pairs in named.items() if pairs}
 
 
 def _action_list(actions: Actions) -> list[Action]:

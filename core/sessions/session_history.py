@@ -1,8 +1,7 @@
-"""A session's position in the project's tree of steps: commit, undo, redo, check out, compare, save."""
+"""A session's position in the project's tree of steps: commit, undo, redo, check out, compare."""
 
 import getpass
 import hashlib
-import logging
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +11,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inficond.core.errors import InputError, StorageError, one_line
-from inficond.core.history.database import WRITE_SECONDS, busy
 from inficond.core.history.node import Node
 from inficond.core.history.store import MAIN, VISITOR, History
 from inficond.core.history.tree import Remark, Tree
-from inficond.core.sessions.metrics import state_metrics
+from inficond.core.sessions.node_validation import check_node, check_thresholds
 from inficond.core.sessions.project_context import ProjectContext, code_version
-from inficond.core.sessions.saver import Saver
+from inficond.core.sessions.session_saving import SessionSaving
 from inficond.core.sessions.shown_concepts import check_examples
-from inficond.core.sessions.unsaved_changes import UnsavedChanges
+from inficond.core.sessions.step_changes import step_changes
 from inficond.core.tuning.actions import Action
-from inficond.core.tuning.changes import changes
 from inficond.core.tuning.preview import ClassChange, compare_states
 from inficond.core.tuning.refit import TOLERANCE, Certificate
 from inficond.core.tuning.state import BranchState
@@ -94,7 +91,7 @@ class Comparison:
 
 
 class SessionHistory:
-    """A session's position in the tree of steps, its nodes, and where they are saved.
+    """A session's position in the tree of steps, and its nodes.
 
     Parameters
     ----------
@@ -118,10 +115,7 @@ class SessionHistory:
         Held during each step.
     state : BranchState
         Weights, bounds, focus and overrides at the current node.
-    saved : bool
-        Whether the store holds the session, maybe as it was some steps ago.
-    autosave : bool
-        Whether the session is saved after each step.
+    saving : SessionSaving
     read_only : bool
         Whether steps are refused: several visitors read the session.
     max_steps : float
@@ -159,12 +153,8 @@ class SessionHistory:
         self.lock = threading.RLock()
         self._store = store or context.history_store
         self._tree = Tree(context.root, self._workspace.root)
-        self.saved = False
-        self.autosave = self.read_only = False
-        self._unsaved = UnsavedChanges()
-        self._saving = threading.Lock()  # held by the thread that saves
-        self._deferred = 0  # blocks of `saving_beside` that have not ended
-        self._saver: Saver | None = None
+        self.saving = SessionSaving(self._store, self.token, self._tree, self.lock)
+        self.read_only = False
         self.max_steps = float("inf")
         self._read(context.history_store, MAIN)
         self._shared = len(self._tree)
@@ -181,36 +171,16 @@ class SessionHistory:
         with history.reading():
             nodes = history.nodes(owner, known=self._tree)
             remarks, head = history.remarks(owner), history.head(owner)
-        n_classes = self._workspace.students.n_classes
-        if any(node.thresholds is not None and len(node.thresholds) != n_classes for node in nodes):
-            raise InputError(
-                f"{history.path}: a step does not have one threshold for each of the {n_classes} classes: "
-                "restore a copy of the history"
-            )
+        check_thresholds(nodes, self._workspace, history.path)
         for node in nodes:
-            self._check(node, history)
+            check_node(node, self._workspace, history.path)
             self._define(node, history, owner)
         self._tree.add(map(self._context.intern_node, nodes))
         self._tree.remarks.update({n: Remark(*fields) for n, fields in remarks.items()})
         if owner == self.token:
-            self.saved = True
+            self.saving.saved = True
         if head is not None:
             self._tree.current, self._tree.redo = self._tree[head[0]].id, list(head[1])
-
-    def _check(self, node: Node, history: History) -> None:
-        """Check that the classes, concepts and images of a node exist in the project."""
-        w, words, added = self._workspace, self._workspace.concept_names, set(node.added)
-        fits = node.dropped - words <= added and all(
-            cls in w.root.classes
-            and len(one.weights) == len(words) + len(node.added)
-            and one.bounds.keys() - words <= added
-            and one.overrides.keys() <= w.image_index.keys()
-            for cls, one in node.changed.items()
-        )
-        if not fits:
-            raise StorageError(
-                f"{history.path}: node {node.id} does not match this project: restore a copy of the history"
-            )
 
     def _define(self, node: Node, history: History, owner: str) -> None:
         """Define the concept by example that a node added."""
@@ -227,11 +197,6 @@ class SessionHistory:
     def step_count(self) -> int:
         """Number of nodes besides those of the project's own history."""
         return len(self._tree) - self._shared
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to save."""
-        return bool(self._unsaved)
 
     @property
     def node(self) -> str:
@@ -298,15 +263,7 @@ class SessionHistory:
                 "replay it in a new visit"
             )
         old, w = self.state, self._workspace
-        moved = {
-            c: s
-            for c, s in state.classes.items()
-            if s is not old.classes[c] and not s.same_as(old.classes[c])
-        }
-        everywhere = kind != "exam" and (w.students.link == "softmax" or state.thresholds != old.thresholds)
-        touched = list(state.classes) if everywhere else list({**moved, **dict.fromkeys(classes)})
-        concepts_before = (*w.students.concepts, *old.added)
-        concepts_after = (*w.students.concepts, *state.added)
+        found = step_changes(w, old, state, kind, classes)
         node = Node(
             id="",
             parent=self.node,
@@ -326,14 +283,10 @@ class SessionHistory:
             },
             data=self._context.data_hash,
             code=code_version(),
-            before={c: self._numbers(old, c) for c in touched},
-            after={c: self._numbers(state, c) for c in touched},
-            weights=tuple(
-                w
-                for c, s in moved.items()
-                for w in changes(c, concepts_before, concepts_after, old.classes[c], s)
-            ),
-            changed=moved,
+            before=found.before,
+            after=found.after,
+            weights=found.weights,
+            changed=found.classes,
             added=state.added,
             dropped=state.dropped,
         )
@@ -342,13 +295,8 @@ class SessionHistory:
             self._store.add(MAIN, [node], node.id)
         self._tree.add([node])
         self._go(node.id, [])
-        self._note_change([node])
+        self.saving.note([node])
         return node
-
-    def _numbers(self, state: BranchState, cls: str) -> dict[str, Any]:
-        """Return the metrics that a node records."""
-        found = state_metrics(self._workspace, state, cls).to_dict()
-        return {k: v for k, v in found.items() if k not in UNRECORDED}
 
     # -- moving in the tree
 
@@ -429,7 +377,7 @@ class SessionHistory:
         if self.persistent:
             self._store.move(MAIN, node, redo)
         self._go(node, redo)
-        self._note_change()
+        self.saving.note()
         return self._tree[node]
 
     def _go(self, node: str, redo: list[str]) -> None:
@@ -546,116 +494,19 @@ class SessionHistory:
             if self.persistent:
                 self._store.remark(MAIN, found, remark.name, remark.note)
             self._tree.remarks[found] = remark
-            self._note_change(remark=found)
-
-    # -- saving
-
-    def _note_change(self, nodes: Sequence[Node] = (), remark: str | None = None) -> None:
-        """Note what is to be saved; save it now where `autosave` is set.
-
-        A step that cannot be saved now stays in memory and is saved with the next one.
-        """
-        if self.persistent:
-            return
-        remarks = {} if remark is None else {remark: self._tree.remarks[remark]}
-        self._unsaved.note((self.node, list(self._tree.redo)), nodes, remarks)
-        if self.autosave and not self._deferred:
-            self._autosave()
-
-    def _autosave(self) -> None:
-        try:
-            self.save(AUTOSAVE_SECONDS)
-        except StorageError as error:
-            log.warning("a step is not saved yet: %s", error)
-
-    @contextmanager
-    def saving_beside(self) -> Iterator[None]:
-        """Save the steps of the block in a thread that starts at its end, where `autosave` is set.
-
-        The disk works while the caller continues. `wait_until_saved` awaits the thread.
-
-        Examples
-        --------
-        >>> with session.history.saving_beside():
-        ...     node = session.drop_concept("fish")
-        >>> session.history.autosave, session.changed
-        (False, True)
-        """
-        with self.lock:
-            self._deferred += 1
-        try:
-            yield
-        finally:
-            with self.lock:
-                self._deferred -= 1
-                if self.autosave and self.changed:
-                    self._saver = Saver(self._autosave)
-                    self._saver.start()
-
-    def wait_until_saved(self) -> bool:
-        """Wait until the thread of `saving_beside` has ended; return whether nothing is left to save.
-
-        Examples
-        --------
-        >>> session.history.wait_until_saved()
-        True
-        >>> node = session.drop_concept("fish")
-        >>> session.history.wait_until_saved()
-        False
-        """
-        saver = self._saver
-        if saver is not None:
-            saver.wait()
-        return not self.changed
-
-    def save(self, wait: float = WRITE_SECONDS) -> str:
-        """Write to the store what changed since the session was last saved.
-
-        Parameters
-        ----------
-        wait : float
-            Seconds after which a lock of another process raises `StorageBusy`.
-
-        Returns
-        -------
-        str
-            The token that resumes the session.
-
-        Raises
-        ------
-        InputError
-            The store cannot be written.
-
-        Examples
-        --------
-        >>> import shutil
-        >>> copy = Project.open(shutil.copytree(demo_project(), "copy"))
-        >>> session = copy.session()
-        >>> node = session.drop_concept("fish")
-        >>> token = session.save()
-        >>> copy.session(token).dropped
-        frozenset({'fish'})
-        """
-        if self.persistent:
-            return self.token
-        if not self._saving.acquire(timeout=wait):
-            raise busy(self._store.path, wait)
-        try:
-            unsaved = self._unsaved.copy()
-            position = unsaved.position or (self.node, list(self._tree.redo))
-            with self._store.writing(wait):
-                self._store.add(self.token, unsaved.nodes, *position)
-                for node, remark in unsaved.remarks.items():
-                    self._store.remark(self.token, node, remark.name, remark.note)
-            self.saved = True
-            self._unsaved.remove(unsaved)
-        finally:
-            self._saving.release()
-        return self.token
+            self.saving.note(remark=found)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Lock the project's own history and go to its current node; no effect for other sessions."""
+        """Lock the project's own history and go to its current node; no effect for other sessions.
+
+        Examples
+        --------
+        >>> with session.exclusive():  # no other process moves the project's own history meanwhile
+        ...     node = session.drop_concept("fish")
+        >>> node.kind
+        'drop'
+        """
         if not self.persistent:
             yield
             return
@@ -701,13 +552,6 @@ class SessionHistory:
     def revision(self) -> str:
         """Text that changes with the position, the number of steps, and every name and note."""
         return hashlib.sha256(repr((len(self._tree), *self._stored_position())).encode()).hexdigest()[:16]
-
-
-UNRECORDED = ("notes", "threshold", "teacher_threshold", "anec5")
-"""Fields of the metrics that nodes leave out."""
-AUTOSAVE_SECONDS = 2.0
-"""How long saving a step waits for a lock."""
-log = logging.getLogger(__name__)
 
 
 def _storable(text: str) -> str:

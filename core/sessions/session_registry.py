@@ -127,7 +127,7 @@ class SessionRegistry:
             if session.token in self._live:  # another thread was faster
                 session = self._live[session.token][0]
             self._leaving.pop(session.token, None)
-            session.history.autosave = self._autosave and self.saves
+            session.saving.autosave = self._autosave and self.saves
             session.history.max_steps = MOST_STEPS_EACH
             self._live[session.token] = (session, self._clock())
             self._live.move_to_end(session.token)
@@ -187,7 +187,7 @@ class SessionRegistry:
         """Move a session from memory to those that are to be saved; the caller holds the lock."""
         session, _ = self._live.pop(token)
         self._addresses.pop(token, None)
-        if self.saves and (session.changed or session.history.saved):
+        if self.saves and (session.changed or session.saving.saved):
             self._leaving[token] = session
 
     def _collect_idle(self, moment: float) -> int:

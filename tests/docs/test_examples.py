@@ -19,7 +19,9 @@ from inficond.core.demo import demo_project
 
 WITH_METHODS = ("Project", "Session")
 """Classes whose public methods all need examples."""
-INCLUDED = ("ProjectFolder", "SessionHistory", "SessionQueries")
+INCLUDED = (
+    "ProjectFolder", "ConceptSteps", "ImageQueries", "SessionHistory", "SessionQueries", "SessionSuggestions",
+)  # fmt: skip
 """Classes whose methods the others have too; their examples run there."""
 
 

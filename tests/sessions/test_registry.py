@@ -184,11 +184,11 @@ def test_a_step_that_cannot_be_saved_yet_is_saved_with_the_next(
 def test_steps_are_saved_beside_the_answer(project: Project) -> None:
     """The disk works while the answer is computed; the answer waits for it."""
     visit = SessionRegistry(project.context, autosave=True).open()
-    with visit.history.saving_beside():
+    with visit.saving.beside():
         for k in range(3):
             visit.apply("boat", Action("mute", f"c{k}"))
         visit.undo()
-    assert visit.history.wait_until_saved()
+    assert visit.saving.wait()
     again = SessionRegistry(project.context).open(visit.token)
     assert (again.node, again.history.redo_nodes) == (visit.node, visit.history.redo_nodes)
     assert rows(project, visit.token) == 3
@@ -199,28 +199,28 @@ def test_steps_of_several_threads_are_all_saved(project: Project) -> None:
 
     def work(number: int) -> None:
         for k in range(4):
-            with visit.history.saving_beside():
+            with visit.saving.beside():
                 visit.apply("boat", Action("set", f"c{number}", 0.1 * (k + 1)))
-            visit.history.wait_until_saved()
+            visit.saving.wait()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert visit.history.wait_until_saved()
+    assert visit.saving.wait()
     assert rows(project, visit.token) == 12
     assert SessionRegistry(project.context).open(visit.token).node == visit.node
 
 
 def test_a_step_beside_a_locked_store_is_saved_later(project: Project, locked: sqlite3.Connection) -> None:
     visit = SessionRegistry(project.context, autosave=True).open()
-    with visit.history.saving_beside():
+    with visit.saving.beside():
         visit.apply("boat", STEP)
-    assert not visit.history.wait_until_saved()
+    assert not visit.saving.wait()
     locked.execute("ROLLBACK")
     visit.save()
-    assert visit.history.wait_until_saved()
+    assert visit.saving.wait()
     assert rows(project, visit.token) == 1
 
 

@@ -21,7 +21,7 @@ from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.views import View, ViewPart
 
 if TYPE_CHECKING:
-    from inficond.core.sessions.session_queries import Influence
+    from inficond.core.sessions.influence import Influence
     from inficond.core.tuning.suggest import Suggestion
     from inficond.gradio_app.selection import Selection
     from inficond.gradio_app.visitor import Visitor
