@@ -15,13 +15,15 @@ import gradio as gr
 from inficond.core.errors import InputError
 from inficond.core.progress import Silent
 from inficond.gradio_app import exports, new_project, own_images
+from inficond.gradio_app.error_line import error_line
+from inficond.gradio_app.job_procedures import PROJECT_COST
 from inficond.gradio_app.jobs import UNPROVEN_WEIGHT
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload, suggestion_payload
 from inficond.gradio_app.queries import selected_rows
 from inficond.gradio_app.request_queue import Kind
 from inficond.gradio_app.routes import ENDPOINTS
-from inficond.gradio_app.rpc import PROJECT_COST, RpcServer, error_line
+from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.selection import Selection
 from inficond.gradio_app.serialization import to_plain
 from inficond.gradio_app.visitor import Visitor
@@ -247,8 +249,8 @@ class Api:
     def _export_student(self, visitor: Visitor, kind: str = "safetensors") -> dict[str, Any]:
         """Return the student as a file: safetensors, onnx, page, recipe or report."""
         path = exports.export_file(visitor, kind, Silent())
-        address = visitor.files.address(path)
-        return {"file": {"path": address, "orig_name": path.name, "url": visitor.files.url(path),
+        address = visitor.files.register.address(path)
+        return {"file": {"path": address, "orig_name": path.name, "url": visitor.files.register.url(path),
                          "meta": {"_type": "gradio.FileData"}}}  # fmt: skip
 
     def _distill(

@@ -35,7 +35,7 @@ from inficond.gradio_app.routes import MAX_UPLOAD, ROUTES, RouteTable
 from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.uploads import UploadHandler
 from inficond.gradio_app.views import all_views
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -167,7 +167,7 @@ class Page:
 
     async def _serve_file(self, request: "Request") -> Response:
         """Serve a registered file."""
-        path = self.files.find(request.path_params["key"], request.path_params["name"])
+        path = self.files.register.find(request.path_params["key"], request.path_params["name"])
         if path is not None:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 return _page_file(path)

@@ -7,7 +7,9 @@ from typing import Any, TypedDict
 
 from inficond.core.errors import unknown
 from inficond.core.progress import Progress
-from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, file_stem
+from inficond.gradio_app.file_names import file_stem
+from inficond.gradio_app.file_register import PUBLIC
+from inficond.gradio_app.page_files import EXPORT_SECONDS
 from inficond.gradio_app.presenters import format_number
 from inficond.gradio_app.visitor import Visitor
 
@@ -107,7 +109,7 @@ def _write_export(visitor: Visitor, kind: str, progress: Progress, owner: str, s
 
         export_student(session, path, overwrite=True, progress=progress)
     progress.advance()
-    visitor.files.register(path, owner, seconds)
+    visitor.files.register.add(path, owner, seconds)
     return path
 
 
@@ -127,7 +129,7 @@ def export_payload(path: Path, visitor: Visitor, kind: str) -> ExportPayload:
     shown = f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{max(1, round(size / 1024))} kB"
     return {
         "name": path.name,
-        "url": visitor.files.url(path),
+        "url": visitor.files.register.url(path),
         "size": shown,
         "use": EXPORT_USES[kind],
         "command": EXPORT_COMMANDS.get(kind, "").format(name=path.name),

@@ -21,11 +21,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from inficond.gradio_app.file_register import PUBLIC
 from inficond.gradio_app.limits import Caller
-from inficond.gradio_app.page_files import PUBLIC, PageFiles
+from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import Kind, RequestQueue
 from inficond.gradio_app.uploads import BadUpload, check_space
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,8 +12,9 @@ from inficond.core.file_access import in_home
 from inficond.core.project.files import OWN_ENCODER, OWN_TEACHER
 from inficond.core.teachers.text2concept import TEXT2CONCEPT
 from inficond.gradio_app.access import OwnerKey
+from inficond.gradio_app.file_names import file_stem, safe_file_name
 from inficond.gradio_app.image_source import SourcePayload, describe_source
-from inficond.gradio_app.page_files import PageFiles, file_stem, safe_file_name
+from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.visitor import Visitor
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from typing import Any
 from inficond.core.errors import InputError
 
 Request = Mapping[str, Any]
+Payload = dict[str, Any]
+"""The response to a request."""
 MAX_ACTIONS = 200
 
 

@@ -12,39 +12,38 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inficond.core.errors import Cancelled, InputError
+from inficond.core.errors import InputError
 from inficond.core.strict_json import parse_json
-from inficond.gradio_app import exports, glossary, new_project, own_images
+from inficond.gradio_app import glossary, new_project, own_images
 from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.class_matrix import matrix_payload
 from inficond.gradio_app.comparison import comparison_payload
+from inficond.gradio_app.error_line import error_line
 from inficond.gradio_app.exam import exam_payload
 from inficond.gradio_app.guard import CALLER_KEY
-from inficond.gradio_app.image_map import colours_payload, compute_map, map_payload, tiles_payload
-from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, Job, JobRunner
+from inficond.gradio_app.image_map import colours_payload, tiles_payload
+from inficond.gradio_app.job_procedures import JobProcedures
+from inficond.gradio_app.jobs import UNPROVEN_WEIGHT, JobRunner
 from inficond.gradio_app.limits import NOBODY, Caller
 from inficond.gradio_app.presenters import preview_payload
-from inficond.gradio_app.request_fields import Request, action_list, integer_field, text_field, token_field
+from inficond.gradio_app.request_fields import (
+    Payload,
+    Request,
+    action_list,
+    integer_field,
+    text_field,
+    token_field,
+)
 from inficond.gradio_app.request_queue import Kind, QueueFull, RequestQueue, RetryLater
 from inficond.gradio_app.routes import RPC_ROUTES
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import to_json, to_plain
 from inficond.gradio_app.views import ViewPart, view_parts
-from inficond.gradio_app.visitor import Visitor, VisitorRegistry
-from inficond.gradio_app.word_choice import (
-    choose,
-    crops_payload,
-    discovery_payload,
-    region_at,
-    words_payload,
-    words_with_crops,
-)
-from inficond.gradio_app.zero_gpu import build_project
+from inficond.gradio_app.visitor import Visitor
+from inficond.gradio_app.visitor_registry import VisitorRegistry
+from inficond.gradio_app.word_choice import choose, region_at
 
 LOG = logging.getLogger("inficond.page")
-INTERNAL_ERROR = "Internal error. It was logged. Your work is kept: try again."
-OUT_OF_MEMORY = "The server is out of memory. Your work is kept: try again in a moment."
-DISK_FULL = "The server has no disk space left. Your work is kept: try again later."
 SESSION_EXPIRED = (
     "Your earlier tuning is not available any more because the page was idle for long or was restarted. "
     "This is the fitted student."
@@ -54,28 +53,8 @@ SLOW_LEVEL = 3
 RETRY_SECONDS = 5
 """Seconds after which the page repeats a search that did not get its turn."""
 SIMILAR_IMAGES = 24
-STRANGER_SECONDS = 900.0
-"""Longest duration of a job that the owner of the machine did not start."""
-PROJECT_COST = 60.0
-"""Expected seconds of building a project, for scheduling."""
-MAP_COST = 5.0
-"""Expected seconds of computing a map, for scheduling."""
 RPC_METHODS = tuple(route.path.removeprefix("/rpc/") for route in RPC_ROUTES)
 """Names of the remote procedures, as the route table lists them."""
-Payload = dict[str, Any]
-
-
-def error_line(error: BaseException, what: str) -> str:
-    """Return the message of an exception for the visitor; log it if it is a fault of the program."""
-    if isinstance(error, InputError | Cancelled):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
-        LOG.error("%s failed: no disk space left", what)
-        return DISK_FULL
-    LOG.error("%s failed", what, exc_info=error)
-    return INTERNAL_ERROR
 
 
 class RpcServer:
@@ -95,6 +74,7 @@ class RpcServer:
         self.queue = queue
         self.owner_key = owner_key
         self.jobs = JobRunner(queue)
+        self._job_procedures = JobProcedures(visitors, owner_key, self.jobs)
 
     def routes(self) -> list[Route]:
         """Return the Starlette routes."""
@@ -160,7 +140,7 @@ class RpcServer:
             return to_json({"error": error_line(error, f"finding the visit for {name}")})
         visitor.is_owner |= self.owner_key.matches(request.get("owner_key") or caller.owner_key)
         try:
-            response = getattr(self, name)(visitor, request, caller)
+            response = self.procedure(name)(visitor, request, caller)
         except Exception as error:
             response = {"error": error_line(error, f"the request {name}")}
         response.setdefault("token", visitor.token)
@@ -168,6 +148,10 @@ class RpcServer:
             response["note"] = SESSION_EXPIRED
         visitor.saving_note()  # a step whose answer failed is saved before it is answered too
         return to_json(response)
+
+    def procedure(self, name: str) -> Callable[[Visitor, Request, Caller], Payload]:
+        """Return the remote procedure of a name."""
+        return getattr(self if hasattr(self, name) else self._job_procedures, name)
 
     # -- reading
 
@@ -341,13 +325,6 @@ class RpcServer:
 
     # -- the map of the images
 
-    def map(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Return the map of the images; start a job that computes it if there is none yet."""
-        found = map_payload(visitor)
-        if found is not None:
-            return {"map": to_plain(found)}
-        return self._start(visitor, lambda job: to_plain(compute_map(visitor, job)), caller, MAP_COST)
-
     def map_colours(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return a category or a value of each image."""
         selection, _ = resolve_selection(request.get("selection"), visitor)
@@ -361,90 +338,6 @@ class RpcServer:
         """Return the weights of all classes, and the pairs of classes that are confused."""
         selection, _ = resolve_selection(request.get("selection"), visitor)
         return {"matrix": to_plain(matrix_payload(visitor, selection))}
-
-    # -- jobs
-
-    def job(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Return the state of a job."""
-        return {"job": self.jobs.get(visitor.token, request.get("job")).to_json()}
-
-    def cancel_job(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Cancel a job."""
-        self.jobs.get(visitor.token, request.get("job")).cancel()
-        return {}
-
-    def _start(
-        self,
-        visitor: Visitor,
-        work: Callable[[Job], Any],
-        caller: Caller,
-        cost: float,
-        seconds: float = STRANGER_SECONDS,
-    ) -> Payload:
-        job = self.jobs.start(visitor.token, work, caller, cost, visitor.has_steps, seconds)
-        return {"job": job.id}
-
-    def start_report(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start measuring the students."""
-
-        def work(job: Job) -> Any:
-            return visitor.cached(("summary",), lambda: to_plain(exports.summary_payload(visitor, job)))
-
-        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
-
-    def start_words(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start looking for words of the classes, or for crops of some words."""
-        pairs = words_with_crops(request)
-
-        def work(job: Job) -> Any:
-            return to_plain(crops_payload(visitor, pairs, job) if pairs else words_payload(visitor, job))
-
-        return self._start(visitor, work, caller, exports.EXPORT_COSTS["page"])
-
-    def start_discovery(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start looking for concepts without words, of one class or of all."""
-        cls = request.get("cls")
-        if cls is not None:
-            visitor.session.class_index(text_field(request, "cls"))
-
-        def work(job: Job) -> Any:
-            return to_plain(discovery_payload(visitor, cls, job))
-
-        return self._start(visitor, work, caller, exports.EXPORT_COSTS["report"])
-
-    def start_export(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start an export."""
-        kind = text_field(request, "kind")
-
-        def work(job: Job) -> Any:
-            return exports.export_payload(exports.export_file(visitor, kind, job), visitor, kind)
-
-        return self._start(visitor, work, caller, exports.EXPORT_COSTS.get(kind, 1.0))
-
-    def start_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
-        """Start building a project from uploads, or with the owner key from a folder."""
-        if not self.owner_key.matches(request.get("owner_key")):
-            self.visitors.check_project_limit(visitor.token)
-        source = str((visitor.project.config.get("source") or {}).get("images") or "")
-        options, temporary = new_project.project_options(
-            request, visitor.token, self.files, self.owner_key, source
-        )
-
-        def work(job: Job) -> Any:
-            from inficond.core import Project
-
-            project = Project.open(build_project(options, job))
-            key = self.visitors.add(project, visitor.token if temporary else None, temporary)
-            line = (
-                f"{len(project):,} images, {len(project.classes)} classes, {len(project.concepts)} concepts."
-            )
-            if temporary:
-                line += " The project is deleted when your visit ends."
-            return {"project": key, "line": line}
-
-        is_owner = self.owner_key.matches(request.get("owner_key"))
-        seconds = float("inf") if is_owner else STRANGER_SECONDS
-        return self._start(visitor, work, caller, PROJECT_COST, seconds)
 
     def examine(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Return the number of images and the classes of a folder, for the owner of the machine."""

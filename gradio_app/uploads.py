@@ -12,11 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from inficond.gradio_app.file_register import PUBLIC
 from inficond.gradio_app.guard import CALLER_KEY, discard
 from inficond.gradio_app.limits import MIB, UPLOAD_BYTES, UPLOAD_FILES, UPLOADS, Budget, Caller, LimitExceeded
-from inficond.gradio_app.page_files import PUBLIC, PageFiles
+from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.routes import MAX_UPLOAD, TOKEN_HEADER
-from inficond.gradio_app.visitor import TOKEN_PATTERN
+from inficond.gradio_app.visitor_registry import TOKEN_PATTERN
 
 LOG = logging.getLogger("inficond.page")
 MIN_FREE_DISK = 512 * MIB

@@ -1,34 +1,21 @@
-"""Visitors of the page: one visit per browser tab.
+"""A visit of one browser tab to one project.
 
-On a public page each visit is isolated, over projects that all visitors share read-only. On a person's own
-page (`one_history`), all tabs work on the project's own history, as the command line does.
-
-An isolated visit is found again by a token that only its tab has, so a reload keeps its tuning. A visit
-without a step costs almost nothing: it reads a session that all such visits of a project share. A visit gets
-a session of its own for its first preview or step, and every step is saved before it is answered.
+A visit without a step costs almost nothing: it reads a session that all such visits of a project share. A
+visit gets a session of its own for its first preview or step, and every step is saved before it is answered.
 """
 
-import logging
-import re
-import secrets
-import shutil
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from inficond.core.cache import Cache
 from inficond.core.errors import InputError
 from inficond.core.sessions.class_confusion import references
 from inficond.core.sessions.metrics import metrics_with_intervals
 from inficond.core.sessions.session import Session
-from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.access import OWNER_STEPS
-from inficond.gradio_app.background import BackgroundThreads, UntilClosed
-from inficond.gradio_app.limits import PROJECTS, SESSIONS, VISITS
+from inficond.gradio_app.background import UntilClosed
 from inficond.gradio_app.own_regions import OwnRegions
 from inficond.gradio_app.page_files import PageFiles
 
@@ -40,17 +27,30 @@ if TYPE_CHECKING:
     Measured = tuple[ClassMetrics, dict[str, dict[str, float | None]]]
     """Metrics of a class, and by name the value and 95 % interval of those that have one."""
 
-LOG = logging.getLogger("inficond.page")
-TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{12,64}")
-HOUSEKEEPING_SECONDS = 60.0
-IDLE_SECONDS = 30 * 60.0
-"""Seconds without a request after which a visit without a session ends."""
-MAX_SHARED = 1000
-"""Values in the cache that all visitors share."""
 NOT_SAVED = (
     "This step is not saved yet because the history file is in use by another program; saving is retried."
 )
 T = TypeVar("T")
+
+
+class PageState(Protocol):
+    """What a visit reads from the registry of visits that holds it; see `VisitorRegistry`."""
+
+    one_history: bool
+    files: PageFiles
+
+    @property
+    def progress(self) -> UntilClosed: ...
+
+    def begin_session(self, visitor: "Visitor") -> Session: ...
+
+    def shared_session(self, key: str) -> Session: ...
+
+    def shared_reader(self, visitor: "Visitor") -> "Visitor": ...
+
+    def available_projects(self, token: str) -> "dict[str, Project]": ...
+
+    def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T: ...
 
 
 class Visitor:
@@ -62,7 +62,8 @@ class Visitor:
         Key of the project.
     token : str
     project : Project
-    registry : VisitorRegistry
+    page : PageState
+        What the visit shares with the others.
     address : str
         Network address of the visitor.
     cache_size : int
@@ -74,7 +75,7 @@ class Visitor:
         key: str,
         token: str,
         project: "Project",
-        registry: "VisitorRegistry",
+        page: PageState,
         address: str = "",
         cache_size: int = 64,
     ) -> None:
@@ -85,14 +86,14 @@ class Visitor:
         self.is_owner = False
         self.own_regions: OwnRegions | None = None  # of the image that the visitor has open
         self.used = time.monotonic()
-        self._registry = registry
+        self._page = page
         self._session: Session | None = None
         self._cache = Cache(cache_size)
 
     @property
     def session(self) -> Session:
         """The session to read: the visit's own one, or the shared one while there is none."""
-        return self._session or self._registry.shared_session(self.key)
+        return self._session or self._page.shared_session(self.key)
 
     @property
     def has_session(self) -> bool:
@@ -102,16 +103,16 @@ class Visitor:
     @property
     def has_steps(self) -> bool:
         """Whether the visit has taken a step; on one history, whether there is any step."""
-        if self._registry.one_history:
+        if self._page.one_history:
             return len(self.session.tree()) > 1
         return self._session is not None and (self._session.saving.saved or self._session.changed)
 
     def own_session(self) -> Session:
         """Return the session to tune: the visit's own one, or that of the project's own history."""
-        if self._registry.one_history:
+        if self._page.one_history:
             return self.session
         if self._session is None:
-            self._session = self._registry.begin_session(self)
+            self._session = self._page.begin_session(self)
         return self._session
 
     @contextmanager
@@ -126,7 +127,7 @@ class Visitor:
         InputError
             The page works on the project's own history, and the visitor has not shown the owner key.
         """
-        if self._registry.one_history and not self.is_owner:
+        if self._page.one_history and not self.is_owner:
             raise InputError(OWNER_STEPS)
         session = self.own_session()
         with session.exclusive(), session.saving.beside():
@@ -144,12 +145,12 @@ class Visitor:
     @property
     def progress(self) -> UntilClosed:
         """Progress of long work for this visit, which is cancelled when the page closes."""
-        return self._registry.progress
+        return self._page.progress
 
     @property
     def available_projects(self) -> "dict[str, Project]":
         """The projects that this visitor may open."""
-        return self._registry.available_projects(self.token)
+        return self._page.available_projects(self.token)
 
     def session_of(self, key: str) -> Session:
         """Return the session of another project that the visitor may open, for reading.
@@ -161,12 +162,12 @@ class Visitor:
         """
         if key not in self.available_projects:
             raise InputError("this project is not open any more: choose another one")
-        return self._registry.shared_session(key)
+        return self._page.shared_session(key)
 
     @property
     def files(self) -> PageFiles:
         """The files of the page."""
-        return self._registry.files
+        return self._page.files
 
     @property
     def image_index(self) -> Mapping[str, int]:
@@ -180,7 +181,7 @@ class Visitor:
 
     def cached(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return a cached value of the current node of the history; make it if necessary."""
-        reader = self._registry.shared_reader(self)
+        reader = self._page.shared_reader(self)
         if reader is not self and not self.has_session:
             return reader.cached(key, make)
         node = self.session.node
@@ -194,7 +195,7 @@ class Visitor:
 
     def cached_for_node(self, node: str, make: Callable[[], T]) -> T:
         """Return a cached value of any node of the history; make it if necessary."""
-        return self._registry.cached_for_all((self.key, "node", self.token, node), make)
+        return self._page.cached_for_all((self.key, "node", self.token, node), make)
 
     def class_references(self) -> tuple[str, ...]:
         """Return what actual classes can be taken from; empty if the classes do not exclude each other."""
@@ -220,7 +221,7 @@ class Visitor:
         overrides = tuple(sorted(one.overrides.items()))
         at = session.workspace.threshold(state, session.class_index(cls))
         key = (self.key, cls, hash(one.weights.tobytes()), one.bias, overrides, at)
-        return self._registry.cached_for_all(key, lambda: _measured(session, state, cls))
+        return self._page.cached_for_all(key, lambda: _measured(session, state, cls))
 
     def slices(self, cls: str) -> "list[Slice]":
         """Return the slices of a class."""
@@ -232,11 +233,11 @@ class Visitor:
 
     def image_url(self, row: int) -> str:
         """Return the address of an image at full size."""
-        return self.files.opened_image_url(self.project, row)
+        return self.files.images.opened_image_url(self.project, row)
 
     def sheet_url(self, number: int, make: bool = False) -> str | None:
         """Return the address of a sheet of thumbnails; None if it does not exist yet and `make` is false."""
-        return self.files.sheet_url(self.project, number, make)
+        return self.files.images.sheet_url(self.project, number, make)
 
 
 def _measured(session: Session, state: "BranchState", cls: str) -> "Measured":
@@ -247,332 +248,3 @@ def _measured(session: Session, state: "BranchState", cls: str) -> "Measured":
 def slice_id(found: "Slice") -> str:
     """Return the id of a slice in links: its kind and its conditions."""
     return f"{found.kind}: {found.name}"
-
-
-class VisitorRegistry:
-    """All visits to a running page, and the projects that it offers.
-
-    Parameters
-    ----------
-    project : Project
-        The project that new visitors see.
-    files : PageFiles
-    store : Path, optional
-        File in which visits are saved; each project's own history file by default.
-    prepare : callable, optional
-        Called in a background thread with the shared reader of each project that is added and the page's
-        threads; computes what new visitors see first.
-    one_history : bool
-        Whether all visits work on the projects' own histories instead of isolated copies.
-    """
-
-    def __init__(
-        self,
-        project: "Project",
-        files: PageFiles,
-        store: Path | None = None,
-        prepare: Callable[[Visitor, BackgroundThreads], None] = lambda reader, threads: None,
-        one_history: bool = False,
-    ) -> None:
-        self._prepare = prepare
-        self._threads = BackgroundThreads()
-        self.one_history = one_history
-        self.projects: dict[str, Project] = {}
-        self.files = files
-        self._store = store
-        self._sessions: dict[str, SessionRegistry] = {}
-        self._owners: dict[str, set[str]] = {}
-        self._temporary: dict[str, Path] = {}
-        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
-        self._readers: dict[str, Visitor] = {}
-        self._saves = True
-        self._cache = Cache(MAX_SHARED)
-        self._lock = threading.Lock()  # of the tables; never held while a store is read or written
-        self._added = 0
-        self.default_key = self.add(project)
-
-    def __len__(self) -> int:
-        return len(self._visitors)
-
-    @property
-    def progress(self) -> UntilClosed:
-        """Progress of long work, which is cancelled when the page closes."""
-        return self._threads.progress
-
-    def stop_background(self) -> None:
-        """Cancel long work and background threads, because the page closes."""
-        self._threads.stop()
-
-    def start_housekeeping(self) -> None:
-        """Delete expired visits, files and projects regularly, in a background thread."""
-        self._threads.start("inficond-housekeeping", self._housekeeping)
-
-    def _housekeeping(self) -> None:
-        while True:
-            try:
-                self.sweep()
-            except Exception:
-                LOG.exception("expired visits could not be deleted; this is retried")
-            if self._threads.wait(HOUSEKEEPING_SECONDS):
-                return
-
-    def disable_saving(self) -> None:
-        """Save no visits, so that nothing of a visit is left on disk."""
-        self._saves = False
-        for sessions in self._sessions.values():
-            sessions.saves = False
-
-    # -- projects
-
-    @property
-    def default_project(self) -> "Project":
-        """The project that new visitors see."""
-        return self.projects[self.default_key]
-
-    def add(self, project: "Project", owner: str | None = None, folder: Path | None = None) -> str:
-        """Offer a project; return its key.
-
-        Parameters
-        ----------
-        project : Project
-        owner : str, optional
-            Token of the only visitor who may open it. All visitors may open it by default.
-        folder : Path, optional
-            Temporary folder of the project, which is deleted when the visits of its owner end.
-        """
-        if folder is not None:
-            self.files.release_project_folder(folder)
-        with self._lock:
-            for key, known in self.projects.items():
-                if known.path == project.path:
-                    if owner is not None and key in self._owners:
-                        self._owners[key].add(owner)
-                    return key
-            key = f"p{self._added}"
-            self._added += 1
-            self.projects[key] = project
-            if owner is not None:
-                self._owners[key] = {owner}
-            if folder is not None:
-                self._temporary[key] = folder
-            sessions = SessionRegistry(project.context, self._store, most=SESSIONS.total, autosave=True)
-            sessions.saves = self._saves and folder is None
-            self._sessions[key] = sessions
-        reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
-        shared = project.session("main" if self.one_history else None)
-        shared.history.read_only = not self.one_history
-        reader.use_session(shared)
-        self._readers[key] = reader
-        self.files.start_sheets(project)
-        self._threads.start("inficond-warm", lambda: self._prepare(reader, self._threads))
-        return key
-
-    def check_project_limit(self, token: str) -> None:
-        """Check whether a visitor may build another project from uploads.
-
-        Raises
-        ------
-        InputError
-            Too many such projects are open.
-        """
-        with self._lock:
-            own = sum(token in self._owners.get(key, ()) for key in self._temporary)
-        if own >= PROJECTS.per_visit:
-            raise InputError(f"a visitor can build {own} projects from uploads; end this visit to build more")
-        if len(self._temporary) >= PROJECTS.total:
-            raise InputError("too many projects from uploads are open: try again in half an hour")
-
-    def available_projects(self, token: str) -> "dict[str, Project]":
-        """Return the projects that the holder of a token may open."""
-        with self._lock:
-            return {
-                k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]
-            }
-
-    def open_project(self, visitor: Visitor, key: Any) -> Visitor:
-        """Start a new visit to a project; the earlier visit continues under its own token.
-
-        Raises
-        ------
-        InputError
-            The visitor may not open this project.
-        """
-        if not isinstance(key, str) or key not in self.available_projects(visitor.token):
-            raise InputError("this project is not open any more: choose another one")
-        opened = self._begin(key, visitor.address)
-        opened.is_owner = visitor.is_owner
-        with self._lock:
-            for owners in self._owners.values():
-                if visitor.token in owners:
-                    owners.add(opened.token)
-        return opened
-
-    # -- visits
-
-    def get(self, token: Any = None, address: str = "") -> tuple[Visitor, bool]:
-        """Return the visit of a token, or a new one.
-
-        Parameters
-        ----------
-        token : str or None
-            As the browser sent it. Anything invalid counts as unknown.
-        address : str
-            Network address of the visitor.
-
-        Returns
-        -------
-        visitor : Visitor
-        lost : bool
-            Whether a token was given whose visit has expired.
-
-        Raises
-        ------
-        InputError
-            The history of the project cannot be read.
-        """
-        valid = token if isinstance(token, str) and TOKEN_PATTERN.fullmatch(token) else None
-        known = self.find(valid)
-        if self.one_history:
-            visitor = known or self._begin(self.default_key, address)
-            visitor.session.history.refresh()
-            return visitor, False
-        if known is not None and self._refresh(known):
-            return known, False
-        key = self._saved_key(valid) if valid and known is None else None
-        if key is None or valid is None:
-            return self._begin(self.default_key, address), valid is not None
-        visitor = Visitor(key, valid, self.projects[key], self, address)
-        if not self._resume(visitor):
-            return self._begin(self.default_key, address), True
-        with self._lock:
-            visitor = self._visitors.setdefault(valid, visitor)
-        return visitor, False
-
-    def find(self, token: str | None) -> Visitor | None:
-        """Return the visit of a token if it is in memory, marked as the one used last."""
-        if not token:
-            return None
-        with self._lock:
-            visitor = self._visitors.get(token)
-            if visitor is not None:
-                visitor.used = time.monotonic()
-                self._visitors.move_to_end(token)
-        return visitor
-
-    def _saved_key(self, token: str) -> str | None:
-        """Return the key of the project in whose store a visit is saved."""
-        for key, sessions in list(self._sessions.items()):
-            if sessions.saves and sessions.store.head(token) is not None:
-                return key
-        return None
-
-    def _begin(self, key: str, address: str) -> Visitor:
-        visitor = Visitor(key, secrets.token_urlsafe(12), self.projects[key], self, address)
-        with self._lock:
-            self._visitors[visitor.token] = visitor
-            surplus = len(self._visitors) - VISITS.total
-            if surplus > 0:
-                idle = [token for token, v in self._visitors.items() if not v.has_session][:surplus]
-                for token in idle:
-                    del self._visitors[token]
-        return visitor
-
-    def begin_session(self, visitor: Visitor) -> Session:
-        """Begin the session of a visit."""
-        return self._sessions[visitor.key].open(visitor.token, visitor.address, new=True)
-
-    def _refresh(self, visitor: Visitor) -> bool:
-        """Keep the session of a visit in memory, or resume it; return false if it has expired."""
-        if not visitor.has_session or self._sessions[visitor.key].touch(visitor.token) is not None:
-            return True
-        if not visitor.has_steps:
-            visitor.use_session(None)
-            return True
-        return self._sessions[visitor.key].saves and self._resume(visitor)
-
-    def _resume(self, visitor: Visitor) -> bool:
-        """Load the saved session of a visit; return false if there is none."""
-        session = self._sessions[visitor.key].open(visitor.token, visitor.address)
-        if session.token != visitor.token:
-            return False
-        visitor.use_session(session)
-        return True
-
-    def shared_session(self, key: str) -> Session:
-        """Return the session that all visits to a project without a session of their own read."""
-        return self._readers[key].session
-
-    def shared_reader(self, visitor: Visitor) -> Visitor:
-        """Return the visitor whose caches serve a visit: a shared one at the node where visits begin."""
-        reader = self._readers.get(visitor.key, visitor)
-        return reader if reader.session.node == visitor.session.node else visitor
-
-    def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """Return a cached value that is the same for every visitor; make it if necessary."""
-        return self._cache.get(key, make)
-
-    # -- expiry
-
-    def sweep(self, now: float | None = None) -> None:
-        """End expired visits, and delete their files and projects.
-
-        Parameters
-        ----------
-        now : float, optional
-            Time of `time.monotonic`.
-        """
-        moment = time.monotonic() if now is None else now
-        for sessions in list(self._sessions.values()):
-            sessions.drop_idle(moment)
-        self._save_again()
-        with self._lock:
-            ended = [token for token, v in self._visitors.items() if self._is_over(v, moment)]
-            for token in ended:
-                del self._visitors[token]
-        for token in ended:
-            self.files.end_visit(token)
-        for key in self._abandoned_projects():
-            self._remove_project(key)
-        self.files.sweep(now)
-
-    def _save_again(self) -> None:
-        """Save the visits whose last step met a locked history file."""
-        with self._lock:
-            unsaved = [v.session for v in self._visitors.values() if v.has_session and v.session.changed]
-        for session in unsaved:
-            if session.saving.autosave:
-                try:
-                    session.save(wait=1.0)
-                except InputError as error:
-                    LOG.warning("a visit could not be saved; this is retried: %s", error)
-
-    def _is_over(self, visitor: Visitor, moment: float) -> bool:
-        if visitor.has_session:
-            return visitor.token not in self._sessions[visitor.key]
-        forgetful = not self.one_history or visitor.key in self._temporary
-        return visitor.used <= moment - (IDLE_SECONDS if forgetful else KEEP_SECONDS)
-
-    def _abandoned_projects(self) -> list[str]:
-        with self._lock:
-            return [k for k in self._temporary if not self._owners.get(k, set()) & self._visitors.keys()]
-
-    def _remove_project(self, key: str) -> None:
-        with self._lock:
-            project, folder = self.projects.pop(key), self._temporary.pop(key)
-            sessions = self._sessions.pop(key)
-            self._owners.pop(key, None)
-            self._readers.pop(key, None)
-            self._cache.remove(lambda cached: cached[0] == key)
-        sessions.close()
-        self.files.forget_project(project)
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def check_saving(self) -> str | None:
-        """Return why steps cannot be saved, or None; makes an empty transaction of the history file."""
-        return self._sessions[self.default_key].check_saving()
-
-    def close(self) -> None:
-        """Save all visits and end the background threads."""
-        for sessions in list(self._sessions.values()):
-            sessions.close()
-        self._threads.close()

@@ -9,7 +9,7 @@ from inficond.gradio_app.access import OwnerKey
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 
 @pytest.fixture

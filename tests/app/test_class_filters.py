@@ -11,7 +11,8 @@ from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.queries import describe_filters, scope_mask, selected_rows
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.views import view_parts
-from inficond.gradio_app.visitor import Visitor, VisitorRegistry
+from inficond.gradio_app.visitor import Visitor
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 MakeProject = Callable[..., Project]
 MakeVisitor = Callable[..., Visitor]

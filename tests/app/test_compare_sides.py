@@ -10,7 +10,7 @@ from inficond.core.tuning.actions import Action
 from inficond.gradio_app.comparison import TEACHER, comparison_payload
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.presenters import format_signed
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 
 def test_an_exam_stands_for_the_step_that_it_measured(

@@ -21,7 +21,7 @@ from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.views import view_parts
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 AREA = format_area("pca", np.array([[0.1, 0.1], [0.55, 0.1], [0.55, 0.9], [0.1, 0.9]]))
 

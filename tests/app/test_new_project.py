@@ -14,7 +14,7 @@ from inficond.gradio_app.new_project import project_options
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from inficond.gradio_app.limits import NOBODY
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
-from inficond.gradio_app.visitor import Visitor, VisitorRegistry
+from inficond.gradio_app.visitor import Visitor
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import pytest
 
 from inficond.core import Project
 from inficond.core.errors import InputError
-from inficond.gradio_app import page_files as module
-from inficond.gradio_app.page_files import EXPORT_SECONDS, PUBLIC, UPLOAD_SECONDS, PageFiles
+from inficond.gradio_app import project_images
+from inficond.gradio_app.file_register import PUBLIC
+from inficond.gradio_app.page_files import EXPORT_SECONDS, UPLOAD_SECONDS, PageFiles
 from inficond.gradio_app.page_folder import PREFIX
 
 
@@ -25,23 +26,23 @@ def write(path: Path, content: bytes = b"x") -> Path:
 def test_opened_images_are_kept_up_to_a_limit_while_many_are_opened(
     monkeypatch: pytest.MonkeyPatch, small_project: Project, files: PageFiles
 ) -> None:
-    monkeypatch.setattr(module, "MAX_OPENED", 4)
+    monkeypatch.setattr(project_images, "MAX_OPENED", 4)
     monkeypatch.setattr(files.decoder, "decode", lambda path, at_least: np.zeros((8, 8, 3), np.uint8))
     with ThreadPoolExecutor(16) as pool:
         for _ in range(5):
-            list(pool.map(lambda row: files.opened_image_url(small_project, row), range(200)))
-    assert len(list(files.image_folder(small_project).glob("image-*.webp"))) <= 4 + 16
+            list(pool.map(lambda row: files.images.opened_image_url(small_project, row), range(200)))
+    assert len(list(files.images.folder_of(small_project).glob("image-*.webp"))) <= 4 + 16
 
 
 def test_an_address_holds_a_random_key_and_no_path(files: PageFiles) -> None:
     first, second = (write(files.new_file("student.onnx")) for _ in range(2))
-    addresses = [files.address(path, "visit") for path in (first, second)]
+    addresses = [files.register.address(path, "visit") for path in (first, second)]
     assert addresses[0] != addresses[1]
     assert all(str(files.folder) not in a and a.endswith("/student.onnx") for a in addresses)
     key, name = addresses[0].split("/")
-    assert files.find(key, name) == first
-    assert files.find(key, "other.onnx") is None
-    assert files.find("A" * 22, name) is None
+    assert files.register.find(key, name) == first
+    assert files.register.find(key, "other.onnx") is None
+    assert files.register.find("A" * 22, name) is None
 
 
 def test_two_uploads_of_one_picture_are_two_files(files: PageFiles) -> None:
@@ -60,15 +61,15 @@ def test_an_upload_belongs_to_its_visit_and_is_never_served(files: PageFiles) ->
         with pytest.raises(InputError, match="upload it again"):
             files.find_upload(forged, "visit one")
     key, name = address.split("/")
-    assert files.find(key, name) is None
+    assert files.register.find(key, name) is None
     assert files.find_upload(address, "visit one").name == "cat.jpg"
 
 
 def test_the_end_of_a_visit_deletes_its_files_and_no_others(files: PageFiles) -> None:
     mine, shared = write(files.new_file("a.onnx")), write(files.new_file("b.onnx"))
     upload = write(files.new_upload("c.jpg"))
-    files.register(mine, "visit", EXPORT_SECONDS)
-    files.register(shared, PUBLIC)
+    files.register.add(mine, "visit", EXPORT_SECONDS)
+    files.register.add(shared, PUBLIC)
     files.add_upload(upload, "visit")
     files.end_visit("visit")
     assert not mine.parent.exists()
@@ -81,7 +82,7 @@ def test_expired_files_and_incomplete_uploads_are_swept(files: PageFiles) -> Non
     files.add_upload(used, "visit")
     broken_off = [write(files.new_upload("half.jpg")) for _ in range(50)]
     export = write(files.new_file("a.onnx"))
-    files.register(export, "visit", EXPORT_SECONDS)
+    files.register.add(export, "visit", EXPORT_SECONDS)
     assert files.sweep() == 0
     assert used.is_file()
     assert all(path.is_file() for path in broken_off), "they may still arrive"

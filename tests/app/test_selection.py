@@ -20,7 +20,8 @@ from inficond.gradio_app.rpc import RPC_METHODS, RpcServer
 from inficond.gradio_app.selection import Selection, resolve_selection
 from inficond.gradio_app.serialization import encode_probabilities, quantize_rows, to_plain
 from inficond.gradio_app.views import ViewPart, all_views, view_parts
-from inficond.gradio_app.visitor import Visitor, VisitorRegistry
+from inficond.gradio_app.visitor import Visitor
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_visits_without_steps_share_parts_and_a_step_changes_only_its_own_visit(
 
 
 def test_the_route_table_lists_the_remote_procedures_that_exist(rpc: RpcServer) -> None:
-    assert all(callable(getattr(rpc, name)) for name in RPC_METHODS)
+    assert all(callable(rpc.procedure(name)) for name in RPC_METHODS)
 
 
 def test_classes_are_parsed_line_by_line() -> None:

@@ -16,7 +16,7 @@ from inficond.gradio_app.limits import NOBODY
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 from inficond.gradio_app.word_choice import crops_payload, discovery_payload, words_payload
 
 COLOURS = {"green": (50, 180, 70), "red": (200, 50, 40)}

@@ -15,7 +15,7 @@ from inficond.gradio_app.comparison import PROJECT
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.request_queue import RequestQueue
 from inficond.gradio_app.rpc import RpcServer
-from inficond.gradio_app.visitor import VisitorRegistry
+from inficond.gradio_app.visitor_registry import VisitorRegistry
 
 CLOSED = "http://ann:secret@127.0.0.1:9/photos/?signature=secret"
 """Nothing listens at this port."""

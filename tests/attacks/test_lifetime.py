@@ -23,7 +23,7 @@ from inficond.core.serving.connections import ConnectionPool, limit_connections
 from inficond.gradio_app.app import Page, build_page
 from inficond.gradio_app.jobs import Job
 from inficond.gradio_app.routes import TOKEN_HEADER
-from inficond.gradio_app.visitor import IDLE_SECONDS
+from inficond.gradio_app.visitor_registry import IDLE_SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses limits of POSIX")
 MUTE = {"selection": {}, "parts": []}

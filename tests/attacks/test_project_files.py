@@ -229,7 +229,7 @@ def test_a_thumbnail_of_huge_size_is_not_decoded(kind: str, tmp_path: Path) -> N
     assert ReportPictures(project, project.context.words.embedding).image(0) == ""
     page = PageFiles(tmp_path)
     try:
-        with Image.open(page.sheet(project, 0)) as sheet:
+        with Image.open(page.images.sheet(project, 0)) as sheet:
             assert sheet.width > 0
     finally:
         page.close()
@@ -249,8 +249,8 @@ def test_visitors_see_no_picture_outside_of_the_project(path: str, outside: bool
     project = Project.open(folder)
     page = PageFiles(tmp_path, outside=outside)
     try:
-        page.opened_image_url(project, 0)
-        with Image.open(page.image_folder(project) / "image-0.webp") as shown:
+        page.images.opened_image_url(project, 0)
+        with Image.open(page.images.folder_of(project) / "image-0.webp") as shown:
             red = np.asarray(shown.convert("RGB"))[10, 10, 0]
     finally:
         page.close()
@@ -269,8 +269,8 @@ def test_an_original_inside_of_the_project_is_shown(tmp_path: Path) -> None:
     assert project.image_path(0, inside=True) == folder / "originals" / "a.png"
     page = PageFiles(tmp_path)
     try:
-        page.opened_image_url(project, 0)
-        with Image.open(page.image_folder(project) / "image-0.webp") as shown:
+        page.images.opened_image_url(project, 0)
+        with Image.open(page.images.folder_of(project) / "image-0.webp") as shown:
             assert shown.size == (200, 100)
     finally:
         page.close()

@@ -14,7 +14,7 @@ from typing import Any
 from tests.large_pictures import blank_png
 
 from inficond.gradio_app.bench.page_client import PageClient, UnexpectedResponse
-from inficond.gradio_app.rpc import INTERNAL_ERROR
+from inficond.gradio_app.error_line import INTERNAL_ERROR
 
 AT_ONCE = 48
 """Requests that a heavy visitor keeps in flight."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from inficond.core import Project
 from inficond.gradio_app.app import build_page
-from inficond.gradio_app.rpc import OUT_OF_MEMORY
+from inficond.gradio_app.error_line import OUT_OF_MEMORY
 
 
 def main(path: Path) -> None:

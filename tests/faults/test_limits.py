@@ -17,7 +17,7 @@ from inficond.core.errors import InputError
 from inficond.core.models.sessions import GraphSession
 from inficond.core.pipeline.build import BuildOptions, build
 from inficond.gradio_app.app import build_page
-from inficond.gradio_app.rpc import INTERNAL_ERROR
+from inficond.gradio_app.error_line import INTERNAL_ERROR
 
 WORKER = Path(__file__).with_name("memory_worker.py")
 

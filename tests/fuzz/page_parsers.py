@@ -19,13 +19,14 @@ from inficond.core.evaluation import SUBSETS
 from inficond.core.models.class_sets import read_classes
 from inficond.gradio_app.access import AccessPolicy, OwnerKey, is_loopback
 from inficond.gradio_app.app import Page, build_page
+from inficond.gradio_app.error_line import INTERNAL_ERROR
 from inficond.gradio_app.guard import RequestGuard
 from inficond.gradio_app.jobs import Job
 from inficond.gradio_app.limits import NOBODY, json_size
 from inficond.gradio_app.new_project import project_options
 from inficond.gradio_app.page_files import PageFiles
 from inficond.gradio_app.routes import ROUTES, RouteTable
-from inficond.gradio_app.rpc import INTERNAL_ERROR, RPC_METHODS
+from inficond.gradio_app.rpc import RPC_METHODS
 from inficond.gradio_app.selection import SCOPES, resolve_selection
 
 SELECTION = {

@@ -23,7 +23,7 @@ def test_nothing_of_a_visit_is_stored(small_project: Project, tmp_path: Path) ->
             session.apply(cls, [{"kind": "mute", "concept": word}])
         export = page.files.new_file("student.onnx")
         export.write_bytes(b"theirs")
-        page.files.register(export, first.token)
+        page.files.register.add(export, first.token)
         page.visitors.sweep(time.monotonic() + 2 * session_registry.IDLE_SECONDS)
         for visitor in visits:
             again, lost = page.visitors.get(visitor.token)

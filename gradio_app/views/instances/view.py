@@ -7,8 +7,8 @@ import numpy as np
 from inficond.core.errors import InputError
 from inficond.core.evaluation.subsets import SUBSETS
 from inficond.gradio_app.comparison import describe_moved
-from inficond.gradio_app.page_files import COLUMNS, PER_SHEET, TILE
 from inficond.gradio_app.presenters import contribution_bars, is_unclear, not_seen_line
+from inficond.gradio_app.project_images import COLUMNS, PER_SHEET, TILE
 from inficond.gradio_app.queries import (
     class_subset_codes,
     describe_filters,
