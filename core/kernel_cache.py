@@ -22,6 +22,8 @@ except (OSError, ValueError, MemoryError, RuntimeWarning, ImportError) as error:
     ) from error
 
 config: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
+prange: Any = numba.prange
+"""Range of a parallel loop. Kernels take it from here, so that they import this module before Numba."""
 if config.DISABLE_JIT:
     raise InputError(
         "NUMBA_DISABLE_JIT is set, so that nothing is compiled and computations would take hours: unset it"

@@ -1,9 +1,8 @@
 """Numba kernels of concept vectors."""
 
 import numpy as np
-from numba import prange
 
-from inficond.core.kernel_cache import cached_njit
+from inficond.core.kernel_cache import cached_njit, prange
 
 
 @cached_njit(
