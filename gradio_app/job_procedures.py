@@ -106,7 +106,8 @@ class JobProcedures:
 
     def start_project(self, visitor: Visitor, request: Request, caller: Caller) -> Payload:
         """Start building a project from uploads, or with the owner key from a folder."""
-        if not self._owner_key.matches(request.get("owner_key")):
+        is_owner = self._owner_key.matches(request.get("owner_key"))
+        if not is_owner:
             self._visitors.check_project_limit(visitor.token)
         source = str((visitor.project.config.get("source") or {}).get("images") or "")
         options, temporary = new_project.project_options(
@@ -125,6 +126,5 @@ class JobProcedures:
                 line += " The project is deleted when your visit ends."
             return {"project": key, "line": line}
 
-        is_owner = self._owner_key.matches(request.get("owner_key"))
         seconds = float("inf") if is_owner else STRANGER_SECONDS
         return self._start(visitor, work, caller, PROJECT_COST, seconds)

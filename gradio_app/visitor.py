@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class PageState(Protocol):
-    """What a visit reads from the registry of visits that holds it; see `VisitorRegistry`."""
+    """The part of `VisitorRegistry` that a visit reads."""
 
     one_history: bool
     files: PageFiles

@@ -38,7 +38,7 @@ RANDOM_VECTORS = "random.npy"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FitData:
-    """What students are fitted to: the words and targets of the n images outside the exam part.
+    """Words and targets of the n images outside the exam part, to which students are fitted.
 
     Parameters
     ----------

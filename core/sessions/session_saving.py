@@ -14,7 +14,7 @@ from inficond.core.sessions.saver import Saver
 from inficond.core.sessions.unsaved_changes import UnsavedChanges
 
 AUTOSAVE_SECONDS = 2.0
-"""How long saving a step waits for a lock."""
+"""Seconds for which saving a step waits for a lock."""
 log = logging.getLogger(__name__)
 
 

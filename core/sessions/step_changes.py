@@ -1,4 +1,4 @@
-"""What a step changed, as its node records it: classes, weights, and metrics before and after."""
+"""Changes by a step, as its node records them: classes, weights, and metrics before and after."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
