@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from inficond.core.cli.output import Output
 from inficond.core.errors import InputError
+from inficond.core.garbage import exclude_loaded
 from inficond.core.serving.ports import open_port
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def serve_project(
     page = build_page(project, local_folders=local, one_history=one_history)
     try:
         url = page.start(host, port, mcp, names)
+        exclude_loaded()
         out.say(f"{project.name}: {page.owner_url}")
         if page.owner_key.value:
             out.say("This address lets you open folders of this machine: do not share it.")

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from inficond.core import Project
+from inficond.core.garbage import exclude_loaded
 from inficond.gradio_app.app import Page, build_page
 
 M_ARENA_MAX = -8
@@ -29,6 +30,7 @@ def serve_space(project: Path) -> None:
     page = build_space_page(project)
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
     page.start(host, int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    exclude_loaded()
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
     page.close()

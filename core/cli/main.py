@@ -18,6 +18,7 @@ from inficond.core.cli.output import Output, complain, discard, prepare_streams
 from inficond.core.errors import Cancelled, InputError, fault_of_library, fault_of_surroundings, one_line
 from inficond.core.extensions import COMMANDS, extensions
 from inficond.core.file_access import in_home
+from inficond.core.garbage import collect_rarely
 from inficond.core.processors import available_processors
 from inficond.core.version import __version__
 
@@ -214,5 +215,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def run_process() -> int:
+    """Run `inficond` in a process of its own; return the exit code."""
+    collect_rarely()
+    return main()
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_process())

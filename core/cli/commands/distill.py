@@ -12,9 +12,6 @@ examples:
 """
 
 import argparse
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,24 +187,10 @@ def _concepts(args: argparse.Namespace) -> str | None:
     return str(ASSETS / BUILT_IN) if given == "paper" and not Path(given).is_file() else given
 
 
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Suspend garbage collection: during imports it finds nothing and takes a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def run(args: argparse.Namespace, out: Output) -> int:
     """Build the project and print the quality of its students on validation images."""
-    with _without_collection():
-        from inficond.core.facade import Project  # noqa: F401  (used by `print_built`)
-        from inficond.core.pipeline.build import build
-        from inficond.core.pipeline.options import BuildOptions
+    from inficond.core.pipeline.build import build
+    from inficond.core.pipeline.options import BuildOptions
 
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers must be at least 1, not {args.workers}")

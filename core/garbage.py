@@ -1,0 +1,25 @@
+"""Garbage collection in the process of a command.
+
+Libraries create some hundred thousand objects that live as long as the process. With Python's thresholds, the
+collections while they are loaded, while a build runs and at the end of the process took a sixth of the time
+of `inficond distill` with images that are encoded already.
+"""
+
+import atexit
+import gc
+
+DEFAULT = gc.get_threshold()
+YOUNG = 10_000
+"""New objects after which the youngest generation is collected."""
+
+
+def collect_rarely() -> None:
+    """Collect after more new objects than by default, and nothing at the end of the process."""
+    gc.set_threshold(YOUNG, *DEFAULT[1:])
+    atexit.register(gc.freeze)
+
+
+def exclude_loaded() -> None:
+    """Exclude all present objects from the collections of a server, which are as frequent as usual again."""
+    gc.freeze()
+    gc.set_threshold(*DEFAULT)
