@@ -181,8 +181,9 @@ def suggest(
     Returns
     -------
     list of Suggestion
-        Best first; empty if no candidate improves the class. The last one combines two or three of the
-        candidates if that gains more than the best of them by `JOINT_GAIN`.
+        Best first, after them those whose gain is not clear and by which something clearly loses; empty if no
+        candidate improves the class. The last one combines two or three of the candidates if that gains more
+        than the best of them by `JOINT_GAIN`.
 
     Raises
     ------
@@ -238,8 +239,13 @@ def suggest(
         for after, candidate in _best_joint(workspace, state, cls, exact, found, judge):
             made = _measured(workspace, state, after, cls, candidate, codes)
             if made is not None and not (harmless and made.costs):
-                return [*suggestions[: count - 1], replace(made, joint=True)]
-    return suggestions
+                return [*_ordered(suggestions[: count - 1]), replace(made, joint=True)]
+    return _ordered(suggestions)
+
+
+def _ordered(suggestions: list[Suggestion]) -> list[Suggestion]:
+    """Return suggestions with those last that gain nothing clear and lose something clear."""
+    return sorted(suggestions, key=lambda one: bool(one.costs) and not one.gain.clear)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,6 +100,15 @@ def test_harmless_suggestions_cost_nothing(make_project: Callable[..., Project])
             assert [c.text for c in s.costs] == [c.text for c in branch.preview(cls, s.actions).costs]
 
 
+def test_suggestions_that_only_lose_clearly_come_last(make_project: Callable[..., Project]) -> None:
+    project = make_project(n=500, link="softmax", lam=0.02, groups=True)
+    branch = project.session()
+    found = [[s for s in branch.suggest(cls, count=8) if not s.joint] for cls in project.classes]
+    doubtful = [[bool(s.costs) and not s.gain.clear for s in each] for each in found]
+    assert any(any(each) and not all(each) for each in doubtful)
+    assert doubtful == [sorted(each) for each in doubtful]
+
+
 def test_a_search_is_cancelled_at_its_next_step(make_project: Callable[..., Project]) -> None:
     branch, progress = make_project(noise=3.0, seed=3).session(), Silent()
     progress.cancel()
