@@ -293,7 +293,7 @@ def suggestion_payload(suggestion: "Suggestion", session: "Session") -> Suggesti
     return {
         "text": spell(suggestion.actions, 3, plain=True),
         "actions": [action_payload(a, suggestion.cls, session) for a in suggestion.actions],
-        "gain": label if gain.clear else "no clear change",
+        "gain": label if gain.clear else "gain unclear",
         "clear": gain.clear,
         "more": f"{spell(suggestion.actions, 12, plain=True)}: {suggestion.effect}{others}",
         "costs": [cost_row(cost) for cost in suggestion.costs],
