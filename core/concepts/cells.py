@@ -7,6 +7,7 @@ only which part of a picture is shown as evidence. Concept values and students u
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,18 @@ class Cells:
         words = np.asarray(words, np.float32)
         flat = words @ self.vectors.reshape(h * w, dim).astype(np.float32).T
         return flat.reshape(*words.shape[:-1], h, w)
+
+
+class CellStore(Protocol):
+    """Cells of thumbnails that outlive the process."""
+
+    def get(self, thumbnail: bytes, part: tuple[float, ...]) -> Cells | None:
+        """Return the cells of a part of a thumbnail, or None."""
+        ...
+
+    def put(self, thumbnail: bytes, part: tuple[float, ...], cells: Cells) -> None:
+        """Keep the cells of a part of a thumbnail."""
+        ...
 
 
 def load_cell_encoder() -> Encoder:

@@ -48,5 +48,10 @@ class CachedCells:
             self._cache.put("cells", self._name, self._basis, {_key(thumbnail, part): both.tobytes()})
 
 
+def open_cell_store(encoder: Encoder) -> CachedCells:
+    """Return the cells in the user's cache of encodings."""
+    return CachedCells(EncodingCache(), encoder)
+
+
 def _key(thumbnail: bytes, part: tuple[float, ...]) -> bytes:
     return hashlib.sha256(repr(part).encode() + b"\0" + thumbnail).digest()

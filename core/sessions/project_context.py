@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import weakref
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ from PIL import Image
 
 from inficond.core.cache import Cache
 from inficond.core.concepts import concept_vectors, load_corpus
-from inficond.core.concepts.cells import ENCODER, Cells, encode_cells, load_cell_encoder
+from inficond.core.concepts.cells import ENCODER, Cells, CellStore, encode_cells, load_cell_encoder
 from inficond.core.concepts.clearness import ClearnessOfWords
 from inficond.core.errors import InputError
 from inficond.core.history.node import Node
@@ -58,10 +59,14 @@ class ProjectContext:
     history_store : History
         The project's history file.
     words : WordEmbeddings
+    open_cell_store : callable or None
+        Opens, for the graph of cells, a store of what it computes. None unless the owner of the machine works
+        on the project, because the store grows with each image that is looked at.
     """
 
     def __init__(self, project: ProjectFolder) -> None:
         self.project = project
+        self.open_cell_store: Callable[[Encoder], CellStore] | None = None
         self._lock = threading.Lock()
         self._map_lock = threading.Lock()
         self._image_map: ImageMap | None = None
@@ -198,15 +203,28 @@ class ProjectContext:
             if not self._shows_cells:
                 return None
             try:
-                made = encode_cells(
-                    self.cell_encoder, self.project.thumbnail_image(row), self.project.crop(row)
-                )
+                made = self._encoded_cells(row)
             except InputError:
                 return None
             return made if made.vectors.shape[:2] == self.project.assignment(row).shape else None
 
         found: Cells | None = self._cells.get(row, make, lambda made: made.nbytes if made else 1)
         return found
+
+    def _encoded_cells(self, row: int) -> Cells:
+        """Return the cells of an image's thumbnail from the store, or encode and keep them."""
+        store, part = self._cell_store, self.project.crop(row)
+        thumbnail = self.project.thumbnail_bytes(row)
+        cells = None if store is None else store.get(thumbnail, part)
+        if cells is None:
+            cells = encode_cells(self.cell_encoder, self.project.thumbnail_image(row), part)
+            if store is not None:
+                store.put(thumbnail, part, cells)
+        return cells
+
+    @cached_property
+    def _cell_store(self) -> CellStore | None:
+        return None if self.open_cell_store is None else self.open_cell_store(self.cell_encoder)
 
     def cells_of(self, rgb: NDArray[np.uint8]) -> Cells | None:
         """Return the encoded cells of a picture (H, W, 3), or None if the encoder is not the embedded one.

@@ -13,8 +13,12 @@ from tests.tiny_models import write_class_folders, write_encoder, write_words_pr
 
 from inficond.core import Project
 from inficond.core.cli.main import main
+from inficond.core.demo import demo_project
 from inficond.core.errors import Cancelled, InputError
+from inficond.core.models.encoder import Encoder
 from inficond.core.onnx_student.export import word_embeddings
+from inficond.core.pipeline.cached_cells import CachedCells
+from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.progress import Silent
 from inficond.core.sessions.examples import example_images
 from inficond.core.sessions.shown_concepts import SUFFIX, WHOLE, example_vector, parse_example
@@ -324,3 +328,25 @@ def test_an_encoder_other_than_the_embedded_one_has_no_cells(project: Project) -
     context = project.session().context
     assert context.cells(0) is None
     assert context.cells_of(np.zeros((32, 32, 3), np.uint8)) is None
+
+
+def test_cells_in_the_store_are_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stored(encoder: Encoder) -> CachedCells:
+        return CachedCells(EncodingCache(tmp_path), encoder)
+
+    first, second = Project.open(demo_project()).context, Project.open(demo_project()).context
+    first.open_cell_store = second.open_cell_store = stored
+    encoded = first.cells(0)
+    assert encoded is not None
+
+    def refuse(*pixels: Any) -> Any:
+        raise InputError("the graph of cells ran again")
+
+    monkeypatch.setattr(second.cell_encoder, "encode", refuse)
+    found = second.cells(0)
+    assert found is not None
+    assert second.cells(1) is None
+    np.testing.assert_array_equal(found.vectors, encoded.vectors)
+    assert found.colours is not None
+    assert encoded.colours is not None
+    np.testing.assert_array_equal(found.colours, encoded.colours)

@@ -23,6 +23,7 @@ from typing import Any
 from inficond.core.cli.command import given_path
 from inficond.core.cli.output import Output, progress_line
 from inficond.core.errors import InputError
+from inficond.core.progress import Progress
 
 SUMMARY = "propose words class by class; accept, reject and add words; find concepts without words"
 MOST_ADDED = 200
@@ -92,10 +93,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print proposals, or take the steps."""
     from inficond.core.facade import Project
+    from inficond.core.pipeline.cached_cells import open_cell_store
 
     if args.most is not None and args.most < 1:
         raise InputError(f"--most must be at least 1, not {args.most}")
     project = Project.open(args.project)
+    project.context.open_cell_store = open_cell_store
     changes = (args.accept, args.reject, args.add, args.rename, args.by_example)
     if any((*changes, args.show, args.not_like, args.name)):
         return _change(project, args, out)
@@ -114,7 +117,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.say(f"  {one.text}")
     sheet = None if args.no_sheet else args.sheet or project.path / "words.html"
     if sheet is not None:
-        _write_sheet(session, proposals, sheet)
+        with progress_line(out) as progress:
+            _write_sheet(session, proposals, sheet, progress)
         out.say(f"contact sheet: {sheet}")
     out.say(f'choose with:  inficond words {args.project} --accept W --reject W --add "W of your own"')
     out.result(
@@ -123,13 +127,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _write_sheet(session: Any, proposals: Sequence[Any], sheet: Path) -> None:
+def _write_sheet(session: Any, proposals: Sequence[Any], sheet: Path, progress: Progress) -> None:
     from inficond.core.atomic_io import replacing
     from inficond.core.report.contact_sheet import contact_sheet
     from inficond.core.sessions.examples import example_images
     from inficond.core.sessions.word_proposals import CROPS
 
-    text = contact_sheet(session, proposals, lambda one: example_images(session, one.word, CROPS, one.cls))
+    def examples(proposal: Any) -> list[int]:
+        progress.advance()
+        return example_images(session, proposal.word, CROPS, proposal.cls)
+
+    progress.start("looking for examples", len(proposals))
+    text = contact_sheet(session, proposals, examples)
     with replacing(sheet) as file:
         file.write(text.encode())
 
