@@ -22,6 +22,20 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads /proc"),
 ]
 SHARDS = 8
+ANSWER_SECONDS = 8
+"""Time in which a cluster must answer that the product gives as `inficond.cluster.connection.ANSWER_SECONDS`.
+
+A shorter one: where nothing answers, a command waits that long.
+"""
+PATCHED = """
+import sys
+import inficond.cluster.connection
+import inficond.core.version
+from inficond import cluster, core
+{change}
+from inficond.core.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +78,7 @@ def test_two_actors_one_of_which_is_killed_make_the_arrays_of_one_process(
 
 def test_workers_of_another_version_are_left_out(tiny: Any, inside: list[str], tmp_path: Path) -> None:
     command = ray_runs.arguments(tiny, tiny.photos, tmp_path / "out", "--engine", "ray")
-    program = (
-        "import sys; import inficond.core.version as v; v.__version__ = '9.9'; "
-        "from inficond.core.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    )
+    program = PATCHED.format(change="core.version.__version__ = '9.9'")
     run = ray_runs.started([sys.executable, "-c", program, *command[3:]], inside)
     _, error = run.communicate(timeout=300)
     assert run.returncode == 2
@@ -85,7 +96,10 @@ def test_an_address_that_does_not_answer_is_one_line(tiny: Any, tmp_path: Path, 
         command = ray_runs.arguments(
             tiny, tiny.photos, tmp_path / "out", "--engine", "ray", "--address", address
         )
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        program = PATCHED.format(change=f"cluster.connection.ANSWER_SECONDS = {ANSWER_SECONDS}")
+        done = subprocess.run(
+            [sys.executable, "-c", program, *command[3:]], capture_output=True, text=True, timeout=300
+        )
     assert done.returncode == 2
     assert address in done.stderr.splitlines()[-1]
     assert "correct --address" in done.stderr.splitlines()[-1]
