@@ -1,5 +1,6 @@
 """Fixtures of all tests, and their distribution over processes."""
 
+import gc
 import json
 import os
 import subprocess
@@ -25,8 +26,19 @@ the solver took three times their processor time. `OMP_NUM_THREADS` would change
 """
 
 
+COLLECTION = (20_000, 20, 50)
+"""Thresholds of the garbage collector in processes of tests.
+
+These hold millions of objects of libraries and of collected tests, which never become garbage.
+"""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Set a separate cache folder for this run, and compile the kernels; its workers inherit both."""
+    """Set a separate cache folder for this run, and compile the kernels; its workers inherit both.
+
+    Every process collects garbage less often.
+    """
+    gc.set_threshold(*COLLECTION)
     if not hasattr(config, "workerinput"):
         cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
         os.environ["INFICOND_CACHE"] = cache.name
@@ -35,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
             for name, value in ONE_THREAD.items():
                 os.environ.setdefault(name, value)
             compile_kernels()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules and the collected tests from the collector's passes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
