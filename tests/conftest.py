@@ -36,9 +36,13 @@ These hold millions of objects of libraries and of collected tests, which never 
 def pytest_configure(config: pytest.Config) -> None:
     """Set a separate cache folder for this run, and compile the kernels; its workers inherit both.
 
-    Every process collects garbage less often.
+    Every process collects garbage less often. Bytecode of this checkout is kept, also where
+    PYTHONDONTWRITEBYTECODE is set: tests start hundreds of processes, each of which would compile every
+    module that it imports.
     """
     gc.set_threshold(*COLLECTION)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
         cache = tempfile.TemporaryDirectory(prefix="inficond-tests-")
         os.environ["INFICOND_CACHE"] = cache.name
