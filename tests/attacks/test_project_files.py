@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,15 +215,16 @@ def test_a_table_cut_at_every_tenth_byte_is_refused(tmp_path: Path) -> None:
 
 
 HUGE = {
-    "bilevel PNG": blank_png(30_000, 30_000),
-    "grey PNG": blank_png(20_000, 9_000, 8),
-    "just above the limit": png((1_025, 10)),
+    "bilevel PNG": partial(blank_png, 30_000, 30_000),
+    "grey PNG": partial(blank_png, 20_000, 9_000, 8),
+    "just above the limit": partial(png, (1_025, 10)),
 }
+"""Functions that make a picture, which takes more than a second."""
 
 
 @pytest.mark.parametrize("kind", HUGE)
 def test_a_thumbnail_of_huge_size_is_not_decoded(kind: str, tmp_path: Path) -> None:
-    folder = make(tmp_path / "project", thumbnails=[HUGE[kind], *[png()] * (N - 1)])
+    folder = make(tmp_path / "project", thumbnails=[HUGE[kind](), *[png()] * (N - 1)])
     project = Project.open(folder)
     assert "000.pack" in refusal(lambda: project.thumbnail_image(0))
     assert project.thumbnail_image(1).size == SIZE
