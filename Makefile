@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
+# Processes of `make test`: one more than two processors, because a quarter of the time tests wait.
+TESTERS ?= 3
 
 .PHONY: demo test hermetic lint types js docs check nightly reliability floors lock sbom runtime dist space clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.run ## open the page on the built-in demo
 	$(BIN)/inficond demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests
-	$(BIN)/python -m pytest -m "not nightly" -n auto --maxprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n $(TESTERS) $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

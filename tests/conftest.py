@@ -195,19 +195,35 @@ def make_project(tmp_path: Path) -> "Callable[..., Project]":
 
 
 TOGETHER = {
-    "app": "pages", "attacks": "attacks", "browser": "pages", "report": "pages",
-    "bench": "repository", "docs": "repository", "faults": "repository", "repo": "repository",
-    "spaces": "repository",
+    "browser": "pages", "report": "pages",
+    "docs": "repository", "repo": "repository", "spaces": "repository",
+    "attacks": "attacks", "faults": "faults", "app": "app",
 }  # fmt: skip
-"""Folders whose tests run in one process, because browsers share an event loop, and builds the repository."""
+"""Folders whose tests run in one process, by the name of their place.
+
+Browsers share an event loop, builds the repository, and the tests of a folder its samples.
+"""
+FIRST = list(dict.fromkeys(TOGETHER.values()))
+"""Places that begin first, the longest before the others; single files fill the rest."""
+
+
+def place_of(nodeid: str) -> str:
+    """Return what runs in one process with a test: a place of `TOGETHER`, or the file."""
+    file = nodeid.split("::", 1)[0]
+    return TOGETHER.get(Path(file).parts[1], file)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests of a worker by the beginning of their places."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: FIRST.index(p) if (p := place_of(item.nodeid)) in FIRST else len(FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return a scheduler that runs the tests of a file, and of the folders of `TOGETHER`, in one process.
+    """Return a scheduler that runs the tests of a place in one process, and takes places in their order.
 
-    Places are taken in the order of their folders: the three large ones come first, and single files fill
-    the rest. In the order of their numbers of tests, one process waited for the browser at the end.
+    In the order of their numbers of tests, one process waited for the browser at the end.
 
     Marks of the kind `xdist_group` do not work: pytest-xdist 3.8 writes them to a field that pytest 9.2
     ignores.
@@ -216,8 +232,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByPlace(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            place = nodeid.split("::", 1)[0]
-            return TOGETHER.get(Path(place).parts[1], place)
+            return place_of(nodeid)
 
     config.option.loadscopereorder = False
     return ByPlace(config, log)
