@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 from tests.tools.compile_kernels import compile_kernels
@@ -26,6 +27,8 @@ the solver took three times their processor time. `OMP_NUM_THREADS` would change
 """
 
 
+hypothesis.settings.register_profile("processes", deadline=10_000)
+hypothesis.settings.load_profile("processes")  # 200 ms, the default, can pass while other processes compute
 COLLECTION = (20_000, 20, 50)
 """Thresholds of the garbage collector in processes of tests.
 
