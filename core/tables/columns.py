@@ -315,8 +315,9 @@ def _wide(
     unused: dict[int, tuple[Column, str]],
     table: RawTable | None = None,
 ) -> Roles:
+    chosen = set(classes)
     for column in rest:
-        if column not in classes:
+        if column not in chosen:
             unused.setdefault(column.position, (column, "not among the classes"))
     if not classes and table is not None:
         shown = ", ".join(c.shown for c, _ in unused.values()) or "nothing else"
