@@ -96,7 +96,7 @@ def refuse_score_beside_probabilities(
         extras += [range(i, len(cells)) for i in last if i > 1]
         if extras and all(found == extras[0] for found in extras):
             extra = [columns[i] for i in extras[0]]
-            kept = ", ".join(column.name for column in columns if column not in extra)
+            kept = ", ".join(c.name for i, c in enumerate(columns) if i not in extras[0])
             shown = f"columns {', '.join(repr(c.name) for c in extra):.200}"
             shown = extra[0].shown if len(extra) == 1 else shown
             raise InputError(

@@ -95,10 +95,10 @@ def find_roles(table: RawTable, purpose: Purpose, options: TableOptions | None =
     if options.class_columns:
         chosen = [named_column(table, (name,), "--class-columns") for name in options.class_columns]
         return _wide(image, [c for c in chosen if c is not None], rest, unused)
-    for column in list(rest):
+    for column in rest:
         if names.is_index_column(column.name) and (not column.name or contents[column].whole):
             unused[column.position] = column, "row numbers"
-            rest.remove(column)
+    rest = [c for c in rest if c.position not in unused]
     label = named_column(table, options.label_columns, "--label-column")
     value = named_column(table, options.probability_columns, "--probability-column")
     named = [c for c in rest if normal_name(c.name) in names.CLASS_COLUMNS]

@@ -176,13 +176,14 @@ def _chunks(
 ) -> Iterator[tuple[Any, ColumnChunk]]:
     """Yield columns of the schema, each with its chunk of each row group."""
     schema = file.metadata.schema
+    wanted, fields = frozenset(columns or ()), tuple(f"{name}." for name in columns or ())
     for group in groups:
         if len(group) != len(schema):
             raise ValueError(f"a row group has {len(group):,} columns, and the schema {len(schema):,}")
         for i, chunk in enumerate(group):
             column = schema.column(i)
             name = column.path
-            if columns is None or any(name == wanted or name.startswith(f"{wanted}.") for wanted in columns):
+            if columns is None or name in wanted or name.startswith(fields):
                 yield column, chunk
 
 

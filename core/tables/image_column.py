@@ -43,7 +43,8 @@ def image_column(
             f"{table.path} has no header: its first line is {shown}; put a line like image,class,probability "
             "above it"
         )
-    columns = [c for c in table.columns if c not in _given_others(table, options)]
+    others = _given_others(table, options)
+    columns = [c for c in table.columns if c not in others]
     known = [c for c in columns if normal_name(c.name) in names.IMAGE_COLUMNS]
     strong = [c for c in known if normal_name(c.name) not in names.WEAK_IMAGE_COLUMNS]
     strong = [c for c in strong if not contents[c].numeric] or strong
@@ -99,6 +100,6 @@ def _with_paths(table: RawTable, column: Column) -> Column:
     return column
 
 
-def _given_others(table: RawTable, options: TableOptions) -> list[Column]:
+def _given_others(table: RawTable, options: TableOptions) -> set[Column]:
     wanted = (*options.label_columns, *options.probability_columns, *options.class_columns)
-    return [c for name in wanted if (c := table.named([name])) is not None]
+    return {c for name in wanted if (c := table.named([name])) is not None}

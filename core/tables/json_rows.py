@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,8 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object; refuse a key that is there twice, of which JSON readers keep the last value only."""
     made = dict(pairs)
     if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"the key {next(k for k in keys if keys.count(k) > 1)!r:.80} is there twice in an object"
-        )
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {twice!r:.80} is there twice in an object")
     return made
 
 

@@ -48,7 +48,7 @@ def expand_nested(table: RawTable, options: TableOptions) -> tuple[RawTable, Rol
         return None
     image = image_column(table, options)
     nested = [c for c in table.columns if c is not image and _holds_structures(c)]
-    plain = [c for c in table.columns if c is not image and c not in nested]
+    plain = {*table.columns} - {image, *nested}
     if not nested or any(map(_is_class_or_value, plain)):
         return None
     cells = {c.position: [_parsed(value) for value in c.values] for c in nested}

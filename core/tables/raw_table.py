@@ -133,11 +133,19 @@ class RawTable:
             place = f"line {record_line(self.text, self.dialect, row)}"
         return f"{self.path} {place}" + ("" if column is None else f", {column.shown}")
 
+    @cached_property
+    def _folded(self) -> dict[str, list[Column]]:
+        """Columns by name in lower case."""
+        found: dict[str, list[Column]] = {}
+        for column in self.columns:
+            found.setdefault(column.name.casefold(), []).append(column)
+        return found
+
     def named(self, names: Sequence[str]) -> Column | None:
         """Return the first column that has one of these names, regardless of case where that is unique."""
         for name in names:
-            exact = [c for c in self.columns if c.name == name.strip()]
-            folded = [c for c in self.columns if c.name.casefold() == name.strip().casefold()]
+            folded = self._folded.get(name.strip().casefold(), [])
+            exact = [c for c in folded if c.name == name.strip()]
             if exact or len(folded) == 1:
                 return (exact or folded)[0]
         return None
