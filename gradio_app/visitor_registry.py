@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,35 @@ IDLE_SECONDS = 30 * 60.0
 MAX_SHARED = 1000
 """Values in the cache that all visitors share."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class OfferedProject:
+    """A project that the page offers, and what belongs to it.
+
+    Parameters
+    ----------
+    project : Project
+    reader : Visitor
+        Reads the session that all visits without a session of their own share.
+    sessions : SessionRegistry
+        Sessions of the visits to the project.
+    owners : set of str or None
+        Tokens of the visits that may open it; None if all may.
+    folder : Path or None
+        Temporary folder of the project, which is deleted when the visits of its owners end; None if the
+        project is kept.
+    """
+
+    project: "Project"
+    reader: Visitor
+    sessions: SessionRegistry
+    owners: set[str] | None
+    folder: Path | None
+
+    def may_open(self, token: str) -> bool:
+        """Return whether the holder of a token may open the project."""
+        return self.owners is None or token in self.owners
 
 
 class VisitorRegistry:
@@ -67,14 +97,10 @@ class VisitorRegistry:
         self._prepare = prepare
         self._threads = BackgroundThreads()
         self.one_history = one_history
-        self.projects: dict[str, Project] = {}
+        self.projects: dict[str, OfferedProject] = {}
         self.files = files
         self._store = store
-        self._sessions: dict[str, SessionRegistry] = {}
-        self._owners: dict[str, set[str]] = {}
-        self._temporary: dict[str, Path] = {}
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
-        self._readers: dict[str, Visitor] = {}
         self._saves = True
         self._cache = Cache(MAX_SHARED)
         self._lock = threading.Lock()  # of the tables; never held while a store is read or written
@@ -109,15 +135,15 @@ class VisitorRegistry:
     def disable_saving(self) -> None:
         """Save no visits, so that nothing of a visit is left on disk."""
         self._saves = False
-        for sessions in self._sessions.values():
-            sessions.saves = False
+        for offered in list(self.projects.values()):
+            offered.sessions.saves = False
 
     # -- projects
 
     @property
     def default_project(self) -> "Project":
         """The project that new visitors see."""
-        return self.projects[self.default_key]
+        return self.projects[self.default_key].project
 
     def add(self, project: "Project", owner: str | None = None, folder: Path | None = None) -> str:
         """Offer a project; return its key.
@@ -130,29 +156,24 @@ class VisitorRegistry:
         folder : Path, optional
             Temporary folder of the project, which is deleted when the visits of its owner end.
         """
+        shared = project.session("main" if self.one_history else None)
+        shared.history.read_only = not self.one_history
         if folder is not None:
             self.files.register.remove(folder)  # it is deleted with the last visit of its project
         with self._lock:
             for key, known in self.projects.items():
-                if known.path == project.path:
-                    if owner is not None and key in self._owners:
-                        self._owners[key].add(owner)
+                if known.project.path == project.path:
+                    if owner is not None and known.owners is not None:
+                        known.owners.add(owner)
                     return key
             key = f"p{self._added}"
             self._added += 1
-            self.projects[key] = project
-            if owner is not None:
-                self._owners[key] = {owner}
-            if folder is not None:
-                self._temporary[key] = folder
+            reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
+            reader.use_session(shared)
             sessions = SessionRegistry(project.context, self._store, most=SESSIONS.total, autosave=True)
             sessions.saves = self._saves and folder is None
-            self._sessions[key] = sessions
-        reader = Visitor(key, "", project, self, cache_size=MAX_SHARED)
-        shared = project.session("main" if self.one_history else None)
-        shared.history.read_only = not self.one_history
-        reader.use_session(shared)
-        self._readers[key] = reader
+            owners = None if owner is None else {owner}
+            self.projects[key] = OfferedProject(project, reader, sessions, owners, folder)
         self.files.images.start_sheets(project)
         self._threads.start("inficond-warm", lambda: self._prepare(reader, self._threads))
         return key
@@ -166,18 +187,17 @@ class VisitorRegistry:
             Too many such projects are open.
         """
         with self._lock:
-            own = sum(token in self._owners.get(key, ()) for key in self._temporary)
+            temporary = [offered for offered in self.projects.values() if offered.folder is not None]
+            own = sum(offered.may_open(token) for offered in temporary)
         if own >= PROJECTS.per_visit:
             raise InputError(f"a visitor can build {own} projects from uploads; end this visit to build more")
-        if len(self._temporary) >= PROJECTS.total:
+        if len(temporary) >= PROJECTS.total:
             raise InputError("too many projects from uploads are open: try again in half an hour")
 
     def available_projects(self, token: str) -> "dict[str, Project]":
         """Return the projects that the holder of a token may open."""
         with self._lock:
-            return {
-                k: p for k, p in self.projects.items() if k not in self._owners or token in self._owners[k]
-            }
+            return {key: one.project for key, one in self.projects.items() if one.may_open(token)}
 
     def open_project(self, visitor: Visitor, key: Any) -> Visitor:
         """Start a new visit to a project; the earlier visit continues under its own token.
@@ -192,9 +212,9 @@ class VisitorRegistry:
         opened = self._begin(key, visitor.address)
         opened.is_owner = visitor.is_owner
         with self._lock:
-            for owners in self._owners.values():
-                if visitor.token in owners:
-                    owners.add(opened.token)
+            for offered in self.projects.values():
+                if offered.owners is not None and visitor.token in offered.owners:
+                    offered.owners.add(opened.token)
         return opened
 
     # -- visits
@@ -231,7 +251,7 @@ class VisitorRegistry:
         key = self._saved_key(valid) if valid and known is None else None
         if key is None or valid is None:
             return self._begin(self.default_key, address), valid is not None
-        visitor = Visitor(key, valid, self.projects[key], self, address)
+        visitor = Visitor(key, valid, self.projects[key].project, self, address)
         if not self._resume(visitor):
             return self._begin(self.default_key, address), True
         with self._lock:
@@ -251,13 +271,13 @@ class VisitorRegistry:
 
     def _saved_key(self, token: str) -> str | None:
         """Return the key of the project in whose store a visit is saved."""
-        for key, sessions in list(self._sessions.items()):
-            if sessions.saves and sessions.store.head(token) is not None:
+        for key, offered in list(self.projects.items()):
+            if offered.sessions.saves and offered.sessions.store.head(token) is not None:
                 return key
         return None
 
     def _begin(self, key: str, address: str) -> Visitor:
-        visitor = Visitor(key, secrets.token_urlsafe(12), self.projects[key], self, address)
+        visitor = Visitor(key, secrets.token_urlsafe(12), self.projects[key].project, self, address)
         with self._lock:
             self._visitors[visitor.token] = visitor
             surplus = len(self._visitors) - VISITS.total
@@ -269,20 +289,20 @@ class VisitorRegistry:
 
     def begin_session(self, visitor: Visitor) -> Session:
         """Begin the session of a visit."""
-        return self._sessions[visitor.key].open(visitor.token, visitor.address, new=True)
+        return self.projects[visitor.key].sessions.open(visitor.token, visitor.address, new=True)
 
     def _refresh(self, visitor: Visitor) -> bool:
         """Keep the session of a visit in memory, or resume it; return false if it has expired."""
-        if not visitor.has_session or self._sessions[visitor.key].touch(visitor.token) is not None:
+        if not visitor.has_session or self.projects[visitor.key].sessions.touch(visitor.token) is not None:
             return True
         if not visitor.has_steps:
             visitor.use_session(None)
             return True
-        return self._sessions[visitor.key].saves and self._resume(visitor)
+        return self.projects[visitor.key].sessions.saves and self._resume(visitor)
 
     def _resume(self, visitor: Visitor) -> bool:
         """Load the saved session of a visit; return false if there is none."""
-        session = self._sessions[visitor.key].open(visitor.token, visitor.address)
+        session = self.projects[visitor.key].sessions.open(visitor.token, visitor.address)
         if session.token != visitor.token:
             return False
         visitor.use_session(session)
@@ -290,12 +310,14 @@ class VisitorRegistry:
 
     def shared_session(self, key: str) -> Session:
         """Return the session that all visits to a project without a session of their own read."""
-        return self._readers[key].session
+        return self.projects[key].reader.session
 
     def shared_reader(self, visitor: Visitor) -> Visitor:
         """Return the visitor whose caches serve a visit: a shared one at the node where visits begin."""
-        reader = self._readers.get(visitor.key, visitor)
-        return reader if reader.session.node == visitor.session.node else visitor
+        offered = self.projects.get(visitor.key)
+        if offered is None or offered.reader.session.node != visitor.session.node:
+            return visitor
+        return offered.reader
 
     def cached_for_all(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return a cached value that is the same for every visitor; make it if necessary."""
@@ -312,8 +334,8 @@ class VisitorRegistry:
             Time of `time.monotonic`.
         """
         moment = time.monotonic() if now is None else now
-        for sessions in list(self._sessions.values()):
-            sessions.drop_idle(moment)
+        for offered in list(self.projects.values()):
+            offered.sessions.drop_idle(moment)
         self._save_again()
         with self._lock:
             ended = [token for token, v in self._visitors.items() if self._is_over(v, moment)]
@@ -321,8 +343,7 @@ class VisitorRegistry:
                 del self._visitors[token]
         for token in ended:
             self.files.end_visit(token)
-        for key in self._abandoned_projects():
-            self._remove_project(key)
+        self._remove_abandoned()
         self.files.sweep(now)
 
     def _save_again(self) -> None:
@@ -337,32 +358,37 @@ class VisitorRegistry:
                     LOG.warning("a visit could not be saved; this is retried: %s", error)
 
     def _is_over(self, visitor: Visitor, moment: float) -> bool:
+        offered = self.projects.get(visitor.key)
+        if offered is None:
+            return True
         if visitor.has_session:
-            return visitor.token not in self._sessions[visitor.key]
-        forgetful = not self.one_history or visitor.key in self._temporary
+            return visitor.token not in offered.sessions
+        forgetful = not self.one_history or offered.folder is not None
         return visitor.used <= moment - (IDLE_SECONDS if forgetful else KEEP_SECONDS)
 
-    def _abandoned_projects(self) -> list[str]:
+    def _remove_abandoned(self) -> None:
+        """Delete the temporary projects whose owners' visits have ended."""
         with self._lock:
-            return [k for k in self._temporary if not self._owners.get(k, set()) & self._visitors.keys()]
-
-    def _remove_project(self, key: str) -> None:
-        with self._lock:
-            project, folder = self.projects.pop(key), self._temporary.pop(key)
-            sessions = self._sessions.pop(key)
-            self._owners.pop(key, None)
-            self._readers.pop(key, None)
-            self._cache.remove(lambda cached: cached[0] == key)
-        sessions.close()
-        self.files.images.forget(project)
-        shutil.rmtree(folder, ignore_errors=True)
+            live = self._visitors.keys()
+            abandoned = {
+                key: (offered, offered.folder)
+                for key, offered in self.projects.items()
+                if offered.folder is not None and live.isdisjoint(offered.owners or ())
+            }
+            for key in abandoned:
+                del self.projects[key]
+            self._cache.remove(lambda cached: cached[0] in abandoned)
+        for offered, folder in abandoned.values():
+            offered.sessions.close()
+            self.files.images.forget(offered.project)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def check_saving(self) -> str | None:
         """Return why steps cannot be saved, or None; makes an empty transaction of the history file."""
-        return self._sessions[self.default_key].check_saving()
+        return self.projects[self.default_key].sessions.check_saving()
 
     def close(self) -> None:
         """Save all visits and end the background threads."""
-        for sessions in list(self._sessions.values()):
-            sessions.close()
+        for offered in list(self.projects.values()):
+            offered.sessions.close()
         self._threads.close()

@@ -125,7 +125,7 @@ def test_a_private_project_is_available_to_its_owner_only(
     assert key not in guest.available_projects
     with pytest.raises(InputError, match="choose another"):
         visitors.open_project(guest, key)
-    assert visitors.open_project(owner, key).project.path == visitors.projects[key].path
+    assert visitors.open_project(owner, key).project.path == visitors.projects[key].project.path
 
 
 def test_every_part_of_every_view_is_json_and_bad_requests_are_one_line(rpc: RpcServer) -> None:
