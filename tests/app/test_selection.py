@@ -166,6 +166,8 @@ def test_visits_without_steps_share_parts_and_a_step_changes_only_its_own_visit(
     monkeypatch.setattr("inficond.gradio_app.rpc.view_parts", lambda: parts)
     shared = sorted(name for name, part in parts.items() if part.shared and not part.slow)
     assert shared == ["influence.rows", "instances.gallery", "performance.table", "tuning.state"]
+    for number in range(2):  # parts list the sheets that exist, and a thread makes them
+        rpc.visitors.files.images.sheet(rpc.visitors.default_project, number)
     one, other = (json.loads(rpc.answer("hello", {})) for _ in range(2))
     assert one["token"] != other["token"]
     assert one["parts"] == other["parts"]
