@@ -1,5 +1,6 @@
 """Messages for visitors about exceptions: one line each, and a log entry for a fault of the program."""
 
+import errno
 import logging
 
 from inficond.core.errors import Cancelled, InputError
@@ -8,6 +9,7 @@ LOG = logging.getLogger("inficond.page")
 INTERNAL_ERROR = "Internal error. It was logged. Your work is kept: try again."
 OUT_OF_MEMORY = "The server is out of memory. Your work is kept: try again in a moment."
 DISK_FULL = "The server has no disk space left. Your work is kept: try again later."
+_NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # the disk or the user's quota is full
 
 
 def error_line(error: BaseException, what: str) -> str:
@@ -16,7 +18,7 @@ def error_line(error: BaseException, what: str) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
         LOG.error("%s failed: no disk space left", what)
         return DISK_FULL
     LOG.error("%s failed", what, exc_info=error)
