@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inficond.core.errors import InputError, StorageBusy, StorageError
@@ -27,6 +28,15 @@ LOCK_SECONDS = 5.0
 """How long saving a session waits for a lock; it is tried again later."""
 EXPIRE_SECONDS = 3600.0
 """Interval at which expired visits are looked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Live:
+    """A session in memory, when it was last used, and the network address of its visitor."""
+
+    session: Session
+    used: float
+    address: str
 
 
 class SessionRegistry:
@@ -71,9 +81,8 @@ class SessionRegistry:
         self.saves = True
         self._idle, self._keep, self._most, self._clock = idle, keep, most, clock
         self._autosave = autosave
-        self._live: OrderedDict[str, tuple[Session, float]] = OrderedDict()
-        self._leaving: OrderedDict[str, Session] = OrderedDict()  # removed from `_live`, not saved yet
-        self._addresses: dict[str, str] = {}  # of the live sessions' visitors
+        self._live: OrderedDict[str, _Live] = OrderedDict()
+        self._leaving: OrderedDict[str, _Live] = OrderedDict()  # removed from `_live`, not saved yet
         self._lock = threading.Lock()  # of these tables; never held while a file is read or written
         self._saving = threading.Lock()  # held by the thread that saves
         self._expired = -float("inf")
@@ -111,7 +120,8 @@ class SessionRegistry:
         if token == MAIN:
             raise InputError("a visitor cannot open the project's own history")
         self._collect_idle(self._clock())
-        session = self._in_memory(token)
+        known = self._in_memory(token)
+        session = None if known is None else known.session
         if session is None and token and new:
             session = Session(self._context, token, who=VISITOR, store=self.store, new=True)
         elif session is None and token:
@@ -125,13 +135,12 @@ class SessionRegistry:
             session = Session(self._context, who=VISITOR, store=self.store)
         with self._lock:
             if session.token in self._live:  # another thread was faster
-                session = self._live[session.token][0]
+                session = self._live[session.token].session
             self._leaving.pop(session.token, None)
             session.saving.autosave = self._autosave and self.saves
             session.history.max_steps = MOST_STEPS_EACH
-            self._live[session.token] = (session, self._clock())
+            self._live[session.token] = _Live(session, self._clock(), address)
             self._live.move_to_end(session.token)
-            self._addresses[session.token] = address
             while len(self._live) > self._most or (len(self._live) > 1 and self._steps() > MOST_STEPS):
                 self._remove(self._least_needed(session.token))
         if self._leaving:
@@ -140,14 +149,12 @@ class SessionRegistry:
 
     def _steps(self) -> int:
         """Return the number of steps in memory; the caller holds the lock."""
-        return sum(session.history.step_count for session, _ in self._live.values())
+        return sum(live.session.history.step_count for live in self._live.values())
 
     def touch(self, token: str) -> Session | None:
         """Return the session of a token if it is in memory, marked as just used."""
-        session = self._in_memory(token)
-        if session is None:
-            return None
-        return self.open(token, self._addresses.get(token, ""), new=True)
+        known = self._in_memory(token)
+        return None if known is None else self.open(token, known.address, new=True)
 
     def check_saving(self, wait: float = LOCK_SECONDS) -> str | None:
         """Return why sessions cannot be saved, or None; makes an empty transaction of the store.
@@ -167,33 +174,31 @@ class SessionRegistry:
         except InputError:
             return "the history file cannot be written"
 
-    def _in_memory(self, token: str | None) -> Session | None:
+    def _in_memory(self, token: str | None) -> _Live | None:
         if token is None:
             return None
         with self._lock:
-            return self._live[token][0] if token in self._live else self._leaving.get(token)
+            return self._live.get(token) or self._leaving.get(token)
 
     def _least_needed(self, but: str) -> str:
         """Return the session to remove from memory; see `most`."""
-        others = [token for token in self._live if token != but]
-        saved = next((token for token in others if not self._live[token][0].changed), None)
+        others = {token: live for token, live in self._live.items() if token != but}
+        saved = next((token for token, live in others.items() if not live.session.changed), None)
         if saved is not None:
             return saved
-        addresses = Counter(self._addresses.get(token, "") for token in others)
-        busiest = addresses.most_common(1)[0][0]
-        return next(token for token in others if self._addresses.get(token, "") == busiest)
+        busiest = Counter(live.address for live in others.values()).most_common(1)[0][0]
+        return next(token for token, live in others.items() if live.address == busiest)
 
     def _remove(self, token: str) -> None:
         """Move a session from memory to those that are to be saved; the caller holds the lock."""
-        session, _ = self._live.pop(token)
-        self._addresses.pop(token, None)
-        if self.saves and (session.changed or session.saving.saved):
-            self._leaving[token] = session
+        live = self._live.pop(token)
+        if self.saves and (live.session.changed or live.session.saving.saved):
+            self._leaving[token] = live
 
     def _collect_idle(self, moment: float) -> int:
         with self._lock:
             limit = moment - self._idle
-            idle = [token for token, (_, used) in self._live.items() if used <= limit]
+            idle = [token for token, live in self._live.items() if live.used <= limit]
             for token in idle:
                 self._remove(token)
             return len(idle)
@@ -206,29 +211,30 @@ class SessionRegistry:
             end = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
             for token in tokens:
                 with self._lock:
-                    session = self._leaving.get(token)
-                if session is None:  # its visitor came back
+                    leaving = self._leaving.get(token)
+                if leaving is None:  # its visitor came back
                     continue
                 try:
-                    session.save(wait=max(0.0, end - time.monotonic()))
+                    leaving.session.save(wait=max(0.0, end - time.monotonic()))
                 except StorageError as error:
                     if not isinstance(error, StorageBusy):
                         log.warning("a visit could not be saved and stays in memory: %s", error)
-                    self._take_back(token, session)
+                    self._take_back(token, leaving)
                 else:
                     with self._lock:
-                        if self._leaving.get(token) is session and not session.changed:
+                        if self._leaving.get(token) is leaving and not leaving.session.changed:
                             del self._leaving[token]
 
-    def _take_back(self, token: str, session: Session) -> None:
+    def _take_back(self, token: str, leaving: _Live) -> None:
         """Return a session to memory, as if it had just been used, unless there is no room."""
         with self._lock:
             if self._leaving.pop(token, None) is None:
                 return
             if len(self._live) >= self._most:
-                log.error("a visit of %d steps is lost: the disk cannot be written", len(session.tree()) - 1)
+                steps = len(leaving.session.tree()) - 1
+                log.error("a visit of %d steps is lost: the disk cannot be written", steps)
                 return
-            self._live[token] = (session, self._clock())
+            self._live[token] = replace(leaving, used=self._clock())
 
     def drop(self, token: str) -> None:
         """Save a session and remove it from memory; no effect where it is not there."""

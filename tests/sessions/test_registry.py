@@ -111,6 +111,24 @@ def test_visits_without_steps_are_evicted_first(project: Project) -> None:
     assert all(registry.open(visit.token) is visit for visit in visits)
 
 
+def test_a_visit_keeps_its_address_when_it_cannot_be_saved(
+    project: Project, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: visits that returned to memory had no address, so the oldest one was removed."""
+    monkeypatch.setattr("inficond.core.sessions.session_registry.LOCK_SECONDS", 0.1)
+    now = 0.0
+    registry = SessionRegistry(project.context, idle=60, most=3, clock=lambda: now)
+    alone, first, second = (registry.open(address=address) for address in ("a", "b", "b"))
+    for visit in (alone, first, second):
+        visit.apply("boat", STEP)
+    now = 61.0
+    registry.drop_idle()
+    locked.execute("ROLLBACK")
+    registry.open(address="c")
+    assert [visit.token in registry for visit in (alone, first, second)] == [True, False, True]
+    registry.close()
+
+
 def test_a_save_writes_only_what_is_new(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: each save wrote all nodes of the project again, under the visitor's token."""
     visit = project.session()
