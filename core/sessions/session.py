@@ -34,7 +34,7 @@ from inficond.core.tuning.columns import Columns
 from inficond.core.tuning.cost_search import find_costs
 from inficond.core.tuning.overrides import checked_overrides, merged
 from inficond.core.tuning.preview import Preview, compare_states, preview_replicates
-from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, refit
+from inficond.core.tuning.refit import FOCUSED_TOLERANCE, TOLERANCE, Certificate, refit
 from inficond.core.tuning.state import BranchState
 from inficond.core.tuning.thresholds import thresholds_at, without_yes
 from inficond.core.tuning.workspace import Workspace
@@ -128,8 +128,8 @@ class Session:
         """Show the metrics of each class at the current node in a notebook."""
         rows = []
         for name in self.classes:
-            m, counts = self.metrics(name), self.metrics(name).counts
-            rows.append((name, m.nec, m.ap, m.f1, counts["missed"], counts["extra"]))
+            m = self.metrics(name)
+            rows.append((name, m.nec, m.ap, m.f1, m.counts["missed"], m.counts["extra"]))
         head = ("class", "concepts", "fidelity AP", "F1", "missed", "extra")
         return html_table(f"{self.project.name}, at node {self.node}: {self.current.title}", head, rows)
 
@@ -182,25 +182,18 @@ class Session:
         given = _action_list(actions)
         with self._lock:
             before = self.state
-            asked, _, mask = self._with_actions(classes, given, focus)
-            state, certificates = refit(
-                self.workspace,
-                asked,
-                classes,
-                TOLERANCE if focus is None else FOCUSED_TOLERANCE,
-                self.state,
-            )
+            state, certificates, _, mask = self._refit(classes, given, focus, _preview_tolerance(focus))
             joint = self.workspace.students.link == "softmax"
             moved = compare_states(
                 self.workspace,
-                self.state,
+                before,
                 state,
                 None if joint else classes,
                 mask,
                 preview_replicates(len(self.workspace.validation_rows)),
             )
             if not moved:  # with softmax, no class changes: report that for the classes that were asked for
-                moved = compare_states(self.workspace, self.state, state, classes, mask)
+                moved = compare_states(self.workspace, before, state, classes, mask)
         return Preview(
             title=f"{', '.join(classes)}: {spell(given)}",
             classes={name: moved[name] for name in classes},
@@ -222,9 +215,8 @@ class Session:
         0.0
         """
         with self._lock:
-            asked, _, _ = self._with_actions([cls], _action_list(actions), focus)
-            tolerance = TOLERANCE if focus is None else FOCUSED_TOLERANCE
-            return refit(self.workspace, asked, [cls], tolerance, self.state)[0]
+            tolerance = _preview_tolerance(focus)
+            return self._refit(self._class_list(cls), _action_list(actions), focus, tolerance)[0]
 
     def apply(self, cls: str | Sequence[str], actions: Actions, focus: Any = None, note: str = "") -> Node:
         """Take a step: refit under all bounds of the current path and commit the result.
@@ -257,16 +249,15 @@ class Session:
         classes = self._class_list(cls)
         given = _action_list(actions)
         with self._lock:
-            asked, record, _ = self._with_actions(classes, given, focus)
-            state, certificates = refit(self.workspace, asked, classes, before=self.state)
+            state, certificates, record, _ = self._refit(classes, given, focus, TOLERANCE)
             return self.history.commit(
                 "tune", state, certificates, classes=classes, actions=given, focus=record, note=note
             )
 
-    def _with_actions(
-        self, classes: Sequence[str], actions: Sequence[Action], focus: Any
-    ) -> tuple[BranchState, dict[str, Any] | None, Any]:
-        """Return the state with new bounds and focus, not yet refitted; the focus's record; its mask."""
+    def _refit(
+        self, classes: Sequence[str], actions: Sequence[Action], focus: Any, tolerance: float
+    ) -> tuple[BranchState, dict[str, Certificate], dict[str, Any] | None, Any]:
+        """Refit classes with new bounds and focus; return also the record and the mask of the focus."""
         columns = self.columns
         single = expand(actions, columns.names, columns.groups, self.state.dropped)
         resolved, record, mask = focusing.resolve(focus, self.workspace, self.state, classes[0])
@@ -279,7 +270,8 @@ class Session:
             one = self.state.classes[name]
             bounds = bounds_of(single, one.weights, columns.index, one.bounds)
             changed[name] = replace(one, bounds=bounds, focus=resolved)
-        return self.state.with_classes(changed), record, mask
+        asked = self.state.with_classes(changed)
+        return *refit(self.workspace, asked, classes, tolerance, self.state), record, mask
 
     def override(self, images: Iterable[str], cls: str, value: float | None, note: str = "") -> Node:
         """Override the teacher's responses for a class in some images and refit the class.
@@ -600,6 +592,10 @@ class Session:
     def students(self) -> Students:
         """The students at the current node, ready to predict, save or export."""
         return self.queries.students
+
+
+def _preview_tolerance(focus: Any) -> float:
+    return TOLERANCE if focus is None else FOCUSED_TOLERANCE
 
 
 def _action_list(actions: Actions) -> list[Action]:

@@ -357,7 +357,7 @@ def test_a_replay_computes_matched_thresholds_again(
 )
 def test_invalid_steps_change_nothing(small_project: Project, cls: str, actions: object, said: str) -> None:
     session = small_project.session()
-    for call in (session.preview, session.apply):
+    for call in (session.preview, session.refitted, session.apply):
         with pytest.raises(InputError, match=said):
             call(cls, actions)
     assert session.node == session.context.root.id
