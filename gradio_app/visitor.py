@@ -198,7 +198,7 @@ class Visitor:
         return self._page.cached_for_all((self.key, "node", self.token, node), make)
 
     def class_references(self) -> tuple[str, ...]:
-        """Return what actual classes can be taken from; empty if the classes do not exclude each other."""
+        """Return the sources of actual classes; empty if the classes do not exclude each other."""
         return self.cached(("references",), lambda: references(self.session))
 
     def default_class(self) -> str:

@@ -18,7 +18,7 @@ REFERENCES = ("label", "teacher")
 
 
 def references(session: Session) -> tuple[str, ...]:
-    """Return what the actual classes can be taken from, preferred first.
+    """Return the sources of the actual classes, preferred first.
 
     Returns
     -------

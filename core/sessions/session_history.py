@@ -253,6 +253,8 @@ class SessionHistory:
 
         Raises
         ------
+        InputError
+            The session has `max_steps` steps already.
         StorageError
             The history file cannot be written; the session stays where it was.
         """
