@@ -155,6 +155,11 @@ class VisitorRegistry:
             Token of the only visitor who may open it. All visitors may open it by default.
         folder : Path, optional
             Temporary folder of the project, which is deleted when the visits of its owner end.
+
+        Raises
+        ------
+        InputError
+            The history of the project cannot be read. The project is then not offered.
         """
         shared = project.session("main" if self.one_history else None)
         shared.history.read_only = not self.one_history

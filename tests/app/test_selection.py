@@ -128,6 +128,17 @@ def test_a_private_project_is_available_to_its_owner_only(
     assert visitors.open_project(owner, key).project.path == visitors.projects[key].project.path
 
 
+def test_a_project_with_a_damaged_history_is_not_offered(
+    visitors: VisitorRegistry, make_project: Callable[..., Project]
+) -> None:
+    damaged = make_project()
+    (damaged.path / "history.sqlite").write_bytes(b"not a database" * 100)
+    visitor, _ = visitors.get()
+    with pytest.raises(InputError, match="history"):
+        visitors.add(damaged)
+    assert list(visitor.available_projects) == [visitors.default_key]
+
+
 def test_every_part_of_every_view_is_json_and_bad_requests_are_one_line(rpc: RpcServer) -> None:
     hello = json.loads(rpc.answer("hello", {"selection": {}}))
     assert set(hello["parts"]) == {name for name, part in view_parts().items() if not part.slow}
