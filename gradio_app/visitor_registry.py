@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inficond.core.cache import Cache
 from inficond.core.errors import InputError
+from inficond.core.pipeline.cached_cells import open_cell_store
 from inficond.core.sessions.session import Session
 from inficond.core.sessions.session_registry import KEEP_SECONDS, SessionRegistry
 from inficond.gradio_app.background import BackgroundThreads, UntilClosed
@@ -179,6 +180,8 @@ class VisitorRegistry:
             sessions.saves = self._saves and folder is None
             owners = None if owner is None else {owner}
             self.projects[key] = OfferedProject(project, reader, sessions, owners, folder)
+        if self.one_history:  # visitors of other pages write nothing but their visits
+            project.context.open_cell_store = open_cell_store
         self.files.images.start_sheets(project)
         self._threads.start("inficond-warm", lambda: self._prepare(reader, self._threads))
         return key
