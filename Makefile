@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= test,embedded
-# Processes of `make test`: one more than two processors, because a quarter of the time tests wait.
-TESTERS ?= 3
+# Processes of `make test`. Three on two processors took as long as two, and more processor time.
+TESTERS ?= 2
 
 .PHONY: demo test hermetic lint types js docs check nightly reliability floors lock sbom runtime dist space clean
 
