@@ -222,30 +222,28 @@ def suggest(
     exact = [(after, one) for after, one in exact if judge.state(workspace, after, cls) > 0]
     exact.sort(key=lambda pair: -judge.state(workspace, pair[0], cls))
     suggestions: list[Suggestion] = []
+    doubtful: list[Suggestion] = []  # without a clear gain, and with a clear loss
     for after, candidate in exact:
         inside = {c for c in candidate.concepts if c in in_use} or set(candidate.concepts)
         if any(
             {a.kind for a in s.actions} == {a.kind for a in candidate.actions}
             and len(inside | (set(s.concepts) & in_use)) < 2 * len(inside & set(s.concepts))
-            for s in suggestions
+            for s in (*suggestions, *doubtful)
         ):
             continue  # a better suggestion changes nearly the same weights
         made = _measured(workspace, state, after, cls, candidate, codes)
-        if made is not None and not (harmless and made.costs):
-            suggestions.append(made)
+        if made is None or (harmless and made.costs):
+            continue
+        (doubtful if made.costs and not made.gain.clear else suggestions).append(made)
         if len(suggestions) == count:
             break
+    suggestions = [*suggestions, *doubtful][:count]
     if exact and count > 1:
         for after, candidate in _best_joint(workspace, state, cls, exact, found, judge):
             made = _measured(workspace, state, after, cls, candidate, codes)
             if made is not None and not (harmless and made.costs):
-                return [*_ordered(suggestions[: count - 1]), replace(made, joint=True)]
-    return _ordered(suggestions)
-
-
-def _ordered(suggestions: list[Suggestion]) -> list[Suggestion]:
-    """Return suggestions with those last that gain nothing clear and lose something clear."""
-    return sorted(suggestions, key=lambda one: bool(one.costs) and not one.gain.clear)
+                return [*suggestions[: count - 1], replace(made, joint=True)]
+    return suggestions
 
 
 @dataclass(frozen=True, eq=False)

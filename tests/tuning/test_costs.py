@@ -107,6 +107,8 @@ def test_suggestions_that_only_lose_clearly_come_last(make_project: Callable[...
     doubtful = [[bool(s.costs) and not s.gain.clear for s in each] for each in found]
     assert any(any(each) and not all(each) for each in doubtful)
     assert doubtful == [sorted(each) for each in doubtful]
+    for cls, each in zip(project.classes, found, strict=True):
+        assert [s.text for s in branch.suggest(cls, count=1)] == [each[0].text]
 
 
 def test_a_search_is_cancelled_at_its_next_step(make_project: Callable[..., Project]) -> None:
