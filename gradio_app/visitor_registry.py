@@ -162,6 +162,8 @@ class VisitorRegistry:
         InputError
             The history of the project cannot be read. The project is then not offered.
         """
+        if self.one_history:  # visitors of other pages write nothing but their visits
+            project.context.open_cell_store = open_cell_store
         shared = project.session("main" if self.one_history else None)
         shared.history.read_only = not self.one_history
         if folder is not None:
@@ -180,8 +182,6 @@ class VisitorRegistry:
             sessions.saves = self._saves and folder is None
             owners = None if owner is None else {owner}
             self.projects[key] = OfferedProject(project, reader, sessions, owners, folder)
-        if self.one_history:  # visitors of other pages write nothing but their visits
-            project.context.open_cell_store = open_cell_store
         self.files.images.start_sheets(project)
         self._threads.start("inficond-warm", lambda: self._prepare(reader, self._threads))
         return key

@@ -206,8 +206,8 @@ TOGETHER = {
 
 Browsers share an event loop, builds the repository, and the tests of a folder its samples.
 """
-FIRST = list(dict.fromkeys(TOGETHER.values()))
-"""Places that begin first, the longest before the others; single files fill the rest."""
+FIRST = {place: rank for rank, place in enumerate(dict.fromkeys(TOGETHER.values()))}
+"""Places that begin first, with their ranks, the longest before the others; single files fill the rest."""
 
 
 def place_of(nodeid: str) -> str:
@@ -219,7 +219,7 @@ def place_of(nodeid: str) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort the tests of a worker by the beginning of their places."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: FIRST.index(p) if (p := place_of(item.nodeid)) in FIRST else len(FIRST))
+        items.sort(key=lambda item: FIRST.get(place_of(item.nodeid), len(FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)  # tests run without pytest-xdist too
