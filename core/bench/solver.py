@@ -18,7 +18,7 @@ import numpy as np
 
 from inficond.core.bench.processor import processor_time
 from inficond.core.bench.recorded import parts_around
-from inficond.core.bench.solver_data import INSTANCES, Instance, objective
+from inficond.core.bench.solver_data import FEW_ROWS, INSTANCES, Instance, objective
 from inficond.core.bench.solver_peers import LADDER, SOFTMAX
 from inficond.core.errors import InputError, unknown
 
@@ -30,7 +30,7 @@ PATIENCE = 20.0  # seconds of a single run after which a solver is not tried fur
 OTHERS = 3  # runs of an existing solver, at least
 TURNS, ENOUGH = 15, 4.0  # runs of a fast solver, or seconds after which there are no more
 SLOW = ("glum", "saga", "adam")  # run on (a) only: far slower than the best other solver
-EXTRAS = ("threads", "refit", "first", "wide", "classes", "links", "rows")
+EXTRAS = ("threads", "refit", "first", "few", "wide", "classes", "links", "rows")
 SUMMARY = "time to a measured accuracy, compared with skglm, adelie, glum, scikit-learn and torch"
 
 
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="NAMES",
         help=f"comma-separated list of {', '.join([*INSTANCES, *EXTRAS])}; "
-        "default: all but wide, classes, links and rows",
+        "default: all but few, wide, classes, links and rows",
     )
     add("--repeats", type=int, default=5, help="runs per median (default 5)")
     add(
@@ -80,6 +80,8 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     for name in names:
         if name in INSTANCES:
             report["instances"][name] = _compare(INSTANCES[name], args.repeats, out)
+        elif name == FEW_ROWS.name:
+            report["instances"][name] = _compare(FEW_ROWS, args.repeats, out)
         elif name == "threads":
             report["threads"] = two_threads([INSTANCES["b"], INSTANCES["c"]], args.repeats, out)
         elif name == "refit":

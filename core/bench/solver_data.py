@@ -73,6 +73,8 @@ INSTANCES = {
         Instance("softmax", "softmax, N=5,000 C=20", 5_000, 584, 20, 2.5e-3, "softmax"),
     )
 }
+FEW_ROWS = Instance("few", "softmax, N=600 K=70 C=10", 600, 70, 10, 2.5e-3, "softmax")
+"""As many rows and columns as a project of class folders."""
 
 
 def objective(instance: Instance, X: Array, T: Array, weights: Array, bias: Array) -> Array:

@@ -36,10 +36,11 @@ the others.
        B by 4; append the pair (d, change of g) to B in both cases;
     4. stop a block when  gap <= tol max(P, 0.001).
 
-Cold fits with many rows first iterate on a sample of them. A refit of one class polishes step 1 by passes
-over the columns in use. Where float32 does not reach the tolerance, passes continue in float64. With more
-than 4,096 columns steps 1 to 4 run on a working set of columns, and a pass over all of them gives the
-certificate and the columns that are missing (`wide`).
+Cold fits with many rows first iterate on a sample of them. A softmax with few rows begins with Newton steps
+(`softmax_newton`), one of very many classes with sweeps over the classes (`softmax_sweeps`). A refit of one
+class polishes step 1 by passes over the columns in use. Where float32 does not reach the tolerance, passes
+continue in float64. With more than 4,096 columns steps 1 to 4 run on a working set of columns, and a pass
+over all of them gives the certificate and the columns that are missing (`wide`).
 
 **Duality gap.** For any p' in [0, 1]^N with sum_n s_n (p'_n - t_n) = 0, with g' = Z^T s (p' - t) and h* the
 conjugate of h,

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inficond.core.solver import newton, softmax_sweeps, threads, validation, wide
+from inficond.core.solver import newton, softmax_newton, softmax_sweeps, threads, validation, wide
 from inficond.core.solver.data import Data
 from inficond.core.solver.datafits import DATAFITS
 from inficond.core.solver.design import Design, to_solver_units, to_user_units
@@ -158,11 +158,15 @@ def fit(
             if softmax_sweeps.applies(problem):
                 model.weights[:], swept = softmax_sweeps.solve(problem, model.weights, tol, max_iter, workers)
                 objective = None
+            elif softmax_newton.applies(problem) and max_iter > 1:
+                model.weights[:], swept = softmax_newton.solve(problem, model.weights, tol, max_iter)
+                objective = None
             elif init is None:
                 newton.warm_start(problem, model, workers)
             warm = init is not None and init.model is not None and init.model.design is design
-            outcome = newton.solve(problem, model, tol, max_iter, workers, objective, warm)
-            outcome = newton.refine_float64(problem, outcome, tol, max_iter, workers)
+            passes = max(max_iter - swept, 1)
+            outcome = newton.solve(problem, model, tol, passes, workers, objective, warm)
+            outcome = newton.refine_float64(problem, outcome, tol, passes, workers)
             outcome.n_iter = outcome.n_iter + swept
             model = outcome.model
     if penalty is not None:

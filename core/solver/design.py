@@ -210,8 +210,8 @@ class Design:
     @property
     def nbytes(self) -> int:
         """Memory of the matrices derived from the rows."""
-        transposed_rows = self.__dict__.get("columns")
-        derived = 0 if transposed_rows is None else transposed_rows.nbytes
+        kept = [self.__dict__.get("columns"), *self.__dict__.get("standardized", ())]
+        derived = sum(array.nbytes for array in kept if array is not None)
         return sum(gram.nbytes for gram in self.grams.values()) + derived
 
     @property
@@ -252,6 +252,13 @@ class Design:
         if self.explicit or self.X.nbytes > TRANSPOSED_BYTES or is_memory_mapped(self.X):
             return None
         return transposed(self.X, self.X.dtype)
+
+    @cached_property
+    def standardized(self) -> tuple[Array, Array]:
+        """(K+1, N) float64 standardized columns and a row of ones, (N, K+1) float32 rows; for few rows."""
+        Z = np.ones((self.shape[1] + 1, self.shape[0]))
+        np.multiply(self.X.T - self.centre[:, None], self.multiplier[:, None], out=Z[:-1])
+        return Z, np.ascontiguousarray(Z.T, np.float32)
 
     def for_each_group(self, task: Callable[[int], None], workers: int) -> None:
         """Call `task` with the index of every group of rows, on `workers` threads."""
