@@ -36,6 +36,8 @@ if config.THREADING_LAYER not in LAYERS:
         f"NUMBA_THREADING_LAYER is {config.THREADING_LAYER!r}, which Numba does not know: unset it, or use "
         f"one of {', '.join(LAYERS)}"
     )
+LEAN_VERSIONS = {(0, 68)}
+"""Versions of Numba with which `_load_lean` was tested. LLVM ends the process if a symbol is missing."""
 # Numba's lock between processes needs /dev/shm; without it, kernels of one process still take turns.
 warnings.filterwarnings("ignore", "(?s).*Could not obtain multiprocessing lock")
 
@@ -73,19 +75,77 @@ def cached_njit(signatures: Any = None, **options: Any) -> Callable[[Callable[..
     return decorate
 
 
+class CachedKernel:
+    """A compiled function that only Python calls: its cached code is loaded by the first call.
+
+    Code that is not cached yet is compiled at import, so that no call has to wait for it.
+    """
+
+    def __init__(self, function: Callable[..., Any], signatures: list[str], options: dict[str, Any]) -> None:
+        self._make = lambda: cached_njit(signatures, **options)(function)
+        self._compiled: Any = None
+        if not is_cached(cached_njit(**options)(function), len(signatures)):
+            self._compiled = self._make()
+
+    def __call__(self, *given: Any) -> Any:
+        if self._compiled is None:
+            self._compiled = self._make()
+        return self._compiled(*given)
+
+
+def cached_kernel(*signatures: str, **options: Any) -> Callable[[Callable[..., Any]], CachedKernel]:
+    """Return a decorator that makes a `CachedKernel`; see `cached_njit`."""
+    return lambda function: CachedKernel(function, list(signatures), options)
+
+
+def is_cached(dispatcher: Any, signatures: int) -> bool:
+    """Whether the cache has code for all signatures, compiled by this Numba version from this source.
+
+    A compilation that was interrupted leaves code for some of them.
+    """
+    try:
+        return len(dispatcher._cache._cache_file._load_index()) >= signatures
+    except (AttributeError, OSError):  # another layout of Numba's cache, or no cache folder
+        return False
+
+
 def _compiled(function: Callable[..., Any], signatures: Any, options: dict[str, Any]) -> Any:
     """Return a dispatcher with a cache on disk, compiled for signatures if there are any."""
     dispatcher = numba.njit(cache=True, **options)(function)
-    cached = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    cache = getattr(dispatcher, "_cache", None)
+    cached = getattr(cache, "_cache_file", None)
     for name, otherwise in (("_load_index", dict), ("load", _nothing), ("save", _nothing)):
         method = getattr(cached, name, None)
         if method is not None:
             setattr(cached, name, _without_damage(method, otherwise))
+    if cached is not None and numba.version_info[:2] in LEAN_VERSIONS:
+        _load_lean(cache)
     if signatures is not None:
         for signature in signatures if isinstance(signatures, list) else [signatures]:
             dispatcher.compile(signature)
         dispatcher.disable_compile()
     return dispatcher
+
+
+def _load_lean(cache: Any) -> None:
+    """Make a cache load machine code without the types and functions that Numba needs to compile.
+
+    Numba imports and registers them before it looks for cached code. That is a third of the time in which a
+    command starts. Machine code only needs the symbols of Numba's runtime.
+    """
+    from numba.core.runtime.nrt import rtsys
+
+    prepared_load = cache.load_overload
+
+    def load(signature: Any, context: Any) -> Any:
+        rtsys.initialize(context)
+        with cache._guard_against_spurious_io_errors():
+            found = cache._load_overload(signature, context)
+            if found is not None:
+                return found
+        return prepared_load(signature, context)
+
+    cache.load_overload = load
 
 
 def _without_damage(method: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from inficond.core.kernel_cache import cached_njit
+from inficond.core.kernel_cache import cached_kernel
 
 N_METRICS = 5
 """Number of metrics, in the order of `metrics.METRICS`."""
@@ -18,7 +18,7 @@ N_METRICS = 5
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
-@cached_njit(["f8(u1[::1], u1[::1])"], **_OPTIONS)
+@cached_kernel("f8(u1[::1], u1[::1])", **_OPTIONS)
 def sorted_average_precision(yes, last):
     """Return the average precision of images in descending order of score.
 
@@ -47,7 +47,7 @@ def sorted_average_precision(yes, last):
     return total / found
 
 
-@cached_njit(["void(u1[:,::1], u8, i8)"], **_OPTIONS)
+@cached_kernel("void(u1[:,::1], u8, i8)", **_OPTIONS)
 def draw(counts, seed, first):
     """Draw G of G groups with replacement for each replicate (Efron 1979).
 
@@ -76,7 +76,7 @@ def draw(counts, seed, first):
                 counts[((z >> np.uint64(32)) * size) >> np.uint64(32), b] += 1
 
 
-@cached_njit(["void(f8[:,::1], u1[:,::1], i4[::1], u1[::1], i8, f4[:,::1])"], **_OPTIONS)
+@cached_kernel("void(f8[:,::1], u1[:,::1], i4[::1], u1[::1], i8, f4[:,::1])", **_OPTIONS)
 def resample(out, counts, group, mark, said_first, sums):
     """Compute the metrics of one student in replicates.
 

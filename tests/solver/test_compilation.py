@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from numba.core import config
@@ -62,6 +63,28 @@ def test_code_is_cached_beside_its_source(tmp_path):
     value, kind, place = run(tmp_path, "")
     assert (value, kind) == ("8.0", "FunctionCache")
     assert Path(place).parent == tmp_path
+
+
+FIT = """
+import sys
+import numpy as np
+from inficond.core.evaluation.metrics import average_precision
+from inficond.core.solver import fit
+
+X = np.random.default_rng(0).random((60, 5), np.float32)
+for link, T in (("sigmoid", X[:, :2]), ("softmax", np.c_[X[:, :1], 1 - X[:, :1]])):
+    assert fit(X, T, 0.01, link=link).converged.all()
+assert average_precision(np.r_[np.ones(30), np.zeros(30)], X[:, 0]) > 0
+print("numba.np.linalg" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(
+    numba.version_info[:2] not in kernel_cache.LEAN_VERSIONS, reason="with this Numba, kernels load as usual"
+)
+def test_cached_kernels_run_without_what_numba_needs_to_compile():
+    printed(FIT)  # compiles what is not cached yet
+    assert printed(FIT) == "False"
 
 
 def test_code_is_cached_in_a_private_folder_without_a_writable_one(tmp_path):

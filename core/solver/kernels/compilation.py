@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.kernel_cache import cached_njit
+from inficond.core.kernel_cache import cached_njit, is_cached
 
 njit: Any = numba.njit
 # The flags that vectorization needs. Not `nnan` and `ninf`: infinite bounds are valid, and NaN must stay NaN.
@@ -102,17 +102,6 @@ def announce_compilation() -> None:
 def make_dispatcher(function: Callable[..., Any]) -> Any:
     """Return the Numba dispatcher of a function, with the first cache folder that is writable."""
     return cached_njit(error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
-
-
-def is_cached(dispatcher: Any, signatures: int) -> bool:
-    """Whether the cache has code for all signatures, compiled by this Numba version from this source.
-
-    A compilation that was interrupted leaves code for some of them.
-    """
-    try:
-        return len(dispatcher._cache._cache_file._load_index()) >= signatures
-    except (AttributeError, OSError):  # another layout of Numba's cache, or no cache folder
-        return False
 
 
 @cache
