@@ -63,13 +63,7 @@ def optional_numbers_of(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
     numbers = numbers_of(column, dtype)
     if not column.null_count:
         return numbers
-    known = [
-        np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[chunk.offset :][: len(chunk)]
-        if (bits := chunk.buffers()[0]) is not None
-        else np.ones(len(chunk), np.uint8)
-        for chunk in column.chunks
-        if len(chunk)
-    ]
+    known = [_known(chunk) for chunk in column.chunks if len(chunk)]
     return np.where(np.concatenate(known), numbers, dtype(0))  # type: ignore[call-arg]
 
 
@@ -86,36 +80,55 @@ def booleans_of(column: Any) -> NDArray[np.bool_]:
 
 
 def texts_of(column: Any) -> list[str | None]:
-    """Return an Arrow column of large strings as texts, None where they are missing (n,)."""
-    if column.null_count == len(column):
-        return [None] * len(column)
-    if column.null_count:
-        return list(column.to_pylist())
-    return [*present_texts(column)]
-
-
-def present_texts(column: Any) -> list[str]:
-    """Return an Arrow column of large strings without missing values as texts (n,).
+    """Return an Arrow column of dictionaries of texts as texts, None where they are missing (n,).
 
     Raises
     ------
     ValueError
-        A text is not UTF-8.
+        A text is not UTF-8, or not in the dictionary.
     """
-    texts: list[str] = []
+    texts: list[str | None] = []
     for chunk in column.chunks:
-        if not len(chunk):
+        if chunk.null_count == len(chunk):
+            texts += [None] * len(chunk)
             continue
-        _, offsets, data = chunk.buffers()
-        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-        content = b"" if data is None else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
-        edges = (ends - ends[0]).tolist()
-        if content.isascii():  # one text is then cut at the offsets of the bytes
-            whole = content.decode("ascii")
-            texts += [whole[a:b] for a, b in pairwise(edges)]
-        else:
-            texts += [content[a:b].decode() for a, b in pairwise(edges)]
+        values: list[str | None] = [*_dictionary_texts(chunk.dictionary)]
+        places = chunk.indices
+        width = places.type.bit_width // 8
+        at = np.frombuffer(places.buffers()[1], f"i{width}", len(places), places.offset * width)
+        known = _known(places)
+        if at[known].min() < 0 or at[known].max() >= len(values):
+            raise ValueError("a text is not in its dictionary")
+        values.append(None)
+        texts += [values[i] for i in np.where(known, at, -1).tolist()]
     return texts
+
+
+def _dictionary_texts(array: Any) -> list[str]:
+    """Return an Arrow array of texts without missing values."""
+    import pyarrow as pa
+
+    if not len(array):
+        return []
+    if array.null_count:
+        raise ValueError("a text of a dictionary is missing")
+    _, offsets, data = array.buffers()
+    width = np.int64 if array.type in (pa.large_string(), pa.large_binary()) else np.int32
+    ends = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
+    content = b"" if data is None else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
+    edges = (ends - ends[0]).tolist()
+    if content.isascii():  # one text is then cut at the offsets of the bytes
+        whole = content.decode("ascii")
+        return [whole[a:b] for a, b in pairwise(edges)]
+    return [content[a:b].decode() for a, b in pairwise(edges)]
+
+
+def _known(array: Any) -> NDArray[np.bool_]:
+    """Return which values of an Arrow array are present, (n,)."""
+    bits = array.buffers()[0]
+    if bits is None:
+        return np.ones(len(array), bool)
+    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[array.offset :][: len(array)] > 0
 
 
 def _validity(values: Sequence[object]) -> Any:

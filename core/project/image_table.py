@@ -25,7 +25,6 @@ from inficond.core.project.arrow_values import (
     numbers_of,
     optional_array,
     optional_numbers_of,
-    present_texts,
     text_array,
     texts_of,
 )
@@ -242,14 +241,19 @@ def _check_footer(
 
 def _check_texts(batch: "pa.RecordBatch") -> None:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    offsets = {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64}
     for name in TEXT_COLUMNS:
         column = batch.column(name)
-        if not isinstance(column, pa.DictionaryArray):
+        texts = column.dictionary if isinstance(column, pa.DictionaryArray) else None
+        kind = None if texts is None else offsets.get(texts.type)
+        if texts is None or kind is None:
             raise ValueError(f"the column {name!r} does not hold texts")
-        values = column.dictionary
-        if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > MAX_TEXT:
+        if not len(texts):
+            continue
+        # From the offsets, because pyarrow.compute takes longer to import than a small project to read.
+        ends = np.frombuffer(texts.buffers()[1], kind)[texts.offset : texts.offset + len(texts) + 1]
+        if np.diff(ends).max() > MAX_TEXT:
             raise ValueError(f"a text of the column {name!r} is longer than {MAX_TEXT:,} bytes")
 
 
@@ -257,10 +261,12 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
     import pyarrow as pa
 
     def column(name: str, kind: Any) -> Any:
+        """Return a column with values of a type; to convert some, Arrow imports pyarrow.compute."""
         values = table[name]
-        if isinstance(values.type, pa.DictionaryType):
-            values = values.cast(values.type.value_type)
-        return values.cast(kind)
+        return values if values.type == kind else values.cast(kind)
+
+    def size(side: str) -> NDArray[np.int64]:
+        return optional_numbers_of(column(side, pa.int32()), np.int32).astype(np.int64)
 
     if not table.num_rows:
         raise ValueError("it lists no images")
@@ -277,12 +283,10 @@ def _parsed(table: "pa.Table", checksums: Sequence[str]) -> ImageTable:
         if n_exam == len(is_exam):
             raise ValueError("all images are exam images")
     return ImageTable(
-        present_texts(column("id", pa.large_string())),
-        present_texts(column("path", pa.large_string())),
-        texts_of(column("group", pa.large_string())),
-        np.stack(
-            [optional_numbers_of(column(side, pa.int64()), np.int64) for side in ("width", "height")], 1
-        ),
+        cast(list[str], texts_of(table["id"])),
+        cast(list[str], texts_of(table["path"])),
+        texts_of(table["group"]),
+        np.stack([size(side) for side in ("width", "height")], 1),
         is_validation,
         n_exam,
         {name: numbers_of(column(name, pa.uint32()), np.uint32) for name in checksums},

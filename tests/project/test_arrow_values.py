@@ -14,6 +14,7 @@ from inficond.core.project.arrow_values import (
     numbers_of,
     optional_array,
     text_array,
+    texts_of,
 )
 
 
@@ -22,6 +23,20 @@ def test_texts_equal_those_of_arrow(texts: list[str | None]) -> None:
     made = text_array(texts)
     made.validate(full=True)
     assert made.equals(pa.array(texts, pa.string()))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("texts", [[], ["a", "", "b", "a"], ["ü\U0001f33b", None, "b", None], [None] * 9])
+def test_texts_return_unchanged_from_dictionaries(texts: list[str | None], kind: pa.DataType) -> None:
+    column = pa.array(texts, kind).dictionary_encode()
+    assert texts_of(pa.chunked_array([column, column.slice(1)])) == [*texts, *texts[1:]]
+
+
+def test_a_text_that_is_not_in_its_dictionary_is_refused() -> None:
+    places = pa.array([0, 2], pa.int32())
+    damaged = pa.DictionaryArray.from_arrays(places, pa.array(["a", "b"]), safe=False)
+    with pytest.raises(ValueError, match="a text is not in its dictionary"):
+        texts_of(pa.chunked_array([damaged]))
 
 
 @pytest.mark.parametrize("numbers", [[], [3, 4], [None, 7, None, *range(20)]])
@@ -42,7 +57,7 @@ def test_numbers_and_booleans_return_unchanged_from_slices_and_chunks(n: int) ->
     assert booleans_of(parts["boolean"]).tolist() == booleans.tolist()
 
 
-def test_a_table_is_written_and_read_without_pandas() -> None:
+def test_a_table_is_written_and_read_without_pandas_or_arrow_functions() -> None:
     program = """
 import sys, tempfile
 from pathlib import Path
@@ -55,5 +70,6 @@ with tempfile.TemporaryDirectory() as folder:
     table = read_image_table(path, Path(folder), 9, ["crc"])
     assert table.ids[8] == "8.jpg" and table.checksums["crc"].tolist() == list(range(9))
 assert "pandas" not in sys.modules
+assert "pyarrow.compute" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
