@@ -110,7 +110,13 @@ class CachedRows:
         """
         if self._cache is None or content is None:
             return Row()
-        row = Row(hashlib.sha256(content).digest())
+        return self.at(hashlib.sha256(content).digest())
+
+    def at(self, key: bytes) -> Row:
+        """Return what is known of the image whose file has the SHA-256 `key`."""
+        if self._cache is None:
+            return Row()
+        row = Row(key)
         found = {kind: self._cache.get(basis, row.key) for kind, (_, basis) in self._names.items()}
         row.picture = _unpacked_facts(found["thumbnail"])
         row.encoded = self._unpacked_encoding(found["encoder"])

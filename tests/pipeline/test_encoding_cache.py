@@ -14,9 +14,11 @@ import pytest
 from inficond.core import Project
 from inficond.core.cli.main import main
 from inficond.core.errors import InputError
+from inficond.core.images import ImageRecord
 from inficond.core.models.encoder import Encoder
 from inficond.core.models.teacher import Teacher
 from inficond.core.models.text_embedder import WordEmbedder
+from inficond.core.pipeline.encode import BATCH
 from inficond.core.pipeline.encoding_cache import FILE, EncodingCache, parse_size
 
 
@@ -67,6 +69,25 @@ def test_other_words_call_no_model(tiny: Any, photos: Path, tmp_path: Path, requ
         np.testing.assert_array_equal(np.asarray(getattr(first, name)), np.asarray(getattr(second, name)))
     for row in range(20):
         assert first.thumbnail_bytes(row) == second.thumbnail_bytes(row)
+
+
+def test_known_images_are_read_for_their_checksum_only(
+    tiny: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = create(tiny, tmp_path / "first", photos)
+    (photos / "new.jpg").write_bytes(first.thumbnail_bytes(0))
+    read: list[str] = []
+    content = ImageRecord.content
+
+    def counted(self: ImageRecord) -> bytes | None:
+        read.append(self.id)
+        return content(self)
+
+    monkeypatch.setattr(ImageRecord, "content", counted)
+    second = create(tiny, tmp_path / "second", photos)
+    assert second.config["source"]["encoded"] == 1
+    assert "new.jpg" in read
+    assert len(read) <= BATCH["cpu"]  # those of its batch
 
 
 def test_words_are_embedded_once(
