@@ -55,10 +55,15 @@ class ClearnessOfWords:
     texts: NDArray[np.float32]
     rivals: NDArray[np.float32]
     names: Sequence[str] = ()
-    _same: NDArray[np.bool_] = field(init=False, repr=False)
+    _same: NDArray[np.float32] = field(init=False, repr=False)
+    _colours: list[tuple[int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_same", self.texts @ self.rivals.T >= SAME_MEANING)
+        same = self.texts @ self.rivals.T >= SAME_MEANING
+        object.__setattr__(self, "_same", np.where(same, np.float32(-4), np.float32(0)))
+        colours = [(k, colour_of(name)) for k, name in enumerate(self.names)]
+        named = [(k, COLOURS.index(colour)) for k, colour in colours if colour is not None]
+        object.__setattr__(self, "_colours", named)
 
     def of(
         self, cells: Cells, regions: NDArray[np.floating], assignment: NDArray[np.uint8]
@@ -75,12 +80,14 @@ class ClearnessOfWords:
         dim = self.texts.shape[1]
         at = np.asarray(assignment).ravel()
         of_region = (self.words @ np.asarray(regions, np.float32).T)[:, at]  # (K, h·w)
-        own = cells.scores(self.texts).reshape(len(self.texts), -1)
+        vectors = cells.vectors.reshape(-1, dim).astype(np.float32)
+        own = self.texts @ vectors.T
         lit = lit_cells(of_region, own)
         size = lit.mean(axis=1)
-        vectors = cells.vectors.reshape(-1, dim).astype(np.float32)
         mean = (lit.astype(np.float32) @ vectors) / lit.sum(axis=1, keepdims=True)
-        others = np.where(self._same, -1.0, mean @ self.rivals.T).max(axis=1, initial=-1.0)
+        others = mean @ self.rivals.T
+        others += self._same  # cosines of words with the same meaning fall below all others
+        others = others.max(axis=1, initial=-1.0)
         margin = np.einsum("kd,kd->k", mean, self.texts) - others
         low, high = of_region.min(axis=1), of_region.max(axis=1)
         there = np.take_along_axis(of_region, own.argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -89,9 +96,6 @@ class ClearnessOfWords:
         found = (1 / (1 + np.exp(-logit))).astype(np.float32)
         if cells.colours is not None:
             shares = cells.colours.reshape(lit.shape[1], -1).astype(np.float32)
-            for k, name in enumerate(self.names):
-                colour = colour_of(name)
-                if colour is not None:
-                    share = float(shares[lit[k], COLOURS.index(colour)].mean())
-                    found[k] *= min(1.0, share / FULL_SHARE)
+            for k, colour in self._colours:
+                found[k] *= min(1.0, float(shares[lit[k], colour].mean()) / FULL_SHARE)
         return found

@@ -59,10 +59,10 @@ def load_domains() -> tuple[Domain, ...]:
 
 
 @cache
-def _domain_of_noun() -> dict[str, int]:
-    lines = gzip.decompress(NOUNS.read_bytes()).decode().splitlines()
-    pairs = (line.split(",", 1) for line in lines)
-    return {noun: int(domain) for domain, noun in pairs}
+def _domain_of_noun() -> dict[str, str]:
+    """Return the position of the domain of each noun, as a text."""
+    cells = gzip.decompress(NOUNS.read_bytes()).decode().replace("\n", ",").split(",")
+    return dict(zip(cells[1::2], cells[::2]))
 
 
 def class_domain(name: str) -> Domain | None:
@@ -72,7 +72,7 @@ def class_domain(name: str) -> Domain | None:
     for part in (" ".join(words), *reversed(words)):
         for form in (part, *_singulars(part)):
             if form in table:
-                return load_domains()[table[form]]
+                return load_domains()[int(table[form])]
     return None
 
 

@@ -14,9 +14,12 @@ from inficond.core.images.crop import centre_crop
 from inficond.core.pipeline.cached_cells import CachedCells
 from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.progress import Progress
+from inficond.core.solver import threads
 
 PER_CLASS, MOST = 40, 400
 """Most pictures of a class, and of all classes."""
+PER_TASK = 20
+"""Pictures that a thread takes at a time."""
 CLEAREST = 6
 """The clearness of a word in a class is its mean in so many pictures of the class, the clearest ones."""
 
@@ -87,8 +90,15 @@ class PictureSample:
         if not self._cells:
             return None
         meter = ClearnessOfWords(vectors, corpus.embeddings, load_corpus(None).embeddings, corpus.names)
-        found = [meter.of(cells, regions[self.rows[i]], at) for i, (cells, at) in self._cells.items()]
-        values, yes = np.stack(found), self._yes[list(self._cells)]
+        pictures = list(self._cells.items())
+        values = np.empty((len(pictures), len(corpus)), np.float32)
+
+        def measure(part: slice) -> None:
+            for at, (i, (cells, assignment)) in zip(range(len(pictures))[part], pictures[part]):
+                values[at] = meter.of(cells, regions[self.rows[i]], assignment)
+
+        threads.run(measure, threads.slices(len(pictures), PER_TASK), threads.available())
+        yes = self._yes[list(self._cells)]
         out = np.ones((yes.shape[1], len(corpus)), np.float32)
         for c in np.flatnonzero(yes.any(axis=0)):
             out[c] = np.sort(values[yes[:, c]], axis=0)[-CLEAREST:].mean(axis=0)
