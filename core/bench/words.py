@@ -52,13 +52,13 @@ def run(args: argparse.Namespace, out: "Output") -> int:
     """Measure, print, and write the table."""
     from inficond.core.bench.words_sets import labelled_images, load_set, parse_sets
     from inficond.core.bench.words_variants import Split
+    from inficond.core.concepts.candidates import candidate_words
     from inficond.core.concepts.corpus import load_corpus
     from inficond.core.concepts.neutral import neutral_regions
     from inficond.core.concepts.odd_words import without_odd_words
     from inficond.core.evaluation.split import stratified_split
     from inficond.core.models.encoder import load_encoder
     from inficond.core.models.teacher import load_teacher
-    from inficond.core.tuning.word_selection import candidate_words
 
     if args.seeds < 1 or not args.nec > 0:
         raise InputError("--seeds must be at least 1 and --nec above 0")

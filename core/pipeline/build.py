@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,24 +14,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from inficond.core.atomic_io import write_errors
-from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.corpus import Concept
 from inficond.core.concepts.kept_words import kept_texts
 from inficond.core.errors import InputError
 from inficond.core.evaluation.parts import MIN_IMAGES as LEAST_FOR_EXAM
 from inficond.core.evaluation.parts import Parts
 from inficond.core.images import ImageRecord, ImageSet, open_source
 from inficond.core.images.walk import is_utf8
-from inficond.core.models.class_sets import ClassSet, read_classes
-from inficond.core.models.encoder import Encoder, load_encoder
+from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.manifest import Manifest
 from inficond.core.models.resolve import EMBEDDED
-from inficond.core.models.tables import Table, read_labels
 from inficond.core.pipeline.assembly import assemble, collect_responses
-from inficond.core.pipeline.cached_words import CachedWords
 from inficond.core.pipeline.encode import Encoding, encode_shards
-from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.pipeline.fit_stage import FitData, FitStage
 from inficond.core.pipeline.image_selection import image_parts, image_rows, usable_images
+from inficond.core.pipeline.inputs import Inputs, open_inputs
 from inficond.core.pipeline.label_alignment import aligned_labels, source_labels
 from inficond.core.pipeline.label_teachers import label_matrix
 from inficond.core.pipeline.notes import LISTED, BuildNotes
@@ -41,7 +39,7 @@ from inficond.core.pipeline.shards import ShardStore, SourceFile, read_versions,
 from inficond.core.pipeline.targets import link_and_targets
 from inficond.core.pipeline.teacher_stage import TeacherStage
 from inficond.core.pipeline.text2concept import Unremarked, make_encoder
-from inficond.core.pipeline.word_stage import WordStage, candidate_corpus, own_words
+from inficond.core.pipeline.word_stage import WordStage, own_words
 from inficond.core.progress import Progress, Silent
 from inficond.core.project import files
 from inficond.core.project.writer import ProjectContents, ProjectWriter
@@ -103,24 +101,10 @@ def prepare(options: BuildOptions, progress: Progress) -> Prepared:
         raise InputError(
             f"{TEXT2CONCEPT} fits its map on this machine alone: build without a plan and without --engine"
         )
-    run = _Build(options, out, progress=progress, **_inputs(options))
+    run = _Build(options, out, progress=progress, inputs=open_inputs(options))
     records = run.records()
     run.teachers.check_names([record.id for record in records])
     return Prepared(run.encoding, records, run)
-
-
-def _inputs(options: BuildOptions) -> dict[str, Any]:
-    """Open the inputs of a build except images and teacher, without writing."""
-    classes = read_classes(options.classes)
-    labels = options.labels
-    if isinstance(labels, str | Path):
-        labels = read_labels(Path(labels), options.tables)
-    encoder = load_encoder(options.encoder, options.provider, threads=1)
-    cache = EncodingCache() if options.cache else None
-    if cache is not None:
-        encoder.word_cache = CachedWords(cache)
-    corpus = candidate_corpus(options, encoder)
-    return {"encoder": encoder, "corpus": corpus, "classes": classes, "labels": labels, "cache": cache}
 
 
 def build(
@@ -129,6 +113,7 @@ def build(
     shards: Path | str | None = None,
     prepared: Prepared | None = None,
     row_fits: RowFits | None = None,
+    inputs: Future[Inputs] | None = None,
 ) -> Path:
     """Build a project, or resume an interrupted build; a finished project is left as it is.
 
@@ -145,6 +130,8 @@ def build(
         From `prepare` with the same options: its models and images are used, and nothing is opened again.
     row_fits : RowFits, optional
         Where training rows that exceed its limit are fitted; by default on this machine.
+    inputs : future of Inputs, optional
+        From `open_inputs` with the same options, in a thread that began before this module was imported.
 
     Returns
     -------
@@ -162,7 +149,8 @@ def build(
     out = Path(options.out)
     _check_folder(out)
     own = str(options.encoder) == TEXT2CONCEPT
-    inputs = {} if prepared is not None or own else _inputs(options)
+    if prepared is None and not own:
+        opened = open_inputs(options) if inputs is None else inputs.result()
     lock = FileLock(out / files.BUILD / "lock", timeout=0)
     with write_errors(out):
         (out / files.BUILD).mkdir(parents=True, exist_ok=True)
@@ -173,7 +161,7 @@ def build(
     try:
         if own:
             return _build_text2concept(options, out, progress)
-        run = _Build(options, out, progress=progress, **inputs) if prepared is None else prepared.run
+        run = _Build(options, out, opened, progress) if prepared is None else prepared.run
         run.fits.row_fits = row_fits
         return run.run(shards, None if prepared is None else prepared.sources)
     finally:
@@ -183,11 +171,11 @@ def build(
 def _build_text2concept(options: BuildOptions, out: Path, progress: Progress) -> Path:
     """Fit the map of a `text2concept` encoder on the fit part, then build with that encoder."""
     base = replace(options, encoder=EMBEDDED)
-    first = _Build(base, out, progress=Unremarked(progress), **_inputs(base))
+    first = _Build(base, out, progress=Unremarked(progress), inputs=open_inputs(base))
     folder = out / files.BUILD / files.OWN_ENCODER
     note = make_encoder(first.encoder, first.teachers.feature_teacher(), first.fit_part(), folder, progress)
     made = replace(options, encoder=folder)
-    run = _Build(made, out, progress=progress, **_inputs(made))
+    run = _Build(made, out, progress=progress, inputs=open_inputs(made))
     run.own_encoder = folder
     run.notes.choose(note)
     return run.run()
@@ -223,23 +211,22 @@ class _Build:
         self,
         options: BuildOptions,
         out: Path,
-        encoder: Encoder,
-        corpus: Corpus,
-        classes: Mapping[str, list[str]] | str | None,
-        labels: Table | None,
-        cache: EncodingCache | None,
+        inputs: Inputs,
         progress: Progress,
     ) -> None:
+        encoder, corpus, cache = inputs.encoder, inputs.corpus, inputs.cache
         self.options, self.out, self.encoder, self.cache = options, out, encoder, cache
         self.scratch = out / files.BUILD
-        self.label_table, self.progress = labels, progress
+        self.label_table, self.progress = inputs.labels, progress
         self.notes = BuildNotes(progress)
         self.corpus = corpus if options.concepts is None else own_words(corpus, self.notes)
         self.words = WordStage(options, encoder, self.corpus, self.notes)
         self.fits = FitStage(options, encoder, self.words, self.notes, progress)
         self.started = time.monotonic()
         self.own_encoder: Path | None = None
-        self.teachers = TeacherStage(options, classes, labels, encoder, cache, self.notes, progress)
+        self.teachers = TeacherStage(
+            options, inputs.classes, inputs.labels, encoder, cache, self.notes, progress
+        )
         self.images = self._open_images()
         self.teachers.open_for(self.images)
         self.encoding = Encoding(encoder, self.teachers.teacher, cache=self.cache)
@@ -270,7 +257,10 @@ class _Build:
         ids, groups = [row.id for row in rows], [row.group for row in rows]
         n_exam = int(parts.is_exam.sum())
         seen = slice(0, len(rows) - n_exam)
-        with ProjectWriter(self.out, len(rows), self.encoder.grid) as writer:
+        with (
+            ProjectWriter(self.out, len(rows), self.encoder.grid) as writer,
+            ThreadPoolExecutor(1, thread_name_prefix="beside-fits") as beside,
+        ):
             training = ~validation[seen]
             share = self.encoder.preprocess.crop_share
             sample = self.words.sample(T[seen], training, link, share, self.cache)
@@ -278,14 +268,15 @@ class _Build:
             labels = self._labels(images, ids, chosen)
             with single_threaded_blas():  # as for the fits, whose products are small too
                 words, names = self.words.select(
-                    regions[seen], training, T[seen], link, chosen, sample, self.progress
+                    regions[seen], training, T[seen], link, chosen, sample, self.progress, beside
                 )
+            own_teacher = beside.submit(self.teachers.write_own, probe, chosen)
             data = FitData(
                 T=T[seen], training=training, groups=groups[seen], classes=chosen, link=link,
                 words=words, names=names,
             )  # fmt: skip
             students, baseline = self.fits.fit(writer, regions, data)
-            own_teacher = self.teachers.write_own(probe, chosen)
+            self.words.report_unseen()
             if self.own_encoder is not None:
                 shutil.copytree(self.own_encoder, self.out / files.OWN_ENCODER, dirs_exist_ok=True)
             seconds = {
@@ -309,7 +300,7 @@ class _Build:
                     labels=labels,
                     name=self.options.name,
                     config=self._config(
-                        request, chosen, students, words, own_teacher, len(sources), reused, seconds
+                        request, chosen, students, words, own_teacher.result(), len(sources), reused, seconds
                     ),
                 )
             )

@@ -1,16 +1,15 @@
 """Words of a build: candidates, selection, name prior, and what a person is told about them."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from functools import cached_property, partial
-from pathlib import Path
 
 import numpy as np
 
 from inficond.core.concepts.cells import ENCODER
-from inficond.core.concepts.corpus import Corpus, corpus_of, load_corpus
+from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.concepts.duplicates import merge_duplicates
 from inficond.core.concepts.neutral import NeutralRegions, neutral_regions
-from inficond.core.concepts.odd_words import without_odd_words
 from inficond.core.concepts.validity import word_validity
 from inficond.core.models.class_sets import ClassSet
 from inficond.core.models.encoder import Encoder
@@ -19,6 +18,7 @@ from inficond.core.pipeline.notes import BuildNotes
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.picture_sample import PictureSample
 from inficond.core.progress import Progress
+from inficond.core.solver.threads import single_threaded_blas
 from inficond.core.students.name_prior import (
     PROPOSED_STRENGTH,
     ClassNames,
@@ -34,7 +34,6 @@ from inficond.core.tuning.word_selection import (
     Clearness,
     Teaching,
     WordSelection,
-    candidate_words,
     select_words,
     with_unseen_words,
 )
@@ -45,17 +44,6 @@ MERGED_LISTED = 10
 """Merged words that are listed one by one."""
 UNSEEN_IMAGES = 1000
 """About so many training images on which own words are tested."""
-
-
-def candidate_corpus(options: BuildOptions, encoder: Encoder) -> Corpus:
-    """Return the person's own words, or the built-in candidates."""
-    words = options.concepts
-    if words is not None and not isinstance(words, str | Path):
-        return corpus_of(words, encoder)
-    corpus = load_corpus(words, encoder)
-    if words is None and options.validity:
-        return without_odd_words(candidate_words(corpus, encoder))
-    return corpus
 
 
 def own_words(corpus: Corpus, notes: BuildNotes) -> Corpus:
@@ -102,6 +90,7 @@ class WordStage:
         self.options, self.encoder, self.notes = options, encoder, notes
         self.corpus = corpus
         self.strength, self.helped = 0.0, dict[str, list[str]]()
+        self._unseen: Future[tuple[list[str], int, int]] | None = None
 
     def sample(
         self,
@@ -126,8 +115,12 @@ class WordStage:
         chosen: ClassSet,
         sample: PictureSample | None,
         progress: Progress,
+        beside: Executor,
     ) -> tuple[WordSelection, ClassNames | None]:
-        """Return the words of the project, and the class names unless the name prior is off."""
+        """Return the words of the project, and the class names unless the name prior is off.
+
+        Own words are looked for in `beside`, while the students are fitted; see `report_unseen`.
+        """
         o = self.options
         clearness: Clearness | None = None
         if sample is not None:
@@ -162,7 +155,9 @@ class WordStage:
             selection = with_unseen_words(selection, regions, neutral, T_seen, link, clearness)
         self.notes.choose(f"words: {selection.reason}")
         self._report_seen(selection, chosen)
-        self._report_unseen(regions[:: max(1, len(regions) // UNSEEN_IMAGES)], neutral)
+        if o.concepts is not None and str(o.encoder) == ENCODER:
+            some = regions[:: max(1, len(regions) // UNSEEN_IMAGES)]
+            self._unseen = beside.submit(self._unseen_words, some, neutral)
         return selection, names
 
     @cached_property
@@ -221,17 +216,23 @@ class WordStage:
             "--all-words switches this off"
         )
 
-    def _report_unseen(self, regions: np.ndarray, neutral: NeutralRegions) -> None:
+    def report_unseen(self) -> None:
         """Report own words that name something in few images; they are kept."""
-        if self.options.concepts is None or str(self.options.encoder) != "embedded":
+        if self._unseen is None:
             return
-        built_in, own = load_corpus(None, self.encoder), self.corpus
-        vectors = np.vstack([built_in.embeddings, own.embeddings])
-        found = word_validity(regions, vectors, neutral.hubness(vectors), rivals=len(built_in))
-        unseen = [name for name, ok in zip(own.names, found.valid[len(built_in) :]) if not ok]
+        unseen, needed, count = self._unseen.result()
         if unseen:
             self.notes.remark(
                 f"{len(unseen)} own word{'s' * (len(unseen) != 1)} may be nothing that can be seen in these "
-                f"images, found in fewer than {found.needed} of {len(regions):,}: {', '.join(unseen[:12])}"
+                f"images, found in fewer than {needed} of {count:,}: {', '.join(unseen[:12])}"
                 + (", …" if len(unseen) > 12 else "")
             )
+
+    def _unseen_words(self, regions: np.ndarray, neutral: NeutralRegions) -> tuple[list[str], int, int]:
+        """Return own words that are not found in enough of some images, this number, and that of images."""
+        built_in, own = load_corpus(None, self.encoder), self.corpus
+        vectors = np.vstack([built_in.embeddings, own.embeddings])
+        with single_threaded_blas():
+            found = word_validity(regions, vectors, neutral.hubness(vectors), rivals=len(built_in))
+        unseen = [name for name, ok in zip(own.names, found.valid[len(built_in) :]) if not ok]
+        return unseen, found.needed, len(regions)

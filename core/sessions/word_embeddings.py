@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inficond.core.cache import Cache
 from inficond.core.concepts import load_corpus
+from inficond.core.concepts.candidates import missing_words
 from inficond.core.concepts.corpus import Concept
 from inficond.core.concepts.kept_words import kept_texts, read_words, words_file, write_words
 from inficond.core.concepts.odd_words import odd_words
@@ -20,7 +21,6 @@ from inficond.core.project.folder import ProjectFolder
 from inficond.core.sessions.renamed_concepts import original_word
 from inficond.core.sessions.shown_concepts import SUFFIX, Example, example_vector
 from inficond.core.sessions.word_grounding import WordGrounding
-from inficond.core.tuning.missing import vocabulary as missing_words
 
 BATCH = 64
 """Words embedded in one call."""

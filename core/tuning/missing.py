@@ -8,8 +8,6 @@ confirmed on validation images.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -305,18 +303,3 @@ def _columns(
         if advance is not None:
             advance(len(piece))
     return out
-
-
-@cache
-def vocabulary() -> tuple[str, ...]:
-    """Return words that corpora of objects often lack: materials, weather, light, colours, places, parts.
-
-    Examples
-    --------
-    >>> from inficond.core.tuning.missing import vocabulary
-    >>> len(vocabulary()) > 100
-    True
-    """
-    text = Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8")
-    words = (line.strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(word for word in words if word and not word.startswith("#")))

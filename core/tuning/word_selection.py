@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.concepts.corpus import Concept, Corpus
+from inficond.core.concepts.corpus import Corpus
 from inficond.core.concepts.domains import widened
 from inficond.core.concepts.grounding import ground_words
 from inficond.core.concepts.neutral import NeutralRegions
 from inficond.core.concepts.validity import CLASS_RANKS, unseen_words, word_validity
-from inficond.core.models.encoder import Encoder
 from inficond.core.students.name_prior import ClassNames
 from inficond.core.students.proposals import propose_words
-from inficond.core.tuning.missing import vocabulary
 
 SEEN_IMAGES = 20_000
 """Most training images on which words are tested and grounded."""
@@ -139,20 +137,6 @@ def _listed(
     corpus: Corpus, best: NDArray[np.float32], which: NDArray[np.bool_]
 ) -> tuple[tuple[str, float], ...]:
     return tuple((corpus.names[k], round(float(best[k]), 2)) for k in np.flatnonzero(which).tolist())
-
-
-def candidate_words(corpus: Corpus, encoder: Encoder) -> Corpus:
-    """Return the built-in corpus with the words of the larger vocabulary.
-
-    A further word joins the group of the most similar word of the corpus.
-    """
-    known = {name.casefold() for name in corpus.names}
-    further = [word for word in dict.fromkeys(vocabulary()) if word.casefold() not in known]
-    vectors = np.asarray(encoder.embed_words(further), np.float32)
-    nearest = (vectors @ corpus.embeddings.T).argmax(axis=1)
-    groups = corpus.groups
-    concepts = [Concept(word, groups[k]) for word, k in zip(further, nearest.tolist())]
-    return Corpus((*corpus.concepts, *concepts), np.concatenate([corpus.embeddings, vectors]))
 
 
 def select_words(

@@ -18,6 +18,7 @@ from inficond.core.cli.main import main
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord
 from inficond.core.pipeline import build as pipeline_build
+from inficond.core.pipeline import inputs as pipeline_inputs
 from inficond.core.pipeline import teacher_stage
 from inficond.core.pipeline.engines import (
     EncodingJob,
@@ -151,7 +152,7 @@ def test_models_and_images_are_opened_and_hashed_once(
     """Regression: the merge opened the models and read the checksums of all images again."""
     calls: list[str] = []
     for module, name in (
-        (pipeline_build, "load_encoder"),
+        (pipeline_inputs, "load_encoder"),
         (teacher_stage, "load_teacher"),
         (pipeline_build, "open_source"),
     ):

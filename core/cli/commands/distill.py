@@ -12,6 +12,7 @@ examples:
 """
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,7 +190,6 @@ def _concepts(args: argparse.Namespace) -> str | None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Build the project and print the quality of its students on validation images."""
-    from inficond.core.pipeline.build import build
     from inficond.core.pipeline.options import BuildOptions
 
     if args.workers is not None and args.workers < 1:
@@ -230,10 +230,23 @@ def run(args: argparse.Namespace, out: Output) -> int:
     elif args.address is not None or args.store is not None or args.fit_memory is not None:
         raise InputError("--address, --store and --fit-memory need --engine ray")
     else:
-        with progress_line(out) as progress:
-            path = build(options, progress)
+        path = _build(options, out)
     print_built(path, out)
     return 0
+
+
+def _build(options: "BuildOptions", out: Output) -> Path:
+    """Build on this machine; the inputs are opened while Numba is loaded, since each takes a while."""
+    from inficond.core.pipeline.inputs import open_inputs
+    from inficond.core.teachers.text2concept import TEXT2CONCEPT
+
+    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside:
+        own = str(options.encoder) == TEXT2CONCEPT  # its encoder is made during the build
+        inputs = None if own else beside.submit(open_inputs, options)
+        from inficond.core.pipeline.build import build
+
+        with progress_line(out) as progress:
+            return build(options, progress, inputs=inputs)
 
 
 def _plan(options: "BuildOptions", path: Path, out: Output) -> int:
