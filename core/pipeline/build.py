@@ -259,7 +259,7 @@ class _Build:
         seen = slice(0, len(rows) - n_exam)
         with (
             ProjectWriter(self.out, len(rows), self.encoder.grid) as writer,
-            ThreadPoolExecutor(1, thread_name_prefix="beside-fits") as beside,
+            ThreadPoolExecutor(1, thread_name_prefix="background") as background,
         ):
             training = ~validation[seen]
             share = self.encoder.preprocess.crop_share
@@ -268,9 +268,9 @@ class _Build:
             labels = self._labels(images, ids, chosen)
             with single_threaded_blas():  # as for the fits, whose products are small too
                 words, names = self.words.select(
-                    regions[seen], training, T[seen], link, chosen, sample, self.progress, beside
+                    regions[seen], training, T[seen], link, chosen, sample, self.progress, background
                 )
-            own_teacher = beside.submit(self.teachers.write_own, probe, chosen)
+            own_teacher = background.submit(self.teachers.write_own, probe, chosen)
             data = FitData(
                 T=T[seen], training=training, groups=groups[seen], classes=chosen, link=link,
                 words=words, names=names,

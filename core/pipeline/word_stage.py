@@ -115,11 +115,11 @@ class WordStage:
         chosen: ClassSet,
         sample: PictureSample | None,
         progress: Progress,
-        beside: Executor,
+        background: Executor,
     ) -> tuple[WordSelection, ClassNames | None]:
         """Return the words of the project, and the class names unless the name prior is off.
 
-        Own words are looked for in `beside`, while the students are fitted; see `report_unseen`.
+        Own words are looked for in `background`, while the students are fitted; see `report_unseen`.
         """
         o = self.options
         clearness: Clearness | None = None
@@ -157,7 +157,7 @@ class WordStage:
         self._report_seen(selection, chosen)
         if o.concepts is not None and str(o.encoder) == ENCODER:
             some = regions[:: max(1, len(regions) // UNSEEN_IMAGES)]
-            self._unseen = beside.submit(self._unseen_words, some, neutral)
+            self._unseen = background.submit(self._unseen_words, some, neutral)
         return selection, names
 
     @cached_property

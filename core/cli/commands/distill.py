@@ -240,9 +240,9 @@ def _build(options: "BuildOptions", out: Output) -> Path:
     from inficond.core.pipeline.inputs import open_inputs
     from inficond.core.teachers.text2concept import TEXT2CONCEPT
 
-    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside:
+    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as background:
         own = str(options.encoder) == TEXT2CONCEPT  # its encoder is made during the build
-        inputs = None if own else beside.submit(open_inputs, options)
+        inputs = None if own else background.submit(open_inputs, options)
         from inficond.core.pipeline.build import build
 
         with progress_line(out) as progress:
