@@ -25,6 +25,7 @@ def warm_up() -> None:
         T = np.hstack([t, 1 - t])
         result = fit(X, T, 0.05, tol=1e-2)
         fit(X, T[:, :1], 0.05, init=result.select([0]), lower=0.9 * result.weights[:1], tol=1e-2)
-        for free in (1.0, 0.0):  # without a penalty on the first column, there are no Newton steps
-            penalty = np.r_[free, np.ones(511)]
-            fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=np.arange(1.0, N + 1), penalty=penalty)
+        s = np.arange(1.0, N + 1)
+        fit(X, T, 0.05, link="softmax", tol=1e-2, sample_weight=s)
+        three = np.hstack([t, 1 - t, t]) / (1 + t)
+        fit(X, three, 0.05, link="softmax", tol=1e-2, sample_weight=s)  # by Newton steps
