@@ -69,14 +69,25 @@ def optional_numbers_of(column: Any, dtype: type[np.generic]) -> NDArray[Any]:
 
 def booleans_of(column: Any) -> NDArray[np.bool_]:
     """Return an Arrow column of booleans without missing values as a NumPy array (n,)."""
-    parts = [
-        np.unpackbits(np.frombuffer(chunk.buffers()[1], np.uint8), bitorder="little")[
-            chunk.offset : chunk.offset + len(chunk)
-        ]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return np.concatenate(parts).astype(bool) if parts else np.zeros(0, bool)
+    parts = [_bits(chunk, 1) for chunk in column.chunks if len(chunk)]
+    return np.concatenate(parts) if parts else np.zeros(0, bool)
+
+
+def holds_texts(array: Any) -> bool:
+    """Whether an Arrow array holds texts or bytes."""
+    return array.type in _offset_types()
+
+
+def text_ends(array: Any) -> NDArray[Any]:
+    """Return where the texts of an Arrow array, which is not empty, begin and end in its data, (n + 1,)."""
+    ends = np.frombuffer(array.buffers()[1], _offset_types()[array.type])
+    return ends[array.offset : array.offset + len(array) + 1]
+
+
+def _offset_types() -> dict[Any, type[np.signedinteger[Any]]]:
+    import pyarrow as pa
+
+    return {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64}
 
 
 def texts_of(column: Any) -> list[str | None]:
@@ -106,15 +117,11 @@ def texts_of(column: Any) -> list[str | None]:
 
 def _dictionary_texts(array: Any) -> list[str]:
     """Return an Arrow array of texts without missing values."""
-    import pyarrow as pa
-
     if not len(array):
         return []
     if array.null_count:
         raise ValueError("a text of a dictionary is missing")
-    _, offsets, data = array.buffers()
-    width = np.int64 if array.type in (pa.large_string(), pa.large_binary()) else np.int32
-    ends = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
+    ends, data = text_ends(array), array.buffers()[2]
     content = b"" if data is None else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
     edges = (ends - ends[0]).tolist()
     if content.isascii():  # one text is then cut at the offsets of the bytes
@@ -125,10 +132,13 @@ def _dictionary_texts(array: Any) -> list[str]:
 
 def _known(array: Any) -> NDArray[np.bool_]:
     """Return which values of an Arrow array are present, (n,)."""
-    bits = array.buffers()[0]
-    if bits is None:
-        return np.ones(len(array), bool)
-    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[array.offset :][: len(array)] > 0
+    return np.ones(len(array), bool) if array.buffers()[0] is None else _bits(array, 0)
+
+
+def _bits(array: Any, buffer: int) -> NDArray[np.bool_]:
+    """Return the bits of one of the buffers of an Arrow array, (n,)."""
+    bits = np.unpackbits(np.frombuffer(array.buffers()[buffer], np.uint8), bitorder="little")
+    return bits[array.offset : array.offset + len(array)].astype(bool)
 
 
 def _validity(values: Sequence[object]) -> Any:

@@ -21,11 +21,13 @@ from inficond.core.project.arrays import FileEntry, damaged
 from inficond.core.project.arrow_values import (
     boolean_array,
     booleans_of,
+    holds_texts,
     number_array,
     numbers_of,
     optional_array,
     optional_numbers_of,
     text_array,
+    text_ends,
     texts_of,
 )
 from inficond.core.tables.parquet_footer import ColumnChunk, read_row_groups
@@ -242,18 +244,13 @@ def _check_footer(
 def _check_texts(batch: "pa.RecordBatch") -> None:
     import pyarrow as pa
 
-    offsets = {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64}
     for name in TEXT_COLUMNS:
         column = batch.column(name)
-        texts = column.dictionary if isinstance(column, pa.DictionaryArray) else None
-        kind = None if texts is None else offsets.get(texts.type)
-        if texts is None or kind is None:
+        if not isinstance(column, pa.DictionaryArray) or not holds_texts(column.dictionary):
             raise ValueError(f"the column {name!r} does not hold texts")
-        if not len(texts):
-            continue
+        texts = column.dictionary
         # From the offsets, because pyarrow.compute takes longer to import than a small project to read.
-        ends = np.frombuffer(texts.buffers()[1], kind)[texts.offset : texts.offset + len(texts) + 1]
-        if np.diff(ends).max() > MAX_TEXT:
+        if len(texts) and np.diff(text_ends(texts)).max() > MAX_TEXT:
             raise ValueError(f"a text of the column {name!r} is longer than {MAX_TEXT:,} bytes")
 
 

@@ -1,8 +1,10 @@
 """Random problems for property tests, ill-conditioned ones included."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 
@@ -86,3 +88,29 @@ def cases(draw, bounded=None, targets=TARGETS, dtype=None, lams=(1e-4, 0.3), lea
         if lower is not None:  # an excluded weight must be allowed to be 0
             penalty = np.where(np.isinf(penalty) & ((lower > 0) | (upper < 0)), 1.0, penalty)  # pyright: ignore[reportOptionalOperand]
     return Case(X.astype(dtype), T.astype(dtype), lam, lower, upper, sample_weight, penalty)
+
+
+def softmax_problem(
+    N: int, K: int, C: int, share: float, dtype: type = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (N, K) and soft targets (N, C) that depend on a share of the columns in each class."""
+    rng = np.random.default_rng(3)
+    X = np.maximum(rng.normal(size=(N, 5)) @ rng.normal(size=(5, K)) + rng.normal(size=(N, K)), 0)
+    W = rng.normal(size=(C, K)) * (rng.random((C, K)) < share)
+    logits = X @ W.T + rng.normal(size=C)
+    T = np.exp(logits - logits.max(1, keepdims=True))
+    return X.astype(dtype), (T / T.sum(1, keepdims=True)).astype(dtype)
+
+
+def count_passes(monkeypatch: pytest.MonkeyPatch, module: Any) -> list[int]:
+    """Return a list to which each call of `module.solve` adds its number of passes."""
+    counted: list[int] = []
+    usual = module.solve
+
+    def solve(*arguments: Any) -> Any:
+        found = usual(*arguments)
+        counted.append(found[1])
+        return found
+
+    monkeypatch.setattr(module, "solve", solve)
+    return counted

@@ -8,31 +8,19 @@ import pytest
 from inficond.core.solver import fit, softmax_newton
 from inficond.core.solver.kernels.softmax_newton import minimize_softmax_model
 
+from .problems import count_passes, softmax_problem
+
 N, K, C = 300, 24, 5
 
 
 def problem(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    X = np.maximum(rng.normal(size=(N, 5)) @ rng.normal(size=(5, K)) + rng.normal(size=(N, K)), 0)
-    W = rng.normal(size=(C, K)) * (rng.random((C, K)) < 0.4)
-    logits = X @ W.T + rng.normal(size=C)
-    T = np.exp(logits - logits.max(1, keepdims=True))
-    return X.astype(dtype), (T / T.sum(1, keepdims=True)).astype(dtype)
+    return softmax_problem(N, K, C, 0.4, dtype)
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Passes of the Newton steps of each fit."""
-    counted: list[int] = []
-    usual = softmax_newton.solve
-
-    def solve(*arguments: Any) -> Any:
-        found = usual(*arguments)
-        counted.append(found[1])
-        return found
-
-    monkeypatch.setattr(softmax_newton, "solve", solve)
-    return counted
+    return count_passes(monkeypatch, softmax_newton)
 
 
 def exact(monkeypatch: pytest.MonkeyPatch, X: np.ndarray, T: np.ndarray, **options: Any) -> Any:

@@ -7,32 +7,20 @@ import pytest
 
 from inficond.core.solver import fit, softmax_sweeps
 
+from .problems import count_passes, softmax_problem
+
 N, K, C = 900, 24, 60
 
 
 def problem(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    X = np.maximum(rng.normal(size=(N, 5)) @ rng.normal(size=(5, K)) + rng.normal(size=(N, K)), 0)
-    W = rng.normal(size=(C, K)) * (rng.random((C, K)) < 0.2)
-    logits = X @ W.T + rng.normal(size=C)
-    T = np.exp(logits - logits.max(1, keepdims=True))
-    return X.astype(dtype), (T / T.sum(1, keepdims=True)).astype(dtype)
+    return softmax_problem(N, K, C, 0.2, dtype)
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Passes of each fit that used sweeps."""
-    counted: list[int] = []
-    usual = softmax_sweeps.solve
-
-    def solve(*arguments: Any) -> Any:
-        found = usual(*arguments)
-        counted.append(found[1])
-        return found
-
-    monkeypatch.setattr(softmax_sweeps, "solve", solve)
     monkeypatch.setattr(softmax_sweeps, "MIN_CLASSES", C)
-    return counted
+    return count_passes(monkeypatch, softmax_sweeps)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
