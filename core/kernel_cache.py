@@ -2,9 +2,12 @@
 
 import os
 import stat
+import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -130,22 +133,56 @@ def _compiled(function: Callable[..., Any], signatures: Any, options: dict[str, 
 def _load_lean(cache: Any) -> None:
     """Make a cache load machine code without the types and functions that Numba needs to compile.
 
-    Numba imports and registers them before it looks for cached code. That is a third of the time in which a
-    command starts. Machine code only needs the symbols of Numba's runtime.
+    Numba imports and registers them before it looks for cached code, and compiles its runtime. That is a
+    third of the time in which a command starts. Machine code needs only the C functions of the runtime.
     """
-    from numba.core.runtime.nrt import rtsys
-
     prepared_load = cache.load_overload
 
     def load(signature: Any, context: Any) -> Any:
-        rtsys.initialize(context)
-        with cache._guard_against_spurious_io_errors():
-            found = cache._load_overload(signature, context)
-            if found is not None:
-                return found
-        return prepared_load(signature, context)
+        _prepare_lean_loading()
+        _loading.lean = True
+        try:
+            with cache._guard_against_spurious_io_errors():
+                found = cache._load_overload(signature, context)
+        finally:
+            _loading.lean = False
+        return prepared_load(signature, context) if found is None else found
 
     cache.load_overload = load
+
+
+_loading = threading.local()
+"""`lean` is true in a thread that loads machine code."""
+
+
+@cache
+def _prepare_lean_loading() -> None:
+    """Tell LLVM the C functions of Numba's runtime, and load constants of code without its Python module.
+
+    Cached code contains the constants of the functions of Numba that were compiled into it. With them, Numba
+    imports the modules of these functions, which only code that runs in the interpreter needs.
+    """
+    from llvmlite import binding
+    from numba.core import environment
+    from numba.core.runtime import nrt
+
+    runtime: Any = nrt  # its C module has no types
+    for name, address in runtime._nrt.c_helpers.items():
+        binding.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
+    rebuild = environment._rebuild_env
+
+    @wraps(rebuild)  # with its name, since the constants of new code are pickled with a reference to it
+    def rebuild_lean(module: str, constants: list[Any], name: str) -> Any:
+        known = environment.lookup_environment(name)
+        if known is not None or module in sys.modules or not getattr(_loading, "lean", False):
+            return rebuild(module, constants, name)
+        made = environment.Environment({"__name__": module})
+        made.consts[:] = constants
+        made.env_name = name
+        environment.Environment._memo[name] = made
+        return made
+
+    environment._rebuild_env = rebuild_lean
 
 
 def _without_damage(method: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:

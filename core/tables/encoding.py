@@ -16,13 +16,16 @@ _MARKS = (
 _SAMPLE = 1 << 16
 _INNER_MARK = re.compile(r"(?<![^\r\n])\ufeff")
 """A byte order mark at the beginning of a line: the beginning of a file that was joined to another."""
-_NOT_WESTERN = re.compile(
+_NOT_WESTERN = (
     r"[^\x00-\x7f]{3}"
     r"|[a-zßà-ÿ][À-ÞŠŽŸŒ]"
     r"|[A-Za-zÀ-ÿ][^\x00-\x7fÀ-ÿŠšŽžŸŒœ’‘´–—·…°ªº][a-zà-ÿ]"
     r"|(?<![A-Za-z\x80-\uffff])[^\x00-\x7f‘’“”„–—…«»°·]{2}(?![A-Za-z\x80-\uffff])"
 )
-"""Letter sequences that Western European text does not have: other encodings read as Windows-1252."""
+"""Letter sequences that Western European text does not have: other encodings read as Windows-1252.
+
+Few texts need this expression, and compiling it takes longer than loading this module.
+"""
 
 
 def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> tuple[str, str]:
@@ -82,7 +85,7 @@ def decode_text(data: bytes, where: Path | str, encoding: str | None = None) -> 
         text = _checked(data.decode("cp1252"), where)
     except UnicodeDecodeError:
         text = None
-    if text is None or _NOT_WESTERN.search(text):
+    if text is None or re.search(_NOT_WESTERN, text):
         line = data.count(b"\n", 0, at) + 1
         raise InputError(
             f"{where}: line {line} is not UTF-8 text: save it as UTF-8, or name its encoding with "

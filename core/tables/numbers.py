@@ -14,7 +14,7 @@ from inficond.core.tables.raw_table import Column, RawTable
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "?", "<na>"})
 TRUE, FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
-_NUMBER_LIKE = re.compile(
+_NUMBER_LIKE = (
     r"[+\-−]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?|\d+\s*/\s*\d+|[+\-−]?[0-9.,]+\s*(pct|percent|per cent|‰)"
     r"|tensor\(.*\)|(np|numpy)\.float\d*\(.*\)|[\[(]\s*[+\-]?\d*\.?\d+([eE][+\-]?\d+)?,?\s*[\])]"
     r"|[<>~≈≤≥=]+\s*[+\-−]?[0-9.,]+\s*%?|[+\-−]?[0-9.,]+%?\s*(±|\+/-|\+-)\s*[0-9.,]+\s*%?|[0-9.,]+f"
@@ -24,7 +24,7 @@ _NUMBER_LIKE = re.compile(
     r"|#(DIV/0!|VALUE!|REF!|NUM!|NAME\?|NULL!)"
 )
 """Numbers in a form that is not read, for instance with separated thousands, or with an error or a bound."""
-_SEVERAL_NUMBERS = re.compile(
+_SEVERAL_NUMBERS = (
     r"[+\-]?\d*+\.\d++([eE][+\-]?\d++)?"
     r"((?:\s*+[,;]\s*+|\s++)[+\-]?(?:\d++(?:\.\d*+)?|\.\d++)([eE][+\-]?\d++)?)++"
 )
@@ -170,10 +170,14 @@ def several_numbers(column: Column) -> int | None:
     return _first_of_most(column, _SEVERAL_NUMBERS)
 
 
-def _first_of_most(column: Column, form: re.Pattern[str]) -> int | None:
-    """Return the first row whose cell has a form, if most of the first cells that hold something have it."""
+def _first_of_most(column: Column, form: str) -> int | None:
+    """Return the first row whose cell has a form, if most of the first cells that hold something have it.
+
+    The expression is compiled here: that takes longer than loading this module, and few columns need it.
+    """
+    wanted = re.compile(form)
     cells = [(row, text.strip()) for row, text in enumerate(column.texts) if text.strip()][:1000]
-    found = [row for row, text in cells if form.fullmatch(text)]
+    found = [row for row, text in cells if wanted.fullmatch(text)]
     return found[0] if 2 * len(found) > len(cells) else None
 
 

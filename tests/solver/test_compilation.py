@@ -47,9 +47,9 @@ def run(tmp_path, setup, **env):
 
 
 def printed(code):
-    """Return the output of a process that runs the code."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    """Return the output of a process that runs code or a script."""
+    given = [code] if isinstance(code, Path) else ["-c", code]
+    return subprocess.run([sys.executable, *given], capture_output=True, text=True, check=True).stdout.strip()
 
 
 # Tests may run as root, for whom every folder is writable, so the locators of writable folders are removed.
@@ -76,7 +76,23 @@ shares = np.c_[X[:, :1], 1 - X[:, :1]], X[:, :3] / X[:, :3].sum(1, keepdims=True
 for link, T in (("sigmoid", X[:, :2]), *(("softmax", share) for share in shares)):
     assert fit(X, T, 0.01, link=link).converged.all()
 assert average_precision(np.r_[np.ones(30), np.zeros(30)], X[:, 0]) > 0
-print("numba.np.linalg" in sys.modules)
+print([name for name in ("numba.np.linalg", "numba.np.arrayobj") if name in sys.modules])
+"""
+
+
+COUNT = """
+import numba.core.event as event
+
+class Compilations(event.Listener):
+    count = 0
+    def on_start(self, event): self.count += 1
+    def on_end(self, event): pass
+
+seen = Compilations()
+event.register("numba:compile", seen)
+import {modules}
+found = [module.times(2.0) for module in ({modules},)]
+print(seen.count > 0, found)
 """
 
 
@@ -85,7 +101,24 @@ print("numba.np.linalg" in sys.modules)
 )
 def test_cached_kernels_run_without_what_numba_needs_to_compile():
     printed(FIT)  # compiles what is not cached yet
-    assert printed(FIT) == "False"
+    assert printed(FIT) == "[]"
+
+
+def test_code_compiled_after_cached_code_was_loaded_is_cached_too(tmp_path):
+    for factor, name in enumerate(("first", "second"), 2):
+        (tmp_path / f"{name}.py").write_text(
+            "import numpy as np\nfrom inficond.core.kernel_cache import cached_njit\n\n\n"
+            f'@cached_njit("f8(f8)")\ndef times(x):\n    return {factor} * np.full(1, x)[0]\n'
+        )
+    script = tmp_path / "script.py"
+
+    def compiled_by(modules):
+        script.write_text(COUNT.format(modules=", ".join(modules)))
+        return printed(script)
+
+    assert compiled_by(["first"]) == "True [4.0]"
+    assert compiled_by(["first", "second"]) == "True [4.0, 6.0]"
+    assert compiled_by(["first", "second"]) == "False [4.0, 6.0]"
 
 
 def test_code_is_cached_in_a_private_folder_without_a_writable_one(tmp_path):
@@ -110,15 +143,12 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
 
 
 def test_a_change_of_an_inlined_file_invalidates_the_cache(tmp_path):
-    for value in (2.0, 3.0):
+    setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
+    script = CODE.replace("2 * x[0]", "factor() * x[0]")
+    (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=compilation.__file__))
+    for value in (2.0, 16.0):  # of another length: within a second, Python takes equal lengths for no change
         (tmp_path / "factor.py").write_text(f"def factor():\n    return {value}\n")
-        setup = "import factor, numba\nfactor = numba.njit(factor.factor)"
-        script = CODE.replace("2 * x[0]", "factor() * x[0]")
-        (tmp_path / "kernel.py").write_text(script.format(setup=setup, module=compilation.__file__))
-        output = subprocess.run(
-            [sys.executable, tmp_path / "kernel.py"], capture_output=True, text=True, check=True
-        ).stdout
-        assert output.split()[0] == str(value * 4)
+        assert printed(tmp_path / "kernel.py").split()[0] == str(value * 4)
 
 
 @pytest.mark.slow
