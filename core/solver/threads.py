@@ -22,6 +22,8 @@ T = TypeVar("T")
 _lock = threading.Lock()
 _running = 0
 _limiter: Any = None
+_running_tasks = threading.local()
+"""`here` is true in a thread that runs tasks."""
 
 
 @cache
@@ -90,12 +92,14 @@ def slices(count: int, size: int) -> list[slice]:
 def run(task: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     """Call `task` on every item with up to `threads` threads, the calling thread included.
 
+    A call inside a task uses the thread of the task alone: the others are busy.
+
     Raises
     ------
     Exception
         Of the first task that failed, after all threads have stopped.
     """
-    if threads <= 1 or len(items) <= 1:
+    if threads <= 1 or len(items) <= 1 or getattr(_running_tasks, "here", False):
         for item in items:
             task(item)
         return
@@ -103,12 +107,16 @@ def run(task: Callable[[T], None], items: Sequence[T], threads: int) -> None:
     take = threading.Lock()
 
     def work() -> None:
-        while True:
-            with take:
-                item = next(waiting, None)
-            if item is None:
-                return
-            task(item)
+        _running_tasks.here = True
+        try:
+            while True:
+                with take:
+                    item = next(waiting, None)
+                if item is None:
+                    return
+                task(item)
+        finally:
+            _running_tasks.here = False
 
     others = [_pool(threads - 1).submit(work) for _ in range(min(threads, len(items)) - 1)]
     try:

@@ -22,6 +22,10 @@ COMPARED_ROWS = 4000
 """Most images on which penalties are compared."""
 
 
+LEAST_PRODUCTS = 1 << 18
+"""Products N·K·C of a pass from which independent fits run at the same time."""
+
+
 class RelaxedPath:
     """Fits with two levels of penalty on the same rows, each started from the one before.
 
@@ -171,14 +175,29 @@ class CrossValidation:
         (n, P) float64
             `n` images in use.
         """
-        from inficond.core.solver.threads import single_threaded_blas
+        from inficond.core.solver.threads import run, single_threaded_blas
 
         out = np.empty((self._count, len(lams)))
+
+        def fit_fold(k: int) -> None:
+            for i, (lam, penalty) in enumerate(zip(lams, penalties, strict=True)):
+                out[self._left[k], i] = losses(self._paths[k].fit(lam, penalty), *self._held_out[k])
+
         with single_threaded_blas():
-            for left, held_out, path in zip(self._left, self._held_out, self._paths):
-                for i, (lam, penalty) in enumerate(zip(lams, penalties, strict=True)):
-                    out[left, i] = losses(path.fit(lam, penalty), *held_out)
+            run(fit_fold, range(len(self._paths)), fits_at_a_time(self.X, self.T))
         return out
+
+
+def fits_at_a_time(X: NDArray[np.floating], T: NDArray[np.floating]) -> int:
+    """Return how many independent fits of rows X (N, K) to T (N, C) run at a time.
+
+    Small fits mostly wait for the interpreter, and large ones use several threads themselves.
+    """
+    from inficond.core.solver.api import SERIAL_PRODUCTS
+    from inficond.core.solver.threads import available
+
+    products = X.size * T.shape[1]
+    return available() if LEAST_PRODUCTS < products <= SERIAL_PRODUCTS else 1
 
 
 def folds(n: int, groups: Sequence[str | None] | None, seed: int) -> NDArray[np.int64]:

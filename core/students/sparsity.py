@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inficond.core.students.relaxed import CrossValidation, RelaxedPath, losses, standard_errors
+from inficond.core.students.relaxed import (
+    CrossValidation,
+    RelaxedPath,
+    fits_at_a_time,
+    losses,
+    standard_errors,
+)
 
 MOST_CONCEPTS = 12.0
 """Largest mean number of concepts per class that is chosen without being asked for."""
@@ -160,15 +166,18 @@ def compare_penalties(
     (len(penalties),) bool
     """
     from inficond.core.solver import lambda_for_nec
+    from inficond.core.solver.threads import run
 
     X, T = np.ascontiguousarray(X, np.float32), np.ascontiguousarray(T, np.float32)
     validation = CrossValidation(X, T, link, groups=groups, seed=seed)
     X, T = validation.X, validation.T
-    found = [
-        lambda_for_nec(X, T, nec, steps=BISECTIONS, link=link, penalty=penalty, tol=1e-3)
-        for penalty in penalties
-    ]
-    each = validation.losses([float(np.max(one.lam)) for one in found], penalties)
+    lams = np.empty(len(penalties))
+
+    def find(i: int) -> None:
+        lams[i] = lambda_for_nec(X, T, nec, steps=BISECTIONS, link=link, penalty=penalties[i], tol=1e-3).lam
+
+    run(find, range(len(penalties)), fits_at_a_time(X, T))
+    each = validation.losses(lams.tolist(), penalties)
     loss = each.mean(axis=0)
     best = int(loss.argmin())
     return loss <= loss[best] + standard_errors(each, best)
