@@ -56,46 +56,53 @@ class ClearnessOfWords:
     rivals: NDArray[np.float32]
     names: Sequence[str] = ()
     _same: NDArray[np.float32] = field(init=False, repr=False)
-    _colours: list[tuple[int, int]] = field(init=False, repr=False)
+    _coloured: list[int] = field(init=False, repr=False)
+    _colours: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         same = self.texts @ self.rivals.T >= SAME_MEANING
         object.__setattr__(self, "_same", np.where(same, np.float32(-4), np.float32(0)))
-        colours = [(k, colour_of(name)) for k, name in enumerate(self.names)]
-        named = [(k, COLOURS.index(colour)) for k, colour in colours if colour is not None]
-        object.__setattr__(self, "_colours", named)
+        colours = {k: colour for k, name in enumerate(self.names) if (colour := colour_of(name))}
+        object.__setattr__(self, "_coloured", list(colours))
+        object.__setattr__(self, "_colours", [COLOURS.index(colour) for colour in colours.values()])
 
     def of(
-        self, cells: Cells, regions: NDArray[np.floating], assignment: NDArray[np.uint8]
+        self, cells: Sequence[Cells], regions: NDArray[np.floating], assignment: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """Return the clearness of each word in a picture, (K,) in [0, 1].
+        """Return the clearness of each word in each of n pictures, (n, K) in [0, 1].
 
         Parameters
         ----------
-        cells : Cells
-        regions : (R, D) float16
-        assignment : (h, w) uint8
+        cells : sequence of n Cells
+        regions : (n, R, D) float16
+        assignment : (n, h, w) uint8
             The region of each cell.
         """
-        dim = self.texts.shape[1]
-        at = np.asarray(assignment).ravel()
-        of_region = (self.words @ np.asarray(regions, np.float32).T)[:, at]  # (K, h·w)
-        vectors = cells.vectors.reshape(-1, dim).astype(np.float32)
-        own = self.texts @ vectors.T
+        n, dim = len(cells), self.texts.shape[1]
+        at = np.asarray(assignment).reshape(n, 1, -1)
+        by_region = self.words @ np.asarray(regions, np.float32).swapaxes(1, 2)  # (n, K, R)
+        of_region = np.take_along_axis(by_region, at.astype(np.intp), axis=2)  # (n, K, h·w)
+        vectors = np.stack([picture.vectors.reshape(-1, dim) for picture in cells]).astype(np.float32)
+        own = self.texts @ vectors.swapaxes(1, 2)
         lit = lit_cells(of_region, own)
-        size = lit.mean(axis=1)
-        mean = (lit.astype(np.float32) @ vectors) / lit.sum(axis=1, keepdims=True)
-        others = mean @ self.rivals.T
-        others += self._same  # cosines of words with the same meaning fall below all others
-        others = others.max(axis=1, initial=-1.0)
-        margin = np.einsum("kd,kd->k", mean, self.texts) - others
-        low, high = of_region.min(axis=1), of_region.max(axis=1)
-        there = np.take_along_axis(of_region, own.argmax(axis=1)[:, None], axis=1)[:, 0]
+        count = lit.sum(axis=2)
+        mean = (lit.astype(np.float32) @ vectors) / count[..., None]
+        margin = np.einsum("nkd,kd->nk", mean, self.texts) - self._best_rival(mean)
+        low, high = of_region.min(axis=2), of_region.max(axis=2)
+        there = np.take_along_axis(of_region, own.argmax(axis=2)[..., None], axis=2)[..., 0]
         agreement = 1 - (high - there) / np.maximum(high - low, 1e-6)
-        logit = MARGIN * margin + AGREEMENT * agreement + SIZE * size + CONSTANT
+        logit = MARGIN * margin + AGREEMENT * agreement + SIZE * count / lit.shape[2] + CONSTANT
         found = (1 / (1 + np.exp(-logit))).astype(np.float32)
-        if cells.colours is not None:
-            shares = cells.colours.reshape(lit.shape[1], -1).astype(np.float32)
-            for k, colour in self._colours:
-                found[k] *= min(1.0, float(shares[lit[k], colour].mean()) / FULL_SHARE)
+        for i, picture in enumerate(cells):
+            if picture.colours is not None and len(self._coloured):
+                shares = picture.colours.reshape(lit.shape[2], -1).astype(np.float32)[:, self._colours]
+                of_lit = np.einsum("kp,pk->k", lit[i, self._coloured], shares) / count[i, self._coloured]
+                found[i, self._coloured] *= np.minimum(1.0, of_lit / FULL_SHARE)
         return found
+
+    def _best_rival(self, mean: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the largest cosine of mean lit cells (n, K, D) with words of another meaning, (n, K)."""
+        others = mean.reshape(-1, mean.shape[2]) @ self.rivals.T
+        others = others.reshape(*mean.shape[:2], len(self.rivals))
+        others += self._same  # cosines of words with the same meaning fall below all others
+        return np.asarray(others.max(axis=2, initial=-1.0))

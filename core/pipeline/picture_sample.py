@@ -2,15 +2,18 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from inficond.core.concepts.cells import Cells, encode_cells, load_cell_encoder
 from inficond.core.concepts.clearness import ClearnessOfWords
 from inficond.core.concepts.corpus import Corpus, load_corpus
 from inficond.core.errors import InputError
-from inficond.core.images.crop import centre_crop
+from inficond.core.images.crop import Box, centre_crop
 from inficond.core.pipeline.cached_cells import CachedCells
 from inficond.core.pipeline.encoding_cache import EncodingCache
 from inficond.core.progress import Progress
@@ -18,7 +21,7 @@ from inficond.core.solver import threads
 
 PER_CLASS, MOST = 40, 400
 """Most pictures of a class, and of all classes."""
-PER_TASK = 20
+PER_TASK = 5
 """Pictures that a thread takes at a time."""
 CLEAREST = 6
 """The clearness of a word in a class is its mean in so many pictures of the class, the clearest ones."""
@@ -29,6 +32,16 @@ def members(T: NDArray[np.floating], link: str) -> NDArray[np.bool_]:
     if link == "softmax":
         return np.asarray(T.argmax(axis=1)[:, None] == np.arange(T.shape[1]))
     return np.asarray(T >= 0.5)
+
+
+@dataclass
+class _Picture:
+    """A picture of the sample."""
+
+    thumbnail: bytes
+    assignment: NDArray[np.uint8]
+    part: Box = (0.0, 0.0, 1.0, 1.0)
+    """The part that the encoder sees."""
 
 
 class PictureSample:
@@ -59,14 +72,14 @@ class PictureSample:
         rows = [_spaced(np.flatnonzero(of_class), per_class) for of_class in yes.T]
         self.rows: NDArray[np.intp] = np.unique(np.concatenate(rows))
         self._yes, self._share, self._cache = yes[self.rows], crop_share, cache
-        self._pictures: dict[int, tuple[bytes, NDArray[np.uint8]]] = {}
+        self._pictures: dict[int, _Picture] = {}
         self._cells: dict[int, tuple[Cells, NDArray[np.uint8]]] | None = None
 
     def take(self, start: int, thumbnails: Sequence[bytes], assignment: NDArray[np.uint8]) -> None:
         """Keep the pictures of the sample among consecutive images, the first of which is row `start`."""
         first, last = np.searchsorted(self.rows, [start, start + len(thumbnails)])
         for row in self.rows[first:last].tolist():
-            self._pictures[row] = thumbnails[row - start], np.array(assignment[row - start])
+            self._pictures[row] = _Picture(thumbnails[row - start], np.array(assignment[row - start]))
 
     def clearness(
         self, corpus: Corpus, vectors: NDArray[np.float32], regions: NDArray[np.floating], progress: Progress
@@ -90,12 +103,13 @@ class PictureSample:
         if not self._cells:
             return None
         meter = ClearnessOfWords(vectors, corpus.embeddings, load_corpus(None).embeddings, corpus.names)
-        pictures = list(self._cells.items())
+        rows = self.rows[list(self._cells)]
+        pictures = list(self._cells.values())
         values = np.empty((len(pictures), len(corpus)), np.float32)
 
         def measure(part: slice) -> None:
-            for at, (i, (cells, assignment)) in zip(range(len(pictures))[part], pictures[part]):
-                values[at] = meter.of(cells, regions[self.rows[i]], assignment)
+            cells, assignments = zip(*pictures[part])
+            values[part] = meter.of(cells, regions[rows[part]], np.stack(assignments))
 
         threads.run(measure, threads.slices(len(pictures), PER_TASK), threads.available())
         yes = self._yes[list(self._cells)]
@@ -106,28 +120,40 @@ class PictureSample:
 
     def _encoded(self, progress: Progress) -> dict[int, tuple[Cells, NDArray[np.uint8]]]:
         """Encode the cells of the pictures, each once."""
-        from PIL import Image
-
         out: dict[int, tuple[Cells, NDArray[np.uint8]]] = {}
         encoder = load_cell_encoder()
         known = CachedCells(self._cache, encoder)
-        progress.start("looking for the words", len(self.rows))
-        for i, row in enumerate(self.rows.tolist()):
+        pictures = self._readable()
+        parts = [(picture.thumbnail, picture.part) for picture in pictures.values()]
+        progress.start("looking for the words", len(pictures))
+        for (i, picture), cells in zip(pictures.items(), known.get_all(parts)):
             progress.advance()
-            if row not in self._pictures:
-                continue
-            thumbnail, assignment = self._pictures[row]
-            try:
-                with Image.open(io.BytesIO(thumbnail), formats=("JPEG", "WEBP", "PNG")) as picture:
-                    part = centre_crop(*picture.size, self._share)
-                    cells = known.get(thumbnail, part)
-                    if cells is None:
-                        cells = encode_cells(encoder, picture.convert("RGB"), part)
-                        known.put(thumbnail, part, cells)
-            except (InputError, OSError):
-                continue
-            out[i] = cells, assignment.reshape(cells.vectors.shape[:2])
+            if cells is None:
+                try:
+                    with _opened(picture.thumbnail) as image:
+                        cells = encode_cells(encoder, image.convert("RGB"), picture.part)
+                except (InputError, OSError):
+                    continue
+                known.put(picture.thumbnail, picture.part, cells)
+            out[i] = cells, picture.assignment.reshape(cells.vectors.shape[:2])
+        self._pictures.clear()
         return out
+
+    def _readable(self) -> dict[int, _Picture]:
+        """Return the pictures that can be opened, by their position in `rows`, with their part."""
+        out: dict[int, _Picture] = {}
+        for i, row in enumerate(self.rows.tolist()):
+            picture = self._pictures.get(row)
+            if picture is None:
+                continue
+            with suppress(InputError, OSError), _opened(picture.thumbnail) as image:
+                picture.part = centre_crop(*image.size, self._share)
+                out[i] = picture
+        return out
+
+
+def _opened(thumbnail: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(thumbnail), formats=("JPEG", "WEBP", "PNG"))
 
 
 def _spaced(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

@@ -266,7 +266,7 @@ class ProjectContext:
         word, text = self.words.embedding(concept), self.words.text(concept)
         name = original_word(concept) or concept
         meter = ClearnessOfWords(word[None], text[None], load_corpus(None).embeddings, [name])
-        return float(meter.of(cells, regions, assignment)[0])
+        return float(meter.of([cells], regions[None], assignment[None])[0, 0])
 
     @cached_property
     def cell_encoder(self) -> Encoder:

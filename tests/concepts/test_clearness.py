@@ -20,9 +20,8 @@ def picture(upper: np.ndarray, lower: np.ndarray, colours: np.ndarray | None = N
 
 def clearness(cells: Cells, names: tuple[str, ...] = ()) -> float:
     words = SKY[None]
-    return float(
-        ClearnessOfWords(words, words, np.stack([GRASS, OTHER]), names).of(cells, REGIONS, ASSIGNMENT)[0]
-    )
+    meter = ClearnessOfWords(words, words, np.stack([GRASS, OTHER]), names)
+    return float(meter.of([cells], REGIONS[None], ASSIGNMENT[None])[0, 0])
 
 
 def test_a_word_is_clearer_where_its_cells_resemble_it_more_than_other_words() -> None:
