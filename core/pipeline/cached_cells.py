@@ -1,6 +1,7 @@
 """Cells of pictures kept in the cache of encodings, by the bytes of the thumbnail."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,11 +34,19 @@ class CachedCells:
 
     def get(self, thumbnail: bytes, part: tuple[float, ...]) -> Cells | None:
         """Return the cells of a part of a thumbnail, or None."""
-        value = None if self._cache is None else self._cache.get(self._basis, _key(thumbnail, part))
+        return self.get_all([(thumbnail, part)])[0]
+
+    def get_all(self, parts: Sequence[tuple[bytes, tuple[float, ...]]]) -> list[Cells | None]:
+        """Return the cells of each part of a thumbnail, or None."""
+        keys = [_key(thumbnail, part) for thumbnail, part in parts]
+        found = {} if self._cache is None else self._cache.get_all(self._basis, keys)
+        return [self._unpacked(found.get(key)) for key in keys]
+
+    def _unpacked(self, value: bytes | None) -> Cells | None:
         if value is None or len(value) != 2 * int(np.prod(self._shape)):
             return None
         both = np.frombuffer(value, np.float16).reshape(self._shape)
-        return Cells(both[..., : -len(COLOURS)].copy(), both[..., -len(COLOURS) :].copy())
+        return Cells(both[..., : -len(COLOURS)], both[..., -len(COLOURS) :])
 
     def put(self, thumbnail: bytes, part: tuple[float, ...], cells: Cells) -> None:
         """Keep the cells of a part of a thumbnail."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,14 +110,17 @@ class CachedRows:
         """
         if self._cache is None or content is None:
             return Row()
-        return self.at(hashlib.sha256(content).digest())
+        return self.at([hashlib.sha256(content).digest()])[0]
 
-    def at(self, key: bytes) -> Row:
-        """Return what is known of the image whose file has the SHA-256 `key`."""
+    def at(self, keys: Sequence[bytes]) -> list[Row]:
+        """Return what is known of the images whose files have the SHA-256 `keys`."""
         if self._cache is None:
-            return Row()
+            return [Row() for _ in keys]
+        found = {kind: self._cache.get_all(basis, keys) for kind, (_, basis) in self._names.items()}
+        return [self._row(key, {kind: values.get(key) for kind, values in found.items()}) for key in keys]
+
+    def _row(self, key: bytes, found: Mapping[str, bytes | None]) -> Row:
         row = Row(key)
-        found = {kind: self._cache.get(basis, row.key) for kind, (_, basis) in self._names.items()}
         row.picture = _unpacked_facts(found["thumbnail"])
         row.encoded = self._unpacked_encoding(found["encoder"])
         known: dict[str, object] = {"thumbnail": row.picture, "encoder": row.encoded}

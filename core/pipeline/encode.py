@@ -140,14 +140,11 @@ class Encoding:
 
     def recalled(self, sources: Sequence[SourceFile]) -> Shard | None:
         """Return a batch whose files the cache knows by their checksums, without reading them; else None."""
-        rows: list[Row] = []
-        for source in sources:
-            if source.file.path is None or not source.content:
-                return None
-            row = self._known.at(bytes.fromhex(source.content))
-            if not row.complete:
-                return None
-            rows.append(row)
+        if any(source.file.path is None or not source.content for source in sources):
+            return None
+        rows = self._known.at([bytes.fromhex(source.content) for source in sources])
+        if not all(row.complete for row in rows):
+            return None
         return self._shard([source.file.id for source in sources], rows, [])
 
     def _shard(self, ids: list[str], rows: Sequence[Row], skipped: list[tuple[str, str]]) -> Shard:

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ LIMIT = "INFICOND_CACHE_LIMIT"
 DEFAULT_LIMIT = 10 * 10**9
 REFRESHED = 3600
 """Seconds after which the time of the last use is written again."""
+_ASKED_TOGETHER = 500
+"""Most images in one query; SQLite limits the number of its parameters."""
 _CHECKED_EVERY = 512
 """Writes between two comparisons of the size with the limit."""
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -106,25 +108,35 @@ class EncodingCache:
         image : bytes
             SHA-256 of the image file.
         """
+        return self.get_all(basis, [image]).get(image)
 
-        def find(db: sqlite3.Connection) -> bytes | None:
-            query = (
-                "SELECT entries.rowid, value, crc, used FROM entries JOIN models ON models.id = model "
-                "WHERE basis = ? AND image = ?"
-            )
-            row = db.execute(query, (basis, image)).fetchone()
-            if row is None:
-                return None
-            id, value, crc, used = row
-            if not isinstance(value, bytes) or zlib.crc32(value) != crc:
-                db.execute("DELETE FROM entries WHERE rowid = ?", (id,))
-                return None
-            now = int(time.time())
-            if now - used > REFRESHED:
-                db.execute("UPDATE entries SET used = ? WHERE rowid = ?", (now, id))
-            return value
+    def get_all(self, basis: str, images: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those images that have one; parameters as for `get`."""
 
-        return self._safely(find)
+        def find(db: sqlite3.Connection) -> dict[bytes, bytes]:
+            found: dict[bytes, bytes] = {}
+            now, damaged, old = int(time.time()), [], []
+            for start in range(0, len(images), _ASKED_TOGETHER):
+                asked = images[start : start + _ASKED_TOGETHER]
+                query = (
+                    "SELECT entries.rowid, image, value, crc, used FROM entries "
+                    "JOIN models ON models.id = model "
+                    f"WHERE basis = ? AND image IN ({', '.join('?' * len(asked))})"
+                )
+                for id, image, value, crc, used in db.execute(query, (basis, *asked)):
+                    if not isinstance(value, bytes) or zlib.crc32(value) != crc:
+                        damaged.append((id,))
+                        continue
+                    found[image] = value
+                    if now - used > REFRESHED:
+                        old.append((now, id))
+            if damaged:
+                db.executemany("DELETE FROM entries WHERE rowid = ?", damaged)
+            if old:
+                db.executemany("UPDATE entries SET used = ? WHERE rowid = ?", old)
+            return found
+
+        return self._safely(find) or {}
 
     def put(self, kind: str, name: str, basis: str, values: Mapping[bytes, bytes]) -> None:
         """Store values.

@@ -36,6 +36,9 @@ VERSION = 2
 READERS = 8
 """Shards that are read at a time."""
 
+KEPT_BYTES = 64 << 20
+"""Bytes of the first shards that a store keeps in memory after writing them."""
+
 RETRIED = ("cannot be read", "not enough memory")
 """Reasons for which an image is tried again by the next run."""
 
@@ -139,6 +142,12 @@ class Shard(ShardSummary):
         )
 
     @property
+    def nbytes(self) -> int:
+        """Size of arrays and thumbnails in memory."""
+        arrays = self.sizes, self.regions, self.assignment, self.responses
+        return sum(array.nbytes for array in arrays) + sum(map(len, self.thumbnails))
+
+    @property
     def summary(self) -> ShardSummary:
         """The shard without its arrays."""
         return ShardSummary(
@@ -168,6 +177,8 @@ class ShardStore:
     def __init__(self, place: Path | str, basis: str) -> None:
         self.place = place
         self._files, self._basis = open_place(place), basis
+        self._kept: dict[str, Shard] = {}
+        self._room = KEPT_BYTES
 
     def name(self, sources: Sequence[SourceFile]) -> str:
         """Return the file name of the shard of these images, whether it exists or not."""
@@ -224,6 +235,8 @@ class ShardStore:
     def save(self, sources: Sequence[SourceFile], shard: Shard) -> None:
         """Write a shard atomically; the zip format adds a CRC-32 of each array.
 
+        The first shards that are written stay in memory too, so that a small project reads none again.
+
         Raises
         ------
         InputError
@@ -232,7 +245,8 @@ class ShardStore:
         names = {
             "ids": shard.ids, "skipped": shard.skipped, "remarks": shard.remarks, "maker": shard.maker,
         }  # fmt: skip
-        with self._files.write(self.name(sources)) as file:
+        name, size = self.name(sources), shard.nbytes
+        with self._files.write(name) as file:
             np.savez(
                 file,
                 said=np.frombuffer(json.dumps(names).encode(), np.uint8),
@@ -243,6 +257,9 @@ class ShardStore:
                 thumbnails=np.frombuffer(b"".join(shard.thumbnails), np.uint8),
                 thumbnail_ends=np.cumsum([len(t) for t in shard.thumbnails], dtype=np.int64),
             )
+        if size <= self._room and name not in self._kept:
+            self._room -= size
+            self._kept[name] = shard
 
     def load(self, sources: Sequence[SourceFile]) -> Shard:
         """Read a shard; every array is compared with its CRC-32.
@@ -252,7 +269,10 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with self._opened(self.name(sources)) as data:
+        name = self.name(sources)
+        if name in self._kept:
+            return self._kept[name]
+        with self._opened(name) as data:
             summary = _summary(data)
             blob, ends = data["thumbnails"].tobytes(), data["thumbnail_ends"].tolist()
             if [0, *ends] != sorted([0, *ends]):
@@ -283,7 +303,10 @@ class ShardStore:
         Exception
             The file is missing or damaged; zipfile, NumPy and json raise many types.
         """
-        with self._opened(self.name(sources)) as data:
+        name = self.name(sources)
+        if name in self._kept:
+            return self._kept[name].responses
+        with self._opened(name) as data:
             summary, responses = _summary(data), data["responses"]
         if len(responses) != len(summary.ids):
             raise ValueError("the arrays of a shard do not fit each other")

@@ -236,7 +236,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _build(options: "BuildOptions", out: Output) -> Path:
-    """Build on this machine; the inputs are opened while Numba is loaded, since each takes a while."""
+    """Build on this machine; the inputs are opened while Numba and the solver are loaded."""
     from inficond.core.pipeline.inputs import open_inputs
     from inficond.core.teachers.text2concept import TEXT2CONCEPT
 
@@ -244,7 +244,9 @@ def _build(options: "BuildOptions", out: Output) -> Path:
         own = str(options.encoder) == TEXT2CONCEPT  # its encoder is made during the build
         inputs = None if own else background.submit(open_inputs, options)
         from inficond.core.pipeline.build import build
+        from inficond.core.solver.warmup import load_kernels
 
+        load_kernels(options.link or "softmax")
         with progress_line(out) as progress:
             return build(options, progress, inputs=inputs)
 
