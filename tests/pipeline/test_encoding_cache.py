@@ -179,7 +179,9 @@ def test_a_damaged_file_gives_no_wrong_value(tmp_path: Path, fault: str) -> None
     cache.path.write_bytes(data)
     for _ in range(2):
         damaged = EncodingCache(tmp_path)
+        found = damaged.get_all("basis", list(values))
         for key, value in values.items():
+            assert found.get(key) in (None, value)
             assert damaged.get("basis", key) in (None, value)
         damaged.put("encoder", "tiny", "basis", values)
         damaged.close()
@@ -187,6 +189,15 @@ def test_a_damaged_file_gives_no_wrong_value(tmp_path: Path, fault: str) -> None
     again.put("encoder", "tiny", "basis", values)
     assert all(again.get("basis", key) == value for key, value in values.items())
     again.close()
+
+
+def test_many_images_are_found_in_any_order(tmp_path: Path) -> None:
+    cache = EncodingCache(tmp_path)
+    values = {i.to_bytes(32): i.to_bytes(2) for i in range(1200)}
+    cache.put("encoder", "tiny", "basis", values)
+    asked = [i.to_bytes(32) for i in (*range(1400, 600, -1), *range(601))]
+    assert cache.get_all("basis", asked) == {key: values[key] for key in asked if key in values}
+    assert cache.get_all("other", asked) == cache.get_all("basis", []) == {}
 
 
 def test_the_least_recently_used_entries_go_first(tmp_path: Path) -> None:

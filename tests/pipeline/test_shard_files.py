@@ -11,6 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from inficond.core.errors import InputError
 from inficond.core.images import ImageRecord
+from inficond.core.pipeline import shards
 from inficond.core.pipeline.options import BuildOptions
 from inficond.core.pipeline.plan import encode_part, merge, open_worker, plan_encoding, store_of
 from inficond.core.pipeline.shard_files import Folder, RemoteFolder, open_place
@@ -69,14 +70,29 @@ def test_a_shard_is_read_as_it_was_written(kind: str, tmp_path: Path) -> None:
     store = ShardStore(place, "basis")
     assert store.finished(SOURCES) is None
     store.save(SOURCES, shard())
-    summary = ShardStore(place, "basis").finished(SOURCES)
+    later = ShardStore(place, "basis")  # of another run: the first one keeps the shard in memory
+    summary = later.finished(SOURCES)
     assert summary is not None
     assert summary.ids == ["0.jpg", "1.jpg", "2.jpg"]
-    loaded = store.load(SOURCES)
-    assert np.array_equal(loaded.regions, shard().regions)
-    assert loaded.thumbnails == [b"a", b"bb", b""]
+    for loaded in (store.load(SOURCES), later.load(SOURCES)):
+        assert np.array_equal(loaded.regions, shard().regions)
+        assert loaded.thumbnails == [b"a", b"bb", b""]
+    assert np.array_equal(store.load_responses(SOURCES), later.load_responses(SOURCES))
     assert ShardStore(place, "other models").finished(SOURCES) is None
     assert store.finished(SOURCES[:2]) is None
+
+
+def test_written_shards_stay_in_memory_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "KEPT_BYTES", 2 * shard().nbytes)
+    store = ShardStore(tmp_path, "basis")
+    parts = [[source] for source in SOURCES]
+    for part in parts:
+        store.save(part, shard())
+    for part in parts:
+        store.path(part).unlink()
+    assert [store.load(part).ids for part in parts[:2]] == 2 * [shard().ids]
+    with pytest.raises(Exception, match="No such file"):
+        store.load(parts[2])
 
 
 def test_the_kind_of_a_place_follows_from_its_address(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from inficond.core.solver import FitResult, fit, path, validation
+from inficond.core.solver import FitResult, fit, path, threads, validation
 from inficond.core.solver.design import Design
 from inficond.core.solver.threads import single_threaded_blas
+from inficond.core.students import relaxed
 
 from . import reference
 
@@ -221,3 +222,22 @@ def test_softmax_of_two_classes_equals_a_sigmoid():
     one = fit(X, t, 2e-3, tol=1e-6)
     assert two.objective.shape == two.gap.shape == two.n_iter.shape == (1,)
     assert two.objective[0] == pytest.approx(one.objective[0], rel=1e-5)
+
+
+def test_tasks_inside_tasks_wait_for_no_other_thread():
+    done = []
+
+    def outer(i):
+        threads.run(lambda j: done.append((i, j)), range(3), 2)
+
+    threads.run(outer, range(4), 2)
+    assert sorted(done) == [(i, j) for i in range(4) for j in range(3)]
+
+
+def test_fits_in_threads_give_the_losses_of_fits_one_after_the_other(monkeypatch):
+    losses = []
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(relaxed, "LEAST_PRODUCTS", least)
+        validation = relaxed.CrossValidation(X, T, "sigmoid")
+        losses.append(validation.losses([0.02, 0.005], [None, None]))
+    assert np.array_equal(*losses)
