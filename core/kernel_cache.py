@@ -115,14 +115,14 @@ def is_cached(dispatcher: Any, signatures: int) -> bool:
 def _compiled(function: Callable[..., Any], signatures: Any, options: dict[str, Any]) -> Any:
     """Return a dispatcher with a cache on disk, compiled for signatures if there are any."""
     dispatcher = numba.njit(cache=True, **options)(function)
-    cache = getattr(dispatcher, "_cache", None)
-    cached = getattr(cache, "_cache_file", None)
+    stored = getattr(dispatcher, "_cache", None)
+    cached = getattr(stored, "_cache_file", None)
     for name, otherwise in (("_load_index", dict), ("load", _nothing), ("save", _nothing)):
         method = getattr(cached, name, None)
         if method is not None:
             setattr(cached, name, _without_damage(method, otherwise))
     if cached is not None and numba.version_info[:2] in LEAN_VERSIONS:
-        _load_lean(cache)
+        _load_lean(stored)
     if signatures is not None:
         for signature in signatures if isinstance(signatures, list) else [signatures]:
             dispatcher.compile(signature)
@@ -130,25 +130,25 @@ def _compiled(function: Callable[..., Any], signatures: Any, options: dict[str, 
     return dispatcher
 
 
-def _load_lean(cache: Any) -> None:
+def _load_lean(stored: Any) -> None:
     """Make a cache load machine code without the types and functions that Numba needs to compile.
 
     Numba imports and registers them before it looks for cached code, and compiles its runtime. That is a
     third of the time in which a command starts. Machine code needs only the C functions of the runtime.
     """
-    prepared_load = cache.load_overload
+    prepared_load = stored.load_overload
 
     def load(signature: Any, context: Any) -> Any:
         _prepare_lean_loading()
         _loading.lean = True
         try:
-            with cache._guard_against_spurious_io_errors():
-                found = cache._load_overload(signature, context)
+            with stored._guard_against_spurious_io_errors():
+                found = stored._load_overload(signature, context)
         finally:
             _loading.lean = False
         return prepared_load(signature, context) if found is None else found
 
-    cache.load_overload = load
+    stored.load_overload = load
 
 
 _loading = threading.local()
